@@ -1,0 +1,213 @@
+//! Who must agree, who has, who is missing. Pure: a snapshot of the pull request in, an explained tree out.
+
+pub mod codeowners;
+mod policy;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use policy::Policy;
+
+use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, RoleName, TeamSlug};
+
+/// What a person may do in the repository on GitHub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Permission {
+    /// Nothing.
+    None,
+    /// Read.
+    Read,
+    /// Read and triage.
+    Triage,
+    /// Write.
+    Write,
+    /// Maintain.
+    Maintain,
+    /// Everything.
+    Admin,
+}
+
+/// A person as GitHub described them when the snapshot was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The permission on the repository now.
+    pub permission: Permission,
+    /// The teams, among those the policy and CODEOWNERS name, of which the person is an active member.
+    pub teams: BTreeSet<TeamSlug>,
+}
+
+/// The state of a review (GitHub's own words).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewState {
+    /// Approved.
+    Approved,
+    /// Changes requested.
+    ChangesRequested,
+    /// A comment; neither for nor against.
+    Commented,
+    /// Dismissed.
+    Dismissed,
+    /// Not submitted yet.
+    Pending,
+}
+
+/// One review, in the order GitHub lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    /// GitHub's id.
+    pub id: u64,
+    /// Who.
+    pub login: Login,
+    /// What.
+    pub state: ReviewState,
+    /// When.
+    pub submitted_at: DateTime<Utc>,
+    /// What it was about: the binding remembered when the review arrived; `None` when it cannot be proved, and then
+    /// the review does not count.
+    pub binding: Option<Binding>,
+}
+
+/// What an approval is bound to (DECISIONS 1): a change of any part drops it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Binding {
+    /// Digest of the migrations of the pull request.
+    pub digest: Digest,
+    /// Hash of the policy files and CODEOWNERS of the base commit.
+    pub policy_hash: String,
+    /// The risk at that time; an approval at a lower risk does not count for a higher one.
+    pub risk: Risk,
+}
+
+/// A label on the pull request with the person who put it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// Its name.
+    pub name: String,
+    /// Who set it, where that is known.
+    pub set_by: Option<Login>,
+    /// When.
+    pub set_at: Option<DateTime<Utc>>,
+    /// What was there when it was set, for `approved:ROLE`.
+    pub binding: Option<Binding>,
+}
+
+/// A person named by the commits of the pull request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CommitPerson {
+    /// An e-mail that maps to a login.
+    Known(Login),
+    /// An e-mail that maps to nobody.
+    Unknown(String),
+}
+
+/// Everything a decision about a pull request may look at, read once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequestSnapshot {
+    /// The repository.
+    pub repo: RepoName,
+    /// The number.
+    pub number: PrNumber,
+    /// Who opened it; `None` for a deleted account.
+    pub author: Option<Login>,
+    /// Head commit.
+    pub head: CommitSha,
+    /// Tip of the base branch.
+    pub base: CommitSha,
+    /// Name of the base branch.
+    pub base_ref: String,
+    /// Whether the head is in another repository.
+    pub from_fork: bool,
+    /// Whether it is a draft.
+    pub draft: bool,
+    /// Whether it is merged.
+    pub merged: bool,
+    /// Authors, committers, co-authors of its commits and pushers seen.
+    pub commit_people: BTreeSet<CommitPerson>,
+    /// `true` when the list of commits or files could not be completed; then the verdict is blocked (B-2).
+    pub incomplete: bool,
+    /// Reviews, oldest first.
+    pub reviews: Vec<Review>,
+    /// Labels.
+    pub labels: Vec<Label>,
+    /// What is known of every person who reviewed, labelled or is named by the policy.
+    pub people: BTreeMap<Login, Person>,
+    /// What an approval must be bound to now; `None` when the pull request has no migrations.
+    pub binding: Option<Binding>,
+    /// Files of migrations that it adds, changes, renames or deletes.
+    pub migration_paths: Vec<String>,
+    /// Policy files (policies, environments, CODEOWNERS, `godwit.yml`) that it touches.
+    pub policy_paths: Vec<String>,
+    /// When people were first asked at the present binding.
+    pub asked_at: Option<DateTime<Utc>>,
+}
+
+/// The verdict of a node of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Does not apply.
+    Skipped,
+    /// People are missing.
+    Pending,
+    /// Satisfied.
+    Approved,
+    /// Somebody or some rule says no.
+    Disapproved,
+}
+
+/// A node of the explained verdict: everything shown about approvals is printed from this tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// What it is about, for example `production` or `role dba`.
+    pub name: String,
+    /// The verdict.
+    pub status: Status,
+    /// Why, one sentence.
+    pub reason: String,
+    /// The parts it was decided from.
+    pub children: Vec<Evaluation>,
+    /// Who satisfied it.
+    pub approvers: Vec<Login>,
+    /// Who could still satisfy it: roles, people, teams, as text for people.
+    pub missing: Vec<String>,
+}
+
+/// The verdict for one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentVerdict {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// Whether a merge starts it by itself.
+    pub automatic: bool,
+    /// How many distinct people its cell asks for.
+    pub required_approvals: u32,
+    /// The roles its cell asks for.
+    pub required_roles: Vec<RoleName>,
+    /// Which person fills which role.
+    pub filled: BTreeMap<RoleName, Login>,
+    /// The tree.
+    pub evaluation: Evaluation,
+}
+
+/// The verdict about a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Over every automatic environment, code owners, policy owners and change requests.
+    pub status: Status,
+    /// One sentence for the check run's title.
+    pub summary: String,
+    /// Roles that are still missing for an automatic environment; the bot keeps `needs:ROLE` labels of them.
+    pub missing_roles: BTreeSet<RoleName>,
+    /// In promotion order.
+    pub environments: Vec<EnvironmentVerdict>,
+    /// The other parts: code owners, policy owners, change requests, `hold`.
+    pub gates: Vec<Evaluation>,
+    /// Reviews and labels that do not count, with the reason, for the comment.
+    pub ignored: Vec<String>,
+    /// Things people should know: invalid CODEOWNERS lines, unknown committers, roles nobody holds.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,1 @@
+//! Gather, decide, act: what the bot does per event.

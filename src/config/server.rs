@@ -1,0 +1,1 @@
+//! The server's settings: every flag is also a variable (INTERFACE 5).

@@ -1,0 +1,1 @@
+//! The story of INTERFACE 7.1.

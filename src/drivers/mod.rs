@@ -1,0 +1,1 @@
+//! The databases that migrations run on: one thin driver per engine. No policy inside.

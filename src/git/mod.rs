@@ -1,0 +1,1 @@
+//! A local mirror of a repository, read at a commit.

@@ -1,0 +1,1 @@
+//! The GitHub client and what arrives from GitHub, as domain values.

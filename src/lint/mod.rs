@@ -1,0 +1,111 @@
+//! Findings in migrations: squawk's rules, our own rules, and the structure problems, as one list. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Digest, Engine, Risk, TargetName};
+pub use crate::migration::Severity;
+
+/// What kind of harm a finding is about (INTERFACE 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Category {
+    /// Waits, rewrites, scans.
+    Lock,
+    /// Loses data.
+    Destructive,
+    /// Cannot succeed, or not on filled tables.
+    Fails,
+    /// Breaks running versions of the application.
+    Compatibility,
+    /// Rights, secrets.
+    Security,
+    /// Files, names, order, pairs.
+    Structure,
+    /// Taste.
+    Style,
+}
+
+/// One finding, located. Field names are those of `godwit lint --format json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// Path relative to the repository's root.
+    pub file: String,
+    /// First line, from 1.
+    pub line: u32,
+    /// First column, from 1, in characters.
+    pub column: u32,
+    /// Last line.
+    pub end_line: u32,
+    /// Column after the last character.
+    pub end_column: u32,
+    /// Kebab-case id.
+    pub rule: String,
+    /// Kind of harm.
+    pub category: Category,
+    /// How bad.
+    pub severity: Severity,
+    /// What it adds to the migration's risk.
+    pub risk: Risk,
+    /// Names the object and the consequence.
+    pub message: String,
+    /// The safer form.
+    pub help: Option<String>,
+    /// The rule's page.
+    pub url: String,
+    /// The reason a waiver in the file gives for it; a waived finding is shown and keeps its risk (DECISIONS 23).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waived: Option<String>,
+}
+
+/// One migration in the lint report. Field names are those of `godwit lint --format json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationSummary {
+    /// Name within its unit.
+    pub id: String,
+    /// Version as written.
+    pub version: String,
+    /// The part for people.
+    pub name: String,
+    /// The unit (directory).
+    pub unit: String,
+    /// The kind of database.
+    pub engine: Engine,
+    /// The target that takes it.
+    pub target: Option<TargetName>,
+    /// The service, in layouts that have services.
+    pub service: Option<String>,
+    /// Its risk.
+    pub risk: Risk,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// Whether it can be undone by a script.
+    pub reversible: bool,
+    /// Whether it runs in one transaction with its history row.
+    pub transactional: bool,
+    /// Declared dependencies.
+    pub depends_on: Vec<String>,
+    /// `sha256:…` of the forward script.
+    pub checksum: String,
+}
+
+/// The whole report of `godwit lint`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LintReport {
+    /// Files looked at.
+    pub files: usize,
+    /// Findings, by file and line.
+    pub violations: Vec<Violation>,
+    /// The migrations the report is about, in run order.
+    pub migrations: Vec<MigrationSummary>,
+    /// The highest risk among them.
+    pub risk: Risk,
+    /// Digest over them.
+    pub digest: Digest,
+}
+
+impl LintReport {
+    /// Whether a finding at error level stands (waived ones do not count here; policy owners judge them).
+    pub fn has_errors(&self) -> bool {
+        self.violations.iter().any(|v| v.severity == Severity::Error && v.waived.is_none())
+    }
+}

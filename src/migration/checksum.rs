@@ -1,0 +1,53 @@
+//! SHA-256 in its two uses: the checksum that recognises an edited script and the raw hash a digest is made of.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::ids::Checksum;
+
+/// Lower-case hexadecimal SHA-256 of `bytes`.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// The checksum of a script's text. A byte order mark, CRLF against LF and trailing newlines are no edit;
+/// the `sha256:` in front names the algorithm so that a later one never invalidates history.
+pub fn checksum(text: &str) -> Checksum {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.trim_end_matches(['\n', '\r']);
+    let mut hash = Sha256::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("\r\n") {
+        hash.update(&rest.as_bytes()[..at]);
+        hash.update(b"\n");
+        rest = &rest[at + 2..];
+    }
+    hash.update(rest.as_bytes());
+    Checksum::new(format!("sha256:{}", hex::encode(hash.finalize()))).expect("a SHA-256 in hexadecimal is a checksum")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r13_line_ends_bom_and_trailing_newlines_are_no_edit() {
+        let plain = checksum("create table a (id int);\nselect 1;");
+        for same in [
+            "create table a (id int);\r\nselect 1;",
+            "\u{feff}create table a (id int);\nselect 1;\n",
+            "create table a (id int);\r\nselect 1;\r\n\r\n",
+        ] {
+            assert_eq!(checksum(same), plain, "{same:?}");
+        }
+    }
+
+    #[test]
+    fn r13_everything_else_is_an_edit() {
+        let plain = checksum("select 1;\nselect 2;");
+        for other in
+            ["select 1;\n\nselect 2;", " select 1;\nselect 2;", "select 1;\nselect 2; ", "select 1;\rselect 2;"]
+        {
+            assert_ne!(checksum(other), plain, "{other:?}");
+        }
+    }
+}

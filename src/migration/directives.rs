@@ -1,0 +1,179 @@
+//! What a migration says about itself: `-- godwit: risk=HIGH depends_on=a/1 no-transaction waive=rule reason="…"`.
+
+use chrono::NaiveDate;
+
+use crate::ids::Risk;
+use crate::migration::{Problem, Severity};
+
+/// The marks of one migration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// `risk=…`: may raise the computed risk, never lower it.
+    pub risk: Option<Risk>,
+    /// `depends_on=…`, repeatable or comma-separated: `id`, `unit/id`, `target/id`.
+    pub depends_on: Vec<String>,
+    /// `no-transaction`: run statement by statement, even where a transaction would be possible.
+    pub no_transaction: bool,
+    /// `waive=rule reason="…" expires=YYYY-MM-DD`.
+    pub waivers: Vec<Waiver>,
+}
+
+/// A finding that the author asks to be let through; shown, and never lowers the risk by itself (DECISIONS 23).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiver {
+    /// The rule's id.
+    pub rule: String,
+    /// Why; required.
+    pub reason: String,
+    /// The last day it holds, if given.
+    pub expires: Option<NaiveDate>,
+    /// Line (from 1) where it stands.
+    pub line: u32,
+}
+
+const KEYS: &str =
+    "`risk=LOW|MEDIUM|HIGH`, `depends_on=…`, `no-transaction`, `waive=RULE reason=\"…\" [expires=YYYY-MM-DD]`";
+
+impl Directives {
+    /// Reads every `-- godwit: …` line of a script. `first_line` is the line of the file at which `text` starts.
+    pub fn parse(path: &str, text: &str, first_line: u32, problems: &mut Vec<Problem>) -> Self {
+        let mut found = Directives::default();
+        // Nearly every script has none: one search decides.
+        if !text.contains("godwit:") {
+            return found;
+        }
+        for (n, line) in text.lines().enumerate() {
+            let Some(rest) = line.trim_start().strip_prefix("--") else { continue };
+            let Some(marks) = rest.trim_start().strip_prefix("godwit:") else { continue };
+            let line_no = first_line + u32::try_from(n).unwrap_or(u32::MAX - first_line);
+            if let Err(message) = found.read_line(marks, line_no) {
+                problems.push(Problem {
+                    file: path.to_owned(),
+                    line: line_no,
+                    rule: "invalid-directive",
+                    severity: Severity::Error,
+                    message,
+                    help: format!("allowed: {KEYS}"),
+                });
+            }
+        }
+        found
+    }
+
+    fn read_line(&mut self, marks: &str, line: u32) -> Result<(), String> {
+        let mut waiver: Option<Waiver> = None;
+        for (key, value) in words(marks)? {
+            match (key.as_str(), value) {
+                ("risk", Some(v)) => self.risk = Some(v.parse::<Risk>().map_err(|e| e.to_string())?),
+                ("depends_on", Some(v)) => {
+                    self.depends_on.extend(v.split(',').map(str::trim).filter(|d| !d.is_empty()).map(str::to_owned));
+                }
+                ("no-transaction", None) => self.no_transaction = true,
+                ("waive", Some(v)) => {
+                    if let Some(w) = waiver.take() {
+                        self.keep(w)?;
+                    }
+                    waiver = Some(Waiver { rule: v, reason: String::new(), expires: None, line });
+                }
+                ("reason", Some(v)) => match &mut waiver {
+                    Some(w) => w.reason = v,
+                    None => return Err("`reason` belongs behind a `waive=RULE`".to_owned()),
+                },
+                ("expires", Some(v)) => match &mut waiver {
+                    Some(w) => {
+                        w.expires = Some(v.parse().map_err(|_| format!("`{v}` is not a date of the form YYYY-MM-DD"))?);
+                    }
+                    None => return Err("`expires` belongs behind a `waive=RULE`".to_owned()),
+                },
+                (k, _) => return Err(format!("unknown mark `{k}`")),
+            }
+        }
+        waiver.map_or(Ok(()), |w| self.keep(w))
+    }
+
+    fn keep(&mut self, waiver: Waiver) -> Result<(), String> {
+        if waiver.reason.trim().is_empty() {
+            return Err(format!("`waive={}` gives no reason", waiver.rule));
+        }
+        self.waivers.push(waiver);
+        Ok(())
+    }
+}
+
+/// Splits `a=b c d="e f"` into keys and values.
+fn words(marks: &str) -> Result<Vec<(String, Option<String>)>, String> {
+    let mut out = Vec::new();
+    let mut rest = marks.trim();
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
+        let (key, after) = rest.split_at(end);
+        let (value, after) = match after.strip_prefix('=') {
+            None => (None, after),
+            Some(v) => match v.strip_prefix('"') {
+                Some(quoted) => {
+                    let close = quoted.find('"').ok_or("a quote is not closed")?;
+                    (Some(quoted[..close].to_owned()), &quoted[close + 1..])
+                }
+                None => {
+                    let end = v.find(char::is_whitespace).unwrap_or(v.len());
+                    (Some(v[..end].to_owned()), &v[end..])
+                }
+            },
+        };
+        if key.is_empty() {
+            return Err("a value has no key in front of it".to_owned());
+        }
+        out.push((key.to_owned(), value));
+        rest = after.trim_start();
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (Directives, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let found = Directives::parse("m.sql", text, 1, &mut problems);
+        (found, problems)
+    }
+
+    #[test]
+    fn all_marks_are_read() {
+        let (d, problems) = parse(
+            "-- godwit: risk=high depends_on=shop-mongo/0003_carts,0001_a no-transaction\n\
+             --godwit: waive=ban-drop-column reason=\"nobody reads it\" expires=2027-01-31\nselect 1;",
+        );
+        assert_eq!(problems, []);
+        assert_eq!(d.risk, Some(Risk::High));
+        assert_eq!(d.depends_on, ["shop-mongo/0003_carts", "0001_a"]);
+        assert!(d.no_transaction);
+        assert_eq!(d.waivers[0].rule, "ban-drop-column");
+        assert_eq!(d.waivers[0].line, 2);
+    }
+
+    #[test]
+    fn mistakes_are_located_and_say_what_is_allowed() {
+        for (text, part) in [
+            ("-- godwit: risk=huge", "not a valid risk"),
+            ("-- godwit: transaction=off", "unknown mark `transaction`"),
+            ("-- godwit: waive=x", "gives no reason"),
+            ("-- godwit: waive=x reason=\"open", "not closed"),
+            ("-- godwit: waive=x reason=y expires=soon", "YYYY-MM-DD"),
+            ("-- godwit: reason=y", "belongs behind"),
+            ("-- godwit: =y", "no key"),
+        ] {
+            let (_, problems) = parse(&format!("select 1;\n{text}"));
+            assert_eq!(problems.len(), 1, "{text}");
+            assert_eq!(problems[0].line, 2);
+            assert!(problems[0].message.contains(part), "{}", problems[0].message);
+        }
+    }
+
+    #[test]
+    fn text_inside_a_statement_is_not_a_mark() {
+        let (d, problems) = parse("insert into notes values ('-- godwit: risk=HIGH');");
+        assert_eq!((d, problems), (Directives::default(), vec![]));
+    }
+}

@@ -1,0 +1,208 @@
+//! Migrations as values: files in, an ordered set with located problems out. Pure.
+
+pub mod checksum;
+pub mod directives;
+pub mod execution;
+pub mod layout;
+mod set;
+mod version;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::ids::{Checksum, Digest, Engine, MigrationId, Risk, TargetName};
+pub use directives::{Directives, Waiver};
+pub use layout::Layout;
+pub use set::{MigrationRoot, digest_of, resolve};
+pub use version::Version;
+
+/// One file of a repository or folder as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Path relative to the repository's root (or to the folder given), with `/`.
+    pub path: String,
+    /// The raw bytes, or what stood in their place.
+    pub content: FileContent,
+}
+
+/// What a path turned out to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileContent {
+    /// A regular file's bytes.
+    Bytes(Vec<u8>),
+    /// A directory whose name looks like a migration file's (`x.sql/`); reported, never read as one (F217).
+    Directory,
+    /// A symbolic link; never followed, since it could point anywhere.
+    Symlink,
+    /// A file above the size that is read (bytes it has).
+    TooLarge(u64),
+}
+
+impl SourceFile {
+    /// A regular file.
+    pub fn new(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), content: FileContent::Bytes(bytes.into()) }
+    }
+}
+
+/// A script of a migration, one direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Path of the file it stands in.
+    pub path: String,
+    /// The text, UTF-8, without byte order mark; line ends as in the file.
+    pub text: String,
+    /// The line (from 1) of the file at which `text` starts; above 1 where one file holds both directions.
+    pub first_line: u32,
+}
+
+/// A file that belongs to a migration, for the digest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MigrationFile {
+    /// Path relative to the repository's root.
+    pub path: String,
+    /// SHA-256 of the raw bytes, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// One versioned change, with or without its rollback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Name within its unit: file stem or directory name.
+    pub id: MigrationId,
+    /// What the unit orders by.
+    pub version: Version,
+    /// The part after the version, for people.
+    pub name: String,
+    /// What the metadata says it does, if anything.
+    pub description: Option<String>,
+    /// How the files are laid out.
+    pub layout: Layout,
+    /// The directory that numbers its migrations together, relative to the repository's root.
+    pub unit: String,
+    /// The kind of database.
+    pub engine: Engine,
+    /// The target that takes it; `None` where nothing is configured (ad hoc use, lint of a bare folder).
+    pub target: Option<TargetName>,
+    /// The service that owns it, in layouts that have services.
+    pub service: Option<String>,
+    /// The forward script.
+    pub up: Script,
+    /// The backward script, if there is one.
+    pub down: Option<Script>,
+    /// What the files say about themselves (`-- godwit: …`, JSON fields).
+    pub directives: Directives,
+    /// Every file that belongs to it, sorted by path.
+    pub files: Vec<MigrationFile>,
+    /// Of `up`, to recognise an edit of an applied file.
+    pub checksum: Checksum,
+}
+
+impl Migration {
+    /// `unit/id`, unique in a repository.
+    pub fn reference(&self) -> String {
+        if self.unit.is_empty() { self.id.to_string() } else { format!("{}/{}", self.unit, self.id) }
+    }
+
+    /// Whether it can be undone by a script.
+    pub fn is_reversible(&self) -> bool {
+        self.down.as_ref().is_some_and(|d| !execution::is_blank_sql(&d.text))
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// A hazard that depends on the table; shown, judged by its risk.
+    Warning,
+    /// Wrong on any table; blocks.
+    Error,
+}
+
+impl Severity {
+    /// `info`, `warning` or `error`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+/// Something wrong with the files themselves (structure), located. The linter turns it into a violation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the file.
+    pub file: String,
+    /// Line from 1.
+    pub line: u32,
+    /// Kebab-case rule id, one of the structure rules of `lint`.
+    pub rule: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
+/// The ordered migrations of a repository or folder.
+#[derive(Debug, Clone, Default)]
+pub struct MigrationSet {
+    /// In the order in which they run: dependencies first, then by unit and version.
+    pub migrations: Vec<Migration>,
+    /// What is wrong with the files.
+    pub problems: Vec<Problem>,
+    /// How many files below the roots were looked at.
+    pub files_seen: usize,
+}
+
+impl MigrationSet {
+    /// The migration whose `id`, `unit/id` or `target/id` is `reference`; `None` if there is none or several.
+    pub fn find(&self, reference: &str) -> Option<&Migration> {
+        let mut hits = self.migrations.iter().filter(|m| m.answers_to(reference));
+        match (hits.next(), hits.next()) {
+            (Some(m), None) => Some(m),
+            _ => None,
+        }
+    }
+
+    /// Digest over all migrations of the set.
+    pub fn digest(&self) -> Digest {
+        digest_of(self.migrations.iter())
+    }
+
+    /// Path → migrations that own the file.
+    pub fn by_path(&self) -> BTreeMap<&str, &Migration> {
+        self.migrations.iter().flat_map(|m| m.files.iter().map(move |f| (f.path.as_str(), m))).collect()
+    }
+}
+
+impl Migration {
+    /// Whether a reference in `depends_on` or on the command line means this one: `id`, a unique version,
+    /// `unit/id`, `target/id` (DECISIONS 15).
+    pub fn answers_to(&self, reference: &str) -> bool {
+        if reference == self.id.as_str() || reference == self.version.as_str() {
+            return true;
+        }
+        match reference.rsplit_once('/') {
+            Some((scope, id)) => {
+                id == self.id.as_str()
+                    && (scope == self.unit
+                        || self.unit.rsplit('/').next() == Some(scope)
+                        || self.target.as_ref().is_some_and(|t| t.as_str() == scope))
+            }
+            None => false,
+        }
+    }
+
+    /// The risk its files claim, if any.
+    pub fn declared_risk(&self) -> Option<Risk> {
+        self.directives.risk
+    }
+}

@@ -1,0 +1,72 @@
+//! A migration's version, ordered the way its layout orders it.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// What a unit orders its migrations by. The text is kept as written (`0004`); how it compares is the layout's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Version {
+    text: String,
+    sort_key: String,
+}
+
+impl Version {
+    /// Numbers separated by `.`, `_` or `-` compare part by part as numbers of any length: `9` before `10`.
+    pub fn numeric(text: &str) -> Self {
+        let mut sort_key = String::with_capacity(text.len() + 8);
+        for part in text.split(['.', '_', '-']) {
+            let digits = part.trim_start_matches('0');
+            // The length in front makes text order equal number order, whatever the width.
+            sort_key.push_str(&format!("{:04}{digits}.", digits.len()));
+        }
+        Self { text: text.to_owned(), sort_key }
+    }
+
+    /// Bytes compare: the order of diesel and of Prisma. `sort_key` may differ from the text (dashes taken out).
+    pub fn textual(text: &str, sort_key: &str) -> Self {
+        Self { text: text.to_owned(), sort_key: sort_key.to_owned() }
+    }
+
+    /// As written in the file's name.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether both name the same place in the order, written alike or not (`4` and `0004`).
+    pub fn same_place(&self, other: &Version) -> bool {
+        self.sort_key == other.sort_key
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.sort_key.cmp(&other.sort_key).then_with(|| self.text.cmp(&other.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_any_width_compare_as_numbers() {
+        let sorted = ["1", "002", "9", "10", "0100", "1510262030", "20240101000000"].map(Version::numeric);
+        assert!(sorted.is_sorted());
+        assert!(Version::numeric("4").same_place(&Version::numeric("0004")));
+        assert!(Version::numeric("1.9") < Version::numeric("1.10"));
+        assert!(Version::numeric("1") < Version::numeric("1.1"));
+        assert!(Version::numeric("0") < Version::numeric("1"));
+    }
+}

@@ -1,0 +1,279 @@
+//! What would be done and what came of it, as data. Pure: `planner` decides, `runner` carries out and fills in.
+
+pub mod planner;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{
+    Checksum, CommitSha, Digest, Engine, EnvironmentName, Epoch, MigrationId, PrNumber, Risk, RunId, TargetName,
+};
+
+/// Why a crash in the middle of a step cannot hurt (RECOVERY 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecoveryClass {
+    /// Effect and history row commit together in the target.
+    Atomic,
+    /// Not atomic, but a read-only probe tells not started, in progress, done or broken.
+    Verifiable,
+    /// Running it again converges.
+    Idempotent,
+    /// Nothing can be proved: a crash ends in `needs_human`.
+    Manual,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepAction {
+    /// Run the forward script.
+    Apply,
+    /// Run the backward script.
+    Rollback,
+    /// Record as applied without running.
+    Baseline,
+}
+
+/// The state of a migration on a target (INTERFACE 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrationState {
+    /// Not applied.
+    Pending,
+    /// A run has begun it and not said how it ended.
+    Running,
+    /// Applied and recorded.
+    Applied,
+    /// Tried; the target is as before.
+    Failed,
+    /// Was applied, then undone.
+    RolledBack,
+    /// What the target holds cannot be proved; `godwit resolve` settles it.
+    NeedsHuman,
+}
+
+impl MigrationState {
+    /// Every state with its name in JSON, in the store and in the target's history.
+    pub const ALL: [(MigrationState, &'static str); 6] = [
+        (MigrationState::Pending, "pending"),
+        (MigrationState::Running, "running"),
+        (MigrationState::Applied, "applied"),
+        (MigrationState::Failed, "failed"),
+        (MigrationState::RolledBack, "rolled_back"),
+        (MigrationState::NeedsHuman, "needs_human"),
+    ];
+
+    /// Its name in JSON, in the store and in the target's history.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(s, _)| *s == self).map_or("", |(_, n)| n)
+    }
+
+    /// The state of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, n)| *n == name).map(|(s, _)| *s)
+    }
+}
+
+/// How a plan or a run ended (INTERFACE 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Only planned.
+    Planned,
+    /// Every step was applied.
+    Applied,
+    /// There was nothing to do.
+    Nothing,
+    /// A step failed; what could be undone was undone.
+    Failed,
+    /// Something forbids the run: approval, lock, window, policy, order.
+    Blocked,
+    /// A step's state cannot be proved.
+    NeedsHuman,
+}
+
+impl Outcome {
+    /// Its name in JSON and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Planned => "planned",
+            Outcome::Applied => "applied",
+            Outcome::Nothing => "nothing",
+            Outcome::Failed => "failed",
+            Outcome::Blocked => "blocked",
+            Outcome::NeedsHuman => "needs_human",
+        }
+    }
+}
+
+/// One row of a target's history: what the target itself says about a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRow {
+    /// The unit (directory) the migration is numbered in.
+    pub unit: String,
+    /// Name within the unit.
+    pub id: MigrationId,
+    /// Version as written.
+    pub version: String,
+    /// Of the forward script as it was applied.
+    pub checksum: Checksum,
+    /// Where it stands.
+    pub state: MigrationState,
+    /// The fencing token of the run that wrote the row last.
+    pub epoch: Epoch,
+    /// The run that wrote the row last.
+    pub run: RunId,
+    /// When it was begun.
+    pub started_at: DateTime<Utc>,
+    /// When it ended, if it did.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Milliseconds it took.
+    pub duration_ms: i64,
+    /// Who caused it: a login, or a user name of the machine for ad hoc runs.
+    pub by: String,
+    /// The pull request it came from.
+    pub pr: Option<PrNumber>,
+    /// The commit it was read at.
+    pub commit: Option<CommitSha>,
+    /// For a script run statement by statement: how many are known done.
+    pub statements_done: i32,
+    /// What went wrong, if something did.
+    pub error: Option<String>,
+}
+
+/// One statement of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PlannedStatement {
+    /// The text as it will be sent.
+    pub sql: String,
+    /// Line of the file (from 1) at which it starts.
+    pub line: u32,
+    /// The recovery class of this statement where the step runs statement by statement.
+    pub recovery: RecoveryClass,
+}
+
+/// One migration, one direction, one target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Step {
+    /// The unit of the migration.
+    pub unit: String,
+    /// The migration.
+    pub migration: MigrationId,
+    /// Its version as written.
+    pub version: String,
+    /// The target it runs on.
+    pub target: TargetName,
+    /// The kind of database.
+    pub engine: Engine,
+    /// What is done.
+    pub action: StepAction,
+    /// The weakest class of its statements.
+    pub recovery: RecoveryClass,
+    /// `true`: one transaction with the history row. `false`: statement by statement.
+    pub in_transaction: bool,
+    /// What is sent, in order.
+    pub statements: Vec<PlannedStatement>,
+    /// The file it came from.
+    pub path: String,
+    /// Checksum of the forward script.
+    pub checksum: Checksum,
+    /// Its risk.
+    pub risk: Risk,
+    /// Whether a backward script exists.
+    pub reversible: bool,
+}
+
+/// Everything one run will do to one target; nothing is left to choose.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MigrationPlan {
+    /// The environment; `None` for an ad hoc run.
+    pub environment: Option<EnvironmentName>,
+    /// The target.
+    pub target: TargetName,
+    /// Digest of the migration set the plan was made from.
+    pub digest: Digest,
+    /// Hash over the history the plan was made for; if the history moved, the plan is stale.
+    pub history_hash: String,
+    /// The highest risk of its steps.
+    pub risk: Risk,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+/// Why nothing may run, for a person; `what_to_do` names the command or the change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`,
+    /// `invalid-set`, `no-down`, `dependants`, `no-target`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`.
+    pub reason: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub what_to_do: String,
+    /// Whether only a person can settle it (exit 4) rather than a change of circumstances (exit 3).
+    pub needs_human: bool,
+}
+
+/// What came of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The migration.
+    pub migration: MigrationId,
+    /// The target.
+    pub target: TargetName,
+    /// The kind of database.
+    pub engine: Engine,
+    /// What was done.
+    pub action: StepAction,
+    /// Its recovery class.
+    pub recovery: RecoveryClass,
+    /// The statements' texts.
+    pub statements: Vec<String>,
+    /// Where it stands now.
+    pub state: MigrationState,
+    /// Milliseconds it took.
+    pub duration_ms: u64,
+    /// What went wrong, with file, line and what was undone.
+    pub error: Option<StepError>,
+}
+
+/// An error of a step, located.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepError {
+    /// The server's own words.
+    pub message: String,
+    /// The server's code (SQLSTATE, SQLite result code), if it gave one.
+    pub code: Option<String>,
+    /// File of the statement.
+    pub file: String,
+    /// Line in that file, from 1.
+    pub line: u32,
+    /// What became of the step's effects: `undone`, or what may remain.
+    pub undone: bool,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// What came of one attempt to bring one environment forward; the shape of `plan|apply --format json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// The environment; `None` for an ad hoc run.
+    pub environment: Option<EnvironmentName>,
+    /// Digest of the migration set.
+    pub digest: Digest,
+    /// The highest risk of the steps.
+    pub risk: Risk,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Each step in order; steps not reached are `pending`.
+    pub steps: Vec<StepReport>,
+    /// Why nothing ran, when it did not.
+    pub blocked_by: Vec<Refusal>,
+    /// The backup made before, if any.
+    pub backup: Option<String>,
+    /// The run.
+    pub run: RunId,
+    /// Milliseconds in all.
+    pub duration_ms: u64,
+}

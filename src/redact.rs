@@ -1,0 +1,103 @@
+//! Credentials taken out of text before anyone sees it (B-20).
+
+use std::sync::RwLock;
+
+static SECRETS: RwLock<Vec<String>> = RwLock::new(Vec::new());
+
+/// Remembers a secret of this process (a password, a token, a key): [`text`] blots it out wherever it turns up,
+/// whatever a driver prints. Very short ones are not taken, since they would blot out ordinary words.
+pub fn register(secret: &str) {
+    if secret.len() < 4 {
+        return;
+    }
+    if let Ok(mut secrets) = SECRETS.write()
+        && !secrets.iter().any(|s| s == secret)
+    {
+        secrets.push(secret.to_owned());
+        // A secret that contains another one goes first.
+        secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+    }
+}
+
+/// Registers the password of a connection URL, raw and percent-decoded.
+pub fn register_url(url: &str) {
+    if let Some(password) = password_of(url) {
+        register(password);
+        register(&percent_encoding::percent_decode_str(password).decode_utf8_lossy());
+    }
+}
+
+/// `input` without any registered secret and without the password part of anything that looks like a URL.
+pub fn text(input: &str) -> String {
+    let mut out = input.to_owned();
+    if let Ok(secrets) = SECRETS.read() {
+        for secret in secrets.iter() {
+            if out.contains(secret.as_str()) {
+                out = out.replace(secret.as_str(), "****");
+            }
+        }
+    }
+    url_passwords(&out)
+}
+
+/// The password part of a URL, as written.
+fn password_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let (userinfo, _) = authority.rsplit_once('@')?;
+    userinfo.split_once(':').map(|(_, p)| p).filter(|p| !p.is_empty())
+}
+
+fn url_passwords(input: &str) -> String {
+    let mut out = String::with_capacity(input.len());
+    let mut rest = input;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end =
+            after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>')).unwrap_or(after.len());
+        let (url, tail) = after.split_at(end);
+        let authority_end = url.find(['/', '?', '#']).unwrap_or(url.len());
+        match url[..authority_end].rfind('@') {
+            Some(host) => {
+                match url[..host].split_once(':') {
+                    Some((user, _)) => {
+                        out.push_str(user);
+                        out.push_str(":****");
+                    }
+                    // A bare user part may itself be a token (`https://ghs_…@host`).
+                    None => out.push_str("****"),
+                }
+                out.push_str(&url[host..]);
+            }
+            None => out.push_str(url),
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b20_passwords_of_urls_vanish() {
+        for (input, expected) in [
+            ("connect postgres://u:hunter2@h:5432/db failed", "connect postgres://u:****@h:5432/db failed"),
+            ("https://ghs_abc@github.com/o/r", "https://****@github.com/o/r"),
+            ("see https://example.com/a@b", "see https://example.com/a@b"),
+            ("postgres://u:p@ss@h/db", "postgres://u:****@h/db"),
+            ("no url: a@b", "no url: a@b"),
+        ] {
+            assert_eq!(text(input), expected);
+        }
+    }
+
+    #[test]
+    fn b20_registered_secrets_vanish_wherever_they_stand() {
+        register_url("postgres://u:pl%40nted-9@h/db");
+        assert_eq!(text("password pl@nted-9 or pl%40nted-9"), "password **** or ****");
+    }
+}

@@ -1,0 +1,1 @@
+//! The only writer of words users see: decisions in, text out. Pure.

@@ -1,0 +1,1 @@
+//! A stand-in for GitHub: stateful REST, git over HTTP, signed webhooks, faults. Knows nothing of the bot.

@@ -1,0 +1,1 @@
+//! Integration tests: one binary, since each further one would link every dependency again.
