@@ -1,3 +1,10 @@
-//! The `godwit` binary.
+//! The `godwit` binary: reads the command line, runs it, ends with its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use godwit::cli::{Cli, run};
+
+fn main() -> ExitCode {
+    run(Cli::parse()).into()
+}

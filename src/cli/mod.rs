@@ -1,1 +1,146 @@
-//! One file per subcommand.
+//! The command line: one file per subcommand, global options and exit codes here (INTERFACE 2).
+
+mod apply;
+mod audit;
+mod baseline;
+mod ci;
+mod completions;
+#[cfg(feature = "demo")]
+mod demo;
+mod exit;
+mod lint;
+mod lock;
+mod plan;
+mod policy;
+mod resolve;
+mod resume;
+mod rollback;
+#[cfg(feature = "bot")]
+mod serve;
+mod settings;
+mod status;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use exit::Exit;
+
+/// Database migrations without downtime, reviewed and carried out from a pull request.
+#[derive(Debug, Parser)]
+#[command(name = "godwit", version, about, long_about = None, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that may stand before or after the command.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// The repository or folder to work in
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    pub repo: std::path::PathBuf,
+    /// The configuration file, instead of `godwit.yml` in the repository
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<std::path::PathBuf>,
+    /// Godwit's own tables: `sqlite:FILE` (default: in the state directory)
+    #[arg(long, global = true, value_name = "URL", env = "GODWIT_STORE_URL", hide_env_values = true)]
+    pub store: Option<String>,
+    /// How data is printed
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Colours in the terminal
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: clap::ColorChoice,
+    /// Tell more (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Tell only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Forms of output; `sarif`, `github` and `markdown` only where they make sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// One JSON object on standard output
+    Json,
+    /// SARIF 2.1.0 for code scanning
+    Sarif,
+    /// Workflow commands that GitHub Actions turns into annotations
+    Github,
+    /// GitHub-flavoured Markdown
+    Markdown,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check migrations: hazards, structure, risk
+    #[command(visible_alias = "validate")]
+    Lint(lint::Args),
+    /// Show what `apply` would do; writes nothing anywhere
+    Plan(plan::Args),
+    /// Bring a database or an environment forward
+    #[command(visible_aliases = ["migrate", "up"])]
+    Apply(apply::Args),
+    /// Undo migrations, newest first
+    #[command(visible_alias = "down")]
+    Rollback(rollback::Args),
+    /// Go on after a crash
+    Resume(resume::Args),
+    /// Settle a migration whose state only a person can tell
+    Resolve(resolve::Args),
+    /// What is applied, pending, failed, locked
+    Status(status::Args),
+    /// Adopt an existing database
+    Baseline(baseline::Args),
+    /// Freeze an environment
+    Lock(lock::LockArgs),
+    /// Unfreeze an environment
+    Unlock(lock::UnlockArgs),
+    /// Check and explain the policy
+    Policy(policy::Args),
+    /// The hash-chained audit log
+    Audit(audit::Args),
+    /// What the GitHub action runs: lint, annotations, SARIF, job summary
+    Ci(ci::Args),
+    /// The webhook endpoint and the worker
+    #[cfg(feature = "bot")]
+    Serve(serve::Args),
+    /// The whole story on this machine, with no account and no server
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
+    /// A completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Runs the command line and gives the exit code.
+pub fn run(cli: Cli) -> Exit {
+    let Cli { global, command } = cli;
+    let result = match command {
+        Command::Lint(args) => lint::run(&global, args),
+        Command::Plan(args) => plan::run(&global, args),
+        Command::Apply(args) => apply::run(&global, args),
+        Command::Rollback(args) => rollback::run(&global, args),
+        Command::Resume(args) => resume::run(&global, args),
+        Command::Resolve(args) => resolve::run(&global, args),
+        Command::Status(args) => status::run(&global, args),
+        Command::Baseline(args) => baseline::run(&global, args),
+        Command::Lock(args) => lock::lock(&global, args),
+        Command::Unlock(args) => lock::unlock(&global, args),
+        Command::Policy(args) => policy::run(&global, args),
+        Command::Audit(args) => audit::run(&global, args),
+        Command::Ci(args) => ci::run(&global, args),
+        #[cfg(feature = "bot")]
+        Command::Serve(args) => serve::run(&global, args),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(&global, args),
+        Command::Completions(args) => completions::run(&global, args),
+    };
+    result.unwrap_or_else(|error| exit::report(&error))
+}

@@ -1,1 +1,22 @@
 //! Integration tests: one binary, since each further one would link every dependency again.
+//! Databases are real servers (`scripts/test` brings them up), git is real git, GitHub is the stand-in or `emulate`.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod apply;
+mod approval;
+mod audit;
+mod bot;
+mod cli;
+mod config;
+mod contract;
+mod demo;
+mod drivers;
+mod emulate;
+mod git;
+mod house;
+mod kill;
+mod lint;
+mod sandbox;
+mod store;
+mod support;
+mod webhook;

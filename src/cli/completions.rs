@@ -1,0 +1,18 @@
+//! `godwit completions SHELL`.
+
+use clap::CommandFactory as _;
+
+use super::{Cli, Exit, Global};
+
+/// Arguments of `godwit completions`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+/// Writes the completion script to standard output.
+pub fn run(_global: &Global, args: Args) -> anyhow::Result<Exit> {
+    clap_complete::generate(args.shell, &mut Cli::command(), "godwit", &mut std::io::stdout());
+    Ok(Exit::Done)
+}

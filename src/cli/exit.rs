@@ -1,0 +1,85 @@
+//! Exit codes, and the one place where an error reaches the terminal.
+
+use std::process::ExitCode;
+
+use crate::plan::Outcome;
+use crate::redact;
+
+/// How the process ends (INTERFACE 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done,
+    /// Findings at error level, or the work failed and was undone.
+    Failed,
+    /// Usage or configuration error.
+    Usage,
+    /// Blocked: approval, lock, window, policy or promotion order.
+    Blocked,
+    /// A person is needed: state unknown, history or schema drifted.
+    NeedsHuman,
+    /// A target, the store or GitHub cannot be reached.
+    Unreachable,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Blocked => 3,
+            Exit::NeedsHuman => 4,
+            Exit::Unreachable => 5,
+        }
+    }
+
+    /// The exit code of a run.
+    pub fn of_outcome(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Planned | Outcome::Applied | Outcome::Nothing => Exit::Done,
+            Outcome::Failed => Exit::Failed,
+            Outcome::Blocked => Exit::Blocked,
+            Outcome::NeedsHuman => Exit::NeedsHuman,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// An error that knows its exit code; put it in the chain with `anyhow::Error::from`. Without one the code is 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    /// A usage or configuration error.
+    pub fn usage(message: impl Into<String>) -> anyhow::Error {
+        Failure { exit: Exit::Usage, message: message.into() }.into()
+    }
+
+    /// Something that cannot be reached.
+    pub fn unreachable(message: impl Into<String>) -> anyhow::Error {
+        Failure { exit: Exit::Unreachable, message: message.into() }.into()
+    }
+}
+
+/// Prints an error with its causes, credentials taken out, and gives its exit code.
+pub(super) fn report(error: &anyhow::Error) -> Exit {
+    let mut text = format!("error: {error}");
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("\n  because {cause}"));
+    }
+    anstream::eprintln!("{}", redact::text(&text));
+    error.chain().find_map(|e| e.downcast_ref::<Failure>()).map_or(Exit::Usage, |f| f.exit)
+}
