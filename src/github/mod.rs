@@ -1,1 +1,5 @@
 //! The GitHub client and what arrives from GitHub, as domain values.
+
+mod event;
+
+pub use event::{Event, Repository, Sender};
