@@ -24,7 +24,7 @@ impl Default for RepoConfig {
                 .map(|n| EnvironmentName::new(n).expect("a plain word is an environment name"))
                 .to_vec(),
             policies: "policies".to_owned(),
-            migrations: vec![MigrationRoot { path: "migrations/*".to_owned(), layout: None, target: None }],
+            migrations: vec![MigrationRoot::folder("**")],
         }
     }
 }
@@ -43,6 +43,7 @@ struct File {
 struct Root {
     path: String,
     layout: Option<String>,
+    engine: Option<crate::ids::Engine>,
     target: Option<TargetName>,
 }
 
@@ -84,7 +85,12 @@ impl RepoConfig {
                         None | Some("auto") => None,
                         Some(name) => Some(name.parse().map_err(|e: crate::ids::InvalidId| fail(e.to_string()))?),
                     };
-                    Ok(MigrationRoot { path: inside(&r.path).map_err(&fail)?, layout, target: r.target })
+                    Ok(MigrationRoot {
+                        path: inside(&r.path).map_err(&fail)?,
+                        layout,
+                        engine: r.engine,
+                        target: r.target,
+                    })
                 })
                 .collect::<Result<_, ConfigError>>()?;
         }

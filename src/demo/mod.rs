@@ -1,1 +1,3 @@
 //! The story of INTERFACE 7.1.
+
+mod markdown;
