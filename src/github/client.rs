@@ -114,7 +114,8 @@ impl Github {
     /// # Errors
     /// When the private key or the URL cannot be used.
     pub fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
-        let unusable = |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
+        let unusable =
+            |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
         let crab = Octocrab::builder()
             .base_uri(settings.api_url.trim_end_matches('/'))
             .map_err(|_| GithubError::Unusable(format!("`{}` is not a URL of GitHub's API", settings.api_url)))?
@@ -148,11 +149,8 @@ impl Github {
     /// # Errors
     /// When GitHub cannot be asked.
     pub async fn bot_login(&self) -> Result<Login, GithubError> {
-        let app = self
-            .inner
-            .identity
-            .get_or_try_init(|| async { self.inner.app.get::<model::App>("/app").await })
-            .await?;
+        let app =
+            self.inner.identity.get_or_try_init(|| async { self.inner.app.get::<model::App>("/app").await }).await?;
         Ok(Login::new(format!("{}[bot]", app.slug)))
     }
 
@@ -243,9 +241,11 @@ impl Caller {
             let Some(Value::Array(items)) = entries(value) else { return Err(unreadable()) };
             let full = items.len() >= PER_PAGE;
             for item in items {
-                all.push(serde_json::from_value(item).map_err(|e| {
-                    GithubError::Unusable(format!("cannot read GitHub's answer to `GET {path}`: {e}"))
-                })?);
+                all.push(
+                    serde_json::from_value(item).map_err(|e| {
+                        GithubError::Unusable(format!("cannot read GitHub's answer to `GET {path}`: {e}"))
+                    })?,
+                );
             }
             if !full {
                 return Ok(all);

@@ -101,9 +101,10 @@ impl RepoApi {
 
 /// The oldest comment with `marker` as its first line that the App wrote itself.
 pub fn own_comment<'a>(comments: &'a [Comment], marker: &str, bot: &Login, app_id: u64) -> Option<&'a Comment> {
-    comments.iter().filter(|c| is_own(c, bot, app_id)).find(|c| {
-        c.body.as_deref().and_then(|b| b.lines().next()).is_some_and(|first| first.trim_end() == marker)
-    })
+    comments
+        .iter()
+        .filter(|c| is_own(c, bot, app_id))
+        .find(|c| c.body.as_deref().and_then(|b| b.lines().next()).is_some_and(|first| first.trim_end() == marker))
 }
 
 fn is_own(comment: &Comment, bot: &Login, app_id: u64) -> bool {

@@ -4,9 +4,7 @@ use secrecy::SecretString;
 
 use super::client::{Caller, Github, segment};
 use super::error::GithubError;
-use super::model::{
-    ChangedFile, Commit, Membership, PullRequest, Repo, RepoPermission, Review, TimelineEntry,
-};
+use super::model::{ChangedFile, Commit, Membership, PullRequest, Repo, RepoPermission, Review, TimelineEntry};
 use crate::approval::Permission;
 use crate::ids::{CommitSha, Login, PrNumber, RepoName, TeamSlug};
 
