@@ -33,7 +33,7 @@ pub fn inline(text: &str) -> String {
                 out.push(ZERO_WIDTH);
                 out.push('/');
             }
-            '.' if out.len() >= 3 && out[out.len() - 3..].eq_ignore_ascii_case("www") => {
+            '.' if out.as_bytes().len() >= 3 && out.as_bytes()[out.len() - 3..].eq_ignore_ascii_case(b"www") => {
                 out.push(ZERO_WIDTH);
                 out.push('.');
             }
