@@ -2,7 +2,7 @@
 
 use super::ConfigError;
 use super::yaml::{self, Node, Reader};
-use crate::ids::{EnvironmentName, TargetName};
+use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::migration::{Layout, MigrationRoot};
 
 /// The parsed `godwit.yml`; [`RepoConfig::default`] is what holds without the file.
@@ -23,7 +23,7 @@ impl Default for RepoConfig {
                 .map(|n| EnvironmentName::new(n).expect("a plain word is an environment name"))
                 .to_vec(),
             policies: "policies".to_owned(),
-            migrations: vec![MigrationRoot { path: "migrations/*".to_owned(), layout: None, target: None }],
+            migrations: vec![MigrationRoot::folder("**")],
         }
     }
 }
@@ -124,7 +124,7 @@ fn promotion_order(reader: &mut Reader, node: &Node, path: &str) -> Vec<Environm
 }
 
 fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<MigrationRoot> {
-    let fields = reader.fields(node, path, &["path", "layout", "target"]);
+    let fields = reader.fields(node, path, &["path", "layout", "engine", "target"]);
     let layout = match fields.get("layout") {
         None => None,
         Some((node, path)) => match reader.string(node, &path).as_deref() {
@@ -139,12 +139,13 @@ fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<Migrat
         },
     };
     let target = fields.get("target").and_then(|(node, path)| reader.parsed::<TargetName>(node, &path));
+    let engine = fields.get("engine").and_then(|(node, path)| reader.parsed::<Engine>(node, &path));
     let Some((folder, folder_path)) = fields.get("path") else {
         reader.wrong(node, format!("an entry of `{path}` needs `path`"));
         return None;
     };
     match inside(&reader.string(folder, &folder_path)?) {
-        Ok(path) => Some(MigrationRoot { path, layout, target }),
+        Ok(path) => Some(MigrationRoot { path, layout, engine, target }),
         Err(message) => {
             reader.wrong(folder, message);
             None
