@@ -25,7 +25,7 @@ EXPOSE 8892
 # bash instead of curl: it is there already.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD \
     bash -c 'exec 3<>/dev/tcp/127.0.0.1/8892 && printf "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && head -n 1 <&3 | grep -q " 200 "'
-# SIGTERM ends the step in flight before the process ends: give it time (`docker stop --time 120`).
+# SIGTERM lets the step in flight end, for up to 25 s: give it more than the usual ten (`docker stop --time 30`).
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["godwit"]
 CMD ["serve"]
