@@ -62,6 +62,8 @@ fn commands(line: &str) -> Vec<Vec<String>> {
         let words: Vec<&str> =
             part.trim_start_matches("$ ").split_whitespace().skip_while(|word| is_assignment(word)).collect();
         match words.as_slice() {
+            // `godwit / lint` is a check's name.
+            ["godwit", "/", ..] => {}
             ["godwit", rest @ ..] => found.push(rest.iter().map(|word| (*word).to_owned()).collect()),
             ["cargo", "demo", rest @ ..] => {
                 found.push(std::iter::once("demo").chain(rest.iter().copied()).map(str::to_owned).collect());
