@@ -346,8 +346,8 @@ mod tests {
 
     #[test]
     fn an_error_quotes_nothing_that_could_break_out_of_code() {
-        let answers = read("/godwit a`b`@team<!--");
-        assert_eq!(answers[0].as_ref().unwrap_err().split(". ").next(), Some("I do not know `ab@team<!--`"));
+        let answers = read("/godwit a`b`@team&lt;");
+        assert_eq!(answers[0].as_ref().unwrap_err().split(". ").next(), Some("I do not know `ab@team&lt;`"));
     }
 
     #[test]
