@@ -8,7 +8,7 @@ use squawk_syntax::SourceFile;
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
-use super::{LintReport, MigrationSummary, Scope, Severity, Violation, rules, squawk};
+use super::{LintReport, MigrationSummary, Scope, Severity, Violation, depth, rules, squawk};
 use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, execution};
@@ -18,10 +18,14 @@ use crate::risk;
 /// Syntax errors beyond this many per script are counted, not printed: a template has one per placeholder.
 const MAX_SYNTAX_ERRORS: usize = 10;
 /// Scripts above this many bytes are not parsed as a whole (DECISIONS 19).
-const MAX_PARSED: usize = 32 * 1024 * 1024;
+const MAX_PARSED: usize = 8 * 1024 * 1024;
 
 /// Checks the migrations of `set` that are in `scope`. `today` decides which waivers still hold.
 pub fn check(set: &MigrationSet, config: &LintConfig, scope: &Scope, today: NaiveDate) -> LintReport {
+    depth::with_stack(|| check_here(set, config, scope, today))
+}
+
+fn check_here(set: &MigrationSet, config: &LintConfig, scope: &Scope, today: NaiveDate) -> LintReport {
     let linter = Linter::new(config, today);
     let in_scope: Vec<&Migration> = set.migrations.iter().filter(|m| scope.holds(m)).collect();
     let mut problems: HashMap<&str, Vec<&Problem>> = HashMap::new();
@@ -127,8 +131,10 @@ impl<'a> Linter<'a> {
         scope: &Scope,
     ) -> (Vec<Finding>, bool) {
         let mut found = Vec::new();
-        if let Some(reason) = cannot_parse(text) {
-            found.push(finding(&table::NOT_ANALYSED, 0..0, reason, None));
+        if let Some((severity, reason)) = cannot_parse(text) {
+            let mut unseen = finding(&table::NOT_ANALYSED, 0..0, reason, None);
+            unseen.severity = Some(severity);
+            found.push(unseen);
             return (found, true);
         }
         let inert = squawk::without_marks(text);
@@ -306,9 +312,18 @@ fn finding(rule: &'static RuleInfo, range: std::ops::Range<usize>, message: Stri
     Finding { rule, range, message, help, severity: None, risk: None }
 }
 
-/// Why a text is not handed to the parser, if it is not.
-fn cannot_parse(text: &str) -> Option<String> {
-    (text.len() > MAX_PARSED).then(|| format!("the script has {} bytes; only its structure was looked at", text.len()))
+/// Why a text is not handed to the parser, if it is not, and how bad that is.
+fn cannot_parse(text: &str) -> Option<(Severity, String)> {
+    if text.len() > MAX_PARSED {
+        let message = format!("the script has {} bytes; only its structure was looked at", text.len());
+        Some((Severity::Warning, message))
+    } else if !depth::is_bounded(text) {
+        let message =
+            format!("the script nests more than {} levels deep; nothing in it was looked at", depth::MAX_DEPTH);
+        Some((Severity::Error, message))
+    } else {
+        None
+    }
 }
 
 fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {

@@ -1,6 +1,7 @@
 //! Findings in migrations: squawk's rules, our own rules, and the structure problems, as one list. Pure.
 
 mod check;
+mod depth;
 mod lines;
 pub mod rules;
 mod script;

@@ -191,11 +191,7 @@ fn arrange(text: &str, found: Vec<Found>, no_transaction: bool) -> Result<Execut
             Kind::Refused { message, help } => return refuse(s.line, message.clone(), help),
             Kind::Begin { .. } => {
                 if let Some(line) = open {
-                    return refuse(
-                        s.line,
-                        format!("BEGIN inside the transaction that line {line} opened"),
-                        BLOCK_HELP,
-                    );
+                    return refuse(s.line, format!("BEGIN inside the transaction that line {line} opened"), BLOCK_HELP);
                 }
                 open = Some(s.line);
             }

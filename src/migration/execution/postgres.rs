@@ -95,7 +95,8 @@ pub(super) fn split(text: &str) -> Result<Vec<Found>, CannotExecute> {
                 }
             }
         }
-        if let TokenKind::Literal { kind: LiteralKind::DollarQuotedString { .. } | LiteralKind::Str { .. } } = token.kind
+        if let TokenKind::Literal { kind: LiteralKind::DollarQuotedString { .. } | LiteralKind::Str { .. } } =
+            token.kind
             && c.words.first().is_some_and(|w| w.eq_ignore_ascii_case("do"))
         {
             c.body_may_commit |= has_word(&text[start..at], &["commit", "rollback"]);
@@ -138,10 +139,9 @@ impl Current<'_> {
                 message: "PREPARE TRANSACTION would leave the migration half done".to_owned(),
                 help: "leave it out: Godwit commits the migration together with its history row",
             },
-            ["COMMIT" | "END" | "ROLLBACK" | "ABORT", rest @ ..] if chains(rest) => Kind::Refused {
-                message: "AND CHAIN would open a second transaction".to_owned(),
-                help: "leave it out",
-            },
+            ["COMMIT" | "END" | "ROLLBACK" | "ABORT", rest @ ..] if chains(rest) => {
+                Kind::Refused { message: "AND CHAIN would open a second transaction".to_owned(), help: "leave it out" }
+            }
             ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => Kind::Ordinary,
             ["COMMIT" | "END", ..] => Kind::Commit,
             ["ROLLBACK" | "ABORT", ..] => Kind::Rollback,

@@ -102,11 +102,7 @@ pub(super) fn split(text: &str) -> Result<Vec<Found>, CannotExecute> {
 }
 
 fn open(line: u32, what: &str) -> CannotExecute {
-    CannotExecute {
-        line,
-        message: format!("a {what} that begins here is never closed"),
-        help: "close it".to_owned(),
-    }
+    CannotExecute { line, message: format!("a {what} that begins here is never closed"), help: "close it".to_owned() }
 }
 
 /// Byte after the closing `quote` of what opens at `at`; a doubled quote stands for itself.

@@ -32,7 +32,8 @@ fn semicolons_inside_things_end_nothing() {
 
 #[test]
 fn lines_are_those_of_the_first_word() {
-    let found = statements(Engine::Postgresql, "-- head\n\ncreate table a (\n id int);\n/* x\n */ drop table a;").unwrap();
+    let found =
+        statements(Engine::Postgresql, "-- head\n\ncreate table a (\n id int);\n/* x\n */ drop table a;").unwrap();
     assert_eq!(found.iter().map(|s| s.line).collect::<Vec<_>>(), [3, 6]);
 }
 
@@ -134,7 +135,8 @@ fn a_marked_file_goes_statement_by_statement_and_a_block_in_it_is_one() {
 
 #[test]
 fn sqlite_knows_triggers_and_its_own_outsiders() {
-    let trigger = "create temp trigger t after insert on a begin insert into b values (';'); select case when 1 then 2 end; end";
+    let trigger =
+        "create temp trigger t after insert on a begin insert into b values (';'); select case when 1 then 2 end; end";
     assert_eq!(texts(Engine::Sqlite, &format!("{trigger};\nselect [a;b], `c;d`, \"e;f\" from x;")).len(), 2);
     let run = |t: &str| execution(Engine::Sqlite, t, false);
     assert!(matches!(run("vacuum; pragma journal_mode=wal;"), Ok(Execution::Statements(s)) if s.len() == 2));

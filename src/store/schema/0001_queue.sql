@@ -10,7 +10,7 @@ CREATE TABLE deliveries (
 CREATE TABLE jobs (
     id          TEXT   NOT NULL PRIMARY KEY,
     serial_key  TEXT   NOT NULL,             -- jobs of one key are worked one after the other
-    delivery    TEXT   REFERENCES deliveries (id),
+    delivery    TEXT,                        -- correlation: the delivery it follows from
     event       TEXT   NOT NULL,             -- the reduced event as JSON
     state       TEXT   NOT NULL CHECK (state IN ('queued', 'running', 'done', 'dead')),
     attempts    BIGINT NOT NULL,
@@ -18,11 +18,13 @@ CREATE TABLE jobs (
     due_at      BIGINT NOT NULL,
     claim       TEXT,                        -- token of the claim that holds it; whoever lost it may not finish it
     worker      TEXT,
+    claimed_at  BIGINT,
     lease_until BIGINT,
     finished_at BIGINT,
     error       TEXT                         -- of the last attempt, credentials taken out
 );
 
--- Only open jobs are ever looked for, so the index stays small however long the history grows.
-CREATE INDEX jobs_open ON jobs (serial_key, id) WHERE state IN ('queued', 'running');
-CREATE INDEX jobs_by_delivery ON jobs (delivery);
+-- Each index holds only the rows that are looked for by it, so they stay small however long the history grows.
+CREATE INDEX jobs_queued ON jobs (id) WHERE state = 'queued';
+CREATE INDEX jobs_running ON jobs (serial_key) WHERE state = 'running';
+CREATE INDEX jobs_dead ON jobs (delivery) WHERE state = 'dead';

@@ -1,12 +1,6 @@
 //! `DELETE` that empties a table.
 
-use squawk_syntax::ast::{self, AstNode};
-
-use crate::ids::Risk;
-use crate::lint::rules::{Check, OwnRule, Report};
-use crate::lint::script::{Script, Statement, name_of};
-use crate::lint::table::{Applies, RuleInfo};
-use crate::lint::{Category, Severity};
+use super::prelude::*;
 
 pub(super) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
@@ -28,6 +22,6 @@ fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_
     if delete.where_clause_or_current_of().is_some() {
         return;
     }
-    let table = delete.relation_name().map(|n| name_of(n.syntax())).unwrap_or_default();
+    let table = named(delete.relation_name());
     report.add(delete.syntax(), format!("`DELETE FROM {table}` without `WHERE` removes every row"));
 }

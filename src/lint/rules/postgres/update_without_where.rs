@@ -1,12 +1,6 @@
 //! `UPDATE` that changes every row.
 
-use squawk_syntax::ast::{self, AstNode};
-
-use crate::ids::Risk;
-use crate::lint::rules::{Check, OwnRule, Report};
-use crate::lint::script::{Script, Statement, name_of};
-use crate::lint::table::{Applies, RuleInfo};
-use crate::lint::{Category, Severity};
+use super::prelude::*;
 
 pub(super) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
@@ -22,9 +16,13 @@ pub(super) static RULE: OwnRule = OwnRule {
     ok: &[
         "update t set a = 0 where a is null;",
         "create table t (a int); update t set a = 0;",
-        "declare c cursor for select * from t; update t set a = 0 where current of c;",
+        "update t set a = 0 where current of c;",
     ],
-    bad: &["update t set a = 0;", "update only public.t set a = 0;"],
+    bad: &[
+        "update t set a = 0;",
+        "update only public.t set a = 0;",
+        "create table if not exists t (a int); update t set a = 0;",
+    ],
 };
 
 fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
@@ -32,7 +30,7 @@ fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_
     if update.where_clause_or_current_of().is_some() {
         return;
     }
-    let table = update.relation_name().map(|n| name_of(n.syntax())).unwrap_or_default();
+    let table = named(update.relation_name());
     report.add(
         update.syntax(),
         format!("`UPDATE {table}` without `WHERE` overwrites every row and locks them all until it commits"),
