@@ -1,1 +1,4 @@
 //! The only writer of words users see: decisions in, text out. Pure.
+
+#[cfg(feature = "sqlite")]
+pub mod audit;
