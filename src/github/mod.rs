@@ -7,6 +7,7 @@ mod error;
 mod event;
 pub mod model;
 mod repo;
+pub mod webhook;
 
 pub use checks::{CheckAnnotation, NewCheckRun};
 pub use client::{Github, GithubSettings};

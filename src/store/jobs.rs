@@ -77,8 +77,8 @@ pub struct QueueState {
     pub dead: i64,
     /// When the oldest open job was stored.
     pub oldest: Option<DateTime<Utc>>,
-    /// When the lease that lapses first does.
-    pub next_lapse: Option<DateTime<Utc>>,
+    /// When the oldest claim was made.
+    pub oldest_claim: Option<DateTime<Utc>>,
 }
 
 /// How long to wait after an attempt: doubling, bounded, and spread over the upper half so that jobs which failed
@@ -176,7 +176,7 @@ impl Store {
         };
         let token = self.next_id();
         let rows = sqlx::query(
-            "UPDATE jobs SET state = 'running', attempts = attempts + 1, claim = $1, worker = $2, lease_until = $3 \
+            "UPDATE jobs SET state = 'running', attempts = attempts + 1, claim = $1, worker = $2, lease_until = $3, claimed_at = $5 \
              WHERE id IN (SELECT id FROM jobs WHERE state = 'queued' AND serial_key = $4 AND due_at <= $5 \
                           ORDER BY id LIMIT $6) \
              RETURNING id, event, delivery, attempts, created_at",
@@ -341,19 +341,19 @@ impl Store {
                     (SELECT COUNT(*) FROM jobs WHERE state = 'dead'), \
                     (SELECT created_at FROM jobs WHERE state = 'queued' ORDER BY id LIMIT 1), \
                     (SELECT MIN(created_at) FROM jobs WHERE state = 'running'), \
-                    (SELECT MIN(lease_until) FROM jobs WHERE state = 'running')",
+                    (SELECT MIN(claimed_at) FROM jobs WHERE state = 'running')",
         )
         .fetch_one(self.reader())
         .await?;
         let queued: Option<i64> = row.try_get(3)?;
         let running: Option<i64> = row.try_get(4)?;
-        let lapse: Option<i64> = row.try_get(5)?;
+        let claimed: Option<i64> = row.try_get(5)?;
         Ok(QueueState {
             queued: row.try_get(0)?,
             running: row.try_get(1)?,
             dead: row.try_get(2)?,
             oldest: [queued, running].into_iter().flatten().min().map(time_of).transpose()?,
-            next_lapse: lapse.map(time_of).transpose()?,
+            oldest_claim: claimed.map(time_of).transpose()?,
         })
     }
 

@@ -18,6 +18,7 @@ CREATE TABLE jobs (
     due_at      BIGINT NOT NULL,
     claim       TEXT,                        -- token of the claim that holds it; whoever lost it may not finish it
     worker      TEXT,
+    claimed_at  BIGINT,
     lease_until BIGINT,
     finished_at BIGINT,
     error       TEXT                         -- of the last attempt, credentials taken out
