@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use super::contents::{self, Compare, Contents, Unreadable};
 use super::error::JobError;
 use super::{Bot, labels, people};
-use crate::approval::policy::{relevant_people, relevant_teams};
 use crate::approval::{CommitPerson, Label, Person, Policy, PullRequestSnapshot, Review, ReviewState};
+use crate::approval::{relevant_people, relevant_teams};
 use crate::config::ConfigError;
 use crate::git::{GitError, Mirror, Remote, Want};
 use crate::github::{GithubError, RepoApi, Repository, model};
@@ -174,6 +174,7 @@ impl Bot {
             head: pull.head.sha.clone(),
             base: contents.base.clone(),
             base_ref: pull.base.branch.clone(),
+            default_branch: Some(place.repository.default_branch.clone()),
             from_fork: pull.from_fork(),
             draft: pull.draft,
             merged: pull.is_merged(),
@@ -202,8 +203,7 @@ impl Bot {
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
         let repo = &place.repository.name;
-        let known: BTreeSet<String> =
-            self.store.bindings(repo, number).await?.into_iter().map(|b| b.subject).collect();
+        let known: BTreeSet<String> = self.store.bindings(repo, number).await?.into_iter().map(|b| b.subject).collect();
         for review in people::reviews(given, &[]) {
             let subject = people::review_subject(review.id);
             if review.state != ReviewState::Approved || known.contains(&subject) {
@@ -323,7 +323,8 @@ impl Bot {
             .collect();
         let teams = relevant_teams(policy, paths);
         let mut asked: JoinSet<Result<(Login, Person), GithubError>> = JoinSet::new();
-        for login in acting.iter().cloned().chain(relevant_people(policy, paths).into_iter().filter(|p| !acting.contains(p)))
+        for login in
+            acting.iter().cloned().chain(relevant_people(policy, paths).into_iter().filter(|p| !acting.contains(p)))
         {
             let teams = if acting.contains(&login) { teams.clone() } else { BTreeSet::new() };
             let api = place.api.clone();
