@@ -5,7 +5,11 @@ pub mod audit;
 pub mod check_run;
 pub mod comment;
 pub mod escape;
+pub mod lint_github;
+pub mod lint_markdown;
+pub mod lint_text;
 pub mod run_comment;
+pub mod sarif;
 
 use crate::ids::{CommitSha, EnvironmentName, RepoName, Risk, TargetName};
 use crate::plan::{Refusal, Step};
