@@ -156,7 +156,7 @@ fn environment(reader: &mut Reader, node: &Node, path: &str) -> EnvironmentCells
             }
         }
     }
-    if cells == EnvironmentCells::default() {
+    if RISK_KEYS.iter().all(|k| fields.get(k).is_none()) {
         reader.wrong(node, format!("`{path}` has no cell; write `ANY:` or one of {}", yaml::list(&RISK_KEYS[1..])));
     }
     cells

@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn broken_documents_are_located() {
         for (text, line, part) in [
-            ("a: [1, 2", 1, "not valid YAML"),
+            ("a: [1, 2", 2, "not valid YAML"),
             ("a: 1\n b: 2\n", 2, "not valid YAML"),
             ("a: 1\na: 2\n", 2, "twice; first on line 1"),
             ("a: &x 1\nb: *x\n", 2, "aliases"),
