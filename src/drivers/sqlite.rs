@@ -106,7 +106,8 @@ impl Driver for SqliteDriver {
                 Err(TryLockError::Error(e)) => return Err(cannot(e)),
             }
         }
-        let note = format!("{}\tgodwit:{} ({})\t{}\n", std::process::id(), options.run, options.by, Utc::now().to_rfc3339());
+        let note =
+            format!("{}\tgodwit:{} ({})\t{}\n", std::process::id(), options.run, options.by, Utc::now().to_rfc3339());
         // What stands in the file is for people only.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
         let busy = options.lock_timeout;
@@ -177,11 +178,7 @@ fn history_row(row: &SqliteRow) -> Result<HistoryRow, DriverError> {
         finished_at: row.try_get::<Option<i64>, _>(9).map_err(unreadable)?.map(time).transpose()?,
         duration_ms: number(10)?,
         by: text(11)?,
-        pr: row
-            .try_get::<Option<i64>, _>(12)
-            .map_err(unreadable)?
-            .and_then(|n| u64::try_from(n).ok())
-            .map(PrNumber),
+        pr: row.try_get::<Option<i64>, _>(12).map_err(unreadable)?.and_then(|n| u64::try_from(n).ok()).map(PrNumber),
         commit: row.try_get::<Option<String>, _>(13).map_err(unreadable)?.and_then(|t| CommitSha::new(t).ok()),
         statements_done: i32::try_from(number(14)?).unwrap_or(i32::MAX),
         error: row.try_get(15).map_err(unreadable)?,
@@ -204,11 +201,9 @@ fn failure(error: &sqlx::Error, line: Option<u32>) -> DriverError {
 /// SQLITE_BUSY or SQLITE_LOCKED, extended codes included.
 fn is_busy(error: &DriverError) -> bool {
     match error {
-        DriverError::Statement(f) => f
-            .code
-            .as_deref()
-            .and_then(|c| c.parse::<i32>().ok())
-            .is_some_and(|c| matches!(c & 0xff, 5 | 6)),
+        DriverError::Statement(f) => {
+            f.code.as_deref().and_then(|c| c.parse::<i32>().ok()).is_some_and(|c| matches!(c & 0xff, 5 | 6))
+        }
         DriverError::Unreachable(_)
         | DriverError::Locked(_)
         | DriverError::Pooled(_)
@@ -340,7 +335,12 @@ impl SqliteSession {
         let body = &script.text[script.body.clone()];
         let offset = line_of(script.text, script.body.start) - 1;
         let statements = execution::statements(Engine::Sqlite, body).map_err(|e| {
-            DriverError::Statement(StatementFailure { message: e.message, code: None, line: Some(offset + e.line), hint: Some(e.help) })
+            DriverError::Statement(StatementFailure {
+                message: e.message,
+                code: None,
+                line: Some(offset + e.line),
+                hint: Some(e.help),
+            })
         })?;
         for (n, statement) in statements.iter().enumerate() {
             self.check_time()?;

@@ -94,9 +94,7 @@ pub fn belongs(migration: &Migration, target: &TargetName, engine: Engine) -> bo
 pub fn history_hash(history: &[HistoryRow]) -> String {
     let mut lines: Vec<String> = history
         .iter()
-        .map(|r| {
-            format!("{}\0{}\0{}\0{}\0{}", r.unit, r.id, r.checksum, r.state.as_str(), r.statements_done)
-        })
+        .map(|r| format!("{}\0{}\0{}\0{}\0{}", r.unit, r.id, r.checksum, r.state.as_str(), r.statements_done))
         .collect();
     lines.sort();
     let mut hash = Sha256::new();
@@ -153,18 +151,16 @@ impl<'a> Index<'a> {
         if rows.is_empty() {
             return Self { rows };
         }
-        let known: BTreeSet<(&str, &str)> =
-            set.migrations.iter().map(|m| (m.unit.as_str(), m.id.as_str())).collect();
+        let known: BTreeSet<(&str, &str)> = set.migrations.iter().map(|m| (m.unit.as_str(), m.id.as_str())).collect();
         let strays: Vec<&HistoryRow> =
             history.iter().filter(|r| !known.contains(&(r.unit.as_str(), r.id.as_str()))).collect();
         for row in &strays {
             if strays.iter().filter(|o| o.id == row.id).count() > 1 {
                 continue;
             }
-            let mut heirs = set
-                .migrations
-                .iter()
-                .filter(|m| m.id == row.id && m.checksum == row.checksum && !rows.contains_key(&(m.unit.as_str(), m.id.as_str())));
+            let mut heirs = set.migrations.iter().filter(|m| {
+                m.id == row.id && m.checksum == row.checksum && !rows.contains_key(&(m.unit.as_str(), m.id.as_str()))
+            });
             if let (Some(heir), None) = (heirs.next(), heirs.next()) {
                 rows.remove(&(row.unit.as_str(), row.id.as_str()));
                 rows.insert((heir.unit.as_str(), heir.id.as_str()), row);
@@ -217,7 +213,9 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
         match row.map(|r| r.state) {
             Some(MigrationState::Applied | MigrationState::NeedsHuman) => continue,
             Some(MigrationState::Running) if row.is_some_and(|r| r.action == StepAction::Rollback) => continue,
-            Some(MigrationState::Running | MigrationState::Failed | MigrationState::Pending | MigrationState::RolledBack)
+            Some(
+                MigrationState::Running | MigrationState::Failed | MigrationState::Pending | MigrationState::RolledBack,
+            )
             | None => {}
         }
         if let Some(higher) = highest.get(migration.unit.as_str()).filter(|h| h.version > migration.version) {
@@ -312,12 +310,9 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             }
         },
         Selector::To(name) => match request.set.find(name) {
-            Some(m) => applied
-                .iter()
-                .rev()
-                .map(|(_, a)| *a)
-                .filter(|a| a.unit == m.unit && a.version > m.version)
-                .collect(),
+            Some(m) => {
+                applied.iter().rev().map(|(_, a)| *a).filter(|a| a.unit == m.unit && a.version > m.version).collect()
+            }
             None => {
                 refusals.push(unknown(name));
                 Vec::new()
@@ -400,7 +395,12 @@ pub fn plan_baseline(request: &Request<'_>) -> Result<MigrationPlan, Vec<Refusal
 }
 
 /// What a target says about each migration of the set, and behind them what it alone knows.
-pub fn statuses(set: &MigrationSet, target: &TargetName, engine: Engine, history: &[HistoryRow]) -> Vec<MigrationStatus> {
+pub fn statuses(
+    set: &MigrationSet,
+    target: &TargetName,
+    engine: Engine,
+    history: &[HistoryRow],
+) -> Vec<MigrationStatus> {
     let index = Index::new(set, history);
     let mut out: Vec<MigrationStatus> = set
         .migrations
@@ -492,7 +492,10 @@ fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                     "`{}` was edited after {} of its statements had been run",
                     migration.up.path, row.statements_done
                 ),
-                format!("put the file back and run `godwit resume`, or settle it with `godwit resolve {}`", migration.id),
+                format!(
+                    "put the file back and run `godwit resume`, or settle it with `godwit resolve {}`",
+                    migration.id
+                ),
                 true,
             )),
             MigrationState::Running if row.action == StepAction::Rollback => out.push(refusal(
@@ -601,8 +604,8 @@ fn bare_step(request: &Request<'_>, migration: &Migration, action: StepAction, s
 }
 
 fn step(request: &Request<'_>, migration: &Migration, action: StepAction, script: &Script) -> Result<Step, Refusal> {
-    let execution = execution(request.engine, &script.text, migration.directives.no_transaction)
-        .map_err(|e| cannot(script, &e))?;
+    let execution =
+        execution(request.engine, &script.text, migration.directives.no_transaction).map_err(|e| cannot(script, &e))?;
     let line = |n: u32| script.first_line + n - 1;
     let mut step = bare_step(request, migration, action, script);
     match execution {
@@ -614,7 +617,11 @@ fn step(request: &Request<'_>, migration: &Migration, action: StepAction, script
         Execution::Statements(statements) => {
             step.in_transaction = false;
             let class = |n: Nature| recovery_class(n);
-            step.recovery = statements.iter().map(|s| class(s.nature)).max_by_key(|c| weakness(*c)).unwrap_or(RecoveryClass::Atomic);
+            step.recovery = statements
+                .iter()
+                .map(|s| class(s.nature))
+                .max_by_key(|c| weakness(*c))
+                .unwrap_or(RecoveryClass::Atomic);
             step.statements = statements
                 .iter()
                 .map(|s| PlannedStatement {
@@ -629,11 +636,7 @@ fn step(request: &Request<'_>, migration: &Migration, action: StepAction, script
 }
 
 /// The statements of a transaction, as they are sent.
-fn listed(
-    engine: Engine,
-    script: &Script,
-    body: std::ops::Range<usize>,
-) -> Result<Vec<PlannedStatement>, Refusal> {
+fn listed(engine: Engine, script: &Script, body: std::ops::Range<usize>) -> Result<Vec<PlannedStatement>, Refusal> {
     let text = &script.text[body.clone()];
     let before = script.text[..body.start].matches('\n').count();
     let found = execution::statements(engine, text).map_err(|e| cannot(script, &e))?;
@@ -699,17 +702,17 @@ pub fn destroys(engine: Engine, text: &str) -> bool {
     let Ok(statements) = execution::statements(engine, text) else { return false };
     statements.iter().any(|s| {
         let sql = &text[s.range.clone()];
-        let words: Vec<String> = execution::significant_tokens(sql)
-            .into_iter()
-            .map(|r| sql[r].to_ascii_uppercase())
-            .collect();
+        let words: Vec<String> =
+            execution::significant_tokens(sql).into_iter().map(|r| sql[r].to_ascii_uppercase()).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["DROP", "TABLE" | "SCHEMA" | "DATABASE" | "TABLESPACE" | "TYPE" | "SEQUENCE", ..] | ["TRUNCATE", ..] => true,
-            ["DELETE", rest @ ..] => !rest.contains(&"WHERE"),
-            ["ALTER", "TABLE", rest @ ..] => {
-                rest.windows(2).any(|w| w[0] == "DROP" && !matches!(w[1], "CONSTRAINT" | "DEFAULT" | "NOT" | "EXPRESSION" | "IDENTITY"))
+            ["DROP", "TABLE" | "SCHEMA" | "DATABASE" | "TABLESPACE" | "TYPE" | "SEQUENCE", ..] | ["TRUNCATE", ..] => {
+                true
             }
+            ["DELETE", rest @ ..] => !rest.contains(&"WHERE"),
+            ["ALTER", "TABLE", rest @ ..] => rest.windows(2).any(|w| {
+                w[0] == "DROP" && !matches!(w[1], "CONSTRAINT" | "DEFAULT" | "NOT" | "EXPRESSION" | "IDENTITY")
+            }),
             _ => false,
         }
     })
@@ -720,7 +723,6 @@ pub fn plain_risk(migration: &Migration) -> Risk {
     let declared = migration.declared_risk().unwrap_or(Risk::Low);
     if destroys(migration.engine, &migration.up.text) { Risk::High } else { declared }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -194,8 +194,12 @@ mod tests {
             Effect::Detach { parent: "p".to_owned(), child: "s.c".to_owned() }
         );
         assert!(matches!(effect_of("create database D"), Effect::Object { name, creates: true, .. } if name == "d"));
-        assert!(matches!(effect_of("drop tablespace if exists \"S\""), Effect::Object { name, creates: false, .. } if name == "S"));
-        for nothing in ["vacuum", "create index concurrently on t (a)", "alter system set a = 1", "reindex database d", ""] {
+        assert!(
+            matches!(effect_of("drop tablespace if exists \"S\""), Effect::Object { name, creates: false, .. } if name == "S")
+        );
+        for nothing in
+            ["vacuum", "create index concurrently on t (a)", "alter system set a = 1", "reindex database d", ""]
+        {
             assert_eq!(effect_of(nothing), Effect::Nothing, "{nothing}");
         }
     }

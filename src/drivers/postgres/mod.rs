@@ -44,8 +44,7 @@ impl PostgresDriver {
             .expose_secret()
             .parse()
             .map_err(|e: sqlx::Error| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
-        let options =
-            options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
+        let options = options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
         let mut connection = open(&options).await?;
         let rows = wire::rows(&mut connection, FIND_TABLES.replace("$HISTORY", HISTORY)).await?;
         let (schema, tables_exist) = match rows.first() {

@@ -33,7 +33,9 @@ pub(super) async fn look_for(
             let sql = format!("SELECT EXISTS (SELECT 1 FROM {catalog} WHERE {column} = {})", literal(&name));
             Ok(if exists(connection, &sql).await? == creates { Probe::Done } else { Probe::NotStarted })
         }
-        Effect::Nothing => Ok(Probe::Unknown("no read-only look can tell whether this statement took effect".to_owned())),
+        Effect::Nothing => {
+            Ok(Probe::Unknown("no read-only look can tell whether this statement took effect".to_owned()))
+        }
     }
 }
 
@@ -101,11 +103,13 @@ async fn wanted_definition(
     );
     let made = wire::execute(connection, make).await;
     let read = match made {
-        Ok(()) => wire::rows(
-            connection,
-            format!("SELECT {DEFINITION} {FROM_INDEX} WHERE c.oid = 'pg_temp.godwit_probe_index'::regclass"),
-        )
-        .await,
+        Ok(()) => {
+            wire::rows(
+                connection,
+                format!("SELECT {DEFINITION} {FROM_INDEX} WHERE c.oid = 'pg_temp.godwit_probe_index'::regclass"),
+            )
+            .await
+        }
         Err(error) => Err(error),
     };
     let ended = wire::execute(connection, "ROLLBACK".to_owned()).await;

@@ -152,10 +152,8 @@ impl PostgresSession {
     }
 
     async fn set_up(&mut self) -> Result<(), DriverError> {
-        let sql = format!(
-            "{}SELECT pg_catalog.pg_backend_pid()::text, pg_catalog.current_database()::text",
-            self.settings()
-        );
+        let sql =
+            format!("{}SELECT pg_catalog.pg_backend_pid()::text, pg_catalog.current_database()::text", self.settings());
         let rows = wire::rows(&mut self.connection, sql).await?;
         let row = rows.first().ok_or_else(|| DriverError::History("the server says nothing".to_owned()))?;
         self.pid = wire::text(row, 0)?.parse().unwrap_or(0);
@@ -350,7 +348,8 @@ impl PostgresSession {
             ));
         }
         if failure.code.as_deref() == Some("55P04") {
-            failure.hint = Some("use the new value in a later migration: the one that adds it must commit first".to_owned());
+            failure.hint =
+                Some("use the new value in a later migration: the one that adds it must commit first".to_owned());
         }
     }
 
@@ -424,9 +423,10 @@ impl Session for PostgresSession {
             match wire::rows(&mut self.connection, self.tables.take_fence(at_least, &self.options.by)).await {
                 Ok(rows) => {
                     let text = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
-                    self.epoch = Epoch(text.parse().map_err(|_| {
-                        DriverError::History(format!("the fence holds `{text}`, which is no epoch"))
-                    })?);
+                    self.epoch =
+                        Epoch(text.parse().map_err(|_| {
+                            DriverError::History(format!("the fence holds `{text}`, which is no epoch"))
+                        })?);
                     let settings = self.settings();
                     wire::execute(&mut self.connection, settings).await?;
                     return Ok(self.epoch);
@@ -447,7 +447,8 @@ impl Session for PostgresSession {
         if runs.is_empty() {
             return Ok(());
         }
-        let names: Vec<String> = runs.iter().map(|r| format!("application_name LIKE {}", literal(&format!("godwit:{r}:%")))).collect();
+        let names: Vec<String> =
+            runs.iter().map(|r| format!("application_name LIKE {}", literal(&format!("godwit:{r}:%")))).collect();
         let of_them = format!(
             "FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid() AND ({})",
             names.join(" OR ")
@@ -465,7 +466,8 @@ impl Session for PostgresSession {
                 )));
             }
             if began.elapsed() >= ORPHAN_PATIENCE {
-                wire::execute(&mut self.connection, format!("SELECT pg_catalog.pg_terminate_backend(pid) {of_them}")).await?;
+                wire::execute(&mut self.connection, format!("SELECT pg_catalog.pg_terminate_backend(pid) {of_them}"))
+                    .await?;
             }
             sleep(jittered(Duration::from_millis(100))).await;
         }

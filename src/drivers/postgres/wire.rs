@@ -69,7 +69,9 @@ pub(super) fn code(error: &sqlx::Error) -> Option<&str> {
 /// Whether the connection is gone, so that what became of the statement must be asked anew.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(_) => code(error).is_some_and(|c| matches!(c, "57P01" | "57P02" | "57P03") || c.starts_with("08")),
+        sqlx::Error::Database(_) => {
+            code(error).is_some_and(|c| matches!(c, "57P01" | "57P02" | "57P03") || c.starts_with("08"))
+        }
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         _ => false,
     }
