@@ -1,0 +1,152 @@
+//! A lint report as Markdown for a job summary.
+
+use std::fmt::Write as _;
+
+use crate::lint::{LintReport, Severity, Violation};
+
+use super::lint_text::summary;
+
+/// Bytes that GitHub takes for one step's summary; above it the whole upload fails.
+pub const SUMMARY_LIMIT: usize = 1024 * 1024;
+/// Room kept for the sentence about what was left out (bytes).
+const TAIL: usize = 512;
+
+/// The report in at most `limit` bytes: the risk with its reasons per migration, then the findings, worst first.
+pub fn render(report: &LintReport, limit: usize) -> String {
+    let mut out = String::from("## Godwit lint\n\n");
+    let _ = writeln!(out, "{}.\n", escape(&summary(report)));
+    let limit = limit.saturating_sub(TAIL);
+    let mut left_out = 0;
+    if !report.migrations.is_empty() {
+        out.push_str("| migration | engine | risk | undo | why |\n|---|---|---|---|---|\n");
+        for migration in &report.migrations {
+            let why = migration.reasons.first().map(String::as_str).unwrap_or("");
+            let more = migration.reasons.len().saturating_sub(1);
+            let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+            let row = format!(
+                "| {} | {} | {} | {} | {}{more} |\n",
+                code(&migration.id),
+                migration.engine,
+                migration.risk,
+                if migration.reversible { "yes" } else { "no" },
+                escape(&cut(why)),
+            );
+            // Half of the room is for the findings.
+            if out.len() + row.len() > limit / 2 {
+                left_out += 1;
+            } else {
+                out.push_str(&row);
+            }
+        }
+        out.push('\n');
+    }
+    let mut sorted: Vec<&Violation> = report.violations.iter().collect();
+    sorted.sort_by(|a, b| (b.severity, b.risk).cmp(&(a.severity, a.risk)));
+    if sorted.is_empty() {
+        out.push_str("No findings.\n");
+    } else {
+        out.push_str("| | rule | where | what | help |\n|---|---|---|---|---|\n");
+        for v in sorted {
+            let level = match v.severity {
+                Severity::Error => "🔴 error",
+                Severity::Warning => "🟡 warning",
+                Severity::Info => "🔵 note",
+            };
+            let waived = match &v.waived {
+                Some(reason) => format!(" — waived: {}", escape(&cut(reason))),
+                None => String::new(),
+            };
+            let row = format!(
+                "| {level} | {} | {}:{} | {}{waived} | {} |\n",
+                code(&v.rule),
+                code(&v.file),
+                v.line,
+                escape(&cut(&v.message)),
+                escape(&cut(v.help.as_deref().unwrap_or(""))),
+            );
+            if out.len() + row.len() > limit {
+                left_out += 1;
+            } else {
+                out.push_str(&row);
+            }
+        }
+    }
+    if left_out > 0 {
+        let _ = writeln!(out, "\n{left_out} more rows do not fit here; `godwit lint` prints all of them.");
+    }
+    out
+}
+
+/// A cell's text in bounds.
+fn cut(text: &str) -> String {
+    const MOST: usize = 500;
+    if text.chars().count() <= MOST { text.to_owned() } else { text.chars().take(MOST).chain(['…']).collect() }
+}
+
+/// Text of a repository inside a table cell: no markup, no mention, no link, one line. Backticks stay, as code.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for (n, part) in text.split('`').enumerate() {
+        if n % 2 == 1 && text.matches('`').count() % 2 == 0 {
+            out.push_str(&code(part));
+            continue;
+        }
+        for c in part.chars() {
+            match c {
+                '\n' | '\r' => out.push(' '),
+                '@' => out.push_str("@\u{200b}"),
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '&' => out.push_str("&amp;"),
+                '\\' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => {
+                    out.push('\\');
+                    out.push(c);
+                }
+                c if c.is_control() => out.push('\u{fffd}'),
+                c => out.push(c),
+            }
+        }
+    }
+    out
+}
+
+/// Text as code in a table cell; backticks and bars in it cannot end it.
+fn code(text: &str) -> String {
+    let text: String = text
+        .chars()
+        .map(|c| {
+            if c == '`' {
+                '\''
+            } else if c.is_control() {
+                ' '
+            } else {
+                c
+            }
+        })
+        .collect::<String>()
+        .replace('|', "\\|");
+    if text.trim().is_empty() { String::new() } else { format!("`{text}`") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::sample;
+
+    #[test]
+    fn markup_in_names_stays_text() {
+        assert_eq!(escape("hi @team <b> |x| `a|b` *c*\n"), "hi @\u{200b}team &lt;b&gt; \\|x\\| `a\\|b` \\*c\\* ");
+        assert_eq!(escape("one ` alone @x"), "one  alone @\u{200b}x");
+        assert_eq!(code("a`|b"), "`a'\\|b`");
+    }
+
+    #[test]
+    fn the_limit_holds_and_says_so() {
+        let many = "update t set a = 1;\n".repeat(2000);
+        let (report, _) = sample(&[("0001_a.up.sql", &many)]);
+        let text = render(&report, 20_000);
+        assert!(text.len() <= 20_000, "{}", text.len());
+        assert!(text.contains("more rows do not fit"), "{text}");
+        assert!(render(&report, SUMMARY_LIMIT).len() < SUMMARY_LIMIT);
+    }
+}
