@@ -1,10 +1,12 @@
 //! A lint report as Markdown for a job summary.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::lint::{LintReport, Severity, Violation};
+use crate::migration::{Migration, MigrationSet};
 
-use super::escape::{code, prose};
+use super::escape::{code, details, fence, html, prose};
 use super::lint_text::summary;
 
 /// Bytes that GitHub takes for one step's summary; above it the whole upload fails.
@@ -76,6 +78,34 @@ pub fn render(report: &LintReport, limit: usize) -> String {
         let _ = writeln!(out, "\n{left_out} more rows do not fit here; `godwit lint` prints all of them.");
     }
     out
+}
+
+/// The scripts of the report's migrations, folded, in the order in which they would run; within `limit` bytes.
+pub fn scripts(report: &LintReport, set: &MigrationSet, limit: usize) -> String {
+    let mut out = String::from("\n### What would run, in order\n\n");
+    let by_name: HashMap<String, &Migration> = set.migrations.iter().map(|m| (m.reference(), m)).collect();
+    let mut left_out = 0;
+    for (n, summary) in report.migrations.iter().enumerate() {
+        let reference =
+            if summary.unit.is_empty() { summary.id.clone() } else { format!("{}/{}", summary.unit, summary.id) };
+        let Some(migration) = by_name.get(&reference) else { continue };
+        let how = if summary.transactional { "one transaction" } else { "statement by statement" };
+        let mut body = fence("sql", &migration.up.text);
+        if let Some(down) = &migration.down {
+            body.push_str("\nUndone by:\n\n");
+            body.push_str(&fence("sql", &down.text));
+        }
+        let block = details(&format!("{}. {} ({}, {how})", n + 1, html(&reference), summary.engine), &body);
+        if out.len() + block.len() + TAIL > limit {
+            left_out += 1;
+        } else {
+            out.push_str(&block);
+        }
+    }
+    if left_out > 0 {
+        let _ = writeln!(out, "\n{left_out} more scripts do not fit here.");
+    }
+    if report.migrations.is_empty() { String::new() } else { out }
 }
 
 /// A cell's text in bounds.
