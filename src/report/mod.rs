@@ -1,5 +1,7 @@
 //! The only writer of words users see: decisions in, text out. Pure.
 
+#[cfg(feature = "sqlite")]
+pub mod audit;
 pub mod check_run;
 pub mod comment;
 pub mod escape;

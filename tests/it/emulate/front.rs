@@ -105,6 +105,8 @@ impl Front {
             ("GET", ["issues", number, "timeline" | "events"]) => self.timeline(number),
             ("POST", ["issues", "comments", id, "reactions"]) => self.reaction(id, headers, body),
             ("PUT", ["pulls", _, "merge"]) => self.merge(path, headers, body),
+            ("GET", ["commits", sha, "pulls"]) => self.pulls_of_commit(sha, headers),
+            _ if path == "/installation/repositories" => self.installed_repositories(headers),
             _ => self.pass(method, path, query, headers, body),
         };
         if path.starts_with("/app/installations/") && answer.status == 201 {
@@ -202,6 +204,20 @@ impl Front {
             201,
             &json!({ "id": 1, "node_id": "r", "user": user("godwit[bot]"), "content": wanted["content"], "created_at": at }),
         )
+    }
+
+    fn pulls_of_commit(&self, sha: &str, headers: &HeaderMap) -> Answer {
+        let mut all = self.pass(&Method::GET, &format!("/repos/{}/pulls", self.full_name), "state=all", headers, b"");
+        if let Value::Array(mut pulls) = all.value() {
+            pulls.retain(|pull| pull["head"]["sha"] == sha || pull["merge_commit_sha"] == sha);
+            all.body = Value::Array(pulls).to_string().into();
+        }
+        all
+    }
+
+    fn installed_repositories(&self, headers: &HeaderMap) -> Answer {
+        let one = self.pass(&Method::GET, &format!("/repos/{}", self.full_name), "", headers, b"");
+        Answer::json(one.status, &json!({ "total_count": 1, "repositories": [one.value()] }))
     }
 
     fn merge(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Answer {

@@ -3,6 +3,8 @@
 
 mod front;
 mod repository;
+mod server;
+mod story;
 mod world;
 
 use serde_json::json;
