@@ -222,11 +222,16 @@ fn matches(pattern: &[Segment], path: &[&str]) -> bool {
             Segment::Deep => false,
             Segment::Name(globs) => {
                 !name.is_empty()
-                    && wildcard(globs, name, |g| *g == Glob::Many, |g, c| match g {
-                        Glob::Char(want) => want == c,
-                        Glob::One => true,
-                        Glob::Many => false,
-                    })
+                    && wildcard(
+                        globs,
+                        name,
+                        |g| *g == Glob::Many,
+                        |g, c| match g {
+                            Glob::Char(want) => want == c,
+                            Glob::One => true,
+                            Glob::Many => false,
+                        },
+                    )
             }
         },
     )

@@ -114,11 +114,7 @@ impl Case<'_> {
         let people = self.approvers(now);
         let roles = &self.cell.required_roles;
         let assigned = assign(roles.len(), people.len(), &|role, person| self.fills(&people[person], &roles[role]));
-        roles
-            .iter()
-            .zip(assigned)
-            .filter_map(|(role, person)| Some((role.clone(), people[person?].clone())))
-            .collect()
+        roles.iter().zip(assigned).filter_map(|(role, person)| Some((role.clone(), people[person?].clone()))).collect()
     }
 
     fn evaluation(&self, now: DateTime<Utc>) -> Evaluation {
@@ -166,7 +162,11 @@ impl Case<'_> {
         let name = format!("role {role}");
         match by {
             Some(login) => {
-                let how = if self.voices.approves_as(login, role) { "approved" } else { "is the author, which is enough here" };
+                let how = if self.voices.approves_as(login, role) {
+                    "approved"
+                } else {
+                    "is the author, which is enough here"
+                };
                 Evaluation {
                     approvers: vec![login.clone()],
                     ..Evaluation::leaf(&name, Status::Approved, format!("@{login} {how}"))
@@ -178,7 +178,8 @@ impl Case<'_> {
                     .into_iter()
                     .chain(users.iter().filter(|u| !people.contains(u)).map(|u| format!("@{u}")))
                     .collect();
-                let who = if names.is_empty() { format!("`{role}`") } else { format!("`{role}`: {}", names.join(", ")) };
+                let who =
+                    if names.is_empty() { format!("`{role}`") } else { format!("`{role}`: {}", names.join(", ")) };
                 Evaluation {
                     missing: vec![who],
                     ..Evaluation::leaf(&name, Status::Pending, format!("nobody has approved as `{role}`"))
@@ -191,11 +192,8 @@ impl Case<'_> {
     fn askable(&self, role: &RoleName) -> (Vec<String>, Vec<Login>) {
         let holders: Vec<&RoleHolders> = self.policy.roles.counting_as(role).map(|(_, h)| h).collect();
         let teams: BTreeSet<String> = holders.iter().flat_map(|h| &h.teams).map(|t| format!("@{t}")).collect();
-        let users: BTreeSet<&Login> = holders
-            .iter()
-            .flat_map(|h| &h.users)
-            .filter(|u| !self.excluded(u) && self.voices.may_write(u))
-            .collect();
+        let users: BTreeSet<&Login> =
+            holders.iter().flat_map(|h| &h.users).filter(|u| !self.excluded(u) && self.voices.may_write(u)).collect();
         (teams.into_iter().collect(), users.into_iter().cloned().collect())
     }
 
@@ -264,7 +262,9 @@ impl Case<'_> {
         if users.iter().all(|u| self.excluded(u)) {
             format!("only {names} holds the role `{role}`, and wrote this change; name another holder in `roles.yml`")
         } else {
-            format!("nobody who holds the role `{role}` may approve here ({names}): they wrote the change or cannot write")
+            format!(
+                "nobody who holds the role `{role}` may approve here ({names}): they wrote the change or cannot write"
+            )
         }
     }
 

@@ -13,17 +13,10 @@ use crate::ids::{Login, RoleName};
 /// Every gate that applies.
 pub(super) fn judge(policy: &Policy, snapshot: &PullRequestSnapshot, voices: &Voices<'_>) -> Vec<Evaluation> {
     let gates = Gates { policy, snapshot, voices };
-    [
-        gates.complete(),
-        gates.hold(),
-        gates.objections(),
-        gates.committers(),
-        gates.code_owners(),
-        gates.policy_owners(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [gates.complete(), gates.hold(), gates.objections(), gates.committers(), gates.code_owners(), gates.policy_owners()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 struct Gates<'a> {
@@ -140,9 +133,11 @@ impl Gates<'_> {
 
     fn lead(&self, paths: &str) -> Evaluation {
         let lead = RoleName::new(DATA_OPS_LEAD).expect("a plain word is a role name");
-        let approver = self.voices.approvals.keys().find(|login| {
-            self.voices.approves_as(login, &lead) && !self.voices.writers.contains(*login)
-        });
+        let approver = self
+            .voices
+            .approvals
+            .keys()
+            .find(|login| self.voices.approves_as(login, &lead) && !self.voices.writers.contains(*login));
         match approver {
             Some(login) => Evaluation {
                 approvers: vec![login.clone()],
@@ -247,7 +242,10 @@ impl Gates<'_> {
             return Evaluation::leaf(&name, Status::Disapproved, reason);
         }
         let reason = format!("`{}` (CODEOWNERS line {}) waits for {}", rule.pattern, rule.line, could.join(" or "));
-        Evaluation { missing: vec![format!("code owner of `{}`: {}", rule.pattern, could.join(", "))], ..Evaluation::leaf(&name, Status::Pending, reason) }
+        Evaluation {
+            missing: vec![format!("code owner of `{}`: {}", rule.pattern, could.join(", "))],
+            ..Evaluation::leaf(&name, Status::Pending, reason)
+        }
     }
 }
 

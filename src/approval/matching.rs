@@ -18,12 +18,7 @@ pub(super) fn assign(slots: usize, candidates: usize, can: &dyn Fn(usize, usize)
 }
 
 /// Finds `slot` a candidate, moving others where that frees one. Depth is bounded by the number of candidates.
-fn augment(
-    slot: usize,
-    can: &dyn Fn(usize, usize) -> bool,
-    seen: &mut [bool],
-    slot_of: &mut [Option<usize>],
-) -> bool {
+fn augment(slot: usize, can: &dyn Fn(usize, usize) -> bool, seen: &mut [bool], slot_of: &mut [Option<usize>]) -> bool {
     for candidate in 0..slot_of.len() {
         if seen[candidate] || !can(slot, candidate) {
             continue;

@@ -99,8 +99,7 @@ impl Policy {
     /// # Errors
     /// Every mistake found, located.
     pub fn load(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Self, Vec<ConfigError>> {
-        let mut from =
-            Reading { read, hash: Sha256::new(), files: Vec::new(), errors: Vec::new(), notes: Vec::new() };
+        let mut from = Reading { read, hash: Sha256::new(), files: Vec::new(), errors: Vec::new(), notes: Vec::new() };
         let stated = from.parsed(RepoConfig::FILE, |_, text| RepoConfig::parse_stated(text));
         let (mut repo, order_stated) = stated.unwrap_or_else(|| (RepoConfig::default(), false));
         let folder = folder(&mut from, &repo.policies);
@@ -287,7 +286,8 @@ fn folder(from: &mut Reading<'_>, configured: &str) -> String {
 
 fn codeowners(from: &mut Reading<'_>) -> Option<CodeOwners> {
     let (path, bytes) = CodeOwners::LOCATIONS.iter().find_map(|path| from.bytes(path).map(|b| (*path, b)))?;
-    let located = |line: Option<usize>, message: String| ConfigError { file: path.to_owned(), line, column: None, message };
+    let located =
+        |line: Option<usize>, message: String| ConfigError { file: path.to_owned(), line, column: None, message };
     if bytes.len() >= CodeOwners::MAX_BYTES {
         from.notes.push(located(
             None,
@@ -330,7 +330,8 @@ mod tests {
         let errors = load(&[("config/approval_matrix.yml", matrix), ("policies/environments.yml", "development:\n")])
             .expect_err("two places");
         assert!(errors[0].message.contains("two places"), "{errors:?}");
-        let only_config = load(&[("godwit.yml", "version: 1\npolicies: config\n"), ("config/approval_matrix.yml", matrix)]);
+        let only_config =
+            load(&[("godwit.yml", "version: 1\npolicies: config\n"), ("config/approval_matrix.yml", matrix)]);
         assert!(only_config.is_ok());
     }
 

@@ -144,7 +144,8 @@ impl Bot {
 
     async fn show_labels(&self, place: &Place, gathered: &Gathered, verdict: &Verdict) -> Result<(), JobError> {
         let snapshot = &gathered.snapshot;
-        let risk: Option<Risk> = snapshot.binding.as_ref().filter(|_| !snapshot.migration_paths.is_empty()).map(|b| b.risk);
+        let risk: Option<Risk> =
+            snapshot.binding.as_ref().filter(|_| !snapshot.migration_paths.is_empty()).map(|b| b.risk);
         let wanted = labels::wanted(risk, verdict, !snapshot.draft);
         let bot = self.github.bot_login().await?;
         let change = labels::change(&snapshot.labels, &wanted, &bot);
@@ -185,16 +186,13 @@ impl Bot {
         entry.correlation = correlation.cloned();
         entry.details.insert("risk".to_owned(), binding.risk.to_string());
         entry.details.insert("reason".to_owned(), verdict.summary.clone());
-        let roles = verdict.environments.iter().flat_map(|e| {
-            e.filled.iter().map(move |(role, login)| format!("{} {role}: {login}", e.environment))
-        });
+        let roles = verdict
+            .environments
+            .iter()
+            .flat_map(|e| e.filled.iter().map(move |(role, login)| format!("{} {role}: {login}", e.environment)));
         entry.details.insert("approved_by".to_owned(), roles.collect::<Vec<_>>().join(", "));
-        let filter = AuditFilter {
-            repo: entry.repo.clone(),
-            pr: entry.pr,
-            last: Some(RECENT),
-            ..AuditFilter::default()
-        };
+        let filter =
+            AuditFilter { repo: entry.repo.clone(), pr: entry.pr, last: Some(RECENT), ..AuditFilter::default() };
         let last = self.store.audit(&filter).await?.into_iter().rev().find(|r| r.body.action == JUDGED);
         let same = last.is_some_and(|last| {
             last.body.result == entry.result

@@ -164,7 +164,8 @@ fn parse(line: &str, environments: &[EnvironmentName]) -> Result<Command, NotACo
             _ => Ok(reason),
         }
     };
-    let migration = |i: usize| MigrationId::new(*words.get(i).ok_or_else(wrong)?).map_err(|e| NotACommand(e.to_string()));
+    let migration =
+        |i: usize| MigrationId::new(*words.get(i).ok_or_else(wrong)?).map_err(|e| NotACommand(e.to_string()));
     Ok(match *verb {
         "help" => exactly(0).map(|()| Command::Help)?,
         "status" => exactly(0).map(|()| Command::Status)?,
@@ -255,10 +256,7 @@ mod tests {
             ("rollback staging 0004_orders", Command::Rollback(env("staging"), id("0004_orders"))),
             ("retry  staging ", Command::Retry(env("staging"))),
             ("cancel staging", Command::Cancel(env("staging"))),
-            (
-                "confirm 01ARZ3NDEKTSV4RRFFQ69G5FAV",
-                Command::Confirm(RunId::new("01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap()),
-            ),
+            ("confirm 01ARZ3NDEKTSV4RRFFQ69G5FAV", Command::Confirm(RunId::new("01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap())),
             (
                 "resolve production 0004_orders rolled-back checked by hand",
                 Command::Resolve {

@@ -100,7 +100,8 @@ impl Bot {
         command: &Command,
         now: DateTime<Utc>,
     ) -> Result<(String, Option<Wish>), JobError> {
-        let not_merged = || (String::from("This pull request is not merged yet; its merge starts the environments."), None);
+        let not_merged =
+            || (String::from("This pull request is not merged yet; its merge starts the environments."), None);
         let started = |environment: &EnvironmentName| {
             format!("Looking at `{environment}` now; its comment tells how it went, or what it waits for.")
         };
@@ -173,10 +174,12 @@ impl Bot {
             return Ok("The policy of the base branch cannot be read.".to_owned());
         };
         let verdict = decide::judge(&gathered.contents, &gathered.snapshot, now);
-        let mut text = format!("**{}**\n\n| environment | state | missing |\n|---|---|---|\n", escape::prose(&verdict.summary));
+        let mut text =
+            format!("**{}**\n\n| environment | state | missing |\n|---|---|---|\n", escape::prose(&verdict.summary));
         for environment in &verdict.environments {
             let state = self.state_word(place, &gathered, &environment.environment).await?;
-            let missing = environment.evaluation.missing.iter().map(|m| escape::prose(m)).collect::<Vec<_>>().join(", ");
+            let missing =
+                environment.evaluation.missing.iter().map(|m| escape::prose(m)).collect::<Vec<_>>().join(", ");
             text.push_str(&format!("| `{}` | {state} | {missing} |\n", environment.environment));
         }
         Ok(text)
@@ -195,7 +198,8 @@ impl Bot {
         let digest = gathered.merged.as_ref().and_then(|m| m.contents.digest.as_ref());
         let Some(digest) = digest else { return Ok("not merged".to_owned()) };
         let record = self.store.latest_environment(repo, environment, digest).await?;
-        Ok(record.map_or_else(|| "pending".to_owned(), |r| format!("{} at {}", r.outcome.as_str(), decide::stamp(r.at))))
+        Ok(record
+            .map_or_else(|| "pending".to_owned(), |r| format!("{} at {}", r.outcome.as_str(), decide::stamp(r.at))))
     }
 
     async fn plan_text(

@@ -100,9 +100,9 @@ impl Contents {
     /// Migrations that are added or changed and that no target takes.
     pub fn without_target(&self) -> Vec<&Migration> {
         let known = |m: &&Migration| {
-            m.target.as_ref().is_some_and(|t| {
-                self.policy.environments.0.iter().any(|e| e.targets.iter().any(|c| &c.name == t))
-            })
+            m.target
+                .as_ref()
+                .is_some_and(|t| self.policy.environments.0.iter().any(|e| e.targets.iter().any(|c| &c.name == t)))
         };
         self.own_migrations().filter(|m| !known(m)).collect()
     }
@@ -162,8 +162,7 @@ pub fn read(
     let migration_paths: BTreeSet<String> =
         touched.iter().map(String::as_str).filter(|p| owned.contains(p)).chain(problems).map(str::to_owned).collect();
     let still: BTreeSet<&str> = after.iter().map(|f| f.path.as_str()).collect();
-    let deleted_paths: Vec<String> =
-        migration_paths.iter().filter(|p| !still.contains(p.as_str())).cloned().collect();
+    let deleted_paths: Vec<String> = migration_paths.iter().filter(|p| !still.contains(p.as_str())).cloned().collect();
     let own: BTreeSet<String> = set
         .migrations
         .iter()
@@ -303,7 +302,8 @@ mod tests {
     #[test]
     fn a_merge_is_foreseen_file_by_file() {
         let file = |path: &str, text: &str| SourceFile::new(path, text);
-        let base = [file("m/1.sql", "one"), file("m/2.sql", "two"), file("m/3.sql", "three"), file("m/9.sql", "theirs")];
+        let base =
+            [file("m/1.sql", "one"), file("m/2.sql", "two"), file("m/3.sql", "three"), file("m/9.sql", "theirs")];
         let head = [file("m/1.sql", "one!"), file("m/2b.sql", "two"), file("m/4.sql", "four")];
         let changes = [
             change(ChangeKind::Modified, "m/1.sql", "m/1.sql"),

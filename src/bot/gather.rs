@@ -9,8 +9,7 @@ use super::contents::{self, Compare, Contents, Unreadable};
 use super::error::JobError;
 use super::{Bot, people};
 use crate::approval::{
-    CommitPerson, Person, Policy, PullRequestSnapshot, ReviewState, labelled_risk, relevant_people,
-    relevant_teams,
+    CommitPerson, Person, Policy, PullRequestSnapshot, ReviewState, labelled_risk, relevant_people, relevant_teams,
 };
 use crate::config::ConfigError;
 use crate::git::{GitError, Mirror, Remote, Want};
@@ -208,8 +207,7 @@ impl Bot {
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
         let repo = &place.repository.name;
-        let known: BTreeSet<String> =
-            self.store.bindings(repo, number).await?.into_iter().map(|b| b.subject).collect();
+        let known: BTreeSet<String> = self.store.bindings(repo, number).await?.into_iter().map(|b| b.subject).collect();
         for review in people::reviews(given, &[]) {
             let subject = people::review_subject(review.id);
             if review.state != ReviewState::Approved || known.contains(&subject) {
@@ -315,7 +313,8 @@ impl Bot {
     ) -> Result<BTreeMap<Login, Person>, JobError> {
         let teams = relevant_teams(policy, paths);
         let mut asked: JoinSet<Result<(Login, Person), GithubError>> = JoinSet::new();
-        for login in acting.iter().cloned().chain(relevant_people(policy, paths).into_iter().filter(|p| !acting.contains(p)))
+        for login in
+            acting.iter().cloned().chain(relevant_people(policy, paths).into_iter().filter(|p| !acting.contains(p)))
         {
             let teams = if acting.contains(&login) { teams.clone() } else { BTreeSet::new() };
             let api = place.api.clone();

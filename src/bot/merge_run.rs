@@ -63,9 +63,9 @@ impl Bot {
         let merged_by = gathered.pull.merged_by.as_ref().map(|u| u.login.to_string());
         let by = merged_by.unwrap_or_else(|| "godwit".to_owned());
         let journey = Journey { place, gathered, merged, digest, judge, by, now };
-        let chain = decide::chain(&gathered.contents.policy, &gathered.pull.base.branch, &place.repository.default_branch);
-        let taking: Vec<_> =
-            chain.into_iter().filter(|(e, _)| takes_any(&gathered.contents.policy, e, &own)).collect();
+        let chain =
+            decide::chain(&gathered.contents.policy, &gathered.pull.base.branch, &place.repository.default_branch);
+        let taking: Vec<_> = chain.into_iter().filter(|(e, _)| takes_any(&gathered.contents.policy, e, &own)).collect();
         if !merged.differing.is_empty() {
             let Some((first, _)) = taking.first() else { return Ok(()) };
             return self.refuse_differing(&journey, first).await;
@@ -356,4 +356,3 @@ fn basis(verdict: &EnvironmentVerdict) -> String {
     let roles: Vec<String> = verdict.filled.iter().map(|(role, login)| format!("{role}: {login}")).collect();
     roles.join(", ")
 }
-

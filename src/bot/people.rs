@@ -48,7 +48,8 @@ pub fn commit_people(names: &[CommitNames], listed: &[model::Commit]) -> CommitP
 fn known_emails(listed: &[model::Commit]) -> BTreeMap<String, Login> {
     let mut known = BTreeMap::new();
     for commit in listed {
-        for (account, signature) in [(&commit.author, &commit.commit.author), (&commit.committer, &commit.commit.committer)]
+        for (account, signature) in
+            [(&commit.author, &commit.commit.author), (&commit.committer, &commit.commit.committer)]
         {
             if let (Some(login), Some(signature)) = (account.as_ref().and_then(|a| a.login.clone()), signature) {
                 known.insert(signature.email.to_ascii_lowercase(), login);
@@ -68,15 +69,17 @@ fn login_of(email: &str, known: &BTreeMap<String, Login>) -> Option<Login> {
 }
 
 /// The labels with who set them last, and what an approving label was set for. `bindings` are the stored ones.
-pub fn labels(present: &[model::LabelName], timeline: &[model::TimelineEntry], bindings: &[StoredBinding]) -> Vec<Label> {
+pub fn labels(
+    present: &[model::LabelName],
+    timeline: &[model::TimelineEntry],
+    bindings: &[StoredBinding],
+) -> Vec<Label> {
     present
         .iter()
         .map(|label| {
             let same = |name: &str| name.eq_ignore_ascii_case(&label.name);
-            let last = timeline
-                .iter()
-                .rev()
-                .find(|e| e.event == "labeled" && e.label.as_ref().is_some_and(|l| same(&l.name)));
+            let last =
+                timeline.iter().rev().find(|e| e.event == "labeled" && e.label.as_ref().is_some_and(|l| same(&l.name)));
             let set_by = last.and_then(|e| e.actor.as_ref()).map(|a| a.login.clone());
             let set_at = last.and_then(|e| e.created_at);
             let binding = bindings.iter().find(|b| {

@@ -37,12 +37,7 @@ impl Bot {
         Ok(())
     }
 
-    async fn sweep_repository(
-        &self,
-        repo: model::Repo,
-        installation: u64,
-        now: DateTime<Utc>,
-    ) -> Result<(), JobError> {
+    async fn sweep_repository(&self, repo: model::Repo, installation: u64, now: DateTime<Utc>) -> Result<(), JobError> {
         let repository = Repository {
             id: repo.id,
             name: repo.full_name,

@@ -102,11 +102,9 @@ pub fn coalesce(jobs: &[Job]) -> Work {
                 let what = match (action.as_str(), label) {
                     // Opening is no push, but who opens a pull request brought its commits.
                     ("synchronize", _) => Some(Noted::Pushed(sender.login.clone())),
-                    ("labeled", Some(label)) => Some(Noted::Labelled {
-                        label: label.clone(),
-                        by: sender.login.clone(),
-                        head: head.clone(),
-                    }),
+                    ("labeled", Some(label)) => {
+                        Some(Noted::Labelled { label: label.clone(), by: sender.login.clone(), head: head.clone() })
+                    }
                     ("unlabeled", Some(label)) => Some(Noted::Unlabelled { label: label.clone() }),
                     _ => None,
                 };
@@ -121,8 +119,7 @@ pub fn coalesce(jobs: &[Job]) -> Work {
             }
             Event::Review { repo, number, review, author, state, commit, sender, .. } => {
                 if let (ReviewState::Approved, Some(commit)) = (state, commit) {
-                    let what =
-                        Noted::Reviewed { review: *review, author: author.clone(), commit: commit.clone() };
+                    let what = Noted::Reviewed { review: *review, author: author.clone(), commit: commit.clone() };
                     work.notes.push(Note { repo: repo.clone(), number: *number, what, at: job.created_at });
                 }
                 work.judge = Some(Judge {

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::Bot;
 use super::error::JobError;
 use super::work::{Judge, Work, coalesce};
-use super::Bot;
 use crate::store::{Claim, StoreError, next_attempt};
 
 /// How often the store is asked although nobody announced anything: leases of killed workers lapse in silence.

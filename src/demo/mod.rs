@@ -1,6 +1,7 @@
 //! `godwit demo`: the whole story on this machine, through the real server and a stand-in for GitHub (INTERFACE 7.1).
 
 mod markdown;
+mod server;
 mod shop;
 mod stage;
 mod story;

@@ -32,16 +32,8 @@ pub struct Reviewer {
 
 /// The people who approve, in the order in which they come by.
 pub const REVIEWERS: [Reviewer; 5] = [
-    Reviewer {
-        login: "omar",
-        post: "data operations",
-        words: "Tried it on last night's copy: 40 ms, and back again.",
-    },
-    Reviewer {
-        login: "dana",
-        post: "data operations lead",
-        words: "The fax numbers stay in their own table. Good.",
-    },
+    Reviewer { login: "omar", post: "data operations", words: "Tried it on last night's copy: 40 ms, and back again." },
+    Reviewer { login: "dana", post: "data operations lead", words: "The fax numbers stay in their own table. Good." },
     Reviewer { login: "dora", post: "database administrator", words: "The way back restores every row; checked." },
     Reviewer { login: "tess", post: "tech lead", words: "No running version reads `fax` any more." },
     Reviewer { login: "carl", post: "CTO", words: "Fine with me." },

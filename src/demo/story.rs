@@ -59,7 +59,8 @@ pub async fn tell(stage: &Stage<'_>, teller: &mut Teller) -> Result<Closing, Dem
         let word = |key: &str| annotation.get(key).and_then(serde_json::Value::as_str).unwrap_or("");
         let line = annotation.get("start_line").and_then(serde_json::Value::as_u64).unwrap_or(0);
         let title = word("title");
-        let message = if title.is_empty() { word("message").to_owned() } else { format!("{title}\n{}", word("message")) };
+        let message =
+            if title.is_empty() { word("message").to_owned() } else { format!("{title}\n{}", word("message")) };
         teller.finding(&format!("{}:{line}", word("path")), word("annotation_level"), &message);
     }
     closing.lint_violations = lint.annotations.len();
@@ -83,11 +84,12 @@ pub async fn tell(stage: &Stage<'_>, teller: &mut Teller) -> Result<Closing, Dem
     let mut before = approval;
     for reviewer in &shop::REVIEWERS {
         teller.person(reviewer.login, &format!("({}) approves: “{}”", reviewer.post, reviewer.words));
-        pull.review(reviewer.login, ReviewVerdict::Approved, reviewer.words)?;
+        pull.review(reviewer.login, ReviewVerdict::Approve, reviewer.words)?;
         closing.approvals += 1;
         let after = await_some(&format!("`{APPROVAL}` after {}'s review", reviewer.login), || {
             let now = latest(&pull, APPROVAL)?;
-            (now.status == "completed" && (&now.title, &now.summary, &now.text) != (&before.title, &before.summary, &before.text))
+            (now.status == "completed"
+                && (&now.title, &now.summary, &now.text) != (&before.title, &before.summary, &before.text))
                 .then_some(now)
         })
         .await?;
@@ -102,10 +104,7 @@ pub async fn tell(stage: &Stage<'_>, teller: &mut Teller) -> Result<Closing, Dem
     for (name, _) in ENVIRONMENTS {
         let marker = format!("<!-- godwit:run:{name} -->");
         let label = format!("migrated:{name}");
-        await_some(&format!("the label `{label}`"), || {
-            pull.view().ok()?.labels.contains(&label).then_some(())
-        })
-        .await?;
+        await_some(&format!("the label `{label}`"), || pull.view().ok()?.labels.contains(&label).then_some(())).await?;
         let (author, body) = comment(&pull, &marker).await?;
         let holds = holds_migration(&stage.databases.join(format!("{name}.db"))).await?;
         expect(holds, &format!("the database of {name} has the new column and its history row"))?;

@@ -414,9 +414,43 @@ pub(super) const EXPIRED_WAIVER: RuleInfo =
 pub(super) const OTHER_STRUCTURE: RuleInfo =
     rule("structure", Structure, ERROR, Low, Applies::Files, "The files do not fit the layout");
 
-/// Rules about files and about this linter itself.
-const FILES: &[RuleInfo] =
-    &[SYNTAX_ERROR, MIXED_TRANSACTION, NOT_ANALYSED, UNKNOWN_WAIVER, EXPIRED_WAIVER, OTHER_STRUCTURE];
+/// Rules about files and about this linter itself. The structure rules' findings come from reading the layout
+/// ([`crate::migration::Problem`]) and bring their own level; the one here is for lists.
+const FILES: &[RuleInfo] = &[
+    SYNTAX_ERROR,
+    MIXED_TRANSACTION,
+    NOT_ANALYSED,
+    UNKNOWN_WAIVER,
+    EXPIRED_WAIVER,
+    OTHER_STRUCTURE,
+    rule("dependency-cycle", Structure, ERROR, Low, Applies::Files, "Migrations wait for each other in a circle"),
+    rule("directory-named-sql", Structure, WARN, Low, Applies::Files, "A directory is named like a migration"),
+    rule("duplicate-version", Structure, ERROR, High, Applies::Files, "Two migrations with one version"),
+    rule("empty-down", Structure, WARN, Medium, Applies::Files, "The rollback script holds no statement"),
+    rule("empty-migration", Structure, WARN, Low, Applies::Files, "The script holds no statement"),
+    rule("file-name", Structure, ERROR, Medium, Applies::Files, "The file name does not fit the layout"),
+    rule("file-too-large", Structure, ERROR, Low, Applies::Files, "The file is too large to be read"),
+    rule("invalid-directive", Structure, ERROR, Low, Applies::Files, "A mark in the file cannot be read"),
+    rule("invalid-metadata", Structure, ERROR, Low, Applies::Files, "The metadata file cannot be read"),
+    rule("invalid-root", Structure, ERROR, Low, Applies::Files, "A configured folder is no path pattern"),
+    rule("missing-down", Structure, WARN, Medium, Applies::Files, "Nothing undoes the migration"),
+    rule("not-utf8", Structure, ERROR, Low, Applies::Files, "The file is not UTF-8"),
+    rule("orphan-down", Structure, ERROR, Medium, Applies::Files, "A rollback script without its migration"),
+    rule(
+        "pair-names-differ",
+        Structure,
+        WARN,
+        Low,
+        Applies::Files,
+        "A migration and its rollback have different names",
+    ),
+    rule("stray-file", Structure, WARN, Low, Applies::Files, "A file that is no migration among migrations"),
+    rule("symlink", Structure, ERROR, Low, Applies::Files, "A link instead of a file"),
+    rule("unknown-dependency", Structure, ERROR, Low, Applies::Files, "Depends on a migration that does not exist"),
+    rule("unreadable-file", Structure, ERROR, Low, Applies::Files, "The file cannot be read"),
+    rule("unsupported-file", Structure, ERROR, Low, Applies::Files, "A migration that is not SQL"),
+    rule("unsupported-layout", Structure, ERROR, Low, Applies::Files, "A layout that is not read"),
+];
 
 /// Every rule by id.
 pub fn all() -> &'static BTreeMap<&'static str, RuleInfo> {

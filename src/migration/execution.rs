@@ -92,8 +92,8 @@ pub fn statements(engine: Engine, text: &str) -> Result<Vec<Statement>, CannotEx
 
 /// Whether a script holds nothing but comments and white space.
 pub fn is_blank_sql(text: &str) -> bool {
-    // `--` and `/* */` read alike in PostgreSQL and SQLite; what cannot be split is not blank.
-    text.trim().is_empty() || postgres::split(text).is_ok_and(|s| s.is_empty())
+    // `--` and `/* */` read alike in PostgreSQL and SQLite. The first word ends the search.
+    postgres::first_word(text).is_none()
 }
 
 /// Whether running `text` may leave something behind in the session that the next script must not see.

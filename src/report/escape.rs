@@ -33,7 +33,7 @@ pub fn inline(text: &str) -> String {
                 out.push(ZERO_WIDTH);
                 out.push('/');
             }
-            '.' if out.len() >= 3 && out[out.len() - 3..].eq_ignore_ascii_case("www") => {
+            '.' if out.as_bytes().len() >= 3 && out.as_bytes()[out.len() - 3..].eq_ignore_ascii_case(b"www") => {
                 out.push(ZERO_WIDTH);
                 out.push('.');
             }
@@ -289,7 +289,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_is_closed() {
-        let text = format!("# head\n<details><summary>x</summary>\n\n```sql\n{}```\n</details>\n", "select 1;\n".repeat(50));
+        let text =
+            format!("# head\n<details><summary>x</summary>\n\n```sql\n{}```\n</details>\n", "select 1;\n".repeat(50));
         let cut = cut_at(&text, 200, "_cut_");
         assert!(length(&cut) <= 200);
         assert!(cut.ends_with("```\n\n</details>\n\n_cut_\n"), "{cut}");

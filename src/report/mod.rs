@@ -1,9 +1,15 @@
 //! The only writer of words users see: decisions in, text out. Pure.
 
+#[cfg(feature = "sqlite")]
+pub mod audit;
 pub mod check_run;
 pub mod comment;
 pub mod escape;
+pub mod lint_github;
+pub mod lint_markdown;
+pub mod lint_text;
 pub mod run_comment;
+pub mod sarif;
 
 use crate::ids::{CommitSha, EnvironmentName, RepoName, Risk, TargetName};
 use crate::plan::{Refusal, Step};

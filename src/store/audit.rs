@@ -486,6 +486,17 @@ impl Store {
         rows.iter().rev().map(record_of).collect()
     }
 
+    /// The next records after place `after`, oldest first; none at the end.
+    ///
+    /// # Errors
+    /// When the database fails or a record cannot be read.
+    pub async fn audit_page(&self, after: i64) -> Result<Vec<AuditRecord>, StoreError> {
+        let mut query = sqlx::QueryBuilder::new(COLUMNS);
+        query.push(" WHERE seq > ").push_bind(after).push(" ORDER BY seq LIMIT ").push_bind(PAGE);
+        let rows = query.build().fetch_all(self.reader()).await?;
+        rows.iter().map(record_of).collect()
+    }
+
     /// Looks at every record from the first. With `expected_head`, the log must contain the record of that hash, so that a
     /// cut-off end is seen.
     ///

@@ -110,8 +110,15 @@ impl Store {
     /// # Errors
     /// When the URL is of another kind, the file cannot be opened or its schema is newer than this program's.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let beside = file_of(url)?.with_file_name(AuditKey::FILE);
-        Self::open_with_key(url, AuditKey::read_or_make(&beside)?).await
+        Self::open_with_key(url, AuditKey::read_or_make(&Self::audit_key_file(url)?)?).await
+    }
+
+    /// Where the audit chain's key is kept when none is given: beside the store's file.
+    ///
+    /// # Errors
+    /// When the URL is none of a store.
+    pub fn audit_key_file(url: &str) -> Result<PathBuf, StoreError> {
+        Ok(file_of(url)?.with_file_name(AuditKey::FILE))
     }
 
     /// The same with a key for the audit chain.

@@ -260,3 +260,16 @@ pub(super) fn significant_tokens(text: &str) -> Vec<Range<usize>> {
         })
         .collect()
 }
+
+/// Where the first token stands that is no white space, comment or `;`.
+pub(super) fn first_word(text: &str) -> Option<usize> {
+    let mut at = 0usize;
+    tokenize(text).find_map(|t| {
+        let start = at;
+        at += t.len as usize;
+        match t.kind {
+            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } | TokenKind::Semi => None,
+            _ => Some(start),
+        }
+    })
+}
