@@ -1,5 +1,10 @@
 //! CODEOWNERS as GitHub reads it (BOT 2, GITHUB 4).
+//!
+//! It looks like gitignore and is not: `docs/*` is one level, a pattern without owners takes ownership away, `!`,
+//! `[ ]` and `\#` do not exist, and a line that GitHub cannot read is skipped. Hence a matcher of our own; the cases
+//! it is held to stand in `tests/it/approval/codeowners.txt`.
 
+use crate::config::roles::is_login;
 use crate::ids::{Login, TeamSlug};
 
 /// A parsed CODEOWNERS file.
@@ -22,6 +27,7 @@ pub struct OwnerRule {
     pub pattern: String,
     /// Its owners; empty clears ownership.
     pub owners: Vec<Owner>,
+    matcher: Vec<Segment>,
 }
 
 /// An owner.
@@ -33,4 +39,258 @@ pub enum Owner {
     Team(TeamSlug),
     /// An e-mail address.
     Email(String),
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Owner::User(login) => write!(f, "@{login}"),
+            Owner::Team(team) => write!(f, "@{team}"),
+            Owner::Email(address) => f.write_str(address),
+        }
+    }
+}
+
+/// One part of a pattern, between slashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    /// `**`: any number of folders, none too.
+    Deep,
+    /// A name with wildcards.
+    Name(Vec<Glob>),
+}
+
+/// A piece of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Glob {
+    /// This character.
+    Char(char),
+    /// `?`
+    One,
+    /// `*`
+    Many,
+}
+
+impl CodeOwners {
+    /// Where GitHub looks, in its order; the first file found is the only one read.
+    pub const LOCATIONS: [&str; 3] = [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"];
+    /// GitHub does not load a file of this size or more (bytes).
+    pub const MAX_BYTES: usize = 3 * 1024 * 1024;
+
+    /// Reads the text of a file found at `path`. Never fails: what cannot be read is in [`CodeOwners::skipped`].
+    pub fn parse(path: &str, text: &str) -> Self {
+        let mut rules = Vec::new();
+        let mut skipped = Vec::new();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (index, line) in text.lines().enumerate() {
+            let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            match rule(number, line) {
+                Ok(Some(rule)) => rules.push(rule),
+                Ok(None) => {}
+                Err(reason) => skipped.push((number, reason)),
+            }
+        }
+        Self { path: path.to_owned(), rules, skipped }
+    }
+
+    /// The rule that decides about `path` (relative to the repository's root): the last one that matches, whole.
+    /// `None` is a path nobody spoke of; a rule without owners is a path whose ownership was taken away.
+    pub fn owners_of(&self, path: &str) -> Option<&OwnerRule> {
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        self.rules.iter().rev().find(|rule| matches(&rule.matcher, &parts))
+    }
+}
+
+/// One line; `None` for a blank one or a comment.
+fn rule(number: u32, line: &str) -> Result<Option<OwnerRule>, String> {
+    let tokens = tokens(line);
+    let Some((pattern, owners)) = tokens.split_first() else { return Ok(None) };
+    let matcher = compile(pattern)?;
+    let owners = owners.iter().map(|o| owner(o)).collect::<Result<_, _>>()?;
+    Ok(Some(OwnerRule { line: number, pattern: pattern.clone(), owners, matcher }))
+}
+
+/// Splits a line at blanks that no backslash precedes; a `#` at the start of a word ends it.
+fn tokens(line: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut word = String::new();
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                word.push(c);
+                word.extend(chars.next());
+            }
+            '#' if word.is_empty() => break,
+            c if c.is_whitespace() => {
+                if !word.is_empty() {
+                    out.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        out.push(word);
+    }
+    out
+}
+
+fn owner(text: &str) -> Result<Owner, String> {
+    let invalid = || format!("`{text}` is no owner: `@login`, `@org/team` or an e-mail address");
+    match text.strip_prefix('@') {
+        Some(name) if name.contains('/') => TeamSlug::new(name).map(Owner::Team).map_err(|_| invalid()),
+        Some(name) if is_login(name) => Ok(Owner::User(Login::new(name))),
+        Some(_) => Err(invalid()),
+        None => match text.split_once('@') {
+            Some((local, domain)) if !local.is_empty() && !domain.contains('@') && domain.contains('.') => {
+                Ok(Owner::Email(text.to_owned()))
+            }
+            Some(_) | None => Err(invalid()),
+        },
+    }
+}
+
+fn compile(pattern: &str) -> Result<Vec<Segment>, String> {
+    if pattern.starts_with('!') {
+        return Err("`!` does not exist in CODEOWNERS".to_owned());
+    }
+    if pattern.starts_with("\\#") {
+        return Err("`\\#` does not exist in CODEOWNERS".to_owned());
+    }
+    if pattern.contains(['[', ']']) {
+        return Err("`[ ]` does not exist in CODEOWNERS".to_owned());
+    }
+    if pattern.contains("***") {
+        return Err("three `*` in a row mean nothing".to_owned());
+    }
+    if pattern == "/" {
+        return Err("`/` alone matches nothing; `*` matches everything".to_owned());
+    }
+    let mut parts: Vec<&str> = pattern.split('/').collect();
+    let mut segments = Vec::new();
+    if parts[0].is_empty() {
+        parts.remove(0);
+    } else if parts.len() == 1 || (parts.len() == 2 && parts[1].is_empty()) {
+        // No slash but a trailing one: at any depth.
+        segments.push(Segment::Deep);
+    }
+    let last = parts.len() - 1;
+    for (i, part) in parts.iter().enumerate() {
+        match *part {
+            // A trailing slash: the folder's content, not a file of that name.
+            "" | "**" if i == last => segments.extend([Segment::Name(vec![Glob::Many]), Segment::Deep]),
+            "" => return Err("an empty folder name (`//`) matches nothing".to_owned()),
+            "**" => segments.push(Segment::Deep),
+            name => {
+                segments.push(Segment::Name(globs(name)));
+                // A name owns everything below it; a lone `*` owns one level only (`docs/*`).
+                if i == last && name != "*" {
+                    segments.push(Segment::Deep);
+                }
+            }
+        }
+    }
+    Ok(segments)
+}
+
+fn globs(name: &str) -> Vec<Glob> {
+    let mut out = Vec::new();
+    let mut chars = name.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.extend(chars.next().map(Glob::Char)),
+            '*' => {
+                if out.last() != Some(&Glob::Many) {
+                    out.push(Glob::Many);
+                }
+            }
+            '?' => out.push(Glob::One),
+            c => out.push(Glob::Char(c)),
+        }
+    }
+    out
+}
+
+fn matches(pattern: &[Segment], path: &[&str]) -> bool {
+    let names: Vec<Vec<char>> = path.iter().map(|p| p.chars().collect()).collect();
+    wildcard(
+        pattern,
+        &names,
+        |segment| *segment == Segment::Deep,
+        |segment, name| match segment {
+            Segment::Deep => false,
+            Segment::Name(globs) => {
+                !name.is_empty()
+                    && wildcard(
+                        globs,
+                        name,
+                        |g| *g == Glob::Many,
+                        |g, c| match g {
+                            Glob::Char(want) => want == c,
+                            Glob::One => true,
+                            Glob::Many => false,
+                        },
+                    )
+            }
+        },
+    )
+}
+
+/// Wildcard matching with one kind of "any number" piece: on a mismatch the last such piece takes one item more, so
+/// the work is at most the product of both lengths, whatever a file says.
+fn wildcard<P, T>(pattern: &[P], items: &[T], is_many: impl Fn(&P) -> bool, fits: impl Fn(&P, &T) -> bool) -> bool {
+    let (mut p, mut i) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while i < items.len() {
+        if p < pattern.len() && is_many(&pattern[p]) {
+            back = Some((p, i));
+            p += 1;
+        } else if p < pattern.len() && fits(&pattern[p], &items[i]) {
+            p += 1;
+            i += 1;
+        } else if let Some((many, taken)) = back {
+            back = Some((many, taken + 1));
+            p = many + 1;
+            i = taken + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(is_many)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// B-5: adding a line at the end decides every path it matches and no other.
+        #[test]
+        fn the_last_line_wins_whole(path in "[a-c]{1,2}(/[a-c]{1,2}){0,3}", first in "[a-c*/]{1,6}", last in "[a-c*/]{1,6}") {
+            let one = CodeOwners::parse("CODEOWNERS", &format!("{first} @one"));
+            let two = CodeOwners::parse("CODEOWNERS", &format!("{last} @two"));
+            let both = CodeOwners::parse("CODEOWNERS", &format!("{first} @one\n{last} @two"));
+            let owners = |c: &CodeOwners| c.owners_of(&path).map(|r| r.owners.clone());
+            prop_assert_eq!(owners(&both), owners(&two).or(owners(&one)));
+        }
+
+        /// A literal path owns itself, what is below it, and nothing beside it.
+        #[test]
+        fn a_literal_path_owns_itself_and_below(path in "[a-c]{1,3}(/[a-c]{1,3}){0,3}", below in "[a-c]{1,3}") {
+            let owners = CodeOwners::parse("CODEOWNERS", &format!("/{path} @x"));
+            prop_assert!(owners.owners_of(&path).is_some());
+            let under = format!("{path}/{below}");
+            prop_assert!(owners.owners_of(&under).is_some());
+            let beside = format!("{path}{below}");
+            prop_assert!(owners.owners_of(&beside).is_none());
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,60}", path in "\\PC{0,20}") {
+            let _ = CodeOwners::parse("CODEOWNERS", &text).owners_of(&path);
+        }
+    }
 }

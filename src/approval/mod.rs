@@ -1,14 +1,24 @@
 //! Who must agree, who has, who is missing. Pure: a snapshot of the pull request in, an explained tree out.
+//!
+//! This module does not know GitHub: what GitHub says is in the snapshot, and whatever the snapshot does not say for
+//! certain does not count as an approval.
 
 pub mod codeowners;
+mod environment;
+mod evaluate;
+mod gates;
+mod matching;
 mod policy;
+mod voices;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use policy::Policy;
+pub use evaluate::{evaluate, evaluate_environment};
+pub use policy::{Policy, relevant_people, relevant_teams};
+pub use voices::labelled_risk;
 
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, RoleName, TeamSlug};
 
@@ -119,6 +129,10 @@ pub struct PullRequestSnapshot {
     pub base: CommitSha,
     /// Name of the base branch.
     pub base_ref: String,
+    /// Name of the repository's default branch, which environments without a `branch` belong to. Where it is not
+    /// known they are taken to be concerned.
+    #[serde(default)]
+    pub default_branch: Option<String>,
     /// Whether the head is in another repository.
     pub from_fork: bool,
     /// Whether it is a draft.
@@ -133,9 +147,9 @@ pub struct PullRequestSnapshot {
     pub reviews: Vec<Review>,
     /// Labels.
     pub labels: Vec<Label>,
-    /// What is known of every person who reviewed, labelled or is named by the policy.
+    /// What is known of the author and of every person who reviewed, labelled or is named by the policy.
     pub people: BTreeMap<Login, Person>,
-    /// What an approval must be bound to now; `None` when the pull request has no migrations.
+    /// What an approval must be bound to now ([`Policy::binding`]); `None` when the pull request has no migrations.
     pub binding: Option<Binding>,
     /// Files of migrations that it adds, changes, renames or deletes.
     pub migration_paths: Vec<String>,

@@ -1,13 +1,154 @@
-//! `godwit audit`.
+//! `godwit audit`: the hash-chained log of decisions, overrides and runs.
 
-use super::{Exit, Global};
+use std::io::{BufReader, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::exit::Failure;
+use super::{Exit, Format, Global};
+use crate::ids::{EnvironmentName, PrNumber, RepoName, RunId};
+use crate::report;
+use crate::store::{AuditFilter, AuditVerdict, verify_export};
 
 /// Arguments of `godwit audit`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Show records, newest last
+    List(ListArgs),
+    /// Check that no record was altered, removed or moved
+    Verify(VerifyArgs),
+    /// Write the log as JSON lines, which `verify --file` checks without the store
+    Export(ExportArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Only of this repository
+    #[arg(long = "for", value_name = "OWNER/NAME")]
+    repository: Option<RepoName>,
+    /// Only of this pull request
+    #[arg(long, value_name = "NUMBER")]
+    pr: Option<u64>,
+    /// Only of this environment
+    #[arg(long = "env", value_name = "ENVIRONMENT")]
+    environment: Option<EnvironmentName>,
+    /// Only of this run
+    #[arg(long, value_name = "RUN")]
+    run: Option<RunId>,
+    /// Only the newest so many; 0 for all
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    last: u32,
+}
+
+#[derive(Debug, clap::Args)]
+struct VerifyArgs {
+    /// A head printed earlier, for example in a comment: the log must still contain it
+    #[arg(long, value_name = "HASH")]
+    head: Option<String>,
+    /// An exported log instead of the store's; `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
+    /// Where to (default: standard output)
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let _ = (global, args);
+    match args.command {
+        AuditCommand::List(args) => list(global, args),
+        AuditCommand::Verify(args) => verify(global, args),
+        AuditCommand::Export(args) => export(global, args),
+    }
+}
+
+fn list(global: &Global, args: ListArgs) -> anyhow::Result<Exit> {
+    let filter = AuditFilter {
+        repo: args.repository,
+        pr: args.pr.map(PrNumber),
+        environment: args.environment,
+        run: args.run,
+        after: 0,
+        last: (args.last > 0).then_some(args.last),
+    };
+    let records = global.block_on(async { Ok(global.open_store().await?.audit(&filter).await?) })?;
+    match global.format {
+        Format::Json => anstream::println!("{}", json!({ "records": records })),
+        Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+            anstream::print!("{}", report::audit::list(&records));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn verify(global: &Global, args: VerifyArgs) -> anyhow::Result<Exit> {
+    let head = args.head.as_deref().map(str::trim);
+    if let Some(head) = head
+        && head.parse::<crate::ids::Digest>().is_err()
+    {
+        return Err(Failure::usage(format!("`{head}` is no head: it is `sha256:` and 64 hexadecimal digits")));
+    }
+    let verdict = match &args.file {
+        Some(file) => {
+            let key = global.audit_key()?;
+            let input: Box<dyn std::io::Read> = if file.as_os_str() == "-" {
+                Box::new(std::io::stdin())
+            } else {
+                Box::new(std::fs::File::open(file).with_context(|| format!("cannot read `{}`", file.display()))?)
+            };
+            verify_export(&key, BufReader::new(input), head)
+                .with_context(|| format!("cannot read `{}`", file.display()))?
+        }
+        None => global.block_on(async { Ok(global.open_store().await?.verify_audit(head).await?) })?,
+    };
+    print_verdict(global, &verdict)?;
+    Ok(if verdict.valid { Exit::Done } else { Exit::Failed })
+}
+
+fn print_verdict(global: &Global, verdict: &AuditVerdict) -> anyhow::Result<()> {
+    match global.format {
+        Format::Json => anstream::println!("{}", serde_json::to_string(verdict)?),
+        Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+            anstream::print!("{}", report::audit::verdict(verdict));
+        }
+    }
+    Ok(())
+}
+
+fn export(global: &Global, args: ExportArgs) -> anyhow::Result<Exit> {
+    let mut out: Box<dyn std::io::Write> = match &args.out {
+        Some(file) => {
+            Box::new(std::fs::File::create(file).with_context(|| format!("cannot write `{}`", file.display()))?)
+        }
+        None => Box::new(std::io::stdout().lock()),
+    };
+    // By pages, so that a long log does not have to fit into memory.
+    global.block_on(async {
+        let store = global.open_store().await?;
+        let mut after = 0;
+        loop {
+            let records = store.audit_page(after).await?;
+            let Some(last) = records.last() else { break };
+            after = last.body.seq;
+            for record in &records {
+                writeln!(out, "{}", serde_json::to_string(record)?)?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    })?;
     Ok(Exit::Done)
 }

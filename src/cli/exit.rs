@@ -68,6 +68,17 @@ impl Failure {
         Failure { exit: Exit::Usage, message: message.into() }.into()
     }
 
+    /// An error with all its causes in the message, and an exit code.
+    pub fn with_causes(exit: Exit, what: impl Into<String>, error: &dyn std::error::Error) -> anyhow::Error {
+        let mut message = what.into();
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            message.push_str(&format!("\n  because {error}"));
+            cause = error.source();
+        }
+        Failure { exit, message }.into()
+    }
+
     /// Something that cannot be reached.
     pub fn unreachable(message: impl Into<String>) -> anyhow::Error {
         Failure { exit: Exit::Unreachable, message: message.into() }.into()
@@ -81,5 +92,7 @@ pub(super) fn report(error: &anyhow::Error) -> Exit {
         text.push_str(&format!("\n  because {cause}"));
     }
     anstream::eprintln!("{}", redact::text(&text));
-    error.chain().find_map(|e| e.downcast_ref::<Failure>()).map_or(Exit::Usage, |f| f.exit)
+    let told = error.chain().find_map(|e| e.downcast_ref::<Failure>()).map(|f| f.exit);
+    let store_failed = || error.chain().any(|e| e.is::<crate::store::StoreError>());
+    told.unwrap_or_else(|| if store_failed() { Exit::Unreachable } else { Exit::Usage })
 }

@@ -1,13 +1,162 @@
 //! `godwit lint`.
 
-use super::{Exit, Global};
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::exit::Failure;
+use super::{Exit, Format, Global, gather};
+use crate::ids::Engine;
+use crate::lint::{LintReport, Scope, Severity, check, table};
+use crate::migration::MigrationSet;
+use crate::report::lint_text::{Detail, summary};
+use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 
 /// Arguments of `godwit lint`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Folders of migrations, or single `.sql` files (default: the folders that `godwit.yml` names)
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Only what the branch adds or touches since it left REF; the policy is read from there
+    #[arg(long, value_name = "REF")]
+    pub base: Option<String>,
+    /// The kind of database, where the folder's name does not say it
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<Engine>,
+    /// From which level on the exit code is 1
+    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    pub fail_on: FailOn,
+    /// One line per finding
+    #[arg(long)]
+    pub terse: bool,
+    /// List every rule instead
+    #[arg(long, conflicts_with_all = ["paths", "base"])]
+    pub rules: bool,
+}
+
+/// From which level on findings fail the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// An error-level finding
+    Error,
+    /// A warning or an error
+    Warning,
+    /// Nothing does
+    Never,
+}
+
+impl FailOn {
+    /// The exit code of a report.
+    pub(super) fn exit(self, report: &LintReport) -> Exit {
+        let least = match self {
+            FailOn::Error => Severity::Error,
+            FailOn::Warning => Severity::Warning,
+            FailOn::Never => return Exit::Done,
+        };
+        if report.violations.iter().any(|v| v.waived.is_none() && v.severity >= least) {
+            Exit::Failed
+        } else {
+            Exit::Done
+        }
+    }
+}
 
 /// Runs the command.
+///
+/// # Errors
+/// Usage and configuration errors; findings are not errors.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let _ = (global, args);
-    Ok(Exit::Done)
+    if args.rules {
+        return print(&list_rules(global)?).map(|()| Exit::Done);
+    }
+    let (report, set) = lint(global, &args.paths, args.base.as_deref(), args.engine)?;
+    let detail = if args.terse { Detail::Terse } else { Detail::Full };
+    let text = match global.format {
+        Format::Text => lint_text::render(&report, &set, detail),
+        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Format::Sarif => serde_json::to_string_pretty(&sarif::render(&report))? + "\n",
+        Format::Github => lint_github::render(&report),
+        Format::Markdown => lint_markdown::render(&report, lint_markdown::SUMMARY_LIMIT),
+    };
+    print(&text)?;
+    if global.format == Format::Text && !global.quiet {
+        anstream::eprintln!("{}", summary(&report));
+    }
+    Ok(args.fail_on.exit(&report))
+}
+
+/// Gathers and checks; also what `godwit ci` does.
+pub(super) fn lint(
+    global: &Global,
+    paths: &[PathBuf],
+    base: Option<&str>,
+    engine: Option<Engine>,
+) -> anyhow::Result<(LintReport, MigrationSet)> {
+    let config = global.repo_config()?;
+    let set = gather::migrations(global, &config, paths, engine)?;
+    let (scope, lint_config) = match base {
+        None => (Scope::All, gather::lint_config(&config, &|path| read_here(global, path))?),
+        Some(base) => changed(global, &config, base)?,
+    };
+    let today = chrono::Utc::now().date_naive();
+    Ok((check(&set, &lint_config, &scope, today), set))
+}
+
+fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(global.repo.join(path)) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Failure::usage(format!("cannot read `{path}`: {e}"))),
+    }
+}
+
+#[cfg(feature = "bot")]
+fn changed(
+    global: &Global,
+    config: &crate::config::RepoConfig,
+    base: &str,
+) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
+    let branch = super::changes::Branch::open(&global.repo, base)?;
+    let lint_config = gather::lint_config(config, &|path| branch.read_base(path))?;
+    Ok((Scope::Paths(branch.touched()?), lint_config))
+}
+
+#[cfg(not(feature = "bot"))]
+fn changed(_: &Global, _: &crate::config::RepoConfig, _: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
+    Err(Failure::usage("this build has no git in it, so `--base` cannot be answered; build with the feature `bot`"))
+}
+
+/// Writes to standard output; a reader that went away is no error.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(crate::redact::text(text).as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+fn list_rules(global: &Global) -> anyhow::Result<String> {
+    let level = |s: Option<Severity>| s.map_or("off", Severity::as_str);
+    Ok(match global.format {
+        Format::Json => {
+            let rules: Vec<_> = table::all()
+                .values()
+                .map(|r| {
+                    serde_json::json!({ "id": r.id, "category": r.category, "severity": level(r.severity),
+                        "risk": r.risk, "title": r.title, "url": r.page() })
+                })
+                .collect();
+            serde_json::to_string_pretty(&rules)? + "\n"
+        }
+        Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+            let rules: BTreeSet<String> = table::all()
+                .values()
+                .map(|r| format!("{:44} {:8} {:6}  {}\n", r.id, level(r.severity), r.risk.as_str(), r.title))
+                .collect();
+            rules.into_iter().collect()
+        }
+    })
 }

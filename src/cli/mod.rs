@@ -3,11 +3,16 @@
 mod apply;
 mod audit;
 mod baseline;
+#[cfg(feature = "bot")]
+mod changes;
 mod ci;
+#[cfg(feature = "bot")]
+mod ci_comment;
 mod completions;
 #[cfg(feature = "demo")]
 mod demo;
 mod exit;
+mod gather;
 mod lint;
 mod lock;
 mod plan;
@@ -122,6 +127,12 @@ pub enum Command {
 /// Runs the command line and gives the exit code.
 pub fn run(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
+    match global.color {
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
     let result = match command {
         Command::Lint(args) => lint::run(&global, args),
         Command::Plan(args) => plan::run(&global, args),

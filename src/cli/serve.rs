@@ -1,13 +1,83 @@
 //! `godwit serve`.
 
-use super::{Exit, Global};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context as _;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::exit::Failure;
+use super::settings::data_dir_or;
+use super::{Exit, Format, Global};
+use crate::config::server::{ServerArgs, ServerSettings};
+use crate::server::logs;
+use crate::server::process::Process;
+use crate::store::Store;
+
+/// How long the step in flight may take to end after a signal; what is left comes back when its lease lapses.
+const GRACE: Duration = Duration::from_secs(25);
 /// Arguments of `godwit serve`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The settings.
+    #[command(flatten)]
+    server: ServerArgs,
+}
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let _ = (global, args);
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::INFO,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    logs::start(std::env::var("RUST_LOG").ok().as_deref(), level);
+    let url = global.store_url_in(args.server.data_dir.as_deref())?;
+    let data_dir = data_dir_or(args.server.data_dir.as_deref())?;
+    let settings =
+        args.server.settings().map_err(|e| Failure::with_causes(Exit::Usage, "the server cannot start", &e))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
+    runtime.block_on(async {
+        let store = global.open_store_at(&url).await?;
+        serve(global, settings, store, data_dir).await
+    })
+}
+
+async fn serve(global: &Global, settings: ServerSettings, store: Store, data_dir: PathBuf) -> anyhow::Result<Exit> {
+    let lookup = Arc::new(|name: &str| std::env::var(name).ok());
+    let process = Process::start(&settings, store, &data_dir, lookup)
+        .await
+        .map_err(|e| Failure::with_causes(Exit::Usage, "the server cannot start", &e))?;
+    let address = process.address();
+    match global.format {
+        Format::Json => anstream::println!("{}", serde_json::json!({ "listening": format!("http://{address}") })),
+        Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+            anstream::println!("godwit listens on http://{address}");
+        }
+    }
+    wait_for_signal().await?;
+    tracing::info!("stopping: no more deliveries are taken, the step in flight is finished");
+    tokio::select! {
+        () = process.stop() => tracing::info!("stopped"),
+        () = tokio::time::sleep(GRACE) => tracing::warn!("stopped with work in flight; it comes back when its lease lapses"),
+        _ = wait_for_signal() => tracing::warn!("stopped at once; work in flight comes back when its lease lapses"),
+    }
     Ok(Exit::Done)
+}
+
+/// Waits for SIGINT (Ctrl-C) or SIGTERM.
+async fn wait_for_signal() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result.context("cannot listen for Ctrl-C"),
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")
 }

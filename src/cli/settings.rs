@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use secrecy::SecretString;
 
-use super::Global;
 use super::exit::Failure;
+use super::{Exit, Global};
 use crate::config::RepoConfig;
 use crate::migration::{FileContent, SourceFile};
+use crate::store::{AuditKey, Store};
 
 /// Files above this many bytes are not read into memory as migrations (bytes).
 const MAX_FILE: u64 = 512 * 1024 * 1024;
@@ -31,21 +33,110 @@ impl Global {
     /// # Errors
     /// When the data directory cannot be made.
     pub fn store_url(&self) -> anyhow::Result<String> {
+        self.store_url_in(None)
+    }
+
+    /// The same, where the command itself was told of a data directory.
+    ///
+    /// # Errors
+    /// When the data directory cannot be made.
+    pub fn store_url_in(&self, data: Option<&Path>) -> anyhow::Result<String> {
         if let Some(url) = &self.store {
             return Ok(url.clone());
         }
-        Ok(format!("sqlite:{}", data_dir()?.join("godwit.db").display()))
+        Ok(format!("sqlite:{}", data_dir_or(data)?.join("godwit.db").display()))
+    }
+
+    /// Opens the store with the audit chain's key: `GODWIT_AUDIT_KEY`, the file named by `GODWIT_AUDIT_KEY_FILE`, else
+    /// `audit.key` beside the store's file. Every command opens it here, so that all of them use one key.
+    ///
+    /// # Errors
+    /// With the exit code for something that cannot be reached.
+    pub async fn open_store(&self) -> anyhow::Result<Store> {
+        self.open_store_at(&self.store_url()?).await
+    }
+
+    /// The same at a URL.
+    ///
+    /// # Errors
+    /// With the exit code for something that cannot be reached.
+    pub async fn open_store_at(&self, url: &str) -> anyhow::Result<Store> {
+        let opened = match given_audit_key()? {
+            Some(key) => Store::open_with_key(url, key).await,
+            None => Store::open(url).await,
+        };
+        opened.map_err(|e| {
+            Failure::with_causes(Exit::Unreachable, format!("cannot open the store `{}`", crate::redact::text(url)), &e)
+        })
+    }
+
+    /// The audit chain's key, without opening the store.
+    ///
+    /// # Errors
+    /// When it cannot be read; it is not made here.
+    pub fn audit_key(&self) -> anyhow::Result<AuditKey> {
+        if let Some(key) = given_audit_key()? {
+            return Ok(key);
+        }
+        let url = self.store_url()?;
+        let file = Store::audit_key_file(&url)?;
+        if !file.exists() {
+            return Err(Failure::usage(format!(
+                "there is no audit key at `{}`: set `GODWIT_AUDIT_KEY` or `GODWIT_AUDIT_KEY_FILE`",
+                file.display()
+            )));
+        }
+        Ok(AuditKey::read_or_make(&file)?)
+    }
+
+    /// Runs a command that waits for the store or a database.
+    ///
+    /// # Errors
+    /// Those of the command, or when no threads can be had.
+    pub fn block_on<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("cannot start the threads that wait for databases")?;
+        runtime.block_on(work)
     }
 }
 
-/// `GODWIT_DATA_DIR`, else the platform's state directory; made when missing.
+/// The key of the audit chain where the environment gives one.
+fn given_audit_key() -> anyhow::Result<Option<AuditKey>> {
+    let text = match (std::env::var("GODWIT_AUDIT_KEY").ok(), std::env::var_os("GODWIT_AUDIT_KEY_FILE")) {
+        (Some(text), _) => text,
+        (None, Some(file)) => std::fs::read_to_string(&file).map_err(|e| {
+            Failure::usage(format!(
+                "cannot read `{}`, named by `GODWIT_AUDIT_KEY_FILE`: {e}",
+                Path::new(&file).display()
+            ))
+        })?,
+        (None, None) => return Ok(None),
+    };
+    if text.trim().len() < 16 {
+        return Err(Failure::usage("`GODWIT_AUDIT_KEY` is too short: give 16 characters or more"));
+    }
+    Ok(Some(AuditKey::new(&SecretString::from(text))))
+}
+
+/// The name of the person at this machine, for history and audit.
+pub fn user() -> String {
+    ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|n| !n.is_empty()))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// `dir`, else `GODWIT_DATA_DIR`, else the platform's state directory; made when missing.
 ///
 /// # Errors
 /// When it cannot be found or made.
-pub fn data_dir() -> anyhow::Result<PathBuf> {
+pub fn data_dir_or(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
     use etcetera::BaseStrategy as _;
-    let dir = match std::env::var_os("GODWIT_DATA_DIR") {
-        Some(dir) => PathBuf::from(dir),
+    let dir = match dir.map(Path::to_path_buf).or_else(|| std::env::var_os("GODWIT_DATA_DIR").map(PathBuf::from)) {
+        Some(dir) => dir,
         None => {
             let base = etcetera::choose_base_strategy().context("no home directory; set `GODWIT_DATA_DIR`")?;
             base.state_dir().unwrap_or_else(|| base.data_dir()).join("godwit")

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
+use super::ConfigError;
+use super::yaml::{self, Node, Reader};
 use crate::migration::Severity;
 
 /// The linter's settings; the default holds without the file.
@@ -34,4 +36,128 @@ pub struct PolicyWaiver {
     pub reason: String,
     /// The last day it holds.
     pub expires: NaiveDate,
+}
+
+const LEVELS: [(&str, Option<Severity>); 4] = [
+    ("off", None),
+    ("info", Some(Severity::Info)),
+    ("warning", Some(Severity::Warning)),
+    ("error", Some(Severity::Error)),
+];
+
+impl LintConfig {
+    /// Parses the file's text; `file` is its path for messages.
+    ///
+    /// # Errors
+    /// Every mistake, located.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<ConfigError>> {
+        let root = yaml::parse(file, text).map_err(|e| vec![e])?;
+        let mut reader = Reader::new(file);
+        let mut config = Self::default();
+        let fields = reader.fields(&root, "", &["postgres_version", "rules", "waivers"]);
+        if let Some((node, path)) = fields.get("postgres_version")
+            && let Some(version) = reader.string(node, &path)
+        {
+            match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
+                Some(9..=99) if version.split('.').all(|p| p.parse::<u32>().is_ok()) => {
+                    config.postgres_version = version;
+                }
+                Some(_) | None => reader.wrong(node, format!("`{path}` must be a version such as `15` or `16.2`")),
+            }
+        }
+        if let Some((node, path)) = fields.get("rules") {
+            for (key, level) in reader.map(node, &path) {
+                if !is_rule_id(&key.name) {
+                    reader.wrong_key(key, format!("`{}` is not a rule id: lower-case words joined by `-`", key.name));
+                } else if let Some(level) = reader.one_of(level, &yaml::join(&path, &key.name), &LEVELS) {
+                    config.levels.insert(key.name.clone(), level);
+                }
+            }
+        }
+        if let Some((node, path)) = fields.get("waivers") {
+            for item in reader.list(node, &path) {
+                config.waivers.extend(waiver(&mut reader, item, &path));
+            }
+        }
+        reader.finish(config)
+    }
+}
+
+fn waiver(reader: &mut Reader, node: &Node, path: &str) -> Option<PolicyWaiver> {
+    let fields = reader.fields(node, path, &["rule", "paths", "reason", "expires"]);
+    for needed in ["rule", "reason", "expires"] {
+        if fields.get(needed).is_none() {
+            reader.wrong(node, format!("a waiver needs `{needed}`"));
+        }
+    }
+    let mut paths = Vec::new();
+    if let Some((list, path)) = fields.get("paths") {
+        for item in reader.list(list, &path) {
+            let Some(glob) = reader.string(item, &path) else { continue };
+            match globset::Glob::new(&glob) {
+                Ok(_) => paths.push(glob),
+                Err(e) => reader.wrong(item, format!("`{glob}` is not a glob: {}", e.kind())),
+            }
+        }
+    }
+    let (rule, p) = fields.get("rule")?;
+    let rule_id = reader.string(rule, &p)?;
+    if !is_rule_id(&rule_id) {
+        reader.wrong(rule, format!("`{rule_id}` is not a rule id: lower-case words joined by `-`"));
+    }
+    let (reason, p) = fields.get("reason")?;
+    let text = reader.string(reason, &p)?;
+    if text.trim().is_empty() {
+        reader.wrong(reason, "a waiver needs a reason in words");
+    }
+    let (expires, p) = fields.get("expires")?;
+    let date = reader.string(expires, &p)?;
+    match date.parse::<NaiveDate>() {
+        Ok(expires) => Some(PolicyWaiver { rule: rule_id, paths, reason: text, expires }),
+        Err(_) => {
+            reader.wrong(expires, format!("`{p}` must be a date of the form YYYY-MM-DD"));
+            None
+        }
+    }
+}
+
+fn is_rule_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 100 && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_file_loads() {
+        let config = LintConfig::parse(
+            "policies/lint.yml",
+            "postgres_version: 16\nrules:\n  prefer-bigint-over-int: off\n  ban-drop-column: error\nwaivers:\n  - rule: ban-drop-table\n    paths: ['migrations/legacy/**']\n    reason: nobody reads them\n    expires: 2027-01-31\n",
+        )
+        .expect("valid");
+        assert_eq!(config.postgres_version, "16");
+        assert_eq!(config.levels["prefer-bigint-over-int"], None);
+        assert_eq!(config.levels["ban-drop-column"], Some(Severity::Error));
+        assert_eq!(config.waivers[0].expires.to_string(), "2027-01-31");
+        assert_eq!(LintConfig::parse("l", ""), Ok(LintConfig::default()));
+    }
+
+    #[test]
+    fn mistakes_are_located() {
+        for (text, line, part) in [
+            ("rule: {}\n", 1, "did you mean `rules`"),
+            ("rules:\n  ban-drop-column: fatal\n", 2, "`off`, `info`, `warning`, `error`"),
+            ("rules:\n  Ban Drop: error\n", 2, "not a rule id"),
+            ("postgres_version: latest\n", 1, "`15` or `16.2`"),
+            ("waivers:\n  - rule: x\n    reason: y\n", 2, "needs `expires`"),
+            ("waivers:\n  - {rule: x, reason: ' ', expires: 2027-01-31}\n", 2, "in words"),
+            ("waivers:\n  - {rule: x, reason: y, expires: 2027-02-31}\n", 2, "YYYY-MM-DD"),
+            ("waivers:\n  - {rule: x, reason: y, expires: 2027-01-31, paths: ['a[']}\n", 2, "not a glob"),
+        ] {
+            let errors = LintConfig::parse("policies/lint.yml", text).expect_err(text);
+            assert_eq!(errors[0].line, Some(line), "{text:?} {errors:?}");
+            assert!(errors[0].message.contains(part), "{text:?} {errors:?}");
+        }
+    }
 }

@@ -1,17 +1,19 @@
 //! What people configure, parsed once into final types: unknown keys and wrong types are errors with file and line.
 
+pub mod connection;
 pub mod environments;
 pub mod lint;
 pub mod matrix;
 pub mod repo;
 pub mod roles;
-pub mod yaml;
+pub(crate) mod yaml;
 
 #[cfg(feature = "bot")]
 pub mod server;
 
 use std::fmt;
 
+pub use connection::{Connection, MissingVariable};
 pub use environments::{Environment, Environments, MigrationSettings, Promotion, TargetConfig};
 pub use lint::LintConfig;
 pub use matrix::{ApprovalMatrix, Cell};

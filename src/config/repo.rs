@@ -1,10 +1,9 @@
 //! `godwit.yml`, the file at the root of a user's repository (INTERFACE 3).
 
-use serde::Deserialize;
-
-use super::{ConfigError, yaml};
-use crate::ids::{EnvironmentName, TargetName};
-use crate::migration::MigrationRoot;
+use super::ConfigError;
+use super::yaml::{self, Node, Reader};
+use crate::ids::{Engine, EnvironmentName, TargetName};
+use crate::migration::{Layout, MigrationRoot};
 
 /// The parsed `godwit.yml`; [`RepoConfig::default`] is what holds without the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,71 +23,133 @@ impl Default for RepoConfig {
                 .map(|n| EnvironmentName::new(n).expect("a plain word is an environment name"))
                 .to_vec(),
             policies: "policies".to_owned(),
-            migrations: vec![MigrationRoot { path: "migrations/*".to_owned(), layout: None, target: None }],
+            migrations: vec![MigrationRoot::folder("**")],
         }
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    version: u32,
-    environments: Option<Vec<EnvironmentName>>,
-    policies: Option<String>,
-    migrations: Option<Vec<Root>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Root {
-    path: String,
-    layout: Option<String>,
-    target: Option<TargetName>,
-}
+/// Keys of other tools' or later forms, with the place where the thing is written.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("roots", "write the folders under `migrations`"),
+    ("branches", "write `branch` into the environments of `environments.yml`"),
+    ("regions", "write `region` into the targets of `environments.yml`"),
+    ("roles", "write them into `policies/roles.yml`"),
+];
 
 impl RepoConfig {
     /// Name of the file.
     pub const FILE: &str = "godwit.yml";
 
-    /// Parses the file's text.
+    /// Parses the file's text and gives the first mistake; [`RepoConfig::parse_all`] gives all.
     ///
     /// # Errors
     /// A located message for unknown keys, wrong types, an unknown layout, a path that leaves the repository, or a
     /// version other than 1.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let file: File = yaml::parse(Self::FILE, text)?;
-        let fail = |message: String| ConfigError { file: Self::FILE.to_owned(), line: None, column: None, message };
-        if file.version != 1 {
-            return Err(fail(format!("`version: {}` is not known; this Godwit reads `version: 1`", file.version)));
-        }
+        Self::parse_all(text).map_err(|mut errors| errors.remove(0))
+    }
+
+    /// Parses the file's text.
+    ///
+    /// # Errors
+    /// Every mistake, located; at least one.
+    pub fn parse_all(text: &str) -> Result<Self, Vec<ConfigError>> {
+        Self::parse_stated(text).map(|(config, _)| config)
+    }
+
+    /// As [`RepoConfig::parse_all`], and whether the file states the promotion order itself.
+    pub(crate) fn parse_stated(text: &str) -> Result<(Self, bool), Vec<ConfigError>> {
+        let root = yaml::parse(Self::FILE, text).map_err(|e| vec![e])?;
+        let mut reader = Reader::new(Self::FILE);
         let mut config = RepoConfig::default();
-        if let Some(environments) = file.environments {
-            if environments.is_empty() {
-                return Err(fail("`environments` is empty; name at least one".to_owned()));
+        for (key, _) in reader.map(&root, "") {
+            if let Some((_, hint)) = ELSEWHERE.iter().find(|(k, _)| *k == key.name) {
+                reader.wrong_key(key, format!("unknown key `{}`: {hint}", key.name));
             }
-            for (i, e) in environments.iter().enumerate() {
-                if environments[..i].contains(e) {
-                    return Err(fail(format!("`environments` names `{e}` twice")));
+        }
+        let known = ["version", "environments", "policies", "migrations"];
+        let allowed: Vec<&str> = known.into_iter().chain(ELSEWHERE.map(|(k, _)| k)).collect();
+        for (key, _) in reader.map(&root, "") {
+            if !allowed.contains(&key.name.as_str()) {
+                reader.unknown(key, "", &known);
+            }
+        }
+        let fields = reader.known_fields(&root, "");
+        match fields.get("version") {
+            None => reader.wrong(&root, "the file does not say `version: 1`"),
+            Some((node, path)) => {
+                if let Some(version) = reader.number(node, &path, 0..=u64::from(u32::MAX))
+                    && version != 1
+                {
+                    reader.wrong(node, format!("`version: {version}` is not known; this Godwit reads `version: 1`"));
                 }
             }
-            config.environments = environments;
         }
-        if let Some(policies) = file.policies {
-            config.policies = inside(&policies).map_err(&fail)?;
+        let environments = fields.get("environments");
+        if let Some((node, path)) = &environments {
+            config.environments = promotion_order(&mut reader, node, path);
         }
-        if let Some(roots) = file.migrations {
-            config.migrations = roots
-                .into_iter()
-                .map(|r| {
-                    let layout = match r.layout.as_deref() {
-                        None | Some("auto") => None,
-                        Some(name) => Some(name.parse().map_err(|e: crate::ids::InvalidId| fail(e.to_string()))?),
-                    };
-                    Ok(MigrationRoot { path: inside(&r.path).map_err(&fail)?, layout, target: r.target })
-                })
-                .collect::<Result<_, ConfigError>>()?;
+        if let Some((node, path)) = fields.get("policies")
+            && let Some(text) = reader.string(node, &path)
+        {
+            match inside(&text) {
+                Ok(folder) => config.policies = folder,
+                Err(message) => reader.wrong(node, message),
+            }
         }
-        Ok(config)
+        if let Some((node, path)) = fields.get("migrations") {
+            config.migrations =
+                reader.list(node, &path).iter().filter_map(|item| migration_root(&mut reader, item, &path)).collect();
+        }
+        let stated = environments.is_some();
+        reader.finish((config, stated))
+    }
+}
+
+fn promotion_order(reader: &mut Reader, node: &Node, path: &str) -> Vec<EnvironmentName> {
+    let mut order = Vec::new();
+    let items = reader.list(node, path);
+    if items.is_empty() {
+        reader.wrong(node, format!("`{path}` is empty; name at least one"));
+    }
+    for item in items {
+        let Some(name) = reader.parsed::<EnvironmentName>(item, path) else { continue };
+        if order.contains(&name) {
+            reader.wrong(item, format!("`{path}` names `{name}` twice"));
+        } else {
+            order.push(name);
+        }
+    }
+    order
+}
+
+fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<MigrationRoot> {
+    let fields = reader.fields(node, path, &["path", "layout", "engine", "target"]);
+    let layout = match fields.get("layout") {
+        None => None,
+        Some((node, path)) => match reader.string(node, &path).as_deref() {
+            None | Some("auto") => None,
+            Some(name) => match name.parse::<Layout>() {
+                Ok(layout) => Some(layout),
+                Err(e) => {
+                    reader.wrong(node, e.to_string());
+                    None
+                }
+            },
+        },
+    };
+    let target = fields.get("target").and_then(|(node, path)| reader.parsed::<TargetName>(node, &path));
+    let engine = fields.get("engine").and_then(|(node, path)| reader.parsed::<Engine>(node, &path));
+    let Some((folder, folder_path)) = fields.get("path") else {
+        reader.wrong(node, format!("an entry of `{path}` needs `path`"));
+        return None;
+    };
+    match inside(&reader.string(folder, &folder_path)?) {
+        Ok(path) => Some(MigrationRoot { path, layout, engine, target }),
+        Err(message) => {
+            reader.wrong(folder, message);
+            None
+        }
     }
 }
 
@@ -126,10 +187,12 @@ mod tests {
     #[test]
     fn mistakes_say_where_and_what_is_allowed() {
         for (text, parts) in [
-            ("version: 1\nmigration: []\n", &["godwit.yml:2", "unknown field `migration`", "migrations"][..]),
-            ("version: 2\n", &["version: 1"]),
+            ("version: 1\nmigration: []\n", &["godwit.yml:2:1", "unknown key `migration`", "migrations"][..]),
+            ("version: 1\nroles: {}\n", &["godwit.yml:2:1", "policies/roles.yml"]),
+            ("version: 2\n", &["godwit.yml:1:10", "version: 1"]),
             ("version: one\n", &["godwit.yml:1"]),
-            ("version: 1\nmigrations:\n  - path: ../x\n", &["inside the repository"]),
+            ("version: 1\nmigrations:\n  - path: ../x\n", &["godwit.yml:3:11", "inside the repository"]),
+            ("version: 1\nmigrations: db\n", &["godwit.yml:2", "list"]),
             ("version: 1\nmigrations:\n  - path: x\n    layout: rails\n", &["layout", "rails", "numbered"]),
             ("version: 1\nenvironments: []\n", &["empty"]),
             ("version: 1\nenvironments: [a, a]\n", &["twice"]),

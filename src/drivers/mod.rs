@@ -1,1 +1,233 @@
 //! The databases that migrations run on: one thin driver per engine. No policy inside.
+//!
+//! A [`Driver`] reads. Whoever wants to change something asks it for its lock and gets a [`Session`], the only value
+//! that can; dropping it closes the connection that holds the lock, so no path leaves it behind.
+
+pub mod failpoint;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+pub mod sqlite;
+
+use std::future::Future;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use crate::ids::{Epoch, MigrationId, RunId};
+use crate::migration::execution::Nature;
+use crate::plan::{HistoryRow, LockHolder};
+
+/// Name of the table in which a target keeps what was applied.
+pub const HISTORY: &str = "godwit_history";
+/// Name of the table that holds a target's fencing token.
+pub const FENCE: &str = "godwit_fence";
+/// What a fenced statement fails with; chosen so that no server says it by itself.
+pub const FENCED: &str = "GODWIT FENCED";
+
+/// How a session behaves.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// The run that asks.
+    pub run: RunId,
+    /// Who causes it, told to others who wait.
+    pub by: String,
+    /// How long to wait for another runner.
+    pub lock_wait: Duration,
+    /// How long one statement may wait for a lock of the database.
+    pub lock_timeout: Duration,
+    /// How long a step that could not get a lock is tried again, in all.
+    pub retry_for: Duration,
+    /// When the whole run must have ended.
+    pub deadline: Option<Instant>,
+}
+
+impl SessionOptions {
+    /// Usual bounds for `run`: a minute for another runner, three seconds for a lock, half a minute of trying again.
+    pub fn new(run: RunId, by: &str) -> Self {
+        Self {
+            run,
+            by: by.to_owned(),
+            lock_wait: Duration::from_secs(60),
+            lock_timeout: Duration::from_secs(3),
+            retry_for: Duration::from_secs(30),
+            deadline: None,
+        }
+    }
+}
+
+/// A script that runs as one transaction together with its history row.
+#[derive(Debug)]
+pub struct Script<'a> {
+    /// The file's text.
+    pub text: &'a str,
+    /// The part of it that is sent.
+    pub body: Range<usize>,
+    /// The modes of the file's own BEGIN.
+    pub modes: Option<&'a str>,
+    /// The row as it reads afterwards; its times are the server's.
+    pub row: &'a HistoryRow,
+    /// Whether the history has a row of that name already.
+    pub row_exists: bool,
+}
+
+/// One statement of a script that runs statement by statement.
+#[derive(Debug)]
+pub struct SingleStatement<'a> {
+    /// The file's text.
+    pub text: &'a str,
+    /// The statement in it.
+    pub range: Range<usize>,
+    /// What may be done about it after a crash.
+    pub nature: Nature,
+    /// The row to mark progress in.
+    pub unit: &'a str,
+    /// The row to mark progress in.
+    pub id: &'a MigrationId,
+    /// Statements known done once this one is.
+    pub done: i32,
+}
+
+/// What a read-only look says about a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Nothing of it is there.
+    NotStarted,
+    /// Somebody works on it at this moment.
+    InProgress(String),
+    /// Its effect is there, complete and as written.
+    Done,
+    /// Begun and not finished; these statements clean up, after which it can be run, or (`completes`) end it.
+    Broken {
+        /// What was found.
+        found: String,
+        /// Statements that repair, run outside a transaction.
+        repair: Vec<String>,
+        /// Whether the repair completes the effect rather than taking it back.
+        completes: bool,
+    },
+    /// Something else has its place.
+    Different(String),
+    /// Nothing can be told.
+    Unknown(String),
+}
+
+impl Probe {
+    /// One line for the store's record.
+    pub fn describe(&self) -> String {
+        match self {
+            Probe::NotStarted => "absent".to_owned(),
+            Probe::InProgress(what) => format!("in progress: {what}"),
+            Probe::Done => "done".to_owned(),
+            Probe::Broken { found, .. } => format!("broken: {found}"),
+            Probe::Different(what) => format!("different: {what}"),
+            Probe::Unknown(why) => format!("unknown: {why}"),
+        }
+    }
+}
+
+/// Why a driver could not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DriverError {
+    /// The target cannot be reached, or went away and did not come back.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Another runner holds the lock and did not give it back in time.
+    #[error("another run holds this target's lock: {} from {}, process {}, since {}", .0.who, .0.from, .0.pid, .0.since)]
+    Locked(LockHolder),
+    /// The connection goes through something that breaks the lock.
+    #[error("{0}")]
+    Pooled(String),
+    /// A newer run took the target over; nothing of this one was done.
+    #[error("a newer run has taken this target over; this one stopped before changing anything more")]
+    Fenced,
+    /// The server refused a statement.
+    #[error("{0}")]
+    Statement(StatementFailure),
+    /// The connection was lost and made anew; what became of the statement must be probed.
+    #[error("the connection was lost while a statement ran: {0}")]
+    Lost(String),
+    /// The target's own tables hold something that this version does not understand.
+    #[error("{0}")]
+    History(String),
+}
+
+/// A statement's failure, located in the script's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementFailure {
+    /// The server's own words.
+    pub message: String,
+    /// The server's code.
+    pub code: Option<String>,
+    /// Line within the script's text, from 1, if it can be told.
+    pub line: Option<u32>,
+    /// What to do, or who is in the way.
+    pub hint: Option<String>,
+}
+
+impl std::fmt::Display for StatementFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Reads a target, and gives out its lock.
+pub trait Driver: Sized + Send {
+    /// What can change it.
+    type Session: Session;
+
+    /// What the target says was applied; empty where Godwit has never been.
+    fn history(&mut self) -> impl Future<Output = Result<Vec<HistoryRow>, DriverError>> + Send;
+
+    /// Who holds the lock at the moment.
+    fn holder(&mut self) -> impl Future<Output = Result<Option<LockHolder>, DriverError>> + Send;
+
+    /// Waits for the lock by polling, at most `options.lock_wait`, and makes Godwit's own tables where they are missing.
+    fn lock(self, options: &SessionOptions) -> impl Future<Output = Result<Self::Session, DriverError>> + Send;
+}
+
+/// A connection that holds the target's lock.
+pub trait Session: Send {
+    /// What identifies this database even when its name or address changes.
+    fn fingerprint(&self) -> &str;
+
+    /// Raises the target's fencing token above its own and above `at_least`; lower ones are refused from then on.
+    fn fence(&mut self, at_least: Epoch) -> impl Future<Output = Result<Epoch, DriverError>> + Send;
+
+    /// What the target says was applied.
+    fn history(&mut self) -> impl Future<Output = Result<Vec<HistoryRow>, DriverError>> + Send;
+
+    /// Waits until no statement of `runs` is alive on the server, ending them when it takes too long.
+    fn settle_orphans(&mut self, runs: &[RunId]) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Runs a script and writes its row in one transaction that asserts the fence. Lock waits are bounded and tried
+    /// again; a lost connection is resolved by reading the row.
+    fn run_script(&mut self, script: &Script<'_>) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Runs one statement and marks it done: in one transaction where the statement allows it, else one after the other.
+    fn run_statement(
+        &mut self,
+        statement: &SingleStatement<'_>,
+    ) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Marks a statement done that a probe found done.
+    fn mark(&mut self, statement: &SingleStatement<'_>) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Looks whether a statement's effect is there. Changes nothing.
+    fn probe(&mut self, statement: &str) -> impl Future<Output = Result<Probe, DriverError>> + Send;
+
+    /// Runs a repair that a probe named.
+    fn repair(&mut self, statement: &str) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Writes a row as it is, under the fence. `started_at`, `finished_at` and `duration_ms` are taken from the server
+    /// where the row says `running` or ends a running one.
+    fn write_row(&mut self, row: &HistoryRow) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Gives the lock back.
+    fn unlock(self) -> impl Future<Output = Result<(), DriverError>> + Send;
+}
+
+/// A waiting time around `base`: half of it to one and a half, so that runners do not step together.
+pub(crate) fn jittered(base: Duration) -> Duration {
+    // The clock's nanoseconds are random enough for that.
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
+    base / 2 + base.mul_f64(f64::from(nanos % 1000) / 1000.0)
+}

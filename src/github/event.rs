@@ -17,7 +17,7 @@ pub struct Repository {
     pub clone_url: String,
     /// The default branch.
     pub default_branch: String,
-    /// The App's installation that the event came through.
+    /// The App's installation that the event came through; 0 when the payload named none.
     pub installation: u64,
 }
 

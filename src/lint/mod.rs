@@ -1,8 +1,21 @@
 //! Findings in migrations: squawk's rules, our own rules, and the structure problems, as one list. Pure.
 
+mod check;
+mod depth;
+mod lines;
+pub mod rules;
+mod script;
+mod squawk;
+pub mod table;
+
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
+pub use check::check;
+
 use crate::ids::{Digest, Engine, Risk, TargetName};
+use crate::migration::Migration;
 pub use crate::migration::Severity;
 
 /// What kind of harm a finding is about (INTERFACE 2).
@@ -108,4 +121,42 @@ impl LintReport {
     pub fn has_errors(&self) -> bool {
         self.violations.iter().any(|v| v.severity == Severity::Error && v.waived.is_none())
     }
+}
+
+/// What a report is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every migration; each file on its own, since nothing says which are new.
+    All,
+    /// Only the migrations with one of these files: what a branch adds or touches. Tables that they create count as
+    /// empty for those that follow.
+    Paths(BTreeSet<String>),
+}
+
+impl Scope {
+    /// Whether a migration is looked at.
+    pub fn holds(&self, migration: &Migration) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Paths(paths) => migration.files.iter().any(|f| paths.contains(&f.path)),
+        }
+    }
+
+    /// Whether a file is looked at.
+    pub fn holds_path(&self, path: &str) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Paths(paths) => paths.contains(path),
+        }
+    }
+}
+
+/// A report over files named as in a `numbered` folder, for tests.
+#[cfg(test)]
+pub(crate) fn sample(files: &[(&str, &str)]) -> (LintReport, crate::migration::MigrationSet) {
+    use crate::migration::{MigrationRoot, SourceFile, resolve};
+    let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
+    let set = resolve(&files, &[MigrationRoot::folder("")]);
+    let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date");
+    (check(&set, &crate::config::LintConfig::default(), &Scope::All, today), set)
 }

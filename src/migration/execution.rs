@@ -1,4 +1,10 @@
 //! How a script runs: one transaction, or statement by statement (DECISIONS 13, R-11).
+//!
+//! One pass of a lexer finds the statements; the words a statement begins with say what it is. Nothing is parsed
+//! further, so a script's size costs little and a syntax this program does not know yet is the server's to judge.
+
+mod postgres;
+mod sqlite;
 
 use std::ops::Range;
 
@@ -7,12 +13,30 @@ use crate::ids::Engine;
 /// One statement of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// Byte range in the script's text, without the closing `;`.
+    /// Byte range in the script's text, without the closing `;`. For a file's own `BEGIN … COMMIT` among statements
+    /// that run one by one: everything between the two.
     pub range: Range<usize>,
     /// Line within the script's text, from 1.
     pub line: u32,
     /// Why it cannot run in a transaction, if it cannot: the SQL words, such as `CREATE INDEX CONCURRENTLY`.
     pub outside_transaction: Option<&'static str>,
+    /// What may be done about it after a crash.
+    pub nature: Nature,
+}
+
+/// What a statement is to a run that goes statement by statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Nature {
+    /// Commits together with the mark of its progress.
+    Transactional,
+    /// Changes the session only; said again when a later session goes on.
+    Session,
+    /// Cannot run in a transaction; a read-only probe tells whether it took effect.
+    Verifiable,
+    /// Cannot run in a transaction; running it again converges.
+    Idempotent,
+    /// Nothing can be proved after a crash.
+    Unprovable,
 }
 
 /// How a script runs.
@@ -22,6 +46,8 @@ pub enum Execution {
     Transaction {
         /// Byte range of the text to send.
         body: Range<usize>,
+        /// Byte range of the modes behind the file's own BEGIN (`ISOLATION LEVEL …`), if it gives any.
+        modes: Option<Range<usize>>,
     },
     /// Statement by statement, each with its own intent.
     Statements(Vec<Statement>),
@@ -43,13 +69,243 @@ pub struct CannotExecute {
 ///
 /// # Errors
 /// A file that mixes statements that need a transaction's outside with others, without the mark (R-11); unbalanced or
-/// nested BEGIN/COMMIT.
+/// nested BEGIN/COMMIT; a string, comment or quoted name that is not closed; a command of `psql` itself.
 pub fn execution(engine: Engine, text: &str, no_transaction: bool) -> Result<Execution, CannotExecute> {
-    let _ = (engine, no_transaction);
-    Ok(Execution::Transaction { body: 0..text.len() })
+    arrange(text, split(engine, text)?, no_transaction)
+}
+
+/// The statements of a script in order, the file's own BEGIN and COMMIT among them; for showing them.
+///
+/// # Errors
+/// Text whose statements cannot be told apart.
+pub fn statements(engine: Engine, text: &str) -> Result<Vec<Statement>, CannotExecute> {
+    Ok(split(engine, text)?
+        .into_iter()
+        .map(|s| Statement {
+            range: s.range,
+            line: s.line,
+            outside_transaction: s.kind.outside(),
+            nature: s.kind.nature(),
+        })
+        .collect())
 }
 
 /// Whether a script holds nothing but comments and white space.
 pub fn is_blank_sql(text: &str) -> bool {
-    text.trim().is_empty()
+    // `--` and `/* */` read alike in PostgreSQL and SQLite. The first word ends the search.
+    postgres::first_word(text).is_none()
 }
+
+/// Whether running `text` may leave something behind in the session that the next script must not see.
+pub fn touches_session(engine: Engine, text: &str) -> bool {
+    match engine {
+        Engine::Postgresql => postgres::touches_session(text),
+        Engine::Sqlite => sqlite::touches_session(text),
+        Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => false,
+    }
+}
+
+/// The script's tokens that carry meaning, as byte ranges; what probes read names from.
+pub fn significant_tokens(text: &str) -> Vec<Range<usize>> {
+    postgres::significant_tokens(text)
+}
+
+/// A statement as the lexer found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    range: Range<usize>,
+    line: u32,
+    kind: Kind,
+}
+
+/// What the words of a statement say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// Runs in a transaction or outside of one.
+    Ordinary,
+    /// Changes the session only, in a transaction as well as outside.
+    Session,
+    /// Opens a transaction; where its modes stand.
+    Begin { modes: Option<Range<usize>> },
+    /// Closes a transaction.
+    Commit,
+    /// Gives a transaction up.
+    Rollback,
+    /// Cannot run in a transaction.
+    Outside { words: &'static str, nature: Nature },
+    /// Could end a transaction from inside (`CALL`, `DO` with COMMIT), which shows only when run statement by statement.
+    MayCommit,
+    /// Not a statement for a server, or not one a migration can hold.
+    Refused { message: String, help: &'static str },
+}
+
+impl Kind {
+    fn outside(&self) -> Option<&'static str> {
+        match self {
+            Kind::Outside { words, .. } => Some(words),
+            Kind::Ordinary
+            | Kind::Session
+            | Kind::Begin { .. }
+            | Kind::Commit
+            | Kind::Rollback
+            | Kind::MayCommit
+            | Kind::Refused { .. } => None,
+        }
+    }
+
+    fn nature(&self) -> Nature {
+        match self {
+            Kind::Outside { nature, .. } => *nature,
+            Kind::Session => Nature::Session,
+            Kind::MayCommit => Nature::Unprovable,
+            Kind::Ordinary | Kind::Begin { .. } | Kind::Commit | Kind::Rollback | Kind::Refused { .. } => {
+                Nature::Transactional
+            }
+        }
+    }
+}
+
+fn split(engine: Engine, text: &str) -> Result<Vec<Found>, CannotExecute> {
+    match engine {
+        Engine::Postgresql => postgres::split(text),
+        Engine::Sqlite => sqlite::split(text),
+        Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => Err(CannotExecute {
+            line: 1,
+            message: format!("this build does not run {engine} migrations"),
+            help: "use a build with that engine".to_owned(),
+        }),
+    }
+}
+
+const MIX_HELP: &str = "put it into a migration of its own, or mark the file with `-- godwit: no-transaction` to have \
+                        it run statement by statement";
+const BLOCK_HELP: &str =
+    "keep one BEGIN at the start and one COMMIT at the end, or leave both out: Godwit opens the transaction itself";
+
+/// From statements to the way they run.
+fn arrange(text: &str, found: Vec<Found>, no_transaction: bool) -> Result<Execution, CannotExecute> {
+    let refuse = |line: u32, message: String, help: &str| Err(CannotExecute { line, message, help: help.to_owned() });
+    let mut open: Option<u32> = None;
+    for s in &found {
+        match &s.kind {
+            Kind::Refused { message, help } => return refuse(s.line, message.clone(), help),
+            Kind::Begin { .. } => {
+                if let Some(line) = open {
+                    return refuse(s.line, format!("BEGIN inside the transaction that line {line} opened"), BLOCK_HELP);
+                }
+                open = Some(s.line);
+            }
+            Kind::Commit => {
+                if open.take().is_none() {
+                    return refuse(s.line, "COMMIT without a BEGIN before it".to_owned(), BLOCK_HELP);
+                }
+            }
+            Kind::Rollback => {
+                return refuse(s.line, "ROLLBACK would undo the migration itself".to_owned(), BLOCK_HELP);
+            }
+            Kind::Outside { words, .. } => {
+                if let Some(line) = open {
+                    return refuse(
+                        s.line,
+                        format!("`{words}` cannot run inside the transaction that line {line} opened"),
+                        MIX_HELP,
+                    );
+                }
+            }
+            Kind::Ordinary | Kind::Session | Kind::MayCommit => {}
+        }
+    }
+    if let Some(line) = open {
+        return refuse(line, "BEGIN without a COMMIT behind it".to_owned(), BLOCK_HELP);
+    }
+    if no_transaction {
+        return Ok(Execution::Statements(one_by_one(found)));
+    }
+    if let Some(first) = found.iter().find(|s| s.kind.outside().is_some()) {
+        let words = first.kind.outside().unwrap_or_default();
+        let other = found.iter().find(|s| {
+            matches!(s.kind, Kind::Ordinary | Kind::Begin { .. } | Kind::Commit | Kind::Rollback | Kind::MayCommit)
+        });
+        return match other {
+            Some(other) => refuse(
+                first.line,
+                format!(
+                    "`{words}` cannot run in a transaction, but the file also holds a statement that should (line {})",
+                    other.line
+                ),
+                MIX_HELP,
+            ),
+            None => Ok(Execution::Statements(one_by_one(found))),
+        };
+    }
+    let mut blocks = found.iter().filter(|s| matches!(s.kind, Kind::Begin { .. }));
+    match (blocks.next(), blocks.next()) {
+        (None, _) => Ok(Execution::Transaction { body: 0..text.len(), modes: None }),
+        (Some(_), Some(second)) => refuse(second.line, "a second transaction in one file".to_owned(), BLOCK_HELP),
+        (Some(begin), None) => match (found.first(), found.last()) {
+            (Some(first), Some(last)) if first == begin && last.kind == Kind::Commit => {
+                let modes = match &begin.kind {
+                    Kind::Begin { modes } => modes.clone(),
+                    _ => None,
+                };
+                // Behind the BEGIN stands its `;`, which may not be sent twice.
+                let start = begin.range.end + text[begin.range.end..].find(';').map_or(0, |at| at + 1);
+                Ok(Execution::Transaction { body: start..last.range.start, modes })
+            }
+            _ => refuse(begin.line, "statements stand outside the file's own transaction".to_owned(), BLOCK_HELP),
+        },
+    }
+}
+
+/// Statements as they run without a transaction around them; a BEGIN … COMMIT block is one of them.
+fn one_by_one(found: Vec<Found>) -> Vec<Statement> {
+    let mut out = Vec::with_capacity(found.len());
+    let mut block: Option<(Range<usize>, u32)> = None;
+    let mut inside = false;
+    for s in found {
+        match s.kind {
+            Kind::Begin { .. } => inside = true,
+            Kind::Commit => {
+                inside = false;
+                if let Some((range, line)) = block.take() {
+                    out.push(Statement { range, line, outside_transaction: None, nature: Nature::Transactional });
+                }
+            }
+            _ if inside => match &mut block {
+                Some((range, _)) => range.end = s.range.end,
+                None => block = Some((s.range, s.line)),
+            },
+            kind => out.push(Statement {
+                range: s.range,
+                line: s.line,
+                outside_transaction: kind.outside(),
+                nature: kind.nature(),
+            }),
+        }
+    }
+    out
+}
+
+/// Counts lines while a position moves forward.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+    line: u32,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, at: 0, line: 1 }
+    }
+
+    /// The line (from 1) of byte `at`, which never moves backward.
+    fn of(&mut self, at: usize) -> u32 {
+        let breaks = self.text.as_bytes()[self.at..at].iter().filter(|b| **b == b'\n').count();
+        self.line += u32::try_from(breaks).unwrap_or(0);
+        self.at = at;
+        self.line
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,29 +1,322 @@
 //! Files into an ordered set of migrations, with located problems.
 
-use crate::ids::{Digest, TargetName};
-use crate::migration::{Layout, Migration, MigrationSet, SourceFile};
+use std::collections::{BTreeMap, BTreeSet};
+
+use globset::{GlobBuilder, GlobMatcher};
+use sha2::{Digest as _, Sha256};
+
+use crate::ids::{Digest, Engine, TargetName};
+use crate::migration::layout::{self, Folder};
+use crate::migration::{Layout, Migration, MigrationSet, Problem, Severity, SourceFile};
 
 /// A place where migrations are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationRoot {
-    /// Folder relative to the repository's root, with globs (`services/*/migrations`); empty means the root itself.
+    /// Folder relative to the repository's root, with globs (`services/*/migrations`, `**`); empty means the root itself.
     pub path: String,
     /// The layout, or `None` to detect it per folder.
     pub layout: Option<Layout>,
+    /// The kind of database, or `None`: then a folder's own name tells (`…/sqlite`), else it is PostgreSQL.
+    pub engine: Option<Engine>,
     /// The target that takes its migrations.
     pub target: Option<TargetName>,
 }
+
+impl MigrationRoot {
+    /// The folder `path` itself, everything else detected.
+    pub fn folder(path: impl Into<String>) -> Self {
+        Self { path: path.into(), layout: None, engine: None, target: None }
+    }
+
+    /// Whether it looks everywhere, as without configuration; then only folders that clearly hold migrations count.
+    fn looks_everywhere(&self) -> bool {
+        self.path == "**"
+    }
+
+    fn matcher(&self) -> Option<GlobMatcher> {
+        GlobBuilder::new(&self.path).literal_separator(true).build().ok().map(|g| g.compile_matcher())
+    }
+}
+
+/// Folders that never hold migrations (SPEC 2), whatever lies in them.
+const NEVER: [&str; 12] = [
+    "rollbacks",
+    "data",
+    "config",
+    "tools",
+    "templates",
+    "logs",
+    "backups",
+    "docs",
+    "target",
+    "node_modules",
+    "vendor",
+    "testdata",
+];
 
 /// Reads `files` (paths relative to the repository's root) as the migrations of `roots`.
 ///
 /// Nothing is refused: what cannot be read is a problem in the result, located, so that every mistake is seen at once.
 pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
-    let _ = (files, roots);
-    MigrationSet::default()
+    let mut set = MigrationSet::default();
+    let folders = folders(files);
+    let mut taken = BTreeSet::new();
+    for root in roots {
+        let Some(matcher) = root.matcher() else {
+            set.problems.push(Problem {
+                file: crate::config::RepoConfig::FILE.to_owned(),
+                line: 1,
+                rule: "invalid-root",
+                severity: Severity::Error,
+                message: format!("`{}` is not a path pattern", root.path),
+                help: "use folder names, `*` within one name, `**` for any depth".to_owned(),
+            });
+            continue;
+        };
+        for (dir, folder) in &folders {
+            let wanted = if root.path.is_empty() { dir.is_empty() } else { matcher.is_match(dir) };
+            if !wanted || !taken.insert(*dir) {
+                continue;
+            }
+            if root.looks_everywhere() && !folder.clearly_holds_migrations(dir) {
+                taken.remove(dir);
+                continue;
+            }
+            // The folders of single diesel migrations belong to this one.
+            taken.extend(
+                folder
+                    .migration_folders(dir)
+                    .filter_map(|child| folders.get_key_value(child.as_str()).map(|(k, _)| *k)),
+            );
+            let before = set.migrations.len();
+            set.files_seen += folder.file_count();
+            layout::read_folder(dir, folder, root, &mut set);
+            set.migrations[before..].sort_by(|a, b| a.version.cmp(&b.version).then_with(|| a.id.cmp(&b.id)));
+            duplicates(&set.migrations[before..], &mut set.problems);
+        }
+    }
+    order(&mut set);
+    set.problems.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
+    set
+}
+
+/// Every folder with the files directly in it and those one level below, by path.
+fn folders(files: &[SourceFile]) -> BTreeMap<&str, Folder<'_>> {
+    let mut folders: BTreeMap<&str, Folder<'_>> = BTreeMap::new();
+    for file in files {
+        let (dir, name) = split(&file.path);
+        let hidden = dir.split('/').any(|part| (part.starts_with('.') && part.len() > 1) || NEVER.contains(&part));
+        if hidden {
+            continue;
+        }
+        folders.entry(dir).or_default().files.push((name, file));
+        if !dir.is_empty() {
+            let (parent, child) = split(dir);
+            folders.entry(parent).or_default().below.entry(child).or_default().push((name, file));
+        }
+    }
+    folders
+}
+
+/// Folder and last name of a path with `/`.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+fn duplicates(unit: &[Migration], problems: &mut Vec<Problem>) {
+    for pair in unit.windows(2) {
+        if pair[0].version.same_place(&pair[1].version) {
+            problems.push(Problem {
+                file: pair[1].up.path.clone(),
+                line: 1,
+                rule: "duplicate-version",
+                severity: Severity::Error,
+                message: format!("version `{}` is taken by `{}` already", pair[1].version, pair[0].id),
+                help: "give this migration the next free version".to_owned(),
+            });
+        }
+    }
+}
+
+/// Brings the migrations into run order: what is depended on first, else unit by unit, version by version. A cycle or an
+/// unknown reference is a problem; the migrations concerned keep their place, so that the rest can still be looked at.
+fn order(set: &mut MigrationSet) {
+    let n = set.migrations.len();
+    let mut needs: Vec<Vec<usize>> = vec![Vec::new(); n];
+    let mut declared = false;
+    for i in 0..n {
+        if i > 0 && set.migrations[i - 1].unit == set.migrations[i].unit {
+            needs[i].push(i - 1);
+        }
+        for reference in &set.migrations[i].directives.depends_on {
+            declared = true;
+            match find_dependency(&set.migrations, i, reference) {
+                Some(at) => needs[i].push(at),
+                None => set.problems.push(Problem {
+                    file: set.migrations[i].up.path.clone(),
+                    line: 1,
+                    rule: "unknown-dependency",
+                    severity: Severity::Error,
+                    message: format!("depends on `{reference}`, which is no migration of this repository, or several"),
+                    help: "write `id`, `unit/id` or `target/id` of exactly one migration".to_owned(),
+                }),
+            }
+        }
+    }
+    if !declared {
+        return;
+    }
+    let mut done = vec![false; n];
+    let mut sequence = Vec::with_capacity(n);
+    // The lowest index that is ready goes next: stable, and quadratic only in the number of units that wait.
+    let mut waiting: BTreeSet<usize> = (0..n).collect();
+    while let Some(next) = waiting.iter().copied().find(|&i| needs[i].iter().all(|&d| done[d])) {
+        waiting.remove(&next);
+        done[next] = true;
+        sequence.push(next);
+    }
+    if let Some(&first) = waiting.first() {
+        let names: Vec<String> =
+            cycle(first, &needs, &done).into_iter().map(|i| format!("`{}`", set.migrations[i].reference())).collect();
+        set.problems.push(Problem {
+            file: set.migrations[first].up.path.clone(),
+            line: 1,
+            rule: "dependency-cycle",
+            severity: Severity::Error,
+            message: format!("dependencies form a circle: {}", names.join(" → ")),
+            help: "a migration also depends on the one before it in its folder; take one reference out".to_owned(),
+        });
+        sequence.extend(waiting);
+    }
+    let mut slots: Vec<Option<Migration>> = std::mem::take(&mut set.migrations).into_iter().map(Some).collect();
+    set.migrations = sequence.into_iter().filter_map(|i| slots[i].take()).collect();
+}
+
+/// A circle among the migrations that are not done, starting and ending with the same one.
+fn cycle(start: usize, needs: &[Vec<usize>], done: &[bool]) -> Vec<usize> {
+    let mut path = vec![start];
+    let mut at = start;
+    loop {
+        let Some(&next) = needs[at].iter().find(|&&d| !done[d]) else { return path };
+        if let Some(seen) = path.iter().position(|&p| p == next) {
+            path.drain(..seen);
+            path.push(next);
+            return path;
+        }
+        path.push(next);
+        at = next;
+    }
+}
+
+fn find_dependency(all: &[Migration], from: usize, reference: &str) -> Option<usize> {
+    // An id alone means the same unit first (SPEC 2).
+    let unit = &all[from].unit;
+    if let Some(at) = all.iter().position(|m| &m.unit == unit && m.id.as_str() == reference) {
+        return Some(at);
+    }
+    let mut hits = all.iter().enumerate().filter(|(i, m)| *i != from && m.answers_to(reference));
+    match (hits.next(), hits.next()) {
+        (Some((i, _)), None) => Some(i),
+        _ => None,
+    }
 }
 
 /// SHA-256 over the sorted lines `path␀sha256(raw bytes)␊` of every file of `migrations` (DECISIONS 1).
 pub fn digest_of<'a>(migrations: impl Iterator<Item = &'a Migration>) -> Digest {
-    let _ = migrations.count();
-    Digest::new(format!("sha256:{}", "0".repeat(64))).expect("a SHA-256 in hexadecimal is a digest")
+    let files: BTreeSet<_> = migrations.flat_map(|m| &m.files).collect();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file.path.as_bytes());
+        hash.update(b"\0");
+        hash.update(file.sha256.as_bytes());
+        hash.update(b"\n");
+    }
+    Digest::new(format!("sha256:{}", hex::encode(hash.finalize()))).expect("a SHA-256 in hexadecimal is a digest")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(files: &[(&str, &str)], roots: &[MigrationRoot]) -> MigrationSet {
+        let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
+        resolve(&files, roots)
+    }
+
+    fn ids(set: &MigrationSet) -> Vec<String> {
+        set.migrations.iter().map(Migration::reference).collect()
+    }
+
+    #[test]
+    fn dependencies_come_first_across_units() {
+        let set = read(
+            &[
+                ("a/1_x.up.sql", "-- godwit: depends_on=b/2_z\nselect 1;"),
+                ("a/2_y.up.sql", "select 1;"),
+                ("b/1_w.up.sql", "select 1;"),
+                ("b/2_z.up.sql", "select 1;"),
+                ("b/3_v.up.sql", "select 1;"),
+            ],
+            &[MigrationRoot::folder("a"), MigrationRoot::folder("b")],
+        );
+        assert_eq!(ids(&set), ["b/1_w", "b/2_z", "a/1_x", "a/2_y", "b/3_v"]);
+    }
+
+    #[test]
+    fn a_circle_names_its_members() {
+        let set = read(
+            &[
+                ("a/1_x.up.sql", "-- godwit: depends_on=b/1_z\nselect 1;"),
+                ("b/1_z.up.sql", "-- godwit: depends_on=a/1_x\nselect 1;"),
+            ],
+            &[MigrationRoot::folder("*")],
+        );
+        let problem = set.problems.iter().find(|p| p.rule == "dependency-cycle").expect("a cycle");
+        assert!(problem.message.contains("`a/1_x` → `b/1_z` → `a/1_x`"), "{}", problem.message);
+        assert_eq!(set.migrations.len(), 2);
+    }
+
+    #[test]
+    fn without_configuration_only_clear_folders_count() {
+        let set = read(
+            &[
+                ("db/migrations/1_a.sql", "select 1;"),
+                ("reports/01_sales.sql", "select 1;"),
+                ("service/schema/0001_b.up.sql", "select 1;"),
+                ("migrations/data/2_seed.sql", "select 1;"),
+                (".hidden/migrations/1_c.up.sql", "select 1;"),
+                ("migrations/sqlite/1_d.up.sql", "select 1;"),
+                ("web/migrations/2024-01-01-000000_e/up.sql", "select 1;"),
+            ],
+            &[MigrationRoot::folder("**")],
+        );
+        assert_eq!(
+            ids(&set),
+            [
+                "db/migrations/1_a",
+                "migrations/sqlite/1_d",
+                "service/schema/0001_b",
+                "web/migrations/2024-01-01-000000_e"
+            ]
+        );
+        assert!(set.problems.iter().all(|p| p.rule == "missing-down"), "{:?}", set.problems);
+        assert_eq!(set.migrations[1].engine, Engine::Sqlite);
+    }
+
+    #[test]
+    fn digest_changes_with_any_byte_and_any_file_but_not_with_other_order() {
+        let files = [("1_a.up.sql", "select 1;"), ("1_a.down.sql", "select 2;")];
+        let base = read(&files, &[MigrationRoot::folder("")]).digest();
+        let mut turned = files;
+        turned.reverse();
+        assert_eq!(read(&turned, &[MigrationRoot::folder("")]).digest(), base);
+        for other in [
+            &[("1_a.up.sql", "select 1;\n"), ("1_a.down.sql", "select 2;")][..],
+            &[("1_a.up.sql", "select 1;"), ("1_a.down.sql", "select 3;")],
+            &[("1_a.up.sql", "select 1;")],
+            &[("1_b.up.sql", "select 1;"), ("1_b.down.sql", "select 2;")],
+        ] {
+            assert_ne!(read(other, &[MigrationRoot::folder("")]).digest(), base);
+        }
+    }
 }

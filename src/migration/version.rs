@@ -27,6 +27,11 @@ impl Version {
         Self { text: text.to_owned(), sort_key: sort_key.to_owned() }
     }
 
+    /// Written as `text`, ordered as `other`: a semantic version beside the number in the file's name.
+    pub fn with_key_of(text: &str, other: &Version) -> Self {
+        Self { text: text.to_owned(), sort_key: other.sort_key.clone() }
+    }
+
     /// As written in the file's name.
     pub fn as_str(&self) -> &str {
         &self.text

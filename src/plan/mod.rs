@@ -53,6 +53,34 @@ pub enum MigrationState {
     NeedsHuman,
 }
 
+impl StepAction {
+    /// Its name in JSON, in the store and in the target's history.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepAction::Apply => "apply",
+            StepAction::Rollback => "rollback",
+            StepAction::Baseline => "baseline",
+        }
+    }
+
+    /// The action of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [StepAction::Apply, StepAction::Rollback, StepAction::Baseline].into_iter().find(|a| a.as_str() == name)
+    }
+}
+
+impl RecoveryClass {
+    /// Its name in JSON and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RecoveryClass::Atomic => "atomic",
+            RecoveryClass::Verifiable => "verifiable",
+            RecoveryClass::Idempotent => "idempotent",
+            RecoveryClass::Manual => "manual",
+        }
+    }
+}
+
 impl MigrationState {
     /// Every state with its name in JSON, in the store and in the target's history.
     pub const ALL: [(MigrationState, &'static str); 6] = [
@@ -120,6 +148,8 @@ pub struct HistoryRow {
     pub checksum: Checksum,
     /// Where it stands.
     pub state: MigrationState,
+    /// What the run that wrote the row last was about; with `running` it tells which script is half done.
+    pub action: StepAction,
     /// The fencing token of the run that wrote the row last.
     pub epoch: Epoch,
     /// The run that wrote the row last.
@@ -236,6 +266,57 @@ pub struct StepReport {
     pub duration_ms: u64,
     /// What went wrong, with file, line and what was undone.
     pub error: Option<StepError>,
+}
+
+/// Where one migration stands on one target; an entry of `status --format json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationStatus {
+    /// Name within its unit.
+    pub id: MigrationId,
+    /// The unit (directory).
+    pub unit: String,
+    /// Where it stands.
+    pub state: MigrationState,
+    /// When it was applied, or last tried.
+    pub applied_at: Option<DateTime<Utc>>,
+    /// Who caused it.
+    pub by: Option<String>,
+    /// Milliseconds it took.
+    pub duration_ms: Option<i64>,
+    /// The pull request it came from.
+    pub pr: Option<PrNumber>,
+    /// The commit it was read at.
+    pub commit: Option<CommitSha>,
+    /// What is wrong with it: edited since, its file gone, the error of the last try.
+    pub note: Option<String>,
+}
+
+/// Who holds a target's lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// Process of the server (PostgreSQL) or of the machine (SQLite).
+    pub pid: i64,
+    /// Who it says it is: `godwit:RUN:EPOCH` and the user.
+    pub who: String,
+    /// Where it comes from: an address, or the machine itself.
+    pub from: String,
+    /// Since when.
+    pub since: String,
+    /// Whether it does something at the moment, and what.
+    pub doing: Option<String>,
+}
+
+/// What one target says about a set; an entry of `status --format json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Its name.
+    pub target: TargetName,
+    /// Its kind.
+    pub engine: Engine,
+    /// Who runs on it just now.
+    pub lock: Option<LockHolder>,
+    /// Each migration in run order, and behind them those the history knows and the set does not.
+    pub migrations: Vec<MigrationStatus>,
 }
 
 /// An error of a step, located.

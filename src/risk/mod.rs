@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Risk;
+use crate::lint::{Category, Violation};
+use crate::migration::Migration;
 
 /// One reason for a level, so that a comment can cite it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,4 +45,47 @@ pub struct RiskAssessment {
     pub level: Risk,
     /// Highest first.
     pub reasons: Vec<RiskReason>,
+}
+
+/// The risk of one migration from the findings in it, its own word, and whether it can be undone.
+///
+/// A waived finding keeps its risk (DECISIONS 23). A migration that loses data and has no way back says so as a reason
+/// of its own; the absence of a rollback alone raises nothing.
+pub fn assess(migration: &Migration, violations: &[Violation]) -> RiskAssessment {
+    let mut reasons: Vec<RiskReason> = Vec::new();
+    for violation in violations.iter().filter(|v| v.risk > Risk::Low && owns(migration, &v.file)) {
+        let waived = if violation.waived.is_some() { " (waived)" } else { "" };
+        reasons.push(RiskReason {
+            level: violation.risk,
+            source: RiskSource::Rule {
+                rule: violation.rule.clone(),
+                file: violation.file.clone(),
+                line: violation.line,
+            },
+            text: format!("{}, line {}: {}{waived}", violation.rule, violation.line, violation.message),
+        });
+    }
+    let destroys = violations
+        .iter()
+        .any(|v| v.category == Category::Destructive && v.risk == Risk::High && owns(migration, &v.file));
+    if destroys && !migration.is_reversible() {
+        reasons.push(RiskReason {
+            level: Risk::High,
+            source: RiskSource::Irreversible,
+            text: "it loses data and no rollback script brings anything back".to_owned(),
+        });
+    }
+    if let Some(declared) = migration.declared_risk() {
+        reasons.push(RiskReason {
+            level: declared,
+            source: RiskSource::Declared,
+            text: format!("the migration declares {declared}"),
+        });
+    }
+    reasons.sort_by(|a, b| b.level.cmp(&a.level));
+    RiskAssessment { level: reasons.iter().map(|r| r.level).max().unwrap_or(Risk::Low), reasons }
+}
+
+fn owns(migration: &Migration, file: &str) -> bool {
+    migration.files.iter().any(|f| f.path == file)
 }

@@ -1,1 +1,103 @@
-//! The HTTP server: webhook endpoint, health, metrics.
+//! The HTTP server: webhook endpoint, health, metrics. Leaves what deliveries mean to the worker beside it.
+
+mod health;
+mod listener;
+pub mod logs;
+mod metrics;
+pub mod process;
+mod webhook;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use chrono::{DateTime, Utc};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::github::webhook::WebhookSecrets;
+use crate::store::Store;
+
+/// The largest payload GitHub sends (bytes).
+pub const MAX_BODY: usize = 25 * 1024 * 1024;
+
+/// Whether the worker beside the server is alive.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerLife(Arc<AtomicBool>);
+
+/// Says that the worker lives, until it is dropped.
+#[derive(Debug)]
+pub struct WorkerAlive(WorkerLife);
+
+impl WorkerLife {
+    /// Says that the worker has begun; keep what is given back as long as it works.
+    pub fn begin(&self) -> WorkerAlive {
+        self.0.store(true, Ordering::Relaxed);
+        WorkerAlive(self.clone())
+    }
+
+    /// Whether it works.
+    pub fn is_alive(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for WorkerAlive {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What requests are answered from.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// Where deliveries go.
+    pub store: Store,
+    /// What deliveries are signed with.
+    pub secrets: WebhookSecrets,
+    /// The worker of this process; `None` where another process works.
+    pub worker: Option<WorkerLife>,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// When this process began.
+    pub started_at: DateTime<Utc>,
+}
+
+impl AppState {
+    /// With GitHub's own time limit for bodies.
+    pub fn new(store: Store, secrets: WebhookSecrets, worker: Option<WorkerLife>) -> Self {
+        Self { store, secrets, worker, body_timeout: Duration::from_secs(10), started_at: Utc::now() }
+    }
+}
+
+/// Every route.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/github/webhook", post(webhook::receive).layer(DefaultBodyLimit::max(MAX_BODY)))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::prometheus))
+        .route("/actuator/health", get(health::actuator))
+        .route("/actuator/health/liveness", get(health::liveness))
+        .route("/actuator/health/readiness", get(health::actuator))
+        .route("/actuator/prometheus", get(metrics::prometheus))
+        .route("/actuator/metrics", get(metrics::names))
+        .route("/actuator/metrics/{name}", get(metrics::measurements))
+        .with_state(state)
+}
+
+/// Answers requests until `shutdown` turns `true`; then takes no more connections and finishes the requests under way.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, state: AppState, mut shutdown: watch::Receiver<bool>) -> std::io::Result<()> {
+    metrics::install();
+    let until = async move {
+        // An error means that whoever could say so is gone, which is the same.
+        let _ = shutdown.wait_for(|stop| *stop).await;
+    };
+    axum::serve(listener::Patient::new(listener), router(state)).with_graceful_shutdown(until).await
+}

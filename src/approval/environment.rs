@@ -1,0 +1,311 @@
+//! One environment: its cell of the matrix, who fills it, who is missing (B-3).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::matching::assign;
+use super::policy::Start;
+use super::voices::Voices;
+use super::{EnvironmentVerdict, Evaluation, Permission, Policy, PullRequestSnapshot, Status};
+use crate::config::Cell;
+use crate::config::roles::RoleHolders;
+use crate::ids::{EnvironmentName, Login, RoleName};
+
+/// The environment where who wrote a change may approve it too (DECISIONS 5).
+const DEVELOPMENT: &str = "development";
+
+/// Judges the cell of `environment`.
+pub(super) fn judge(
+    policy: &Policy,
+    snapshot: &PullRequestSnapshot,
+    voices: &Voices<'_>,
+    environment: &EnvironmentName,
+    now: DateTime<Utc>,
+) -> EnvironmentVerdict {
+    let start = policy.starts(environment, &snapshot.base_ref, snapshot.default_branch.as_deref());
+    let automatic = start == Start::Merge;
+    let bare = |status, reason: String| EnvironmentVerdict {
+        environment: environment.clone(),
+        automatic,
+        required_approvals: 0,
+        required_roles: Vec::new(),
+        filled: BTreeMap::new(),
+        evaluation: Evaluation::leaf(environment.as_str(), status, reason),
+    };
+    if let Start::OtherBranch(branch) = start {
+        return bare(
+            Status::Skipped,
+            format!("a merge into `{}` does not concern it; its branch is `{branch}`", snapshot.base_ref),
+        );
+    }
+    let Some(cell) = policy.matrix.cell(environment, voices.risk) else {
+        return bare(
+            Status::Disapproved,
+            format!("the approval matrix has no cell for `{environment}` at risk {}; add one", voices.risk),
+        );
+    };
+    let case = Case { policy, snapshot, voices, environment, cell };
+    let evaluation = case.evaluation(now);
+    EnvironmentVerdict {
+        environment: environment.clone(),
+        automatic,
+        required_approvals: cell.required_approvals,
+        required_roles: cell.required_roles.clone(),
+        filled: case.filled(now),
+        evaluation,
+    }
+}
+
+/// What one judgement is about.
+struct Case<'a> {
+    policy: &'a Policy,
+    snapshot: &'a PullRequestSnapshot,
+    voices: &'a Voices<'a>,
+    environment: &'a EnvironmentName,
+    cell: &'a Cell,
+}
+
+impl Case<'_> {
+    /// Whether the person wrote the change and may therefore not approve it here.
+    fn excluded(&self, login: &Login) -> bool {
+        let auto = self.policy.auto_approves(self.environment);
+        if self.snapshot.author.as_ref() == Some(login) {
+            return !auto;
+        }
+        self.voices.writers.contains(login) && !auto && self.environment.as_str() != DEVELOPMENT
+    }
+
+    /// The author, where opening the pull request is approval enough: `auto_approve`, and no fork.
+    fn automatic_approver(&self) -> Option<&Login> {
+        let author = self.snapshot.author.as_ref()?;
+        let counts = self.policy.auto_approves(self.environment) && !self.snapshot.from_fork;
+        (counts && self.cell.required_roles.iter().any(|r| self.voices.holds(author, r))).then_some(author)
+    }
+
+    /// When the approvals of this cell go stale, if people were asked.
+    fn deadline(&self) -> Option<DateTime<Utc>> {
+        let hours = TimeDelta::try_hours(i64::from(self.cell.timeout_hours))?;
+        self.snapshot.asked_at?.checked_add_signed(hours)
+    }
+
+    fn expired(&self, now: DateTime<Utc>) -> bool {
+        self.deadline().is_some_and(|d| d < now)
+    }
+
+    /// Everyone whose approval counts here, by login.
+    fn approvers(&self, now: DateTime<Utc>) -> Vec<Login> {
+        let spoke = self.voices.approvals.keys().filter(|login| {
+            !self.expired(now)
+                && !self.excluded(login)
+                && (self.cell.required_roles.is_empty()
+                    || self.cell.required_roles.iter().any(|r| self.voices.approves_as(login, r)))
+        });
+        let all: BTreeSet<&Login> = spoke.chain(self.automatic_approver()).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    fn fills(&self, login: &Login, role: &RoleName) -> bool {
+        self.voices.approves_as(login, role)
+            || (self.automatic_approver() == Some(login) && self.voices.holds(login, role))
+    }
+
+    fn filled(&self, now: DateTime<Utc>) -> BTreeMap<RoleName, Login> {
+        let people = self.approvers(now);
+        let roles = &self.cell.required_roles;
+        let assigned = assign(roles.len(), people.len(), &|role, person| self.fills(&people[person], &roles[role]));
+        roles.iter().zip(assigned).filter_map(|(role, person)| Some((role.clone(), people[person?].clone()))).collect()
+    }
+
+    fn evaluation(&self, now: DateTime<Utc>) -> Evaluation {
+        let people = self.approvers(now);
+        let filled = self.filled(now);
+        let impossible = self.impossible();
+        let needed = self.cell.required_approvals;
+        let enough = u32::try_from(people.len()).unwrap_or(u32::MAX) >= needed;
+        let mut children: Vec<Evaluation> =
+            self.cell.required_roles.iter().map(|role| self.role(role, filled.get(role), &people)).collect();
+        if !enough && children.iter().all(|c| c.status == Status::Approved) {
+            let missing = self.anyone_else(&people);
+            children.push(Evaluation {
+                name: "number of people".to_owned(),
+                status: Status::Pending,
+                reason: format!("{} of {needed} different people have approved", people.len()),
+                children: Vec::new(),
+                approvers: people.clone(),
+                missing,
+            });
+        }
+        let satisfied = enough && filled.len() == self.cell.required_roles.len();
+        let missing: Vec<String> = children.iter().flat_map(|c| c.missing.clone()).collect();
+        let (status, reason) = match (satisfied, impossible) {
+            (true, _) => (Status::Approved, self.why_approved(&people, &filled)),
+            (false, Some(reason)) => (Status::Disapproved, reason),
+            (false, None) if self.expired(now) => (Status::Disapproved, self.why_expired()),
+            (false, None) => {
+                let open: Vec<String> = self
+                    .cell
+                    .required_roles
+                    .iter()
+                    .filter(|r| !filled.contains_key(*r))
+                    .map(|r| format!("`{r}`"))
+                    .collect();
+                let people_needed = needed.max(u32::try_from(self.cell.required_roles.len()).unwrap_or(u32::MAX));
+                let who = if open.is_empty() { "one more person".to_owned() } else { open.join(", ") };
+                (Status::Pending, format!("{} of {people_needed} approvals; missing {who}", people.len()))
+            }
+        };
+        Evaluation { name: self.environment.to_string(), status, reason, children, approvers: people, missing }
+    }
+
+    fn role(&self, role: &RoleName, by: Option<&Login>, people: &[Login]) -> Evaluation {
+        let name = format!("role {role}");
+        match by {
+            Some(login) => {
+                let how = if self.voices.approves_as(login, role) {
+                    "approved"
+                } else {
+                    "is the author, which is enough here"
+                };
+                Evaluation {
+                    approvers: vec![login.clone()],
+                    ..Evaluation::leaf(&name, Status::Approved, format!("@{login} {how}"))
+                }
+            }
+            None => {
+                let (teams, users) = self.askable(role);
+                let names: Vec<String> = teams
+                    .into_iter()
+                    .chain(users.iter().filter(|u| !people.contains(u)).map(|u| format!("@{u}")))
+                    .collect();
+                let who =
+                    if names.is_empty() { format!("`{role}`") } else { format!("`{role}`: {}", names.join(", ")) };
+                Evaluation {
+                    missing: vec![who],
+                    ..Evaluation::leaf(&name, Status::Pending, format!("nobody has approved as `{role}`"))
+                }
+            }
+        }
+    }
+
+    /// Teams, and people who may approve as `role` here.
+    fn askable(&self, role: &RoleName) -> (Vec<String>, Vec<Login>) {
+        let holders: Vec<&RoleHolders> = self.policy.roles.counting_as(role).map(|(_, h)| h).collect();
+        let teams: BTreeSet<String> = holders.iter().flat_map(|h| &h.teams).map(|t| format!("@{t}")).collect();
+        let users: BTreeSet<&Login> =
+            holders.iter().flat_map(|h| &h.users).filter(|u| !self.excluded(u) && self.voices.may_write(u)).collect();
+        (teams.into_iter().collect(), users.into_iter().cloned().collect())
+    }
+
+    /// Who could make the number full, once every role is filled.
+    fn anyone_else(&self, people: &[Login]) -> Vec<String> {
+        if self.cell.required_roles.is_empty() {
+            return vec!["one more person with write access".to_owned()];
+        }
+        let names: Vec<String> = self.cell.required_roles.iter().map(|r| format!("`{r}`")).collect();
+        let mut who: BTreeSet<String> = BTreeSet::new();
+        for role in &self.cell.required_roles {
+            let (teams, users) = self.askable(role);
+            who.extend(teams);
+            who.extend(users.iter().filter(|u| !people.contains(u)).map(|u| format!("@{u}")));
+        }
+        let who: Vec<String> = who.into_iter().collect();
+        vec![format!("one more of {}: {}", names.join(", "), who.join(", "))]
+    }
+
+    /// Why no approval in the world could satisfy the cell; `None` when some could. Members of teams are not listed in
+    /// a snapshot, so a team is taken to have enough.
+    fn impossible(&self) -> Option<String> {
+        let askable: Vec<(&RoleName, Vec<String>, Vec<Login>)> = self
+            .cell
+            .required_roles
+            .iter()
+            .map(|r| {
+                let (teams, users) = self.askable(r);
+                (r, teams, users)
+            })
+            .collect();
+        for (role, teams, users) in &askable {
+            if teams.is_empty() && users.is_empty() {
+                return Some(self.why_nobody(role));
+            }
+        }
+        let narrow: Vec<&(&RoleName, Vec<String>, Vec<Login>)> =
+            askable.iter().filter(|(_, teams, _)| teams.is_empty()).collect();
+        let people: Vec<&Login> =
+            narrow.iter().flat_map(|(_, _, users)| users).collect::<BTreeSet<_>>().into_iter().collect();
+        let filled = assign(narrow.len(), people.len(), &|role, person| narrow[role].2.contains(people[person]));
+        let roles = |list: &[&(&RoleName, Vec<String>, Vec<Login>)]| {
+            list.iter().map(|(r, _, _)| format!("`{r}`")).collect::<Vec<_>>().join(", ")
+        };
+        if filled.iter().any(Option::is_none) {
+            return Some(format!("{} need different people, and too few hold them", roles(&narrow)));
+        }
+        let without_team = narrow.len() == askable.len() && !askable.is_empty();
+        if without_team && u32::try_from(people.len()).unwrap_or(u32::MAX) < self.cell.required_approvals {
+            return Some(format!(
+                "{} approvals are asked for, and only {} may give one as {}",
+                self.cell.required_approvals,
+                people.iter().map(|p| format!("@{p}")).collect::<Vec<_>>().join(", "),
+                roles(&narrow)
+            ));
+        }
+        None
+    }
+
+    fn why_nobody(&self, role: &RoleName) -> String {
+        let users: BTreeSet<&Login> = self.policy.roles.counting_as(role).flat_map(|(_, h)| &h.users).collect();
+        if users.is_empty() {
+            return format!("nobody holds the role `{role}`; name teams or people for it in `roles.yml`");
+        }
+        let names = users.iter().map(|u| format!("@{u}")).collect::<Vec<_>>().join(", ");
+        if users.iter().all(|u| self.excluded(u)) {
+            format!("only {names} holds the role `{role}`, and wrote this change; name another holder in `roles.yml`")
+        } else {
+            format!(
+                "nobody who holds the role `{role}` may approve here ({names}): they wrote the change or cannot write"
+            )
+        }
+    }
+
+    fn why_approved(&self, people: &[Login], filled: &BTreeMap<RoleName, Login>) -> String {
+        if people.is_empty() {
+            return "the cell asks for nobody".to_owned();
+        }
+        let by: Vec<String> = self
+            .cell
+            .required_roles
+            .iter()
+            .filter_map(|r| Some(format!("`{r}` by @{}", filled.get(r)?)))
+            .chain(people.iter().filter(|p| !filled.values().any(|f| f == *p)).map(|p| format!("and @{p}")))
+            .collect();
+        by.join(", ")
+    }
+
+    fn why_expired(&self) -> String {
+        let when = self.deadline().map(|d| d.format("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+        format!(
+            "the approvals expired {when}, {} hours after people were asked; `/godwit retry {}` asks anew",
+            self.cell.timeout_hours, self.environment
+        )
+    }
+}
+
+impl Evaluation {
+    /// A node without parts.
+    pub(super) fn leaf(name: &str, status: Status, reason: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            status,
+            reason: reason.into(),
+            children: Vec::new(),
+            approvers: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+}
+
+/// Whether a person of this permission counts at all.
+pub(super) fn counts(permission: Permission) -> bool {
+    permission >= Permission::Write
+}

@@ -1,0 +1,175 @@
+//! What people said that counts: the latest review of each, and labels that stand for an approval, bound to what is
+//! there now (B-1, B-13).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Binding, CommitPerson, Label, Permission, Policy, PullRequestSnapshot, Review, ReviewState};
+use crate::ids::{Login, Risk, RoleName};
+
+/// One person's approval of what is there now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Voice {
+    /// By a review: for every role the person holds, and as a code owner.
+    pub review: bool,
+    /// By labels: for these roles.
+    pub roles: BTreeSet<RoleName>,
+}
+
+/// What everybody said.
+#[derive(Debug)]
+pub(super) struct Voices<'a> {
+    policy: &'a Policy,
+    snapshot: &'a PullRequestSnapshot,
+    /// The risk that decides: what was computed, raised by labels.
+    pub risk: Risk,
+    /// Approvals that hold for what is there now, from people with write access.
+    pub approvals: BTreeMap<Login, Voice>,
+    /// People whose latest word is a request for changes.
+    pub objections: BTreeSet<Login>,
+    /// Who wrote the change: author, commit authors, committers, co-authors, pushers.
+    pub writers: BTreeSet<Login>,
+    /// Approvals that do not count, with the reason.
+    pub ignored: Vec<String>,
+}
+
+/// The risk that labels of people raise to. Labels can only raise: the caller takes the maximum (DECISIONS 4).
+/// Labels that the bot keeps itself say nothing new; one whose origin is unknown counts, to be safe.
+pub fn labelled_risk(labels: &[Label]) -> Option<Risk> {
+    labels
+        .iter()
+        .filter(|l| !l.set_by.as_ref().is_some_and(|by| by.as_str().ends_with("[bot]")))
+        .filter_map(|l| {
+            let (prefix, level) = l.name.split_once(':')?;
+            prefix.eq_ignore_ascii_case("risk").then(|| level.trim().parse().ok())?
+        })
+        .max()
+}
+
+impl<'a> Voices<'a> {
+    pub fn of(policy: &'a Policy, snapshot: &'a PullRequestSnapshot) -> Self {
+        let computed = snapshot.binding.as_ref().map_or(Risk::Low, |b| b.risk);
+        let risk = labelled_risk(&snapshot.labels).map_or(computed, |raised| raised.max(computed));
+        let committers = snapshot.commit_people.iter().filter_map(|p| match p {
+            CommitPerson::Known(login) => Some(login.clone()),
+            CommitPerson::Unknown(_) => None,
+        });
+        let mut voices = Self {
+            policy,
+            snapshot,
+            risk,
+            approvals: BTreeMap::new(),
+            objections: BTreeSet::new(),
+            writers: snapshot.author.iter().cloned().chain(committers).collect(),
+            ignored: Vec::new(),
+        };
+        voices.hear_reviews();
+        voices.hear_labels();
+        voices
+    }
+
+    /// Whether the person holds `role` now and may write to the repository.
+    pub fn holds(&self, login: &Login, role: &RoleName) -> bool {
+        self.snapshot.people.get(login).is_some_and(|person| {
+            person.permission >= Permission::Write && self.policy.roles.holds(role, login, &person.teams)
+        })
+    }
+
+    /// Whether the person's approval counts for `role`.
+    pub fn approves_as(&self, login: &Login, role: &RoleName) -> bool {
+        let Some(voice) = self.approvals.get(login) else { return false };
+        let by_label = voice.roles.iter().any(|r| self.policy.roles.counting_as(role).any(|(name, _)| name == r));
+        (voice.review || by_label) && self.holds(login, role)
+    }
+
+    /// Whether the person, who may not have spoken, could still speak: unknown people could, readers cannot.
+    pub fn may_write(&self, login: &Login) -> bool {
+        self.snapshot.people.get(login).is_none_or(|p| p.permission >= Permission::Write)
+    }
+
+    fn hear_reviews(&mut self) {
+        let mut reviews: Vec<&Review> = self.snapshot.reviews.iter().collect();
+        reviews.sort_by_key(|r| (r.submitted_at, r.id));
+        let mut latest: BTreeMap<&Login, &Review> = BTreeMap::new();
+        for review in reviews {
+            match review.state {
+                ReviewState::Approved | ReviewState::ChangesRequested | ReviewState::Dismissed => {
+                    latest.insert(&review.login, review);
+                }
+                ReviewState::Commented | ReviewState::Pending => {}
+            }
+        }
+        for (login, review) in latest {
+            match review.state {
+                ReviewState::Approved => match self.why_not(login, review.binding.as_ref()) {
+                    None => self.approvals.entry(login.clone()).or_default().review = true,
+                    Some(reason) => self.ignored.push(format!("the approval of @{login} does not count: {reason}")),
+                },
+                ReviewState::ChangesRequested => drop(self.objections.insert(login.clone())),
+                ReviewState::Dismissed | ReviewState::Commented | ReviewState::Pending => {}
+            }
+        }
+    }
+
+    fn hear_labels(&mut self) {
+        for label in &self.snapshot.labels {
+            let roles = self.roles_of_label(&label.name);
+            if roles.is_empty() {
+                if label.name.to_ascii_lowercase().starts_with("approved:") {
+                    self.ignored.push(format!("the label `{}` does not count: no role has this name", label.name));
+                }
+                continue;
+            }
+            let Some(by) = &label.set_by else {
+                self.ignored.push(format!("the label `{}` does not count: who set it is not known", label.name));
+                continue;
+            };
+            if let Some(reason) = self.why_not(by, label.binding.as_ref()) {
+                self.ignored.push(format!("the label `{}` of @{by} does not count: {reason}", label.name));
+                continue;
+            }
+            let held: BTreeSet<RoleName> = roles.into_iter().filter(|r| self.holds(by, r)).collect();
+            if held.is_empty() {
+                self.ignored.push(format!("the label `{}` does not count: @{by} does not hold the role", label.name));
+            } else {
+                self.approvals.entry(by.clone()).or_default().roles.extend(held);
+            }
+        }
+    }
+
+    /// The roles a label stands for: `approved:ROLE`, or one that `roles.yml` names. GitHub compares labels without case.
+    fn roles_of_label(&self, label: &str) -> BTreeSet<RoleName> {
+        let named = self.policy.roles.0.iter().filter(|(role, holders)| {
+            holders.labels.iter().any(|l| l.eq_ignore_ascii_case(label))
+                || label.split_once(':').is_some_and(|(prefix, name)| {
+                    prefix.eq_ignore_ascii_case("approved") && name.trim().eq_ignore_ascii_case(role.as_str())
+                })
+        });
+        named.map(|(role, _)| role.clone()).collect()
+    }
+
+    /// Why an approval does not count for what is there now; `None` if it does.
+    fn why_not(&self, login: &Login, bound: Option<&Binding>) -> Option<String> {
+        match self.snapshot.people.get(login) {
+            None => return Some("what GitHub allows this person is not known".to_owned()),
+            Some(person) if person.permission < Permission::Write => {
+                return Some("no write access to the repository".to_owned());
+            }
+            Some(_) => {}
+        }
+        // Without migrations and without a binding there is no content to be bound to: a change of policy files only.
+        let now = self.snapshot.binding.as_ref()?;
+        let Some(bound) = bound else {
+            return Some("what it was about cannot be proved; please approve again".to_owned());
+        };
+        if bound.digest != now.digest {
+            return Some("the migrations changed since; please look again".to_owned());
+        }
+        if bound.policy_hash != now.policy_hash {
+            return Some("the policy changed since; please look again".to_owned());
+        }
+        if bound.risk < self.risk {
+            return Some(format!("it was given at risk {}, which is {} now; please look again", bound.risk, self.risk));
+        }
+        None
+    }
+}

@@ -1,0 +1,356 @@
+//! Commands in comments: one strict grammar, no free-form argument that reaches anything but a text. Pure.
+//!
+//! A command stands alone on a line (`/godwit plan staging`), outside of fenced code, indented code, quotes, HTML
+//! comments and `<details>`-like blocks of other programs' output. Whatever does not match is answered with what would
+//! (B-12); nothing is guessed, since a guess may choose the wrong environment.
+
+use crate::ids::{EnvironmentName, MigrationId, RunId};
+
+/// What begins every command.
+const PREFIX: &str = "/godwit";
+/// Commands answered per comment; more are a mistake or mischief.
+const MAX_COMMANDS: usize = 10;
+/// Longest reason (characters).
+const MAX_REASON: usize = 500;
+
+/// What a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// The list of commands.
+    Help,
+    /// Where the pull request stands.
+    Status,
+    /// Look again.
+    Lint,
+    /// What a run would do, in one environment or all.
+    Plan(Option<EnvironmentName>),
+    /// Run now what is merged.
+    Apply(EnvironmentName),
+    /// Open a manual gate.
+    Promote(EnvironmentName),
+    /// Undo a migration.
+    Rollback(EnvironmentName, MigrationId),
+    /// Try again after a failure or an expiry.
+    Retry(EnvironmentName),
+    /// Stop before the next statement.
+    Cancel(EnvironmentName),
+    /// The second person's word.
+    Confirm(RunId),
+    /// Settle what only a person can.
+    Resolve {
+        /// Where.
+        environment: EnvironmentName,
+        /// Which.
+        migration: MigrationId,
+        /// As what.
+        settled: Settled,
+        /// Why.
+        reason: String,
+    },
+    /// Freeze an environment.
+    Lock(EnvironmentName, String),
+    /// Unfreeze it.
+    Unlock(EnvironmentName),
+    /// Run without approvals.
+    Emergency(EnvironmentName, String),
+}
+
+/// How a person says an unproved migration ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is there.
+    Applied,
+    /// It is not there.
+    RolledBack,
+    /// Try it again.
+    Retry,
+}
+
+/// Why a line that addresses the bot is no command; a sentence for its author.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotACommand(pub String);
+
+/// Every verb with its usage and what it does; help and errors are written from it.
+pub const VERBS: [(&str, &str, &str); 14] = [
+    ("help", "help", "this list"),
+    ("status", "status", "where this pull request stands in every environment"),
+    ("lint", "lint", "look at the migrations again"),
+    ("plan", "plan [ENV]", "what a run would do"),
+    ("apply", "apply ENV", "run now what is merged"),
+    ("promote", "promote ENV", "open the gate of an environment with `promotion: manual`"),
+    ("rollback", "rollback ENV MIGRATION", "undo a migration"),
+    ("retry", "retry ENV", "try again after a failure, or ask again after an expiry"),
+    ("cancel", "cancel ENV", "stop before the next statement"),
+    ("confirm", "confirm RUN", "the second person's word for a rollback in production"),
+    ("resolve", "resolve ENV MIGRATION applied|rolled-back|retry REASON", "settle what cannot be proved"),
+    ("lock", "lock ENV REASON", "freeze an environment"),
+    ("unlock", "unlock ENV", "unfreeze it"),
+    ("emergency", "emergency ENV REASON", "run without approvals; needs the role, and a reason"),
+];
+
+/// Every command of a comment, in order, with the line as it was written. Lines that do not address the bot are not
+/// mentioned. `environments` are the valid ones.
+pub fn commands(body: &str, environments: &[EnvironmentName]) -> Vec<(String, Result<Command, NotACommand>)> {
+    command_lines(body).take(MAX_COMMANDS).map(|line| (line.to_owned(), parse(line, environments))).collect()
+}
+
+/// Whether a comment addresses the bot at all.
+pub fn addresses_bot(body: &str) -> bool {
+    command_lines(body).next().is_some()
+}
+
+/// The lines that begin with the prefix where a person speaks: not in code, not in quotes, not in an HTML comment.
+fn command_lines(body: &str) -> impl Iterator<Item = &str> {
+    let mut fence: Option<(char, usize)> = None;
+    let mut in_comment = false;
+    body.lines().filter_map(move |line| {
+        let bare = line.trim_start_matches(' ');
+        let indent = line.len() - bare.len();
+        let marker = bare.chars().next().filter(|c| matches!(c, '`' | '~'));
+        let length = marker.map_or(0, |m| bare.chars().take_while(|c| *c == m).count());
+        if let Some((open, width)) = fence {
+            // A fence is closed by at least as many of the same marks and nothing else.
+            let closes = marker == Some(open)
+                && length >= width
+                && indent < 4
+                && bare.trim_start_matches(open).trim().is_empty();
+            if closes {
+                fence = None;
+            }
+            return None;
+        }
+        if in_comment {
+            in_comment = !bare.contains("-->");
+            return None;
+        }
+        if let Some(mark) = marker
+            && length >= 3
+            && indent < 4
+        {
+            fence = Some((mark, length));
+            return None;
+        }
+        if let Some(at) = bare.find("<!--") {
+            in_comment = !bare[at..].contains("-->");
+            return None;
+        }
+        // Four columns make a code block, a tab does too.
+        if indent >= 4 {
+            return None;
+        }
+        let bare = bare.trim_end();
+        let addressed = bare == PREFIX || bare.strip_prefix(PREFIX).is_some_and(|r| r.starts_with([' ', '\t']));
+        addressed.then_some(bare)
+    })
+}
+
+/// Reads one line.
+fn parse(line: &str, environments: &[EnvironmentName]) -> Result<Command, NotACommand> {
+    let mut words = line.split_whitespace().skip(1);
+    let Some(verb) = words.next() else { return Err(NotACommand(format!("what should I do? {}", known_verbs()))) };
+    let Some((verb, usage, _)) = VERBS.iter().find(|(v, _, _)| *v == verb) else {
+        return Err(NotACommand(format!("I do not know {}. {}", quoted(verb), known_verbs())));
+    };
+    let words: Vec<&str> = words.collect();
+    let wrong = || NotACommand(format!("write it as `{PREFIX} {usage}`"));
+    let exactly = |n: usize| if words.len() == n { Ok(()) } else { Err(wrong()) };
+    let environment = |i: usize| known_environment(words.get(i).copied().ok_or_else(wrong)?, environments);
+    let reason = |from: usize| {
+        let reason = words.get(from..).unwrap_or_default().join(" ");
+        match reason.chars().count() {
+            0 => Err(NotACommand(format!("a reason is missing: `{PREFIX} {usage}`"))),
+            n if n > MAX_REASON => Err(NotACommand(format!("the reason has {n} characters, {MAX_REASON} are allowed"))),
+            _ => Ok(reason),
+        }
+    };
+    let migration =
+        |i: usize| MigrationId::new(*words.get(i).ok_or_else(wrong)?).map_err(|e| NotACommand(e.to_string()));
+    Ok(match *verb {
+        "help" => exactly(0).map(|()| Command::Help)?,
+        "status" => exactly(0).map(|()| Command::Status)?,
+        "lint" => exactly(0).map(|()| Command::Lint)?,
+        "plan" if words.is_empty() => Command::Plan(None),
+        "plan" => exactly(1).and_then(|()| Ok(Command::Plan(Some(environment(0)?))))?,
+        "apply" => exactly(1).and_then(|()| Ok(Command::Apply(environment(0)?)))?,
+        "promote" => exactly(1).and_then(|()| Ok(Command::Promote(environment(0)?)))?,
+        "rollback" => exactly(2).and_then(|()| Ok(Command::Rollback(environment(0)?, migration(1)?)))?,
+        "retry" => exactly(1).and_then(|()| Ok(Command::Retry(environment(0)?)))?,
+        "cancel" => exactly(1).and_then(|()| Ok(Command::Cancel(environment(0)?)))?,
+        "confirm" => {
+            exactly(1)?;
+            Command::Confirm(RunId::new(words[0]).map_err(|e| NotACommand(e.to_string()))?)
+        }
+        "resolve" => Command::Resolve {
+            environment: environment(0)?,
+            migration: migration(1)?,
+            settled: match words.get(2).copied() {
+                Some("applied") => Settled::Applied,
+                Some("rolled-back") => Settled::RolledBack,
+                Some("retry") => Settled::Retry,
+                Some(_) | None => return Err(wrong()),
+            },
+            reason: reason(3)?,
+        },
+        "lock" => Command::Lock(environment(0)?, reason(1)?),
+        "unlock" => exactly(1).and_then(|()| Ok(Command::Unlock(environment(0)?)))?,
+        "emergency" => Command::Emergency(environment(0)?, reason(1)?),
+        _ => return Err(wrong()),
+    })
+}
+
+fn known_environment(word: &str, environments: &[EnvironmentName]) -> Result<EnvironmentName, NotACommand> {
+    environments.iter().find(|e| e.as_str() == word).cloned().ok_or_else(|| {
+        let names: Vec<String> = environments.iter().map(|e| format!("`{e}`")).collect();
+        NotACommand(format!("there is no environment {}; there is {}", quoted(word), names.join(", ")))
+    })
+}
+
+fn known_verbs() -> String {
+    let names: Vec<String> = VERBS.iter().map(|(v, _, _)| format!("`{v}`")).collect();
+    format!("I know {}", names.join(", "))
+}
+
+/// A word from a comment, harmless in Markdown: short, without back-ticks, in code.
+fn quoted(word: &str) -> String {
+    let plain: String = word.chars().filter(|c| *c != '`' && !c.is_control()).take(60).collect();
+    format!("`{plain}`")
+}
+
+/// The answer to `help`.
+pub fn help() -> String {
+    let mut text = String::from("Write one of these alone on a line:\n\n| command | what it does |\n|---|---|\n");
+    for (_, usage, what) in VERBS {
+        text.push_str(&format!("| `{PREFIX} {}` | {what} |\n", usage.replace('|', "\\|")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environments() -> Vec<EnvironmentName> {
+        ["development", "staging", "production"].map(|n| EnvironmentName::new(n).unwrap()).to_vec()
+    }
+
+    fn env(name: &str) -> EnvironmentName {
+        EnvironmentName::new(name).unwrap()
+    }
+
+    fn read(body: &str) -> Vec<Result<Command, String>> {
+        commands(body, &environments()).into_iter().map(|(_, r)| r.map_err(|e| e.0)).collect()
+    }
+
+    #[test]
+    fn b12_every_verb_of_the_interface_is_read() {
+        let id = |s: &str| MigrationId::new(s).unwrap();
+        for (line, expected) in [
+            ("help", Command::Help),
+            ("status", Command::Status),
+            ("lint", Command::Lint),
+            ("plan", Command::Plan(None)),
+            ("plan staging", Command::Plan(Some(env("staging")))),
+            ("apply staging", Command::Apply(env("staging"))),
+            ("promote production", Command::Promote(env("production"))),
+            ("rollback staging 0004_orders", Command::Rollback(env("staging"), id("0004_orders"))),
+            ("retry  staging ", Command::Retry(env("staging"))),
+            ("cancel staging", Command::Cancel(env("staging"))),
+            ("confirm 01ARZ3NDEKTSV4RRFFQ69G5FAV", Command::Confirm(RunId::new("01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap())),
+            (
+                "resolve production 0004_orders rolled-back checked by hand",
+                Command::Resolve {
+                    environment: env("production"),
+                    migration: id("0004_orders"),
+                    settled: Settled::RolledBack,
+                    reason: "checked by hand".into(),
+                },
+            ),
+            ("lock production release freeze", Command::Lock(env("production"), "release freeze".into())),
+            ("unlock production", Command::Unlock(env("production"))),
+            ("emergency production site is down", Command::Emergency(env("production"), "site is down".into())),
+        ] {
+            assert_eq!(read(&format!("/godwit {line}")), [Ok(expected)], "{line}");
+        }
+        assert_eq!(VERBS.len(), 14);
+    }
+
+    #[test]
+    fn b12_what_is_wrong_is_an_error_that_lists_what_is_right() {
+        for (line, parts) in [
+            ("", &["`help`", "`emergency`"][..]),
+            ("aply staging", &["`aply`", "`apply`"]),
+            ("Apply staging", &["`Apply`"]),
+            ("apply", &["`/godwit apply ENV`"]),
+            ("apply prod", &["`prod`", "`development`, `staging`, `production`"]),
+            ("apply staging production", &["`/godwit apply ENV`"]),
+            ("apply --all", &["no environment `--all`"]),
+            ("apply ../staging", &["no environment"]),
+            ("apply staging;id", &["no environment"]),
+            ("apply $(id)", &["no environment"]),
+            ("help me", &["`/godwit help`"]),
+            ("lock production", &["reason is missing"]),
+            ("emergency production", &["reason is missing"]),
+            ("resolve production 0001_a maybe why", &["applied|rolled-back|retry"]),
+            ("resolve production 0001_a applied", &["reason is missing"]),
+            ("rollback staging a/b", &["migration id"]),
+            ("confirm 12", &["ULID"]),
+            ("approve", &["`approve`", "`status`"]),
+        ] {
+            let answers = read(&format!("/godwit {line}"));
+            let [Err(message)] = &answers[..] else { panic!("{line}: {answers:?}") };
+            for part in parts {
+                assert!(message.contains(part), "{line}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn b12_only_a_person_speaking_is_heard() {
+        for quiet in [
+            "please /godwit help",
+            "`/godwit help`",
+            "> /godwit help",
+            "    /godwit help",
+            "\t/godwit help",
+            "```\n/godwit help\n```",
+            "~~~ sh\n/godwit help\n```\n/godwit help\n~~~",
+            "````\n```\n/godwit help\n````",
+            "```\nnever closed\n/godwit help",
+            "<!--\n/godwit help\n-->",
+            "<!-- /godwit help -->",
+            "- /godwit help",
+            "/godwithelp",
+            "/GODWIT help",
+            "//godwit help",
+            "/godwit-bot help",
+        ] {
+            assert_eq!(read(quiet), [], "{quiet:?}");
+            assert!(!addresses_bot(quiet));
+        }
+        for loud in [
+            "/godwit help",
+            "  /godwit help  ",
+            "Hello\r\n/godwit help\r\nbye",
+            "```\ncode\n```\n/godwit help",
+            "> quoted\n\n/godwit help",
+            "<!-- x -->\n/godwit help",
+        ] {
+            assert_eq!(read(loud), [Ok(Command::Help)], "{loud:?}");
+        }
+        assert_eq!(read("/godwit help\n/godwit status"), [Ok(Command::Help), Ok(Command::Status)]);
+        assert_eq!(read(&"/godwit help\n".repeat(50)).len(), MAX_COMMANDS);
+    }
+
+    #[test]
+    fn an_error_quotes_nothing_that_could_break_out_of_code() {
+        let answers = read("/godwit a`b`@team&lt;");
+        assert_eq!(answers[0].as_ref().unwrap_err().split(". ").next(), Some("I do not know `ab@team&lt;`"));
+    }
+
+    #[test]
+    fn help_lists_every_verb() {
+        let help = help();
+        assert!(VERBS.iter().all(|(verb, _, _)| help.contains(&format!("/godwit {verb}"))));
+    }
+}

@@ -1,0 +1,85 @@
+//! What a branch adds or touches, and the policy it is judged by, from git.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::exit::Failure;
+
+/// Files a branch changed since it left `base`, and files as they are at `base`.
+pub(super) struct Branch {
+    repository: git2::Repository,
+    base: git2::Oid,
+    /// The folder we work in, relative to the repository's top, empty or ending with `/`.
+    inside: String,
+}
+
+impl Branch {
+    /// Looks at the repository around `dir`; `base` is whatever git understands: a branch, a tag, a commit.
+    ///
+    /// # Errors
+    /// No repository, no such commit, or no common history (a shallow clone).
+    pub(super) fn open(dir: &Path, base: &str) -> anyhow::Result<Self> {
+        let repository = git2::Repository::discover(dir).map_err(|e| {
+            Failure::usage(format!("`--base` needs a git repository around `{}`: {}", dir.display(), e.message()))
+        })?;
+        let commit = ["", "origin/"]
+            .iter()
+            .find_map(|prefix| {
+                let name = format!("{prefix}{base}^{{commit}}");
+                repository.revparse_single(&name).ok().map(|o| o.id())
+            })
+            .ok_or_else(|| {
+                Failure::usage(format!(
+                    "`{base}` is no commit, branch or tag here; fetch it first (in GitHub Actions: `fetch-depth: 0`)"
+                ))
+            })?;
+        let inside = match (repository.workdir().map(Path::canonicalize), dir.canonicalize()) {
+            (Some(Ok(top)), Ok(dir)) => {
+                dir.strip_prefix(&top).map(|p| p.to_string_lossy().replace('\\', "/")).unwrap_or_default()
+            }
+            _ => String::new(),
+        };
+        let inside = if inside.is_empty() { inside } else { format!("{inside}/") };
+        Ok(Self { repository, base: commit, inside })
+    }
+
+    /// Paths, relative to the folder we work in, that differ between the point where the branch left its base and the
+    /// working tree, new files included, deleted ones not.
+    ///
+    /// # Errors
+    /// When the two have no common commit, or git cannot read its objects.
+    pub(super) fn touched(&self) -> anyhow::Result<BTreeSet<String>> {
+        let fail = |e: git2::Error| Failure::usage(format!("git cannot compare with the base: {}", e.message()));
+        let head = self.repository.head().and_then(|h| h.peel_to_commit()).map_err(fail)?;
+        let fork = self.repository.merge_base(self.base, head.id()).map_err(|_| {
+            Failure::usage(
+                "the branch and its base have no common commit here; fetch the history (in GitHub Actions: `fetch-depth: 0`)",
+            )
+        })?;
+        let tree = self.repository.find_commit(fork).and_then(|c| c.tree()).map_err(fail)?;
+        let mut options = git2::DiffOptions::new();
+        options.include_untracked(true).recurse_untracked_dirs(true);
+        let diff = self.repository.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options)).map_err(fail)?;
+        Ok(diff
+            .deltas()
+            .filter(|d| d.status() != git2::Delta::Deleted)
+            .filter_map(|d| d.new_file().path().map(|p| p.to_string_lossy().replace('\\', "/")))
+            .filter_map(|p| p.strip_prefix(&self.inside).map(str::to_owned))
+            .collect())
+    }
+
+    /// A file's text at the base; what a branch writes about its own rules does not count.
+    ///
+    /// # Errors
+    /// When the object cannot be read or is not UTF-8.
+    pub(super) fn read_base(&self, path: &str) -> anyhow::Result<Option<String>> {
+        let tree = self.repository.find_commit(self.base).and_then(|c| c.tree())?;
+        let Ok(entry) = tree.get_path(Path::new(&format!("{}{path}", self.inside))) else { return Ok(None) };
+        let object = entry.to_object(&self.repository)?;
+        let Some(blob) = object.as_blob() else { return Ok(None) };
+        match std::str::from_utf8(blob.content()) {
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => Err(Failure::usage(format!("`{path}` at the base is not UTF-8"))),
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! From paths on the command line to a set of migrations; what cannot be read becomes a problem, never a crash.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use super::Global;
+use super::exit::Failure;
+use crate::config::{LintConfig, RepoConfig};
+use crate::ids::{Engine, MigrationId};
+use crate::lint::table;
+use crate::migration::checksum::{checksum, sha256_hex};
+use crate::migration::{
+    Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
+    SourceFile, Version, execution, resolve,
+};
+
+/// Files above this many bytes are not read (bytes).
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+/// Endings of files that a layout may want to read; of others only the name counts.
+const READ: [&str; 6] = [".sql", ".json", ".toml", ".lua", ".yml", ".yaml"];
+
+/// Files as they were found, with what could not be read.
+#[derive(Debug, Default)]
+struct Files {
+    files: Vec<SourceFile>,
+    problems: Vec<Problem>,
+}
+
+/// The migrations that `paths` mean; without any, those of the repository's configured roots.
+///
+/// # Errors
+/// A path that does not exist, or is neither a folder nor SQL.
+pub(super) fn migrations(
+    global: &Global,
+    config: &RepoConfig,
+    paths: &[PathBuf],
+    engine: Option<Engine>,
+) -> anyhow::Result<MigrationSet> {
+    if paths.is_empty() {
+        return repository(global, config, engine);
+    }
+    let mut set = MigrationSet::default();
+    for path in paths {
+        let found =
+            std::fs::metadata(path).map_err(|e| Failure::usage(format!("cannot look at `{}`: {e}", path.display())))?;
+        let shown = shown(&global.repo, path);
+        if found.is_dir() {
+            let part =
+                if shown.is_empty() { repository(global, config, engine)? } else { folder(path, &shown, engine) };
+            set.migrations.extend(part.migrations);
+            set.problems.extend(part.problems);
+            set.files_seen += part.files_seen;
+        } else if shown.ends_with(".sql") {
+            set.files_seen += 1;
+            single(path, &shown, engine, &mut set);
+        } else {
+            return Err(Failure::usage(format!("`{}` is neither a folder nor a `.sql` file", path.display())));
+        }
+    }
+    Ok(set)
+}
+
+fn repository(global: &Global, config: &RepoConfig, engine: Option<Engine>) -> anyhow::Result<MigrationSet> {
+    if !global.repo.is_dir() {
+        return Err(Failure::usage(format!("`{}` is not a folder", global.repo.display())));
+    }
+    let mut roots = config.migrations.clone();
+    for root in &mut roots {
+        root.engine = engine.or(root.engine);
+    }
+    let Files { files, problems } = walk(&global.repo);
+    let mut set = resolve(&files, &roots);
+    // What cannot be read matters only where migrations are.
+    set.problems.extend(problems.into_iter().filter(|p| p.file.ends_with(".sql")));
+    Ok(set)
+}
+
+/// A folder that was named: itself a root, and whatever below it clearly holds migrations.
+fn folder(path: &Path, shown: &str, engine: Option<Engine>) -> MigrationSet {
+    let Files { files, problems } = walk(path);
+    // The folder's own name says the engine, which is lost once paths are relative to it.
+    let own = shown.rsplit('/').next().and_then(|name| name.parse().ok());
+    let here = MigrationRoot { engine: engine.or(own), ..MigrationRoot::folder("") };
+    let below = MigrationRoot { engine, ..MigrationRoot::folder("**") };
+    let mut set = resolve(&files, &[here, below]);
+    loose_files(&files, engine.or(own), &mut set);
+    set.problems.extend(problems);
+    let prefix = |path: &mut String| *path = if path.is_empty() { shown.to_owned() } else { format!("{shown}/{path}") };
+    for migration in &mut set.migrations {
+        prefix(&mut migration.unit);
+        prefix(&mut migration.up.path);
+        migration.down.iter_mut().for_each(|down| prefix(&mut down.path));
+        migration.files.iter_mut().for_each(|file| prefix(&mut file.path));
+    }
+    set.problems.iter_mut().for_each(|problem| prefix(&mut problem.file));
+    set
+}
+
+/// SQL below a folder that was named, but in a layout that is not read: looked at file by file, since a linter that is
+/// silent reads as safe. That it cannot be run stays a warning.
+fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut MigrationSet) {
+    let owned: HashSet<String> = set.migrations.iter().flat_map(|m| &m.files).map(|f| f.path.clone()).collect();
+    let mut named: HashSet<String> = HashSet::new();
+    for problem in &mut set.problems {
+        if problem.rule == "unsupported-layout" {
+            problem.severity = Severity::Warning;
+        } else {
+            named.insert(problem.file.clone());
+        }
+    }
+    let counted: HashSet<String> = set.problems.iter().map(|p| p.file.clone()).collect();
+    for file in files.iter().filter(|f| f.path.ends_with(".sql")) {
+        if !owned.contains(&file.path) && !named.contains(&file.path) {
+            set.files_seen += usize::from(!counted.contains(&file.path));
+            lone(Ok(file.content.clone()), &file.path, engine, set);
+        }
+    }
+}
+
+/// One file as a migration of its own.
+fn single(path: &Path, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
+    lone(read_file(path), shown, engine, set);
+}
+
+fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
+    let text = match content {
+        Ok(FileContent::Bytes(bytes)) => {
+            let raw = sha256_hex(&bytes);
+            match String::from_utf8(bytes) {
+                Ok(text) => Ok((text, raw)),
+                Err(e) => {
+                    let upto = e.utf8_error().valid_up_to();
+                    let line = 1 + e.as_bytes()[..upto].iter().filter(|b| **b == b'\n').count();
+                    Err(problem(shown, line, "not-utf8", "is not UTF-8", "save the file as UTF-8"))
+                }
+            }
+        }
+        Ok(FileContent::TooLarge(size)) => Err(problem(
+            shown,
+            1,
+            "file-too-large",
+            &format!("has {size} bytes, more than can be read"),
+            "split the data into several migrations",
+        )),
+        Ok(FileContent::Directory | FileContent::Symlink) => {
+            Err(problem(shown, 1, "symlink", "is not a regular file", "name the file itself"))
+        }
+        Err(e) => Err(unreadable(shown, &e)),
+    };
+    let (text, raw) = match text {
+        Ok(text) => text,
+        Err(problem) => return set.problems.push(problem),
+    };
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    let (unit, name) = shown.rsplit_once('/').unwrap_or(("", shown));
+    let stem = name.strip_suffix(".sql").unwrap_or(name);
+    let id = match MigrationId::new(stem) {
+        Ok(id) => id,
+        Err(e) => return set.problems.push(problem(shown, 1, "file-name", &e.to_string(), "rename it")),
+    };
+    if execution::is_blank_sql(&text) {
+        let mut empty = problem(shown, 1, "empty-migration", "holds no statement", "delete it if it was never merged");
+        empty.severity = Severity::Warning;
+        set.problems.push(empty);
+    }
+    let backward = name == "down.sql" || stem.ends_with(".down") || stem.ends_with("_rollback");
+    let engine =
+        engine.or_else(|| shown.split('/').rev().find_map(|part| part.parse().ok())).unwrap_or(Engine::Postgresql);
+    let mut directives = Directives::parse(shown, &text, 1, &mut set.problems);
+    let checksum = checksum(&text);
+    let (up, down) = match sections(shown, &text) {
+        Some((up, down, no_transaction)) => {
+            directives.no_transaction |= no_transaction;
+            (up, down)
+        }
+        None => {
+            let script = Script { path: shown.to_owned(), text, first_line: 1 };
+            if backward {
+                (Script { path: shown.to_owned(), text: String::new(), first_line: 1 }, Some(script))
+            } else {
+                (script, None)
+            }
+        }
+    };
+    set.migrations.push(Migration {
+        id,
+        version: Version::numeric(stem.split(['_', '-', '.']).next().unwrap_or(stem)),
+        name: stem.to_owned(),
+        description: None,
+        layout: Layout::Numbered,
+        unit: unit.to_owned(),
+        engine,
+        target: None,
+        service: None,
+        up,
+        down,
+        directives,
+        files: vec![MigrationFile { path: shown.to_owned(), sha256: raw }],
+        checksum,
+    });
+}
+
+/// The two directions of a file that holds both, as goose, dbmate and sql-migrate mark them; the mark that switches the
+/// transaction off is the third.
+fn sections(path: &str, text: &str) -> Option<(Script, Option<Script>, bool)> {
+    const UP: [&str; 3] = ["+goose up", "migrate:up", "+migrate up"];
+    const DOWN: [&str; 3] = ["+goose down", "migrate:down", "+migrate down"];
+    if !text.contains("+goose") && !text.contains("migrate:") && !text.contains("+migrate") {
+        return None;
+    }
+    let (mut up, mut down, mut no_transaction) = (None, None, false);
+    let mut at = 0;
+    for (line, n) in text.split_inclusive('\n').zip(1u32..) {
+        let mark = line.trim().strip_prefix("--").map(|m| m.trim().to_ascii_lowercase()).unwrap_or_default();
+        if up.is_none() && UP.iter().any(|m| mark.starts_with(m)) {
+            up = Some((at, n));
+        } else if up.is_some() && down.is_none() && DOWN.iter().any(|m| mark.starts_with(m)) {
+            down = Some((at, n));
+        }
+        no_transaction |= mark.starts_with("+goose no transaction") || mark.ends_with("transaction:false");
+        at += line.len();
+    }
+    let (start, line) = up?;
+    let script = |from: usize, to: usize, first_line| Script {
+        path: path.to_owned(),
+        text: text[from..to].to_owned(),
+        first_line,
+    };
+    Some(match down {
+        Some((middle, below)) => (script(start, middle, line), Some(script(middle, text.len(), below)), no_transaction),
+        None => (script(start, text.len(), line), None, no_transaction),
+    })
+}
+
+/// Every file below `dir`, paths relative to it with `/`, sorted; hidden folders and those of build tools are left out.
+/// Files that no layout reads are named without being read.
+fn walk(dir: &Path) -> Files {
+    let mut found = Files::default();
+    let mut folders = vec![(dir.to_path_buf(), String::new())];
+    while let Some((folder, relative)) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => entries,
+            Err(e) => {
+                found.problems.push(unreadable(&relative, &e));
+                continue;
+            }
+        };
+        for entry in entries {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let shown = if relative.is_empty() { name.clone() } else { format!("{relative}/{name}") };
+            let kind = match entry.file_type() {
+                Ok(kind) => kind,
+                Err(e) => {
+                    found.problems.push(unreadable(&shown, &e));
+                    continue;
+                }
+            };
+            if kind.is_dir() {
+                if name.starts_with('.') || name == "target" || name == "node_modules" {
+                    continue;
+                }
+                if name.ends_with(".sql") {
+                    found.files.push(SourceFile { path: shown.clone(), content: FileContent::Directory });
+                }
+                folders.push((entry.path(), shown));
+            } else if kind.is_symlink() {
+                found.files.push(SourceFile { path: shown, content: FileContent::Symlink });
+            } else if READ.iter().any(|ending| name.ends_with(ending)) {
+                match read_file(&entry.path()) {
+                    Ok(content) => found.files.push(SourceFile { path: shown, content }),
+                    Err(e) => found.problems.push(unreadable(&shown, &e)),
+                }
+            } else {
+                found.files.push(SourceFile::new(shown, Vec::new()));
+            }
+        }
+    }
+    found.files.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn read_file(path: &Path) -> std::io::Result<FileContent> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        // A pipe or a device would block or never end.
+        return Ok(FileContent::Symlink);
+    }
+    if found.len() > MAX_FILE {
+        return Ok(FileContent::TooLarge(found.len()));
+    }
+    std::fs::read(path).map(FileContent::Bytes)
+}
+
+fn problem(file: &str, line: usize, rule: &'static str, message: &str, help: &str) -> Problem {
+    Problem {
+        file: file.to_owned(),
+        line: u32::try_from(line).unwrap_or(u32::MAX),
+        rule,
+        severity: Severity::Error,
+        message: message.to_owned(),
+        help: help.to_owned(),
+    }
+}
+
+fn unreadable(file: &str, error: &std::io::Error) -> Problem {
+    problem(file, 1, "unreadable-file", &format!("cannot be read: {error}"), "check the file's rights")
+}
+
+/// A path as reports show it: relative to the repository where it lies inside, with `/`.
+fn shown(repo: &Path, path: &Path) -> String {
+    let inside = match (repo.canonicalize(), path.canonicalize()) {
+        // A link that is named shows the name that was given.
+        (Ok(repo), Ok(whole)) if !path.is_symlink() => whole.strip_prefix(repo).map(Path::to_path_buf).ok(),
+        _ => None,
+    };
+    let text = inside.as_deref().unwrap_or(path).to_string_lossy().replace('\\', "/");
+    text.trim_start_matches("./").trim_end_matches('/').to_owned()
+}
+
+/// The linter's settings: `lint.yml` beside the other policies, read through `read`; the default where there is none.
+///
+/// # Errors
+/// A located message when the file is wrong or names a rule that does not exist.
+pub(super) fn lint_config(
+    config: &RepoConfig,
+    read: &dyn Fn(&str) -> anyhow::Result<Option<String>>,
+) -> anyhow::Result<LintConfig> {
+    for folder in [config.policies.as_str(), "config"] {
+        let path = format!("{folder}/lint.yml");
+        let Some(text) = read(&path)? else { continue };
+        let parsed = LintConfig::parse(&path, &text)
+            .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let named = parsed.levels.keys().chain(parsed.waivers.iter().map(|w| &w.rule));
+        let unknown: Vec<&str> = named.map(String::as_str).filter(|rule| table::find(rule).is_none()).collect();
+        if !unknown.is_empty() {
+            return Err(Failure::usage(format!(
+                "{path}: no rule is called `{}`; `godwit lint --rules` lists them",
+                unknown.join("`, `")
+            )));
+        }
+        return Ok(parsed);
+    }
+    Ok(LintConfig::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_directions_of_one_file_keep_their_lines() {
+        let text = "-- comment\n-- +goose Up\ncreate table a (id int);\n-- +goose Down\ndrop table a;\n";
+        let (up, down, no_transaction) = sections("a.sql", text).expect("marked");
+        let down = down.expect("a down part");
+        assert_eq!((up.first_line, down.first_line, no_transaction), (2, 4, false));
+        assert!(up.text.contains("create") && !up.text.contains("drop"));
+        assert_eq!(sections("a.sql", "select 1;"), None);
+        let dbmate = sections("a.sql", "-- migrate:up transaction:false\nselect 1;").expect("marked");
+        assert!(dbmate.2 && dbmate.1.is_none());
+    }
+}

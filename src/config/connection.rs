@@ -1,0 +1,494 @@
+//! How a target is reached: templates with `${VAR}` while judging, a complete secret URL only where a run happens.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::SecretString;
+
+use super::ConfigError;
+use super::environments::{Environment, TargetConfig};
+use super::yaml::{Node, Reader};
+use crate::ids::Engine;
+use crate::redact;
+
+/// Text with `${VAR}` and `${VAR:-default}` in it. Its literal parts could be secrets, so it is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Variable { name: String, default: Option<String> },
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Template").field(&self.variables()).finish()
+    }
+}
+
+impl Template {
+    /// Reads `text`; `$$` stands for a dollar sign.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            literal.push_str(&rest[..at]);
+            let after = &rest[at + 1..];
+            if let Some(tail) = after.strip_prefix('$') {
+                literal.push('$');
+                rest = tail;
+            } else if let Some(body) = after.strip_prefix('{') {
+                let end = body.find('}').ok_or("a `${` is not closed by `}`")?;
+                let (name, default) = match body[..end].split_once(":-") {
+                    Some((name, default)) => (name, Some(default.to_owned())),
+                    None => (&body[..end], None),
+                };
+                let valid = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+                if !valid {
+                    return Err("a variable is written `${NAME}` or `${NAME:-default}`, letters, digits and `_`");
+                }
+                if !literal.is_empty() {
+                    parts.push(Part::Text(std::mem::take(&mut literal)));
+                }
+                parts.push(Part::Variable { name: name.to_owned(), default });
+                rest = &body[end + 1..];
+            } else {
+                literal.push('$');
+                rest = after;
+            }
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Text(literal));
+        }
+        Ok(Self(parts))
+    }
+
+    /// The names of its variables, in order.
+    pub fn variables(&self) -> Vec<&str> {
+        self.0
+            .iter()
+            .filter_map(|p| match p {
+                Part::Variable { name, .. } => Some(name.as_str()),
+                Part::Text(_) => None,
+            })
+            .collect()
+    }
+
+    /// The text, if it has no variable.
+    fn literal(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Part::Text(text)] => Some(text),
+            [] => Some(""),
+            _ => None,
+        }
+    }
+
+    /// The literal text in front of the first variable.
+    fn head(&self) -> &str {
+        match self.0.first() {
+            Some(Part::Text(text)) => text,
+            Some(Part::Variable { .. }) | None => "",
+        }
+    }
+
+    fn fill(&self, path: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, MissingVariable> {
+        let mut out = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Variable { name, default } => {
+                    // As in a shell, `:-` also replaces an empty value.
+                    let value = lookup(name).filter(|v| !v.is_empty()).or_else(|| default.clone());
+                    out.push_str(
+                        &value.ok_or_else(|| MissingVariable { variable: name.clone(), path: path.to_owned() })?,
+                    );
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// How a target is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    /// A URL.
+    Url(Template),
+    /// Its parts, each percent-encoded when the URL is made.
+    Parts(Box<Parts>),
+}
+
+/// The parts of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    host: Template,
+    port: Option<Template>,
+    database: Template,
+    user: Option<Template>,
+    password: Option<Template>,
+    sslmode: Option<&'static str>,
+}
+
+/// A variable that a target needs is not set, or empty.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the variable `{variable}` is not set; `{path}` needs it")]
+pub struct MissingVariable {
+    /// The variable.
+    pub variable: String,
+    /// Where it is used, such as `production.targets.shop-pg.password`.
+    pub path: String,
+}
+
+/// Everything that separates a URL's parts is encoded.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const SSLMODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
+impl Connection {
+    /// The names of the variables that must be set, without those that have a default.
+    pub fn variables(&self) -> Vec<&str> {
+        let templates: Vec<&Template> = match self {
+            Connection::Url(url) => vec![url],
+            Connection::Parts(p) => {
+                [Some(&p.host), p.port.as_ref(), Some(&p.database), p.user.as_ref(), p.password.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+        };
+        templates
+            .into_iter()
+            .flat_map(|t| &t.0)
+            .filter_map(|p| match p {
+                Part::Variable { name, default: None } => Some(name.as_str()),
+                Part::Variable { default: Some(_), .. } | Part::Text(_) => None,
+            })
+            .collect()
+    }
+}
+
+impl Environment {
+    /// The complete URL of `target`, its variables filled in by `lookup`. Its password is registered with
+    /// [`redact`] before it is given out.
+    ///
+    /// Without `sslmode`, TLS is required of a PostgreSQL server outside development and testing, unless it is this
+    /// machine (SPEC 4.1).
+    ///
+    /// # Errors
+    /// The variable that is not set, and the key that needs it.
+    pub fn resolve_target(
+        &self,
+        target: &TargetConfig,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<SecretString, MissingVariable> {
+        let path = |key: &str| format!("{}.{}.{key}", self.name, target.name);
+        let url = match &target.connection {
+            Connection::Url(url) => url.fill(&path("url"), lookup)?,
+            Connection::Parts(parts) => {
+                let fill = |template: &Option<Template>, key: &str| {
+                    template.as_ref().map(|t| t.fill(&path(key), lookup)).transpose()
+                };
+                let encode = |text: &str| utf8_percent_encode(text, COMPONENT).to_string();
+                let host = parts.host.fill(&path("host"), lookup)?;
+                let database = parts.database.fill(&path("database"), lookup)?;
+                let port = fill(&parts.port, "port")?;
+                let user = fill(&parts.user, "user")?;
+                let password = fill(&parts.password, "password")?;
+                if let Some(password) = &password {
+                    redact::register(password);
+                }
+                let mut url = format!("{}://", scheme(target.engine));
+                if let Some(user) = &user {
+                    url.push_str(&encode(user));
+                    if let Some(password) = &password {
+                        url.push(':');
+                        url.push_str(&encode(password));
+                    }
+                    url.push('@');
+                }
+                let local = is_this_machine(&host);
+                // An IPv6 address keeps its colons in brackets; a socket folder travels encoded.
+                url.push_str(&if host.contains(':') && !host.starts_with('[') {
+                    format!("[{host}]")
+                } else if host.starts_with('[') {
+                    host
+                } else {
+                    encode(&host)
+                });
+                if let Some(port) = port {
+                    url.push(':');
+                    url.push_str(&encode(&port));
+                }
+                url.push('/');
+                url.push_str(&encode(&database));
+                if target.engine == Engine::Postgresql {
+                    let relaxed = matches!(self.name.as_str(), "development" | "testing");
+                    let sslmode = parts.sslmode.or((!relaxed && !local).then_some("require"));
+                    if let Some(mode) = sslmode {
+                        url.push_str("?sslmode=");
+                        url.push_str(mode);
+                    }
+                }
+                url
+            }
+        };
+        redact::register_url(&url);
+        Ok(SecretString::from(url))
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host.starts_with('/') || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]")
+}
+
+fn scheme(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgresql => "postgres",
+        Engine::Mongodb => "mongodb",
+        Engine::Redis => "redis",
+        Engine::Elasticsearch => "elasticsearch+https",
+        Engine::Sqlite => "sqlite",
+    }
+}
+
+/// What a URL of `engine` begins with (INTERFACE 2).
+fn schemes(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        Engine::Postgresql => &["postgres://", "postgresql://"],
+        Engine::Mongodb => &["mongodb://", "mongodb+srv://"],
+        Engine::Redis => &["redis://", "rediss://", "redis-cluster://"],
+        Engine::Elasticsearch => &["elasticsearch+http://", "elasticsearch+https://", "http://", "https://"],
+        Engine::Sqlite => &["sqlite:"],
+    }
+}
+
+/// Reads one target: its engine (given by the key in source C's form), connection and region.
+pub(super) fn target(
+    reader: &mut Reader,
+    notes: &mut Vec<ConfigError>,
+    node: &Node,
+    path: &str,
+    engine: Option<Engine>,
+) -> Option<(Engine, Connection, Option<String>)> {
+    let allowed =
+        ["engine", "url", "uri", "host", "port", "database", "user", "password", "sslmode", "region", "compliance"];
+    let fields = reader.fields(node, path, &allowed);
+    let region = fields.get("region").and_then(|(n, p)| reader.string(n, &p));
+    let stated = fields.get("engine").map(|(n, p)| (n, read_engine(reader, n, &p)));
+    let mut template = |key: &str| {
+        let (node, path) = fields.get(key)?;
+        let text = reader.string(node, &path)?;
+        match Template::parse(&text) {
+            Ok(template) => Some((node, template)),
+            Err(why) => {
+                reader.wrong(node, format!("`{path}`: {why}"));
+                None
+            }
+        }
+    };
+    let url = template("url").or_else(|| template("uri"));
+    let [host, port, database, user, password] = ["host", "port", "database", "user", "password"].map(&mut template);
+    let url_given = fields.get("url").or_else(|| fields.get("uri")).is_some();
+    let sslmode = fields.get("sslmode").and_then(|(n, p)| reader.one_of(n, &p, &SSLMODES.map(|m| (m, m))));
+
+    let engine = match (stated, engine) {
+        (Some((_, None)), _) => return None,
+        (Some((n, Some(stated))), Some(engine)) if stated != engine => {
+            reader.wrong(n, format!("`{path}` is always `{engine}`"));
+            return None;
+        }
+        (Some((_, stated)), engine) => stated.or(engine)?,
+        (None, Some(engine)) => engine,
+        (None, None) => match url.as_ref().and_then(|(_, u)| engine_of(u.head())) {
+            Some(engine) => engine,
+            None => {
+                match &url {
+                    Some((n, u)) if !u.head().is_empty() => reader.wrong(
+                        n,
+                        format!("`{path}.url` does not begin with a known scheme, such as `postgres://` or `sqlite:`"),
+                    ),
+                    Some(_) | None => reader.wrong(
+                        node,
+                        format!("`{path}` does not say its `engine`: `postgresql`, `mongodb`, `redis`, `elasticsearch` or `sqlite`"),
+                    ),
+                }
+                return None;
+            }
+        },
+    };
+    if url_given && [&host, &port, &database, &user, &password].iter().any(|t| t.is_some()) {
+        reader.wrong(node, format!("`{path}` has both a `url` and its parts; write either"));
+        return None;
+    }
+    if let Some((n, url)) = url {
+        let head = url.head();
+        if !head.is_empty() && !schemes(engine).iter().any(|s| head.starts_with(s) || s.starts_with(head)) {
+            let known = super::yaml::list(schemes(engine));
+            reader.wrong(n, format!("`{path}.url` does not begin with {known}, as `{engine}` needs"));
+            return None;
+        }
+        if has_literal_password(&url) {
+            if let Some(text) = url.literal() {
+                redact::register_url(text);
+            }
+            notes.push(reader.message(n.line, n.column, literal_password(path, "url")));
+        }
+        return Some((engine, Connection::Url(url), region));
+    }
+    if url_given {
+        return None;
+    }
+    if engine == Engine::Sqlite {
+        reader.wrong(node, format!("`{path}` needs `url: sqlite:FILE`"));
+        return None;
+    }
+    if let Some((n, port)) = &port
+        && port.literal().is_some_and(|p| !p.parse::<u16>().is_ok_and(|p| p > 0))
+    {
+        reader.wrong(n, format!("`{path}.port` must be a port from 1 to 65535, or a variable"));
+    }
+    if let Some((n, password)) = &password
+        && password.variables().is_empty()
+    {
+        if let Some(text) = password.literal() {
+            redact::register(text);
+        }
+        notes.push(reader.message(n.line, n.column, literal_password(path, "password")));
+    }
+    if fields.get("host").is_none() || fields.get("database").is_none() {
+        reader.wrong(node, format!("`{path}` needs a `url`, or at least `host` and `database`"));
+    }
+    let parts = Parts {
+        host: host?.1,
+        port: port.map(|(_, t)| t),
+        database: database?.1,
+        user: user.map(|(_, t)| t),
+        password: password.map(|(_, t)| t),
+        sslmode,
+    };
+    Some((engine, Connection::Parts(Box::new(parts)), region))
+}
+
+/// The mark by which `policy check` knows this note as an error.
+pub(crate) const LITERAL_PASSWORD: &str = "holds a password; take it from a variable";
+
+fn literal_password(path: &str, key: &str) -> String {
+    format!("`{path}.{key}` {LITERAL_PASSWORD}, such as `${{PROD_DB_PASSWORD}}`")
+}
+
+/// Whether a password stands literally in a URL.
+fn has_literal_password(url: &Template) -> bool {
+    let shape: String = url
+        .0
+        .iter()
+        .map(|p| match p {
+            Part::Text(text) => text.as_str(),
+            Part::Variable { .. } => "\u{1}",
+        })
+        .collect();
+    let Some((_, rest)) = shape.split_once("://") else { return false };
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, p)| p);
+    password.is_some_and(|p| !p.is_empty() && !p.contains('\u{1}'))
+}
+
+fn engine_of(head: &str) -> Option<Engine> {
+    Engine::ALL
+        .iter()
+        .map(|(e, _)| *e)
+        .find(|e| schemes(*e).iter().any(|s| head.starts_with(s) && !matches!(*s, "http://" | "https://")))
+}
+
+fn read_engine(reader: &mut Reader, node: &Node, path: &str) -> Option<Engine> {
+    let text = reader.string(node, path)?;
+    match text.as_str() {
+        "postgres" => return Some(Engine::Postgresql),
+        "mysql" | "mariadb" => {
+            reader.wrong(node, format!("`{path}`: MySQL is not supported; see `docs/` for the engines that are"));
+            return None;
+        }
+        _ => {}
+    }
+    if let Ok(engine) = text.parse() {
+        return Some(engine);
+    }
+    let names: Vec<&str> = Engine::ALL.iter().map(|(_, n)| *n).collect();
+    reader.wrong(node, format!("`{path}` must be one of {}", super::yaml::list(&names)));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::super::environments::Environments;
+    use super::*;
+
+    fn resolve(text: &str, variables: &[(&str, &str)]) -> Result<String, MissingVariable> {
+        let (environments, _) = Environments::parse("e", text).expect(text);
+        let environment = &environments.0[0];
+        let lookup = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        environment.resolve_target(&environment.targets[0], &lookup).map(|s| s.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn s2_05_variables_are_filled_in_and_encoded_where_a_run_happens() {
+        for (text, variables, expected) in [
+            (
+                "p: {targets: {a: {engine: postgresql, url: '${U}'}}}",
+                &[("U", "postgres://u:p@h/d")][..],
+                "postgres://u:p@h/d",
+            ),
+            ("p: {targets: {a: {url: 'sqlite:${DIR:-data}/shop.db'}}}", &[], "sqlite:data/shop.db"),
+            ("p: {targets: {a: {url: 'sqlite:${DIR:-data}/shop.db'}}}", &[("DIR", "/srv")], "sqlite:/srv/shop.db"),
+            ("p: {targets: {a: {url: 'sqlite:${DIR:-data}/$$shop.db'}}}", &[("DIR", "")], "sqlite:data/$shop.db"),
+            (
+                "p: {database: {host: '${H}', port: '5433', database: shop, user: godwit, password: '${P}'}}",
+                &[("H", "db.example.com"), ("P", "p@ss/w:rd?")],
+                "postgres://godwit:p%40ss%2Fw%3Ard%3F@db.example.com:5433/shop?sslmode=require",
+            ),
+            (
+                "development: {database: {host: db, port: 5433, database: shop, user: u}}",
+                &[],
+                "postgres://u@db:5433/shop",
+            ),
+            ("p: {database: {host: localhost, database: shop}}", &[], "postgres://localhost/shop"),
+            ("p: {database: {host: '::1', database: shop}}", &[], "postgres://[::1]/shop"),
+            (
+                "p: {database: {host: h, database: shop, sslmode: verify-full}}",
+                &[],
+                "postgres://h/shop?sslmode=verify-full",
+            ),
+        ] {
+            assert_eq!(resolve(text, variables).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn s2_05_a_missing_variable_is_named_with_its_key() {
+        let text = "production: {database: {host: h, database: d, user: u, password: '${PROD_DB_PASSWORD}'}}";
+        let error = resolve(text, &[]).expect_err("not set");
+        assert_eq!(
+            error.to_string(),
+            "the variable `PROD_DB_PASSWORD` is not set; `production.database.password` needs it"
+        );
+    }
+
+    #[test]
+    fn s2_53_a_password_in_the_file_is_told_and_blotted_out() {
+        for text in [
+            "p: {targets: {a: {url: 'postgres://u:hunter2-literal@h/d'}}}",
+            "p: {database: {host: h, database: d, user: u, password: hunter2-literal}}",
+        ] {
+            let (environments, notes) = Environments::parse("e", text).expect(text);
+            assert!(notes[0].message.contains(LITERAL_PASSWORD), "{notes:?}");
+            assert!(!format!("{environments:?}{notes:?}").contains("hunter2"), "{environments:?}");
+            assert_eq!(redact::text("x hunter2-literal y"), "x **** y");
+        }
+        let (_, notes) = Environments::parse("e", "p: {targets: {a: {url: 'postgres://u:${P}@h/d'}}}").expect("valid");
+        assert_eq!(notes, []);
+    }
+}

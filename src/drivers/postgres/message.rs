@@ -1,0 +1,298 @@
+//! The messages of the PostgreSQL driver as text, and the way back from an error's position to a line. Pure.
+
+use std::fmt::Write as _;
+
+use crate::drivers::{FENCE, FENCED, HISTORY, Script, SingleStatement};
+use crate::ids::{Engine, Epoch};
+use crate::migration::execution;
+use crate::plan::HistoryRow;
+
+/// A text as a literal that reads the same whatever `standard_conforming_strings` says.
+pub fn literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 4);
+    push_literal(&mut out, text);
+    out
+}
+
+fn push_literal(out: &mut String, text: &str) {
+    out.push_str("E'");
+    for c in text.chars() {
+        match c {
+            '\'' => out.push_str("''"),
+            '\\' => out.push_str("\\\\"),
+            // No text of the server may hold one.
+            '\0' => {}
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+}
+
+/// A name as a quoted identifier.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Godwit's tables in `schema`, quoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables {
+    /// The schema, unquoted.
+    pub schema: String,
+    /// The history.
+    pub history: String,
+    /// The fence.
+    pub fence: String,
+}
+
+impl Tables {
+    /// The tables' names in `schema`.
+    pub fn in_schema(schema: &str) -> Self {
+        let s = identifier(schema);
+        Self { schema: schema.to_owned(), history: format!("{s}.{HISTORY}"), fence: format!("{s}.{FENCE}") }
+    }
+
+    /// Makes both where they are missing, in one transaction.
+    pub fn create(&self) -> String {
+        let (history, fence) = (&self.history, &self.fence);
+        format!(
+            "BEGIN;\
+             CREATE TABLE IF NOT EXISTS {history} (unit text NOT NULL, id text NOT NULL, version text NOT NULL, \
+             checksum text NOT NULL, state text NOT NULL, action text NOT NULL, epoch bigint NOT NULL, run text NOT NULL, \
+             started_at timestamptz NOT NULL, finished_at timestamptz, duration_ms bigint NOT NULL, by_whom text NOT NULL, \
+             pr bigint, commit_id text, statements_done integer NOT NULL, error text, PRIMARY KEY (unit, id));\
+             CREATE TABLE IF NOT EXISTS {fence} (k text PRIMARY KEY, epoch bigint NOT NULL, target_id text NOT NULL, \
+             taken_by text NOT NULL, taken_at timestamptz NOT NULL);\
+             INSERT INTO {fence} VALUES ('target', 0, pg_catalog.gen_random_uuid()::text, '', pg_catalog.now()) \
+             ON CONFLICT (k) DO NOTHING;\
+             COMMIT"
+        )
+    }
+
+    /// Every row, in an order that does not depend on the disk; one text column each.
+    pub fn select_history(&self, only: Option<(&str, &str)>) -> String {
+        let mut sql = format!(
+            "SELECT unit, id, version, checksum, state, action, epoch::text, run, \
+             (extract(epoch from started_at)*1000)::int8::text, (extract(epoch from finished_at)*1000)::int8::text, \
+             duration_ms::text, by_whom, pr::text, commit_id, statements_done::text, error FROM {}",
+            self.history
+        );
+        if let Some((unit, id)) = only {
+            let _ = write!(sql, " WHERE unit = {} AND id = {}", literal(unit), literal(id));
+        }
+        sql.push_str(" ORDER BY started_at, unit, id");
+        sql
+    }
+
+    /// A statement that fails with [`FENCED`] unless the fence still holds `epoch`, and keeps it there until commit.
+    fn assert_fence(&self, epoch: Epoch) -> String {
+        // The other branch depends on the clock so that the planner cannot work it out beforehand.
+        format!(
+            "SELECT CASE (SELECT epoch FROM {} WHERE k = 'target' FOR SHARE) WHEN {epoch} THEN 0 ELSE \
+             ('{FENCED}, epoch {epoch} ' || pg_catalog.clock_timestamp())::pg_catalog.int4 END;",
+            self.fence
+        )
+    }
+
+    /// The row as an INSERT or upsert; times are the server's, `started` being where they start from.
+    fn put(&self, out: &mut String, row: &HistoryRow, started: &str, row_exists: bool) {
+        let _ = write!(
+            out,
+            "INSERT INTO {} (unit,id,version,checksum,state,action,epoch,run,started_at,finished_at,duration_ms,by_whom,pr,\
+             commit_id,statements_done,error) VALUES (",
+            self.history
+        );
+        for text in [&row.unit, row.id.as_str(), &row.version, row.checksum.as_str()] {
+            push_literal(out, text);
+            out.push(',');
+        }
+        let _ = write!(out, "'{}','{}',{},'{}',", row.state.as_str(), row.action.as_str(), row.epoch, row.run);
+        if row.finished_at.is_some() {
+            let _ = write!(
+                out,
+                "{started},pg_catalog.clock_timestamp(),(extract(epoch from pg_catalog.clock_timestamp()-{started})*1000)::int8,"
+            );
+        } else {
+            let _ = write!(out, "{started},NULL,0,");
+        }
+        push_literal(out, &row.by);
+        match row.pr {
+            Some(pr) => {
+                let _ = write!(out, ",{}", pr.0);
+            }
+            None => out.push_str(",NULL"),
+        }
+        for text in [row.commit.as_ref().map(|c| c.as_str())] {
+            out.push(',');
+            match text {
+                Some(text) => push_literal(out, text),
+                None => out.push_str("NULL"),
+            }
+        }
+        let _ = write!(out, ",{},", row.statements_done);
+        match &row.error {
+            Some(text) => push_literal(out, text),
+            None => out.push_str("NULL"),
+        }
+        out.push(')');
+        if row_exists {
+            out.push_str(
+                " ON CONFLICT (unit,id) DO UPDATE SET version=excluded.version,checksum=excluded.checksum,\
+                 state=excluded.state,action=excluded.action,epoch=excluded.epoch,run=excluded.run,\
+                 started_at=excluded.started_at,finished_at=excluded.finished_at,duration_ms=excluded.duration_ms,\
+                 by_whom=excluded.by_whom,pr=excluded.pr,commit_id=excluded.commit_id,\
+                 statements_done=excluded.statements_done,error=excluded.error",
+            );
+        }
+        out.push(';');
+    }
+
+    /// A whole migration as one message. Gives the message and the byte at which the script's body begins.
+    pub fn script(&self, script: &Script<'_>, epoch: Epoch, lock_timeout_ms: u128, limit_ms: u128) -> (String, usize) {
+        let body = &script.text[script.body.clone()];
+        let mut out = String::with_capacity(body.len() + 1400);
+        out.push_str("BEGIN");
+        if let Some(modes) = script.modes {
+            out.push(' ');
+            out.push_str(modes);
+        }
+        out.push(';');
+        let _ = write!(out, "SET LOCAL lock_timeout={lock_timeout_ms};");
+        if limit_ms > 0 {
+            let _ = write!(out, "SET LOCAL statement_timeout={limit_ms};");
+        }
+        out.push_str(&self.assert_fence(epoch));
+        let start = out.len();
+        out.push_str(body);
+        // A comment may end the script without a line break.
+        out.push_str("\n;");
+        if sets_role(body) {
+            out.push_str("RESET SESSION AUTHORIZATION;RESET ROLE;");
+        }
+        self.put(&mut out, script.row, "pg_catalog.now()", script.row_exists);
+        out.push_str("COMMIT");
+        (out, start)
+    }
+
+    /// One statement and the mark that it is done, as one transaction.
+    pub fn marked_statement(
+        &self,
+        statement: &SingleStatement<'_>,
+        epoch: Epoch,
+        lock_timeout_ms: u128,
+    ) -> (String, usize) {
+        let mut out = format!("BEGIN;SET LOCAL lock_timeout={lock_timeout_ms};{}", self.assert_fence(epoch));
+        let start = out.len();
+        out.push_str(&statement.text[statement.range.clone()]);
+        out.push_str("\n;");
+        out.push_str(&self.set_done(statement));
+        out.push_str("COMMIT");
+        (out, start)
+    }
+
+    /// The mark alone.
+    pub fn mark(&self, statement: &SingleStatement<'_>, epoch: Epoch) -> String {
+        format!("BEGIN;{}{}COMMIT", self.assert_fence(epoch), self.set_done(statement))
+    }
+
+    fn set_done(&self, statement: &SingleStatement<'_>) -> String {
+        format!(
+            "UPDATE {} SET statements_done = {} WHERE unit = {} AND id = {};",
+            self.history,
+            statement.done,
+            literal(statement.unit),
+            literal(statement.id.as_str())
+        )
+    }
+
+    /// The fence alone, before a statement that no transaction can hold.
+    pub fn fence_only(&self, epoch: Epoch) -> String {
+        self.assert_fence(epoch)
+    }
+
+    /// A row on its own, under the fence. A row that ends a running one keeps the time it was begun at.
+    pub fn write_row(&self, row: &HistoryRow, epoch: Epoch) -> String {
+        let mut out = format!("BEGIN;{}", self.assert_fence(epoch));
+        let started = if row.finished_at.is_some() {
+            format!(
+                "coalesce((SELECT started_at FROM {} WHERE unit = {} AND id = {} AND run = '{}' AND state = 'running'), pg_catalog.now())",
+                self.history,
+                literal(&row.unit),
+                literal(row.id.as_str()),
+                row.run
+            )
+        } else {
+            "pg_catalog.now()".to_owned()
+        };
+        self.put(&mut out, row, &started, true);
+        out.push_str("COMMIT");
+        out
+    }
+
+    /// Raises the fence and gives the new token.
+    pub fn take_fence(&self, at_least: Epoch, by: &str) -> String {
+        format!(
+            "UPDATE {} SET epoch = greatest(epoch, {at_least}) + 1, taken_by = {}, taken_at = pg_catalog.now() \
+             WHERE k = 'target' RETURNING epoch::text",
+            self.fence,
+            literal(by)
+        )
+    }
+}
+
+/// Whether a script changes who it runs as; the history row is written as the one who connected.
+fn sets_role(body: &str) -> bool {
+    ["role", "authorization"].iter().any(|w| contains_ignore_case(body, w))
+}
+
+fn contains_ignore_case(haystack: &str, needle: &str) -> bool {
+    haystack.as_bytes().windows(needle.len()).any(|w| w.eq_ignore_ascii_case(needle.as_bytes()))
+}
+
+/// The line (from 1) of `text` that an error is about: by the server's position (characters from 1, in `message`,
+/// whose script begins at byte `start`), else by the number of statements that had succeeded.
+pub fn line_of_error(
+    message: &str,
+    start: usize,
+    text: &str,
+    body: &std::ops::Range<usize>,
+    position: Option<usize>,
+    succeeded: Option<usize>,
+) -> Option<u32> {
+    let line_at = |byte: usize| {
+        let up_to = (body.start + byte).min(text.len());
+        u32::try_from(text.as_bytes()[..up_to].iter().filter(|b| **b == b'\n').count() + 1).ok()
+    };
+    if let Some(position) = position {
+        let byte = message.char_indices().nth(position.saturating_sub(1)).map_or(message.len(), |(at, _)| at);
+        if byte >= start && byte - start <= body.len() {
+            return line_at(byte - start);
+        }
+        return None;
+    }
+    let statements = execution::statements(Engine::Postgresql, &text[body.clone()]).ok()?;
+    statements.get(succeeded?).and_then(|s| line_at(s.range.start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_hold_anything() {
+        assert_eq!(literal("it's \\ \0ok"), "E'it''s \\\\ ok'");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn errors_are_found_by_position_or_by_count() {
+        let text = "-- é\nBEGIN;\nselect 1;\nselect 'é', nope;\nCOMMIT;";
+        let body = text.find("\nselect 1").unwrap()..text.find("COMMIT").unwrap();
+        let message = format!("BEGIN;é;{}", &text[body.clone()]);
+        let start = "BEGIN;é;".len();
+        let position = message[..message.find("nope").unwrap()].chars().count() + 1;
+        assert_eq!(line_of_error(&message, start, text, &body, Some(position), None), Some(4));
+        assert_eq!(line_of_error(&message, start, text, &body, None, Some(1)), Some(4));
+        assert_eq!(line_of_error(&message, start, text, &body, None, Some(0)), Some(3));
+        assert_eq!(line_of_error(&message, start, text, &body, Some(2), None), None);
+    }
+}

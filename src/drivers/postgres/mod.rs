@@ -1,0 +1,155 @@
+//! PostgreSQL: one dedicated connection that holds a session advisory lock and does all the work.
+
+mod effect;
+mod message;
+mod probe;
+mod session;
+mod wire;
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{ConnectOptions as _, PgConnection, Row as _};
+
+pub use session::PostgresSession;
+
+use super::{Driver, DriverError, HISTORY, SessionOptions};
+use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
+use crate::plan::{HistoryRow, LockHolder, MigrationState, StepAction};
+use message::Tables;
+
+/// How long connecting may take before the server counts as away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A connection that reads.
+#[derive(Debug)]
+pub struct PostgresDriver {
+    connection: PgConnection,
+    options: PgConnectOptions,
+    tables: Tables,
+    /// Whether the tables were there when we came.
+    tables_exist: bool,
+}
+
+impl PostgresDriver {
+    /// Connects and finds Godwit's tables. The session speaks UTC and ISO dates, whatever the server's default is.
+    ///
+    /// # Errors
+    /// When the URL is wrong, nothing answers, or the login is refused.
+    pub async fn connect(url: &SecretString) -> Result<Self, DriverError> {
+        crate::redact::register_url(url.expose_secret());
+        let options: PgConnectOptions = url
+            .expose_secret()
+            .parse()
+            .map_err(|e: sqlx::Error| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
+        let options = options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
+        let mut connection = open(&options).await?;
+        let rows = wire::rows(&mut connection, FIND_TABLES.replace("$HISTORY", HISTORY)).await?;
+        let (schema, tables_exist) = match rows.first() {
+            Some(row) => (wire::text(row, 0)?, wire::text(row, 1)? == "t"),
+            None => {
+                return Err(DriverError::Unreachable(
+                    "the connection's search_path names no schema that exists; create one first".to_owned(),
+                ));
+            }
+        };
+        Ok(Self { connection, options, tables: Tables::in_schema(&schema), tables_exist })
+    }
+}
+
+/// The schema for Godwit's tables, and whether they are there. Where they are found along the search path they stay,
+/// even when a schema that comes earlier in the path is made later (a schema named like the user). New ones go to the
+/// first schema of the path that may hold tables, the user's own one only if there is no other.
+const FIND_TABLES: &str = "WITH path AS (SELECT n.oid, n.nspname, p.ord FROM \
+     unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY p(name, ord) JOIN pg_catalog.pg_namespace n ON n.nspname = p.name) \
+     SELECT p.nspname::text, CASE WHEN c.oid IS NULL THEN 'f' ELSE 't' END FROM path p \
+     LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = p.oid AND c.relname = '$HISTORY' AND c.relkind IN ('r', 'p') \
+     ORDER BY c.oid IS NULL, NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE'), \
+     p.nspname = current_user AND pg_catalog.current_setting('search_path') LIKE '%$user%', p.ord LIMIT 1";
+
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, DriverError> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(DriverError::Unreachable(format!(
+            "cannot connect to PostgreSQL at {}: {}",
+            place(options),
+            wire::describe(&error)
+        ))),
+        Err(_) => Err(DriverError::Unreachable(format!(
+            "cannot connect to PostgreSQL at {}: no answer within {} s",
+            place(options),
+            CONNECT_TIMEOUT.as_secs()
+        ))),
+    }
+}
+
+/// Host, port and database; never the user's secrets.
+fn place(options: &PgConnectOptions) -> String {
+    format!(
+        "`{}:{}`, database `{}`",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or(options.get_username())
+    )
+}
+
+impl Driver for PostgresDriver {
+    type Session = PostgresSession;
+
+    async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
+        if !self.tables_exist {
+            return Ok(Vec::new());
+        }
+        read_history(&mut self.connection, &self.tables, None).await
+    }
+
+    async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {
+        session::find_holder(&mut self.connection, &self.tables).await
+    }
+
+    async fn lock(self, options: &SessionOptions) -> Result<PostgresSession, DriverError> {
+        PostgresSession::take(self, options).await
+    }
+}
+
+async fn read_history(
+    connection: &mut PgConnection,
+    tables: &Tables,
+    only: Option<(&str, &str)>,
+) -> Result<Vec<HistoryRow>, DriverError> {
+    let rows = wire::rows(connection, tables.select_history(only)).await?;
+    rows.iter().map(history_row).collect()
+}
+
+fn history_row(row: &PgRow) -> Result<HistoryRow, DriverError> {
+    let bad = |what: &str, value: &str| {
+        DriverError::History(format!(
+            "the table `{HISTORY}` holds `{value}` as {what}, which this version does not understand"
+        ))
+    };
+    let text = |i: usize| wire::text(row, i);
+    let optional = |i: usize| row.try_get::<Option<String>, _>(i).map_err(|e| wire::unreadable(&e));
+    let number = |i: usize, what: &str| text(i).and_then(|t| t.parse::<i64>().map_err(|_| bad(what, &t)));
+    let time = |t: &str| t.parse().ok().and_then(DateTime::from_timestamp_millis).ok_or_else(|| bad("a time", t));
+    let (id, checksum, state, action, run) = (text(1)?, text(3)?, text(4)?, text(5)?, text(7)?);
+    Ok(HistoryRow {
+        unit: text(0)?,
+        id: MigrationId::new(id.as_str()).map_err(|_| bad("a migration id", &id))?,
+        version: text(2)?,
+        checksum: Checksum::new(checksum.as_str()).map_err(|_| bad("a checksum", &checksum))?,
+        state: MigrationState::parse(&state).ok_or_else(|| bad("a state", &state))?,
+        action: StepAction::parse(&action).ok_or_else(|| bad("an action", &action))?,
+        epoch: Epoch(number(6, "an epoch")?),
+        run: RunId::new(run.as_str()).map_err(|_| bad("a run", &run))?,
+        started_at: time(&text(8)?)?,
+        finished_at: optional(9)?.map(|t| time(&t)).transpose()?,
+        duration_ms: number(10, "a duration")?,
+        by: text(11)?,
+        pr: optional(12)?.and_then(|t| t.parse().ok()).map(PrNumber),
+        commit: optional(13)?.and_then(|t| CommitSha::new(t).ok()),
+        statements_done: i32::try_from(number(14, "a number of statements")?).unwrap_or(i32::MAX),
+        error: optional(15)?,
+    })
+}

@@ -1,0 +1,620 @@
+//! The connection that holds the lock: everything that changes a PostgreSQL target goes through it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::sleep;
+
+use super::message::{self, Tables, literal};
+use super::wire::{self, Reply};
+use super::{PostgresDriver, open, probe, read_history};
+use crate::drivers::failpoint;
+use crate::drivers::{
+    DriverError, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
+};
+use crate::ids::{Engine, Epoch, RunId};
+use crate::migration::execution::{Nature, touches_session};
+use crate::plan::{HistoryRow, LockHolder};
+
+/// How often the server looks whether the client of a running statement is still there (milliseconds).
+const CLIENT_CHECK_MS: u32 = 250;
+/// How long a lost server is waited for.
+const RECONNECT_FOR: Duration = Duration::from_secs(30);
+/// How often a lost connection is made anew for one step.
+const RECONNECTS: u32 = 3;
+/// How long a statement of a dead runner is waited for before it is ended.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The session; see [`Session`].
+#[derive(Debug)]
+pub struct PostgresSession {
+    connection: PgConnection,
+    /// Looks at the first one while it waits.
+    monitor: Option<PgConnection>,
+    connect: PgConnectOptions,
+    pub(super) tables: Tables,
+    options: SessionOptions,
+    fingerprint: String,
+    epoch: Epoch,
+    pid: i64,
+    key: i64,
+    /// Who was in the way when last seen.
+    blockers: Option<String>,
+    /// Whether the deadline made us cancel the statement.
+    timed_out: bool,
+}
+
+/// The advisory lock of a target: not a constant, so that other programs and other schemas do not collide with it.
+fn lock_key(database: &str, schema: &str) -> i64 {
+    let hash = Sha256::digest(format!("godwit\0{database}\0{schema}"));
+    let mut key = [0u8; 8];
+    key.copy_from_slice(&hash[..8]);
+    i64::from_be_bytes(key)
+}
+
+const HOLDER: &str = "SELECT a.pid::text, coalesce(a.application_name, ''), coalesce(a.usename, ''), \
+     coalesce(host(a.client_addr), 'a local socket'), \
+     to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
+     CASE WHEN a.state = 'active' THEN left(a.query, 160) END \
+     FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+     AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+     AND l.classid::bigint = $CLASS AND l.objid::bigint = $OBJECT";
+
+/// Who holds the lock of the target with `tables`.
+pub(super) async fn find_holder(
+    connection: &mut PgConnection,
+    tables: &Tables,
+) -> Result<Option<LockHolder>, DriverError> {
+    let rows = wire::rows(connection, "SELECT pg_catalog.current_database()::text".to_owned()).await?;
+    let database = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
+    holder_of(connection, lock_key(&database, &tables.schema)).await
+}
+
+async fn holder_of(connection: &mut PgConnection, key: i64) -> Result<Option<LockHolder>, DriverError> {
+    let bits = u64::from_be_bytes(key.to_be_bytes());
+    let sql = HOLDER.replace("$CLASS", &(bits >> 32).to_string()).replace("$OBJECT", &(bits & 0xffff_ffff).to_string());
+    let rows = wire::rows(connection, sql).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let doing = sqlx::Row::try_get::<Option<String>, _>(row, 5).map_err(|e| wire::unreadable(&e))?;
+    Ok(Some(LockHolder {
+        pid: wire::text(row, 0)?.parse().unwrap_or(0),
+        who: format!("{} ({})", wire::text(row, 1)?, wire::text(row, 2)?),
+        from: wire::text(row, 3)?,
+        since: wire::text(row, 4)?,
+        doing: doing.map(|q| crate::redact::text(&q)),
+    }))
+}
+
+/// Whether a new connection reaches the very server process that serves `pid`: then something pools in between.
+async fn shares_a_backend(connect: &PgConnectOptions, pid: i64) -> Result<bool, DriverError> {
+    let mut second = open(connect).await?;
+    let rows = wire::rows(&mut second, "SELECT pg_catalog.pg_backend_pid()::text".to_owned()).await?;
+    let other = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
+    let _ = second.close().await;
+    Ok(other == pid.to_string())
+}
+
+impl PostgresSession {
+    pub(super) async fn take(driver: PostgresDriver, options: &SessionOptions) -> Result<Self, DriverError> {
+        let PostgresDriver { connection, options: connect, tables, tables_exist } = driver;
+        let mut session = PostgresSession {
+            connection,
+            monitor: None,
+            connect,
+            tables,
+            options: options.clone(),
+            fingerprint: String::new(),
+            epoch: Epoch(0),
+            pid: 0,
+            key: 0,
+            blockers: None,
+            timed_out: false,
+        };
+        session.set_up().await?;
+        session.poll_lock().await?;
+        if let Err(error) = session.refuse_pooler().await {
+            let _ = session.unlock().await;
+            return Err(error);
+        }
+        let found = if tables_exist { session.read_fingerprint().await } else { Ok(None) };
+        let found = match found {
+            Err(DriverError::Statement(f)) if f.code.as_deref() == Some("42P01") => None,
+            other => other?,
+        };
+        match found {
+            Some(fingerprint) => session.fingerprint = fingerprint,
+            None => {
+                wire::execute(&mut session.connection, session.tables.create()).await?;
+                session.fingerprint = session.read_fingerprint().await?.unwrap_or_default();
+            }
+        }
+        Ok(session)
+    }
+
+    async fn read_fingerprint(&mut self) -> Result<Option<String>, DriverError> {
+        let sql = format!("SELECT target_id FROM {} WHERE k = 'target'", self.tables.fence);
+        let rows = wire::rows(&mut self.connection, sql).await?;
+        rows.first().map(|r| wire::text(r, 0)).transpose()
+    }
+
+    /// Settings of the whole session, said again after a script that may have changed them.
+    fn settings(&self) -> String {
+        format!(
+            "SET application_name = 'godwit:{}:{}';SET lock_timeout = {};SET idle_in_transaction_session_timeout = 60000;",
+            self.options.run,
+            self.epoch,
+            self.options.lock_timeout.as_millis()
+        )
+    }
+
+    async fn set_up(&mut self) -> Result<(), DriverError> {
+        let sql =
+            format!("{}SELECT pg_catalog.pg_backend_pid()::text, pg_catalog.current_database()::text", self.settings());
+        let rows = wire::rows(&mut self.connection, sql).await?;
+        let row = rows.first().ok_or_else(|| DriverError::History("the server says nothing".to_owned()))?;
+        self.pid = wire::text(row, 0)?.parse().unwrap_or(0);
+        self.key = lock_key(&wire::text(row, 1)?, &self.tables.schema);
+        self.watch_client().await
+    }
+
+    /// Has the server end a statement whose client is gone. Not every platform of a server can.
+    async fn watch_client(&mut self) -> Result<(), DriverError> {
+        if self.connection.server_version_num().is_none_or(|v| v < 140_000) {
+            return Ok(());
+        }
+        let sql = format!("SET client_connection_check_interval = {CLIENT_CHECK_MS}");
+        match wire::execute(&mut self.connection, sql).await {
+            Err(DriverError::Statement(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Polls, because a runner that waits inside the server would hold a snapshot that `CREATE INDEX CONCURRENTLY` of
+    /// the one it waits for has to wait for in turn (R-6).
+    async fn poll_lock(&mut self) -> Result<(), DriverError> {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let sql = format!("SELECT pg_catalog.pg_try_advisory_lock({})::text", self.key);
+            let rows = wire::rows(&mut self.connection, sql).await?;
+            if rows.first().map(|r| wire::text(r, 0)).transpose()?.as_deref() == Some("true") {
+                return Ok(());
+            }
+            if began.elapsed() >= self.options.lock_wait {
+                return Err(DriverError::Locked(holder_of(&mut self.connection, self.key).await?.unwrap_or(
+                    LockHolder {
+                        pid: 0,
+                        who: "somebody who has just left".to_owned(),
+                        from: "unknown".to_owned(),
+                        since: "just now".to_owned(),
+                        doing: None,
+                    },
+                )));
+            }
+            sleep(jittered(pause)).await;
+            pause = (pause * 2).min(Duration::from_millis(250));
+        }
+    }
+
+    async fn refuse_pooler(&mut self) -> Result<(), DriverError> {
+        if !shares_a_backend(&self.connect, self.pid).await? {
+            return Ok(());
+        }
+        Err(DriverError::Pooled(
+            "this connection goes through a pooler in transaction mode, where no lock can be held; give the server's own \
+             address, or the pooler's port for session mode"
+                .to_owned(),
+        ))
+    }
+
+    fn limit_ms(&self) -> u128 {
+        self.options.deadline.map_or(0, |d| d.saturating_duration_since(Instant::now()).as_millis().max(1))
+    }
+
+    /// Sends a message and looks, over a second connection, who is in the way when it takes long.
+    async fn send(&mut self, message: &Arc<String>, after_sending: &[&'static str]) -> Reply {
+        let due = failpoint::is_due_after_sending(after_sending);
+        let Self { connection, monitor, connect, pid, blockers, timed_out, options, .. } = self;
+        let mut work = std::pin::pin!(wire::send(connection, Arc::clone(message)));
+        if due {
+            tokio::select! { biased; _ = &mut work => {}, () = sleep(Duration::from_millis(30)) => {} }
+            failpoint::die();
+        }
+        *timed_out = false;
+        let mut wait = (options.lock_timeout / 2).max(Duration::from_millis(50));
+        loop {
+            let until_deadline = options.deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            let pause = until_deadline.map_or(wait, |d| d.min(wait).max(Duration::from_millis(10)));
+            tokio::select! {
+                biased;
+                reply = &mut work => return reply,
+                () = sleep(pause) => {}
+            }
+            let late = options.deadline.is_some_and(|d| Instant::now() >= d);
+            *timed_out |= late;
+            // What the monitor cannot do is only less to tell.
+            if let Ok(seen) = look(monitor, connect, *pid, late).await
+                && seen.is_some()
+            {
+                *blockers = seen;
+            }
+            wait = Duration::from_secs(1).max(options.lock_timeout / 2);
+        }
+    }
+
+    /// Ends what a failed message left open.
+    async fn roll_back(&mut self) {
+        // A connection that is gone has nothing open.
+        let _ = wire::execute(&mut self.connection, "ROLLBACK".to_owned()).await;
+    }
+
+    /// Makes a lost connection anew: waits for the server, then for the lock. The old server process held the same lock,
+    /// so once we have it that process is gone and what it did is decided.
+    async fn recover(&mut self, why: &str) -> Result<(), DriverError> {
+        let began = Instant::now();
+        self.monitor = None;
+        loop {
+            match open(&self.connect).await {
+                Ok(connection) => {
+                    self.connection = connection;
+                    break;
+                }
+                Err(DriverError::Unreachable(m)) if began.elapsed() >= RECONNECT_FOR => {
+                    return Err(DriverError::Unreachable(format!(
+                        "{m}; the connection was lost ({why}); what is done is in the target's history, and the next \
+                         `apply` goes on from there"
+                    )));
+                }
+                Err(_) => sleep(jittered(Duration::from_millis(200))).await,
+            }
+        }
+        self.set_up().await?;
+        self.poll_lock().await?;
+        let sql = format!("SELECT epoch::text FROM {} WHERE k = 'target'", self.tables.fence);
+        let rows = wire::rows(&mut self.connection, sql).await?;
+        let now = rows.first().map(|r| wire::text(r, 0)).transpose()?;
+        if now.as_deref() == Some(self.epoch.to_string().as_str()) { Ok(()) } else { Err(DriverError::Fenced) }
+    }
+
+    /// Sends `message` until it succeeds, fails for good, or `recorded` finds after a lost connection that it had been
+    /// done. `locate` turns a failure into a line.
+    async fn carry_out(
+        &mut self,
+        message: Arc<String>,
+        row: (&str, &str),
+        recorded: &(dyn Fn(&HistoryRow) -> bool + Sync),
+        locate: &(dyn Fn(&sqlx::Error, usize) -> Option<u32> + Sync),
+    ) -> Result<(), DriverError> {
+        let mut trouble: Option<Instant> = None;
+        let (mut reconnects, mut attempts) = (0, 0u32);
+        self.blockers = None;
+        loop {
+            let reply = self.send(&message, &["stmt_sent", "commit_sent"]).await;
+            let Some(error) = reply.error else {
+                failpoint::hit("stmt_acked");
+                failpoint::hit("commit_acked");
+                return Ok(());
+            };
+            if wire::is_lost(&error) {
+                self.recover(&wire::describe(&error)).await?;
+                let rows = read_history(&mut self.connection, &self.tables, Some(row)).await?;
+                if rows.first().is_some_and(recorded) {
+                    return Ok(());
+                }
+                reconnects += 1;
+                if reconnects > RECONNECTS {
+                    return Err(DriverError::Unreachable(format!(
+                        "the connection was lost {reconnects} times in this step: {}",
+                        wire::describe(&error)
+                    )));
+                }
+                continue;
+            }
+            self.roll_back().await;
+            if wire::is_fenced(&error) {
+                return Err(DriverError::Fenced);
+            }
+            attempts += 1;
+            let began = *trouble.get_or_insert_with(Instant::now);
+            let may_wait = wire::is_worth_trying_again(&error)
+                && began.elapsed() < self.options.retry_for
+                && self.options.deadline.is_none_or(|d| Instant::now() < d);
+            if may_wait {
+                let pause = Duration::from_millis(100) * attempts.min(10);
+                sleep(jittered(pause)).await;
+                continue;
+            }
+            let mut failure = wire::statement_failure(&error, locate(&error, reply.succeeded));
+            self.explain(&mut failure, attempts, began);
+            return Err(DriverError::Statement(failure));
+        }
+    }
+
+    /// Adds what a person wants to know: who was in the way, or that the time was up.
+    fn explain(&self, failure: &mut StatementFailure, attempts: u32, began: Instant) {
+        if failure.code.as_deref() == Some("57014") && self.options.deadline.is_some_and(|d| Instant::now() >= d) {
+            failure.message = format!("the run's time is up: {}", failure.message);
+        }
+        if matches!(failure.code.as_deref(), Some("55P03" | "40P01" | "40001")) {
+            let blockers = self.blockers.as_deref().unwrap_or("who was in the way could not be seen");
+            failure.hint = Some(format!(
+                "tried {attempts} times in {:.1} s, waiting at most {} ms each time; {blockers}",
+                began.elapsed().as_secs_f64(),
+                self.options.lock_timeout.as_millis()
+            ));
+        }
+        if failure.code.as_deref() == Some("55P04") {
+            failure.hint =
+                Some("use the new value in a later migration: the one that adds it must commit first".to_owned());
+        }
+    }
+
+    /// Puts the session back to how it began, after a script that may have changed it.
+    async fn reset_session(&mut self) -> Result<(), DriverError> {
+        let sql = format!(
+            "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;DISCARD TEMP;DISCARD SEQUENCES;DEALLOCATE ALL;CLOSE ALL;UNLISTEN *;{}",
+            self.settings()
+        );
+        match wire::execute(&mut self.connection, sql).await {
+            // Whatever is lost here was committed before.
+            Err(DriverError::Lost(why)) => self.recover(&why).await,
+            Err(other) => Err(other),
+            Ok(()) => self.watch_client().await,
+        }
+    }
+}
+
+/// Who blocks `pid`, as a sentence; with `cancel`, its statement is cancelled.
+async fn look(
+    monitor: &mut Option<PgConnection>,
+    connect: &PgConnectOptions,
+    pid: i64,
+    cancel: bool,
+) -> Result<Option<String>, DriverError> {
+    if monitor.is_none() {
+        *monitor = Some(open(&connect.clone().application_name("godwit monitor")).await?);
+    }
+    let Some(connection) = monitor else { return Ok(None) };
+    if cancel {
+        wire::execute(connection, format!("SELECT pg_catalog.pg_cancel_backend({pid})")).await?;
+    }
+    let sql = format!(
+        "SELECT a.pid::text, coalesce(a.usename, ''), coalesce(nullif(a.application_name, ''), 'unnamed'), coalesce(a.state, ''), \
+         coalesce(extract(epoch from clock_timestamp() - a.xact_start)::int::text, '0'), left(coalesce(a.query, ''), 200) \
+         FROM pg_catalog.pg_stat_activity a WHERE a.pid = ANY (pg_catalog.pg_blocking_pids({pid})) ORDER BY a.xact_start LIMIT 3"
+    );
+    let rows = match wire::rows(connection, sql).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            *monitor = None;
+            return Err(error);
+        }
+    };
+    let seen: Result<Vec<String>, DriverError> = rows
+        .iter()
+        .map(|r| {
+            let query = wire::text(r, 5)?.split_whitespace().collect::<Vec<_>>().join(" ");
+            Ok(format!(
+                "process {} ({}, {}, {}, in its transaction for {} s): `{query}`",
+                wire::text(r, 0)?,
+                wire::text(r, 1)?,
+                wire::text(r, 2)?,
+                wire::text(r, 3)?,
+                wire::text(r, 4)?
+            ))
+        })
+        .collect();
+    let seen = seen?;
+    Ok((!seen.is_empty()).then(|| crate::redact::text(&format!("blocked by {}", seen.join("; ")))))
+}
+
+impl Session for PostgresSession {
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    async fn fence(&mut self, at_least: Epoch) -> Result<Epoch, DriverError> {
+        let began = Instant::now();
+        loop {
+            match wire::rows(&mut self.connection, self.tables.take_fence(at_least, &self.options.by)).await {
+                Ok(rows) => {
+                    let text = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
+                    self.epoch =
+                        Epoch(text.parse().map_err(|_| {
+                            DriverError::History(format!("the fence holds `{text}`, which is no epoch"))
+                        })?);
+                    let settings = self.settings();
+                    wire::execute(&mut self.connection, settings).await?;
+                    return Ok(self.epoch);
+                }
+                // An older runner's transaction still holds the fence: it is alive.
+                Err(DriverError::Statement(f))
+                    if f.code.as_deref() == Some("55P03") && began.elapsed() < self.options.lock_wait => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
+        read_history(&mut self.connection, &self.tables, None).await
+    }
+
+    async fn settle_orphans(&mut self, runs: &[RunId]) -> Result<(), DriverError> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> =
+            runs.iter().map(|r| format!("application_name LIKE {}", literal(&format!("godwit:{r}:%")))).collect();
+        let of_them = format!(
+            "FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid() AND ({})",
+            names.join(" OR ")
+        );
+        let began = Instant::now();
+        loop {
+            let rows = wire::rows(&mut self.connection, format!("SELECT pid::text {of_them}")).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            if began.elapsed() >= self.options.lock_wait + ORPHAN_PATIENCE {
+                return Err(DriverError::Unreachable(format!(
+                    "process {} of an earlier run is alive on the server and does not end",
+                    wire::text(&rows[0], 0)?
+                )));
+            }
+            if began.elapsed() >= ORPHAN_PATIENCE {
+                wire::execute(&mut self.connection, format!("SELECT pg_catalog.pg_terminate_backend(pid) {of_them}"))
+                    .await?;
+            }
+            sleep(jittered(Duration::from_millis(100))).await;
+        }
+    }
+
+    async fn run_script(&mut self, script: &Script<'_>) -> Result<(), DriverError> {
+        let (message, start) =
+            self.tables.script(script, self.epoch, self.options.lock_timeout.as_millis(), self.limit_ms());
+        let message = Arc::new(message);
+        // BEGIN, the settings and the fence come before the script's own statements.
+        let before = if self.options.deadline.is_some() { 4 } else { 3 };
+        let (text, body, sent) = (script.text, script.body.clone(), Arc::clone(&message));
+        let locate = move |error: &sqlx::Error, succeeded: usize| {
+            let own = succeeded.checked_sub(before);
+            message::line_of_error(&sent, start, text, &body, wire::position(error), own)
+        };
+        let (run, epoch, state) = (&script.row.run, script.row.epoch, script.row.state);
+        let recorded = |row: &HistoryRow| &row.run == run && row.epoch == epoch && row.state == state;
+        self.carry_out(message, (&script.row.unit, script.row.id.as_str()), &recorded, &locate).await?;
+        if touches_session(Engine::Postgresql, &script.text[script.body.clone()]) {
+            self.reset_session().await?;
+        }
+        Ok(())
+    }
+
+    async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
+        let lock_timeout = self.options.lock_timeout.as_millis();
+        if statement.nature == Nature::Transactional {
+            let (message, start) = self.tables.marked_statement(statement, self.epoch, lock_timeout);
+            let message = Arc::new(message);
+            let (text, range, sent) = (statement.text, statement.range.clone(), Arc::clone(&message));
+            let locate = move |error: &sqlx::Error, succeeded: usize| {
+                message::line_of_error(&sent, start, text, &range, wire::position(error), succeeded.checked_sub(3))
+            };
+            let (run, done) = (self.options.run.clone(), statement.done);
+            let recorded = move |row: &HistoryRow| row.run == run && row.statements_done >= done;
+            return self.carry_out(message, (statement.unit, statement.id.as_str()), &recorded, &locate).await;
+        }
+        // What cannot run in a transaction waits longer for its locks: it holds up nobody who reads or writes, and a wait
+        // that is cut short leaves an invalid index behind.
+        let mut before = self.tables.fence_only(self.epoch);
+        if statement.nature != Nature::Session {
+            before.push_str(&format!("SET lock_timeout = {};", self.options.retry_for.as_millis().max(lock_timeout)));
+            if self.options.deadline.is_some() {
+                before.push_str(&format!("SET statement_timeout = {};", self.limit_ms()));
+            }
+        }
+        let began = Instant::now();
+        self.blockers = None;
+        self.through(before).await?;
+        let sql = Arc::new(statement.text[statement.range.clone()].to_owned());
+        let reply = self.send(&sql, &["stmt_sent"]).await;
+        if let Some(error) = reply.error {
+            if wire::is_lost(&error) {
+                self.recover(&wire::describe(&error)).await?;
+                return Err(DriverError::Lost(wire::describe(&error)));
+            }
+            let (text, range) = (statement.text, &statement.range);
+            let line = message::line_of_error(&sql, 0, text, range, wire::position(&error), Some(0));
+            let mut failure = wire::statement_failure(&error, line);
+            self.explain(&mut failure, 1, began);
+            return Err(DriverError::Statement(failure));
+        }
+        failpoint::hit("stmt_acked");
+        self.mark(statement).await?;
+        failpoint::hit("commit_acked");
+        if statement.nature != Nature::Session {
+            self.through(format!("SET lock_timeout = {lock_timeout};SET statement_timeout = DEFAULT;")).await?;
+        }
+        Ok(())
+    }
+
+    async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
+        let sql = self.tables.mark(statement, self.epoch);
+        if failpoint::is_due_after_sending(&["commit_sent"]) {
+            let _ = wire::execute(&mut self.connection, sql).await;
+            failpoint::die();
+        }
+        self.through(sql).await
+    }
+
+    async fn probe(&mut self, statement: &str) -> Result<Probe, DriverError> {
+        probe::look_for(&mut self.connection, self.pid, statement).await
+    }
+
+    async fn repair(&mut self, statement: &str) -> Result<(), DriverError> {
+        let before = format!(
+            "{}SET lock_timeout = {};",
+            self.tables.fence_only(self.epoch),
+            self.options.retry_for.as_millis().max(self.options.lock_timeout.as_millis())
+        );
+        self.through(before).await?;
+        self.through(statement.to_owned()).await?;
+        self.through(self.settings()).await
+    }
+
+    async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {
+        let sql = self.tables.write_row(row, self.epoch);
+        match self.through(sql.clone()).await {
+            // Writing the same row twice is the same.
+            Err(DriverError::Lost(_)) => self.through(sql).await,
+            other => other,
+        }
+    }
+
+    async fn unlock(mut self) -> Result<(), DriverError> {
+        let sql = format!("SELECT pg_catalog.pg_advisory_unlock({})::text", self.key);
+        let rows = wire::rows(&mut self.connection, sql).await?;
+        let held = rows.first().map(|r| wire::text(r, 0)).transpose()?;
+        let _ = self.connection.close().await;
+        if let Some(monitor) = self.monitor {
+            let _ = monitor.close().await;
+        }
+        if held.as_deref() == Some("true") {
+            return Ok(());
+        }
+        Err(DriverError::History(
+            "the target's lock was gone before this run gave it back; another run may have come in between".to_owned(),
+        ))
+    }
+}
+
+impl PostgresSession {
+    /// A short message of our own; a lost connection is made anew and reported as lost.
+    async fn through(&mut self, sql: String) -> Result<(), DriverError> {
+        match wire::execute(&mut self.connection, sql).await {
+            Err(DriverError::Lost(why)) => {
+                self.recover(&why).await?;
+                Err(DriverError::Lost(why))
+            }
+            Err(error) => {
+                self.roll_back().await;
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_belongs_to_the_database_and_the_schema() {
+        assert_ne!(lock_key("a", "public"), lock_key("b", "public"));
+        assert_ne!(lock_key("a", "public"), lock_key("a", "tenant"));
+        assert_eq!(lock_key("a", "public"), lock_key("a", "public"));
+    }
+}

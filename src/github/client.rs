@@ -1,0 +1,368 @@
+//! The way to GitHub: one octocrab client per installation, timeouts, and retries of our own.
+//!
+//! octocrab signs the App's JWT and keeps the installation token; everything else (paging by number, retries, grading
+//! of errors, models) is ours, because its pagination loses the token on other hosts than api.github.com, its retries
+//! repeat a POST, and its closed enums refuse values that GitHub adds (GITHUB 7).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::USER_AGENT;
+use chrono::Utc;
+use octocrab::Octocrab;
+use octocrab::models::{AppId, InstallationId};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::error::{GithubError, classify};
+use super::model;
+use super::repo::RepoApi;
+use crate::ids::{Login, RepoName};
+
+/// Entries asked for per page; GitHub's maximum.
+const PER_PAGE: usize = 100;
+/// Pages followed before giving up: no list of a pull request is longer.
+const MAX_PAGES: usize = 200;
+/// The longest wait for a rate limit inside a request (seconds); longer ones are handed back to the queue.
+const PATIENCE: i64 = 3;
+
+/// How to reach GitHub.
+#[derive(Debug, Clone)]
+pub struct GithubSettings {
+    /// REST root: `https://api.github.com`, or `https://HOST/api/v3` of a GitHub Enterprise Server.
+    pub api_url: String,
+    /// The App's id.
+    pub app_id: u64,
+    /// The App's private key, PEM.
+    pub private_key: SecretString,
+    /// Bound on one request, answer included.
+    pub timeout: Duration,
+    /// Wait before the first repetition; doubled each time.
+    pub backoff: Duration,
+}
+
+impl GithubSettings {
+    /// Settings with the usual bounds: half a minute a request, a quarter of a second before the first repetition.
+    pub fn new(api_url: impl Into<String>, app_id: u64, private_key: SecretString) -> Self {
+        Self {
+            api_url: api_url.into(),
+            app_id,
+            private_key,
+            timeout: Duration::from_secs(30),
+            backoff: Duration::from_millis(250),
+        }
+    }
+}
+
+/// The client of the App; cheap to clone.
+#[derive(Clone)]
+pub struct Github {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    app: Caller,
+    app_id: u64,
+    installations: Mutex<HashMap<u64, Caller>>,
+    identity: OnceCell<model::App>,
+}
+
+/// One authenticated way to GitHub.
+#[derive(Clone)]
+pub(super) struct Caller {
+    crab: Arc<Octocrab>,
+    timeout: Duration,
+    backoff: Duration,
+}
+
+/// Whether a request may be sent again when its answer was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Reads, and writes that end in the same state however often they arrive.
+    Safe,
+    /// Writes that would happen twice; the caller looks for their trace before it tries again.
+    Never,
+}
+
+/// The HTTP methods that are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Post,
+    Patch,
+    Delete,
+}
+
+impl Method {
+    fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+impl Github {
+    /// A client for the App of `settings`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the private key or the URL cannot be used.
+    pub fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
+        let unusable =
+            |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
+        let crab = Octocrab::builder()
+            .base_uri(settings.api_url.trim_end_matches('/'))
+            .map_err(|_| GithubError::Unusable(format!("`{}` is not a URL of GitHub's API", settings.api_url)))?
+            .add_header(USER_AGENT, concat!("godwit/", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_connect_timeout(Some(Duration::from_secs(10).min(settings.timeout)))
+            .set_read_timeout(Some(settings.timeout))
+            .set_write_timeout(Some(settings.timeout))
+            .app_from_rsa_pem(AppId(settings.app_id), settings.private_key.expose_secret())
+            .map_err(|_| {
+                GithubError::Unusable("the App's private key is not an RSA key in PEM form; download it again".into())
+            })?
+            .build()
+            .map_err(|e| unusable(&e))?;
+        let app = Caller { crab: Arc::new(crab), timeout: settings.timeout, backoff: settings.backoff };
+        let inner = Inner {
+            app,
+            app_id: settings.app_id,
+            installations: Mutex::new(HashMap::new()),
+            identity: OnceCell::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The App's id.
+    pub fn app_id(&self) -> u64 {
+        self.inner.app_id
+    }
+
+    /// The login under which the App writes, `<slug>[bot]`; asked once (GET /app).
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn bot_login(&self) -> Result<Login, GithubError> {
+        let app =
+            self.inner.identity.get_or_try_init(|| async { self.inner.app.get::<model::App>("/app").await }).await?;
+        Ok(Login::new(format!("{}[bot]", app.slug)))
+    }
+
+    /// A view of one repository with the rights of its installation. One client is kept per installation, so that its
+    /// token is fetched once an hour and not once a request.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub async fn repo(&self, repo: &RepoName, installation: u64) -> Result<RepoApi, GithubError> {
+        Ok(RepoApi { caller: self.installation(installation).await?, repo: repo.clone(), github: self.clone() })
+    }
+
+    /// Installations of the App that are not suspended.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn installations(&self) -> Result<Vec<u64>, GithubError> {
+        let all: Vec<model::Installation> = self.inner.app.list("/app/installations").await?;
+        Ok(all.into_iter().filter(|i| i.suspended_at.is_none()).map(|i| i.id).collect())
+    }
+
+    /// Repositories that an installation may see.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn repositories(&self, installation: u64) -> Result<Vec<model::Repo>, GithubError> {
+        self.installation(installation).await?.list_in("/installation/repositories", "repositories").await
+    }
+
+    async fn installation(&self, id: u64) -> Result<Caller, GithubError> {
+        let mut known = self.inner.installations.lock().await;
+        if let Some(caller) = known.get(&id) {
+            return Ok(caller.clone());
+        }
+        let crab = self
+            .inner
+            .app
+            .crab
+            .installation(InstallationId(id))
+            .map_err(|e| GithubError::Unusable(format!("cannot use installation {id}: {e}")))?;
+        let caller = Caller { crab: Arc::new(crab), ..self.inner.app.clone() };
+        known.insert(id, caller.clone());
+        Ok(caller)
+    }
+}
+
+impl Caller {
+    /// An installation token for git that holds for ten minutes at least.
+    pub(super) async fn token(&self) -> Result<SecretString, GithubError> {
+        let what = "POST /app/installations/ID/access_tokens";
+        let minted = self.crab.installation_token_with_buffer(chrono::Duration::minutes(10));
+        match tokio::time::timeout(self.timeout, minted).await {
+            Ok(Ok(token)) => {
+                crate::redact::register(token.expose_secret());
+                Ok(token)
+            }
+            Ok(Err(e)) => Err(from_octocrab(what, &e)),
+            Err(_) => Err(GithubError::Transport { what: what.into(), message: "no answer in time".into() }),
+        }
+    }
+
+    /// Reads one value.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, GithubError> {
+        let text = self.send(Method::Get, path, None, Repeat::Safe).await?;
+        read(path, &text)
+    }
+
+    /// Reads a whole list, page by page.
+    pub(super) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, GithubError> {
+        self.pages(path, Some).await
+    }
+
+    /// Reads a whole list that stands under `field` of an object, page by page.
+    pub(super) async fn list_in<T: DeserializeOwned>(&self, path: &str, field: &str) -> Result<Vec<T>, GithubError> {
+        self.pages(path, |mut value| value.get_mut(field).map(Value::take)).await
+    }
+
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        entries: impl Fn(Value) -> Option<Value>,
+    ) -> Result<Vec<T>, GithubError> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut all = Vec::new();
+        for page in 1..=MAX_PAGES {
+            let value: Value = self.get(&format!("{path}{joint}per_page={PER_PAGE}&page={page}")).await?;
+            let unreadable = || GithubError::Unusable(format!("GitHub's answer to `GET {path}` is not a list"));
+            let Some(Value::Array(items)) = entries(value) else { return Err(unreadable()) };
+            let full = items.len() >= PER_PAGE;
+            for item in items {
+                all.push(
+                    serde_json::from_value(item).map_err(|e| {
+                        GithubError::Unusable(format!("cannot read GitHub's answer to `GET {path}`: {e}"))
+                    })?,
+                );
+            }
+            if !full {
+                return Ok(all);
+            }
+        }
+        Err(GithubError::Unusable(format!("GitHub's answer to `GET {path}` does not end")))
+    }
+
+    /// Writes and reads the answer.
+    pub(super) async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        repeat: Repeat,
+    ) -> Result<T, GithubError> {
+        let text = self.send(method, path, Some(body), repeat).await?;
+        read(path, &text)
+    }
+
+    /// Sends a request, again and again while that is safe and the failure is a passing one.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        repeat: Repeat,
+    ) -> Result<String, GithubError> {
+        let mut wait = self.backoff;
+        let mut attempt = 1;
+        loop {
+            let error = match self.send_once(method, path, body).await {
+                Ok(text) => return Ok(text),
+                Err(error) => error,
+            };
+            // A rate limit is refused before anything happened, so even a write may be sent again.
+            let pause = match error.retry_at() {
+                Some(until) => {
+                    let left = until - Utc::now();
+                    if left.num_seconds() > PATIENCE { None } else { Some(left.to_std().unwrap_or_default()) }
+                }
+                None if error.is_temporary() && repeat == Repeat::Safe => Some(wait),
+                None => None,
+            };
+            match pause {
+                Some(pause) if attempt < 4 => {
+                    tracing::debug!(%error, attempt, "asking GitHub again");
+                    tokio::time::sleep(pause).await;
+                    wait *= 2;
+                    attempt += 1;
+                }
+                Some(_) | None => return Err(error),
+            }
+        }
+    }
+
+    async fn send_once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, GithubError> {
+        let what = format!("{} {}", method.as_str(), path.split('?').next().unwrap_or(path));
+        let exchange = async {
+            let response = match method {
+                Method::Get => self.crab._get(path).await,
+                Method::Post => self.crab._post(path, body).await,
+                Method::Patch => self.crab._patch(path, body).await,
+                Method::Delete => self.crab._delete(path, body).await,
+            }
+            .map_err(|e| from_octocrab(&what, &e))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(&what, &e))?;
+            if status.is_success() { Ok(text) } else { Err(classify(&what, status, &headers, &text, Utc::now())) }
+        };
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(GithubError::Transport { what, message: "no answer in time".into() }),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, GithubError> {
+    serde_json::from_str(text)
+        .map_err(|e| GithubError::Unusable(format!("cannot read GitHub's answer to `{path}`: {e}")))
+}
+
+/// Grades octocrab's own errors; a failed token request arrives as one.
+fn from_octocrab(what: &str, error: &octocrab::Error) -> GithubError {
+    match error {
+        octocrab::Error::GitHub { source, .. } => {
+            let headers = source.headers.clone().unwrap_or_default();
+            classify(what, source.status_code, &headers, &source.message, Utc::now())
+        }
+        other => {
+            // The chain names the cause (refused, reset, certificate); the outermost error alone says nothing.
+            let mut message = other.to_string();
+            let mut cause = std::error::Error::source(other);
+            while let Some(inner) = cause {
+                message = inner.to_string();
+                cause = inner.source();
+            }
+            GithubError::Transport { what: what.to_owned(), message: crate::redact::text(&message) }
+        }
+    }
+}
+
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// One segment of a path, encoded whole: a `/`, `#` or `?` in a name must not reach another address.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_within_their_segment() {
+        assert_eq!(segment("needs:dba"), "needs%3Adba");
+        assert_eq!(segment("a/b#c?d e%"), "a%2Fb%23c%3Fd%20e%25");
+        assert_eq!(segment("feature_1.x-y~z"), "feature_1.x-y~z");
+    }
+}

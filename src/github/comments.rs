@@ -1,0 +1,165 @@
+//! Comments, reactions and labels.
+
+use serde_json::{Value, json};
+
+use super::client::{Method, Repeat, segment};
+use super::error::GithubError;
+use super::model::{Comment, LabelName};
+use super::repo::RepoApi;
+use crate::ids::{Login, PrNumber};
+
+impl RepoApi {
+    /// Every comment, oldest first.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn comments(&self, number: PrNumber) -> Result<Vec<Comment>, GithubError> {
+        self.caller.list(&self.path(&format!("/issues/{}/comments", number.0))).await
+    }
+
+    /// Writes a new comment. Not repeated when the answer is lost: that would write it twice.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or refuses the text.
+    pub async fn create_comment(&self, number: PrNumber, body: &str) -> Result<Comment, GithubError> {
+        let path = self.path(&format!("/issues/{}/comments", number.0));
+        self.caller.write(Method::Post, &path, &json!({ "body": body }), Repeat::Never).await
+    }
+
+    /// Replaces the text of a comment.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or refuses the text.
+    pub async fn update_comment(&self, id: u64, body: &str) -> Result<Comment, GithubError> {
+        let path = self.path(&format!("/issues/comments/{id}"));
+        self.caller.write(Method::Patch, &path, &json!({ "body": body }), Repeat::Safe).await
+    }
+
+    /// Keeps one comment whose first line is `marker`: edits the oldest of the App's own, or writes it. Others can paste
+    /// the marker, so who wrote the comment counts as well. Nothing is sent when the text is the same.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or refuses the text.
+    pub async fn keep_comment(&self, number: PrNumber, marker: &str, body: &str) -> Result<u64, GithubError> {
+        let bot = self.github.bot_login().await?;
+        let comments = self.comments(number).await?;
+        match own_comment(&comments, marker, &bot, self.github.app_id()) {
+            Some(comment) if comment.body.as_deref().is_some_and(|b| same_text(b, body)) => Ok(comment.id),
+            Some(comment) => Ok(self.update_comment(comment.id, body).await?.id),
+            None => Ok(self.create_comment(number, body).await?.id),
+        }
+    }
+
+    /// Whether the App has a comment of its own with `marker` as its first line.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn has_own_comment(&self, number: PrNumber, marker: &str) -> Result<bool, GithubError> {
+        let bot = self.github.bot_login().await?;
+        Ok(own_comment(&self.comments(number).await?, marker, &bot, self.github.app_id()).is_some())
+    }
+
+    /// Reacts to a comment; doing it twice leaves one reaction.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn react(&self, comment: u64, content: &str) -> Result<(), GithubError> {
+        let path = self.path(&format!("/issues/comments/{comment}/reactions"));
+        self.caller.send(Method::Post, &path, Some(&json!({ "content": content })), Repeat::Safe).await.map(drop)
+    }
+
+    /// Adds labels to a pull request; GitHub makes the ones it does not have yet.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn add_labels(&self, number: PrNumber, labels: &[String]) -> Result<(), GithubError> {
+        let path = self.path(&format!("/issues/{}/labels", number.0));
+        self.caller.send(Method::Post, &path, Some(&json!({ "labels": labels })), Repeat::Safe).await.map(drop)
+    }
+
+    /// Takes a label off a pull request; one that is not there is fine.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn remove_label(&self, number: PrNumber, label: &str) -> Result<(), GithubError> {
+        let path = self.path(&format!("/issues/{}/labels/{}", number.0, segment(label)));
+        match self.caller.send(Method::Delete, &path, None, Repeat::Safe).await {
+            Ok(_) | Err(GithubError::NotFound { .. }) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Makes a label with its colour and description where the repository does not have it.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn ensure_label(&self, name: &str, colour: &str, description: &str) -> Result<(), GithubError> {
+        match self.caller.get::<LabelName>(&self.path(&format!("/labels/{}", segment(name)))).await {
+            Ok(_) => return Ok(()),
+            Err(GithubError::NotFound { .. }) => {}
+            Err(e) => return Err(e),
+        }
+        let body: Value = json!({ "name": name, "color": colour, "description": description });
+        match self.caller.send(Method::Post, &self.path("/labels"), Some(&body), Repeat::Safe).await {
+            // 422: somebody else made it in between.
+            Ok(_) | Err(GithubError::Rejected { status: 422, .. }) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// The oldest comment with `marker` as its first line that the App wrote itself.
+pub fn own_comment<'a>(comments: &'a [Comment], marker: &str, bot: &Login, app_id: u64) -> Option<&'a Comment> {
+    comments
+        .iter()
+        .filter(|c| is_own(c, bot, app_id))
+        .find(|c| c.body.as_deref().and_then(|b| b.lines().next()).is_some_and(|first| first.trim_end() == marker))
+}
+
+fn is_own(comment: &Comment, bot: &Login, app_id: u64) -> bool {
+    comment.user.as_ref().is_some_and(|u| &u.login == bot)
+        || comment.performed_via_github_app.as_ref().is_some_and(|a| a.id == app_id)
+}
+
+/// GitHub gives texts back with its own line ends and without the last newline.
+fn same_text(a: &str, b: &str) -> bool {
+    a.replace("\r\n", "\n").trim_end() == b.replace("\r\n", "\n").trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::github::model::{AppRef, User};
+
+    fn comment(id: u64, login: &str, app: Option<u64>, body: &str) -> Comment {
+        Comment {
+            id,
+            body: Some(body.into()),
+            user: Some(User { login: Login::new(login), kind: String::new() }),
+            performed_via_github_app: app.map(|id| AppRef { id }),
+        }
+    }
+
+    #[test]
+    fn b15_the_sticky_comment_is_the_oldest_of_our_own() {
+        let marker = "<!-- godwit:summary -->";
+        let text = "<!-- godwit:summary -->\r\nhello";
+        let comments = [
+            comment(1, "mallory", None, text),
+            comment(2, "godwit[bot]", None, "see <!-- godwit:summary -->"),
+            comment(3, "godwit[bot]", None, text),
+            comment(4, "godwit[bot]", None, text),
+        ];
+        let found = |c: &[Comment]| own_comment(c, marker, &Login::new("godwit[bot]"), 7).map(|c| c.id);
+        assert_eq!(found(&comments), Some(3));
+        assert_eq!(found(&comments[..2]), None);
+        assert_eq!(found(&[comment(9, "renamed[bot]", Some(7), text)]), Some(9));
+        assert_eq!(found(&[comment(9, "other[bot]", Some(8), text)]), None);
+    }
+
+    #[test]
+    fn line_ends_alone_are_no_edit() {
+        assert!(same_text("a\r\nb", "a\nb\n"));
+        assert!(!same_text("a\nb", "a\nc"));
+    }
+}

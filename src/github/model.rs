@@ -1,0 +1,290 @@
+//! GitHub's answers, reduced to what is used. Words of GitHub stay text where GitHub may add new ones.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use crate::ids::{CommitSha, Login, PrNumber, RepoName};
+
+/// The App itself.
+#[derive(Debug, Clone, Deserialize)]
+pub struct App {
+    /// Its short name; the bot's login is `<slug>[bot]`.
+    pub slug: String,
+}
+
+/// One installation of the App.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Installation {
+    /// Its id.
+    pub id: u64,
+    /// When it was suspended, if it is.
+    #[serde(default)]
+    pub suspended_at: Option<DateTime<Utc>>,
+}
+
+/// A repository.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Repo {
+    /// GitHub's id.
+    pub id: u64,
+    /// `owner/name`.
+    pub full_name: RepoName,
+    /// Where git fetches from.
+    #[serde(default)]
+    pub clone_url: String,
+    /// The default branch.
+    #[serde(default)]
+    pub default_branch: String,
+    /// Archived repositories take no writes.
+    #[serde(default)]
+    pub archived: bool,
+}
+
+/// An account. Deleted ones arrive as `null`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct User {
+    /// The login.
+    pub login: Login,
+    /// `User`, `Bot`, `Organization`, …
+    #[serde(rename = "type", default)]
+    pub kind: String,
+}
+
+/// One side of a pull request.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Side {
+    /// The branch.
+    #[serde(rename = "ref")]
+    pub branch: String,
+    /// The commit.
+    pub sha: CommitSha,
+    /// The repository; `None` when a fork was deleted.
+    #[serde(default)]
+    pub repo: Option<SideRepo>,
+}
+
+/// The repository of a side.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SideRepo {
+    /// GitHub's id.
+    pub id: u64,
+}
+
+/// A label.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LabelName {
+    /// Its name.
+    pub name: String,
+}
+
+/// A pull request.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PullRequest {
+    /// The number.
+    pub number: PrNumber,
+    /// `open` or `closed`.
+    pub state: String,
+    /// The title, as its author wrote it.
+    #[serde(default)]
+    pub title: String,
+    /// Whether it is a draft.
+    #[serde(default)]
+    pub draft: bool,
+    /// Whether it is merged; lists do not say, there `merged_at` does.
+    #[serde(default)]
+    pub merged: bool,
+    /// When it was merged.
+    #[serde(default)]
+    pub merged_at: Option<DateTime<Utc>>,
+    /// The commit on the base branch once merged; before that, a trial merge.
+    #[serde(default)]
+    pub merge_commit_sha: Option<CommitSha>,
+    /// Its author; `None` for a deleted account.
+    pub user: Option<User>,
+    /// Who merged it; lists do not say.
+    #[serde(default)]
+    pub merged_by: Option<User>,
+    /// Where it comes from.
+    pub head: Side,
+    /// Where it goes.
+    pub base: Side,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: Vec<LabelName>,
+    /// How many commits it has; lists do not say.
+    #[serde(default)]
+    pub commits: usize,
+    /// How many files it changes; lists do not say.
+    #[serde(default)]
+    pub changed_files: usize,
+}
+
+impl PullRequest {
+    /// Whether it is merged, whichever way GitHub says so.
+    pub fn is_merged(&self) -> bool {
+        self.merged || self.merged_at.is_some()
+    }
+
+    /// Whether its head stands in another repository, or in one that is gone.
+    pub fn from_fork(&self) -> bool {
+        match (&self.head.repo, &self.base.repo) {
+            (Some(head), Some(base)) => head.id != base.id,
+            (None, _) | (_, None) => true,
+        }
+    }
+}
+
+/// A file of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ChangedFile {
+    /// Its path.
+    pub filename: String,
+    /// `added`, `modified`, `removed`, `renamed`, …
+    #[serde(default)]
+    pub status: String,
+    /// Its path before a rename.
+    #[serde(default)]
+    pub previous_filename: Option<String>,
+}
+
+/// A commit with the accounts that GitHub maps its e-mails to.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Commit {
+    /// Its id.
+    pub sha: CommitSha,
+    /// The author's account.
+    #[serde(default)]
+    pub author: Option<MaybeUser>,
+    /// The committer's account.
+    #[serde(default)]
+    pub committer: Option<MaybeUser>,
+    /// What git says.
+    pub commit: GitCommit,
+}
+
+/// An account, or the empty object that GitHub sometimes sends in its place.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MaybeUser {
+    /// The login.
+    #[serde(default)]
+    pub login: Option<Login>,
+}
+
+/// The git side of a commit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct GitCommit {
+    /// Author.
+    #[serde(default)]
+    pub author: Option<Signature>,
+    /// Committer.
+    #[serde(default)]
+    pub committer: Option<Signature>,
+    /// Message.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// Who and when, as git says.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Signature {
+    /// E-mail.
+    #[serde(default)]
+    pub email: String,
+    /// When.
+    #[serde(default)]
+    pub date: Option<DateTime<Utc>>,
+}
+
+/// A review.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Review {
+    /// GitHub's id.
+    pub id: u64,
+    /// Who; `None` for a deleted account.
+    pub user: Option<User>,
+    /// `APPROVED`, `CHANGES_REQUESTED`, `COMMENTED`, `DISMISSED`, `PENDING`.
+    pub state: String,
+    /// The commit it is about, as GitHub says now.
+    #[serde(default)]
+    pub commit_id: Option<CommitSha>,
+    /// When; missing while pending.
+    #[serde(default)]
+    pub submitted_at: Option<DateTime<Utc>>,
+}
+
+/// An entry of the timeline; only those about labels are used.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TimelineEntry {
+    /// `labeled`, `unlabeled`, …
+    #[serde(default)]
+    pub event: String,
+    /// Who.
+    #[serde(default)]
+    pub actor: Option<User>,
+    /// The label.
+    #[serde(default)]
+    pub label: Option<LabelName>,
+    /// When.
+    #[serde(default)]
+    pub created_at: Option<DateTime<Utc>>,
+}
+
+/// A permission on the repository.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RepoPermission {
+    /// `admin`, `write`, `read`, `none`.
+    pub permission: String,
+    /// The exact role: also `maintain`, `triage`, or a custom one.
+    #[serde(default)]
+    pub role_name: Option<String>,
+}
+
+/// Membership in a team.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Membership {
+    /// `active` or `pending`.
+    pub state: String,
+}
+
+/// A comment on a pull request.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Comment {
+    /// GitHub's id.
+    pub id: u64,
+    /// The text.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Who wrote it; `None` for a deleted account.
+    pub user: Option<User>,
+    /// The App that wrote it.
+    #[serde(default)]
+    pub performed_via_github_app: Option<AppRef>,
+}
+
+/// An App, by id.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AppRef {
+    /// Its id.
+    pub id: u64,
+}
+
+/// A check run.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CheckRun {
+    /// GitHub's id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// `queued`, `in_progress`, `completed`, …
+    #[serde(default)]
+    pub status: String,
+    /// Once completed.
+    #[serde(default)]
+    pub conclusion: Option<String>,
+    /// What the bot noted to recognise it.
+    #[serde(default)]
+    pub external_id: Option<String>,
+    /// The App it belongs to.
+    #[serde(default)]
+    pub app: Option<AppRef>,
+}

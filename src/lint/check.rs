@@ -1,0 +1,365 @@
+//! The report of a whole set: each script parsed once, judged by squawk's rules and our own, graded and located.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use chrono::NaiveDate;
+use squawk_syntax::SourceFile;
+
+use super::lines::Lines;
+use super::script::{Direction, Finding, Script};
+use super::table::{self, Applies, RuleInfo};
+use super::{LintReport, MigrationSummary, Scope, Severity, Violation, depth, rules, squawk};
+use crate::config::LintConfig;
+use crate::ids::{Engine, Risk};
+use crate::migration::execution::{Execution, execution};
+use crate::migration::{Migration, MigrationSet, Problem, digest_of};
+use crate::risk;
+
+/// Syntax errors beyond this many per script are counted, not printed: a template has one per placeholder.
+const MAX_SYNTAX_ERRORS: usize = 10;
+/// Scripts above this many bytes are not parsed as a whole (DECISIONS 19).
+const MAX_PARSED: usize = 8 * 1024 * 1024;
+
+/// Checks the migrations of `set` that are in `scope`. `today` decides which waivers still hold.
+pub fn check(set: &MigrationSet, config: &LintConfig, scope: &Scope, today: NaiveDate) -> LintReport {
+    depth::with_stack(|| check_here(set, config, scope, today))
+}
+
+fn check_here(set: &MigrationSet, config: &LintConfig, scope: &Scope, today: NaiveDate) -> LintReport {
+    let linter = Linter::new(config, today);
+    let in_scope: Vec<&Migration> = set.migrations.iter().filter(|m| scope.holds(m)).collect();
+    let mut problems: HashMap<&str, Vec<&Problem>> = HashMap::new();
+    for problem in &set.problems {
+        problems.entry(problem.file.as_str()).or_default().push(problem);
+    }
+    let mut violations = Vec::new();
+    let mut summaries = Vec::with_capacity(in_scope.len());
+    let mut newer = HashSet::new();
+    for migration in &in_scope {
+        let first = violations.len();
+        let transactional = linter.migration(migration, &mut newer, scope, &mut violations);
+        for file in &migration.files {
+            violations.extend(problems.remove(file.path.as_str()).into_iter().flatten().map(|p| linter.problem(p)));
+        }
+        linter.waive(migration, &mut violations, first);
+        summaries.push(summary(migration, &violations[first..], transactional));
+    }
+    violations
+        .extend(problems.into_values().flatten().filter(|p| scope.holds_path(&p.file)).map(|p| linter.problem(p)));
+    violations.retain(|v| linter.keep(v));
+    linter.waive_by_policy(&mut violations);
+    violations.sort_by(|a, b| (&a.file, a.line, a.column, &a.rule).cmp(&(&b.file, b.line, b.column, &b.rule)));
+    LintReport {
+        files: match scope {
+            Scope::All => set.files_seen,
+            Scope::Paths(_) => in_scope.iter().map(|m| m.files.len()).sum(),
+        },
+        risk: summaries.iter().map(|s| s.risk).max().unwrap_or(Risk::Low),
+        digest: digest_of(in_scope.iter().copied()),
+        violations,
+        migrations: summaries,
+    }
+}
+
+fn summary(migration: &Migration, violations: &[Violation], transactional: bool) -> MigrationSummary {
+    let assessment = risk::assess(migration, violations);
+    MigrationSummary {
+        id: migration.id.to_string(),
+        version: migration.version.to_string(),
+        name: migration.name.clone(),
+        unit: migration.unit.clone(),
+        engine: migration.engine,
+        target: migration.target.clone(),
+        service: migration.service.clone(),
+        risk: assessment.level,
+        reasons: assessment.reasons.into_iter().map(|r| r.text).collect(),
+        reversible: migration.is_reversible(),
+        transactional,
+        depends_on: migration.directives.depends_on.clone(),
+        checksum: migration.checksum.to_string(),
+    }
+}
+
+/// What holds for every script of a report.
+struct Linter<'a> {
+    config: &'a LintConfig,
+    today: NaiveDate,
+    postgres: squawk::Chosen,
+    sqlite: squawk::Chosen,
+}
+
+impl<'a> Linter<'a> {
+    fn new(config: &'a LintConfig, today: NaiveDate) -> Self {
+        let on = |info: &RuleInfo| level(config, info).is_some();
+        Self {
+            config,
+            today,
+            postgres: squawk::Chosen::new(&config.postgres_version, on),
+            sqlite: squawk::Chosen::new(&config.postgres_version, |i| i.applies == Applies::Sql && on(i)),
+        }
+    }
+
+    /// Appends what is wrong with a migration's scripts; gives whether the forward one runs in a transaction.
+    fn migration(
+        &self,
+        migration: &Migration,
+        newer: &mut HashSet<String>,
+        scope: &Scope,
+        violations: &mut Vec<Violation>,
+    ) -> bool {
+        let down = migration.down.as_ref().map(|s| (s, Direction::Down));
+        let mut transactional = true;
+        for (source, direction) in [(&migration.up, Direction::Up)].into_iter().chain(down) {
+            let (found, in_transaction) = match migration.engine {
+                Engine::Postgresql | Engine::Sqlite => self.script(migration, &source.text, direction, newer, scope),
+                Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => (Vec::new(), false),
+            };
+            if direction == Direction::Up {
+                transactional = in_transaction;
+            }
+            self.locate(&source.path, &source.text, source.first_line, found, violations);
+        }
+        transactional
+    }
+
+    fn script(
+        &self,
+        migration: &Migration,
+        text: &str,
+        direction: Direction,
+        newer: &mut HashSet<String>,
+        scope: &Scope,
+    ) -> (Vec<Finding>, bool) {
+        let mut found = Vec::new();
+        if let Some((severity, reason)) = cannot_parse(text) {
+            let mut unseen = finding(&table::NOT_ANALYSED, 0..0, reason, None);
+            unseen.severity = Some(severity);
+            found.push(unseen);
+            return (found, true);
+        }
+        let inert = squawk::without_marks(text);
+        let parse = SourceFile::parse(&inert);
+        let engine = migration.engine;
+        let in_transaction = match execution(engine, text, migration.directives.no_transaction) {
+            Ok(Execution::Transaction { .. }) => true,
+            Ok(Execution::Statements(_)) => false,
+            Err(error) => {
+                let lines = Lines::new(text, 1);
+                let start = lines.offset_of_line(error.line).unwrap_or(0);
+                let end = text[start..].find('\n').map_or(text.len(), |n| start + n);
+                found.push(finding(&table::MIXED_TRANSACTION, start..end, error.message, Some(error.help)));
+                false
+            }
+        };
+        let script = Script::new(&inert, &parse, engine, direction, in_transaction);
+        let errors: Vec<_> = parse.errors();
+        match engine {
+            Engine::Postgresql => syntax_errors(text, &errors, &mut found),
+            // SQLite itself judges SQLite's syntax (DECISIONS 18).
+            Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {}
+        }
+        match direction {
+            Direction::Up => {
+                let squawk = if engine == Engine::Postgresql { &self.postgres } else { &self.sqlite };
+                squawk.run(&script, &parse, &mut found);
+                rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
+                if engine != Engine::Postgresql && !errors.is_empty() {
+                    let broken: BTreeSet<_> =
+                        errors.iter().filter_map(|e| script.statement_at(usize::from(e.range().start()))).collect();
+                    found.retain(|f| script.statement_at(f.range.start).is_none_or(|s| !broken.contains(&s)));
+                }
+                found.retain(|f| !script.concerns_only_new(f, newer));
+                if matches!(scope, Scope::Paths(_)) {
+                    newer.extend(script.created_names().map(str::to_owned));
+                }
+            }
+            Direction::Down => {}
+        }
+        (found, in_transaction)
+    }
+
+    fn on(&self, info: &RuleInfo) -> bool {
+        level(self.config, info).is_some()
+    }
+
+    fn locate(&self, file: &str, text: &str, first_line: u32, found: Vec<Finding>, out: &mut Vec<Violation>) {
+        if found.is_empty() {
+            return;
+        }
+        let lines = Lines::new(text, first_line);
+        let marks = squawk::marks(text);
+        for finding in found {
+            let Some(severity) = self.level_of(&finding) else { continue };
+            let start = lines.position(finding.range.start);
+            let end = lines.position(finding.range.end);
+            let ignored = severity != Severity::Error && is_marked(&marks, text, &finding);
+            out.push(Violation {
+                file: file.to_owned(),
+                line: start.line,
+                column: start.column,
+                end_line: end.line,
+                end_column: end.column,
+                rule: finding.rule.id.to_owned(),
+                category: finding.rule.category,
+                severity,
+                risk: finding.risk.unwrap_or(finding.rule.risk),
+                message: finding.message,
+                help: finding.help,
+                url: finding.rule.page(),
+                waived: ignored.then(|| "`squawk-ignore` comment".to_owned()),
+            });
+        }
+    }
+
+    /// The policy's level, else the finding's own, else the rule's.
+    fn level_of(&self, finding: &Finding) -> Option<Severity> {
+        match self.config.levels.get(finding.rule.id) {
+            Some(level) => *level,
+            None => finding.severity.or(finding.rule.severity),
+        }
+    }
+
+    fn problem(&self, problem: &Problem) -> Violation {
+        let info = table::find(problem.rule).unwrap_or(&table::OTHER_STRUCTURE);
+        Violation {
+            file: problem.file.clone(),
+            line: problem.line,
+            column: 1,
+            end_line: problem.line,
+            end_column: 1,
+            rule: problem.rule.to_owned(),
+            category: info.category,
+            severity: match self.config.levels.get(problem.rule) {
+                Some(Some(level)) => *level,
+                Some(None) | None => problem.severity,
+            },
+            risk: info.risk,
+            message: problem.message.clone(),
+            help: Some(problem.help.clone()),
+            url: info.page(),
+            waived: None,
+        }
+    }
+
+    /// Whether the policy leaves the rule on (findings of the structure do not pass through `level_of`).
+    fn keep(&self, violation: &Violation) -> bool {
+        !matches!(self.config.levels.get(&violation.rule), Some(None))
+    }
+
+    /// Applies the file's own waivers to the violations from `first` on, and reports waivers that say nothing.
+    fn waive(&self, migration: &Migration, violations: &mut Vec<Violation>, first: usize) {
+        for waiver in &migration.directives.waivers {
+            let complaint = if table::find(&waiver.rule).is_none() {
+                Some((&table::UNKNOWN_WAIVER, format!("no rule is called `{}`", waiver.rule)))
+            } else if let Some(day) = waiver.expires.filter(|day| *day < self.today) {
+                Some((&table::EXPIRED_WAIVER, format!("the waiver of `{}` held until {day}", waiver.rule)))
+            } else {
+                None
+            };
+            match complaint {
+                Some((info, message)) => violations.push(Violation {
+                    file: migration.up.path.clone(),
+                    line: waiver.line,
+                    column: 1,
+                    end_line: waiver.line,
+                    end_column: 1,
+                    rule: info.id.to_owned(),
+                    category: info.category,
+                    severity: level(self.config, info).unwrap_or(Severity::Warning),
+                    risk: info.risk,
+                    message,
+                    help: Some(
+                        "`godwit lint --rules` lists every rule; renew the date or take the mark out".to_owned(),
+                    ),
+                    url: info.page(),
+                    waived: None,
+                }),
+                None => {
+                    for violation in violations[first..].iter_mut().filter(|v| v.rule == waiver.rule) {
+                        violation.waived = Some(waiver.reason.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The policy's waivers lower a finding to `info`.
+    fn waive_by_policy(&self, violations: &mut [Violation]) {
+        for waiver in self.config.waivers.iter().filter(|w| w.expires >= self.today) {
+            let mut globs = globset::GlobSetBuilder::new();
+            for path in &waiver.paths {
+                if let Ok(glob) = globset::GlobBuilder::new(path).literal_separator(true).build() {
+                    globs.add(glob);
+                }
+            }
+            let Ok(globs) = globs.build() else { continue };
+            for violation in violations.iter_mut().filter(|v| v.rule == waiver.rule) {
+                if waiver.paths.is_empty() || globs.is_match(&violation.file) {
+                    violation.severity = Severity::Info;
+                    violation.waived = Some(waiver.reason.clone());
+                }
+            }
+        }
+    }
+}
+
+/// The policy's level for a rule, else its own.
+fn level(config: &LintConfig, info: &RuleInfo) -> Option<Severity> {
+    config.levels.get(info.id).copied().unwrap_or(info.severity)
+}
+
+fn finding(rule: &'static RuleInfo, range: std::ops::Range<usize>, message: String, help: Option<String>) -> Finding {
+    Finding { rule, range, message, help, severity: None, risk: None }
+}
+
+/// Why a text is not handed to the parser, if it is not, and how bad that is.
+fn cannot_parse(text: &str) -> Option<(Severity, String)> {
+    if text.len() > MAX_PARSED {
+        let message = format!("the script has {} bytes; only its structure was looked at", text.len());
+        Some((Severity::Warning, message))
+    } else if !depth::is_bounded(text) {
+        let message =
+            format!("the script nests more than {} levels deep; nothing in it was looked at", depth::MAX_DEPTH);
+        Some((Severity::Error, message))
+    } else {
+        None
+    }
+}
+
+fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {
+    let template = if text.contains("{{") || text.contains("${") {
+        Some("this looks like a template; fill in its placeholders before the file is committed")
+    } else {
+        None
+    };
+    for (n, error) in errors.iter().enumerate() {
+        let range = usize::from(error.range().start())..usize::from(error.range().end());
+        if n == MAX_SYNTAX_ERRORS {
+            let message = format!("{} more syntax errors", errors.len() - n);
+            found.push(finding(&table::SYNTAX_ERROR, range, message, None));
+            return;
+        }
+        let line = text[..range.start.min(text.len())].rfind('\n').map_or(0, |n| n + 1);
+        let help = if text[line..].trim_start().starts_with('\\') {
+            Some("commands of psql (`\\…`) are not SQL; take them out of the migration")
+        } else {
+            template
+        };
+        found.push(finding(&table::SYNTAX_ERROR, range, error.message().to_owned(), help.map(str::to_owned)));
+    }
+}
+
+/// Whether a `squawk-ignore` comment stands right in front of the finding's statement.
+fn is_marked(marks: &[squawk::Mark], text: &str, finding: &Finding) -> bool {
+    marks.iter().any(|mark| {
+        let names = mark.rules.is_empty() || mark.rules.iter().any(|r| r == finding.rule.id);
+        names
+            && match mark.behind {
+                None => true,
+                Some(behind) => {
+                    finding.range.start >= behind
+                        && !text[behind..finding.range.start].trim_end().trim_end_matches(';').contains(';')
+                }
+            }
+    })
+}

@@ -1,0 +1,47 @@
+//! `ALTER TABLE` and a change of its rows in one transaction.
+
+use super::prelude::*;
+
+pub(super) static RULE: OwnRule = OwnRule {
+    info: RuleInfo {
+        id: "ddl-with-backfill",
+        category: Category::Lock,
+        severity: Some(Severity::Warning),
+        risk: Risk::High,
+        applies: Applies::Postgresql,
+        title: "Schema change and backfill in one transaction",
+    },
+    check: Check::Script(check),
+    help: "put the change of the rows into a migration of its own, in batches",
+    ok: &[
+        "create table t (a int); alter table t add column b int; update t set b = 1 where a = 1;",
+        "update t set a = 1 where id = 2; alter table t add column b int;",
+        "alter table t add column b int; update u set b = 1 where id = 1;",
+    ],
+    bad: &[
+        "alter table t add column b int; update t set b = 1 where b is null;",
+        "alter table t drop column c; delete from t where a = 1;",
+    ],
+};
+
+fn check(script: &Script<'_>, report: &mut Report<'_>) {
+    if !script.in_transaction {
+        return;
+    }
+    let mut altered: Vec<String> = Vec::new();
+    for statement in &script.statements {
+        match &statement.node {
+            ast::Stmt::AlterTable(_) => altered.extend(tables_of(&statement.node)),
+            ast::Stmt::Update(_) | ast::Stmt::Delete(_) if !altered.is_empty() => {
+                for table in tables_of(&statement.node).iter().filter(|t| altered.contains(t)) {
+                    report.add(
+                        &statement_node(statement),
+                        format!("`{table}` was altered above in the same transaction: it stays locked against everyone until these rows are changed"),
+                    );
+                }
+            }
+            ast::Stmt::Commit(_) => altered.clear(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Rules on squawk's syntax tree. Those marked [`Applies::Sql`](crate::lint::table::Applies) hold for SQLite too.
+
+mod add_column_with_check;
+mod add_serial_column;
+mod alter_system;
+mod attach_partition;
+mod cluster_table;
+mod concurrent_index_if_not_exists;
+mod copy_program;
+mod create_extension;
+mod create_trigger;
+mod ddl_with_backfill;
+mod delete_without_where;
+mod disable_autovacuum;
+mod drop_cascade;
+mod drop_owned;
+mod foreign_key_cascade;
+mod grant_all;
+mod grant_to_public;
+mod json_column;
+mod lock_table;
+mod opaque_block;
+mod password_literal;
+mod prelude;
+mod refresh_materialized_view;
+mod security_definer_search_path;
+mod session_replication_role;
+mod set_tablespace;
+mod set_unlogged;
+mod several_tables_locked;
+mod superuser_rights;
+mod table_without_primary_key;
+mod truncate_table;
+mod unbatched_change;
+mod unique_index_concurrently;
+mod update_without_where;
+mod vacuum_full;
+mod where_always_true;
+
+use super::OwnRule;
+
+/// In the order in which they look.
+pub(super) static RULES: &[&OwnRule] = &[
+    &update_without_where::RULE,
+    &delete_without_where::RULE,
+    &where_always_true::RULE,
+    &unbatched_change::RULE,
+    &truncate_table::RULE,
+    &drop_cascade::RULE,
+    &drop_owned::RULE,
+    &add_serial_column::RULE,
+    &add_column_with_check::RULE,
+    &vacuum_full::RULE,
+    &cluster_table::RULE,
+    &lock_table::RULE,
+    &refresh_materialized_view::RULE,
+    &unique_index_concurrently::RULE,
+    &concurrent_index_if_not_exists::RULE,
+    &ddl_with_backfill::RULE,
+    &several_tables_locked::RULE,
+    &opaque_block::RULE,
+    &set_unlogged::RULE,
+    &set_tablespace::RULE,
+    &attach_partition::RULE,
+    &create_extension::RULE,
+    &copy_program::RULE,
+    &alter_system::RULE,
+    &session_replication_role::RULE,
+    &grant_to_public::RULE,
+    &grant_all::RULE,
+    &superuser_rights::RULE,
+    &password_literal::RULE,
+    &security_definer_search_path::RULE,
+    &create_trigger::RULE,
+    &disable_autovacuum::RULE,
+    &foreign_key_cascade::RULE,
+    &json_column::RULE,
+    &table_without_primary_key::RULE,
+];

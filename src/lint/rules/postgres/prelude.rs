@@ -1,0 +1,39 @@
+//! What nearly every rule uses, and the few questions that several of them ask.
+
+pub(super) use squawk_syntax::ast::{self, AstNode};
+pub(super) use squawk_syntax::{SyntaxKind, SyntaxNode};
+
+pub(super) use crate::ids::Risk;
+pub(super) use crate::lint::rules::{Check, OwnRule, Report};
+pub(super) use crate::lint::script::{Script, Statement, name_of, tables_of};
+pub(super) use crate::lint::table::{Applies, RuleInfo};
+pub(super) use crate::lint::{Category, Severity};
+
+/// The name a node spells, empty when it is missing (the statement does not parse).
+pub(super) fn named(node: Option<impl AstNode>) -> String {
+    node.map(|n| name_of(n.syntax())).unwrap_or_default()
+}
+
+/// The syntax node of a statement.
+pub(super) fn statement_node(statement: &Statement) -> SyntaxNode {
+    statement.node.syntax().clone()
+}
+
+/// The options of `CREATE|ALTER ROLE|USER`.
+pub(super) fn role_options(stmt: &ast::Stmt) -> Vec<ast::RoleOption> {
+    let list = match stmt {
+        ast::Stmt::CreateRole(s) => s.role_option_list(),
+        ast::Stmt::CreateUser(s) => s.role_option_list(),
+        ast::Stmt::CreateGroup(s) => s.role_option_list(),
+        ast::Stmt::AlterRole(s) => match s.action() {
+            Some(ast::AlterRoleAction::RoleOptionList(list)) => Some(list),
+            _ => None,
+        },
+        ast::Stmt::AlterUser(s) => match s.action() {
+            Some(ast::AlterUserAction::RoleOptionList(list)) => Some(list),
+            _ => None,
+        },
+        _ => None,
+    };
+    list.map(|l| l.role_options().collect()).unwrap_or_default()
+}

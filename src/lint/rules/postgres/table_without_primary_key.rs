@@ -1,0 +1,67 @@
+//! `CREATE TABLE` without `PRIMARY KEY`.
+
+use super::prelude::*;
+
+pub(super) static RULE: OwnRule = OwnRule {
+    info: RuleInfo {
+        id: "table-without-primary-key",
+        category: Category::Structure,
+        severity: Some(Severity::Info),
+        risk: Risk::Low,
+        applies: Applies::Postgresql,
+        title: "Table without a primary key",
+    },
+    check: Check::Script(check),
+    help: "give it one: `id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY`",
+    ok: &[
+        "create table t (id bigint primary key);",
+        "create table t (a int, primary key (a));",
+        "create table t (a int); alter table t add primary key (a);",
+        "create temp table t (a int);",
+        "create table p1 partition of p for values in (1);",
+    ],
+    bad: &["create table t (a int);"],
+};
+
+fn check(script: &Script<'_>, report: &mut Report<'_>) {
+    let keyed: Vec<String> = script
+        .statements
+        .iter()
+        .filter(|s| {
+            matches!(s.node, ast::Stmt::AlterTable(_))
+                && script.text[s.range.clone()].to_ascii_lowercase().contains("primary")
+        })
+        .flat_map(|s| tables_of(&s.node))
+        .collect();
+    for statement in &script.statements {
+        let ast::Stmt::CreateTable(create) = &statement.node else { continue };
+        let Some(args) = create.table_arg_list() else { continue };
+        if create.partition_of().is_some()
+            || create.inherits().is_some()
+            || create.of_type().is_some()
+            || create.persistence().is_some()
+        {
+            continue;
+        }
+        let has = args.args().any(|arg| match arg {
+            ast::TableArg::LikeClause(_) => true,
+            ast::TableArg::Column(column) => column.clauses().any(|c| {
+                matches!(c, ast::ColumnClause::ColumnConstraint(ast::ColumnConstraint::PrimaryKeyConstraint(_)))
+            }),
+            ast::TableArg::TableConstraint(constraint) => {
+                matches!(constraint, ast::TableConstraint::PrimaryKeyConstraint(_))
+            }
+        });
+        let table = named(create.table_name());
+        if !has && !keyed.contains(&table) {
+            if let Some(name) = create.table_name() {
+                report.add(
+                    name.syntax(),
+                    format!(
+                        "`{table}` has no primary key: its rows cannot be addressed, batched or replicated one by one"
+                    ),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! A condition that lets every row through.
+
+use super::prelude::*;
+
+pub(super) static RULE: OwnRule = OwnRule {
+    info: RuleInfo {
+        id: "where-always-true",
+        category: Category::Destructive,
+        severity: Some(Severity::Warning),
+        risk: Risk::High,
+        applies: Applies::Sql,
+        title: "UPDATE or DELETE whose WHERE holds for every row",
+    },
+    check: Check::Statement(check),
+    help: "change the rows in batches that commit one by one, and keep a copy of what is overwritten",
+    ok: &["update t set a = 0 where a = 1;", "delete from t where a = b;"],
+    bad: &["update t set a = 0 where true;", "delete from t where 1 = 1;", "delete from t where (true);"],
+};
+
+fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+    let (condition, verb) = match &statement.node {
+        ast::Stmt::Update(update) => (update.where_clause_or_current_of(), "changes"),
+        ast::Stmt::Delete(delete) => (delete.where_clause_or_current_of(), "removes"),
+        _ => return,
+    };
+    let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = condition else { return };
+    let text: String = clause.expr().map(|e| name_of(e.syntax())).unwrap_or_default();
+    let always = text == "true" || text.split_once('=').is_some_and(|(a, b)| a == b && a.parse::<i64>().is_ok());
+    if always {
+        report.add(
+            clause.syntax(),
+            format!("the condition is true for every row, so the statement {verb} the whole table"),
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! One script, parsed once: its statements, and which tables it makes itself.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use squawk_syntax::ast::{self, AstNode};
+use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode};
+
+use super::table::RuleInfo;
+use super::{Category, Severity};
+use crate::ids::{Engine, Risk};
+
+/// Which way a script goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Forward.
+    Up,
+    /// Backward: only what cannot run is worth a word; undoing is meant to drop things.
+    Down,
+}
+
+/// One top-level statement.
+pub struct Statement {
+    /// The typed node.
+    pub node: ast::Stmt,
+    /// Byte range without leading white space.
+    pub range: Range<usize>,
+}
+
+/// A script with what every rule needs to know.
+pub struct Script<'a> {
+    /// The text that was parsed.
+    pub text: &'a str,
+    /// The kind of database.
+    pub engine: Engine,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// Whether it runs as one transaction.
+    pub in_transaction: bool,
+    /// The statements in order.
+    pub statements: Vec<Statement>,
+    /// The tables and indexes it creates.
+    created: HashMap<String, Created>,
+}
+
+/// How an object came to be in the script.
+#[derive(Debug, Clone, Copy)]
+struct Created {
+    /// Index of the statement.
+    at: usize,
+    /// Certainly new: not `IF NOT EXISTS`, or temporary.
+    fresh: bool,
+}
+
+/// A finding before it is located and graded.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The rule.
+    pub rule: &'static RuleInfo,
+    /// Bytes of the script.
+    pub range: Range<usize>,
+    /// Names the object and the consequence.
+    pub message: String,
+    /// The safer form.
+    pub help: Option<String>,
+    /// Where it differs from the rule's.
+    pub severity: Option<Severity>,
+    /// Where it differs from the rule's.
+    pub risk: Option<Risk>,
+}
+
+/// Bytes of a node without the white space and comments in front.
+pub fn range_of(node: &SyntaxNode) -> Range<usize> {
+    let range = node.text_range();
+    let start = node
+        .children_with_tokens()
+        .find(|c| !matches!(c.kind(), SyntaxKind::WHITESPACE | SyntaxKind::COMMENT))
+        .map_or(range.start(), |c| c.text_range().start());
+    usize::from(start)..usize::from(range.end())
+}
+
+/// A name as PostgreSQL compares it: unquoted parts in lower case, quotes gone, `public.` left out.
+pub fn name_of(node: &SyntaxNode) -> String {
+    let mut name = String::new();
+    for element in node.descendants_with_tokens() {
+        let Some(token) = element.into_token() else { continue };
+        match token.kind() {
+            SyntaxKind::WHITESPACE
+            | SyntaxKind::COMMENT
+            | SyntaxKind::ONLY_KW
+            | SyntaxKind::STAR
+            | SyntaxKind::L_PAREN
+            | SyntaxKind::R_PAREN => {}
+            _ => match token.text().strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+                Some(quoted) => name.push_str(&quoted.replace("\"\"", "\"")),
+                None => name.push_str(&token.text().to_ascii_lowercase()),
+            },
+        }
+    }
+    match name.strip_prefix("public.") {
+        Some(rest) => rest.to_owned(),
+        None => name,
+    }
+}
+
+impl<'a> Script<'a> {
+    /// Collects what the rules need; one pass over the statements.
+    pub fn new(
+        text: &'a str,
+        parse: &Parse<SourceFile>,
+        engine: Engine,
+        direction: Direction,
+        in_transaction: bool,
+    ) -> Self {
+        let statements: Vec<Statement> =
+            parse.tree().stmts().map(|node| Statement { range: range_of(node.syntax()), node }).collect();
+        let mut created = HashMap::new();
+        for (at, statement) in statements.iter().enumerate() {
+            let (name, fresh) = match &statement.node {
+                ast::Stmt::CreateTable(t) => (
+                    t.table_name().map(|n| name_of(n.syntax())),
+                    t.if_not_exists().is_none() || t.persistence().is_some_and(|p| is_temporary(p.syntax())),
+                ),
+                ast::Stmt::CreateTableAs(t) => {
+                    (t.table_name().map(|n| name_of(n.syntax())), t.if_not_exists().is_none())
+                }
+                ast::Stmt::CreateMaterializedView(v) => {
+                    (v.view().map(|n| name_of(n.syntax())), v.if_not_exists().is_none())
+                }
+                ast::Stmt::CreateIndex(i) => (i.index().map(|n| name_of(n.syntax())), i.if_not_exists().is_none()),
+                _ => continue,
+            };
+            if let Some(name) = name.filter(|n| !n.is_empty()) {
+                created.entry(name).or_insert(Created { at, fresh });
+            }
+        }
+        Self { text, engine, direction, in_transaction, statements, created }
+    }
+
+    /// Names of the tables and indexes the script creates.
+    pub fn created_names(&self) -> impl Iterator<Item = &str> {
+        self.created.keys().map(String::as_str)
+    }
+
+    /// Whether the script creates `table` before the statement at `index`.
+    pub fn creates_before(&self, table: &str, index: usize) -> bool {
+        self.created.get(table).is_some_and(|c| c.at < index)
+    }
+
+    fn creates_fresh_before(&self, table: &str, index: usize) -> bool {
+        self.created.get(table).is_some_and(|c| c.at < index && c.fresh)
+    }
+
+    /// The statement that holds the byte `at`.
+    pub fn statement_at(&self, at: usize) -> Option<usize> {
+        let index = self.statements.partition_point(|s| s.range.start <= at).checked_sub(1)?;
+        (at <= self.statements[index].range.end).then_some(index)
+    }
+
+    /// Whether a finding is beside the point, since what it is about did not exist before this script (or before
+    /// the new migrations that run ahead of it, `newer`).
+    pub fn concerns_only_new(&self, finding: &Finding, newer: &std::collections::HashSet<String>) -> bool {
+        let level = finding.severity.or(finding.rule.severity);
+        let tied = match finding.rule.category {
+            Category::Lock | Category::Fails | Category::Compatibility => level != Some(Severity::Error),
+            Category::Destructive => true,
+            Category::Security | Category::Structure | Category::Style => false,
+        };
+        if !tied || (self.created.is_empty() && newer.is_empty()) {
+            return false;
+        }
+        let Some(index) = self.statement_at(finding.range.start) else { return false };
+        let tables = tables_of(&self.statements[index].node);
+        !tables.is_empty()
+            && tables.iter().all(|table| {
+                if finding.rule.category == Category::Destructive {
+                    self.creates_fresh_before(table, index)
+                } else {
+                    self.creates_before(table, index) || newer.contains(table)
+                }
+            })
+    }
+}
+
+fn is_temporary(node: &SyntaxNode) -> bool {
+    node.descendants_with_tokens().any(|e| matches!(e.kind(), SyntaxKind::TEMP_KW | SyntaxKind::TEMPORARY_KW))
+}
+
+/// What a statement works on: tables, or indexes for `DROP INDEX`; empty when that cannot be told.
+pub fn tables_of(stmt: &ast::Stmt) -> Vec<String> {
+    let one = |node: Option<&SyntaxNode>| node.map(name_of).into_iter().collect::<Vec<_>>();
+    match stmt {
+        ast::Stmt::AlterTable(s) => one(s.table_relation_name().as_ref().map(AstNode::syntax)),
+        ast::Stmt::CreateIndex(s) => one(s.table_relation_name().as_ref().map(AstNode::syntax)),
+        ast::Stmt::Update(s) => one(s.relation_name().as_ref().map(AstNode::syntax)),
+        ast::Stmt::Delete(s) => one(s.relation_name().as_ref().map(AstNode::syntax)),
+        ast::Stmt::Truncate(s) => {
+            s.table_list().map(|l| l.table_relation_names().map(|t| name_of(t.syntax())).collect()).unwrap_or_default()
+        }
+        ast::Stmt::DropTable(s) => s.table_name_refs().map(|t| name_of(t.syntax())).collect(),
+        ast::Stmt::DropIndex(s) => s.index_refs().map(|t| name_of(t.syntax())).collect(),
+        ast::Stmt::Lock(s) => {
+            s.relation_list().map(|l| l.relation_names().map(|t| name_of(t.syntax())).collect()).unwrap_or_default()
+        }
+        ast::Stmt::Refresh(s) => one(s.view_ref().as_ref().map(AstNode::syntax)),
+        ast::Stmt::Cluster(s) => one(s.table_name_ref().as_ref().map(AstNode::syntax)),
+        ast::Stmt::CreateTrigger(s) => {
+            one(s.on_relation().and_then(|r| r.relation_name_ref()).as_ref().map(AstNode::syntax))
+        }
+        _ => Vec::new(),
+    }
+}

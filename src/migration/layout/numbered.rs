@@ -1,0 +1,230 @@
+//! `0001_name.up.sql` / `0001_name.down.sql`, or `0001_name.sql`: golang-migrate's folders, any number of digits.
+
+use std::collections::BTreeMap;
+
+use super::{Folder, Found, Reader};
+use crate::migration::{FileContent, Severity, SourceFile, Version};
+
+/// Which way a file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Up,
+    Down,
+}
+
+/// The parts of a file name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Name<'a> {
+    pub stem: &'a str,
+    pub version: &'a str,
+    pub name: &'a str,
+    pub direction: Direction,
+}
+
+/// `digits _ name [.up|.down] .sql`.
+pub(super) fn parse_name(file: &str) -> Option<Name<'_>> {
+    let rest = file.strip_suffix(".sql")?;
+    let (stem, direction) = match (rest.strip_suffix(".up"), rest.strip_suffix(".down")) {
+        (Some(stem), _) => (stem, Direction::Up),
+        (None, Some(stem)) => (stem, Direction::Down),
+        (None, None) => (rest, Direction::Up),
+    };
+    let digits = stem.find(|c: char| !c.is_ascii_digit())?;
+    let (version, name) = stem.split_at(digits);
+    let name = name.strip_prefix('_')?;
+    (!version.is_empty() && !name.is_empty()).then_some(Name { stem, version, name, direction })
+}
+
+pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
+    let mut downs: BTreeMap<Version, (Name<'_>, &SourceFile)> = BTreeMap::new();
+    let mut ups = Vec::new();
+    for &(file_name, file) in &folder.files {
+        match parse_name(file_name) {
+            Some(name) if name.direction == Direction::Down => {
+                let version = Version::numeric(name.version);
+                if let Some((other, _)) = downs.get(&version) {
+                    let message =
+                        format!("undoes version `{}` as `{}.down.sql` does already", name.version, other.stem);
+                    reader.problem(&file.path, 1, "duplicate-version", Severity::Error, message, "keep one of them");
+                } else {
+                    downs.insert(version, (name, file));
+                }
+            }
+            Some(name) => ups.push((name, file)),
+            None => unreadable(file_name, file, reader),
+        }
+    }
+    for (name, up) in ups {
+        let version = Version::numeric(name.version);
+        let down = downs.remove(&version);
+        if let Some((down_name, down)) = &down
+            && down_name.stem != name.stem
+        {
+            reader.problem(
+                &down.path,
+                1,
+                "pair-names-differ",
+                Severity::Warning,
+                format!("undoes `{}` by its number, but its name differs", name.stem),
+                "give both files the same name",
+            );
+        }
+        reader.add(Found {
+            id: name.stem,
+            version,
+            name: name.name,
+            up,
+            down: down.map(|(_, f)| f),
+            metadata: Vec::new(),
+        });
+    }
+    for (name, file) in downs.into_values() {
+        let message = format!("undoes version `{}`, which no file of this folder applies", name.version);
+        reader.problem(
+            &file.path,
+            1,
+            "orphan-down",
+            Severity::Error,
+            message,
+            "add the `.up.sql` file or delete this one",
+        );
+    }
+}
+
+/// A file that is no migration of this layout: said when it looks as if it should be one.
+fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
+    let numbered = file_name.starts_with(|c: char| c.is_ascii_digit());
+    if matches!(file.content, FileContent::Directory) {
+        // `script` knows the words for it.
+        let _ = reader.script(file);
+    } else if numbered && (file_name.contains(".up.") || file_name.contains(".down.")) {
+        reader.problem(
+            &file.path,
+            1,
+            "unsupported-file",
+            Severity::Error,
+            "is a migration that is not SQL, which cannot be run or looked at".to_owned(),
+            "write it in SQL; a program has to run outside Godwit, and `baseline` records it",
+        );
+    } else if file_name.ends_with(".sql") && numbered {
+        reader.problem(
+            &file.path,
+            1,
+            "file-name",
+            Severity::Error,
+            "looks like a migration, but its name does not fit `VERSION_NAME.up.sql`, so it would never run".to_owned(),
+            "rename it: digits, `_`, a name, `.up.sql` or `.down.sql`",
+        );
+    } else if is_flyway(file_name) {
+        reader.problem(
+            &file.path,
+            1,
+            "unsupported-layout",
+            Severity::Error,
+            "is named as Flyway does, a layout that this version does not read".to_owned(),
+            "rename it to `VERSION_NAME.up.sql`",
+        );
+    } else if file_name.ends_with(".sql") {
+        reader.stray(file, "is no migration: its name has no version in front");
+    }
+}
+
+fn is_flyway(file_name: &str) -> bool {
+    file_name.ends_with(".sql")
+        && file_name.contains("__")
+        && (file_name.starts_with("R__")
+            || file_name.strip_prefix(['V', 'U']).is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::{MigrationRoot, MigrationSet, resolve};
+
+    fn read(files: &[(&str, &str)]) -> MigrationSet {
+        let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
+        resolve(&files, &[MigrationRoot::folder("")])
+    }
+
+    fn rules(set: &MigrationSet) -> Vec<(&str, &str)> {
+        set.problems.iter().map(|p| (p.file.as_str(), p.rule)).collect()
+    }
+
+    #[test]
+    fn names_with_any_number_of_digits() {
+        for (file, version, name, direction) in [
+            ("1_a.up.sql", "1", "a", Direction::Up),
+            ("0001_a.down.sql", "0001", "a", Direction::Down),
+            ("20240101120000_add_b.sql", "20240101120000", "add_b", Direction::Up),
+            ("01_a.b.up.sql", "01", "a.b", Direction::Up),
+        ] {
+            let parsed = parse_name(file).expect(file);
+            assert_eq!((parsed.version, parsed.name, parsed.direction), (version, name, direction));
+        }
+        for file in ["a.sql", "1.sql", "1_.sql", "_a.sql", "1a.sql", "1-a.sql", "1_a.txt", "README.md"] {
+            assert_eq!(parse_name(file), None, "{file}");
+        }
+    }
+
+    #[test]
+    fn versions_sort_as_numbers_and_pairs_meet() {
+        let set = read(&[
+            ("10_c.up.sql", "select 3;"),
+            ("10_c.down.sql", "select -3;"),
+            ("9_b.up.sql", "select 2;"),
+            ("9_b.down.sql", "select -2;"),
+            ("002_a.sql", "select 1;"),
+        ]);
+        let ids: Vec<_> = set.migrations.iter().map(|m| m.id.as_str()).collect();
+        assert_eq!(ids, ["002_a", "9_b", "10_c"]);
+        assert!(set.migrations[1].is_reversible());
+        assert_eq!(rules(&set), [("002_a.sql", "missing-down")]);
+    }
+
+    #[test]
+    fn traps_of_real_folders_are_named() {
+        let set = read(&[
+            ("1_a.up.sql", "select 1;"),
+            ("1_b.up.sql", "select 1;"),
+            ("2_x.up.sql", "select 1;"),
+            ("2_y.down.sql", "select 1;"),
+            ("3_lost.down.sql", "select 1;"),
+            ("4_prog.up.go", "package x"),
+            ("5-name.sql", "select 1;"),
+            ("V6__flyway.sql", "select 1;"),
+            ("7_goose.sql", "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;"),
+            ("notes.sql", "select 1;"),
+            ("README.md", "# hello"),
+        ]);
+        let found = rules(&set);
+        for expected in [
+            ("1_b.up.sql", "duplicate-version"),
+            ("2_y.down.sql", "pair-names-differ"),
+            ("3_lost.down.sql", "orphan-down"),
+            ("4_prog.up.go", "unsupported-file"),
+            ("5-name.sql", "file-name"),
+            ("V6__flyway.sql", "unsupported-layout"),
+            ("7_goose.sql", "unsupported-layout"),
+            ("notes.sql", "stray-file"),
+        ] {
+            assert!(found.contains(&expected), "{expected:?} in {found:?}");
+        }
+        assert!(!found.iter().any(|(f, _)| *f == "README.md"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_located() {
+        let files = [
+            SourceFile::new("1_a.up.sql", b"select 1;\nselect '\xff';".to_vec()),
+            SourceFile { path: "2_b.sql".to_owned(), content: FileContent::Directory },
+            SourceFile { path: "3_c.sql".to_owned(), content: FileContent::Symlink },
+        ];
+        let set = resolve(&files, &[MigrationRoot::folder("")]);
+        assert_eq!(set.problems[0].line, 2);
+        assert_eq!(
+            rules(&set),
+            [("1_a.up.sql", "not-utf8"), ("2_b.sql", "directory-named-sql"), ("3_c.sql", "symlink")]
+        );
+        assert!(set.migrations.is_empty());
+    }
+}

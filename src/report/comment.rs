@@ -1,0 +1,478 @@
+//! The summary comment of a pull request: what is asked of whom, what would run, what was found. What people must do
+//! stands first, so that a cut never hides it.
+
+use super::escape::{self, code, prose};
+use super::{EnvironmentPlan, Links, and, count, risk_mark};
+use crate::approval::{EnvironmentVerdict, Evaluation, PullRequestSnapshot, Status, Verdict};
+use crate::config::ConfigError;
+use crate::ids::Risk;
+use crate::lint::{LintReport, MigrationSummary, Violation};
+use crate::migration::Severity;
+use crate::plan::{RecoveryClass, Refusal, Step, StepAction};
+
+/// First line of the comment, by which the bot finds its own again.
+pub const MARKER: &str = "<!-- godwit:summary -->";
+
+/// Findings that the table shows; the rest is counted.
+const FINDINGS_SHOWN: usize = 25;
+/// Statements of one migration that the plan shows.
+const STATEMENTS_SHOWN: usize = 40;
+/// Characters of one statement that the plan shows.
+const STATEMENT_CHARS: usize = 4_000;
+
+/// Everything the comment is made from.
+#[derive(Debug, Clone)]
+pub struct SummaryInput<'a> {
+    /// The pull request as it was judged.
+    pub snapshot: &'a PullRequestSnapshot,
+    /// What the linter found.
+    pub lint: &'a LintReport,
+    /// The verdict; `None` when the policy could not be read.
+    pub verdict: Option<&'a Verdict>,
+    /// What a merge would do, in promotion order.
+    pub plans: &'a [EnvironmentPlan],
+    /// Why the policy could not be read.
+    pub config_errors: &'a [ConfigError],
+    /// Where links go.
+    pub links: &'a Links,
+}
+
+/// The comment, at most [`escape::COMMENT_LIMIT`] characters.
+pub fn summary(input: &SummaryInput<'_>) -> String {
+    let mut out = format!("{MARKER}\n");
+    out.push_str(&headline(input));
+    out.push_str(&broken_policy(input));
+    if let Some(verdict) = input.verdict {
+        out.push_str(&approvals(input, verdict));
+    }
+    out.push_str(&migrations(input));
+    out.push_str(&findings(input.lint, input.links));
+    out.push_str(&plans(input));
+    if let Some(verdict) = input.verdict {
+        out.push_str(&on_merge(input, verdict));
+        out.push_str(&remarks(verdict));
+    }
+    out.push_str(&footer(input));
+    let note =
+        escape::link("_This comment is cut; everything stands in the check run._", input.links.everything.as_deref());
+    escape::cut_at(&crate::redact::text(&out), escape::COMMENT_LIMIT, &note)
+}
+
+/// What a reader must know if they read one line only.
+fn headline(input: &SummaryInput<'_>) -> String {
+    let errors = input.lint.violations.iter().filter(|v| is_blocking(v)).count();
+    let (mark, text) = match input.verdict {
+        _ if !input.config_errors.is_empty() => {
+            ("⛔", "the policy cannot be read, so nothing can be approved".to_owned())
+        }
+        None => ("⛔", "this pull request could not be judged".to_owned()),
+        Some(_) if errors > 0 => ("❌", format!("{} to fix before anyone is asked", count(errors, "error"))),
+        Some(verdict) => (mark(verdict.status, input.snapshot.draft), prose(&lower_first(&verdict.summary))),
+    };
+    let risk = if input.lint.migrations.is_empty() {
+        String::new()
+    } else {
+        let migrations = count(input.lint.migrations.len(), "migration");
+        let risk = risk(input);
+        format!("{} **{risk}** risk · {migrations} · ", risk_mark(risk))
+    };
+    format!("## {mark} Godwit: {text}\n\n{risk}{}\n\n", whose_turn(input, errors))
+}
+
+fn whose_turn(input: &SummaryInput<'_>, errors: usize) -> String {
+    if !input.config_errors.is_empty() {
+        return "the policy is read from the base branch; fix it there".to_owned();
+    }
+    if errors > 0 {
+        return "the author's turn".to_owned();
+    }
+    match input.verdict.map(|v| v.status) {
+        None => "see below".to_owned(),
+        Some(Status::Approved) => "ready to merge".to_owned(),
+        Some(Status::Pending) => "the reviewers' turn".to_owned(),
+        Some(Status::Disapproved) => "blocked".to_owned(),
+        Some(Status::Skipped) => "not asked yet".to_owned(),
+    }
+}
+
+/// The risk that was judged: raised by a label where one was set.
+fn risk(input: &SummaryInput<'_>) -> Risk {
+    let labelled = crate::approval::labelled_risk(&input.snapshot.labels).unwrap_or(Risk::Low);
+    let bound = input.snapshot.binding.as_ref().map_or(Risk::Low, |b| b.risk);
+    input.lint.risk.max(labelled).max(bound)
+}
+
+fn broken_policy(input: &SummaryInput<'_>) -> String {
+    if input.config_errors.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("### Policy\n\n| Where | What |\n|---|---|\n");
+    for error in input.config_errors {
+        let place = match error.line {
+            Some(line) => format!("{}:{line}", error.file),
+            None => error.file.clone(),
+        };
+        out.push_str(&format!("| {} | {} |\n", code(&place), prose(&error.message)));
+    }
+    out.push('\n');
+    out
+}
+
+/// Who has approved, who is missing, for which environment (B-15).
+fn approvals(input: &SummaryInput<'_>, verdict: &Verdict) -> String {
+    let nothing = verdict.gates.is_empty()
+        && verdict.environments.iter().all(|e| e.evaluation.status == Status::Skipped)
+        && !input.snapshot.draft;
+    if nothing || input.snapshot.draft {
+        return String::new();
+    }
+    let mut out = String::from("### Approvals\n\n| For | | Approved by | Still missing |\n|---|:-:|---|---|\n");
+    for environment in &verdict.environments {
+        if environment.evaluation.status != Status::Skipped {
+            out.push_str(&environment_row(environment));
+        }
+    }
+    for gate in &verdict.gates {
+        out.push_str(&gate_row(gate));
+    }
+    out.push('\n');
+    let others: Vec<&EnvironmentVerdict> =
+        verdict.environments.iter().filter(|e| e.evaluation.status == Status::Skipped).collect();
+    for environment in others {
+        out.push_str(&format!(
+            "<sub>➖ {}: {}</sub>\n",
+            code(environment.environment.as_str()),
+            prose(&environment.evaluation.reason)
+        ));
+    }
+    out
+}
+
+fn environment_row(verdict: &EnvironmentVerdict) -> String {
+    let evaluation = &verdict.evaluation;
+    let needed = verdict.required_approvals.max(u32::try_from(verdict.required_roles.len()).unwrap_or(u32::MAX));
+    let mut by: Vec<String> = verdict
+        .required_roles
+        .iter()
+        .filter_map(|role| {
+            let login = verdict.filled.get(role)?;
+            Some(format!("{} {}", code(&format!("@{login}")), escape::inline(role.as_str())))
+        })
+        .collect();
+    by.extend(
+        evaluation
+            .approvers
+            .iter()
+            .filter(|p| !verdict.filled.values().any(|f| f == *p))
+            .map(|p| code(&format!("@{p}"))),
+    );
+    let counted = if needed == 0 {
+        "nobody is asked".to_owned()
+    } else {
+        format!("{} of {needed}", by.len().min(needed as usize))
+    };
+    let by = if by.is_empty() { counted } else { format!("{counted}: {}", by.join(", ")) };
+    let missing = match evaluation.status {
+        Status::Skipped | Status::Approved => String::new(),
+        Status::Pending => missing(&evaluation.missing, ""),
+        // Naming people would be wrong here: no approval of theirs changes it.
+        Status::Disapproved => prose(&evaluation.reason),
+    };
+    let manual = if verdict.automatic { "" } else { " <sub>on promotion</sub>" };
+    let name = code(verdict.environment.as_str());
+    format!("| **{name}**{manual} | {} | {by} | {missing} |\n", mark(evaluation.status, false))
+}
+
+fn gate_row(gate: &Evaluation) -> String {
+    let by: Vec<String> = gate.approvers.iter().map(|p| code(&format!("@{p}"))).collect();
+    let missing = match gate.status {
+        Status::Skipped | Status::Approved => String::new(),
+        Status::Pending | Status::Disapproved => missing(&gate.missing, &gate.reason),
+    };
+    format!("| {} | {} | {} | {missing} |\n", escape::inline(&gate.name), mark(gate.status, false), by.join(", "))
+}
+
+fn missing(missing: &[String], otherwise: &str) -> String {
+    if missing.is_empty() {
+        return prose(otherwise);
+    }
+    missing.iter().map(|m| prose(m)).collect::<Vec<_>>().join("<br>")
+}
+
+/// Each migration: risk, why, and whether it can be undone.
+fn migrations(input: &SummaryInput<'_>) -> String {
+    if input.lint.migrations.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("### Migrations\n\n| Migration | Risk | Why | Undo |\n|---|---|---|---|\n");
+    for migration in &input.lint.migrations {
+        let target = migration.target.as_ref().map(|t| format!(" → {}", code(t.as_str()))).unwrap_or_default();
+        let mut why: Vec<String> = migration.reasons.iter().take(3).map(|r| prose(r)).collect();
+        if migration.reasons.len() > 3 {
+            why.push(format!("and {} more", migration.reasons.len() - 3));
+        }
+        let why = if why.is_empty() { "nothing dangerous found".to_owned() } else { why.join("<br>") };
+        out.push_str(&format!(
+            "| {}{target} | {} {} | {why} | {} |\n",
+            code(&migration.id),
+            risk_mark(migration.risk),
+            migration.risk,
+            undo(migration)
+        ));
+    }
+    out.push('\n');
+    out
+}
+
+fn undo(migration: &MigrationSummary) -> &'static str {
+    match (migration.reversible, migration.transactional) {
+        (true, true) => "↩️ yes; a failure undoes itself",
+        (true, false) => "↩️ yes; a failure may leave half of it",
+        (false, true) => "🚫 no rollback; a failure undoes itself",
+        (false, false) => "🚫 no rollback; a failure may leave half of it",
+    }
+}
+
+/// The findings, worst first.
+fn findings(lint: &LintReport, links: &Links) -> String {
+    if lint.violations.is_empty() {
+        return if lint.migrations.is_empty() {
+            String::new()
+        } else {
+            format!("### Findings\n\n✅ none in {}\n\n", count(lint.files, "file"))
+        };
+    }
+    let mut violations: Vec<&Violation> = lint.violations.iter().collect();
+    violations.sort_by(|a, b| {
+        (a.waived.is_some(), std::cmp::Reverse(a.severity), &a.file, a.line).cmp(&(
+            b.waived.is_some(),
+            std::cmp::Reverse(b.severity),
+            &b.file,
+            b.line,
+        ))
+    });
+    let mut out = format!("### Findings: {}\n\n| | Where | What |\n|:-:|---|---|\n", tally(lint));
+    for violation in violations.iter().take(FINDINGS_SHOWN) {
+        let help = violation.help.as_ref().map(|h| format!("<br>💡 {}", prose(h))).unwrap_or_default();
+        let waived =
+            violation.waived.as_ref().map(|w| format!("<br>waived: {}", escape::inline(w))).unwrap_or_default();
+        out.push_str(&format!(
+            "| {} | {} | {}<br><sub>{}</sub>{help}{waived} |\n",
+            severity_mark(violation),
+            links.line(&violation.file, violation.line),
+            prose(&violation.message),
+            links.rule(&violation.rule, &violation.url),
+        ));
+    }
+    if violations.len() > FINDINGS_SHOWN {
+        let rest = count(violations.len() - FINDINGS_SHOWN, "further finding");
+        let rest = escape::link(&format!("{rest} in the check run"), links.everything.as_deref());
+        out.push_str(&format!("\n_{rest}_\n"));
+    }
+    out.push('\n');
+    out
+}
+
+/// `1 error, 2 warnings`.
+pub(super) fn tally(lint: &LintReport) -> String {
+    let of =
+        |severity: Severity| lint.violations.iter().filter(|v| v.severity == severity && v.waived.is_none()).count();
+    let waived = lint.violations.iter().filter(|v| v.waived.is_some()).count();
+    let parts: Vec<String> =
+        [(of(Severity::Error), "error"), (of(Severity::Warning), "warning"), (of(Severity::Info), "note")]
+            .into_iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, word)| count(n, word))
+            .chain((waived > 0).then(|| format!("{waived} waived")))
+            .collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+}
+
+fn is_blocking(violation: &Violation) -> bool {
+    violation.severity == Severity::Error && violation.waived.is_none()
+}
+
+fn severity_mark(violation: &Violation) -> &'static str {
+    if violation.waived.is_some() {
+        return "🙈";
+    }
+    match violation.severity {
+        Severity::Error => "❌",
+        Severity::Warning => "⚠️",
+        Severity::Info => "ℹ️",
+    }
+}
+
+/// The plan per environment; environments that would do the same share one block.
+fn plans(input: &SummaryInput<'_>) -> String {
+    if input.plans.is_empty() {
+        return String::new();
+    }
+    let mut groups: Vec<Vec<&EnvironmentPlan>> = Vec::new();
+    for plan in input.plans {
+        match groups.iter_mut().find(|g| g[0].steps == plan.steps && g[0].refusals == plan.refusals) {
+            Some(group) => group.push(plan),
+            None => groups.push(vec![plan]),
+        }
+    }
+    let mut out = String::from("### Plan\n\n");
+    for group in groups {
+        out.push_str(&plan_block(&group));
+    }
+    out
+}
+
+fn plan_block(group: &[&EnvironmentPlan]) -> String {
+    let plan = group[0];
+    let names: Vec<String> = group.iter().map(|p| format!("<b>{}</b>", escape::html(p.environment.as_str()))).collect();
+    let names = and(&names);
+    if !plan.refusals.is_empty() {
+        let reasons: String = plan.refusals.iter().map(refusal).collect();
+        return format!("⛔ {names}: nothing can run\n\n{reasons}\n");
+    }
+    if plan.steps.is_empty() {
+        return format!("➖ {names}: nothing to do\n\n");
+    }
+    let statements: usize = plan.steps.iter().map(|s| s.statements.len()).sum();
+    let targets: Vec<String> =
+        plan.targets.iter().map(|t| format!("<code>{}</code>", escape::html(t.as_str()))).collect();
+    let on = if targets.is_empty() { String::new() } else { format!(" on {}", and(&targets)) };
+    let title = format!("{names}: {}, {}{on}", count(plan.steps.len(), "migration"), count(statements, "statement"));
+    let body: String = plan.steps.iter().map(step).collect();
+    escape::details(&title, &body)
+}
+
+fn refusal(refusal: &Refusal) -> String {
+    format!("- {}. {}\n", prose(&refusal.message), prose(&refusal.what_to_do))
+}
+
+fn step(step: &Step) -> String {
+    let verb = match step.action {
+        StepAction::Apply => "apply",
+        StepAction::Rollback => "undo",
+        StepAction::Baseline => "record as applied, without running",
+    };
+    let how = if step.in_transaction {
+        "one transaction, all or nothing"
+    } else {
+        match step.recovery {
+            RecoveryClass::Atomic => "statement by statement, each all or nothing",
+            RecoveryClass::Verifiable => "statement by statement; after a crash Godwit looks how far it came",
+            RecoveryClass::Idempotent => "statement by statement; after a crash it is run again",
+            RecoveryClass::Manual => "statement by statement; after a crash a person must look",
+        }
+    };
+    let mut sql = String::new();
+    for statement in step.statements.iter().take(STATEMENTS_SHOWN) {
+        let text = statement.sql.trim();
+        match text.char_indices().nth(STATEMENT_CHARS) {
+            Some((end, _)) => sql.push_str(&format!("{} …\n", &text[..end])),
+            None => sql.push_str(&format!("{}{}\n", text, if text.ends_with(';') { "" } else { ";" })),
+        }
+    }
+    let more = step.statements.len().saturating_sub(STATEMENTS_SHOWN);
+    if more > 0 {
+        sql.push_str(&format!("-- and {} more\n", count(more, "statement")));
+    }
+    format!(
+        "**{}** on {}: {verb}, {how}\n\n{}\n",
+        code(step.migration.as_str()),
+        code(step.target.as_str()),
+        escape::fence(language(step), &sql)
+    )
+}
+
+fn language(step: &Step) -> &'static str {
+    use crate::ids::Engine;
+    match step.engine {
+        Engine::Postgresql | Engine::Sqlite => "sql",
+        Engine::Mongodb | Engine::Elasticsearch => "json",
+        Engine::Redis => "text",
+    }
+}
+
+/// What happens when somebody presses the button, and what can be undone afterwards.
+fn on_merge(input: &SummaryInput<'_>, verdict: &Verdict) -> String {
+    if input.lint.migrations.is_empty() {
+        return String::new();
+    }
+    let concerned: Vec<&EnvironmentVerdict> =
+        verdict.environments.iter().filter(|e| !is_elsewhere(e, input.snapshot.draft)).collect();
+    let mut out = String::from("### On merge\n\n");
+    if concerned.is_empty() {
+        out.push_str("Nothing runs: no environment belongs to this branch.\n\n");
+        return out;
+    }
+    let chain: Vec<String> = concerned
+        .iter()
+        .map(|e| {
+            let name = code(e.environment.as_str());
+            if e.automatic { name } else { format!("{name} (after `/godwit promote {}`)", e.environment) }
+        })
+        .collect();
+    out.push_str(&format!("{}\n\n", chain.join(" → ")));
+    let one = concerned.len() == 1;
+    out.push_str(if one {
+        "The migrations are compared with what was approved, then run.\n"
+    } else {
+        "The migrations are compared with what was approved, then run one environment after the other. A failure stops \
+         the chain; every gate is looked at again when its turn comes.\n"
+    });
+    let fixed: Vec<String> = input.lint.migrations.iter().filter(|m| !m.reversible).map(|m| code(&m.id)).collect();
+    let last = concerned.last().map_or("ENV", |e| e.environment.as_str());
+    if fixed.is_empty() {
+        out.push_str(&format!("Afterwards each can be undone: `/godwit rollback {last} MIGRATION`.\n\n"));
+    } else {
+        out.push_str(&format!(
+            "Afterwards **{} cannot be undone** by a script; the way back is a backup or a new migration.\n\n",
+            and(&fixed)
+        ));
+    }
+    out
+}
+
+/// Environments of other branches; a draft skips all of them for another reason.
+fn is_elsewhere(verdict: &EnvironmentVerdict, draft: bool) -> bool {
+    verdict.evaluation.status == Status::Skipped && !draft
+}
+
+fn remarks(verdict: &Verdict) -> String {
+    if verdict.ignored.is_empty() && verdict.notes.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("### Notes\n\n");
+    for text in verdict.ignored.iter().chain(&verdict.notes) {
+        out.push_str(&format!("- {}\n", prose(&upper_first(text))));
+    }
+    out.push('\n');
+    out
+}
+
+fn footer(input: &SummaryInput<'_>) -> String {
+    let short = |text: &str, n: usize| code(text.get(..n).unwrap_or(text));
+    let head = short(input.snapshot.head.as_str(), 7);
+    let binding = input.snapshot.binding.as_ref().map_or_else(String::new, |b| {
+        format!(" · digest {} · policy {}", short(b.digest.as_str(), 15), short(&b.policy_hash, 8))
+    });
+    format!("<sub>{head}{binding} · approvals hold for this content, policy and risk · `/godwit help`</sub>\n")
+}
+
+pub(super) fn mark(status: Status, draft: bool) -> &'static str {
+    match status {
+        Status::Skipped if draft => "📝",
+        Status::Skipped => "➖",
+        Status::Pending => "⏳",
+        Status::Approved => "✅",
+        Status::Disapproved => "⛔",
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+}
+
+fn upper_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,91 @@
+//! A lint report as workflow commands, which GitHub Actions turns into annotations.
+
+use std::fmt::Write as _;
+
+use crate::lint::{LintReport, Severity, Violation};
+
+/// Annotations of one level that GitHub shows per step; more are dropped without a word.
+const SHOWN: usize = 10;
+
+/// One command per finding, worst first; a notice says how many GitHub would have dropped. Waived findings are notices.
+pub fn render(report: &LintReport) -> String {
+    let mut sorted: Vec<&Violation> = report.violations.iter().collect();
+    sorted.sort_by(|a, b| (b.severity, b.risk).cmp(&(a.severity, a.risk)));
+    let mut out = String::new();
+    let mut dropped = 0;
+    for (level, command) in [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "notice")] {
+        let of_level: Vec<&&Violation> = sorted.iter().filter(|v| shown_as(v) == level).collect();
+        // The last notice is kept for saying what was dropped.
+        let room = if level == Severity::Info { SHOWN - 1 } else { SHOWN };
+        for violation in of_level.iter().take(room) {
+            line(&mut out, command, violation);
+        }
+        dropped += of_level.len().saturating_sub(room);
+    }
+    if dropped > 0 {
+        let _ = writeln!(
+            out,
+            "::notice title=godwit::{dropped} more findings are not shown here: GitHub shows {SHOWN} of each level; the job summary has all of them"
+        );
+    }
+    out
+}
+
+fn shown_as(v: &Violation) -> Severity {
+    if v.waived.is_some() { Severity::Info } else { v.severity }
+}
+
+fn line(out: &mut String, command: &str, v: &Violation) {
+    let _ = write!(out, "::{command} file={},line={},endLine={}", property(&v.file), v.line, v.end_line);
+    // GitHub takes columns only within one line.
+    if v.line == v.end_line && v.end_column > v.column {
+        let _ = write!(out, ",col={},endColumn={}", v.column, v.end_column);
+    }
+    let _ = write!(out, ",title={}::{}", property(&v.rule), data(&v.message));
+    if let Some(help) = &v.help {
+        let _ = write!(out, "%0A{}", data(help));
+    }
+    if let Some(reason) = &v.waived {
+        let _ = write!(out, "%0Awaived: {}", data(reason));
+    }
+    let _ = writeln!(out, "%0Arisk {}, {}", v.risk, data(&v.url));
+}
+
+/// Text behind the `::`.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Text of a property.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::sample;
+
+    #[test]
+    fn what_a_file_holds_cannot_make_a_command() {
+        let (mut report, _) = sample(&[("0001_a.up.sql", "update t set a = 1;")]);
+        report.violations.retain(|v| v.severity == Severity::Error);
+        report.violations.truncate(1);
+        report.violations[0].file = "a,b:c%\n::error ::x.sql".to_owned();
+        report.violations[0].message = "100 %\r\n::set-output name=x::y".to_owned();
+        let text = render(&report);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with("::error file=a%2Cb%3Ac%25%0A%3A%3Aerror %3A%3Ax.sql,line=1,"), "{text}");
+        assert!(text.contains("::100 %25%0D%0A::set-output"), "{text}");
+    }
+
+    #[test]
+    fn ten_of_each_level_and_a_word_about_the_rest() {
+        let many = "update t set a = 1;\n".repeat(30);
+        let (report, _) = sample(&[("0001_a.up.sql", &many)]);
+        let text = render(&report);
+        assert_eq!(text.lines().filter(|l| l.starts_with("::error ")).count(), 10);
+        assert!(text.lines().last().is_some_and(|l| l.contains("more findings")), "{text}");
+        assert!(text.lines().filter(|l| l.starts_with("::notice ")).count() <= 10);
+    }
+}

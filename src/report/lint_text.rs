@@ -1,0 +1,221 @@
+//! A lint report for a terminal: each finding with the line it is about, or one line per finding.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::lint::{LintReport, Severity, Violation};
+use crate::migration::{MigrationSet, Script};
+
+const BOLD: Style = Style::new().bold();
+const BAR: Style = AnsiColor::Blue.on_default().bold();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const INFO: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Characters of a source line that are shown at most.
+const WIDTH: usize = 160;
+
+/// How much is said about each finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// The source line, the help and the page.
+    Full,
+    /// `file:line:column: severity[rule]: message`, for editors and large reports.
+    Terse,
+}
+
+/// The report as text with ANSI styles (the printer takes them out where they are not wanted). `set` gives the sources.
+pub fn render(report: &LintReport, set: &MigrationSet, detail: Detail) -> String {
+    let mut out = String::with_capacity(report.violations.len() * 120);
+    match detail {
+        Detail::Terse => {
+            for violation in &report.violations {
+                terse(&mut out, violation);
+            }
+        }
+        Detail::Full => {
+            let mut sources: HashMap<&str, Vec<&Script>> = HashMap::new();
+            for script in set.migrations.iter().flat_map(|m| std::iter::once(&m.up).chain(&m.down)) {
+                sources.entry(script.path.as_str()).or_default().push(script);
+            }
+            let mut file = "";
+            let mut lines: HashMap<u32, &str> = HashMap::new();
+            for violation in &report.violations {
+                // Violations are sorted by file, so each source is cut into lines once.
+                if violation.file != file {
+                    file = &violation.file;
+                    lines = sources
+                        .get(file)
+                        .into_iter()
+                        .flatten()
+                        .flat_map(|script| (script.first_line..).zip(script.text.lines()))
+                        .collect();
+                }
+                full(&mut out, violation, &lines);
+            }
+        }
+    }
+    out
+}
+
+/// One line about the whole: how many of each, and the risk.
+pub fn summary(report: &LintReport) -> String {
+    let count = |s| report.violations.iter().filter(|v| v.severity == s && v.waived.is_none()).count();
+    let waived = report.violations.iter().filter(|v| v.waived.is_some()).count();
+    let mut text = format!(
+        "{}, {}: {}, {}, {}",
+        plural(report.files, "file"),
+        plural(report.migrations.len(), "migration"),
+        plural(count(Severity::Error), "error"),
+        plural(count(Severity::Warning), "warning"),
+        plural(count(Severity::Info), "note"),
+    );
+    if waived > 0 {
+        let _ = write!(text, ", {waived} waived");
+    }
+    if !report.migrations.is_empty() {
+        let _ = write!(text, "; risk {}", report.risk);
+    }
+    text
+}
+
+fn plural(n: usize, what: &str) -> String {
+    if n == 1 { format!("{n} {what}") } else { format!("{n} {what}s") }
+}
+
+fn style(severity: Severity) -> Style {
+    match severity {
+        Severity::Error => ERROR,
+        Severity::Warning => WARNING,
+        Severity::Info => INFO,
+    }
+}
+
+fn terse(out: &mut String, v: &Violation) {
+    let style = style(v.severity);
+    let waived = if v.waived.is_some() { " (waived)" } else { "" };
+    let _ = writeln!(
+        out,
+        "{}:{}:{}: {style}{}[{}]{style:#}: {}{waived}",
+        printable(&v.file),
+        v.line,
+        v.column,
+        v.severity.as_str(),
+        v.rule,
+        printable(&v.message),
+    );
+}
+
+fn full(out: &mut String, v: &Violation, lines: &HashMap<u32, &str>) {
+    let style = style(v.severity);
+    let number = v.line.to_string();
+    let indent = number.len();
+    let _ =
+        writeln!(out, "{style}{}[{}]{style:#}{BOLD}: {}{BOLD:#}", v.severity.as_str(), v.rule, printable(&v.message));
+    let _ = writeln!(out, "{:indent$}{BAR}-->{BAR:#} {}:{}:{}", "", printable(&v.file), v.line, v.column);
+    let source = lines.get(&v.line);
+    if let Some(source) = source.filter(|s| !s.trim().is_empty()) {
+        let (shown, before, marked) = window(source, v);
+        let _ = writeln!(out, "{:indent$} {BAR}|{BAR:#}", "");
+        let _ = writeln!(out, "{BAR}{number} |{BAR:#} {shown}");
+        let _ = writeln!(out, "{:indent$} {BAR}|{BAR:#} {:before$}{style}{}{style:#}", "", "", "^".repeat(marked));
+    }
+    if let Some(help) = &v.help {
+        let _ = writeln!(out, "{:indent$} {BAR}={BAR:#} {BOLD}help{BOLD:#}: {}", "", printable(help));
+    }
+    if let Some(reason) = &v.waived {
+        let _ = writeln!(out, "{:indent$} {BAR}={BAR:#} {BOLD}waived{BOLD:#}: {}", "", printable(reason));
+    }
+    let _ = writeln!(out, "{:indent$} {BAR}={BAR:#} risk {}, see {}\n", "", v.risk, v.url);
+}
+
+/// The part of a line that is shown, the columns in front of the mark, and the mark's length.
+fn window(source: &str, v: &Violation) -> (String, usize, usize) {
+    let chars: Vec<char> = source.chars().collect();
+    let column = usize::try_from(v.column).unwrap_or(1).saturating_sub(1).min(chars.len());
+    let end =
+        if v.end_line == v.line { usize::try_from(v.end_column).unwrap_or(1).saturating_sub(1) } else { chars.len() };
+    let end = end.clamp(column, chars.len());
+    let start = if column > WIDTH / 2 && chars.len() > WIDTH { column - WIDTH / 4 } else { 0 };
+    let stop = chars.len().min(start + WIDTH);
+    let mut shown = String::new();
+    if start > 0 {
+        shown.push('…');
+    }
+    shown.extend(chars[start..stop].iter().map(|c| visible(*c)));
+    if stop < chars.len() {
+        shown.push('…');
+    }
+    let before = column - start + usize::from(start > 0);
+    (shown, before, end.min(stop).saturating_sub(column).max(1))
+}
+
+/// What stands for a character on a terminal: one that would move the cursor or colour the screen becomes a box, and a
+/// tab one blank, so that the mark below stays in place.
+fn visible(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        c if c.is_control()
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}') =>
+        {
+            '\u{fffd}'
+        }
+        c => c,
+    }
+}
+
+/// Text of a repository made safe for a terminal; line ends become blanks.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { ' ' } else { visible(c) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::sample;
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn the_mark_stands_under_what_is_meant() {
+        let (report, set) =
+            sample(&[("0001_a.up.sql", "-- grüße\r\ncreate table a (id int);\r\n  drop table ä_t cascade;\r\n")]);
+        let text = plain(&render(&report, &set, Detail::Full));
+        let lines: Vec<&str> = text.lines().collect();
+        let at = lines.iter().position(|l| l.contains("drop-cascade")).expect(&text);
+        assert_eq!(lines[at + 1], " --> 0001_a.up.sql:3:18");
+        assert_eq!(lines[at + 3], "3 |   drop table ä_t cascade;");
+        assert_eq!(lines[at + 4], "  |                  ^^^^^^^");
+    }
+
+    #[test]
+    fn terse_is_one_line_each() {
+        let (report, set) = sample(&[("0001_a.up.sql", "drop table t cascade;\nupdate t set a = 1;\n")]);
+        let text = plain(&render(&report, &set, Detail::Terse));
+        assert_eq!(text.lines().count(), report.violations.len());
+        assert!(text.contains("0001_a.up.sql:2:1: error[update-without-where]: "), "{text}");
+    }
+
+    #[test]
+    fn nothing_in_a_file_reaches_the_terminal_raw() {
+        let (report, set) = sample(&[("0001_a.up.sql", "update \"\u{1b}[31mx\u{202e}\" set a = 1;\n")]);
+        for detail in [Detail::Full, Detail::Terse] {
+            let text = render(&report, &set, detail);
+            assert!(!text.contains("[31mx") || text.contains('\u{fffd}'), "{text:?}");
+            assert!(!text.contains('\u{202e}'));
+        }
+    }
+
+    #[test]
+    fn very_long_lines_are_cut_around_the_mark() {
+        let long = format!("select '{}'; drop table t cascade;", "x".repeat(5000));
+        let (report, set) = sample(&[("0001_a.up.sql", &long)]);
+        let text = plain(&render(&report, &set, Detail::Full));
+        assert!(text.lines().all(|l| l.chars().count() < 200), "{text}");
+        assert!(text.contains("drop table t cascade"));
+    }
+}

@@ -1,0 +1,85 @@
+//! Log lines: JSON when not on a terminal, each with the delivery it belongs to, credentials taken out of every one.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::redact;
+
+/// A writer that hands on lines without credentials, whatever a driver or a library printed.
+#[derive(Debug)]
+pub struct Redacting<W: Write> {
+    inner: W,
+}
+
+impl<W: Write> Redacting<W> {
+    /// Wraps a writer.
+    pub fn new(inner: W) -> Self {
+        Self { inner }
+    }
+}
+
+impl<W: Write> Write for Redacting<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // The formatter hands over whole lines, so no secret is cut in two here.
+        self.inner.write_all(redact::text(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// What is logged: `RUST_LOG` (`info`, or `godwit=debug,sqlx=warn`), else `level`, with the libraries at warnings.
+fn targets(rust_log: Option<&str>, level: LevelFilter) -> Targets {
+    match rust_log.filter(|l| !l.trim().is_empty()).map(str::parse::<Targets>) {
+        Some(Ok(targets)) => targets,
+        Some(Err(_)) | None => Targets::new().with_default(LevelFilter::WARN).with_target("godwit", level),
+    }
+}
+
+/// Starts logging to standard error; a second call changes nothing.
+pub fn start(rust_log: Option<&str>, level: LevelFilter) {
+    let writer = || Redacting::new(io::stderr());
+    let targets = targets(rust_log, level);
+    let registry = tracing_subscriber::registry();
+    // Refused only when logging has been started before, which is fine.
+    let _ = if io::stderr().is_terminal() {
+        registry.with(tracing_subscriber::fmt::layer().with_writer(writer).with_filter(targets)).try_init()
+    } else {
+        let layer = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(writer)
+            .with_filter(targets);
+        registry.with(layer).try_init()
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b20_lines_lose_registered_secrets() {
+        redact::register("planted-in-a-log");
+        let mut out = Vec::new();
+        Redacting::new(&mut out).write_all(b"{\"m\":\"planted-in-a-log postgres://u:pw@h/d\"}\n").unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"m\":\"**** postgres://u:****@h/d\"}\n");
+    }
+
+    #[test]
+    fn levels_come_from_the_variable_or_the_flags() {
+        let quiet = targets(None, LevelFilter::INFO);
+        assert!(quiet.would_enable("godwit::server", &tracing::Level::INFO));
+        assert!(!quiet.would_enable("sqlx", &tracing::Level::INFO));
+        assert!(targets(Some("godwit=trace"), LevelFilter::INFO).would_enable("godwit", &tracing::Level::TRACE));
+        assert!(targets(Some("=="), LevelFilter::INFO).would_enable("godwit", &tracing::Level::INFO));
+    }
+}

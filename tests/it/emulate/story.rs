@@ -1,0 +1,161 @@
+//! A pull request from its first commit to production.
+
+use serde_json::{Value, json};
+
+use super::server::{ENVIRONMENTS, Server, database, godwit};
+use super::world::{World, shop, until};
+
+const PULL: &str = "/repos/shop/shop/pulls/1";
+const DANGEROUS: &str = "migrations/0003_customer_status.up.sql";
+
+#[test]
+fn a_pull_request_is_linted_approved_merged_applied_and_reported() {
+    let world = World::start();
+    let server = Server::start(&world);
+    let story = Story { world: &world, server: &server };
+
+    // A dangerous migration: the check is red, with the finding on its line.
+    let dangerous = std::fs::read(shop().join("dangerous/0003_customer_status.up.sql")).unwrap();
+    world.front.repository.branch("status", Some("main"));
+    world.front.repository.write(DANGEROUS, &dangerous);
+    let first = world.push("ann", "status", "Customers get a status");
+    let body = json!({ "title": "Customers get a status", "head": "status", "base": "main", "body": "" });
+    world.expect(201, "ann", "POST", "/repos/shop/shop/pulls", body);
+    let lint = story.check("godwit / lint", &first);
+    assert_eq!(lint["conclusion"], "failure", "{lint}");
+    let annotations = world.get(&format!("/check-runs/{}/annotations", lint["id"]));
+    let annotations = annotations["check_annotations"].as_array().unwrap().clone();
+    assert!(
+        annotations.iter().any(|a| a["path"] == DANGEROUS && a["start_line"].as_u64().unwrap() > 1),
+        "{annotations:?}"
+    );
+    let summary = until("the summary comment", || story.told(), || story.comments("summary").first().cloned());
+
+    // The fix: green, and the same comment tells it.
+    for name in ["0003_customer_status.up.sql", "0003_customer_status.down.sql"] {
+        let safer = std::fs::read(shop().join("safer").join(name)).unwrap();
+        world.front.repository.write(&format!("migrations/{name}"), &safer);
+    }
+    let head = world.push("ann", "status", "Keep the fax numbers, and a way back");
+    assert_eq!(story.check("godwit / lint", &head)["conclusion"], "success");
+    let edited = until(
+        "the comment to be edited",
+        || story.told(),
+        || {
+            let now = story.comments("summary");
+            assert_eq!(now.len(), 1);
+            (now[0]["body"] != summary["body"]).then(|| now[0].clone())
+        },
+    );
+    assert_eq!(edited["id"], summary["id"]);
+
+    // Approvals: until the last one the check says who is missing.
+    assert_eq!(story.check("godwit / approval", &head)["conclusion"], "action_required");
+    // The author's own word counts for nothing.
+    for login in ["ann", "dora", "olaf", "omar", "dana", "bea", "tess", "carl"] {
+        world.expect(200, login, "POST", &format!("{PULL}/reviews"), json!({ "event": "APPROVE" }));
+    }
+    until(
+        "a green approval",
+        || story.told(),
+        || {
+            let check = story.latest("godwit / approval", &head)?;
+            (check["conclusion"] == "success").then_some(())
+        },
+    );
+
+    // The merge brings every environment forward, one after the other.
+    world.expect(200, "ann", "PUT", &format!("{PULL}/merge"), json!({}));
+    for environment in ENVIRONMENTS {
+        let what = format!("the result of {environment}");
+        let told = until(&what, || story.told(), || story.comments(&format!("run:{environment}")).first().cloned());
+        assert_eq!(told["user"]["login"], "godwit[bot]");
+        until(
+            &format!("the label of {environment}"),
+            || story.told(),
+            || {
+                let label = format!("migrated:{environment}");
+                world.get("/issues/1/labels").as_array().unwrap().iter().any(|l| l["name"] == label).then_some(())
+            },
+        );
+        assert_eq!(statuses(&database(&world, environment)), ["active", "new", "active"]);
+    }
+
+    // Every webhook was taken, nothing was refused that the bot relies on, no panic was logged.
+    let delivered = world.delivered.lock().unwrap().clone();
+    assert!(delivered.iter().all(|(_, status)| (200..300).contains(status)), "{delivered:?}");
+    let seen = world.front.seen.lock().unwrap().clone();
+    let refused: Vec<_> = seen.iter().filter(|s| s.status >= 400 && s.status != 404).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+    let log = server.log();
+    assert!(!log.contains("panicked"), "{log}");
+    assert!(server.stop().success());
+
+    let verified = godwit(&world).args(["audit", "verify", "--format", "json"]).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(verified["valid"], true);
+    assert!(verified["records"].as_u64().unwrap() >= 4, "{verified}");
+}
+
+/// What the test looks at.
+struct Story<'a> {
+    world: &'a World,
+    server: &'a Server,
+}
+
+impl Story<'_> {
+    /// The newest check run of that name on a commit.
+    fn latest(&self, name: &str, sha: &str) -> Option<Value> {
+        let runs = self.world.get(&format!("/commits/{sha}/check-runs"));
+        runs["check_runs"].as_array().unwrap().iter().find(|run| run["name"] == name).cloned()
+    }
+
+    /// The same, once it is completed.
+    fn check(&self, name: &str, sha: &str) -> Value {
+        until(
+            &format!("`{name}` on {sha}"),
+            || self.told(),
+            || self.latest(name, sha).filter(|run| run["status"] == "completed"),
+        )
+    }
+
+    /// The bot's comments that begin with that marker.
+    fn comments(&self, marker: &str) -> Vec<Value> {
+        let comments = self.world.get("/issues/1/comments?per_page=100");
+        let marker = format!("<!-- godwit:{marker} -->");
+        comments
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|c| c["body"].as_str().unwrap().starts_with(&marker))
+            .cloned()
+            .collect()
+    }
+
+    /// Everything that helps to understand a failure.
+    fn told(&self) -> String {
+        let seen = self.world.front.seen.lock().unwrap().clone();
+        let last: Vec<_> = seen.iter().rev().take(40).rev().collect();
+        let delivered = self.world.delivered.lock().unwrap().clone();
+        let comments = self.world.get("/issues/1/comments?per_page=100");
+        let bodies: Vec<_> =
+            comments.as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap().to_owned()).collect();
+        format!(
+            "server: {}\nrequests: {last:#?}\nwebhooks: {delivered:?}\ncomments:\n{}\nlog:\n{}",
+            self.server.url,
+            bodies.join("\n----\n"),
+            self.server.log()
+        )
+    }
+}
+
+/// The customers' statuses in a database of the shop.
+fn statuses(file: &std::path::Path) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection as _;
+        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+        sqlx::query_scalar("SELECT status FROM customers ORDER BY id").fetch_all(&mut connection).await.unwrap()
+    })
+}
