@@ -22,7 +22,7 @@ const SECRET: &str = "the demo's webhook secret";
 ///
 /// # Errors
 /// When it does not start.
-pub async fn start(sandbox: &Sandbox, store: &Store, folder: &Path, databases: &Path) -> Result<Process, DemoError> {
+pub async fn start(sandbox: &Sandbox, store: Store, folder: &Path, databases: &Path) -> Result<Process, DemoError> {
     let wrong = |e: &dyn std::error::Error| DemoError::Server(e.to_string());
     // What the operator would set in the server's environment: a database for each of the shop's environments.
     let variables: HashMap<String, String> = ENVIRONMENTS
@@ -42,8 +42,7 @@ pub async fn start(sandbox: &Sandbox, store: &Store, folder: &Path, databases: &
         sweep_interval: Duration::from_secs(300),
     };
     let lookup = Arc::new(move |name: &str| variables.get(name).cloned());
-    let process =
-        Process::start(&settings, store.clone(), folder.join("mirrors"), lookup).await.map_err(|e| wrong(&e))?;
+    let process = Process::start(&settings, store, folder, lookup).await.map_err(|e| wrong(&e))?;
     sandbox.set_webhook_secret(&SecretString::from(SECRET));
     sandbox.set_webhook_url(&format!("http://{}/github/webhook", process.address()));
     Ok(process)

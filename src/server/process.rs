@@ -2,7 +2,7 @@
 //! it until a signal; the demo runs the same one.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{AppState, WorkerLife};
-use crate::bot::{self, Bot};
+use crate::bot::{self, Bot, JobError};
 use crate::config::server::{Role, ServerSettings};
-use crate::git::Mirrors;
-use crate::github::{Github, GithubError, GithubSettings};
+use crate::github::GithubSettings;
 use crate::store::Store;
 
 /// How long deliveries and their finished work are kept.
@@ -35,10 +34,7 @@ pub enum StartError {
     },
     /// The App's key or address cannot be used.
     #[error("the GitHub App's settings cannot be used: {0}")]
-    Github(#[from] GithubError),
-    /// The folder of the mirrors.
-    #[error("cannot use the folder of the git mirrors: {0}")]
-    Mirrors(String),
+    App(#[from] JobError),
 }
 
 /// A running server.
@@ -50,7 +46,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts everything that the settings' role asks for. `mirrors` is the folder of the git mirrors; `lookup` gives the
+    /// Starts everything that the settings' role asks for. Git mirrors go below `data_dir`; `lookup` gives the
     /// value of a variable that a configuration may name.
     ///
     /// # Errors
@@ -58,7 +54,7 @@ impl Process {
     pub async fn start(
         settings: &ServerSettings,
         store: Store,
-        mirrors: PathBuf,
+        data_dir: &Path,
         lookup: bot::Lookup,
     ) -> Result<Self, StartError> {
         let (stop, stopping) = watch::channel(false);
@@ -69,7 +65,7 @@ impl Process {
             Role::Web => false,
         };
         if works {
-            match bot(settings, &store, mirrors, lookup)? {
+            match bot(settings, &store, data_dir, lookup)? {
                 Some(bot) => tasks.push(tokio::spawn(work(bot, life.clone(), stopping.clone()))),
                 None => tracing::warn!(
                     "no GitHub App: deliveries are stored and worked on once `GODWIT_GITHUB_APP_ID` and \
@@ -111,20 +107,19 @@ impl Process {
 fn bot(
     settings: &ServerSettings,
     store: &Store,
-    mirrors: PathBuf,
+    data_dir: &Path,
     lookup: bot::Lookup,
 ) -> Result<Option<Bot>, StartError> {
     let Some(app) = &settings.app else { return Ok(None) };
     let api = settings.github_api_url.as_str().trim_end_matches('/');
-    let github = Github::new(&GithubSettings::new(api, app.id, app.private_key.clone()))?;
-    let mirrors = Mirrors::new(mirrors, api).map_err(|e| StartError::Mirrors(e.to_string()))?;
-    let secret_vars = settings.secret_vars.clone();
+    let github = GithubSettings::new(api, app.id, app.private_key.clone());
     let settings = bot::Settings {
         public_url: settings.public_url.as_ref().map(ToString::to_string),
         sweep_interval: settings.sweep_interval,
-        ..bot::Settings::new(lookup, secret_vars)
+        lookup,
+        ..bot::Settings::new(settings.secret_vars.clone())
     };
-    Ok(Some(Bot::new(store.clone(), github, mirrors, settings)))
+    Ok(Some(Bot::new(store.clone(), &github, data_dir, settings)?))
 }
 
 async fn work(bot: Bot, life: WorkerLife, stopping: watch::Receiver<bool>) {
