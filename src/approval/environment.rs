@@ -269,7 +269,7 @@ impl Case<'_> {
     }
 
     fn why_approved(&self, people: &[Login], filled: &BTreeMap<RoleName, Login>) -> String {
-        if people.is_empty() {
+        if self.cell.required_approvals == 0 && self.cell.required_roles.is_empty() {
             return "the cell asks for nobody".to_owned();
         }
         let by: Vec<String> = self
@@ -279,7 +279,8 @@ impl Case<'_> {
             .filter_map(|r| Some(format!("`{r}` by @{}", filled.get(r)?)))
             .chain(people.iter().filter(|p| !filled.values().any(|f| f == *p)).map(|p| format!("and @{p}")))
             .collect();
-        by.join(", ")
+        let by = by.join(", ");
+        by.strip_prefix("and ").map_or(by.clone(), str::to_owned)
     }
 
     fn why_expired(&self) -> String {
