@@ -118,7 +118,7 @@ fn explain_judges_a_saved_snapshot() {
     let (code, out, _) = text(&godwit(dir.path(), &args));
     assert_eq!(code, 3);
     assert!(out.contains("production: `data_ops_lead` by @lea, `dba` by @dan"), "{out}");
-    assert!(out.contains("who could: `data_ops`: @acme/data-ops"), "{out}");
+    assert!(out.contains("who could: 1 more of `data_ops`: @acme/data-ops"), "{out}");
     std::fs::write(&file, "{\"repo\": 1}").unwrap();
     let (code, _, err) = text(&godwit(dir.path(), &args));
     assert_eq!(code, 2);
