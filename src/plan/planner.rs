@@ -8,7 +8,7 @@ use super::{
     HistoryRow, MigrationPlan, MigrationState, MigrationStatus, PlannedStatement, RecoveryClass, Refusal, Step,
     StepAction,
 };
-use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
+use crate::ids::{Digest, Engine, EnvironmentName, Risk, TargetName};
 use crate::migration::execution::{self, CannotExecute, Execution, Nature, execution};
 use crate::migration::{Migration, MigrationSet, Script, Severity};
 
@@ -47,6 +47,8 @@ pub struct Request<'a> {
     pub engine: Engine,
     /// Every migration of the repository.
     pub set: &'a MigrationSet,
+    /// The set's digest.
+    pub digest: &'a Digest,
     /// What the target says was applied.
     pub history: &'a [HistoryRow],
     /// Stop after this migration or version.
@@ -597,7 +599,7 @@ fn bare_step(request: &Request<'_>, migration: &Migration, action: StepAction, s
         path: script.path.clone(),
         checksum: migration.checksum.clone(),
         risk: (request.risk)(migration),
-        reversible: request.detail == Detail::Full && migration.is_reversible(),
+        reversible: migration.is_reversible(),
     }
 }
 
@@ -688,7 +690,7 @@ fn finish(request: &Request<'_>, steps: Vec<Step>) -> MigrationPlan {
     MigrationPlan {
         environment: request.environment.cloned(),
         target: request.target.clone(),
-        digest: request.set.digest(),
+        digest: request.digest.clone(),
         history_hash: history_hash(request.history),
         risk: steps.iter().map(|s| s.risk).max().unwrap_or(Risk::Low),
         steps,
