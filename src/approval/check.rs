@@ -200,7 +200,7 @@ mod tests {
                         "production: {database: {host: h, database: d, password: hunter2-check}}\n",
                     ),
                 ],
-                "error: policies/environments.yml:1:59: `production.database.password` holds a password",
+                "error: policies/environments.yml:1:57: `production.database.password` holds a password",
             ),
             (
                 &[(
