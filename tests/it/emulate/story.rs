@@ -136,14 +136,15 @@ impl Story<'_> {
     /// Everything that helps to understand a failure.
     fn told(&self) -> String {
         let seen = self.world.front.seen.lock().unwrap().clone();
-        let last: Vec<_> = seen.iter().rev().take(40).rev().collect();
+        let requests: Vec<String> = seen.iter().map(|s| format!("{} {} {}", s.status, s.method, s.path)).collect();
         let delivered = self.world.delivered.lock().unwrap().clone();
         let comments = self.world.get("/issues/1/comments?per_page=100");
         let bodies: Vec<_> =
             comments.as_array().unwrap().iter().map(|c| c["body"].as_str().unwrap().to_owned()).collect();
         format!(
-            "server: {}\nrequests: {last:#?}\nwebhooks: {delivered:?}\ncomments:\n{}\nlog:\n{}",
+            "server: {}\nrequests:\n{}\nwebhooks: {delivered:?}\ncomments:\n{}\nlog:\n{}",
             self.server.url,
+            requests.join("\n"),
             bodies.join("\n----\n"),
             self.server.log()
         )
