@@ -17,7 +17,7 @@ use crate::approval::{
 };
 use crate::config::{ConfigError, RepoConfig};
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, RoleName};
-use crate::report::policy_text;
+use crate::report::{policy_text, policy_yaml};
 
 /// Arguments of `godwit policy`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,8 @@ pub struct Args {
 pub enum PolicyCommand {
     /// Is the policy sound: every file, every cell, every role
     Check,
+    /// The matrix and the roles in effect, in the form of their files
+    Show,
     /// Who owns these paths, as GitHub reads CODEOWNERS
     Owners(OwnersArgs),
     /// What if: an environment, a risk, and people who approve
@@ -95,6 +97,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     }
     match args.command {
         PolicyCommand::Check => check_policy(global),
+        PolicyCommand::Show => show_policy(global),
         PolicyCommand::Owners(args) => owners(global, &args),
         PolicyCommand::Simulate(args) => simulate(global, &args),
         PolicyCommand::Explain(args) => explain(global, &args),
@@ -127,6 +130,23 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+fn show_policy(global: &Global) -> anyhow::Result<Exit> {
+    let policy = loaded(global)?;
+    let (matrix, roles) = (policy_yaml::matrix(&policy.matrix), policy_yaml::roles(&policy.roles));
+    match global.format {
+        Format::Json => {
+            let tree = |text: &str| serde_yaml::from_str::<serde_json::Value>(text);
+            print_json(
+                &json!({ "approval_matrix": tree(&matrix)?, "roles": tree(&roles)?, "policy_hash": policy.hash }),
+            )?;
+        }
+        Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+            print(&format!("# policies/approval_matrix.yml\n{matrix}\n# policies/roles.yml\n{roles}"))?;
+        }
+    }
+    Ok(Exit::Done)
 }
 
 fn check_policy(global: &Global) -> anyhow::Result<Exit> {
