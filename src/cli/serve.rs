@@ -1,5 +1,7 @@
 //! `godwit serve`.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,8 +11,11 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::exit::Failure;
+use super::settings::data_dir_or;
 use super::{Exit, Format, Global};
+use crate::bot::{self, Bot};
 use crate::config::server::{Role, ServerArgs, ServerSettings};
+use crate::github::GithubSettings;
 use crate::server::{self, AppState, WorkerLife, logs};
 use crate::store::Store;
 
@@ -39,20 +44,23 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     };
     logs::start(std::env::var("RUST_LOG").ok().as_deref(), level);
     let url = global.store_url_in(args.server.data_dir.as_deref())?;
+    let data_dir = data_dir_or(args.server.data_dir.as_deref())?;
     let settings =
         args.server.settings().map_err(|e| Failure::with_causes(Exit::Usage, "the server cannot start", &e))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     runtime.block_on(async {
         let store = global.open_store_at(&url).await?;
-        serve(global, settings, store).await
+        serve(global, settings, store, &data_dir).await
     })
 }
 
-async fn serve(global: &Global, settings: ServerSettings, store: Store) -> anyhow::Result<Exit> {
+async fn serve(global: &Global, settings: ServerSettings, store: Store, data_dir: &Path) -> anyhow::Result<Exit> {
     let (stop, stopping) = watch::channel(false);
     let life = WorkerLife::default();
     let worker = match settings.role {
-        Role::All | Role::Worker => Some(start_worker(&settings, &store, life.clone(), stopping.clone())),
+        Role::All | Role::Worker => {
+            Some(start_worker(bot(&settings, &store, data_dir)?, life.clone(), stopping.clone()))
+        }
         Role::Web => None,
     };
     let forgetting = worker.is_some().then(|| tokio::spawn(forget_old_deliveries(store.clone(), stopping.clone())));
@@ -92,23 +100,34 @@ async fn serve(global: &Global, settings: ServerSettings, store: Store) -> anyho
 }
 
 /// The one place where the worker of this process is started. It ends soon after `stopping` turns `true`.
-fn start_worker(
-    settings: &ServerSettings,
-    store: &Store,
-    life: WorkerLife,
-    mut stopping: watch::Receiver<bool>,
-) -> JoinHandle<()> {
-    if settings.app.is_none() {
+fn start_worker(bot: Option<Bot>, life: WorkerLife, mut stopping: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let _alive = life.begin();
+        match bot {
+            Some(bot) => Arc::new(bot).work(stopping).await,
+            None => {
+                let _ = stopping.wait_for(|stop| *stop).await;
+            }
+        }
+    })
+}
+
+/// The bot of this process; `None` without an App.
+fn bot(settings: &ServerSettings, store: &Store, data_dir: &Path) -> anyhow::Result<Option<Bot>> {
+    let Some(app) = &settings.app else {
         tracing::warn!(
             "no GitHub App: deliveries are stored and worked on once `GODWIT_GITHUB_APP_ID` and \
              `GODWIT_GITHUB_PRIVATE_KEY` are set"
         );
-    }
-    let _ = store;
-    tokio::spawn(async move {
-        let _alive = life.begin();
-        let _ = stopping.wait_for(|stop| *stop).await;
-    })
+        return Ok(None);
+    };
+    let github = GithubSettings::new(settings.github_api_url.as_str(), app.id, app.private_key.clone());
+    let mut how = bot::Settings::new(settings.secret_vars.clone());
+    how.public_url = settings.public_url.as_ref().map(ToString::to_string);
+    how.sweep_interval = settings.sweep_interval;
+    Bot::new(store.clone(), &github, data_dir, how)
+        .map(Some)
+        .map_err(|e| Failure::with_causes(Exit::Usage, "the server cannot start", &e))
 }
 
 /// Forgets what is old, now and then; comments people wrote are among it.
