@@ -22,7 +22,7 @@ use tokio::sync::watch;
 pub const LINT: &str = "godwit / lint";
 pub const APPROVAL: &str = "godwit / approval";
 pub const SUMMARY: &str = "<!-- godwit:summary -->";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 const SECRET: &str = "the stand-in's webhook secret";
 
 pub const GODWIT_YML: &str = "version: 1\nenvironments: [development, staging, production]\nmigrations:\n  - path: \
@@ -107,7 +107,14 @@ impl World {
                 self.bot.run_until_idle().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, settled).await.expect("the bot comes to rest");
+        if tokio::time::timeout(PATIENCE, settled).await.is_err() {
+            let errors: Vec<(String, i64, Option<String>)> =
+                sqlx::query_as("SELECT serial_key, attempts, error FROM jobs WHERE state <> 'done' ORDER BY id")
+                    .fetch_all(self.store.reader())
+                    .await
+                    .unwrap();
+            panic!("the bot does not come to rest: {errors:#?}");
+        }
     }
 
     /// Opens a pull request by alice on a branch of its own, and waits for the bot.
