@@ -113,9 +113,10 @@ pub fn fence(language: &str, text: &str) -> String {
     format!("{ticks}{language}\n{}\n{ticks}\n", text.trim_end_matches('\n'))
 }
 
-/// A folded block; `title` is HTML that the caller has made safe, `body` Markdown.
+/// A folded block; `title` is HTML that the caller has made safe, `body` Markdown. The blank line behind it lets GitHub
+/// read what follows as Markdown again.
 pub fn details(title: &str, body: &str) -> String {
-    format!("<details><summary>{title}</summary>\n\n{}\n\n</details>\n", body.trim_end())
+    format!("<details><summary>{title}</summary>\n\n{}\n\n</details>\n\n", body.trim_end())
 }
 
 /// Text for the inside of an HTML element.
