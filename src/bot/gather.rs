@@ -7,9 +7,10 @@ use tokio::task::JoinSet;
 
 use super::contents::{self, Compare, Contents, Unreadable};
 use super::error::JobError;
-use super::{Bot, labels, people};
-use crate::approval::{CommitPerson, Label, Person, Policy, PullRequestSnapshot, Review, ReviewState};
-use crate::approval::{relevant_people, relevant_teams};
+use super::{Bot, people};
+use crate::approval::{
+    CommitPerson, Person, Policy, PullRequestSnapshot, ReviewState, labelled_risk, relevant_people, relevant_teams,
+};
 use crate::config::ConfigError;
 use crate::git::{GitError, Mirror, Remote, Want};
 use crate::github::{GithubError, RepoApi, Repository, model};
@@ -160,9 +161,12 @@ impl Bot {
         let (commit_people, incomplete) = self.commit_people(place, &pull, &contents).await?;
         let policy_paths: Vec<String> = contents.policy_changes.iter().map(|(p, _)| p.clone()).collect();
         let paths: Vec<String> = contents.migration_paths.iter().chain(&policy_paths).cloned().collect();
-        let people = self.people(place, &contents.policy, &paths, &reviews, &labels, &bot).await?;
+        let author = pull.user.as_ref().map(|u| u.login.clone());
+        let acting = reviews.iter().map(|r| r.login.clone()).chain(labels.iter().filter_map(|l| l.set_by.clone()));
+        let acting: BTreeSet<Login> = acting.chain(author.clone()).filter(|login| login != &bot).collect();
+        let people = self.people(place, &contents.policy, &paths, acting).await?;
         let subject = merged.as_ref().map_or(&contents, |m| &m.contents);
-        let binding = subject.binding(labels::raised_risk(&labels, &bot));
+        let binding = subject.binding(labelled_risk(&labels));
         let asked_at = match &binding {
             Some(binding) if !pull.draft => Some(self.store.asked_at(repo, number, binding, now).await?),
             Some(_) | None => None,
@@ -170,7 +174,7 @@ impl Bot {
         let snapshot = PullRequestSnapshot {
             repo: repo.clone(),
             number,
-            author: pull.user.as_ref().map(|u| u.login.clone()),
+            author,
             head: pull.head.sha.clone(),
             base: contents.base.clone(),
             base_ref: pull.base.branch.clone(),
@@ -249,8 +253,7 @@ impl Bot {
         let merged = pull.merge_commit_sha.clone().filter(|_| pull.is_merged());
         let wants: Vec<Want> = wants.into_iter().chain(merged.clone().map(Want::Commit)).collect();
         let (today, head) = (now.date_naive(), pull.head.sha.clone());
-        let bot = self.github.bot_login().await?;
-        let raised = self.raised_risk(place, pull, &bot).await?;
+        let raised = self.raised_risk(place, pull).await?;
         self.git(place, &wants, move |mirror| {
             if not_after.is_some_and(|limit| mirror.committed_at(&commit).map_or(true, |made| made > limit)) {
                 return Ok(None);
@@ -269,17 +272,12 @@ impl Bot {
         .await
     }
 
-    async fn raised_risk(
-        &self,
-        place: &Place,
-        pull: &model::PullRequest,
-        bot: &Login,
-    ) -> Result<Option<Risk>, JobError> {
+    async fn raised_risk(&self, place: &Place, pull: &model::PullRequest) -> Result<Option<Risk>, JobError> {
         if !pull.labels.iter().any(|l| l.name.to_ascii_lowercase().starts_with("risk:")) {
             return Ok(None);
         }
         let timeline = place.api.label_timeline(pull.number).await?;
-        Ok(labels::raised_risk(&people::labels(&pull.labels, &timeline, &[]), bot))
+        Ok(labelled_risk(&people::labels(&pull.labels, &timeline, &[])))
     }
 
     /// Who made the commits or pushed them, and whether that could not be found out completely.
@@ -305,22 +303,14 @@ impl Bot {
         Ok((people, incomplete))
     }
 
-    /// What GitHub says of everyone who reviewed or set a label, and of those whom the policy names.
+    /// What GitHub says of those who act on the pull request, and of those whom the policy names.
     async fn people(
         &self,
         place: &Place,
         policy: &Policy,
         paths: &[String],
-        reviews: &[Review],
-        labels: &[Label],
-        bot: &Login,
+        acting: BTreeSet<Login>,
     ) -> Result<BTreeMap<Login, Person>, JobError> {
-        let acting: BTreeSet<Login> = reviews
-            .iter()
-            .map(|r| r.login.clone())
-            .chain(labels.iter().filter_map(|l| l.set_by.clone()))
-            .filter(|login| login != bot)
-            .collect();
         let teams = relevant_teams(policy, paths);
         let mut asked: JoinSet<Result<(Login, Person), GithubError>> = JoinSet::new();
         for login in

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::approval::{Label, Person, Policy, PullRequestSnapshot, Status, Verdict};
+use crate::approval::{Label, Policy, PullRequestSnapshot, Status, Verdict};
 use crate::ids::{EnvironmentName, Login, Risk, RoleName};
 
 /// Everything is agreed.
@@ -77,15 +77,6 @@ pub fn change(present: &[Label], wanted: &BTreeSet<String>, bot: &Login) -> Labe
     }
 }
 
-/// The highest risk that a label set by a person asks for; the bot's own labels raise nothing.
-pub fn raised_risk(labels: &[Label], bot: &Login) -> Option<Risk> {
-    labels
-        .iter()
-        .filter(|l| l.set_by.as_ref().is_some_and(|by| by != bot))
-        .filter_map(|l| l.name.to_ascii_lowercase().strip_prefix("risk:")?.parse().ok())
-        .max()
-}
-
 /// `approved:ROLE` labels that were set by somebody who does not hold the role, with the reason.
 pub fn unearned(policy: &Policy, snapshot: &PullRequestSnapshot) -> Vec<(String, String)> {
     snapshot
@@ -94,7 +85,7 @@ pub fn unearned(policy: &Policy, snapshot: &PullRequestSnapshot) -> Vec<(String,
         .filter_map(|label| {
             let role = role_of(policy, &label.name)?;
             let by = label.set_by.as_ref()?;
-            if snapshot.people.get(by).is_some_and(|person| holds(policy, &role, by, person)) {
+            if snapshot.people.get(by).is_some_and(|person| policy.roles.holds(&role, by, &person.teams)) {
                 return None;
             }
             Some((label.name.clone(), format!("`{by}` does not hold the role `{role}`")))
@@ -109,15 +100,6 @@ fn role_of(policy: &Policy, label: &str) -> Option<RoleName> {
         return Some(role.clone());
     }
     RoleName::new(label.strip_prefix("approved:")?).ok()
-}
-
-/// Whether a person holds a role.
-pub fn holds(policy: &Policy, role: &RoleName, login: &Login, person: &Person) -> bool {
-    policy
-        .roles
-        .0
-        .get(role)
-        .is_some_and(|h| h.users.contains(login) || h.teams.intersection(&person.teams).next().is_some())
 }
 
 #[cfg(test)]
@@ -151,8 +133,6 @@ mod tests {
     #[test]
     fn b13_a_risk_label_of_a_person_raises_and_is_left_alone() {
         let present = [label("risk:high", "ann"), label("risk:low", "godwit[bot]")];
-        assert_eq!(raised_risk(&present, &bot()), Some(Risk::High));
-        assert_eq!(raised_risk(&present[1..], &bot()), None);
         let wanted: BTreeSet<String> = ["risk:medium".to_owned()].into();
         assert_eq!(change(&present, &wanted, &bot()).remove, ["risk:low"]);
     }

@@ -1,19 +1,34 @@
 //! Gather, decide, act: what the bot does per event.
+//!
+//! `work` says what the due jobs of a pull request amount to; `gather` and `contents` read everything once; `decide`
+//! judges values; `act`, `merge_run` and `commands` carry out; `worker` and `reconcile` keep it going.
 
+mod act;
 pub mod command;
+mod commands;
 pub mod contents;
+pub mod decide;
 mod error;
 mod gather;
+mod handle;
 pub mod labels;
+mod merge_group;
+mod merge_run;
 pub mod people;
+mod plans;
+mod reconcile;
+mod work;
+mod worker;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::JobError;
 
+use crate::config::server::SecretVars;
 use crate::git::Mirrors;
-use crate::github::Github;
+use crate::github::{Github, GithubSettings};
 use crate::store::Store;
 
 /// Finds the value of a variable of the server; what a repository may ask for is checked before.
@@ -24,6 +39,8 @@ pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub struct Settings {
     /// Where people see more than fits a comment, for links.
     pub public_url: Option<String>,
+    /// Which variables a repository's configuration may name.
+    pub secret_vars: SecretVars,
     /// The value of a variable.
     pub lookup: Lookup,
     /// Name of this worker in the store.
@@ -36,10 +53,38 @@ pub struct Settings {
     pub sweep_interval: Duration,
 }
 
+impl Settings {
+    /// The usual settings: variables from this process's environment, four pull requests at once, a lease of half a minute,
+    /// a sweep every five minutes.
+    pub fn new(secret_vars: SecretVars) -> Self {
+        Self {
+            public_url: None,
+            secret_vars,
+            lookup: Arc::new(|name| std::env::var(name).ok()),
+            worker: format!("worker-{}", std::process::id()),
+            parallel: 4,
+            lease: Duration::from_secs(30),
+            sweep_interval: Duration::from_secs(300),
+        }
+    }
+}
+
 /// Everything that acts on pull requests.
 pub struct Bot {
-    pub(crate) store: Store,
-    pub(crate) github: Github,
-    pub(crate) mirrors: Mirrors,
-    pub(crate) settings: Settings,
+    store: Store,
+    github: Github,
+    mirrors: Mirrors,
+    settings: Settings,
+}
+
+impl Bot {
+    /// A bot that works on the jobs of `store` and keeps its mirrors below `data_dir`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the App's key or GitHub's address cannot be used.
+    pub fn new(store: Store, github: &GithubSettings, data_dir: &Path, settings: Settings) -> Result<Self, JobError> {
+        // A large repository takes longer to send than an API call to answer.
+        let mirrors = Mirrors::new(data_dir.join("mirrors"), &github.api_url, Duration::from_secs(600))?;
+        Ok(Self { store, github: Github::new(github)?, mirrors, settings })
+    }
 }

@@ -6,6 +6,8 @@ mod baseline;
 #[cfg(feature = "bot")]
 mod changes;
 mod ci;
+#[cfg(feature = "bot")]
+mod ci_comment;
 mod completions;
 #[cfg(feature = "demo")]
 mod demo;

@@ -1,26 +1,22 @@
 //! `godwit serve`.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::exit::Failure;
+use super::settings::data_dir_or;
 use super::{Exit, Format, Global};
-use crate::config::server::{Role, ServerArgs, ServerSettings};
-use crate::server::{self, AppState, WorkerLife, logs};
+use crate::config::server::{ServerArgs, ServerSettings};
+use crate::server::logs;
+use crate::server::process::Process;
 use crate::store::Store;
 
 /// How long the step in flight may take to end after a signal; what is left comes back when its lease lapses.
 const GRACE: Duration = Duration::from_secs(25);
-/// How long deliveries and their finished work are kept.
-const KEEP: chrono::TimeDelta = chrono::TimeDelta::days(30);
-/// Time between passes that forget old ones.
-const FORGET_EVERY: Duration = Duration::from_secs(3600);
-
 /// Arguments of `godwit serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -39,92 +35,36 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     };
     logs::start(std::env::var("RUST_LOG").ok().as_deref(), level);
     let url = global.store_url_in(args.server.data_dir.as_deref())?;
+    let data_dir = data_dir_or(args.server.data_dir.as_deref())?;
     let settings =
         args.server.settings().map_err(|e| Failure::with_causes(Exit::Usage, "the server cannot start", &e))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     runtime.block_on(async {
         let store = global.open_store_at(&url).await?;
-        serve(global, settings, store).await
+        serve(global, settings, store, data_dir).await
     })
 }
 
-async fn serve(global: &Global, settings: ServerSettings, store: Store) -> anyhow::Result<Exit> {
-    let (stop, stopping) = watch::channel(false);
-    let life = WorkerLife::default();
-    let worker = match settings.role {
-        Role::All | Role::Worker => Some(start_worker(&settings, &store, life.clone(), stopping.clone())),
-        Role::Web => None,
-    };
-    let forgetting = worker.is_some().then(|| tokio::spawn(forget_old_deliveries(store.clone(), stopping.clone())));
-
-    let listener = TcpListener::bind(settings.listen)
+async fn serve(global: &Global, settings: ServerSettings, store: Store, data_dir: PathBuf) -> anyhow::Result<Exit> {
+    let lookup = Arc::new(|name: &str| std::env::var(name).ok());
+    let process = Process::start(&settings, store, &data_dir, lookup)
         .await
-        .map_err(|e| Failure::usage(format!("cannot listen on `{}`: {e}", settings.listen)))?;
-    let address = listener.local_addr().context("the listener has no address")?;
+        .map_err(|e| Failure::with_causes(Exit::Usage, "the server cannot start", &e))?;
+    let address = process.address();
     match global.format {
         Format::Json => anstream::println!("{}", serde_json::json!({ "listening": format!("http://{address}") })),
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
             anstream::println!("godwit listens on http://{address}");
         }
     }
-    let state = AppState::new(store.clone(), settings.webhook_secrets.clone(), worker.is_some().then_some(life));
-    let answering = tokio::spawn(server::serve(listener, state, stopping));
-
     wait_for_signal().await?;
     tracing::info!("stopping: no more deliveries are taken, the step in flight is finished");
-    stop.send_replace(true);
-    let finish = async {
-        let _ = answering.await;
-        if let Some(worker) = worker {
-            let _ = worker.await;
-        }
-        if let Some(forgetting) = forgetting {
-            let _ = forgetting.await;
-        }
-        store.close().await;
-    };
     tokio::select! {
-        () = finish => tracing::info!("stopped"),
+        () = process.stop() => tracing::info!("stopped"),
         () = tokio::time::sleep(GRACE) => tracing::warn!("stopped with work in flight; it comes back when its lease lapses"),
         _ = wait_for_signal() => tracing::warn!("stopped at once; work in flight comes back when its lease lapses"),
     }
     Ok(Exit::Done)
-}
-
-/// The one place where the worker of this process is started. It ends soon after `stopping` turns `true`.
-fn start_worker(
-    settings: &ServerSettings,
-    store: &Store,
-    life: WorkerLife,
-    mut stopping: watch::Receiver<bool>,
-) -> JoinHandle<()> {
-    if settings.app.is_none() {
-        tracing::warn!(
-            "no GitHub App: deliveries are stored and worked on once `GODWIT_GITHUB_APP_ID` and \
-             `GODWIT_GITHUB_PRIVATE_KEY` are set"
-        );
-    }
-    let _ = store;
-    tokio::spawn(async move {
-        let _alive = life.begin();
-        let _ = stopping.wait_for(|stop| *stop).await;
-    })
-}
-
-/// Forgets what is old, now and then; comments people wrote are among it.
-async fn forget_old_deliveries(store: Store, mut stopping: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(FORGET_EVERY);
-    loop {
-        tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => {}
-        }
-        match store.forget_deliveries(chrono::Utc::now() - KEEP).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "old deliveries were forgotten"),
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "old deliveries stay"),
-        }
-    }
 }
 
 /// Waits for SIGINT (Ctrl-C) or SIGTERM.

@@ -56,25 +56,26 @@ pub async fn run(options: &DemoOptions) -> Result<Option<Closing>, DemoError> {
     let repo = shop::found(&sandbox)?;
     let databases = folder.join("databases");
     std::fs::create_dir_all(&databases)?;
-    let store = Store::open(&format!("sqlite:{}", folder.join("godwit.db").display()))
-        .await
-        .map_err(|e| DemoError::Server(e.to_string()))?;
+    let store_url = format!("sqlite:{}", folder.join("godwit.db").display());
+    let store = open_store(&store_url).await?;
     bring_to_today(&store, &databases).await?;
-    let server = super::server::start(&sandbox, &store, folder, &databases).await?;
-    teller.say(&format!("the server listens on {}, the stand-in for GitHub on {}", server.url(), sandbox.base_url()));
+    let server = super::server::start(&sandbox, store, folder, &databases).await?;
+    let server_url = format!("http://{}", server.address());
+    teller.say(&format!("the server listens on {}, the stand-in for GitHub on {}", server_url, sandbox.base_url()));
 
     let stage = Stage { sandbox: &sandbox, repo: &repo, databases: &databases };
     if options.serve {
         serve(&stage, &teller).await?;
-        server.stop().await?;
+        server.stop().await;
         return Ok(None);
     }
     let told = story::tell(&stage, &mut teller).await;
-    let stopped = server.stop().await;
+    server.stop().await;
     let mut closing = told?;
-    stopped?;
 
     teller.chapter("What remains");
+    // Opened anew, as an auditor would after the server is gone.
+    let store = open_store(&store_url).await?;
     let verdict = store.verify_audit(None).await.map_err(|e| DemoError::Server(e.to_string()))?;
     closing.audit_valid = verdict.valid;
     closing.audit_records = verdict.records;
@@ -96,6 +97,10 @@ pub async fn run(options: &DemoOptions) -> Result<Option<Closing>, DemoError> {
         teller.say(&format!("kept in {}", folder.display()));
     }
     Ok(Some(closing))
+}
+
+async fn open_store(url: &str) -> Result<Store, DemoError> {
+    Store::open(url).await.map_err(|e| DemoError::Server(e.to_string()))
 }
 
 /// Applies what the default branch holds to every environment, as earlier pull requests would have.

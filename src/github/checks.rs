@@ -21,6 +21,12 @@ pub struct CheckAnnotation {
     pub start_line: u32,
     /// Last line.
     pub end_line: u32,
+    /// First column, from 1; only where the first line is the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_column: Option<u32>,
+    /// Last column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_column: Option<u32>,
     /// `failure`, `warning` or `notice`.
     pub annotation_level: String,
     /// The text.

@@ -50,6 +50,15 @@ impl RepoApi {
         }
     }
 
+    /// Whether the App has a comment of its own with `marker` as its first line.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn has_own_comment(&self, number: PrNumber, marker: &str) -> Result<bool, GithubError> {
+        let bot = self.github.bot_login().await?;
+        Ok(own_comment(&self.comments(number).await?, marker, &bot, self.github.app_id()).is_some())
+    }
+
     /// Reacts to a comment; doing it twice leaves one reaction.
     ///
     /// # Errors

@@ -101,6 +101,9 @@ pub struct PullRequest {
     pub merge_commit_sha: Option<CommitSha>,
     /// Its author; `None` for a deleted account.
     pub user: Option<User>,
+    /// Who merged it; lists do not say.
+    #[serde(default)]
+    pub merged_by: Option<User>,
     /// Where it comes from.
     pub head: Side,
     /// Where it goes.

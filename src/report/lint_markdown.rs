@@ -1,9 +1,12 @@
 //! A lint report as Markdown for a job summary.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::lint::{LintReport, Severity, Violation};
+use crate::migration::{Migration, MigrationSet};
 
+use super::escape::{code, details, fence, html, prose};
 use super::lint_text::summary;
 
 /// Bytes that GitHub takes for one step's summary; above it the whole upload fails.
@@ -14,7 +17,7 @@ const TAIL: usize = 512;
 /// The report in at most `limit` bytes: the risk with its reasons per migration, then the findings, worst first.
 pub fn render(report: &LintReport, limit: usize) -> String {
     let mut out = String::from("## Godwit lint\n\n");
-    let _ = writeln!(out, "{}.\n", escape(&summary(report)));
+    let _ = writeln!(out, "{}.\n", prose(&summary(report)));
     let limit = limit.saturating_sub(TAIL);
     let mut left_out = 0;
     if !report.migrations.is_empty() {
@@ -29,7 +32,7 @@ pub fn render(report: &LintReport, limit: usize) -> String {
                 migration.engine,
                 migration.risk,
                 if migration.reversible { "yes" } else { "no" },
-                escape(&cut(why)),
+                prose(&cut(why)),
             );
             // Half of the room is for the findings.
             if out.len() + row.len() > limit / 2 {
@@ -53,7 +56,7 @@ pub fn render(report: &LintReport, limit: usize) -> String {
                 Severity::Info => "🔵 note",
             };
             let waived = match &v.waived {
-                Some(reason) => format!(" — waived: {}", escape(&cut(reason))),
+                Some(reason) => format!(" — waived: {}", prose(&cut(reason))),
                 None => String::new(),
             };
             let row = format!(
@@ -61,8 +64,8 @@ pub fn render(report: &LintReport, limit: usize) -> String {
                 code(&v.rule),
                 code(&v.file),
                 v.line,
-                escape(&cut(&v.message)),
-                escape(&cut(v.help.as_deref().unwrap_or(""))),
+                prose(&cut(&v.message)),
+                prose(&cut(v.help.as_deref().unwrap_or(""))),
             );
             if out.len() + row.len() > limit {
                 left_out += 1;
@@ -77,68 +80,44 @@ pub fn render(report: &LintReport, limit: usize) -> String {
     out
 }
 
+/// The scripts of the report's migrations, folded, in the order in which they would run; within `limit` bytes.
+pub fn scripts(report: &LintReport, set: &MigrationSet, limit: usize) -> String {
+    let mut out = String::from("\n### What would run, in order\n\n");
+    let by_name: HashMap<String, &Migration> = set.migrations.iter().map(|m| (m.reference(), m)).collect();
+    let mut left_out = 0;
+    for (n, summary) in report.migrations.iter().enumerate() {
+        let reference =
+            if summary.unit.is_empty() { summary.id.clone() } else { format!("{}/{}", summary.unit, summary.id) };
+        let Some(migration) = by_name.get(&reference) else { continue };
+        let how = if summary.transactional { "one transaction" } else { "statement by statement" };
+        let mut body = fence("sql", &migration.up.text);
+        if let Some(down) = &migration.down {
+            body.push_str("\nUndone by:\n\n");
+            body.push_str(&fence("sql", &down.text));
+        }
+        let block = details(&format!("{}. {} ({}, {how})", n + 1, html(&reference), summary.engine), &body);
+        if out.len() + block.len() + TAIL > limit {
+            left_out += 1;
+        } else {
+            out.push_str(&block);
+        }
+    }
+    if left_out > 0 {
+        let _ = writeln!(out, "\n{left_out} more scripts do not fit here.");
+    }
+    if report.migrations.is_empty() { String::new() } else { out }
+}
+
 /// A cell's text in bounds.
 fn cut(text: &str) -> String {
     const MOST: usize = 500;
     if text.chars().count() <= MOST { text.to_owned() } else { text.chars().take(MOST).chain(['…']).collect() }
 }
 
-/// Text of a repository inside a table cell: no markup, no mention, no link, one line. Backticks stay, as code.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    for (n, part) in text.split('`').enumerate() {
-        if n % 2 == 1 && text.matches('`').count() % 2 == 0 {
-            out.push_str(&code(part));
-            continue;
-        }
-        for c in part.chars() {
-            match c {
-                '\n' | '\r' => out.push(' '),
-                '@' => out.push_str("@\u{200b}"),
-                '<' => out.push_str("&lt;"),
-                '>' => out.push_str("&gt;"),
-                '&' => out.push_str("&amp;"),
-                '\\' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                c if c.is_control() => out.push('\u{fffd}'),
-                c => out.push(c),
-            }
-        }
-    }
-    out
-}
-
-/// Text as code in a table cell; backticks and bars in it cannot end it.
-fn code(text: &str) -> String {
-    let text: String = text
-        .chars()
-        .map(|c| {
-            if c == '`' {
-                '\''
-            } else if c.is_control() {
-                ' '
-            } else {
-                c
-            }
-        })
-        .collect::<String>()
-        .replace('|', "\\|");
-    if text.trim().is_empty() { String::new() } else { format!("`{text}`") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lint::sample;
-
-    #[test]
-    fn markup_in_names_stays_text() {
-        assert_eq!(escape("hi @team <b> |x| `a|b` *c*\n"), "hi @\u{200b}team &lt;b&gt; \\|x\\| `a\\|b` \\*c\\* ");
-        assert_eq!(escape("one ` alone @x"), "one  alone @\u{200b}x");
-        assert_eq!(code("a`|b"), "`a'\\|b`");
-    }
 
     #[test]
     fn the_limit_holds_and_says_so() {

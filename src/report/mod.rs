@@ -9,6 +9,8 @@ pub mod lint_github;
 pub mod lint_markdown;
 pub mod lint_text;
 pub mod run;
+pub mod policy_text;
+pub mod policy_yaml;
 pub mod run_comment;
 pub mod sarif;
 

@@ -317,8 +317,18 @@ async fn run_all(
     while !waiting.is_empty() {
         let (mut later, mut moved, mut reasons) = (Vec::new(), false, Vec::new());
         for target in waiting {
-            let job =
-                Job { keeper, set, digest: &digest, target, actor, options, run: &report.run, work, known: &known, deadline };
+            let job = Job {
+                keeper,
+                set,
+                digest: &digest,
+                target,
+                actor,
+                options,
+                run: &report.run,
+                work,
+                known: &known,
+                deadline,
+            };
             let outcome = run_one(&job).await?;
             report.risk = report.risk.max(outcome.risk);
             moved |= !outcome.steps.is_empty();
@@ -368,7 +378,12 @@ async fn frozen(
     let lock = store.environment_lock(actor.repo.as_ref(), environment).await?;
     Ok(lock.map(|l| Refusal {
         reason: "locked".to_owned(),
-        message: format!("`{environment}` is frozen by {} since {}: {}", l.by, l.at.format("%Y-%m-%d %H:%M UTC"), l.reason),
+        message: format!(
+            "`{environment}` is frozen by {} since {}: {}",
+            l.by,
+            l.at.format("%Y-%m-%d %H:%M UTC"),
+            l.reason
+        ),
         what_to_do: format!("ask them, or `godwit unlock --env {environment}`"),
         needs_human: false,
     }))

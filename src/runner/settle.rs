@@ -21,7 +21,8 @@ pub(super) async fn reconcile(
     own: &RunId,
     history: &[HistoryRow],
 ) -> Result<Vec<Refusal>, RunError> {
-    let row = |unit: &str, id: &str| history.iter().find(|r| r.id.as_str() == id && (r.unit == unit || unit.is_empty()));
+    let row =
+        |unit: &str, id: &str| history.iter().find(|r| r.id.as_str() == id && (r.unit == unit || unit.is_empty()));
     let mut drifted = Vec::new();
     for entry in store.ledger(fingerprint).await? {
         if entry.state != MigrationState::Applied {
@@ -30,7 +31,9 @@ pub(super) async fn reconcile(
         // Rows are matched by name too, since a folder may have moved since.
         let there = row(&entry.unit, entry.migration.as_str())
             .or_else(|| history.iter().find(|r| r.id == entry.migration))
-            .is_some_and(|r| r.state != MigrationState::Pending && !(r.state == MigrationState::Failed && r.statements_done == 0));
+            .is_some_and(|r| {
+                r.state != MigrationState::Pending && !(r.state == MigrationState::Failed && r.statements_done == 0)
+            });
         if !there {
             drifted.push(Refusal {
                 reason: "drift".to_owned(),
@@ -103,9 +106,8 @@ pub async fn resolve(
     match target.engine {
         #[cfg(feature = "postgres")]
         Engine::Postgresql => {
-            let driver = crate::drivers::postgres::PostgresDriver::connect(&target.url)
-                .await
-                .map_err(super::unreachable)?;
+            let driver =
+                crate::drivers::postgres::PostgresDriver::connect(&target.url).await.map_err(super::unreachable)?;
             request.carry_out(driver, &options).await
         }
         Engine::Sqlite => {
@@ -152,16 +154,14 @@ impl Request<'_> {
             Err(error) => return Ok(Err(refusal_of(error)?)),
         };
         let index = Index::new(self.set, &history);
-        let migration = self
-            .set
-            .find(self.reference)
-            .filter(|m| planner::belongs(m, &self.target.name, self.target.engine));
+        let migration =
+            self.set.find(self.reference).filter(|m| planner::belongs(m, &self.target.name, self.target.engine));
         // A row may be all that is left of a migration.
         let before = match migration {
             Some(m) => index.of(m),
-            None => history.iter().find(|r| {
-                r.id.as_str() == self.reference || format!("{}/{}", r.unit, r.id) == self.reference
-            }),
+            None => history
+                .iter()
+                .find(|r| r.id.as_str() == self.reference || format!("{}/{}", r.unit, r.id) == self.reference),
         };
         let Some(row) = self.row(migration, before) else {
             return Ok(Err(Refusal {
@@ -211,7 +211,8 @@ impl Request<'_> {
             return Ok(Err(refusal_of(error)?));
         }
         // The ledger takes the settled state over, so that the two agree again.
-        let recorded = if row.state == MigrationState::Applied { MigrationState::Applied } else { MigrationState::RolledBack };
+        let recorded =
+            if row.state == MigrationState::Applied { MigrationState::Applied } else { MigrationState::RolledBack };
         let record = StepRecord { position: 0, state: recorded.as_str(), duration_ms: 0, error: row.error.clone() };
         self.store.record_steps(&self.run, &self.target.name, &[record]).await?;
         self.store.finish_run(&self.run, Outcome::Applied, Utc::now()).await?;

@@ -63,7 +63,12 @@ pub(super) async fn run<S: Session>(
         if n >= first
             && let Some(refusal) = should_stop(run.job)
         {
-            let failure = StatementFailure { message: refusal.message.clone(), code: None, line: Some(statement.line), hint: None };
+            let failure = StatementFailure {
+                message: refusal.message.clone(),
+                code: None,
+                line: Some(statement.line),
+                hint: None,
+            };
             return Ok(StepEnd::Cancelled(refusal, run.error(script, failure, n == 0)));
         }
         let single = SingleStatement {

@@ -6,7 +6,9 @@ use std::time::Instant;
 use chrono::Utc;
 
 use super::keeper::Keeper;
-use super::{Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, refused, risk_of, step_report, stepwise};
+use super::{
+    Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, refused, risk_of, step_report, stepwise,
+};
 use crate::drivers::failpoint;
 use crate::drivers::{Driver, DriverError, Script, Session, SessionOptions, StatementFailure};
 use crate::ids::{Digest, Epoch, Risk, RunId};
@@ -112,8 +114,7 @@ fn make_plan(job: &Job<'_>, history: &[HistoryRow], work: &Work) -> Result<Plann
 
 /// `resume` first finishes a rollback that was cut short.
 fn effective_work(work: &Work, history: &[HistoryRow]) -> Work {
-    let half_undone =
-        history.iter().find(|r| r.state == MigrationState::Running && r.action == StepAction::Rollback);
+    let half_undone = history.iter().find(|r| r.state == MigrationState::Running && r.action == StepAction::Rollback);
     match (work, half_undone) {
         (Work::Resume, Some(row)) if row.unit.is_empty() => Work::Rollback(Selector::Migration(row.id.to_string())),
         (Work::Resume, Some(row)) => Work::Rollback(Selector::Migration(format!("{}/{}", row.unit, row.id))),
@@ -323,7 +324,12 @@ async fn locked<S: Session>(
     failpoint::hit("record_pre");
     told.tell(&reports, true).await?;
     failpoint::hit("record_post");
-    let applied = reports.iter().zip(&plan.steps).filter(|(r, _)| r.state == MigrationState::Applied).map(|(_, s)| reference(s)).collect();
+    let applied = reports
+        .iter()
+        .zip(&plan.steps)
+        .filter(|(r, _)| r.state == MigrationState::Applied)
+        .map(|(_, s)| reference(s))
+        .collect();
     Ok(TargetOutcome { outcome: end, steps: reports, refusals, risk: plan.risk, applied, waits: None })
 }
 
@@ -349,7 +355,11 @@ pub(super) fn should_stop(job: &Job<'_>) -> Option<Refusal> {
         })
     };
     if job.options.cancel.is_cancelled() {
-        return refusal("cancelled", "the run was cancelled before its next statement", "run it again to go on from there");
+        return refusal(
+            "cancelled",
+            "the run was cancelled before its next statement",
+            "run it again to go on from there",
+        );
     }
     if job.deadline.is_some_and(|d| Instant::now() >= d) {
         return refusal("timeout", "the run's time is up", "run it again to go on from there, with more time");
@@ -438,9 +448,7 @@ async fn self_check<S: Session>(
     };
     let index = Index::new(job.set, &history);
     let wrong = plan.steps.iter().find(|s| {
-        find(job.set, s)
-            .and_then(|m| index.of(m))
-            .is_none_or(|r| r.state != done_state(s.action) || &r.run != job.run)
+        find(job.set, s).and_then(|m| index.of(m)).is_none_or(|r| r.state != done_state(s.action) || &r.run != job.run)
     });
     Ok(wrong.map(|s| Refusal {
         reason: "drift".to_owned(),
@@ -534,8 +542,7 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
         Ok(Execution::Transaction { body, modes }) => {
             let row = run.row(done_state(run.step.action));
             let modes = modes.map(|m| &script.text[m]);
-            let sent =
-                Script { text: &script.text, body, modes, row: &row, row_exists: run.before.is_some() };
+            let sent = Script { text: &script.text, body, modes, row: &row, row_exists: run.before.is_some() };
             match session.run_script(&sent).await {
                 Ok(()) => Ok(StepEnd::Done),
                 Err(DriverError::Statement(failure)) => {

@@ -4,6 +4,7 @@ mod health;
 mod listener;
 pub mod logs;
 mod metrics;
+pub mod process;
 mod webhook;
 
 use std::sync::Arc;

@@ -178,12 +178,11 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         // A target may come round again within a run, when it waited for another one: its steps are added.
-        let first: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM run_steps WHERE run = $1 AND target = $2")
-                .bind(run.id.as_str())
-                .bind(intent.target.as_str())
-                .fetch_one(&mut *tx)
-                .await?;
+        let first: i64 = sqlx::query_scalar("SELECT count(*) FROM run_steps WHERE run = $1 AND target = $2")
+            .bind(run.id.as_str())
+            .bind(intent.target.as_str())
+            .fetch_one(&mut *tx)
+            .await?;
         sqlx::query(
             "INSERT INTO run_targets (run, target, engine, fingerprint, epoch, plan_hash, history_hash) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (run, target) DO UPDATE SET epoch = excluded.epoch, \

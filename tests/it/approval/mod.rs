@@ -1,1 +1,8 @@
-//! See the module's name.
+//! Who must agree: CODEOWNERS, the matrix, gates, the words about them, and `godwit policy`.
+
+mod codeowners;
+mod command;
+mod evaluate;
+mod properties;
+mod snapshots;
+mod world;

@@ -1,1 +1,216 @@
-//! See the module's name.
+//! The audit log as people meet it: the command line over a store that somebody tampered with.
+
+use std::process::{Command, Output};
+
+use chrono::Utc;
+use godwit::store::{AuditEntry, AuditHead};
+use serde_json::Value;
+
+use crate::store::{Fresh, fresh};
+
+fn godwit(fresh: &Fresh, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_godwit"))
+        .args(args)
+        .args(["--store", &fresh.url()])
+        .env_remove("GODWIT_AUDIT_KEY")
+        .env_remove("GODWIT_AUDIT_KEY_FILE")
+        .output()
+        .unwrap()
+}
+
+/// Exit code and verdict of `audit verify`.
+fn verify(fresh: &Fresh, args: &[&str]) -> (i32, Value) {
+    let output = godwit(fresh, &[&["audit", "verify", "--format", "json"], args].concat());
+    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// A log of so many records; gives the head after each.
+async fn log(records: usize) -> (Fresh, Vec<AuditHead>) {
+    let fresh = fresh().await;
+    let mut heads = Vec::new();
+    for n in 1..=records {
+        let mut entry = AuditEntry::new(Utc::now(), "alice", "approved", "ok");
+        entry.basis = Some("role dba".into());
+        entry.details.insert("number".into(), n.to_string());
+        heads.push(fresh.store.append_audit(entry).await.unwrap());
+    }
+    (fresh, heads)
+}
+
+/// What somebody does first who wants to change the log.
+const UNGUARD: &str = "DROP TRIGGER audit_refuses_update; DROP TRIGGER audit_refuses_delete";
+
+#[tokio::test]
+async fn b17_an_untouched_log_is_valid() {
+    let (fresh, heads) = log(3).await;
+    let (code, verdict) = verify(&fresh, &[]);
+    assert_eq!(code, 0);
+    assert_eq!(verdict["records"], 3);
+    assert_eq!(verdict["valid"], true);
+    assert_eq!(verdict["first_bad"], Value::Null);
+    assert_eq!(verdict["head"], heads[2].hash.as_str());
+    for head in &heads {
+        assert_eq!(verify(&fresh, &["--head", &head.hash]).0, 0, "a head printed earlier is still in the log");
+    }
+}
+
+#[tokio::test]
+async fn b17_the_database_itself_refuses_changes() {
+    let (fresh, _) = log(2).await;
+    for sql in ["UPDATE audit SET actor = 'mallory'", "DELETE FROM audit", "DELETE FROM audit WHERE seq = 2"] {
+        let error = fresh.raw(sql).await.unwrap_err().to_string();
+        assert!(error.contains("append-only"), "{error}");
+    }
+    assert_eq!(verify(&fresh, &[]).0, 0);
+}
+
+#[tokio::test]
+async fn b17_every_kind_of_tampering_is_found_and_named() {
+    for (sql, first_bad) in [
+        ("UPDATE audit SET actor = 'mallory' WHERE seq = 3", 3),
+        ("UPDATE audit SET at = at + 1 WHERE seq = 1", 1),
+        ("UPDATE audit SET basis = NULL WHERE seq = 2", 2),
+        ("UPDATE audit SET details = '{\"number\":\"9\"}' WHERE seq = 4", 4),
+        ("UPDATE audit SET details = 'nonsense' WHERE seq = 4", 4),
+        ("UPDATE audit SET details = '{ \"number\": \"4\" }' WHERE seq = 4", 4),
+        ("UPDATE audit SET hash = (SELECT hash FROM audit WHERE seq = 1) WHERE seq = 5", 5),
+        ("UPDATE audit SET previous = 'sha256:x' WHERE seq = 2", 2),
+        ("UPDATE audit SET pr = 'text' WHERE seq = 2", 2),
+        ("DELETE FROM audit WHERE seq = 3", 3),
+        ("DELETE FROM audit WHERE seq = 1", 1),
+        // A hole that is closed again by renumbering.
+        (
+            "DELETE FROM audit WHERE seq = 3; UPDATE audit SET seq = 3 WHERE seq = 4; UPDATE audit SET seq = 4 WHERE seq = 5",
+            3,
+        ),
+        // Two records change places.
+        (
+            "UPDATE audit SET seq = 99 WHERE seq = 2; UPDATE audit SET seq = 2 WHERE seq = 3; UPDATE audit SET seq = 3 WHERE seq = 99",
+            2,
+        ),
+        // One moves to the end.
+        ("UPDATE audit SET seq = 6 WHERE seq = 2", 2),
+        // One is made up, with a hash that anybody could compute.
+        (
+            "INSERT INTO audit (seq, at, actor, action, result, details, previous, hash) \
+          SELECT 6, at, 'mallory', action, result, details, hash, hash FROM audit WHERE seq = 5",
+            6,
+        ),
+    ] {
+        let (fresh, _) = log(5).await;
+        fresh.raw(UNGUARD).await.unwrap();
+        fresh.raw(sql).await.unwrap();
+        let (code, verdict) = verify(&fresh, &[]);
+        assert_eq!((code, verdict["valid"].clone()), (1, Value::Bool(false)), "{sql}");
+        assert_eq!(verdict["first_bad"], first_bad, "{sql}: {}", verdict["problem"]);
+    }
+}
+
+#[tokio::test]
+async fn b17_a_cut_off_end_is_seen_with_the_printed_head() {
+    let (fresh, heads) = log(5).await;
+    fresh.raw(UNGUARD).await.unwrap();
+    fresh.raw("DELETE FROM audit WHERE seq > 3").await.unwrap();
+    assert_eq!(verify(&fresh, &[]).0, 0, "what is left is a whole chain");
+    let (code, verdict) = verify(&fresh, &["--head", &heads[4].hash]);
+    assert_eq!((code, verdict["first_bad"].clone()), (1, Value::from(4)));
+    assert_eq!(verify(&fresh, &["--head", &heads[2].hash]).0, 0);
+    assert_eq!(godwit(&fresh, &["audit", "verify", "--head", "sha256:short"]).status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn b17_a_store_without_its_key_cannot_be_made_to_agree() {
+    let (fresh, _) = log(2).await;
+    std::fs::write(fresh.dir.path().join("audit.key"), "another key, made up").unwrap();
+    let (code, verdict) = verify(&fresh, &[]);
+    assert_eq!((code, verdict["first_bad"].clone()), (1, Value::from(1)));
+}
+
+#[tokio::test]
+async fn b17_an_export_is_verified_without_the_store() {
+    let (fresh, heads) = log(1500).await;
+    let out = fresh.dir.path().join("log.jsonl");
+    let written = godwit(&fresh, &["audit", "export", "--out", out.to_str().unwrap()]);
+    assert_eq!(written.status.code(), Some(0));
+    let text = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(text.lines().count(), 1500);
+    let key = std::fs::read_to_string(fresh.dir.path().join("audit.key")).unwrap();
+
+    let offline = |name: &str, text: &str, head: Option<&str>| {
+        let file = fresh.dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
+        command.args(["audit", "verify", "--format", "json", "--file"]).arg(&file);
+        command.args(head.map(|h| ["--head", h]).into_iter().flatten());
+        // No store anywhere: it would be opened in a folder that does not exist.
+        let output =
+            command.env("GODWIT_AUDIT_KEY", &key).env("GODWIT_STORE_URL", "sqlite:/nowhere/x.db").output().unwrap();
+        let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), verdict["first_bad"].as_i64())
+    };
+    assert_eq!(offline("whole", &text, Some(&heads[1499].hash)), (0, None));
+    assert_eq!(offline("altered", &text.replacen("alice", "mallory", 1), None), (1, Some(1)));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(offline("removed", &[&lines[..700], &lines[701..]].concat().join("\n"), None), (1, Some(701)));
+    assert_eq!(offline("cut", &lines[..1499].join("\n"), Some(&heads[1499].hash)), (1, Some(1500)));
+}
+
+#[tokio::test]
+async fn b20_credentials_do_not_reach_the_log() {
+    let fresh = fresh().await;
+    let mut entry = AuditEntry::new(Utc::now(), "alice", "run-finished", "failed");
+    entry.details.insert("error".into(), "cannot reach postgres://godwit:planted-pw@db/shop".into());
+    fresh.store.append_audit(entry).await.unwrap();
+    let listed = godwit(&fresh, &["audit", "list"]);
+    let text = String::from_utf8(listed.stdout).unwrap();
+    assert!(text.contains("postgres://godwit:****@db/shop") && !text.contains("planted-pw"), "{text}");
+    let bytes: Vec<u8> = ["godwit.db", "godwit.db-wal"]
+        .iter()
+        .filter_map(|f| std::fs::read(fresh.dir.path().join(f)).ok())
+        .flatten()
+        .collect();
+    assert!(!bytes.windows(10).any(|w| w == b"planted-pw"));
+}
+
+#[tokio::test]
+async fn appends_from_two_processes_make_one_chain() {
+    let fresh = fresh().await;
+    let other = fresh.again().await;
+    let appending = |store: godwit::store::Store| {
+        tokio::spawn(async move {
+            for _ in 0..40 {
+                store.append_audit(AuditEntry::new(Utc::now(), "a", "b", "c")).await.unwrap();
+            }
+        })
+    };
+    let (one, two) = (appending(fresh.store.clone()), appending(other));
+    one.await.unwrap();
+    two.await.unwrap();
+    let verdict = fresh.store.verify_audit(None).await.unwrap();
+    assert_eq!((verdict.valid, verdict.records), (true, 80));
+}
+
+#[tokio::test]
+async fn locking_and_unlocking_are_recorded() {
+    let fresh = fresh().await;
+    let run = |user: &str, args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_godwit"))
+            .args(args)
+            .args(["--store", &fresh.url()])
+            .env("USER", user)
+            .output()
+            .unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(run("alice", &["lock", "--env", "production", "release", "day"]).0, 0);
+    let (code, text) = run("bob", &["lock", "--env", "production", "too"]);
+    assert!(code == 3 && text.contains("locked by alice") && text.contains("release day"), "{code} {text}");
+    let (code, text) = run("bob", &["unlock", "--env", "production"]);
+    assert!(code == 3 && text.contains("--force"), "{code} {text}");
+    assert_eq!(run("bob", &["unlock", "--env", "production", "--force"]).0, 0);
+    assert_eq!(run("bob", &["unlock", "--env", "production"]).0, 0, "not locked is fine");
+    let listed = run("bob", &["audit", "list", "--format", "json"]).1;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let actions: Vec<_> = listed["records"].as_array().unwrap().iter().map(|r| (&r["actor"], &r["action"])).collect();
+    assert_eq!(actions, [(&Value::from("alice"), &Value::from("lock")), (&Value::from("bob"), &Value::from("unlock"))]);
+}

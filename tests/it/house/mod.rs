@@ -4,6 +4,8 @@ mod arrows;
 mod commands;
 mod licences;
 mod links;
+mod names;
+mod samples;
 mod text;
 
 use std::path::{Path, PathBuf};

@@ -1,1 +1,6 @@
-//! See the module's name.
+//! Deliveries over real sockets: what is refused, what is kept, what survives.
+
+mod examples;
+mod http;
+mod process;
+mod refusals;

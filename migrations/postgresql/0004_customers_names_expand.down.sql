@@ -1,0 +1,3 @@
+ALTER TABLE customers
+    DROP COLUMN given_name,
+    DROP COLUMN family_name;

@@ -1,0 +1,2 @@
+ALTER TABLE orders DROP CONSTRAINT orders_status_known;
+DROP TABLE order_statuses;

@@ -1,0 +1,264 @@
+//! Shows a verdict on GitHub: check runs on the evaluated commit, one comment edited in place, labels; and records it.
+
+use chrono::{DateTime, Utc};
+
+use super::error::JobError;
+use super::gather::{Gathered, Place};
+use super::{Bot, labels};
+use crate::approval::{PullRequestSnapshot, Status, Verdict};
+use crate::config::ConfigError;
+use crate::github::{CheckAnnotation, NewCheckRun, model};
+use crate::ids::{CommitSha, DeliveryId, Login, PrNumber, Risk};
+use crate::lint::LintReport;
+use crate::migration::digest_of;
+use crate::report::check_run::{self, CheckOutput};
+use crate::report::comment::{self, SummaryInput};
+use crate::report::{EnvironmentPlan, Links, escape};
+use crate::store::{AuditEntry, AuditFilter};
+
+/// Audit records looked through for the last verdict on a pull request.
+const RECENT: u32 = 50;
+/// The audit word for a verdict.
+const JUDGED: &str = "judged";
+
+impl Bot {
+    /// Shows what was decided about an open pull request.
+    pub(super) async fn show(
+        &self,
+        place: &Place,
+        gathered: &Gathered,
+        verdict: &Verdict,
+        plans: &[EnvironmentPlan],
+        correlation: Option<&DeliveryId>,
+        now: DateTime<Utc>,
+    ) -> Result<(), JobError> {
+        let (snapshot, contents) = (&gathered.snapshot, &gathered.contents);
+        let links = self.links(place, &snapshot.head);
+        let input = SummaryInput {
+            snapshot,
+            lint: &contents.report,
+            verdict: Some(verdict),
+            plans,
+            config_errors: &[],
+            links: &links,
+        };
+        if !snapshot.merged {
+            let lint = check_run::lint_output(&contents.report, &contents.proposed_errors);
+            self.show_check(place, &snapshot.head, check_run::LINT, &lint).await?;
+            let approval = check_run::approval_output(&input);
+            self.show_check(place, &snapshot.head, check_run::APPROVAL, &approval).await?;
+        }
+        self.show_summary(place, snapshot, &input).await?;
+        self.show_labels(place, gathered, verdict).await?;
+        self.record_verdict(snapshot, verdict, correlation, now).await
+    }
+
+    /// Shows that the policy of the base is wrong: both checks are red and name the place; nothing else is done.
+    pub(super) async fn show_broken_policy(
+        &self,
+        place: &Place,
+        pull: &model::PullRequest,
+        errors: &[ConfigError],
+    ) -> Result<(), JobError> {
+        let report = empty_report();
+        let snapshot = bare_snapshot(place, pull);
+        let links = self.links(place, &snapshot.head);
+        let input = SummaryInput {
+            snapshot: &snapshot,
+            lint: &report,
+            verdict: None,
+            plans: &[],
+            config_errors: errors,
+            links: &links,
+        };
+        let head = &snapshot.head;
+        self.show_check(place, head, check_run::LINT, &check_run::lint_output(&report, errors)).await?;
+        self.show_check(place, head, check_run::APPROVAL, &check_run::approval_output(&input)).await?;
+        place.api.keep_comment(pull.number, comment::MARKER, &comment::summary(&input)).await?;
+        Ok(())
+    }
+
+    /// Makes both checks red with an id under which the log says more; nobody may take silence for a yes (B-19).
+    pub(super) async fn show_failure(
+        &self,
+        place: &Place,
+        head: &CommitSha,
+        error: &JobError,
+        id: &str,
+    ) -> Result<(), JobError> {
+        let what = if error.is_temporary() { "It is tried again by itself." } else { "Its operator has to look." };
+        let output = CheckOutput {
+            title: format!("Godwit could not judge this commit (error {id})"),
+            summary: format!("Something went wrong while judging. {what} The server's log says more under `{id}`."),
+            text: None,
+            conclusion: check_run::Conclusion::Failure,
+            annotations: Vec::new(),
+        };
+        self.show_check(place, head, check_run::LINT, &output).await?;
+        self.show_check(place, head, check_run::APPROVAL, &output).await
+    }
+
+    pub(super) async fn show_check(
+        &self,
+        place: &Place,
+        head: &CommitSha,
+        name: &str,
+        output: &CheckOutput,
+    ) -> Result<(), JobError> {
+        let annotations = output.annotations.iter().map(|a| CheckAnnotation {
+            path: a.path.clone(),
+            start_line: a.start_line,
+            end_line: a.end_line,
+            start_column: a.columns.map(|(from, _)| from),
+            end_column: a.columns.map(|(_, to)| to),
+            annotation_level: a.level.as_str().to_owned(),
+            message: a.message.clone(),
+            title: a.title.clone(),
+        });
+        let run = NewCheckRun {
+            name: name.to_owned(),
+            conclusion: output.conclusion.as_str().to_owned(),
+            title: output.title.clone(),
+            summary: output.summary.clone(),
+            text: output.text.clone(),
+            annotations: annotations.collect(),
+            details_url: self.settings.public_url.clone(),
+        };
+        place.api.show_check_run(head, &run).await?;
+        Ok(())
+    }
+
+    /// Pull requests that never had anything to do with migrations get no comment.
+    async fn show_summary(
+        &self,
+        place: &Place,
+        snapshot: &PullRequestSnapshot,
+        input: &SummaryInput<'_>,
+    ) -> Result<(), JobError> {
+        let concerned = !snapshot.migration_paths.is_empty() || !snapshot.policy_paths.is_empty();
+        if concerned || place.api.has_own_comment(snapshot.number, comment::MARKER).await? {
+            place.api.keep_comment(snapshot.number, comment::MARKER, &comment::summary(input)).await?;
+        }
+        Ok(())
+    }
+
+    async fn show_labels(&self, place: &Place, gathered: &Gathered, verdict: &Verdict) -> Result<(), JobError> {
+        let snapshot = &gathered.snapshot;
+        let risk: Option<Risk> =
+            snapshot.binding.as_ref().filter(|_| !snapshot.migration_paths.is_empty()).map(|b| b.risk);
+        let wanted = labels::wanted(risk, verdict, !snapshot.draft);
+        let bot = self.github.bot_login().await?;
+        let change = labels::change(&snapshot.labels, &wanted, &bot);
+        for name in &change.add {
+            let (colour, description) = labels::look(name);
+            place.api.ensure_label(name, colour, description).await?;
+        }
+        if !change.add.is_empty() {
+            place.api.add_labels(snapshot.number, &change.add).await?;
+        }
+        for name in &change.remove {
+            place.api.remove_label(snapshot.number, name).await?;
+        }
+        for (label, reason) in labels::unearned(&gathered.contents.policy, snapshot) {
+            place.api.remove_label(snapshot.number, &label).await?;
+            let marker = format!("<!-- godwit:label:{} -->", label.replace("--", "- -"));
+            let text = format!("{marker}\nI took the label {} off: {reason}.", escape::code(&label));
+            place.api.keep_comment(snapshot.number, &marker, &text).await?;
+        }
+        Ok(())
+    }
+
+    /// One audit row per change of the verdict, none for looking again.
+    async fn record_verdict(
+        &self,
+        snapshot: &PullRequestSnapshot,
+        verdict: &Verdict,
+        correlation: Option<&DeliveryId>,
+        now: DateTime<Utc>,
+    ) -> Result<(), JobError> {
+        let Some(binding) = &snapshot.binding else { return Ok(()) };
+        let mut entry = AuditEntry::new(now, "godwit", JUDGED, status_word(verdict.status));
+        entry.repo = Some(snapshot.repo.clone());
+        entry.pr = Some(snapshot.number);
+        entry.commit = Some(snapshot.head.clone());
+        entry.digest = Some(binding.digest.clone());
+        entry.policy_hash = Some(binding.policy_hash.clone());
+        entry.correlation = correlation.cloned();
+        entry.details.insert("risk".to_owned(), binding.risk.to_string());
+        entry.details.insert("reason".to_owned(), verdict.summary.clone());
+        let roles = verdict
+            .environments
+            .iter()
+            .flat_map(|e| e.filled.iter().map(move |(role, login)| format!("{} {role}: {login}", e.environment)));
+        entry.details.insert("approved_by".to_owned(), roles.collect::<Vec<_>>().join(", "));
+        let filter =
+            AuditFilter { repo: entry.repo.clone(), pr: entry.pr, last: Some(RECENT), ..AuditFilter::default() };
+        let last = self.store.audit(&filter).await?.into_iter().rev().find(|r| r.body.action == JUDGED);
+        let same = last.is_some_and(|last| {
+            last.body.result == entry.result
+                && last.body.commit.as_deref() == entry.commit.as_ref().map(CommitSha::as_str)
+                && last.body.digest.as_deref() == Some(binding.digest.as_str())
+                && last.body.policy_hash.as_ref() == Some(&binding.policy_hash)
+                && last.body.details == entry.details
+        });
+        if !same {
+            self.store.append_audit(entry).await?;
+        }
+        Ok(())
+    }
+
+    /// Where links in texts about `commit` go.
+    pub(super) fn links(&self, place: &Place, commit: &CommitSha) -> Links {
+        let address = place.repository.clone_url.trim_end_matches('/').trim_end_matches(".git");
+        let web = address.strip_suffix(place.repository.name.as_str()).unwrap_or_default();
+        let mut links = Links::to(web, &place.repository.name, commit);
+        links.everything.clone_from(&self.settings.public_url);
+        links
+    }
+}
+
+fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Skipped => "skipped",
+        Status::Pending => "pending",
+        Status::Approved => "approved",
+        Status::Disapproved => "disapproved",
+    }
+}
+
+pub(super) fn empty_report() -> LintReport {
+    LintReport {
+        files: 0,
+        violations: Vec::new(),
+        migrations: Vec::new(),
+        risk: Risk::Low,
+        digest: digest_of(std::iter::empty()),
+    }
+}
+
+/// What is known of a pull request without a policy to judge it by.
+fn bare_snapshot(place: &Place, pull: &model::PullRequest) -> PullRequestSnapshot {
+    let author: Option<Login> = pull.user.as_ref().map(|u| u.login.clone());
+    let number: PrNumber = pull.number;
+    PullRequestSnapshot {
+        repo: place.repository.name.clone(),
+        number,
+        author,
+        head: pull.head.sha.clone(),
+        base: pull.base.sha.clone(),
+        base_ref: pull.base.branch.clone(),
+        default_branch: Some(place.repository.default_branch.clone()),
+        from_fork: pull.from_fork(),
+        draft: pull.draft,
+        merged: pull.is_merged(),
+        commit_people: Default::default(),
+        incomplete: false,
+        reviews: Vec::new(),
+        labels: Vec::new(),
+        people: Default::default(),
+        binding: None,
+        migration_paths: Vec::new(),
+        policy_paths: Vec::new(),
+        asked_at: None,
+    }
+}

@@ -1,0 +1,264 @@
+//! From what was gathered to a verdict, and from a verdict and the store to what happens next in an environment. Pure.
+
+use chrono::{DateTime, Utc};
+
+use super::contents::Contents;
+use crate::approval::{EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate};
+use crate::config::Promotion;
+use crate::ids::EnvironmentName;
+use crate::migration::Severity;
+use crate::plan::{Outcome, Refusal};
+use crate::store::{EnvironmentLock, EnvironmentRecord};
+
+/// Judges a pull request: what people said, and what no person can say yes to.
+pub fn judge(contents: &Contents, snapshot: &PullRequestSnapshot, now: DateTime<Utc>) -> Verdict {
+    with_blockers(evaluate(&contents.policy, snapshot, now), blockers(contents))
+}
+
+/// What forbids the merge whoever agrees: findings at error level, a broken configuration, migrations nobody takes.
+pub fn blockers(contents: &Contents) -> Vec<Evaluation> {
+    let mut found = Vec::new();
+    let errors: Vec<_> =
+        contents.report.violations.iter().filter(|v| v.severity == Severity::Error && v.waived.is_none()).collect();
+    if let Some(first) = errors.first() {
+        let what = if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) };
+        found.push(no("lint", format!("{what}, the first in {}:{}: {}", first.file, first.line, first.message)));
+    }
+    if let Some(first) = contents.proposed_errors.first() {
+        found.push(no("configuration", format!("this pull request would break the configuration: {first}")));
+    }
+    let orphans: Vec<String> = contents.without_target().iter().map(|m| m.reference()).collect();
+    if !orphans.is_empty() {
+        let names = orphans.join(", ");
+        found.push(no(
+            "targets",
+            format!("no target of any environment takes {names}; name one in `godwit.yml` and `environments.yml`"),
+        ));
+    }
+    found
+}
+
+fn no(name: &str, reason: String) -> Evaluation {
+    Evaluation {
+        name: name.to_owned(),
+        status: Status::Disapproved,
+        reason,
+        children: Vec::new(),
+        approvers: Vec::new(),
+        missing: Vec::new(),
+    }
+}
+
+/// The verdict with further reasons against it, which weigh more than what people said.
+pub fn with_blockers(mut verdict: Verdict, blockers: Vec<Evaluation>) -> Verdict {
+    if let Some(first) = blockers.first() {
+        verdict.status = Status::Disapproved;
+        verdict.summary = first.reason.clone();
+        verdict.gates.splice(0..0, blockers);
+    }
+    verdict
+}
+
+/// Whether an environment already holds what the record is about.
+pub fn holds(record: Option<&EnvironmentRecord>) -> bool {
+    record.is_some_and(|r| match r.outcome {
+        Outcome::Applied | Outcome::Nothing => true,
+        Outcome::Planned | Outcome::Failed | Outcome::Blocked | Outcome::NeedsHuman => false,
+    })
+}
+
+/// The environments that a merge into `base_ref` concerns, in promotion order.
+pub fn chain<'a>(policy: &'a Policy, base_ref: &str, default_branch: &str) -> Vec<(&'a EnvironmentName, Promotion)> {
+    policy
+        .repo
+        .environments
+        .iter()
+        .filter_map(|name| {
+            let settings = policy.environments.get(name)?;
+            let branch = settings.branch.as_deref().unwrap_or(default_branch);
+            (branch == base_ref).then_some((name, settings.promotion))
+        })
+        .collect()
+}
+
+/// How things stand for one environment when its turn has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// What the store says of it for this digest.
+    pub record: Option<&'a EnvironmentRecord>,
+    /// Whether it is frozen.
+    pub lock: Option<&'a EnvironmentLock>,
+    /// What starts it.
+    pub promotion: Promotion,
+    /// Whether a person has promoted this digest to it.
+    pub promoted: bool,
+    /// Whether a person asked to try again after a failure.
+    pub retry: bool,
+    /// The verdict as of now.
+    pub verdict: &'a EnvironmentVerdict,
+}
+
+/// What happens next in an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It holds the digest; the next environment's turn.
+    Holds,
+    /// It failed before and nobody asked to try again; the chain stops.
+    Stopped,
+    /// Its gate is closed, and why; the chain waits.
+    Waits(Refusal),
+    /// Its run starts.
+    Runs,
+}
+
+/// Decides what happens next in an environment. Whatever is not known to be open is closed.
+pub fn next(standing: Standing<'_>) -> Next {
+    if holds(standing.record) {
+        return Next::Holds;
+    }
+    let failed = standing.record.is_some_and(|r| matches!(r.outcome, Outcome::Failed | Outcome::NeedsHuman));
+    if failed && !standing.retry {
+        return Next::Stopped;
+    }
+    let environment = standing.environment;
+    if let Some(lock) = standing.lock {
+        let message = format!("`{environment}` is locked by {} since {}: {}", lock.by, stamp(lock.at), lock.reason);
+        return Next::Waits(refusal("locked", message, format!("`/godwit unlock {environment}` opens it")));
+    }
+    if standing.promotion == Promotion::Manual && !standing.promoted {
+        let message = format!("`{environment}` is promoted by a person");
+        return Next::Waits(refusal("promotion", message, format!("write `/godwit promote {environment}`")));
+    }
+    match standing.verdict.evaluation.status {
+        Status::Approved => Next::Runs,
+        Status::Skipped | Status::Pending | Status::Disapproved => {
+            let missing = &standing.verdict.evaluation.missing;
+            let what_to_do = if missing.is_empty() {
+                "settle what stands in the approvals table; the run starts by itself".to_owned()
+            } else {
+                format!("still missing: {}; the run starts by itself once they have approved", missing.join(", "))
+            };
+            Next::Waits(refusal("approval", standing.verdict.evaluation.reason.clone(), what_to_do))
+        }
+    }
+}
+
+/// A time as people read it, UTC.
+pub fn stamp(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// A refusal that passes when circumstances change.
+pub fn refusal(reason: &str, message: String, what_to_do: String) -> Refusal {
+    Refusal { reason: reason.to_owned(), message, what_to_do, needs_human: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{CommitSha, Digest, RepoName};
+    use std::collections::BTreeMap;
+
+    fn environment() -> EnvironmentName {
+        EnvironmentName::new("production").unwrap()
+    }
+
+    fn verdict(status: Status) -> EnvironmentVerdict {
+        EnvironmentVerdict {
+            environment: environment(),
+            automatic: true,
+            required_approvals: 1,
+            required_roles: Vec::new(),
+            filled: BTreeMap::new(),
+            evaluation: Evaluation {
+                name: "production".into(),
+                status,
+                reason: "two people must agree".into(),
+                children: Vec::new(),
+                approvers: Vec::new(),
+                missing: vec!["dba".into()],
+            },
+        }
+    }
+
+    fn record(outcome: Outcome) -> EnvironmentRecord {
+        EnvironmentRecord {
+            repo: RepoName::new("o/r").unwrap(),
+            environment: environment(),
+            pr: None,
+            commit: CommitSha::new("1".repeat(40)).unwrap(),
+            digest: Digest::new(format!("sha256:{}", "0".repeat(64))).unwrap(),
+            outcome,
+            run: None,
+            at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn word(next: &Next) -> &str {
+        match next {
+            Next::Holds => "holds",
+            Next::Stopped => "stopped",
+            Next::Waits(refusal) => &refusal.reason,
+            Next::Runs => "runs",
+        }
+    }
+
+    #[test]
+    fn b10_an_environment_runs_only_with_every_gate_open() {
+        let (approved, pending) = (verdict(Status::Approved), verdict(Status::Pending));
+        let lock = EnvironmentLock {
+            repo: None,
+            environment: environment(),
+            reason: "release".into(),
+            by: "ann".into(),
+            at: DateTime::UNIX_EPOCH,
+        };
+        let (applied, failed, unknown) =
+            (record(Outcome::Applied), record(Outcome::Failed), record(Outcome::NeedsHuman));
+        let name = environment();
+        let open = Standing {
+            environment: &name,
+            record: None,
+            lock: None,
+            promotion: Promotion::Auto,
+            promoted: false,
+            retry: false,
+            verdict: &approved,
+        };
+        for (standing, expected) in [
+            (open, "runs"),
+            (Standing { record: Some(&applied), ..open }, "holds"),
+            (Standing { record: Some(&failed), ..open }, "stopped"),
+            (Standing { record: Some(&failed), retry: true, ..open }, "runs"),
+            (Standing { record: Some(&unknown), ..open }, "stopped"),
+            (Standing { lock: Some(&lock), ..open }, "locked"),
+            (Standing { lock: Some(&lock), record: Some(&failed), retry: true, ..open }, "locked"),
+            (Standing { promotion: Promotion::Manual, ..open }, "promotion"),
+            (Standing { promotion: Promotion::Manual, promoted: true, ..open }, "runs"),
+            (Standing { promotion: Promotion::Manual, promoted: true, verdict: &pending, ..open }, "approval"),
+            (Standing { verdict: &pending, ..open }, "approval"),
+            (Standing { verdict: &verdict(Status::Skipped), ..open }, "approval"),
+            (Standing { verdict: &verdict(Status::Disapproved), ..open }, "approval"),
+        ] {
+            assert_eq!(word(&next(standing)), expected, "{standing:?}");
+        }
+    }
+
+    #[test]
+    fn b19_a_blocker_outweighs_every_approval() {
+        let agreed = Verdict {
+            status: Status::Approved,
+            summary: "all agreed".into(),
+            missing_roles: [].into(),
+            environments: vec![verdict(Status::Approved)],
+            gates: Vec::new(),
+            ignored: Vec::new(),
+            notes: Vec::new(),
+        };
+        assert_eq!(with_blockers(agreed.clone(), Vec::new()), agreed);
+        let blocked = with_blockers(agreed, vec![no("lint", "1 error".into())]);
+        assert_eq!((blocked.status, blocked.summary.as_str()), (Status::Disapproved, "1 error"));
+    }
+}

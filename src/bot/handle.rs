@@ -1,0 +1,125 @@
+//! What happens per event: remember what only the event tells, judge the pull request, spread what concerns several.
+
+use chrono::{DateTime, Utc};
+
+use super::commands::Wish;
+use super::error::JobError;
+use super::gather::{Found, Place};
+use super::people::{label_subject, review_subject};
+use super::work::{Judge, Note, Noted};
+use super::{Bot, decide};
+use crate::git::GitError;
+use crate::github::{Event, Repository, Sender, model};
+use crate::ids::Login;
+
+impl Bot {
+    /// Keeps what GitHub cannot tell afterwards: who pushed, and what a review or a label was given for.
+    pub(super) async fn remember(&self, note: &Note, now: DateTime<Utc>) -> Result<(), JobError> {
+        let (repo, number) = (&note.repo.name, note.number);
+        let (subject, login, commit) = match &note.what {
+            Noted::Pushed(login) => return Ok(self.store.remember_pusher(repo, number, login).await?),
+            Noted::Unlabelled { label } => {
+                return Ok(self.store.forget_binding(repo, number, &label_subject(label)).await?);
+            }
+            Noted::Reviewed { review, author, commit } => (review_subject(*review), author, commit),
+            Noted::Labelled { label, .. } if !stands_for_approval(label) => return Ok(()),
+            Noted::Labelled { label, by, head } => (label_subject(label), by, head),
+        };
+        let place = self.place(&note.repo).await?;
+        let pull = place.api.pull(number).await?;
+        match self.binding_at(&place, &pull, commit, None, now).await {
+            Ok(Some(binding)) => {
+                self.store.remember_binding(repo, number, &subject, login, &binding, note.at).await?;
+            }
+            // What the word was about is gone or cannot be judged: it does not count, and the comment says so.
+            Ok(None) | Err(JobError::Git(GitError::Missing(_))) => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    /// Judges a pull request and shows the verdict; goes on with its environments when it is merged.
+    pub(super) async fn judge(&self, judge: &Judge, wishes: &[Wish], now: DateTime<Utc>) -> Result<(), JobError> {
+        let place = self.place(&judge.repo).await?;
+        let gathered = match self.gather(&place, judge.number, now).await? {
+            Found::Complete(gathered) => gathered,
+            Found::BrokenPolicy(pull, errors) => {
+                return if is_open(&pull) { self.show_broken_policy(&place, &pull, &errors).await } else { Ok(()) };
+            }
+        };
+        if !is_open(&gathered.pull) && gathered.merged.is_none() {
+            return Ok(());
+        }
+        let verdict = decide::judge(&gathered.contents, &gathered.snapshot, now);
+        let plans = self.plans(&place, &gathered).await?;
+        self.show(&place, &gathered, &verdict, &plans, judge.correlation.as_ref(), now).await?;
+        match &gathered.merged {
+            Some(merged) => self.advance(&place, &gathered, merged, judge, wishes, now).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Turns an event of the whole repository into work on its pull requests.
+    pub(super) async fn spread(&self, event: &Event, now: DateTime<Utc>) -> Result<(), JobError> {
+        match event {
+            Event::CheckRequested { repo, head, pulls } => {
+                let place = self.place(repo).await?;
+                let open = place.api.open_pulls(None).await?;
+                // Payloads of forks name no pull request, so the head decides as well (GITHUB 1).
+                for pull in open.iter().filter(|p| p.head.sha == *head || pulls.contains(&p.number)) {
+                    self.enqueue_look(&place, pull).await?;
+                }
+                Ok(())
+            }
+            Event::Push { repo, branch, .. } => {
+                let place = self.place(repo).await?;
+                for pull in place.api.open_pulls(Some(branch)).await? {
+                    self.enqueue_look(&place, &pull).await?;
+                }
+                Ok(())
+            }
+            Event::MergeGroup { repo, head, base_ref, base } => {
+                let place = self.place(repo).await?;
+                self.judge_group(&place, head, base_ref, base, now).await
+            }
+            Event::Ping
+            | Event::PullRequest { .. }
+            | Event::Review { .. }
+            | Event::Comment { .. }
+            | Event::Ignored { .. } => Ok(()),
+        }
+    }
+
+    /// Queues another look at a pull request, serial with everything else about it.
+    pub(super) async fn enqueue_look(&self, place: &Place, pull: &model::PullRequest) -> Result<(), JobError> {
+        let event = look(&place.repository, pull);
+        if let Some(key) = event.serial_key() {
+            self.store.enqueue(&key, &event, None).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The event that asks for another look at a pull request.
+fn look(repository: &Repository, pull: &model::PullRequest) -> Event {
+    Event::PullRequest {
+        repo: repository.clone(),
+        number: pull.number,
+        action: "reconcile".to_owned(),
+        sender: Sender { login: Login::new("godwit"), bot: true },
+        head: pull.head.sha.clone(),
+        label: None,
+        merged: pull.is_merged(),
+    }
+}
+
+fn is_open(pull: &model::PullRequest) -> bool {
+    pull.state == "open"
+}
+
+/// Labels of people that may stand for an approval; a role's own label names are judged with the policy at hand, so any
+/// label that is none of the bot's own kinds is remembered.
+fn stands_for_approval(label: &str) -> bool {
+    let name = label.to_ascii_lowercase();
+    !["risk:", "needs:", "godwit:", "migrated:"].iter().any(|own| name.starts_with(own)) && name != "hold"
+}

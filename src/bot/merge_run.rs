@@ -1,0 +1,363 @@
+//! Brings the environments of a merged pull request forward, one after the other (B-6, B-10).
+//!
+//! Everything here may be repeated at any time: what an environment holds is read from the store, what a target holds
+//! from the target. A redelivered merge, a sweep and a restart after a crash therefore all do the same: go on where it
+//! stopped.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::commands::Wish;
+use super::decide::{self, Next, Standing, refusal};
+use super::error::JobError;
+use super::gather::{Gathered, Merged, Place};
+use super::plans::{migration_of, risks, takers, takes_any};
+use super::work::Judge;
+use super::worker::soon;
+use super::{Bot, labels};
+use crate::approval::{EnvironmentVerdict, evaluate_environment};
+use crate::config::Promotion;
+use crate::ids::{Digest, EnvironmentName, Login, RoleName, RunId};
+use crate::migration::Migration;
+use crate::plan::{Outcome, Refusal, RunReport};
+use crate::report::run_comment::{self, RunCommentInput};
+use crate::runner::{self, Actor, ApplyOptions, Target};
+use crate::store::{AuditEntry, AuditFilter, EnvironmentRecord};
+
+/// The audit word for opening a manual gate.
+const PROMOTED: &str = "promote";
+/// Audit records looked through for a promotion.
+const RECENT: u32 = 200;
+
+/// One merged pull request on its way through the environments.
+struct Journey<'a> {
+    place: &'a Place,
+    gathered: &'a Gathered,
+    merged: &'a Merged,
+    digest: &'a Digest,
+    judge: &'a Judge,
+    /// Who caused it, for history, store and audit.
+    by: String,
+    now: DateTime<Utc>,
+}
+
+impl Bot {
+    /// Goes on with a merged pull request as far as its gates are open.
+    pub(super) async fn advance(
+        &self,
+        place: &Place,
+        gathered: &Gathered,
+        merged: &Merged,
+        judge: &Judge,
+        wishes: &[Wish],
+        now: DateTime<Utc>,
+    ) -> Result<(), JobError> {
+        // Only policy files were merged, or nothing that a database takes.
+        let own: Vec<&Migration> = merged.contents.own_migrations().collect();
+        let Some(digest) = merged.contents.digest.as_ref().filter(|_| !own.is_empty() || !merged.differing.is_empty())
+        else {
+            return Ok(());
+        };
+        let merged_by = gathered.pull.merged_by.as_ref().map(|u| u.login.to_string());
+        let by = merged_by.unwrap_or_else(|| "godwit".to_owned());
+        let journey = Journey { place, gathered, merged, digest, judge, by, now };
+        let chain =
+            decide::chain(&gathered.contents.policy, &gathered.pull.base.branch, &place.repository.default_branch);
+        let taking: Vec<_> = chain.into_iter().filter(|(e, _)| takes_any(&gathered.contents.policy, e, &own)).collect();
+        if !merged.differing.is_empty() {
+            let Some((first, _)) = taking.first() else { return Ok(()) };
+            return self.refuse_differing(&journey, first).await;
+        }
+        self.note_wishes(&journey, wishes).await?;
+        for (i, (environment, promotion)) in taking.iter().enumerate() {
+            let retry = wishes.iter().any(|w| matches!(w, Wish::Retry(e, _) if e == *environment));
+            let following = taking.get(i + 1).map(|(e, _)| *e);
+            if !self.one_environment(&journey, environment, *promotion, retry, following).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands on the base branch is not what was agreed to: nothing runs, and people are told which files differ.
+    async fn refuse_differing(&self, journey: &Journey<'_>, first: &EnvironmentName) -> Result<(), JobError> {
+        let files = journey.merged.differing.join(", ");
+        let refused = refusal(
+            "policy",
+            format!("what was merged is not what was approved; these files differ: {files}"),
+            "nothing runs; bring the difference in by a pull request of its own, which is judged anew".to_owned(),
+        );
+        self.wait(journey, first, refused).await
+    }
+
+    /// Writes down what people asked for, so that it holds when the work is repeated.
+    async fn note_wishes(&self, journey: &Journey<'_>, wishes: &[Wish]) -> Result<(), JobError> {
+        let (repo, number) = (&journey.place.repository.name, journey.gathered.snapshot.number);
+        for wish in wishes {
+            let (action, environment, by) = match wish {
+                Wish::Promote(environment, by) => (PROMOTED, environment, by),
+                Wish::Retry(environment, by) => ("retry", environment, by),
+                Wish::Look | Wish::Start(_) => continue,
+            };
+            if let (Wish::Retry(..), Some(binding)) = (wish, &journey.gathered.snapshot.binding) {
+                self.store.ask_again(repo, number, binding, journey.now).await?;
+            }
+            if action == PROMOTED && self.is_promoted(journey, environment).await? {
+                continue;
+            }
+            let mut entry = self.entry(journey, environment, action, "asked");
+            entry.actor = by.to_string();
+            self.store.append_audit(entry).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_promoted(&self, journey: &Journey<'_>, environment: &EnvironmentName) -> Result<bool, JobError> {
+        let filter = AuditFilter {
+            repo: Some(journey.place.repository.name.clone()),
+            pr: Some(journey.gathered.snapshot.number),
+            environment: Some(environment.clone()),
+            last: Some(RECENT),
+            ..AuditFilter::default()
+        };
+        let records = self.store.audit(&filter).await?;
+        Ok(records
+            .iter()
+            .any(|r| r.body.action == PROMOTED && r.body.digest.as_deref() == Some(journey.digest.as_str())))
+    }
+
+    /// One environment's turn; `true` when it holds the digest and the next one may follow.
+    async fn one_environment(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        promotion: Promotion,
+        retry: bool,
+        following: Option<&EnvironmentName>,
+    ) -> Result<bool, JobError> {
+        let repo = &journey.place.repository.name;
+        let record = self.store.latest_environment(repo, environment, journey.digest).await?;
+        let lock = self.store.environment_lock(Some(repo), environment).await?;
+        let promoted = promotion == Promotion::Manual && self.is_promoted(journey, environment).await?;
+        let (policy, snapshot) = (&journey.gathered.contents.policy, &journey.gathered.snapshot);
+        let verdict = evaluate_environment(policy, snapshot, environment, journey.now);
+        let standing = Standing {
+            environment,
+            record: record.as_ref(),
+            lock: lock.as_ref(),
+            promotion,
+            promoted,
+            retry,
+            verdict: &verdict,
+        };
+        match decide::next(standing) {
+            Next::Holds => {
+                self.label_migrated(journey, environment).await?;
+                Ok(true)
+            }
+            Next::Stopped => Ok(false),
+            Next::Waits(refusal) => self.wait(journey, environment, refusal).await.map(|()| false),
+            Next::Runs => self.run(journey, environment, &verdict, following).await,
+        }
+    }
+
+    /// Says what an environment waits for, in its comment.
+    async fn wait(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        refusal: Refusal,
+    ) -> Result<(), JobError> {
+        let report = RunReport {
+            environment: Some(environment.clone()),
+            digest: journey.digest.clone(),
+            risk: journey.merged.contents.report.risk,
+            outcome: Outcome::Blocked,
+            steps: Vec::new(),
+            blocked_by: vec![refusal],
+            backup: None,
+            run: RunId::generate(),
+            duration_ms: 0,
+        };
+        self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await
+    }
+
+    /// Runs an environment, records how it went, tells people; `true` when it holds the digest afterwards.
+    async fn run(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        verdict: &EnvironmentVerdict,
+        following: Option<&EnvironmentName>,
+    ) -> Result<bool, JobError> {
+        let contents = &journey.merged.contents;
+        let Some(settings) = journey.gathered.contents.policy.environments.get(environment) else { return Ok(false) };
+        let own: Vec<&Migration> = contents.own_migrations().collect();
+        let targets = match self.targets(journey.place, settings, &takers(settings, &own)) {
+            Ok(targets) => targets,
+            Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
+        };
+        let actor = Actor {
+            by: journey.by.clone(),
+            repo: Some(journey.place.repository.name.clone()),
+            pr: Some(journey.gathered.snapshot.number),
+            commit: Some(journey.merged.commit.clone()),
+            correlation: journey.judge.correlation.clone(),
+        };
+        if let Some(refusal) = self.foreign(journey, environment, &targets, &actor).await? {
+            return self.wait(journey, environment, refusal).await.map(|()| false);
+        }
+        let mut started = self.entry(journey, environment, "run-started", "running");
+        started.basis = Some(basis(verdict));
+        self.store.append_audit(started).await?;
+        let timeout = Some(Duration::from_secs(settings.migration.timeout));
+        let options = ApplyOptions {
+            timeout,
+            risks: risks(contents),
+            // Whoever holds the target may take long; the job is queued again meanwhile.
+            lock_wait: Some(Duration::from_secs(5)),
+            ..ApplyOptions::default()
+        };
+        let report = runner::apply(&self.store, &contents.set, &targets, &actor, &options).await?;
+        self.finish(journey, environment, verdict, report, following).await
+    }
+
+    /// Migrations of other pull requests that would run as well: they are not what people agreed to here (B-6).
+    async fn foreign(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        targets: &[Target],
+        actor: &Actor,
+    ) -> Result<Option<Refusal>, JobError> {
+        let set = &journey.merged.contents.set;
+        let planned = runner::plan(set, targets, actor, &ApplyOptions::default()).await?;
+        let foreign: BTreeSet<String> = planned
+            .steps
+            .iter()
+            .filter_map(|s| migration_of(set, s))
+            .map(Migration::reference)
+            .filter(|reference| !journey.merged.contents.own.contains(reference))
+            .collect();
+        if foreign.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<String> = foreign.into_iter().collect();
+        Ok(Some(refusal(
+            "promotion",
+            format!("{} must run in `{environment}` first and are not part of this pull request", names.join(", ")),
+            format!(
+                "finish the pull request that brought them, or bring `{environment}` up to them with \
+                 `godwit apply {environment}` or `godwit baseline`; this run then starts by itself"
+            ),
+        )))
+    }
+
+    async fn finish(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        verdict: &EnvironmentVerdict,
+        report: RunReport,
+        following: Option<&EnvironmentName>,
+    ) -> Result<bool, JobError> {
+        let done = matches!(report.outcome, Outcome::Applied | Outcome::Nothing);
+        // A target that is busy or a gate that closed meanwhile is waited for; the rest is how it ended.
+        if report.outcome == Outcome::Blocked && report.blocked_by.iter().any(|r| r.reason == "locked") {
+            self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await?;
+            let reason = format!("a target of `{environment}` is busy");
+            return Err(JobError::Later { at: soon(Utc::now()), reason });
+        }
+        self.store
+            .record_environment(&EnvironmentRecord {
+                repo: journey.place.repository.name.clone(),
+                environment: environment.clone(),
+                pr: Some(journey.gathered.snapshot.number),
+                commit: journey.merged.commit.clone(),
+                digest: journey.digest.clone(),
+                outcome: report.outcome,
+                run: Some(report.run.clone()),
+                at: Utc::now(),
+            })
+            .await?;
+        let mut entry = self.entry(journey, environment, "run-finished", report.outcome.as_str());
+        entry.at = Utc::now();
+        entry.basis = Some(basis(verdict));
+        entry.run = Some(report.run.clone());
+        let steps = report.steps.iter().map(|s| format!("{} on {}: {}", s.migration, s.target, s.state.as_str()));
+        entry.details.insert("steps".to_owned(), steps.collect::<Vec<_>>().join(", "));
+        let head = self.store.append_audit(entry).await?;
+        let approved_by: Vec<(RoleName, Login)> =
+            verdict.filled.iter().map(|(role, login)| (role.clone(), login.clone())).collect();
+        let next = match (done, following) {
+            (true, Some(next)) => run_comment::Next::Starts(next.clone()),
+            (true, None) => run_comment::Next::Done,
+            (false, _) => run_comment::Next::Stops,
+        };
+        self.comment_on(journey, environment, &report, &approved_by, &next, Some(&head.hash)).await?;
+        if done {
+            self.label_migrated(journey, environment).await?;
+        }
+        Ok(done)
+    }
+
+    async fn comment_on(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        report: &RunReport,
+        approved_by: &[(RoleName, Login)],
+        next: &run_comment::Next,
+        audit_head: Option<&str>,
+    ) -> Result<(), JobError> {
+        let links = self.links(journey.place, &journey.merged.commit);
+        let by = format!("merge by {}", journey.by);
+        let text = run_comment::result(&RunCommentInput {
+            environment,
+            report,
+            commit: &journey.merged.commit,
+            by: &by,
+            approved_by,
+            next,
+            audit_head,
+            links: &links,
+        });
+        let number = journey.gathered.snapshot.number;
+        journey.place.api.keep_comment(number, &run_comment::marker(environment), &text).await?;
+        Ok(())
+    }
+
+    async fn label_migrated(&self, journey: &Journey<'_>, environment: &EnvironmentName) -> Result<(), JobError> {
+        let label = labels::migrated_label(environment);
+        if journey.gathered.snapshot.labels.iter().any(|l| l.name.eq_ignore_ascii_case(&label)) {
+            return Ok(());
+        }
+        let (colour, description) = labels::look(&label);
+        journey.place.api.ensure_label(&label, colour, description).await?;
+        journey.place.api.add_labels(journey.gathered.snapshot.number, &[label]).await?;
+        Ok(())
+    }
+
+    fn entry(&self, journey: &Journey<'_>, environment: &EnvironmentName, action: &str, result: &str) -> AuditEntry {
+        let mut entry = AuditEntry::new(journey.now, journey.by.clone(), action, result);
+        entry.repo = Some(journey.place.repository.name.clone());
+        entry.pr = Some(journey.gathered.snapshot.number);
+        entry.environment = Some(environment.clone());
+        entry.commit = Some(journey.merged.commit.clone());
+        entry.digest = Some(journey.digest.clone());
+        entry.policy_hash = journey.gathered.snapshot.binding.as_ref().map(|b| b.policy_hash.clone());
+        entry.correlation = journey.judge.correlation.clone();
+        entry
+    }
+}
+
+/// What allowed a run, for the audit log: who filled which role.
+fn basis(verdict: &EnvironmentVerdict) -> String {
+    if verdict.filled.is_empty() {
+        return verdict.evaluation.reason.clone();
+    }
+    let roles: Vec<String> = verdict.filled.iter().map(|(role, login)| format!("{role}: {login}")).collect();
+    roles.join(", ")
+}

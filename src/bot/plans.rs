@@ -1,0 +1,170 @@
+//! Which databases an environment means here, and what a merge would do to them.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Bot;
+use super::contents::Contents;
+use super::decide::refusal;
+use super::error::JobError;
+use super::gather::{Gathered, Place};
+use crate::approval::Policy;
+use crate::config::Environment;
+use crate::ids::{EnvironmentName, Risk, TargetName};
+use crate::migration::{Migration, MigrationSet};
+use crate::plan::{PlannedStatement, Refusal, Step, StepReport};
+use crate::report::EnvironmentPlan;
+use crate::runner::{self, Actor, ApplyOptions, RunError, Target};
+
+impl Bot {
+    /// What a merge would do, for every environment that takes migrations of the pull request. Pull requests of forks
+    /// reach no database (B-14).
+    pub(super) async fn plans(&self, place: &Place, gathered: &Gathered) -> Result<Vec<EnvironmentPlan>, JobError> {
+        let contents = &gathered.contents;
+        if gathered.snapshot.from_fork || contents.own.is_empty() || contents.report.has_errors() {
+            return Ok(Vec::new());
+        }
+        let mut plans = Vec::new();
+        for name in &contents.policy.repo.environments {
+            let Some(settings) = contents.policy.environments.get(name) else { continue };
+            let own: Vec<&Migration> = contents.own_migrations().collect();
+            let takes = takers(settings, &own);
+            if takes.is_empty() {
+                continue;
+            }
+            let set = gathered.merged.as_ref().map_or(&contents.set, |m| &m.contents.set);
+            plans.push(self.plan_one(place, gathered, settings, set, takes).await?);
+        }
+        Ok(plans)
+    }
+
+    async fn plan_one(
+        &self,
+        place: &Place,
+        gathered: &Gathered,
+        settings: &Environment,
+        set: &MigrationSet,
+        takes: Vec<TargetName>,
+    ) -> Result<EnvironmentPlan, JobError> {
+        let environment = settings.name.clone();
+        let refused = |refusals: Vec<Refusal>, targets: Vec<TargetName>| EnvironmentPlan {
+            environment: environment.clone(),
+            targets,
+            steps: Vec::new(),
+            refusals,
+        };
+        // A plan that cannot be made now says nothing against the change: the run is planned anew when it starts.
+        let later = |message: String| vec![refusal("stale", message, "it is planned again before it runs".to_owned())];
+        let targets = match self.targets(place, settings, &takes) {
+            Ok(targets) => targets,
+            Err(refusal) => return Ok(refused(later(refusal.message), takes)),
+        };
+        let actor = Actor {
+            by: "godwit".to_owned(),
+            repo: Some(gathered.snapshot.repo.clone()),
+            pr: Some(gathered.snapshot.number),
+            commit: Some(gathered.snapshot.head.clone()),
+            correlation: None,
+        };
+        let options = ApplyOptions { risks: risks(&gathered.contents), ..ApplyOptions::default() };
+        match runner::plan(set, &targets, &actor, &options).await {
+            Ok(report) => Ok(EnvironmentPlan {
+                environment,
+                targets: takes,
+                steps: report.steps.iter().filter_map(|s| step(set, s, &options)).collect(),
+                refusals: report.blocked_by,
+            }),
+            Err(RunError::Store(message)) => Err(RunError::Store(message).into()),
+            Err(error) => Ok(refused(later(format!("it cannot be planned now: {error}")), takes)),
+        }
+    }
+
+    /// The databases of `names`, their variables filled in where the server allows them for this repository and
+    /// environment.
+    pub(super) fn targets(
+        &self,
+        place: &Place,
+        settings: &Environment,
+        names: &[TargetName],
+    ) -> Result<Vec<Target>, Refusal> {
+        let (repo, environment) = (&place.repository.name, &settings.name);
+        let lookup = |variable: &str| -> Option<String> {
+            let read = |name: &str| (self.settings.lookup)(name);
+            let value: SecretString = self.settings.secret_vars.look_up(repo, environment, variable, &read)?;
+            Some(value.expose_secret().to_owned())
+        };
+        settings
+            .targets
+            .iter()
+            .filter(|t| names.contains(&t.name))
+            .map(|target| {
+                let url = settings.resolve_target(target, &lookup).map_err(|missing| {
+                    let variable = &missing.variable;
+                    let what_to_do = if self.settings.secret_vars.allows(repo, environment, variable) {
+                        format!("set `{variable}` for the server")
+                    } else {
+                        format!("allow it for the server: `GODWIT_SECRET_VARS={repo}:{environment}={variable}`")
+                    };
+                    refusal("no-target", missing.to_string(), what_to_do)
+                })?;
+                Ok(Target {
+                    environment: Some(environment.clone()),
+                    name: target.name.clone(),
+                    engine: target.engine,
+                    url,
+                })
+            })
+            .collect()
+    }
+}
+
+/// The targets of an environment that take one of `own`.
+pub(super) fn takers(settings: &Environment, own: &[&Migration]) -> Vec<TargetName> {
+    settings
+        .targets
+        .iter()
+        .filter(|t| own.iter().any(|m| m.target.as_ref() == Some(&t.name)))
+        .map(|t| t.name.clone())
+        .collect()
+}
+
+/// Whether any environment of a merge into the branch takes something.
+pub(super) fn takes_any(policy: &Policy, environment: &EnvironmentName, own: &[&Migration]) -> bool {
+    policy.environments.get(environment).is_some_and(|settings| !takers(settings, own).is_empty())
+}
+
+/// The migration a step report is about.
+pub(super) fn migration_of<'a>(set: &'a MigrationSet, step: &StepReport) -> Option<&'a Migration> {
+    set.migrations.iter().find(|m| m.id == step.migration && m.target.as_ref().is_none_or(|t| *t == step.target))
+}
+
+/// The risk of each migration as the linter judged it, by `unit/id`.
+pub(super) fn risks(contents: &Contents) -> BTreeMap<String, Risk> {
+    let reference = |unit: &str, id: &str| if unit.is_empty() { id.to_owned() } else { format!("{unit}/{id}") };
+    contents.report.migrations.iter().map(|m| (reference(&m.unit, &m.id), m.risk)).collect()
+}
+
+fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Option<Step> {
+    let migration = migration_of(set, report)?;
+    let statements = report.statements.iter().map(|sql| PlannedStatement {
+        sql: sql.clone(),
+        line: migration.up.first_line,
+        recovery: report.recovery,
+    });
+    Some(Step {
+        unit: migration.unit.clone(),
+        migration: migration.id.clone(),
+        version: migration.version.to_string(),
+        target: report.target.clone(),
+        engine: report.engine,
+        action: report.action,
+        recovery: report.recovery,
+        in_transaction: report.recovery == crate::plan::RecoveryClass::Atomic,
+        statements: statements.collect(),
+        path: migration.up.path.clone(),
+        checksum: migration.checksum.clone(),
+        risk: options.risks.get(&migration.reference()).copied().unwrap_or(Risk::Low),
+        reversible: migration.is_reversible(),
+    })
+}

@@ -1,0 +1,203 @@
+//! Takes jobs from the store and does them: one pull request at a time each, several at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Bot;
+use super::error::JobError;
+use super::work::{Judge, Work, coalesce};
+use crate::store::{Claim, StoreError, next_attempt};
+
+/// How often the store is asked although nobody announced anything: leases of killed workers lapse in silence.
+const IDLE: Duration = Duration::from_secs(5);
+/// The longest a test waits for one step of the queue before it looks again.
+const GLANCE: Duration = Duration::from_millis(20);
+
+impl Bot {
+    /// Works until `shutdown` turns true, then finishes what is begun and returns.
+    pub async fn work(self: &Arc<Self>, shutdown: watch::Receiver<bool>) {
+        let mut lanes = JoinSet::new();
+        for lane in 0..self.settings.parallel.max(1) {
+            let (bot, shutdown) = (Arc::clone(self), shutdown.clone());
+            lanes.spawn(async move { bot.lane(lane, shutdown).await });
+        }
+        let (bot, sweeping) = (Arc::clone(self), shutdown);
+        lanes.spawn(async move { bot.keep_sweeping(sweeping).await });
+        while let Some(ended) = lanes.join_next().await {
+            if let Err(e) = ended {
+                tracing::error!(error = %e, "a worker lane ended unexpectedly");
+            }
+        }
+    }
+
+    /// Does everything that is due or will be, and returns when nothing is left; tests call it instead of waiting.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn run_until_idle(&self) -> Result<(), StoreError> {
+        while !self.store.is_idle().await? {
+            if !self.step(0).await? {
+                tokio::time::sleep(self.until_due(GLANCE).await).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn lane(&self, lane: usize, mut shutdown: watch::Receiver<bool>) {
+        let mut changes = self.store.job_changes();
+        while !*shutdown.borrow() {
+            changes.mark_unchanged();
+            match self.step(lane).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::error!(error = chain(&error), "the store failed; trying again"),
+            }
+            let wait = self.until_due(IDLE).await;
+            tokio::select! {
+                _ = shutdown.wait_for(|stop| *stop) => {}
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// How long until the next job is due, at most `longest`.
+    async fn until_due(&self, longest: Duration) -> Duration {
+        match self.store.next_due().await {
+            Ok(Some(at)) => (at - Utc::now()).to_std().unwrap_or(GLANCE).clamp(GLANCE, longest),
+            Ok(None) | Err(_) => longest,
+        }
+    }
+
+    /// Claims the jobs of one key and does them; `false` when nothing was due.
+    async fn step(&self, lane: usize) -> Result<bool, StoreError> {
+        let worker = format!("{}-{lane}", self.settings.worker);
+        let Some(claim) = self.store.claim(&worker, self.settings.lease).await? else { return Ok(false) };
+        let done = tokio::select! {
+            done = self.handle(&claim) => done,
+            // Somebody else has the work by now; what was begun here must not be finished twice.
+            lost = self.beat(&claim) => {
+                tracing::warn!(key = claim.key, error = chain(&lost), "the claim was lost");
+                return Ok(true);
+            }
+        };
+        let ended = match done {
+            Ok(()) => self.store.complete(&claim).await,
+            Err(error) => self.put_back(&claim, error).await,
+        };
+        match ended {
+            Err(StoreError::LostClaim) => {
+                tracing::warn!(key = claim.key, "the claim was lost at its end; the work is done again");
+                Ok(true)
+            }
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Keeps the claim alive; ends only when it is lost.
+    async fn beat(&self, claim: &Claim) -> StoreError {
+        loop {
+            tokio::time::sleep(claim.lease() / 3).await;
+            match self.store.heartbeat(claim).await {
+                Ok(()) => {}
+                Err(StoreError::LostClaim) => return StoreError::LostClaim,
+                Err(error) => tracing::warn!(error = chain(&error), "a heartbeat failed"),
+            }
+        }
+    }
+
+    async fn put_back(&self, claim: &Claim, error: JobError) -> Result<(), StoreError> {
+        let attempt = claim.jobs.iter().map(|j| j.attempt).max().unwrap_or(1);
+        let now = Utc::now();
+        // What only waits for its turn is no failure and must not use up the attempts.
+        if let JobError::Later { at, reason } = &error {
+            tracing::info!(key = claim.key, reason, "waiting");
+            for job in &claim.jobs {
+                self.store.enqueue_at(&claim.key, &job.event, job.delivery.as_ref(), *at).await?;
+            }
+            return self.store.complete(claim).await;
+        }
+        let at = error.retry_at().unwrap_or_else(|| next_attempt(attempt, now)).max(now);
+        let id = ulid::Ulid::generate().to_string();
+        let correlation = claim.jobs.last().and_then(|j| j.delivery.as_ref()).map(ToString::to_string);
+        tracing::error!(
+            key = claim.key, error = chain(&error), error_id = id, attempt, correlation, again_at = %at,
+            "the work failed"
+        );
+        // A hiccup is not worth a red check; what lasts must not look like an older verdict.
+        if attempt >= 2 || !error.is_temporary() {
+            self.tell_failure(claim, &error, &id).await;
+        }
+        self.store.retry(claim, &chain(&error), at).await
+    }
+
+    /// Makes the checks of the claim's pull request red, as far as GitHub can be reached.
+    async fn tell_failure(&self, claim: &Claim, error: &JobError, id: &str) {
+        let Some(Judge { repo, number, .. }) = coalesce(&claim.jobs).judge else { return };
+        let told = async {
+            let place = self.place(&repo).await?;
+            let pull = place.api.pull(number).await?;
+            if pull.is_merged() { Ok(()) } else { self.show_failure(&place, &pull.head.sha, error, id).await }
+        };
+        if let Err(error) = told.await {
+            tracing::warn!(error = chain(&error), "the failure could not be shown on GitHub");
+        }
+    }
+
+    /// Does the jobs of one claim. Everything in it may have been done before, by a worker that died.
+    async fn handle(&self, claim: &Claim) -> Result<(), JobError> {
+        let now = Utc::now();
+        let Work { notes, comments, judge, spread } = coalesce(&claim.jobs);
+        for note in &notes {
+            self.remember(note, now).await?;
+        }
+        let mut asked = Vec::new();
+        for comment in &comments {
+            asked.extend(self.answer(comment, now).await?);
+        }
+        for event in &spread {
+            self.spread(event, now).await?;
+        }
+        if let Some(judge) = judge.or_else(|| asked.first().map(|(judge, _)| judge.clone())) {
+            let wishes = asked.into_iter().map(|(_, wish)| wish).collect::<Vec<_>>();
+            self.judge(&judge, &wishes, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_sweeping(&self, mut shutdown: watch::Receiver<bool>) {
+        loop {
+            if let Err(error) = self.sweep(Utc::now()).await {
+                tracing::warn!(error = chain(&error), "the sweep failed");
+            }
+            tokio::select! {
+                _ = shutdown.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(self.settings.sweep_interval) => {}
+            }
+        }
+    }
+}
+
+/// An error with its causes, without secrets.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    crate::redact::text(&text)
+}
+
+/// When to look again at something that waits for its turn.
+pub(super) fn soon(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + chrono::Duration::seconds(10)
+}

@@ -1,0 +1,144 @@
+//! The server as a whole: endpoint, worker and upkeep in one process, started and stopped together. `godwit serve` runs
+//! it until a signal; the demo runs the same one.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{AppState, WorkerLife};
+use crate::bot::{self, Bot, JobError};
+use crate::config::server::{Role, ServerSettings};
+use crate::github::GithubSettings;
+use crate::store::Store;
+
+/// How long deliveries and their finished work are kept.
+const KEEP: chrono::TimeDelta = chrono::TimeDelta::days(30);
+/// Time between passes that forget old ones.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on `{address}`: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The App's key or address cannot be used.
+    #[error("the GitHub App's settings cannot be used: {0}")]
+    App(#[from] JobError),
+}
+
+/// A running server.
+pub struct Process {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    store: Store,
+}
+
+impl Process {
+    /// Starts everything that the settings' role asks for. Git mirrors go below `data_dir`; `lookup` gives the
+    /// value of a variable that a configuration may name.
+    ///
+    /// # Errors
+    /// When it cannot listen, or the App's settings cannot be used.
+    pub async fn start(
+        settings: &ServerSettings,
+        store: Store,
+        data_dir: &Path,
+        lookup: bot::Lookup,
+    ) -> Result<Self, StartError> {
+        let (stop, stopping) = watch::channel(false);
+        let life = WorkerLife::default();
+        let mut tasks = Vec::new();
+        let works = match settings.role {
+            Role::All | Role::Worker => true,
+            Role::Web => false,
+        };
+        if works {
+            match bot(settings, &store, data_dir, lookup)? {
+                Some(bot) => tasks.push(tokio::spawn(work(bot, life.clone(), stopping.clone()))),
+                None => tracing::warn!(
+                    "no GitHub App: deliveries are stored and worked on once `GODWIT_GITHUB_APP_ID` and \
+                     `GODWIT_GITHUB_PRIVATE_KEY` are set"
+                ),
+            }
+            tasks.push(tokio::spawn(forget_old_deliveries(store.clone(), stopping.clone())));
+        }
+        let failed = |source| StartError::Listen { address: settings.listen, source };
+        let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let worker = (works && settings.app.is_some()).then_some(life);
+        let state = AppState::new(store.clone(), settings.webhook_secrets.clone(), worker);
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = super::serve(listener, state, stopping).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the listener failed");
+            }
+        }));
+        Ok(Self { address, stop, tasks, store })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more deliveries, finishes the step in flight, closes the store.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // A task that panicked has said so already.
+            let _ = task.await;
+        }
+        self.store.close().await;
+    }
+}
+
+/// The bot, if there is an App to be.
+fn bot(
+    settings: &ServerSettings,
+    store: &Store,
+    data_dir: &Path,
+    lookup: bot::Lookup,
+) -> Result<Option<Bot>, StartError> {
+    let Some(app) = &settings.app else { return Ok(None) };
+    let api = settings.github_api_url.as_str().trim_end_matches('/');
+    let github = GithubSettings::new(api, app.id, app.private_key.clone());
+    let settings = bot::Settings {
+        public_url: settings.public_url.as_ref().map(ToString::to_string),
+        sweep_interval: settings.sweep_interval,
+        lookup,
+        ..bot::Settings::new(settings.secret_vars.clone())
+    };
+    Ok(Some(Bot::new(store.clone(), &github, data_dir, settings)?))
+}
+
+async fn work(bot: Bot, life: WorkerLife, stopping: watch::Receiver<bool>) {
+    let _alive = life.begin();
+    Arc::new(bot).work(stopping).await;
+}
+
+/// Forgets what is old, now and then; comments people wrote are among it.
+async fn forget_old_deliveries(store: Store, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+        }
+        match store.forget_deliveries(chrono::Utc::now() - KEEP).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "old deliveries were forgotten"),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "old deliveries stay"),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What must hold for every pull request, whatever people do.
+
+use chrono::TimeDelta;
+use godwit::approval::{ReviewState, Status};
+use godwit::ids::Risk;
+use proptest::prelude::*;
+
+use super::world::{ROLES, World};
+
+const PEOPLE: [&str; 11] = ["alice", "bob", "ann", "ben", "dan", "dora", "lea", "tim", "carol", "rita", "olaf"];
+
+fn risk() -> impl Strategy<Value = Risk> {
+    prop::sample::select(vec![Risk::Low, Risk::Medium, Risk::High])
+}
+
+fn person() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(PEOPLE.to_vec())
+}
+
+/// Words of people, in order.
+fn words(objections: bool) -> impl Strategy<Value = Vec<(&'static str, ReviewState)>> {
+    let mut states = vec![ReviewState::Approved, ReviewState::Approved, ReviewState::Commented, ReviewState::Dismissed];
+    if objections {
+        states.push(ReviewState::ChangesRequested);
+    }
+    prop::collection::vec((person(), prop::sample::select(states)), 0..10)
+}
+
+fn world(risk: Risk, owners: bool, words: &[(&'static str, ReviewState)]) -> World {
+    let mut world = World::new(risk);
+    if owners {
+        world = world.file("CODEOWNERS", "* @acme/dba @lea\n");
+    }
+    for (who, word) in words {
+        world = world.says(who, *word);
+    }
+    world
+}
+
+/// How far a verdict is from yes.
+fn distance(status: Status) -> u8 {
+    match status {
+        Status::Approved => 0,
+        Status::Skipped | Status::Pending => 1,
+        Status::Disapproved => 2,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Adding an approval never turns a yes into something else, in any environment.
+    #[test]
+    fn an_approval_never_hurts(risk in risk(), owners: bool, words in words(true), who in person()) {
+        let before = world(risk, owners, &words);
+        let after = before.clone().approve(&[who]);
+        let (b, a) = (before.verdict(), after.verdict());
+        prop_assert!(distance(a.status) <= distance(b.status), "{who}: {} -> {}", b.summary, a.summary);
+        for (b, a) in b.environments.iter().zip(&a.environments) {
+            prop_assert!(distance(a.evaluation.status) <= distance(b.evaluation.status));
+        }
+    }
+
+    /// The order in which different people spoke does not matter.
+    #[test]
+    fn the_order_of_different_people_does_not_matter(risk in risk(), owners: bool, words in words(true), seed: u64) {
+        let straight = world(risk, owners, &words);
+        // A stable sort by a scrambled person keeps each person's own order.
+        let mut shuffled = words.clone();
+        shuffled.sort_by_key(|(who, _)| who.bytes().fold(seed | 1, |h, b| h.rotate_left(7).wrapping_mul(31) ^ u64::from(b)));
+        prop_assert_eq!(straight.verdict(), world(risk, owners, &shuffled).verdict());
+    }
+
+    /// The same question has the same answer.
+    #[test]
+    fn judging_twice_gives_the_same_tree(risk in risk(), owners: bool, words in words(true)) {
+        let world = world(risk, owners, &words);
+        prop_assert_eq!(world.verdict(), world.verdict());
+        prop_assert_eq!(world.at_start("production"), world.at_start("production"));
+    }
+
+    /// An environment is open for a run exactly when its cell is satisfied and no gate is closed.
+    #[test]
+    fn a_run_starts_only_when_everything_says_yes(risk in risk(), owners: bool, words in words(true)) {
+        let world = world(risk, owners, &words);
+        let verdict = world.verdict();
+        let gates = verdict.gates.iter().all(|g| g.status == Status::Approved);
+        for environment in &verdict.environments {
+            let open = world.at_start(environment.environment.as_str()).evaluation.status == Status::Approved;
+            prop_assert_eq!(open, gates && environment.evaluation.status == Status::Approved);
+        }
+    }
+
+    /// B-3: where the matrix has no cell, nobody's approval opens anything.
+    #[test]
+    fn no_cell_is_blocked(risk in risk(), words in words(false)) {
+        let world = world(risk, false, &words)
+            .file("policies/approval_matrix.yml", "elsewhere: {ANY: {required_approvals: 0, required_roles: []}}\n");
+        prop_assert_eq!(world.verdict().status, Status::Disapproved);
+    }
+
+    /// Taking a role from somebody never opens anything (requests for changes apart: they stop counting with the role).
+    #[test]
+    fn taking_a_role_away_never_helps(risk in risk(), words in words(false), role in 0usize..6) {
+        let with = world(risk, false, &words);
+        let line = ROLES.lines().nth(role).unwrap();
+        let emptied = ROLES.replace(line, &format!("{}: {{}}", line.split(':').next().unwrap()));
+        // Bound to the new policy, so that only the role makes the difference.
+        let mut without = World::new(risk).file("policies/roles.yml", &emptied);
+        for (who, word) in &words {
+            without = without.says(who, *word);
+        }
+        let (w, wo) = (with.verdict(), without.verdict());
+        prop_assert!(distance(wo.status) >= distance(w.status));
+        for (a, b) in w.environments.iter().zip(&wo.environments) {
+            prop_assert!(distance(b.evaluation.status) >= distance(a.evaluation.status), "{} {}", a.evaluation.reason, b.evaluation.reason);
+        }
+    }
+
+    /// A higher risk never asks for less in the built-in matrix.
+    #[test]
+    fn more_risk_never_asks_for_less(words in words(true)) {
+        let mut last = 0;
+        for risk in [Risk::Low, Risk::Medium, Risk::High] {
+            let d = distance(world(risk, false, &words).verdict().status);
+            prop_assert!(d >= last);
+            last = d;
+        }
+    }
+
+    /// Each role is filled by another person, who approved and wrote nothing of it.
+    #[test]
+    fn people_who_fill_roles_are_distinct_and_approved(risk in risk(), words in words(true)) {
+        let world = world(risk, false, &words);
+        for environment in world.verdict().environments {
+            let mut people: Vec<_> = environment.filled.values().collect();
+            let before = people.len();
+            people.sort();
+            people.dedup();
+            prop_assert_eq!(people.len(), before);
+            if environment.environment.as_str() == "production" {
+                for person in people {
+                    prop_assert!(person.as_str() != "alice" && person.as_str() != "rita");
+                }
+            }
+        }
+    }
+
+    /// Time alone never approves.
+    #[test]
+    fn time_never_helps(risk in risk(), words in words(true), hours in 0i64..100) {
+        let now = world(risk, false, &words);
+        let later = now.clone().with(|w| w.now += TimeDelta::hours(hours));
+        prop_assert!(distance(later.verdict().status) >= distance(now.verdict().status));
+    }
+}

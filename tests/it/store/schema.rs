@@ -1,0 +1,58 @@
+//! The store's schema and file.
+
+use godwit::store::Store;
+
+use super::fresh;
+
+#[tokio::test]
+async fn what_was_committed_is_on_disk() {
+    let fresh = fresh().await;
+    let mut tx = fresh.store.begin().await.unwrap();
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *tx).await.unwrap();
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *tx).await.unwrap();
+    assert_eq!((synchronous, journal.as_str()), (2, "wal"), "2 is FULL: the log is synced at every commit");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn b20_files_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fresh = fresh().await;
+    fresh.store.enqueue("k", &godwit::github::Event::Ping, None).await.unwrap();
+    for entry in std::fs::read_dir(fresh.dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_a_later_version_is_refused() {
+    let fresh = fresh().await;
+    fresh
+        .raw(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'from the future', 1, x'00', 0)",
+        )
+        .await
+        .unwrap();
+    let error = Store::open(&fresh.url()).await.unwrap_err();
+    assert!(error.to_string().contains("schema"), "{error}");
+}
+
+#[tokio::test]
+async fn two_processes_write_one_after_the_other() {
+    let fresh = fresh().await;
+    let other = fresh.again().await;
+    let writing = |store: Store| {
+        tokio::spawn(async move {
+            for _ in 0..50 {
+                store.enqueue("k", &godwit::github::Event::Ping, None).await.unwrap();
+            }
+        })
+    };
+    let (one, two) = (writing(fresh.store.clone()), writing(other));
+    one.await.unwrap();
+    two.await.unwrap();
+    assert_eq!(fresh.store.queue().await.unwrap().queued, 100);
+}
