@@ -10,7 +10,7 @@ use super::{
 };
 use crate::ids::{Digest, Engine, EnvironmentName, Risk, TargetName};
 use crate::migration::execution::{self, CannotExecute, Execution, Nature, execution};
-use crate::migration::{Migration, MigrationSet, Script, Severity};
+use crate::migration::{Migration, MigrationSet, Script, Severity, Version};
 
 /// The reason of a refusal that `godwit resume` settles by itself.
 const INTERRUPTED_ROLLBACK: &str = "interrupted-rollback";
@@ -297,7 +297,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             newest.sort_by_key(|(at, m)| std::cmp::Reverse((index.of(m).map(|r| (r.started_at, r.epoch)), *at)));
             newest.into_iter().take(*n).map(|(_, m)| m).collect()
         }
-        Selector::Migration(name) => match request.set.find(name) {
+        Selector::Migration(name) => match lookup(request.set, name) {
             Some(m) if applied.iter().any(|(_, a)| a.reference() == m.reference()) => vec![m],
             Some(m) => {
                 refusals.push(refusal(
@@ -313,7 +313,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
                 Vec::new()
             }
         },
-        Selector::To(name) => match request.set.find(name) {
+        Selector::To(name) => match lookup(request.set, name) {
             Some(m) => {
                 applied.iter().rev().map(|(_, a)| *a).filter(|a| a.unit == m.unit && a.version > m.version).collect()
             }
@@ -459,8 +459,21 @@ fn unknown(name: &str) -> Refusal {
     )
 }
 
+/// The migration that `name` means: as everywhere, or by its version written another way (`4` for `0004`).
+fn lookup<'a>(set: &'a MigrationSet, name: &str) -> Option<&'a Migration> {
+    set.find(name).or_else(|| {
+        let wanted = Version::numeric(name);
+        let is_number = name.bytes().all(|b| b.is_ascii_digit());
+        let mut hits = set.migrations.iter().filter(|m| is_number && m.version.same_place(&wanted));
+        match (hits.next(), hits.next()) {
+            (Some(m), None) => Some(m),
+            _ => None,
+        }
+    })
+}
+
 fn position_of(request: &Request<'_>, to: &str) -> Result<usize, Refusal> {
-    let found = request.set.find(to).ok_or_else(|| unknown(to))?;
+    let found = lookup(request.set, to).ok_or_else(|| unknown(to))?;
     Ok(request.set.migrations.iter().position(|m| m.reference() == found.reference()).unwrap_or(usize::MAX))
 }
 

@@ -1,1 +1,3 @@
-//! See the module's name.
+//! One suite for every driver.
+
+mod conformance;

@@ -1,1 +1,5 @@
-//! See the module's name.
+//! The program killed at every instrumented point, and what the next one makes of it.
+
+mod matrix;
+mod takeover;
+mod wire;

@@ -1,0 +1,202 @@
+//! Two runners, dead runners, and whatever else stands in the way on a PostgreSQL server.
+
+use std::process::Child;
+
+use crate::support::{Kind, Project, Said, until};
+
+fn finish(child: Child) -> Said {
+    child.wait_with_output().unwrap().into()
+}
+
+fn runs(project: &Project, query: &str) -> bool {
+    let sql = format!(
+        "select count(*)::text from pg_stat_activity where datname = current_database() and application_name like 'godwit:%' \
+         and state = 'active' and query like '%{query}%'"
+    );
+    project.database.one(&sql) != "0"
+}
+
+#[test]
+fn r4_a_runner_below_the_targets_fence_changes_nothing() {
+    let project = Project::new(
+        Kind::Postgres,
+        &[("1_slow.up.sql", "create table a (n int);\nselect pg_sleep(1);"), ("2_b.up.sql", "create table b (n int);")],
+    );
+    let child = project.spawn(&["apply", "--yes", "--format", "json"]);
+    until("the first migration runs", || runs(&project, "pg_sleep(1)"));
+    // Waits for the open transaction, which reads the fence FOR SHARE.
+    project.database.query("update godwit_fence set epoch = epoch + 10");
+    let said = finish(child).expect(3);
+    assert_eq!(said.json()["blocked_by"][0]["reason"], "fenced", "{said:?}");
+    assert!(project.database.has_table("a") && !project.database.has_table("b"));
+    assert_eq!(project.database.history(), ["1_slow applied"]);
+    project.run(&["apply", "--yes"]).expect(0);
+    assert!(project.database.has_table("b"));
+}
+
+#[test]
+fn r5_an_orphaned_index_build_is_waited_for_before_anything_is_issued() {
+    let project = Project::new(
+        Kind::Postgres,
+        &[
+            ("1_a.up.sql", "create table a (n int);\ninsert into a select generate_series(1, 1000);"),
+            ("2_ix.up.sql", "create index concurrently a_n on a (n);"),
+        ],
+    );
+    project.run(&["apply", "--yes", "--to", "1_a"]).expect(0);
+    let mut blocker = crate::support::wait(Blocker::hold(&project, "lock table a in row exclusive mode"));
+    let mut child = project.spawn(&["apply", "--yes"]);
+    until("the build waits", || runs(&project, "create index concurrently"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let second = project.spawn(&["resume"]);
+    until("the dead runner's statement is gone or the next one waits", || {
+        project
+            .database
+            .one("select count(*)::text from pg_stat_activity where datname = current_database() and query like 'create index%' and state = 'active'")
+            .parse::<i32>()
+            .unwrap()
+            <= 1
+    });
+    blocker.release();
+    finish(second).expect(0);
+    let valid = "select count(*)::text from pg_index i join pg_class c on c.oid = i.indexrelid where c.relname like 'a_n%' and i.indisvalid";
+    assert_eq!(project.database.one(valid), "1");
+    assert_eq!(project.database.one("select count(*)::text from pg_index where not indisvalid"), "0");
+    assert_eq!(project.database.history(), ["1_a applied", "2_ix applied"]);
+}
+
+#[test]
+fn r6_two_runners_on_a_pending_index_build_apply_it_once_and_do_not_deadlock() {
+    let project = Project::new(
+        Kind::Postgres,
+        &[
+            ("1_a.up.sql", "create table a (n int);\ninsert into a select generate_series(1, 200000);"),
+            ("2_ix.up.sql", "create index concurrently a_n on a (n);"),
+        ],
+    );
+    project.run(&["apply", "--yes", "--to", "1_a"]).expect(0);
+    let both: Vec<Child> = (0..2).map(|_| project.spawn(&["apply", "--yes", "--format", "json"])).collect();
+    let said: Vec<Said> = both.into_iter().map(|c| finish(c).expect(0)).collect();
+    let mut outcomes: Vec<String> = said.iter().map(|s| s.json()["outcome"].as_str().unwrap().to_owned()).collect();
+    outcomes.sort();
+    assert_eq!(outcomes, ["applied", "nothing"]);
+    assert!(said.iter().all(|s| !s.stdout.contains("deadlock") && !s.stderr.contains("deadlock")));
+    assert_eq!(project.database.one("select bool_and(indisvalid)::text from pg_index"), "true");
+}
+
+#[test]
+fn r7_an_invalid_index_is_rebuilt_and_a_different_one_asks_for_a_person() {
+    for text in ["create unique index concurrently a_n on a (n);", "create unique index concurrently if not exists a_n on a (n);"] {
+        let project = Project::new(Kind::Postgres, &[("1_ix.up.sql", text)]);
+        project.database.query("create table a (n int, m int); insert into a values (1), (1)");
+        assert!(project.database.try_query("create unique index concurrently a_n on a (n)").is_err());
+        project.database.query("delete from a; insert into a values (1), (2)");
+        let valid = "select indisvalid::text from pg_index where indexrelid = 'a_n'::regclass";
+        assert_eq!(project.database.one(valid), "false");
+        project.run(&["apply", "--yes"]).expect(0);
+        assert_eq!(project.database.one(valid), "true", "{text}");
+
+        let other = Project::new(Kind::Postgres, &[("1_ix.up.sql", text)]);
+        other.database.query("create table a (n int, m int); create unique index a_n on a (m)");
+        let said = other.run(&["apply", "--yes", "--format", "json"]);
+        if text.contains("exists") {
+            assert_eq!(said.code, Some(4), "{said:?}");
+            assert_eq!(said.json()["outcome"], "needs_human");
+            assert_eq!(other.run(&["apply", "--yes"]).code, Some(4), "it stays so until it is settled");
+            other.database.query("drop index a_n");
+            other.run(&["resolve", "1_ix", "--as", "retry", "--reason", "dropped the other index"]).expect(0);
+            other.run(&["apply", "--yes"]).expect(0);
+        } else {
+            assert_eq!(said.code, Some(4), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn r7_a_failed_build_leaves_no_invalid_index_behind() {
+    let project = Project::new(Kind::Postgres, &[("1_ix.up.sql", "create unique index concurrently a_n on a (n);")]);
+    project.database.query("create table a (n int); insert into a values (1), (1)");
+    let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1);
+    assert_eq!(said.json()["steps"][0]["state"], "failed");
+    assert_eq!(said.json()["steps"][0]["error"]["code"], "23505");
+    assert_eq!(project.database.one("select count(*)::text from pg_class where relname = 'a_n'"), "0");
+    project.database.query("delete from a");
+    project.run(&["apply", "--yes"]).expect(0);
+}
+
+#[test]
+fn r10_waits_are_bounded_and_who_is_in_the_way_is_named() {
+    let project = Project::new(Kind::Postgres, &[("1_a.up.sql", "alter table a add column m int;")]);
+    project.database.query("create table a (n int)");
+    let mut blocker = crate::support::wait(Blocker::hold(&project, "lock table a in access exclusive mode"));
+    let bounds = ["apply", "--yes", "--format", "json", "--lock-timeout", "0.3", "--retry-for", "1"];
+    let said = project.run(&bounds).expect(1);
+    let error = said.json()["steps"][0]["error"].clone();
+    assert_eq!(error["code"], "55P03");
+    let hint = error["hint"].as_str().unwrap();
+    assert!(hint.contains(&format!("process {}", blocker.pid)) && hint.contains("access exclusive"), "{hint}");
+    // A lock that is given back within the budget is got.
+    let child = project.spawn(&["apply", "--yes", "--lock-timeout", "0.3", "--retry-for", "50"]);
+    until("it waits", || runs(&project, "alter table a"));
+    blocker.release();
+    finish(child).expect(0);
+}
+
+#[test]
+fn who_comes_second_is_told_who_holds_the_lock_and_since_when() {
+    let project = Project::new(Kind::Postgres, &[("1_slow.up.sql", "select pg_sleep(3);")]);
+    let child = project.spawn(&["apply", "--yes"]);
+    until("the first one runs", || runs(&project, "pg_sleep(3)"));
+    let said = project.run(&["apply", "--yes", "--lock-wait", "0.2"]).expect(3);
+    assert!(said.stdout.contains("godwit:") && said.stdout.contains("since 20"), "{said:?}");
+    finish(child).expect(0);
+}
+
+#[test]
+fn a_time_limit_ends_the_statement_and_undoes_the_migration() {
+    let project = Project::new(Kind::Postgres, &[("1_slow.up.sql", "create table a (n int);\nselect pg_sleep(60);")]);
+    let said = project.run(&["apply", "--yes", "--timeout", "1", "--format", "json"]).expect(1);
+    assert_eq!(said.json()["steps"][0]["error"]["code"], "57014");
+    assert!(!project.database.has_table("a"));
+}
+
+/// A session of somebody else that holds something.
+pub struct Blocker {
+    pub pid: String,
+    end: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Blocker {
+    pub async fn hold(project: &Project, statement: &str) -> Self {
+        use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
+        let (url, sql) = (project.database.url.clone(), format!("begin; {statement}"));
+        let (end, ended) = std::sync::mpsc::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            crate::support::wait(async {
+                let mut c = sqlx::PgConnection::connect(&url).await.unwrap();
+                let row = c.fetch_one("select pg_backend_pid()::text").await.unwrap();
+                c.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
+                ready.send(row.get::<String, _>(0)).unwrap();
+                let _ = ended.recv();
+                c.close().await.unwrap();
+            });
+        });
+        Self { pid: is_ready.recv().unwrap(), end: Some(end), thread: Some(thread) }
+    }
+
+    pub fn release(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Blocker {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
