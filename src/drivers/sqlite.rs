@@ -460,9 +460,18 @@ impl Session for SqliteSession {
     }
 
     async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
-        self.begin().await?;
-        self.set_done(statement).await?;
-        self.say("COMMIT").await
+        let began = Instant::now();
+        loop {
+            let result = async {
+                self.begin().await?;
+                self.set_done(statement).await?;
+                self.say("COMMIT").await
+            }
+            .await;
+            if let Some(end) = self.settle(result, began).await {
+                return end;
+            }
+        }
     }
 
     async fn probe(&mut self, _statement: &str) -> Result<Probe, DriverError> {
