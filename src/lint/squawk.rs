@@ -138,7 +138,7 @@ impl Chosen {
         let open = Open::of(script);
         let mut linter = Linter::from(self.rules.iter().filter(|(_, gate)| open.lets(*gate)).map(|(rule, _)| *rule));
         linter.settings = LinterSettings {
-            pg_version: self.version.clone().unwrap_or_default(),
+            pg_version: self.version.unwrap_or_default(),
             assume_in_transaction: script.in_transaction,
         };
         for violation in linter.lint(parse, script.text) {
@@ -242,7 +242,7 @@ mod tests {
         ];
         let all = Chosen::new("15", |_| true);
         let ungated =
-            Chosen { rules: all.rules.iter().map(|(r, _)| (*r, Gate::Always)).collect(), version: all.version.clone() };
+            Chosen { rules: all.rules.iter().map(|(r, _)| (*r, Gate::Always)).collect(), version: all.version };
         for sql in examples.chain(&more) {
             let parse = SourceFile::parse(sql);
             let script = Script::new(sql, &parse, Engine::Postgresql, Direction::Up, true);
