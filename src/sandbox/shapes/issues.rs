@@ -193,7 +193,7 @@ pub(in crate::sandbox) fn timeline_item(
         }
         Happening::Commented { comment: id } => {
             issue.comments.iter().find(|c| c.id == *id)?;
-            let mut shape = super::comment(world, &repo.full_name, issue.number, *id);
+            let mut shape = comment(world, &repo.full_name, issue.number, *id);
             shape["actor"] = shape["user"].clone();
             shape
         }
