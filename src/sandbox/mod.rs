@@ -21,7 +21,7 @@ mod state;
 mod webhooks;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -146,6 +146,8 @@ pub(crate) struct Shared {
     wake: Condvar,
     /// Tells those who wait that something changed.
     watch: tokio::sync::watch::Sender<u64>,
+    /// The stand-in itself, for what the page does; weak, or it would keep itself alive.
+    running: OnceLock<Weak<Running>>,
 }
 
 impl Shared {
@@ -165,6 +167,11 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stand-in, unless it is being dropped.
+    fn sandbox(&self) -> Option<Sandbox> {
+        self.running.get()?.upgrade().map(|running| Sandbox { running })
     }
 
     fn notify(&self) {
@@ -225,12 +232,14 @@ impl Sandbox {
         };
         let world = World::new(base_url.clone(), root, app, now);
         let (watch, _) = tokio::sync::watch::channel(0);
-        let shared = Arc::new(Shared { world: Mutex::new(world), wake: Condvar::new(), watch });
+        let shared =
+            Arc::new(Shared { world: Mutex::new(world), wake: Condvar::new(), watch, running: OnceLock::new() });
         let stop = http::serve(listener, shared.clone())?;
         webhooks::start(shared.clone())?;
-        let sandbox = Self {
-            running: Arc::new(Running { shared, base_url, stop: Mutex::new(Some(stop)), _directory: temporary }),
-        };
+        let running = Running { shared, base_url, stop: Mutex::new(Some(stop)), _directory: temporary };
+        let sandbox = Self { running: Arc::new(running) };
+        // Set once: this is the only place that makes a stand-in.
+        let _ = sandbox.shared().running.set(Arc::downgrade(&sandbox.running));
         Ok(sandbox)
     }
 

@@ -282,7 +282,7 @@ pub(super) fn mark_merged(
 }
 
 /// The names of required checks that did not succeed on a commit.
-fn missing_checks(entry: &Repo, branch: &str, sha: &str, app: &str) -> Vec<String> {
+pub(super) fn missing_checks(entry: &Repo, branch: &str, sha: &str, app: &str) -> Vec<String> {
     let rules = entry.rules.get(branch).into_iter().flatten();
     let required = rules.filter_map(|r| r.pointer("/parameters/required_status_checks")?.as_array());
     required
