@@ -83,7 +83,7 @@ impl Bot {
 
     /// What stands on the base branch is not what was agreed to: nothing runs, and people are told which files differ.
     async fn refuse_differing(&self, journey: &Journey<'_>, first: &EnvironmentName) -> Result<(), JobError> {
-        let files = journey.merged.differing.join(", ");
+        let files = quoted(&journey.merged.differing);
         let refused = refusal(
             "policy",
             format!("what was merged is not what was approved; these files differ: {files}"),
@@ -247,7 +247,7 @@ impl Bot {
         let names: Vec<String> = foreign.into_iter().collect();
         Ok(Some(refusal(
             "promotion",
-            format!("{} must run in `{environment}` first and are not part of this pull request", names.join(", ")),
+            format!("{} must run in `{environment}` first and are not part of this pull request", quoted(&names)),
             format!(
                 "finish the pull request that brought them, or bring `{environment}` up to them with \
                  `godwit apply {environment}` or `godwit baseline`; this run then starts by itself"
@@ -351,6 +351,11 @@ impl Bot {
         entry.correlation = journey.judge.correlation.clone();
         entry
     }
+}
+
+/// Names in back-ticks, for a sentence.
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|n| format!("`{}`", n.replace('`', "'"))).collect::<Vec<_>>().join(", ")
 }
 
 /// What allowed a run, for the audit log: who filled which role.
