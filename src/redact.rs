@@ -10,10 +10,15 @@ pub fn register(secret: &str) {
     if secret.len() < 4 {
         return;
     }
-    if let Ok(mut secrets) = SECRETS.write()
-        && !secrets.iter().any(|s| s == secret)
-    {
-        secrets.push(secret.to_owned());
+    // Log lines and reports are JSON, where quotes and line ends look different.
+    let quoted = serde_json::Value::from(secret).to_string();
+    let quoted = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or(secret);
+    for form in [secret, quoted] {
+        let Ok(mut secrets) = SECRETS.write() else { return };
+        if secrets.iter().any(|s| s == form) {
+            continue;
+        }
+        secrets.push(form.to_owned());
         // A secret that contains another one goes first.
         secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
     }
@@ -93,6 +98,13 @@ mod tests {
         ] {
             assert_eq!(text(input), expected);
         }
+    }
+
+    #[test]
+    fn b20_secrets_vanish_from_json_too() {
+        register("plan\"ted\nacross-lines");
+        let line = serde_json::json!({ "m": "it is plan\"ted\nacross-lines" }).to_string();
+        assert_eq!(text(&line), r#"{"m":"it is ****"}"#);
     }
 
     #[test]

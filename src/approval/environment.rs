@@ -125,8 +125,11 @@ impl Case<'_> {
         let enough = u32::try_from(people.len()).unwrap_or(u32::MAX) >= needed;
         let mut children: Vec<Evaluation> =
             self.cell.required_roles.iter().map(|role| self.role(role, filled.get(role), &people)).collect();
-        if !enough && children.iter().all(|c| c.status == Status::Approved) {
-            let missing = self.anyone_else(&people);
+        // Whoever fills an open role counts as a person too; these are needed besides.
+        let open = self.cell.required_roles.len() - filled.len();
+        let besides = (needed as usize).saturating_sub(people.len() + open);
+        if besides > 0 {
+            let missing = self.anyone_else(besides, &people);
             children.push(Evaluation {
                 name: "number of people".to_owned(),
                 status: Status::Pending,
@@ -151,7 +154,8 @@ impl Case<'_> {
                     .map(|r| format!("`{r}`"))
                     .collect();
                 let people_needed = needed.max(u32::try_from(self.cell.required_roles.len()).unwrap_or(u32::MAX));
-                let who = if open.is_empty() { "one more person".to_owned() } else { open.join(", ") };
+                let besides = (besides > 0).then(|| format!("{besides} more of {}", self.role_names()));
+                let who = open.into_iter().chain(besides).collect::<Vec<_>>().join(", ");
                 (Status::Pending, format!("{} of {people_needed} approvals; missing {who}", people.len()))
             }
         };
@@ -188,6 +192,13 @@ impl Case<'_> {
         }
     }
 
+    fn role_names(&self) -> String {
+        if self.cell.required_roles.is_empty() {
+            return "anybody with write access".to_owned();
+        }
+        self.cell.required_roles.iter().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(", ")
+    }
+
     /// Teams, and people who may approve as `role` here.
     fn askable(&self, role: &RoleName) -> (Vec<String>, Vec<Login>) {
         let holders: Vec<&RoleHolders> = self.policy.roles.counting_as(role).map(|(_, h)| h).collect();
@@ -197,12 +208,11 @@ impl Case<'_> {
         (teams.into_iter().collect(), users.into_iter().cloned().collect())
     }
 
-    /// Who could make the number full, once every role is filled.
-    fn anyone_else(&self, people: &[Login]) -> Vec<String> {
+    /// Who could make the number full besides those who fill open roles.
+    fn anyone_else(&self, besides: usize, people: &[Login]) -> Vec<String> {
         if self.cell.required_roles.is_empty() {
-            return vec!["one more person with write access".to_owned()];
+            return vec![format!("{besides} more with write access")];
         }
-        let names: Vec<String> = self.cell.required_roles.iter().map(|r| format!("`{r}`")).collect();
         let mut who: BTreeSet<String> = BTreeSet::new();
         for role in &self.cell.required_roles {
             let (teams, users) = self.askable(role);
@@ -210,7 +220,7 @@ impl Case<'_> {
             who.extend(users.iter().filter(|u| !people.contains(u)).map(|u| format!("@{u}")));
         }
         let who: Vec<String> = who.into_iter().collect();
-        vec![format!("one more of {}: {}", names.join(", "), who.join(", "))]
+        vec![format!("{besides} more of {}: {}", self.role_names(), who.join(", "))]
     }
 
     /// Why no approval in the world could satisfy the cell; `None` when some could. Members of teams are not listed in
@@ -269,7 +279,7 @@ impl Case<'_> {
     }
 
     fn why_approved(&self, people: &[Login], filled: &BTreeMap<RoleName, Login>) -> String {
-        if people.is_empty() {
+        if self.cell.required_approvals == 0 && self.cell.required_roles.is_empty() {
             return "the cell asks for nobody".to_owned();
         }
         let by: Vec<String> = self
@@ -279,7 +289,8 @@ impl Case<'_> {
             .filter_map(|r| Some(format!("`{r}` by @{}", filled.get(r)?)))
             .chain(people.iter().filter(|p| !filled.values().any(|f| f == *p)).map(|p| format!("and @{p}")))
             .collect();
-        by.join(", ")
+        let by = by.join(", ");
+        by.strip_prefix("and ").map_or(by.clone(), str::to_owned)
     }
 
     fn why_expired(&self) -> String {

@@ -3,6 +3,7 @@
 //! This module does not know GitHub: what GitHub says is in the snapshot, and whatever the snapshot does not say for
 //! certain does not count as an approval.
 
+pub mod check;
 pub mod codeowners;
 mod environment;
 mod evaluate;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use evaluate::worst;
 pub use evaluate::{evaluate, evaluate_environment};
 pub use policy::{Policy, relevant_people, relevant_teams};
 pub use voices::labelled_risk;

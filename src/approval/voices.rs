@@ -104,7 +104,9 @@ impl<'a> Voices<'a> {
                     None => self.approvals.entry(login.clone()).or_default().review = true,
                     Some(reason) => self.ignored.push(format!("the approval of @{login} does not count: {reason}")),
                 },
-                ReviewState::ChangesRequested => drop(self.objections.insert(login.clone())),
+                ReviewState::ChangesRequested => {
+                    self.objections.insert(login.clone());
+                }
                 ReviewState::Dismissed | ReviewState::Commented | ReviewState::Pending => {}
             }
         }

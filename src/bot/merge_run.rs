@@ -13,7 +13,7 @@ use super::commands::Wish;
 use super::decide::{self, Next, Standing, refusal};
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
-use super::plans::{migration_of, takers, takes_any};
+use super::plans::{migration_of, risks, takers, takes_any};
 use super::work::Judge;
 use super::worker::soon;
 use super::{Bot, labels};
@@ -213,7 +213,13 @@ impl Bot {
         started.basis = Some(basis(verdict));
         self.store.append_audit(started).await?;
         let timeout = Some(Duration::from_secs(settings.migration.timeout));
-        let options = ApplyOptions { timeout, ..ApplyOptions::default() };
+        let options = ApplyOptions {
+            timeout,
+            risks: risks(contents),
+            // Whoever holds the target may take long; the job is queued again meanwhile.
+            lock_wait: Some(Duration::from_secs(5)),
+            ..ApplyOptions::default()
+        };
         let report = runner::apply(&self.store, &contents.set, &targets, &actor, &options).await?;
         self.finish(journey, environment, verdict, report, following).await
     }
@@ -227,8 +233,7 @@ impl Bot {
         actor: &Actor,
     ) -> Result<Option<Refusal>, JobError> {
         let set = &journey.merged.contents.set;
-        let options = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
-        let planned = runner::apply(&self.store, set, targets, actor, &options).await?;
+        let planned = runner::plan(set, targets, actor, &ApplyOptions::default()).await?;
         let foreign: BTreeSet<String> = planned
             .steps
             .iter()

@@ -1,14 +1,17 @@
 //! Which databases an environment means here, and what a merge would do to them.
 
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Bot;
+use super::contents::Contents;
 use super::decide::refusal;
 use super::error::JobError;
 use super::gather::{Gathered, Place};
 use crate::approval::Policy;
 use crate::config::Environment;
-use crate::ids::{EnvironmentName, TargetName};
+use crate::ids::{EnvironmentName, Risk, TargetName};
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::{PlannedStatement, Refusal, Step, StepReport};
 use crate::report::EnvironmentPlan;
@@ -64,12 +67,12 @@ impl Bot {
             commit: Some(gathered.snapshot.head.clone()),
             correlation: None,
         };
-        let options = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
-        match runner::apply(&self.store, set, &targets, &actor, &options).await {
+        let options = ApplyOptions { risks: risks(&gathered.contents), ..ApplyOptions::default() };
+        match runner::plan(set, &targets, &actor, &options).await {
             Ok(report) => Ok(EnvironmentPlan {
                 environment,
                 targets: takes,
-                steps: report.steps.iter().filter_map(|s| step(set, s)).collect(),
+                steps: report.steps.iter().filter_map(|s| step(set, s, &options)).collect(),
                 refusals: report.blocked_by,
             }),
             Err(RunError::Store(message)) => Err(RunError::Store(message).into()),
@@ -136,7 +139,13 @@ pub(super) fn migration_of<'a>(set: &'a MigrationSet, step: &StepReport) -> Opti
     set.migrations.iter().find(|m| m.id == step.migration && m.target.as_ref().is_none_or(|t| *t == step.target))
 }
 
-fn step(set: &MigrationSet, report: &StepReport) -> Option<Step> {
+/// The risk of each migration as the linter judged it, by `unit/id`.
+pub(super) fn risks(contents: &Contents) -> BTreeMap<String, Risk> {
+    let reference = |unit: &str, id: &str| if unit.is_empty() { id.to_owned() } else { format!("{unit}/{id}") };
+    contents.report.migrations.iter().map(|m| (reference(&m.unit, &m.id), m.risk)).collect()
+}
+
+fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Option<Step> {
     let migration = migration_of(set, report)?;
     let statements = report.statements.iter().map(|sql| PlannedStatement {
         sql: sql.clone(),
@@ -155,7 +164,7 @@ fn step(set: &MigrationSet, report: &StepReport) -> Option<Step> {
         statements: statements.collect(),
         path: migration.up.path.clone(),
         checksum: migration.checksum.clone(),
-        risk: crate::risk::assess(migration, &[]).level,
+        risk: options.risks.get(&migration.reference()).copied().unwrap_or(Risk::Low),
         reversible: migration.is_reversible(),
     })
 }

@@ -1,13 +1,37 @@
 //! `godwit baseline`.
 
+use super::targets::{self, Bounds, Place};
 use super::{Exit, Global};
+use crate::runner;
 
 /// Arguments of `godwit baseline`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    bounds: Bounds,
+    /// The last migration or version that the database holds already
+    #[arg(long, value_name = "VERSION")]
+    to: String,
+    /// Tell what would be recorded, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let _ = (global, args);
-    Ok(Exit::Done)
+    let gathered = args.place.gather(global)?;
+    let mut options = gathered.options(&args.bounds, global);
+    options.to = Some(args.to);
+    options.dry_run = args.dry_run;
+    let actor = targets::actor();
+    targets::block_on(async {
+        let keeper = targets::keeper(global);
+        let report = runner::baseline(&keeper, &gathered.set, &gathered.targets, &actor, &options)
+            .await
+            .map_err(targets::failed)?;
+        targets::audit(&keeper, &actor, "baseline", &report, None).await;
+        targets::conclude(global, &report)
+    })
 }

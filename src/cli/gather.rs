@@ -1,6 +1,6 @@
 //! From paths on the command line to a set of migrations; what cannot be read becomes a problem, never a crash.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::Global;
@@ -40,10 +40,11 @@ pub(super) fn migrations(
         return repository(global, config, engine);
     }
     let mut set = MigrationSet::default();
+    let mut names = Names::new(&global.repo);
     for path in paths {
         let found =
             std::fs::metadata(path).map_err(|e| Failure::usage(format!("cannot look at `{}`: {e}", path.display())))?;
-        let shown = shown(&global.repo, path);
+        let shown = names.of(path);
         if found.is_dir() {
             let part =
                 if shown.is_empty() { repository(global, config, engine)? } else { folder(path, &shown, engine) };
@@ -306,15 +307,42 @@ fn unreadable(file: &str, error: &std::io::Error) -> Problem {
     problem(file, 1, "unreadable-file", &format!("cannot be read: {error}"), "check the file's rights")
 }
 
-/// A path as reports show it: relative to the repository where it lies inside, with `/`.
-fn shown(repo: &Path, path: &Path) -> String {
-    let inside = match (repo.canonicalize(), path.canonicalize()) {
-        // A link that is named shows the name that was given.
-        (Ok(repo), Ok(whole)) if !path.is_symlink() => whole.strip_prefix(repo).map(Path::to_path_buf).ok(),
-        _ => None,
-    };
-    let text = inside.as_deref().unwrap_or(path).to_string_lossy().replace('\\', "/");
-    text.trim_start_matches("./").trim_end_matches('/').to_owned()
+/// Paths as reports show them: relative to the repository where they lie inside, with `/`.
+struct Names {
+    repo: Option<PathBuf>,
+    /// Folders that were looked up: many files of one folder are named at once.
+    folders: HashMap<PathBuf, Option<PathBuf>>,
+}
+
+impl Names {
+    fn new(repo: &Path) -> Self {
+        Self { repo: repo.canonicalize().ok(), folders: HashMap::new() }
+    }
+
+    fn of(&mut self, path: &Path) -> String {
+        let inside = match path.file_name() {
+            // A link that is named keeps its name; only its folder is looked up.
+            Some(name) => {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                self.inside(folder).map(|f| f.join(name))
+            }
+            None => self.inside(path),
+        };
+        let text = inside.as_deref().unwrap_or(path).to_string_lossy().replace('\\', "/");
+        text.trim_start_matches("./").trim_end_matches('/').to_owned()
+    }
+
+    /// Where a folder lies in the repository.
+    fn inside(&mut self, folder: &Path) -> Option<PathBuf> {
+        let repo = self.repo.as_ref()?;
+        if let Some(known) = self.folders.get(folder) {
+            return known.clone();
+        }
+        let inside = folder.canonicalize().ok().and_then(|f| f.strip_prefix(repo).map(Path::to_path_buf).ok());
+        self.folders.insert(folder.to_path_buf(), inside.clone());
+        inside
+    }
 }
 
 /// The linter's settings: `lint.yml` beside the other policies, read through `read`; the default where there is none.

@@ -24,6 +24,7 @@ mod rollback;
 mod serve;
 mod settings;
 mod status;
+mod targets;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -42,7 +43,7 @@ pub struct Cli {
 }
 
 /// Options that may stand before or after the command.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Global {
     /// The repository or folder to work in
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]

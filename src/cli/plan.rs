@@ -1,13 +1,39 @@
 //! `godwit plan`.
 
+use super::targets::{self, Bounds, Place};
 use super::{Exit, Global};
+use crate::ids::EnvironmentName;
+use crate::runner;
 
 /// Arguments of `godwit plan`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    bounds: Bounds,
+    /// Stop after this migration or version
+    #[arg(long, value_name = "VERSION")]
+    to: Option<String>,
+}
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let _ = (global, args);
-    Ok(Exit::Done)
+    let gathered = args.place.or_word(args.word)?.gather(global)?;
+    let mut options = gathered.options(&args.bounds, global);
+    options.to = args.to;
+    options.brief = false;
+    targets::block_on(async {
+        let mut report = runner::plan(&gathered.set, &gathered.targets, &targets::actor(), &options)
+            .await
+            .map_err(targets::failed)?;
+        report.blocked_by.extend(gathered.lint_refusals(&report));
+        if gathered.lint_errors.iter().any(|(_, r)| report.blocked_by.contains(r)) {
+            report.outcome = crate::plan::Outcome::Blocked;
+        }
+        targets::conclude(global, &report)
+    })
 }

@@ -1,13 +1,66 @@
 //! `godwit rollback`.
 
+use super::exit::Failure;
+use super::targets::{self, Bounds, Place};
 use super::{Exit, Global};
+use crate::plan::Outcome;
+use crate::plan::planner::Selector;
+use crate::runner::{self, ApplyOptions, Keeper};
 
 /// Arguments of `godwit rollback`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The migration to undo
+    #[arg(value_name = "MIGRATION", conflicts_with_all = ["to", "steps"])]
+    migration: Option<String>,
+    /// Undo everything after this migration or version, which itself stays
+    #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
+    to: Option<String>,
+    /// Undo the newest so many
+    #[arg(long, value_name = "COUNT")]
+    steps: Option<usize>,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    bounds: Bounds,
+    /// Tell what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let _ = (global, args);
-    Ok(Exit::Done)
+    let selector = match (args.migration, args.to, args.steps) {
+        (Some(m), _, _) => Selector::Migration(m),
+        (None, Some(to), _) => Selector::To(to),
+        (None, None, Some(n)) => Selector::Steps(n),
+        (None, None, None) => {
+            return Err(Failure::usage("say what to undo: a migration, `--to VERSION` or `--steps N`"));
+        }
+    };
+    let gathered = args.place.gather(global)?;
+    let mut options = gathered.options(&args.bounds, global);
+    options.dry_run = args.dry_run;
+    let actor = targets::actor();
+    targets::block_on(async {
+        let (set, all) = (&gathered.set, &gathered.targets);
+        if !options.dry_run && !args.yes {
+            let look = ApplyOptions { dry_run: true, ..options.clone() };
+            let plan = runner::rollback(&Keeper::none(), set, all, &actor, &look, selector.clone())
+                .await
+                .map_err(targets::failed)?;
+            let question = format!("{} migrations will be undone; what they added is lost", plan.steps.len());
+            if plan.outcome == Outcome::Planned && !targets::confirm(&question, "yes")? {
+                return Ok(Exit::Blocked);
+            }
+        }
+        targets::on_ctrl_c(&options);
+        let keeper = targets::keeper(global);
+        let report = runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(targets::failed)?;
+        targets::audit(&keeper, &actor, "rollback-finished", &report, None).await;
+        targets::conclude(global, &report)
+    })
 }

@@ -1,13 +1,45 @@
 //! `godwit status`.
 
-use super::{Exit, Global};
+use serde_json::json;
+
+use super::targets::{self, Place};
+use super::{Exit, Format, Global};
+use crate::ids::EnvironmentName;
+use crate::plan::MigrationState;
+use crate::{report, runner};
 
 /// Arguments of `godwit status`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
+    #[command(flatten)]
+    place: Place,
+}
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let _ = (global, args);
-    Ok(Exit::Done)
+    let gathered = args.place.or_word(args.word)?.gather(global)?;
+    targets::block_on(async {
+        let found = runner::status(&gathered.set, &gathered.targets).await.map_err(targets::failed)?;
+        let lock = match &gathered.environment {
+            Some(environment) => global.open_store().await?.environment_lock(None, environment).await?,
+            None => None,
+        };
+        match global.format {
+            Format::Json => {
+                let value = json!({ "environment": gathered.environment, "lock": lock, "targets": found });
+                anstream::println!("{}", crate::redact::text(&serde_json::to_string_pretty(&value)?));
+            }
+            Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+                let lock = lock
+                    .as_ref()
+                    .map(|l| format!("by {} since {}: {}", l.by, l.at.format("%Y-%m-%d %H:%M UTC"), l.reason));
+                anstream::print!("{}", crate::redact::text(&report::run::status(&found, lock.as_deref())));
+            }
+        }
+        let stuck = found.iter().flat_map(|t| &t.migrations).any(|m| m.state == MigrationState::NeedsHuman);
+        Ok(if stuck { Exit::NeedsHuman } else { Exit::Done })
+    })
 }

@@ -129,14 +129,11 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
         }
     }
     for key in LATER {
-        if let (Some((node, path)), Some(place)) = (fields.get(key), fields.key(key)) {
-            if node.value != yaml::Value::Null {
-                notes.push(reader.message(
-                    place.line,
-                    place.column,
-                    format!("`{path}` is read but has no effect in this version"),
-                ));
-            }
+        if let (Some((node, path)), Some(place)) = (fields.get(key), fields.key(key))
+            && node.value != yaml::Value::Null
+        {
+            let message = format!("`{path}` is read but has no effect in this version");
+            notes.push(reader.message(place.line, place.column, message));
         }
     }
     let migration = fields.get("migration").map(|(node, path)| settings(reader, node, &path)).unwrap_or_default();

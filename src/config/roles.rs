@@ -80,10 +80,14 @@ fn shorthand(reader: &mut Reader, node: &Node, path: &str) -> RoleHolders {
         let Some(text) = reader.string(item, path) else { continue };
         match text.strip_prefix('@') {
             Some(name) if name.contains('/') => match TeamSlug::new(name) {
-                Ok(team) => drop(holders.teams.insert(team)),
+                Ok(team) => {
+                    holders.teams.insert(team);
+                }
                 Err(e) => reader.wrong(item, e.to_string()),
             },
-            Some(name) if is_login(name) => drop(holders.users.insert(Login::new(name))),
+            Some(name) if is_login(name) => {
+                holders.users.insert(Login::new(name));
+            }
             Some(_) | None => reader.wrong(item, format!("`{text}` is neither `@login` nor `@org/team`")),
         }
     }
@@ -98,7 +102,9 @@ fn long_form(reader: &mut Reader, node: &Node, path: &str) -> RoleHolders {
         for item in reader.list(list, &path) {
             let Some(text) = reader.string(item, &path) else { continue };
             match TeamSlug::new(text.trim_start_matches('@')) {
-                Ok(team) => drop(holders.teams.insert(team)),
+                Ok(team) => {
+                    holders.teams.insert(team);
+                }
                 Err(e) => reader.wrong(item, e.to_string()),
             }
         }

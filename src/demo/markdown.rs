@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use pulldown_cmark::{Alignment, Event, Options, Parser, Tag, TagEnd};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -334,22 +335,24 @@ fn styled(cell: &[Piece], header: bool) -> Vec<Piece> {
 }
 
 fn length(cell: &[Piece]) -> usize {
-    cell.iter().map(|p| p.text.chars().count()).sum()
+    cell.iter().map(|p| p.text.width()).sum()
 }
 
-/// Characters of `text` without its ANSI escapes.
+/// Columns that `text` takes without its ANSI escapes.
 fn visible(text: &str) -> usize {
-    let mut count = 0;
-    let mut escape = false;
-    for c in text.chars() {
-        match (escape, c) {
-            (false, '\u{1b}') => escape = true,
-            (false, _) => count += 1,
-            (true, 'm') => escape = false,
-            (true, _) => {}
+    anstream::adapter::strip_str(text).to_string().width()
+}
+
+/// The byte up to which `word` fits into `width` columns; at least one character.
+fn cut_at(word: &str, width: usize) -> usize {
+    let mut used = 0;
+    for (at, c) in word.char_indices() {
+        used += c.width().unwrap_or(0);
+        if used > width && at > 0 {
+            return at;
         }
     }
-    count
+    word.len()
 }
 
 /// Breaks pieces into lines of at most `width` characters, at spaces; a longer word is cut.
@@ -365,13 +368,13 @@ fn wrap(pieces: &[Piece], width: usize) -> Vec<String> {
             }
             for word in part.split_inclusive(' ') {
                 let mut word = word;
-                let len = word.trim_end().chars().count();
+                let len = word.trim_end().width();
                 if used > 0 && used + len > width {
                     lines.push(String::new());
                     used = 0;
                 }
-                while word.chars().count() > width && width > 0 && word.trim_end().chars().count() > width {
-                    let cut = word.char_indices().nth(width).map_or(word.len(), |(i, _)| i);
+                while width > 1 && word.trim_end().width() > width {
+                    let cut = cut_at(word, width);
                     if let Some(line) = lines.last_mut() {
                         let _ = write!(line, "{style}{}{style:#}", &word[..cut]);
                     }
@@ -384,7 +387,7 @@ fn wrap(pieces: &[Piece], width: usize) -> Vec<String> {
                 if let Some(line) = lines.last_mut() {
                     let _ = write!(line, "{style}{word}{style:#}");
                 }
-                used += word.chars().count();
+                used += word.width();
             }
         }
     }
@@ -420,6 +423,13 @@ mod tests {
             60,
         );
         assert_eq!(text, "Risk HIGH\n\n• one\n• two\n\n▸ SQL\n  │ select 1;\n\nend\n");
+    }
+
+    #[test]
+    fn wide_signs_take_two_columns() {
+        let text = plain("| a | b |\n|---|---|\n| ✅ yes | x |\n| no | y |\n", 60);
+        let bars: Vec<_> = text.lines().skip(2).map(|l| l[..l.find('│').unwrap_or(0)].width()).collect();
+        assert_eq!(bars[0], bars[1], "{text}");
     }
 
     #[test]

@@ -77,7 +77,9 @@ pub async fn tell(stage: &Stage<'_>, teller: &mut Teller) -> Result<Closing, Dem
     let approval = judged(&pull, APPROVAL).await?;
     tell_check(teller, &approval);
     expect(approval.conclusion.as_deref() == Some("action_required"), "approvals are asked for")?;
-    let summary = comment(&pull, SUMMARY).await?;
+    // The comment is edited after the checks; the one about the new head names it.
+    let head = pull.head_sha()?;
+    let summary = comment(&pull, SUMMARY, &head[..7]).await?;
     teller.comment(&summary.0, &summary.1);
 
     teller.chapter("The people whom the matrix names agree");
@@ -105,7 +107,7 @@ pub async fn tell(stage: &Stage<'_>, teller: &mut Teller) -> Result<Closing, Dem
         let marker = format!("<!-- godwit:run:{name} -->");
         let label = format!("migrated:{name}");
         await_some(&format!("the label `{label}`"), || pull.view().ok()?.labels.contains(&label).then_some(())).await?;
-        let (author, body) = comment(&pull, &marker).await?;
+        let (author, body) = comment(&pull, &marker, "").await?;
         let holds = holds_migration(&stage.databases.join(format!("{name}.db"))).await?;
         expect(holds, &format!("the database of {name} has the new column and its history row"))?;
         teller.good(&format!("{name} holds {}", shop::MIGRATION));
@@ -115,7 +117,7 @@ pub async fn tell(stage: &Stage<'_>, teller: &mut Teller) -> Result<Closing, Dem
         }
         closing.environments.push(EnvironmentEnd { name: name.to_owned(), outcome: "applied".to_owned() });
     }
-    let summary = comment(&pull, SUMMARY).await?;
+    let summary = comment(&pull, SUMMARY, "").await?;
     expect(!summary.1.is_empty(), "the summary comment is kept up to date")?;
     stage.sandbox.await_deliveries(PATIENCE).await?;
     closing.comments = pull.comments()?.len();
@@ -140,10 +142,14 @@ async fn judged(pull: &PullHandle, name: &str) -> Result<CheckRunView, DemoError
     await_some(&format!("the check `{name}`"), || latest(pull, name).filter(|c| c.status == "completed")).await
 }
 
-/// Waits for the comment that begins with `marker`; gives its author and text.
-async fn comment(pull: &PullHandle, marker: &str) -> Result<(String, String), DemoError> {
+/// Waits for the comment that begins with `marker` and says `word`; gives its author and text.
+async fn comment(pull: &PullHandle, marker: &str, word: &str) -> Result<(String, String), DemoError> {
     await_some(&format!("the comment `{marker}`"), || {
-        pull.comments().ok()?.into_iter().find(|c| c.by_app && c.body.starts_with(marker)).map(|c| (c.author, c.body))
+        pull.comments()
+            .ok()?
+            .into_iter()
+            .find(|c| c.by_app && c.body.starts_with(marker) && c.body.contains(word))
+            .map(|c| (c.author, c.body))
     })
     .await
 }

@@ -4,29 +4,139 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use squawk_linter::{Linter, LinterSettings, Rule, Version};
-use squawk_syntax::{Parse, SourceFile};
+use squawk_syntax::{Parse, SourceFile, ast};
 
 use super::script::{Finding, Script};
 use super::table::{self, RuleInfo};
 
 /// The rules of squawk that a check runs, chosen once per report.
 pub struct Chosen {
-    rules: Vec<Rule>,
+    rules: Vec<(Rule, Gate)>,
     version: Option<Version>,
+}
+
+/// Which statements a rule looks at. Each rule walks the whole file by itself, so leaving out those that cannot find
+/// anything is most of their cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    /// Any, or not looked up here.
+    Always,
+    /// `ALTER TABLE`.
+    AlterTable,
+    /// `ALTER …`.
+    Alter,
+    /// `DROP …`.
+    Drop,
+    /// `CREATE INDEX`.
+    CreateIndex,
+    /// `CREATE TABLE` and `ALTER TABLE`.
+    Columns,
+}
+
+/// Taken from what each rule's source matches on; a rule that is not named here always runs.
+fn gate_of(rule: Rule) -> Gate {
+    match rule {
+        Rule::AddingFieldWithDefault
+        | Rule::AddingNotNullableField
+        | Rule::AddingSerialPrimaryKeyField
+        | Rule::AddingRequiredField
+        | Rule::BanAlterIdentity
+        | Rule::BanDisableTrigger
+        | Rule::BanDropGeneratedExpression
+        | Rule::ConstraintMissingNotValid
+        | Rule::DisallowedUniqueConstraint
+        | Rule::RenamingTable
+        | Rule::RequireConcurrentPartitionDetach => Gate::AlterTable,
+        Rule::BanAlterDomainWithAddConstraint
+        | Rule::BanDropColumn
+        | Rule::BanDropConstraint
+        | Rule::BanDropDefault
+        | Rule::BanDropNotNull
+        | Rule::BanSetSchema
+        | Rule::ChangingColumnType
+        | Rule::RenamingColumn
+        | Rule::RenamingObject
+        | Rule::RequireEnumValueOrdering => Gate::Alter,
+        Rule::BanDropDatabase
+        | Rule::BanDropDomain
+        | Rule::BanDropExtension
+        | Rule::BanDropFunction
+        | Rule::BanDropPolicy
+        | Rule::BanDropSchema
+        | Rule::BanDropSequence
+        | Rule::BanDropTable
+        | Rule::BanDropType
+        | Rule::BanDropView
+        | Rule::RequireConcurrentIndexDeletion => Gate::Drop,
+        Rule::RequireConcurrentIndexCreation => Gate::CreateIndex,
+        Rule::AddingForeignKeyConstraint
+        | Rule::BanCharField
+        | Rule::PreferBigintOverInt
+        | Rule::PreferBigintOverSmallint
+        | Rule::PreferIdentity
+        | Rule::PreferTextField
+        | Rule::PreferTimestampTz => Gate::Columns,
+        _ => Gate::Always,
+    }
+}
+
+/// Which gates a script opens.
+#[derive(Debug, Default)]
+struct Open {
+    alter_table: bool,
+    alter: bool,
+    drop: bool,
+    create_index: bool,
+    create_table: bool,
+}
+
+impl Open {
+    fn of(script: &Script<'_>) -> Self {
+        let mut open = Self::default();
+        for statement in &script.statements {
+            match &statement.node {
+                ast::Stmt::AlterTable(_) => open.alter_table = true,
+                ast::Stmt::CreateTable(_) => open.create_table = true,
+                ast::Stmt::CreateIndex(_) => open.create_index = true,
+                _ => {}
+            }
+            let first = script.text.get(statement.range.start..).unwrap_or_default().as_bytes();
+            let starts = |word: &[u8]| first.get(..word.len()).is_some_and(|f| f.eq_ignore_ascii_case(word));
+            open.alter |= starts(b"alter");
+            open.drop |= starts(b"drop");
+        }
+        open
+    }
+
+    fn lets(&self, gate: Gate) -> bool {
+        match gate {
+            Gate::Always => true,
+            Gate::AlterTable => self.alter_table,
+            Gate::Alter => self.alter,
+            Gate::Drop => self.drop,
+            Gate::CreateIndex => self.create_index,
+            Gate::Columns => self.create_table || self.alter_table,
+        }
+    }
 }
 
 impl Chosen {
     /// `wanted` says whether a rule of the table is on. An unreadable `postgres_version` leaves squawk's own default.
     pub fn new(postgres_version: &str, wanted: impl Fn(&RuleInfo) -> bool) -> Self {
         Self {
-            rules: table::SQUAWK.iter().filter(|(_, info)| wanted(info)).map(|(rule, _)| *rule).collect(),
+            rules: table::SQUAWK
+                .iter()
+                .filter(|(_, info)| wanted(info))
+                .map(|(rule, _)| (*rule, gate_of(*rule)))
+                .collect(),
             version: postgres_version.parse().ok(),
         }
     }
 
     /// What squawk says about a script. One linter per script: findings pile up in it.
     pub fn run(&self, script: &Script<'_>, parse: &Parse<SourceFile>, found: &mut Vec<Finding>) {
-        let mut linter = Linter::from(self.rules.iter().copied());
+        let open = Open::of(script);
+        let mut linter = Linter::from(self.rules.iter().filter(|(_, gate)| open.lets(*gate)).map(|(rule, _)| *rule));
         linter.settings = LinterSettings {
             pg_version: self.version.clone().unwrap_or_default(),
             assume_in_transaction: script.in_transaction,
@@ -112,6 +222,37 @@ pub fn marks(text: &str) -> Vec<Mark> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Engine;
+    use crate::lint::script::Direction;
+
+    /// The gates leave out only rules that find nothing: every statement of our examples, with and without them.
+    #[test]
+    fn gates_hide_no_finding() {
+        let examples = crate::lint::rules::OWN.iter().flat_map(|r| r.ok.iter().chain(r.bad));
+        let more = [
+            "alter type e rename value 'a' to 'b';",
+            "alter type e add value 'x';",
+            "alter domain d add constraint c check (value > 0);",
+            "/* x */ DROP function f();",
+            "drop view v; drop index i; drop type t; drop schema s; drop policy p on t;",
+            "create table t (a char(2), b int, c serial, d timestamp, e varchar(3) references u (id));",
+            "alter table t add column a int not null, alter column b set not null, drop column c, add primary key (d);",
+            "alter view v rename column a to b; alter sequence s set schema x; alter table t rename to u;",
+            "alter table t add constraint c check (a > 0); create index i on t (a); reindex table t;",
+        ];
+        let all = Chosen::new("15", |_| true);
+        let ungated =
+            Chosen { rules: all.rules.iter().map(|(r, _)| (*r, Gate::Always)).collect(), version: all.version.clone() };
+        for sql in examples.chain(&more) {
+            let parse = SourceFile::parse(sql);
+            let script = Script::new(sql, &parse, Engine::Postgresql, Direction::Up, true);
+            let (mut with, mut without) = (Vec::new(), Vec::new());
+            all.run(&script, &parse, &mut with);
+            ungated.run(&script, &parse, &mut without);
+            let names = |found: &[Finding]| found.iter().map(|f| f.rule.id).collect::<Vec<_>>();
+            assert_eq!(names(&with), names(&without), "{sql}");
+        }
+    }
 
     #[test]
     fn marks_are_read_and_made_inert() {

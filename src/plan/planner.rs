@@ -8,9 +8,12 @@ use super::{
     HistoryRow, MigrationPlan, MigrationState, MigrationStatus, PlannedStatement, RecoveryClass, Refusal, Step,
     StepAction,
 };
-use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
+use crate::ids::{Digest, Engine, EnvironmentName, Risk, TargetName};
 use crate::migration::execution::{self, CannotExecute, Execution, Nature, execution};
 use crate::migration::{Migration, MigrationSet, Script, Severity};
+
+/// The reason of a refusal that `godwit resume` settles by itself.
+const INTERRUPTED_ROLLBACK: &str = "interrupted-rollback";
 
 /// What to do with a migration whose version is lower than one already applied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -47,6 +50,8 @@ pub struct Request<'a> {
     pub engine: Engine,
     /// Every migration of the repository.
     pub set: &'a MigrationSet,
+    /// The set's digest.
+    pub digest: &'a Digest,
     /// What the target says was applied.
     pub history: &'a [HistoryRow],
     /// Stop after this migration or version.
@@ -269,7 +274,8 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
 pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<MigrationPlan, Vec<Refusal>> {
     let index = Index::new(request.set, request.history);
     let mut refusals = invalid_set(request.set);
-    refusals.extend(drift(request, &index));
+    // An interrupted rollback is what may go on here.
+    refusals.extend(drift(request, &index).into_iter().filter(|r| r.reason != INTERRUPTED_ROLLBACK));
     let applied: Vec<(usize, &Migration)> = request
         .set
         .migrations
@@ -497,7 +503,7 @@ fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                 true,
             )),
             MigrationState::Running if row.action == StepAction::Rollback => out.push(refusal(
-                "dirty",
+                INTERRUPTED_ROLLBACK,
                 format!("undoing `{}` was interrupted", migration.reference()),
                 "run `godwit resume` to finish undoing it".to_owned(),
                 false,
@@ -597,7 +603,7 @@ fn bare_step(request: &Request<'_>, migration: &Migration, action: StepAction, s
         path: script.path.clone(),
         checksum: migration.checksum.clone(),
         risk: (request.risk)(migration),
-        reversible: request.detail == Detail::Full && migration.is_reversible(),
+        reversible: migration.is_reversible(),
     }
 }
 
@@ -688,7 +694,7 @@ fn finish(request: &Request<'_>, steps: Vec<Step>) -> MigrationPlan {
     MigrationPlan {
         environment: request.environment.cloned(),
         target: request.target.clone(),
-        digest: request.set.digest(),
+        digest: request.digest.clone(),
         history_hash: history_hash(request.history),
         risk: steps.iter().map(|s| s.risk).max().unwrap_or(Risk::Low),
         steps,
@@ -697,6 +703,11 @@ fn finish(request: &Request<'_>, steps: Vec<Step>) -> MigrationPlan {
 
 /// Words that destroy without a way back, by the first words of a statement.
 pub fn destroys(engine: Engine, text: &str) -> bool {
+    // Most scripts hold none of these words, and are not looked at closer.
+    let suspicious = |w: &str| ["drop", "truncate", "delete"].iter().any(|x| w.eq_ignore_ascii_case(x));
+    if !text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(suspicious) {
+        return false;
+    }
     let Ok(statements) = execution::statements(engine, text) else { return false };
     statements.iter().any(|s| {
         let sql = &text[s.range.clone()];

@@ -194,7 +194,7 @@ fn disapproved(verdict: &Verdict) -> Conclusion {
 }
 
 /// Refusals of environments that the merge would start. A closed gate is no violation: approvals and locks pass.
-fn refusals<'a>(input: &SummaryInput<'a>) -> Vec<(&'a EnvironmentPlan, &'a Refusal)> {
+pub(super) fn refusals<'a>(input: &SummaryInput<'a>) -> Vec<(&'a EnvironmentPlan, &'a Refusal)> {
     let automatic = |plan: &&EnvironmentPlan| {
         input.verdict.is_some_and(|v| v.environments.iter().any(|e| e.environment == plan.environment && e.automatic))
     };

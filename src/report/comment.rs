@@ -61,12 +61,18 @@ pub fn summary(input: &SummaryInput<'_>) -> String {
 /// What a reader must know if they read one line only.
 fn headline(input: &SummaryInput<'_>) -> String {
     let errors = input.lint.violations.iter().filter(|v| is_blocking(v)).count();
+    let refused = super::check_run::refusals(input);
     let (mark, text) = match input.verdict {
         _ if !input.config_errors.is_empty() => {
             ("⛔", "the policy cannot be read, so nothing can be approved".to_owned())
         }
         None => ("⛔", "this pull request could not be judged".to_owned()),
         Some(_) if errors > 0 => ("❌", format!("{} to fix before anyone is asked", count(errors, "error"))),
+        Some(verdict) if verdict.status != Status::Disapproved && !refused.is_empty() => {
+            let mut names: Vec<String> = refused.iter().map(|(plan, _)| code(plan.environment.as_str())).collect();
+            names.dedup();
+            ("⛔", format!("nothing can run in {}", and(&names)))
+        }
         Some(verdict) => (mark(verdict.status, input.snapshot.draft), prose(&lower_first(&verdict.summary))),
     };
     let risk = if input.lint.migrations.is_empty() {
@@ -76,7 +82,8 @@ fn headline(input: &SummaryInput<'_>) -> String {
         let risk = risk(input);
         format!("{} **{risk}** risk · {migrations} · ", risk_mark(risk))
     };
-    format!("## {mark} Godwit: {text}\n\n{risk}{}\n\n", whose_turn(input, errors))
+    let turn = if refused.is_empty() { whose_turn(input, errors) } else { "the author's turn".to_owned() };
+    format!("## {mark} Godwit: {text}\n\n{risk}{turn}\n\n")
 }
 
 fn whose_turn(input: &SummaryInput<'_>, errors: usize) -> String {
@@ -129,7 +136,7 @@ fn approvals(input: &SummaryInput<'_>, verdict: &Verdict) -> String {
     let mut out = String::from("### Approvals\n\n| For | | Approved by | Still missing |\n|---|:-:|---|---|\n");
     for environment in &verdict.environments {
         if environment.evaluation.status != Status::Skipped {
-            out.push_str(&environment_row(environment));
+            out.push_str(&environment_row(input, environment));
         }
     }
     for gate in &verdict.gates {
@@ -145,10 +152,13 @@ fn approvals(input: &SummaryInput<'_>, verdict: &Verdict) -> String {
             prose(&environment.evaluation.reason)
         ));
     }
+    if !out.ends_with("\n\n") {
+        out.push('\n');
+    }
     out
 }
 
-fn environment_row(verdict: &EnvironmentVerdict) -> String {
+fn environment_row(input: &SummaryInput<'_>, verdict: &EnvironmentVerdict) -> String {
     let evaluation = &verdict.evaluation;
     let needed = verdict.required_approvals.max(u32::try_from(verdict.required_roles.len()).unwrap_or(u32::MAX));
     let mut by: Vec<String> = verdict
@@ -156,7 +166,8 @@ fn environment_row(verdict: &EnvironmentVerdict) -> String {
         .iter()
         .filter_map(|role| {
             let login = verdict.filled.get(role)?;
-            Some(format!("{} {}", code(&format!("@{login}")), escape::inline(role.as_str())))
+            let own = if input.snapshot.author.as_ref() == Some(login) { ", the author" } else { "" };
+            Some(format!("{} {}{own}", code(&format!("@{login}")), escape::inline(role.as_str())))
         })
         .collect();
     by.extend(
@@ -452,9 +463,10 @@ fn footer(input: &SummaryInput<'_>) -> String {
     let short = |text: &str, n: usize| code(text.get(..n).unwrap_or(text));
     let head = short(input.snapshot.head.as_str(), 7);
     let binding = input.snapshot.binding.as_ref().map_or_else(String::new, |b| {
-        format!(" · digest {} · policy {}", short(b.digest.as_str(), 15), short(&b.policy_hash, 8))
+        let (digest, policy) = (short(b.digest.as_str(), 15), short(&b.policy_hash, 8));
+        format!(" · digest {digest} · policy {policy} · approvals hold for this content, policy and risk")
     });
-    format!("<sub>{head}{binding} · approvals hold for this content, policy and risk · `/godwit help`</sub>\n")
+    format!("<sub>{head}{binding} · `/godwit help`</sub>\n")
 }
 
 pub(super) fn mark(status: Status, draft: bool) -> &'static str {

@@ -33,7 +33,7 @@ pub fn inline(text: &str) -> String {
                 out.push(ZERO_WIDTH);
                 out.push('/');
             }
-            '.' if out.as_bytes().len() >= 3 && out.as_bytes()[out.len() - 3..].eq_ignore_ascii_case(b"www") => {
+            '.' if out.len() >= 3 && out.as_bytes()[out.len() - 3..].eq_ignore_ascii_case(b"www") => {
                 out.push(ZERO_WIDTH);
                 out.push('.');
             }
@@ -71,7 +71,7 @@ pub fn code(text: &str) -> String {
 pub fn prose(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     // An odd number of ticks is not ours.
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return inline(text);
     }
     parts
@@ -113,9 +113,10 @@ pub fn fence(language: &str, text: &str) -> String {
     format!("{ticks}{language}\n{}\n{ticks}\n", text.trim_end_matches('\n'))
 }
 
-/// A folded block; `title` is HTML that the caller has made safe, `body` Markdown.
+/// A folded block; `title` is HTML that the caller has made safe, `body` Markdown. The blank line behind it lets GitHub
+/// read what follows as Markdown again.
 pub fn details(title: &str, body: &str) -> String {
-    format!("<details><summary>{title}</summary>\n\n{}\n\n</details>\n", body.trim_end())
+    format!("<details><summary>{title}</summary>\n\n{}\n\n</details>\n\n", body.trim_end())
 }
 
 /// Text for the inside of an HTML element.

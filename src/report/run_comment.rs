@@ -187,7 +187,7 @@ fn undo(input: &RunCommentInput<'_>) -> String {
         .collect();
     let Some(last) = applied.last() else { return String::new() };
     let command = format!("/godwit rollback {} {}", input.environment, last.migration);
-    format!("**Undo:** {} takes back the newest one.\n\n", code(&command))
+    format!("**Undo:** {} takes back the newest one, if it has a rollback.\n\n", code(&command))
 }
 
 /// What an auditor looks for.

@@ -1,11 +1,34 @@
-//! Carries out one plan on one target, recording each step; the only caller of `drivers`.
+//! Carries out plans on targets, recording each step; the only caller of `drivers`.
+//!
+//! One algorithm for every engine: read the history and plan; take the target's lock, read again and plan again if the
+//! history moved; settle what an interrupted run left; take a fencing token; make the intent durable; run the steps;
+//! read the history once more and compare; record; give the lock back. The target's history is the truth, the store's
+//! record is checked against it, and where the two disagree nothing runs.
 
+mod keeper;
+mod settle;
+mod stepwise;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
 use secrecy::SecretString;
 
-use crate::ids::{CommitSha, DeliveryId, Engine, EnvironmentName, PrNumber, RepoName, TargetName};
-use crate::migration::MigrationSet;
-use crate::plan::RunReport;
+pub use keeper::{Keeper, OpenStore};
+pub use settle::{Settlement, resolve};
+
+use crate::drivers::sqlite::SqliteDriver;
+use crate::drivers::{Driver as _, DriverError};
+use crate::ids::{CommitSha, DeliveryId, Digest, Engine, EnvironmentName, PrNumber, RepoName, Risk, RunId, TargetName};
+use crate::migration::{Migration, MigrationSet};
+use crate::plan::planner::{self, Detail, OutOfOrder, Selector};
+use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepReport, TargetStatus};
 use crate::store::Store;
+use target::{Job, TargetOutcome};
 
 /// Who causes a run and from what; written into history, store and audit.
 #[derive(Debug, Clone)]
@@ -35,6 +58,22 @@ pub struct Target {
     pub url: SecretString,
 }
 
+/// A word that stops a run before its next statement; clones speak to the same run.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks the run to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What the caller asks for beyond "everything pending".
 #[derive(Debug, Clone, Default)]
 pub struct ApplyOptions {
@@ -43,10 +82,26 @@ pub struct ApplyOptions {
     /// Write nothing anywhere; tell what would be done.
     pub dry_run: bool,
     /// Bound on the whole run.
-    pub timeout: Option<std::time::Duration>,
+    pub timeout: Option<Duration>,
+    /// What to do with migrations whose version is lower than an applied one.
+    pub out_of_order: OutOfOrder,
+    /// Leave the statements' texts out of the report.
+    pub brief: bool,
+    /// The risk of migrations by `unit/id`, as the linter judged it; others are judged by their words.
+    pub risks: BTreeMap<String, Risk>,
+    /// Stops the run before its next statement.
+    pub cancel: Cancel,
+    /// How long to wait for another runner on the same target; a minute if not given.
+    pub lock_wait: Option<Duration>,
+    /// How long a statement may wait for a lock of the database; three seconds if not given.
+    pub lock_timeout: Option<Duration>,
+    /// How long a step that could not get a lock is tried again; half a minute if not given.
+    pub retry_for: Option<Duration>,
+    /// The digest that was approved: anything else is refused.
+    pub approved: Option<Digest>,
 }
 
-/// Why a run could not even be judged.
+/// Why a run could not even be judged, or what became of it cannot be told from here.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The target cannot be reached (exit 5).
@@ -55,6 +110,28 @@ pub enum RunError {
     /// The store failed (exit 5).
     #[error("{0}")]
     Store(String),
+}
+
+impl From<crate::store::StoreError> for RunError {
+    fn from(error: crate::store::StoreError) -> Self {
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        RunError::Store(crate::redact::text(&text))
+    }
+}
+
+/// What a run is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Work {
+    Apply,
+    /// Finishes an interrupted rollback if there is one, else everything pending.
+    Resume,
+    Rollback(Selector),
+    Baseline,
 }
 
 /// Brings `targets` forward to `set`, one after the other, and tells how each step ended. An interrupted earlier run is
@@ -69,6 +146,292 @@ pub async fn apply(
     actor: &Actor,
     options: &ApplyOptions,
 ) -> Result<RunReport, RunError> {
-    let _ = (store, set, targets, actor, options);
-    Err(RunError::Unreachable(String::new()))
+    apply_with(&Keeper::opened(store), set, targets, actor, options).await
+}
+
+/// The same with a store that is opened only if there is something to do.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn apply_with(
+    keeper: &Keeper,
+    set: &MigrationSet,
+    targets: &[Target],
+    actor: &Actor,
+    options: &ApplyOptions,
+) -> Result<RunReport, RunError> {
+    run_all(keeper, set, targets, actor, options, &Work::Apply).await
+}
+
+/// What [`apply`] would do. Writes nothing anywhere.
+///
+/// # Errors
+/// When a target cannot be reached.
+pub async fn plan(
+    set: &MigrationSet,
+    targets: &[Target],
+    actor: &Actor,
+    options: &ApplyOptions,
+) -> Result<RunReport, RunError> {
+    let options = ApplyOptions { dry_run: true, ..options.clone() };
+    run_all(&Keeper::none(), set, targets, actor, &options, &Work::Apply).await
+}
+
+/// Undoes what `selector` names, newest first.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn rollback(
+    keeper: &Keeper,
+    set: &MigrationSet,
+    targets: &[Target],
+    actor: &Actor,
+    options: &ApplyOptions,
+    selector: Selector,
+) -> Result<RunReport, RunError> {
+    run_all(keeper, set, targets, actor, options, &Work::Rollback(selector)).await
+}
+
+/// Goes on after a crash: finishes an interrupted rollback, or an interrupted run forward.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn resume(
+    keeper: &Keeper,
+    set: &MigrationSet,
+    targets: &[Target],
+    actor: &Actor,
+    options: &ApplyOptions,
+) -> Result<RunReport, RunError> {
+    run_all(keeper, set, targets, actor, options, &Work::Resume).await
+}
+
+/// Records everything up to `options.to` as applied without running it.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn baseline(
+    keeper: &Keeper,
+    set: &MigrationSet,
+    targets: &[Target],
+    actor: &Actor,
+    options: &ApplyOptions,
+) -> Result<RunReport, RunError> {
+    run_all(keeper, set, targets, actor, options, &Work::Baseline).await
+}
+
+/// What each target says about the set. Writes nothing anywhere.
+///
+/// # Errors
+/// When a target cannot be reached.
+pub async fn status(set: &MigrationSet, targets: &[Target]) -> Result<Vec<TargetStatus>, RunError> {
+    let mut out = Vec::with_capacity(targets.len());
+    for target in targets {
+        let (history, lock) = match target.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgresql => {
+                let mut driver =
+                    crate::drivers::postgres::PostgresDriver::connect(&target.url).await.map_err(unreachable)?;
+                (driver.history().await.map_err(unreachable)?, driver.holder().await.map_err(unreachable)?)
+            }
+            Engine::Sqlite => {
+                let mut driver = SqliteDriver::connect(&target.url).await.map_err(unreachable)?;
+                (driver.history().await.map_err(unreachable)?, driver.holder().await.map_err(unreachable)?)
+            }
+            other => return Err(unsupported(other)),
+        };
+        out.push(TargetStatus {
+            target: target.name.clone(),
+            engine: target.engine,
+            lock,
+            migrations: planner::statuses(set, &target.name, target.engine, &history),
+        });
+    }
+    Ok(out)
+}
+
+fn unreachable(error: DriverError) -> RunError {
+    RunError::Unreachable(error.to_string())
+}
+
+fn unsupported(engine: Engine) -> RunError {
+    RunError::Unreachable(format!("this build cannot run {engine} migrations"))
+}
+
+async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
+    match job.target.engine {
+        #[cfg(feature = "postgres")]
+        Engine::Postgresql => {
+            let driver =
+                crate::drivers::postgres::PostgresDriver::connect(&job.target.url).await.map_err(unreachable)?;
+            target::run(driver, job).await
+        }
+        Engine::Sqlite => {
+            let driver = SqliteDriver::connect(&job.target.url).await.map_err(unreachable)?;
+            target::run(driver, job).await
+        }
+        other => Err(unsupported(other)),
+    }
+}
+
+async fn run_all(
+    keeper: &Keeper,
+    set: &MigrationSet,
+    targets: &[Target],
+    actor: &Actor,
+    options: &ApplyOptions,
+    work: &Work,
+) -> Result<RunReport, RunError> {
+    let began = Instant::now();
+    let digest = set.digest();
+    let mut report = RunReport {
+        environment: targets.first().and_then(|t| t.environment.clone()),
+        digest: digest.clone(),
+        risk: Risk::Low,
+        outcome: Outcome::Nothing,
+        steps: Vec::new(),
+        blocked_by: Vec::new(),
+        backup: None,
+        run: RunId::generate(),
+        duration_ms: 0,
+    };
+    if let Some(approved) = options.approved.as_ref().filter(|a| **a != digest) {
+        report.blocked_by.push(Refusal {
+            reason: "stale".to_owned(),
+            message: format!("`{approved}` was approved, but the files are `{digest}`"),
+            what_to_do: "ask for the approvals again".to_owned(),
+            needs_human: false,
+        });
+        report.outcome = Outcome::Blocked;
+        return Ok(report);
+    }
+    if let Some(refusal) = frozen(keeper, actor, options, &report).await? {
+        report.blocked_by.push(refusal);
+        report.outcome = Outcome::Blocked;
+        return Ok(report);
+    }
+    let deadline = options.timeout.map(|t| began + t);
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut waiting: Vec<&Target> = targets.iter().collect();
+    // A target whose next migration waits for another target's comes round again once that one has moved.
+    while !waiting.is_empty() {
+        let (mut later, mut moved, mut reasons) = (Vec::new(), false, Vec::new());
+        for target in waiting {
+            let job = Job {
+                keeper,
+                set,
+                digest: &digest,
+                target,
+                actor,
+                options,
+                run: &report.run,
+                work,
+                known: &known,
+                deadline,
+            };
+            let outcome = run_one(&job).await?;
+            report.risk = report.risk.max(outcome.risk);
+            moved |= !outcome.steps.is_empty();
+            known.extend(outcome.applied);
+            report.steps.extend(outcome.steps);
+            report.blocked_by.extend(outcome.refusals);
+            report.outcome = worse(report.outcome, outcome.outcome);
+            if !matches!(outcome.outcome, Outcome::Planned | Outcome::Applied | Outcome::Nothing) {
+                return Ok(finish(keeper, report, began).await);
+            }
+            if let Some(reason) = outcome.waits {
+                later.push(target);
+                reasons.push(reason);
+            }
+        }
+        if !moved {
+            if !reasons.is_empty() {
+                report.outcome = Outcome::Blocked;
+            }
+            report.blocked_by.extend(reasons);
+            break;
+        }
+        waiting = later;
+    }
+    Ok(finish(keeper, report, began).await)
+}
+
+/// Records how the run ended, if it began.
+async fn finish(keeper: &Keeper, mut report: RunReport, began: Instant) -> RunReport {
+    report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if let Some(store) = keeper.if_open() {
+        // The steps are recorded; a run without its end is settled by the next one.
+        let _ = store.finish_run(&report.run, report.outcome, Utc::now()).await;
+    }
+    report
+}
+
+/// A freeze of the environment by a person.
+async fn frozen(
+    keeper: &Keeper,
+    actor: &Actor,
+    options: &ApplyOptions,
+    report: &RunReport,
+) -> Result<Option<Refusal>, RunError> {
+    let Some(environment) = report.environment.as_ref().filter(|_| !options.dry_run) else { return Ok(None) };
+    let store = keeper.open().await?;
+    let lock = store.environment_lock(actor.repo.as_ref(), environment).await?;
+    Ok(lock.map(|l| Refusal {
+        reason: "locked".to_owned(),
+        message: format!(
+            "`{environment}` is frozen by {} since {}: {}",
+            l.by,
+            l.at.format("%Y-%m-%d %H:%M UTC"),
+            l.reason
+        ),
+        what_to_do: format!("ask them, or `godwit unlock --env {environment}`"),
+        needs_human: false,
+    }))
+}
+
+fn worse(a: Outcome, b: Outcome) -> Outcome {
+    let weight = |o: Outcome| match o {
+        Outcome::Nothing => 0,
+        Outcome::Planned => 1,
+        Outcome::Applied => 2,
+        Outcome::Blocked => 3,
+        Outcome::Failed => 4,
+        Outcome::NeedsHuman => 5,
+    };
+    if weight(b) > weight(a) { b } else { a }
+}
+
+/// The outcome that refusals make.
+fn refused(refusals: &[Refusal]) -> Outcome {
+    if refusals.iter().any(|r| r.needs_human) { Outcome::NeedsHuman } else { Outcome::Blocked }
+}
+
+/// Steps of a plan that were not run, for the report.
+fn pending_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
+    steps.iter().map(|s| step_report(s, MigrationState::Pending)).collect()
+}
+
+fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
+    StepReport {
+        migration: step.migration.clone(),
+        target: step.target.clone(),
+        engine: step.engine,
+        action: step.action,
+        recovery: step.recovery,
+        statements: step.statements.iter().map(|s| s.sql.clone()).collect(),
+        state,
+        duration_ms: 0,
+        error: None,
+    }
+}
+
+fn detail(options: &ApplyOptions) -> Detail {
+    if options.brief { Detail::Brief } else { Detail::Full }
+}
+
+fn risk_of(options: &ApplyOptions, migration: &Migration) -> Risk {
+    if options.risks.is_empty() {
+        return planner::plain_risk(migration);
+    }
+    options.risks.get(&migration.reference()).copied().unwrap_or_else(|| planner::plain_risk(migration))
 }

@@ -8,7 +8,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// Version, name and text of every change. A file that was released is never edited; a new one is added.
 const FILES: &[(i64, &str, &str)] = &[
     (1, "queue", include_str!("schema/0001_queue.sql")),
-    // (2, "runs", include_str!("schema/0002_runs.sql")),
+    (2, "runs", include_str!("schema/0002_runs.sql")),
     (3, "approvals", include_str!("schema/0003_approvals.sql")),
     (4, "environments", include_str!("schema/0004_environments.sql")),
     (5, "audit", include_str!("schema/0005_audit.sql")),

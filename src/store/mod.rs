@@ -11,6 +11,7 @@ mod ingest;
 #[cfg(feature = "bot")]
 mod jobs;
 mod migrations;
+pub mod runs;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;

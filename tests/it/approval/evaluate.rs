@@ -117,8 +117,9 @@ fn b1_only_people_with_write_access_count_now() {
     let reader = World::new(Risk::Low).approve(&["lea", "ann", "rita"]);
     assert_eq!(reader.verdict().status, Status::Pending);
     assert!(reader.verdict().ignored[0].contains("@rita does not count: no write access"));
-    let unknown =
-        World::new(Risk::Low).approve(&["lea", "ann", "dan"]).with(|w| drop(w.pr.people.remove(&Login::new("dan"))));
+    let unknown = World::new(Risk::Low).approve(&["lea", "ann", "dan"]).with(|w| {
+        w.pr.people.remove(&Login::new("dan"));
+    });
     assert_eq!(unknown.verdict().status, Status::Pending);
     // Left the team since.
     let left = World::new(Risk::Low)
@@ -130,7 +131,9 @@ fn b1_only_people_with_write_access_count_now() {
 #[test]
 fn b2_who_wrote_the_change_does_not_count_outside_development() {
     let world = World::new(Risk::Low).approve(&["lea", "dan", "ann"]);
-    let committed = world.clone().with(|w| drop(w.pr.commit_people.insert(CommitPerson::Known(Login::new("Dan")))));
+    let committed = world.clone().with(|w| {
+        w.pr.commit_people.insert(CommitPerson::Known(Login::new("Dan")));
+    });
     assert_eq!(committed.of("production"), Status::Pending);
     assert_eq!(committed.of("development"), Status::Approved);
     assert!(committed.verdict().notes.iter().any(|n| n.contains("@dan wrote part of this change")));
@@ -352,16 +355,16 @@ fn decision_1_an_approval_of_a_policy_change_holds_for_these_bytes() {
 
 #[test]
 fn decision_5_unknown_committers_warn_or_block() {
-    let world = World::new(Risk::Low)
-        .approve(&["lea", "dan", "ann"])
-        .with(|w| drop(w.pr.commit_people.insert(CommitPerson::Unknown("ghost@example.com".to_owned()))));
+    let world = World::new(Risk::Low).approve(&["lea", "dan", "ann"]).with(|w| {
+        w.pr.commit_people.insert(CommitPerson::Unknown("ghost@example.com".to_owned()));
+    });
     assert_eq!(world.verdict().status, Status::Approved);
     assert!(world.verdict().notes.iter().any(|n| n.contains("`ghost@example.com`")));
     let matrix = format!("unknown_committers: block\n{}", godwit::config::ApprovalMatrix::BUILT_IN);
-    let strict = World::new(Risk::Low)
-        .file("policies/approval_matrix.yml", &matrix)
-        .approve(&["lea", "dan", "ann"])
-        .with(|w| drop(w.pr.commit_people.insert(CommitPerson::Unknown("ghost@example.com".to_owned()))));
+    let strict =
+        World::new(Risk::Low).file("policies/approval_matrix.yml", &matrix).approve(&["lea", "dan", "ann"]).with(|w| {
+            w.pr.commit_people.insert(CommitPerson::Unknown("ghost@example.com".to_owned()));
+        });
     assert_eq!(strict.verdict().status, Status::Disapproved);
 }
 

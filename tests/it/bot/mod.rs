@@ -1,1 +1,7 @@
-//! See the module's name.
+//! The bot as people meet it on GitHub.
+
+mod commands;
+mod failures;
+mod merging;
+mod reviewing;
+mod world;

@@ -146,7 +146,9 @@ impl World {
     /// A request of a person.
     pub fn request(&self, login: &str, method: &str, path: &str, body: Value) -> Answer {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        request = request.header("authorization", format!("Bearer {}", token(login))).header("user-agent", "tests");
+        request = request
+            .header("authorization", format!("Bearer {}", token(login)))
+            .header("user-agent", front::PEOPLE_AGENT);
         let response = if body.is_null() {
             self.http.run(request.body(()).unwrap())
         } else {

@@ -8,13 +8,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("redact", &[]),
     // Input: the repository's files and its configuration.
     ("migration", &["ids", "redact", "config"]),
-    ("config", &["ids", "redact", "migration"]),
+    // The server's settings hold webhook secrets as the type that checks signatures; they are compiled with the server only.
+    ("config", &["ids", "redact", "migration", "github::webhook"]),
     // Decisions. A lint report names each migration's risk, and the risk is read from the violations: one row.
     ("lint", &["ids", "redact", "config", "migration", "risk"]),
     ("risk", &["ids", "config", "migration", "lint"]),
     ("approval", &["ids", "redact", "config", "migration", "lint", "risk"]),
     ("plan", &["ids", "redact", "config", "migration", "lint", "risk", "approval"]),
-    ("report", &["ids", "redact", "config", "migration", "lint", "risk", "approval", "plan"]),
+    // The audit log is printed as the store keeps it; that page is compiled with the store only.
+    (
+        "report",
+        &[
+            "ids",
+            "redact",
+            "config",
+            "migration",
+            "lint",
+            "risk",
+            "approval",
+            "plan",
+            "store::{AuditRecord, AuditVerdict}",
+        ],
+    ),
     // Neighbours, which do not know each other. The queue keeps events, so the store knows that one type.
     ("drivers", &["ids", "redact", "config", "migration", "plan"]),
     ("git", &["ids", "redact", "config", "migration"]),

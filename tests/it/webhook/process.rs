@@ -13,6 +13,8 @@ use super::http::{
     SECRET, Served, answer, command, comment, connect, deliver, get, head, sign, store_url, try_deliver,
 };
 
+/// A private key that is no secret to anybody.
+const APP_KEY: &str = include_str!("../../../src/sandbox/app-key.pem");
 const WITH_SECRET: [(&str, &str); 1] = [("GODWIT_WEBHOOK_SECRET", SECRET)];
 
 #[test]
@@ -139,7 +141,7 @@ fn b20_planted_secrets_are_in_no_log_line_and_on_no_page() {
     let planted = [
         "planted-webhook-secret",
         "planted-second-secret",
-        "planted-private-key-line-0123456789abcdef",
+        APP_KEY.lines().nth(3).unwrap(),
         "planted-token-of-the-api",
         "planted-client-secret",
         "planted \"quoted\" audit key",
@@ -147,7 +149,7 @@ fn b20_planted_secrets_are_in_no_log_line_and_on_no_page() {
     ];
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("app.pem");
-    std::fs::write(&key, format!("-----BEGIN KEY-----\n{}\n-----END KEY-----\n", planted[2])).unwrap();
+    std::fs::write(&key, APP_KEY).unwrap();
     let served = Served::start(
         dir.path(),
         &[],

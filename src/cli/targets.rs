@@ -1,0 +1,427 @@
+//! What every command that talks to databases shares: which migrations, which targets, who asks, and how it ends.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::Utc;
+use secrecy::SecretString;
+
+use super::exit::Failure;
+use super::settings::{read_tree, user};
+use super::{Exit, Format, Global};
+use crate::approval::Policy;
+use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
+use crate::lint::{self, Scope};
+use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
+use crate::plan::planner::OutOfOrder;
+use crate::plan::{Outcome, Refusal, RunReport};
+use crate::report;
+use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
+use crate::store::AuditEntry;
+
+/// Where to run: one database by its URL, or an environment of `policies/environments.yml`.
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// The environment
+    #[arg(long = "env", value_name = "ENVIRONMENT", conflicts_with_all = ["url", "path"])]
+    pub environment: Option<EnvironmentName>,
+    /// A database, without any configuration: `postgres://…`, `sqlite:FILE`
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The folder with its migrations (default: `migrations`)
+    #[arg(long, value_name = "DIR", requires = "url")]
+    pub path: Option<PathBuf>,
+    /// Only these databases of the environment
+    #[arg(long = "target", value_name = "TARGET", conflicts_with = "url")]
+    pub targets: Vec<TargetName>,
+    /// Only the migrations of this service
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<String>,
+}
+
+/// Bounds and rules of a run.
+#[derive(Debug, clap::Args)]
+pub struct Bounds {
+    /// What to do with a migration whose version is lower than an applied one: `error`, `apply` or `ignore`
+    #[arg(long, value_name = "WHAT", default_value = "error", value_parser = out_of_order)]
+    pub out_of_order: OutOfOrder,
+    /// Bound on the whole run
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+    /// How long to wait for another run on the same database
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub lock_wait: Option<Duration>,
+    /// How long a statement may wait for a lock of the database, and hold up others behind it
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub lock_timeout: Option<Duration>,
+    /// How long a step that could not get a lock is tried again
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub retry_for: Option<Duration>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "give seconds, such as `30` or `0.5`".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "give seconds, such as `30` or `0.5`".to_owned())
+}
+
+fn out_of_order(text: &str) -> Result<OutOfOrder, String> {
+    match text {
+        "error" => Ok(OutOfOrder::Error),
+        "apply" => Ok(OutOfOrder::Apply),
+        "ignore" => Ok(OutOfOrder::Ignore),
+        _ => Err("`error`, `apply` or `ignore`".to_owned()),
+    }
+}
+
+/// Everything read from files: what a run is about.
+pub(super) struct Gathered {
+    pub set: MigrationSet,
+    pub targets: Vec<Target>,
+    pub environment: Option<EnvironmentName>,
+    /// The environment's own bound on a run.
+    pub timeout: Option<Duration>,
+    /// Risks as the linter judged them; empty for ad hoc runs.
+    pub risks: BTreeMap<String, Risk>,
+    /// Findings at error level, by `unit/id`: they block a run in a configured environment.
+    pub lint_errors: Vec<(String, Refusal)>,
+    /// Whether it is the last environment of the promotion order.
+    pub is_last: bool,
+}
+
+impl Place {
+    /// The place with an environment that stood alone on the command line (`godwit apply staging`).
+    pub fn or_word(mut self, word: Option<EnvironmentName>) -> anyhow::Result<Self> {
+        match (word, &self.environment) {
+            (Some(_), Some(_)) => return Err(Failure::usage("name the environment once")),
+            (Some(word), None) if self.url.is_none() => self.environment = Some(word),
+            (Some(word), None) => {
+                return Err(Failure::usage(format!("`{word}` and `--url` are two places; name one of them")));
+            }
+            (None, _) => {}
+        }
+        Ok(self)
+    }
+
+    /// Reads files and configuration.
+    ///
+    /// # Errors
+    /// Usage and configuration errors, located.
+    pub fn gather(&self, global: &Global) -> anyhow::Result<Gathered> {
+        let mut gathered = match (&self.url, &self.environment) {
+            (Some(url), _) => self.ad_hoc(global, url)?,
+            (None, Some(environment)) => self.configured(global, environment)?,
+            (None, None) => {
+                return Err(Failure::usage(
+                    "say where: `--env ENVIRONMENT`, or `--url URL --path DIR` for one database without configuration",
+                ));
+            }
+        };
+        if let Some(service) = &self.service {
+            gathered.set.migrations.retain(|m| m.service.as_deref() == Some(service));
+        }
+        Ok(gathered)
+    }
+
+    fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
+        crate::redact::register_url(url);
+        let engine = engine_of(url)?;
+        let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
+        if !dir.is_dir() {
+            return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
+        }
+        Ok(Gathered {
+            set: read_folder(&dir, engine)?,
+            targets: vec![Target {
+                environment: None,
+                name: target_name(url),
+                engine,
+                url: SecretString::from(url.to_owned()),
+            }],
+            environment: None,
+            timeout: None,
+            risks: BTreeMap::new(),
+            lint_errors: Vec::new(),
+            is_last: false,
+        })
+    }
+
+    fn configured(&self, global: &Global, name: &EnvironmentName) -> anyhow::Result<Gathered> {
+        let root = &global.repo;
+        let policy = Policy::load(&|path| {
+            let file = match &global.config {
+                Some(config) if path == crate::config::RepoConfig::FILE => config.clone(),
+                _ => root.join(path),
+            };
+            std::fs::read(file).ok()
+        })
+        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let Some(environment) = policy.environments.get(name) else {
+            let known: Vec<&str> = policy.environments.0.iter().map(|e| e.name.as_str()).collect();
+            return Err(Failure::usage(format!(
+                "no environment `{name}` in `environments.yml`; there are: {}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            )));
+        };
+        for wanted in &self.targets {
+            if !environment.targets.iter().any(|t| &t.name == wanted) {
+                return Err(Failure::usage(format!("`{name}` has no target `{wanted}`")));
+            }
+        }
+        let file = dot_env();
+        let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
+        let targets = environment
+            .targets
+            .iter()
+            .filter(|t| self.targets.is_empty() || self.targets.contains(&t.name))
+            .map(|t| {
+                let url = environment.resolve_target(t, &lookup)?;
+                crate::redact::register_url(secrecy::ExposeSecret::expose_secret(&url));
+                Ok(Target { environment: Some(name.clone()), name: t.name.clone(), engine: t.engine, url })
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let set = resolve(&read_tree(root, root)?, &policy.repo.migrations);
+        let today = Utc::now().date_naive();
+        let found = lint::check(&set, &policy.lint, &Scope::All, today);
+        let risks = found
+            .migrations
+            .iter()
+            .map(|m| (if m.unit.is_empty() { m.id.clone() } else { format!("{}/{}", m.unit, m.id) }, m.risk))
+            .collect();
+        Ok(Gathered {
+            lint_errors: lint_errors(&set, &found),
+            set,
+            targets,
+            environment: Some(name.clone()),
+            timeout: Some(Duration::from_secs(environment.migration.timeout)),
+            risks,
+            is_last: policy.repo.environments.last() == Some(name),
+        })
+    }
+}
+
+/// Findings at error level by the migration whose file they stand in.
+fn lint_errors(set: &MigrationSet, found: &lint::LintReport) -> Vec<(String, Refusal)> {
+    let owners = set.by_path();
+    found
+        .violations
+        .iter()
+        .filter(|v| v.severity == lint::Severity::Error && v.waived.is_none())
+        .filter_map(|v| {
+            let owner: &Migration = owners.get(v.file.as_str())?;
+            let refusal = Refusal {
+                reason: "lint".to_owned(),
+                message: format!("{}:{}: {} ({})", v.file, v.line, v.message, v.rule),
+                what_to_do: v.help.clone().unwrap_or_else(|| "see `godwit lint`".to_owned()),
+                needs_human: false,
+            };
+            Some((owner.reference(), refusal))
+        })
+        .collect()
+}
+
+/// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
+fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
+    let files = read_tree(dir, dir)?;
+    let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
+    let mut set = resolve(&files, &[here]);
+    if set.migrations.is_empty() {
+        let below = resolve(&files, &[MigrationRoot::folder("**")]);
+        if !below.migrations.is_empty() {
+            set = below;
+        }
+    }
+    // People see paths as they would type them; what is recorded does not depend on from where it was run.
+    let prefix = |path: &mut String| *path = dir.join(&*path).display().to_string();
+    for migration in &mut set.migrations {
+        prefix(&mut migration.up.path);
+        migration.down.iter_mut().for_each(|d| prefix(&mut d.path));
+    }
+    set.problems.iter_mut().for_each(|p| prefix(&mut p.file));
+    Ok(set)
+}
+
+fn engine_of(url: &str) -> anyhow::Result<Engine> {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("postgres" | "postgresql") => Ok(Engine::Postgresql),
+        Some("sqlite") => Ok(Engine::Sqlite),
+        _ => Err(Failure::usage(
+            "the URL's scheme names no database that this build runs on: `postgres://…` or `sqlite:FILE`",
+        )),
+    }
+}
+
+/// A name for a database that nobody named: its own.
+fn target_name(url: &str) -> TargetName {
+    let path = url.split(['?', '#']).next().unwrap_or(url).trim_end_matches('/');
+    let last = path.rsplit(['/', ':']).next().unwrap_or_default();
+    let last = last.rsplit('@').next().unwrap_or_default();
+    let stem = last.split_once('.').map_or(last, |(stem, _)| stem);
+    TargetName::new(stem).unwrap_or_else(|_| TargetName::new("database").expect("a plain word is a target name"))
+}
+
+/// `KEY=VALUE` lines of `.env` in the working directory; only the command line reads it.
+fn dot_env() -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(".env").unwrap_or_default();
+    text.lines()
+        .map(|l| l.trim().strip_prefix("export ").unwrap_or(l.trim()))
+        .filter(|l| !l.starts_with('#'))
+        .filter_map(|l| l.split_once('='))
+        .map(|(k, v)| (k.trim().to_owned(), v.trim().trim_matches(['"', '\'']).to_owned()))
+        .collect()
+}
+
+impl Gathered {
+    /// Options of a run with `bounds`.
+    pub fn options(&self, bounds: &Bounds, global: &Global) -> ApplyOptions {
+        ApplyOptions {
+            timeout: bounds.timeout.or(self.timeout),
+            out_of_order: bounds.out_of_order,
+            lock_wait: bounds.lock_wait,
+            lock_timeout: bounds.lock_timeout,
+            retry_for: bounds.retry_for,
+            brief: global.format != Format::Json,
+            risks: self.risks.clone(),
+            ..ApplyOptions::default()
+        }
+    }
+
+    /// Findings at error level among the steps of a report.
+    pub fn lint_refusals(&self, report: &RunReport) -> Vec<Refusal> {
+        self.lint_errors
+            .iter()
+            .filter(|(reference, _)| {
+                report
+                    .steps
+                    .iter()
+                    .any(|s| reference == s.migration.as_str() || reference.ends_with(&format!("/{}", s.migration)))
+            })
+            .map(|(_, refusal)| refusal.clone())
+            .collect()
+    }
+}
+
+/// The person at this machine.
+pub(super) fn actor() -> Actor {
+    Actor { by: user(), repo: None, pr: None, commit: None, correlation: None }
+}
+
+/// A store that is opened only when there is something to record.
+pub(super) fn keeper(global: &Global) -> Keeper {
+    let global = global.clone();
+    Keeper::later(Box::new(move || {
+        let global = global.clone();
+        Box::pin(async move { global.open_store().await.map_err(|e| RunError::Store(format!("{e:#}"))) })
+    }))
+}
+
+/// Runs a command's work on one thread: a run is one conversation with one database at a time.
+pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start what waits for databases")?;
+    runtime.block_on(work)
+}
+
+/// The first Ctrl-C stops before the next statement, the second at once.
+pub(super) fn on_ctrl_c(options: &ApplyOptions) {
+    let cancel = options.cancel.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        cancel.cancel();
+        anstream::eprintln!("stopping before the next statement; press Ctrl-C again to stop at once");
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+}
+
+/// A run's error with its exit code.
+pub(super) fn failed(error: RunError) -> anyhow::Error {
+    Failure::unreachable(crate::redact::text(&error.to_string()))
+}
+
+/// Appends what a run did to the audit log, if it got as far as the store.
+pub(super) async fn audit(keeper: &Keeper, actor: &Actor, action: &str, report: &RunReport, reason: Option<&str>) {
+    let Some(store) = keeper.if_open() else { return };
+    let mut entry = AuditEntry::new(Utc::now(), &actor.by, action, report.outcome.as_str());
+    entry.environment.clone_from(&report.environment);
+    entry.target = report.steps.first().map(|s| s.target.clone());
+    entry.digest = Some(report.digest.clone());
+    entry.run = Some(report.run.clone());
+    entry.basis = reason.map(str::to_owned);
+    for step in &report.steps {
+        entry.details.insert(format!("{}/{}", step.target, step.migration), step.state.as_str().to_owned());
+    }
+    if let Err(error) = store.append_audit(entry).await {
+        anstream::eprintln!("warning: the run is recorded, but the audit log could not be written: {error}");
+    }
+}
+
+/// Prints a report and gives its exit code.
+pub(super) fn conclude(global: &Global, report: &RunReport) -> anyhow::Result<Exit> {
+    match global.format {
+        Format::Json => {
+            let text = serde_json::to_string_pretty(report).context("the report has no JSON form")?;
+            anstream::println!("{}", crate::redact::text(&text));
+        }
+        Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+            if !(global.quiet && matches!(report.outcome, Outcome::Applied | Outcome::Nothing | Outcome::Planned)) {
+                anstream::print!("{}", crate::redact::text(&report::run::run(report, global.verbose > 0)));
+            }
+        }
+    }
+    Ok(exit_of(report))
+}
+
+fn exit_of(report: &RunReport) -> Exit {
+    // What is wrong with the files is a finding, not a gate that may open by itself.
+    let all = |reasons: &[&str]| {
+        !report.blocked_by.is_empty() && report.blocked_by.iter().all(|r| reasons.contains(&r.reason.as_str()))
+    };
+    if report.outcome == Outcome::Blocked && all(&["invalid-set", "mixed-transaction", "lint", "no-down"]) {
+        return Exit::Failed;
+    }
+    if report.outcome == Outcome::Blocked && all(&["unknown", "not-applied"]) {
+        return Exit::Usage;
+    }
+    Exit::of_outcome(report.outcome)
+}
+
+/// Asks for the word `expected`; without a terminal it is an error that names `--yes`.
+///
+/// # Errors
+/// Exit 2 where nobody can be asked.
+pub(super) fn confirm(question: &str, expected: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{question}; without a terminal, say `--yes`")));
+    }
+    anstream::eprint!("{question}. Type `{expected}` to go on: ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(answer.trim() == expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_named_by_themselves_and_never_by_their_passwords() {
+        for (url, name) in [
+            ("postgres://u:secret@h:5432/shop?sslmode=disable", "shop"),
+            ("sqlite:/tmp/a/shop.db", "shop"),
+            ("sqlite:shop.db", "shop"),
+            ("postgres://u:secret@host", "host"),
+            ("postgres:///", "database"),
+        ] {
+            assert_eq!(target_name(url).as_str(), name, "{url}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Runs, plans and states as text for a terminal.
+
+use std::fmt::Write as _;
+
+use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepAction, StepReport, TargetStatus};
+
+/// A run or a plan. `all`: every step with its statements, not only what is worth saying.
+pub fn run(report: &RunReport, all: bool) -> String {
+    let mut out = String::new();
+    let planned = report.outcome == Outcome::Planned;
+    for step in &report.steps {
+        step_lines(&mut out, step, planned, all || planned);
+    }
+    for refusal in &report.blocked_by {
+        refusal_lines(&mut out, refusal);
+    }
+    let place = report.environment.as_ref().map_or(String::new(), |e| format!(" in {e}"));
+    let count = |state: MigrationState| report.steps.iter().filter(|s| s.state == state).count();
+    let took = seconds(report.duration_ms);
+    let (applied, undone) = (count(MigrationState::Applied), count(MigrationState::RolledBack));
+    let _ = match report.outcome {
+        Outcome::Planned => {
+            writeln!(out, "{} to run{place}, risk {}; nothing was changed", migrations(report.steps.len()), report.risk)
+        }
+        Outcome::Nothing => writeln!(out, "nothing to do{place}"),
+        Outcome::Applied if undone > 0 => writeln!(out, "{} undone{place} in {took}", migrations(undone)),
+        Outcome::Applied => writeln!(out, "{} applied{place} in {took}", migrations(applied)),
+        Outcome::Failed => {
+            writeln!(out, "failed{place} after {} applied, in {took} (run {})", migrations(applied), report.run)
+        }
+        Outcome::Blocked => writeln!(out, "blocked{place}: nothing more was run"),
+        Outcome::NeedsHuman => writeln!(out, "a person is needed{place}: nothing more was run"),
+    };
+    out
+}
+
+fn migrations(n: usize) -> String {
+    if n == 1 { "1 migration".to_owned() } else { format!("{n} migrations") }
+}
+
+fn seconds(ms: u64) -> String {
+    if ms < 1000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1000, ms % 1000 / 100) }
+}
+
+fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
+    let word = match (step.action, step.state) {
+        (StepAction::Apply, MigrationState::Pending) if planned => "apply",
+        (StepAction::Rollback, MigrationState::Pending) if planned => "undo",
+        (StepAction::Baseline, MigrationState::Pending) if planned => "record",
+        (StepAction::Baseline, MigrationState::Applied) => "recorded",
+        (_, MigrationState::Pending) => "not run",
+        (_, MigrationState::Running) => "stopped in",
+        (_, MigrationState::Applied) => "applied",
+        (_, MigrationState::Failed) => "FAILED",
+        (_, MigrationState::RolledBack) => "undone",
+        (_, MigrationState::NeedsHuman) => "UNKNOWN",
+    };
+    let took = if matches!(step.state, MigrationState::Pending) {
+        String::new()
+    } else {
+        format!("  {}", seconds(step.duration_ms))
+    };
+    let _ = writeln!(out, "  {word:<10} {}  on {} ({}){took}", step.migration, step.target, step.recovery.as_str());
+    if all {
+        for statement in &step.statements {
+            for line in statement.lines() {
+                let _ = writeln!(out, "             {line}");
+            }
+        }
+    }
+    if let Some(error) = &step.error {
+        let code = error.code.as_ref().map_or(String::new(), |c| format!(" ({c})"));
+        let _ = writeln!(out, "    {}:{}: {}{code}", error.file, error.line, error.message);
+        if let Some(hint) = &error.hint {
+            let _ = writeln!(out, "    {hint}");
+        }
+        let undone = if error.undone {
+            "the migration was taken back whole"
+        } else {
+            "statements before it stay done; the next run goes on from there"
+        };
+        let _ = match step.state {
+            MigrationState::Failed => writeln!(out, "    {undone}"),
+            MigrationState::Pending
+            | MigrationState::Running
+            | MigrationState::Applied
+            | MigrationState::RolledBack
+            | MigrationState::NeedsHuman => Ok(()),
+        };
+    }
+}
+
+fn refusal_lines(out: &mut String, refusal: &Refusal) {
+    let _ = writeln!(out, "  {}: {}", refusal.reason, refusal.message);
+    if !refusal.what_to_do.is_empty() {
+        let _ = writeln!(out, "    {}", refusal.what_to_do);
+    }
+}
+
+/// What targets say about a set. `lock`: who froze the environment, in words.
+pub fn status(targets: &[TargetStatus], lock: Option<&str>) -> String {
+    let mut out = String::new();
+    if let Some(lock) = lock {
+        let _ = writeln!(out, "frozen: {lock}");
+    }
+    for target in targets {
+        let of = |s: MigrationState| target.migrations.iter().filter(|m| m.state == s).count();
+        let _ = writeln!(
+            out,
+            "{} ({}): {} applied, {} pending",
+            target.target,
+            target.engine,
+            of(MigrationState::Applied),
+            of(MigrationState::Pending)
+        );
+        if let Some(holder) = &target.lock {
+            let _ = writeln!(
+                out,
+                "  locked by {} from {}, process {}, since {}",
+                holder.who, holder.from, holder.pid, holder.since
+            );
+        }
+        for m in &target.migrations {
+            let when = m.applied_at.map_or(String::new(), |at| format!("  {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
+            let by = m.by.as_ref().map_or(String::new(), |by| format!("  by {by}"));
+            let note = m.note.as_ref().map_or(String::new(), |n| format!("  {n}"));
+            let _ = writeln!(out, "  {:<11} {}{when}{by}{note}", m.state.as_str(), m.id);
+        }
+    }
+    out
+}

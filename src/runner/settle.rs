@@ -1,0 +1,268 @@
+//! What an interrupted run left in the store, and what only a person can settle in a target.
+
+use chrono::Utc;
+
+use super::target::refusal_of;
+use super::{Actor, RunError, Target, unsupported};
+use crate::drivers::sqlite::SqliteDriver;
+use crate::drivers::{Driver, Session, SessionOptions};
+use crate::ids::{Engine, RunId};
+use crate::migration::{Migration, MigrationSet};
+use crate::plan::planner::{self, Index};
+use crate::plan::{HistoryRow, MigrationState, Outcome, Refusal, StepAction};
+use crate::store::Store;
+use crate::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
+
+/// Brings the store's record up to the target's history, with the target's lock held. Gives the disagreements that
+/// forbid a run: a target that is older than what was recorded of it (DECISIONS 20).
+pub(super) async fn reconcile(
+    store: &Store,
+    fingerprint: &str,
+    own: &RunId,
+    history: &[HistoryRow],
+) -> Result<Vec<Refusal>, RunError> {
+    let row =
+        |unit: &str, id: &str| history.iter().find(|r| r.id.as_str() == id && (r.unit == unit || unit.is_empty()));
+    let mut drifted = Vec::new();
+    for entry in store.ledger(fingerprint).await? {
+        if entry.state != MigrationState::Applied {
+            continue;
+        }
+        // Rows are matched by name too, since a folder may have moved since.
+        let there = row(&entry.unit, entry.migration.as_str())
+            .or_else(|| history.iter().find(|r| r.id == entry.migration))
+            .is_some_and(|r| {
+                r.state != MigrationState::Pending && !(r.state == MigrationState::Failed && r.statements_done == 0)
+            });
+        if !there {
+            drifted.push(Refusal {
+                reason: "drift".to_owned(),
+                message: format!(
+                    "run {} applied `{}` here, but the target's history does not know it: the database is older than what was \
+                     recorded of it",
+                    entry.run, entry.migration
+                ),
+                what_to_do: format!(
+                    "if it was restored, say so for each migration: `godwit resolve {} --as rolled-back --reason …`, or \
+                     `godwit baseline`",
+                    entry.migration
+                ),
+                needs_human: true,
+            });
+        }
+    }
+    if !drifted.is_empty() {
+        return Ok(drifted);
+    }
+    for run in store.unfinished_runs(fingerprint).await? {
+        if &run.run == own {
+            continue;
+        }
+        let records: Vec<StepRecord> = run
+            .steps
+            .iter()
+            .filter_map(|(position, unit, migration, _)| {
+                let row = row(unit, migration.as_str()).filter(|r| r.run == run.run)?;
+                Some(StepRecord {
+                    position: *position,
+                    state: row.state.as_str(),
+                    duration_ms: row.duration_ms,
+                    error: row.error.clone(),
+                })
+            })
+            .collect();
+        store.record_steps(&run.run, &run.target, &records).await?;
+        store.interrupt_run(&run.run, Utc::now()).await?;
+    }
+    Ok(Vec::new())
+}
+
+/// What a person says of a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// Its effect is there, as the file says now.
+    Applied,
+    /// Nothing of it is there.
+    RolledBack,
+    /// It may be run again, from the statement it stopped at.
+    Retry,
+}
+
+/// Writes what a person found into the target's history and the store. Gives what was there before, in words.
+///
+/// # Errors
+/// The first: when the target or the store cannot be reached. The second: why it is refused.
+pub async fn resolve(
+    store: &Store,
+    set: &MigrationSet,
+    target: &Target,
+    actor: &Actor,
+    reference: &str,
+    settlement: Settlement,
+) -> Result<Result<(MigrationState, MigrationState), Refusal>, RunError> {
+    let run = RunId::generate();
+    let options = SessionOptions::new(run.clone(), &actor.by);
+    let request = Request { store, set, target, actor, reference, settlement, run };
+    match target.engine {
+        #[cfg(feature = "postgres")]
+        Engine::Postgresql => {
+            let driver =
+                crate::drivers::postgres::PostgresDriver::connect(&target.url).await.map_err(super::unreachable)?;
+            request.carry_out(driver, &options).await
+        }
+        Engine::Sqlite => {
+            let driver = SqliteDriver::connect(&target.url).await.map_err(super::unreachable)?;
+            request.carry_out(driver, &options).await
+        }
+        other => Err(unsupported(other)),
+    }
+}
+
+struct Request<'a> {
+    store: &'a Store,
+    set: &'a MigrationSet,
+    target: &'a Target,
+    actor: &'a Actor,
+    reference: &'a str,
+    settlement: Settlement,
+    run: RunId,
+}
+
+impl Request<'_> {
+    async fn carry_out<D: Driver>(
+        &self,
+        driver: D,
+        options: &SessionOptions,
+    ) -> Result<Result<(MigrationState, MigrationState), Refusal>, RunError> {
+        let mut session = match driver.lock(options).await {
+            Ok(session) => session,
+            Err(error) => return Ok(Err(refusal_of(error)?)),
+        };
+        let result = self.settle(&mut session).await;
+        if let Err(error) = session.unlock().await {
+            tracing::warn!(%error, "the target's lock was not given back in order");
+        }
+        result
+    }
+
+    async fn settle<S: Session>(
+        &self,
+        session: &mut S,
+    ) -> Result<Result<(MigrationState, MigrationState), Refusal>, RunError> {
+        let history = match session.history().await {
+            Ok(history) => history,
+            Err(error) => return Ok(Err(refusal_of(error)?)),
+        };
+        let index = Index::new(self.set, &history);
+        let migration =
+            self.set.find(self.reference).filter(|m| planner::belongs(m, &self.target.name, self.target.engine));
+        // A row may be all that is left of a migration.
+        let before = match migration {
+            Some(m) => index.of(m),
+            None => history
+                .iter()
+                .find(|r| r.id.as_str() == self.reference || format!("{}/{}", r.unit, r.id) == self.reference),
+        };
+        let Some(row) = self.row(migration, before) else {
+            return Ok(Err(Refusal {
+                reason: "unknown".to_owned(),
+                message: format!("`{}` is neither among the files nor in the target's history", self.reference),
+                what_to_do: "write its id, or `unit/id`, as `godwit status` shows it".to_owned(),
+                needs_human: false,
+            }));
+        };
+        let was = before.map_or(MigrationState::Pending, |b| b.state);
+        let at_least = self.store.highest_epoch(session.fingerprint()).await?;
+        let epoch = match session.fence(at_least).await {
+            Ok(epoch) => epoch,
+            Err(error) => return Ok(Err(refusal_of(error)?)),
+        };
+        let row = HistoryRow { epoch, ..row };
+        let run = NewRun {
+            id: self.run.clone(),
+            action: StepAction::Baseline,
+            environment: self.target.environment.clone(),
+            repo: self.actor.repo.clone(),
+            pr: self.actor.pr,
+            commit: self.actor.commit.clone(),
+            by: self.actor.by.clone(),
+            correlation: self.actor.correlation.clone(),
+            digest: self.set.digest(),
+            at: Utc::now(),
+        };
+        let intent = TargetIntent {
+            target: self.target.name.clone(),
+            engine: self.target.engine,
+            fingerprint: session.fingerprint().to_owned(),
+            epoch,
+            plan_hash: planner::history_hash(std::slice::from_ref(&row)),
+            history_hash: planner::history_hash(&history),
+            steps: vec![StepIntent {
+                position: 0,
+                unit: row.unit.clone(),
+                migration: row.id.to_string(),
+                checksum: row.checksum.to_string(),
+                action: "resolve",
+                recovery: "atomic",
+            }],
+        };
+        self.store.record_intents(&run, &intent).await?;
+        if let Err(error) = session.write_row(&row).await {
+            return Ok(Err(refusal_of(error)?));
+        }
+        // The ledger takes the settled state over, so that the two agree again.
+        let recorded =
+            if row.state == MigrationState::Applied { MigrationState::Applied } else { MigrationState::RolledBack };
+        let record = StepRecord { position: 0, state: recorded.as_str(), duration_ms: 0, error: row.error.clone() };
+        self.store.record_steps(&self.run, &self.target.name, &[record]).await?;
+        self.store.finish_run(&self.run, Outcome::Applied, Utc::now()).await?;
+        Ok(Ok((was, row.state)))
+    }
+
+    fn row(&self, migration: Option<&Migration>, before: Option<&HistoryRow>) -> Option<HistoryRow> {
+        let now = Utc::now();
+        let (state, done) = match self.settlement {
+            Settlement::Applied => (MigrationState::Applied, 0),
+            Settlement::RolledBack => (MigrationState::RolledBack, 0),
+            Settlement::Retry => (MigrationState::Failed, before.map_or(0, |b| b.statements_done)),
+        };
+        let base = match (migration, before) {
+            (_, Some(before)) => before.clone(),
+            (Some(m), None) => HistoryRow {
+                unit: m.unit.clone(),
+                id: m.id.clone(),
+                version: m.version.as_str().to_owned(),
+                checksum: m.checksum.clone(),
+                state,
+                action: StepAction::Apply,
+                epoch: crate::ids::Epoch(0),
+                run: self.run.clone(),
+                started_at: now,
+                finished_at: Some(now),
+                duration_ms: 0,
+                by: self.actor.by.clone(),
+                pr: self.actor.pr,
+                commit: self.actor.commit.clone(),
+                statements_done: 0,
+                error: None,
+            },
+            (None, None) => return None,
+        };
+        Some(HistoryRow {
+            // What is said to be applied is what the file says now.
+            checksum: match (self.settlement, migration) {
+                (Settlement::Applied, Some(m)) => m.checksum.clone(),
+                _ => base.checksum,
+            },
+            state,
+            action: StepAction::Apply,
+            run: self.run.clone(),
+            started_at: now,
+            finished_at: Some(now),
+            by: self.actor.by.clone(),
+            statements_done: done,
+            error: None,
+            ..base
+        })
+    }
+}

@@ -1,0 +1,331 @@
+//! A script that no transaction can hold: statement by statement, each with its own intent, probed where it is in doubt.
+
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::RunError;
+use super::target::{StepEnd, StepRun, note_failure, refusal_of, should_stop};
+use crate::drivers::{DriverError, Probe, Session, SingleStatement, StatementFailure, jittered};
+use crate::migration::Script;
+use crate::migration::execution::{Nature, Statement};
+use crate::plan::{MigrationState, Refusal, StepAction};
+use crate::store::Store;
+
+/// How often one statement is begun again after a lost connection.
+const LOSSES: u32 = 3;
+
+/// How one statement ended.
+enum End {
+    Done,
+    Failed(StatementFailure),
+    NeedsHuman(StatementFailure),
+    Refused(Refusal),
+}
+
+/// What to do about a statement, by what a look at the target said.
+#[derive(Debug, PartialEq, Eq)]
+enum Move {
+    Run,
+    /// Its effect is there: only the mark is missing.
+    Mark,
+    RepairThenRun(Vec<String>),
+    RepairThenMark(Vec<String>),
+    Wait(String),
+    AskAPerson(String),
+}
+
+pub(super) async fn run<S: Session>(
+    session: &mut S,
+    store: &Store,
+    run: &StepRun<'_>,
+    script: &Script,
+    statements: &[Statement],
+) -> Result<StepEnd, RunError> {
+    // Only what the same script began counts as begun.
+    let begun = run
+        .before
+        .filter(|b| b.action == run.step.action && matches!(b.state, MigrationState::Running | MigrationState::Failed));
+    let first = begun.map_or(0, |b| usize::try_from(b.statements_done).unwrap_or(0));
+    let interrupted = begun.is_some_and(|b| b.state == MigrationState::Running);
+    let mut row = run.row(MigrationState::Running);
+    row.statements_done = i32::try_from(first).unwrap_or(0);
+    if let Err(error) = session.write_row(&row).await {
+        return Ok(StepEnd::Refused(refusal_of(error)?));
+    }
+    let began = row.started_at;
+    for (n, statement) in statements.iter().enumerate() {
+        let stands_alone = statement.nature == Nature::Session;
+        if n < first && !stands_alone {
+            continue;
+        }
+        let done = i32::try_from(n.max(first.saturating_sub(1)) + 1).unwrap_or(i32::MAX);
+        if n >= first
+            && let Some(refusal) = should_stop(run.job)
+        {
+            let failure = StatementFailure {
+                message: refusal.message.clone(),
+                code: None,
+                line: Some(statement.line),
+                hint: None,
+            };
+            return Ok(StepEnd::Cancelled(refusal, run.error(script, failure, n == 0)));
+        }
+        let single = SingleStatement {
+            text: &script.text,
+            range: statement.range.clone(),
+            nature: statement.nature,
+            unit: &row.unit,
+            id: &row.id,
+            done,
+        };
+        match one(session, store, run, &single, interrupted && n == first).await? {
+            End::Done => {}
+            End::Failed(failure) => {
+                let failure = located(failure, statement);
+                let error = run.error(script, failure, n == 0);
+                note_failure(session, run, &error, i32::try_from(n).unwrap_or(i32::MAX)).await;
+                return Ok(StepEnd::Failed(error));
+            }
+            End::NeedsHuman(failure) => {
+                let failure = located(failure, statement);
+                let error = run.error(script, failure, false);
+                let mut row = run.row(MigrationState::NeedsHuman);
+                row.statements_done = i32::try_from(n).unwrap_or(i32::MAX);
+                row.error = Some(error.message.clone());
+                if let Err(error) = session.write_row(&row).await {
+                    refusal_of(error)?;
+                }
+                return Ok(StepEnd::NeedsHuman(error));
+            }
+            End::Refused(refusal) => return Ok(StepEnd::Refused(refusal)),
+        }
+    }
+    let mut row = run.row(match run.step.action {
+        StepAction::Apply | StepAction::Baseline => MigrationState::Applied,
+        StepAction::Rollback => MigrationState::RolledBack,
+    });
+    row.started_at = began;
+    row.statements_done = i32::try_from(statements.len()).unwrap_or(i32::MAX);
+    match session.write_row(&row).await {
+        Ok(()) => Ok(StepEnd::Done),
+        Err(error) => Ok(StepEnd::Refused(refusal_of(error)?)),
+    }
+}
+
+fn located(failure: StatementFailure, statement: &Statement) -> StatementFailure {
+    StatementFailure { line: failure.line.or(Some(statement.line)), ..failure }
+}
+
+async fn one<S: Session>(
+    session: &mut S,
+    store: &Store,
+    run: &StepRun<'_>,
+    single: &SingleStatement<'_>,
+    interrupted: bool,
+) -> Result<End, RunError> {
+    let sql = &single.text[single.range.clone()];
+    let mut in_doubt = interrupted;
+    let mut lost = 0;
+    loop {
+        // A statement that commits with its mark is never in doubt: the mark tells.
+        let looks = !matches!(single.nature, Nature::Transactional | Nature::Session);
+        if looks {
+            match prepare(session, store, run, single, in_doubt).await? {
+                Some(end) => return Ok(end),
+                None => {
+                    tell(store, run, "intent", &format!("statement {}: {}", single.done, first_line(sql))).await?;
+                }
+            }
+        }
+        match session.run_statement(single).await {
+            Ok(()) => {}
+            Err(DriverError::Lost(_)) if lost < LOSSES => {
+                lost += 1;
+                in_doubt = true;
+                continue;
+            }
+            Err(DriverError::Statement(failure)) => {
+                if looks {
+                    tell(store, run, "failed", &failure.message).await?;
+                    clean_up(session, store, run, sql).await?;
+                }
+                return Ok(End::Failed(failure));
+            }
+            Err(error) => return Ok(End::Refused(refusal_of(error)?)),
+        }
+        if single.nature != Nature::Verifiable {
+            return Ok(End::Done);
+        }
+        // The server's word is not enough: `IF NOT EXISTS` says yes to an index that is INVALID or another one.
+        let after = match look(session, store, run, sql).await? {
+            Ok(after) => after,
+            Err(refusal) => return Ok(End::Refused(refusal)),
+        };
+        tell(store, run, "done", &after.describe()).await?;
+        return Ok(match after {
+            Probe::Done | Probe::InProgress(_) => End::Done,
+            Probe::NotStarted => End::Failed(plain("the server said yes, but the effect is not there".to_owned())),
+            Probe::Broken { found, .. } => {
+                clean_up(session, store, run, sql).await?;
+                End::Failed(plain(found))
+            }
+            Probe::Different(what) | Probe::Unknown(what) => End::NeedsHuman(ask(what)),
+        });
+    }
+}
+
+/// Looks, and does what has to be done before the statement can run. `Some`: it does not have to, or must not, run.
+async fn prepare<S: Session>(
+    session: &mut S,
+    store: &Store,
+    run: &StepRun<'_>,
+    single: &SingleStatement<'_>,
+    in_doubt: bool,
+) -> Result<Option<End>, RunError> {
+    let sql = &single.text[single.range.clone()];
+    let began = Instant::now();
+    let patience = run.job.options.lock_wait.unwrap_or(Duration::from_secs(60));
+    loop {
+        let before = match look(session, store, run, sql).await? {
+            Ok(before) => before,
+            Err(refusal) => return Ok(Some(End::Refused(refusal))),
+        };
+        let repairs = match next_move(&before, single.nature, in_doubt) {
+            Move::Run => return Ok(None),
+            Move::Mark => (Vec::new(), true),
+            Move::RepairThenRun(repairs) => (repairs, false),
+            Move::RepairThenMark(repairs) => (repairs, true),
+            Move::Wait(_) if began.elapsed() < patience => {
+                tokio::time::sleep(jittered(Duration::from_millis(200))).await;
+                continue;
+            }
+            Move::Wait(what) => {
+                return Ok(Some(End::Refused(Refusal {
+                    reason: "locked".to_owned(),
+                    message: what,
+                    what_to_do: "wait until it ends, or end that process, and run again".to_owned(),
+                    needs_human: false,
+                })));
+            }
+            Move::AskAPerson(what) => return Ok(Some(End::NeedsHuman(ask(what)))),
+        };
+        let (statements, marks) = repairs;
+        for repair in &statements {
+            tell(store, run, "repair", repair).await?;
+            match session.repair(repair).await {
+                Ok(()) | Err(DriverError::Lost(_)) => {}
+                Err(DriverError::Statement(failure)) => return Ok(Some(End::Failed(failure))),
+                Err(error) => return Ok(Some(End::Refused(refusal_of(error)?))),
+            }
+        }
+        if !marks {
+            // What the repair left is looked at again, unless that would never end.
+            return Ok(None);
+        }
+        return match session.mark(single).await {
+            Ok(()) => Ok(Some(End::Done)),
+            Err(DriverError::Lost(_)) => continue,
+            Err(DriverError::Statement(failure)) => Ok(Some(End::Failed(failure))),
+            Err(error) => Ok(Some(End::Refused(refusal_of(error)?))),
+        };
+    }
+}
+
+/// The decision. `in_doubt`: an earlier attempt may have sent the statement.
+fn next_move(before: &Probe, nature: Nature, in_doubt: bool) -> Move {
+    match before {
+        Probe::NotStarted => Move::Run,
+        Probe::InProgress(what) => Move::Wait(what.clone()),
+        Probe::Done if in_doubt && nature == Nature::Verifiable => Move::Mark,
+        // There before us: the server judges whether the statement may run.
+        Probe::Done => Move::Run,
+        Probe::Broken { repair, completes: true, .. } => Move::RepairThenMark(repair.clone()),
+        Probe::Broken { repair, completes: false, .. } => Move::RepairThenRun(repair.clone()),
+        Probe::Different(what) => Move::AskAPerson(what.clone()),
+        Probe::Unknown(why) => match nature {
+            Nature::Idempotent | Nature::Session | Nature::Transactional => Move::Run,
+            Nature::Verifiable | Nature::Unprovable if in_doubt => Move::AskAPerson(why.clone()),
+            Nature::Verifiable | Nature::Unprovable => Move::Run,
+        },
+    }
+}
+
+async fn look<S: Session>(
+    session: &mut S,
+    store: &Store,
+    run: &StepRun<'_>,
+    sql: &str,
+) -> Result<Result<Probe, Refusal>, RunError> {
+    match session.probe(sql).await {
+        Ok(probe) => {
+            tell(store, run, "probe", &probe.describe()).await?;
+            Ok(Ok(probe))
+        }
+        Err(DriverError::Statement(failure)) => Ok(Ok(Probe::Unknown(failure.message))),
+        Err(error) => Ok(Err(refusal_of(error)?)),
+    }
+}
+
+/// Takes back what a failed statement left behind, such as an INVALID index.
+async fn clean_up<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>, sql: &str) -> Result<(), RunError> {
+    if let Ok(Probe::Broken { repair, completes: false, .. }) = session.probe(sql).await {
+        for statement in repair {
+            tell(store, run, "repair", &statement).await?;
+            // What stays behind is found and repaired by the next run.
+            let _ = session.repair(&statement).await;
+        }
+    }
+    Ok(())
+}
+
+async fn tell(store: &Store, run: &StepRun<'_>, event: &str, detail: &str) -> Result<(), RunError> {
+    let position = i64::try_from(run.position).unwrap_or(i64::MAX);
+    let detail = crate::redact::text(detail);
+    store.append_step_event(run.job.run, &run.job.target.name, position, event, &detail, Utc::now()).await?;
+    Ok(())
+}
+
+fn first_line(sql: &str) -> &str {
+    sql.lines().next().unwrap_or_default()
+}
+
+fn plain(message: String) -> StatementFailure {
+    StatementFailure { message, code: None, line: None, hint: None }
+}
+
+fn ask(what: String) -> StatementFailure {
+    StatementFailure {
+        hint: Some("look at the database, then settle it with `godwit resolve`".to_owned()),
+        ..plain(what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r7_existence_alone_proves_nothing() {
+        let broken = Probe::Broken { found: "INVALID".into(), repair: vec!["drop".into()], completes: false };
+        for in_doubt in [false, true] {
+            assert_eq!(next_move(&broken, Nature::Verifiable, in_doubt), Move::RepairThenRun(vec!["drop".into()]));
+            assert!(matches!(
+                next_move(&Probe::Different("x".into()), Nature::Verifiable, in_doubt),
+                Move::AskAPerson(_)
+            ));
+            assert_eq!(next_move(&Probe::NotStarted, Nature::Verifiable, in_doubt), Move::Run);
+        }
+        assert_eq!(next_move(&Probe::Done, Nature::Verifiable, true), Move::Mark);
+        assert_eq!(next_move(&Probe::Done, Nature::Verifiable, false), Move::Run);
+    }
+
+    #[test]
+    fn r18_what_cannot_be_proved_is_never_tried_again() {
+        let unknown = Probe::Unknown("?".into());
+        assert!(matches!(next_move(&unknown, Nature::Unprovable, true), Move::AskAPerson(_)));
+        assert_eq!(next_move(&unknown, Nature::Unprovable, false), Move::Run);
+        assert_eq!(next_move(&unknown, Nature::Idempotent, true), Move::Run);
+        assert!(matches!(next_move(&unknown, Nature::Verifiable, true), Move::AskAPerson(_)));
+    }
+}

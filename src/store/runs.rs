@@ -1,0 +1,412 @@
+//! Runs in the store: intents that are durable before the first statement, and what came of each step.
+//!
+//! For a step that commits together with its history row the target is the truth; what stands here of it may be written
+//! later and in one go. A step that goes statement by statement is followed event by event.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::Row as _;
+use ulid::Ulid;
+
+use super::{Store, StoreError, millis, time_of};
+use crate::ids::{
+    CommitSha, DeliveryId, Digest, Engine, EnvironmentName, Epoch, MigrationId, PrNumber, RepoName, RunId, TargetName,
+};
+use crate::plan::{MigrationState, Outcome, StepAction};
+
+/// A run as it begins.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// What it does.
+    pub action: StepAction,
+    /// The environment; `None` for an ad hoc run.
+    pub environment: Option<EnvironmentName>,
+    /// The repository, for runs of the bot.
+    pub repo: Option<RepoName>,
+    /// The pull request, for runs of the bot.
+    pub pr: Option<PrNumber>,
+    /// The commit the migrations were read at.
+    pub commit: Option<CommitSha>,
+    /// Who causes it.
+    pub by: String,
+    /// The delivery that started it.
+    pub correlation: Option<DeliveryId>,
+    /// Digest of the migration set.
+    pub digest: Digest,
+    /// When it began.
+    pub at: DateTime<Utc>,
+}
+
+/// What a run means to do to one target.
+#[derive(Debug, Clone)]
+pub struct TargetIntent {
+    /// The target.
+    pub target: TargetName,
+    /// Its kind.
+    pub engine: Engine,
+    /// What the database says it is.
+    pub fingerprint: String,
+    /// The run's fencing token.
+    pub epoch: Epoch,
+    /// Hash of the plan.
+    pub plan_hash: String,
+    /// Hash of the history the plan was made for: the probe before the run.
+    pub history_hash: String,
+    /// The steps in order.
+    pub steps: Vec<StepIntent>,
+}
+
+/// One step of an intent.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepIntent {
+    /// Place within the run's steps for the target, from 0.
+    pub position: i64,
+    /// The unit of the migration.
+    pub unit: String,
+    /// The migration.
+    pub migration: String,
+    /// Of its forward script.
+    pub checksum: String,
+    /// What is done.
+    pub action: &'static str,
+    /// Its recovery class.
+    pub recovery: &'static str,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepRecord {
+    /// Its place.
+    pub position: i64,
+    /// Where it stands now.
+    pub state: &'static str,
+    /// Milliseconds it took.
+    pub duration_ms: i64,
+    /// What went wrong, if something did.
+    pub error: Option<String>,
+}
+
+/// A run that was begun on a target and has not said how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedRun {
+    /// The run.
+    pub run: RunId,
+    /// The target's name in it.
+    pub target: TargetName,
+    /// Its fencing token.
+    pub epoch: Epoch,
+    /// Who caused it.
+    pub by: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// Its steps: place, unit, migration, and where the store last saw them.
+    pub steps: Vec<(i64, String, MigrationId, MigrationState)>,
+}
+
+/// What the store last recorded about a migration on a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// The unit of the migration.
+    pub unit: String,
+    /// The migration.
+    pub migration: MigrationId,
+    /// Where the store last saw it.
+    pub state: MigrationState,
+    /// The run that was.
+    pub run: RunId,
+}
+
+/// A run for lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// What it did.
+    pub action: String,
+    /// The environment; `None` for an ad hoc run.
+    pub environment: Option<EnvironmentName>,
+    /// Who caused it.
+    pub by: String,
+    /// The pull request it came from.
+    pub pr: Option<PrNumber>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended, if it did.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// How it ended, if it did.
+    pub outcome: Option<String>,
+}
+
+impl Store {
+    /// The highest fencing token this store has seen for a database.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn highest_epoch(&self, fingerprint: &str) -> Result<Epoch, StoreError> {
+        let epoch: Option<i64> = sqlx::query_scalar("SELECT max(epoch) FROM run_targets WHERE fingerprint = $1")
+            .bind(fingerprint)
+            .fetch_one(self.reader())
+            .await?;
+        Ok(Epoch(epoch.unwrap_or(0)))
+    }
+
+    /// Records the run, unless it is there, and what it means to do to one target, in one transaction. Durable once
+    /// this returns; no statement may reach the target before (R-3).
+    ///
+    /// # Errors
+    /// When the store fails; then nothing may run.
+    pub async fn record_intents(&self, run: &NewRun, intent: &TargetIntent) -> Result<(), StoreError> {
+        let steps = serde_json::to_string(&intent.steps).unwrap_or_default();
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO runs (id, action, environment, repo, pr, commit_id, actor, correlation, digest, tool, started_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(run.id.as_str())
+        .bind(run.action.as_str())
+        .bind(run.environment.as_ref().map(|e| e.as_str()))
+        .bind(run.repo.as_ref().map(|r| r.as_str()))
+        .bind(run.pr.and_then(|p| i64::try_from(p.0).ok()))
+        .bind(run.commit.as_ref().map(|c| c.as_str()))
+        .bind(&run.by)
+        .bind(run.correlation.as_ref().map(|c| c.as_str()))
+        .bind(run.digest.as_str())
+        .bind(env!("CARGO_PKG_VERSION"))
+        .bind(millis(run.at))
+        .execute(&mut *tx)
+        .await?;
+        // A target may come round again within a run, when it waited for another one: its steps are added.
+        let first: i64 = sqlx::query_scalar("SELECT count(*) FROM run_steps WHERE run = $1 AND target = $2")
+            .bind(run.id.as_str())
+            .bind(intent.target.as_str())
+            .fetch_one(&mut *tx)
+            .await?;
+        sqlx::query(
+            "INSERT INTO run_targets (run, target, engine, fingerprint, epoch, plan_hash, history_hash) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (run, target) DO UPDATE SET epoch = excluded.epoch, \
+             plan_hash = excluded.plan_hash, history_hash = excluded.history_hash",
+        )
+        .bind(run.id.as_str())
+        .bind(intent.target.as_str())
+        .bind(intent.engine.as_str())
+        .bind(&intent.fingerprint)
+        .bind(intent.epoch.0)
+        .bind(&intent.plan_hash)
+        .bind(&intent.history_hash)
+        .execute(&mut *tx)
+        .await?;
+        // One statement for any number of steps (PostgreSQL's word for json_each is json_array_elements).
+        sqlx::query(
+            "INSERT INTO run_steps (run, target, position, unit, migration, checksum, action, recovery, state, duration_ms) \
+             SELECT $1, $2, $3 + (value ->> 'position'), value ->> 'unit', value ->> 'migration', value ->> 'checksum', \
+             value ->> 'action', value ->> 'recovery', 'pending', 0 FROM json_each($4)",
+        )
+        .bind(run.id.as_str())
+        .bind(intent.target.as_str())
+        .bind(first)
+        .bind(&steps)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Records what came of steps.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn record_steps(
+        &self,
+        run: &RunId,
+        target: &TargetName,
+        records: &[StepRecord],
+    ) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let records = serde_json::to_string(records).unwrap_or_default();
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE run_steps SET state = r.value ->> 'state', duration_ms = r.value ->> 'duration_ms', error = r.value ->> 'error' \
+             FROM json_each($3) r WHERE run = $1 AND target = $2 AND position = r.value ->> 'position'",
+        )
+        .bind(run.as_str())
+        .bind(target.as_str())
+        .bind(&records)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Appends to the record of a step: the intent for one statement, a probe's answer, an error.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn append_step_event(
+        &self,
+        run: &RunId,
+        target: &TargetName,
+        position: i64,
+        event: &str,
+        detail: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO run_events (id, run, target, position, event, detail, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(Ulid::generate().to_string())
+        .bind(run.as_str())
+        .bind(target.as_str())
+        .bind(position)
+        .bind(event)
+        .bind(detail)
+        .bind(millis(at))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Records the last steps and how the run ended, in one transaction.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn finish_run(&self, run: &RunId, outcome: Outcome, at: DateTime<Utc>) -> Result<(), StoreError> {
+        self.end_run(run, outcome.as_str(), at).await
+    }
+
+    /// Records that a run was cut short, once its steps are settled.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn interrupt_run(&self, run: &RunId, at: DateTime<Utc>) -> Result<(), StoreError> {
+        self.end_run(run, "interrupted", at).await
+    }
+
+    async fn end_run(&self, run: &RunId, outcome: &str, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE runs SET outcome = $2, finished_at = $3 WHERE id = $1 AND finished_at IS NULL")
+            .bind(run.as_str())
+            .bind(outcome)
+            .bind(millis(at))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Runs on a database that have not said how they ended, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn unfinished_runs(&self, fingerprint: &str) -> Result<Vec<UnfinishedRun>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT r.id, t.target, t.epoch, r.actor, r.started_at FROM runs r JOIN run_targets t ON t.run = r.id \
+             WHERE t.fingerprint = $1 AND r.finished_at IS NULL ORDER BY r.id",
+        )
+        .bind(fingerprint)
+        .fetch_all(self.reader())
+        .await?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (id, target): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let steps = sqlx::query(
+                "SELECT position, unit, migration, state FROM run_steps WHERE run = $1 AND target = $2 ORDER BY position",
+            )
+            .bind(&id)
+            .bind(&target)
+            .fetch_all(self.reader())
+            .await?;
+            let steps = steps
+                .iter()
+                .map(|s| Ok((s.try_get(0)?, s.try_get(1)?, migration_id(s.try_get(2)?)?, state(s.try_get(3)?)?)))
+                .collect::<Result<_, StoreError>>()?;
+            runs.push(UnfinishedRun {
+                run: run_id(id)?,
+                target: TargetName::new(target.as_str())
+                    .map_err(|_| StoreError::Value { what: "a target", value: target })?,
+                epoch: Epoch(row.try_get(2)?),
+                by: row.try_get(3)?,
+                started_at: time_of(row.try_get(4)?)?,
+                steps,
+            });
+        }
+        Ok(runs)
+    }
+
+    /// What the store last recorded about every migration on a database.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn ledger(&self, fingerprint: &str) -> Result<Vec<LedgerEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.unit, s.migration, s.state, s.run FROM run_steps s JOIN run_targets t ON t.run = s.run AND t.target = s.target \
+             WHERE t.fingerprint = $1 AND s.state IN ('applied', 'rolled_back') ORDER BY s.run, s.position",
+        )
+        .bind(fingerprint)
+        .fetch_all(self.reader())
+        .await?;
+        let mut last: std::collections::BTreeMap<(String, String), LedgerEntry> = std::collections::BTreeMap::new();
+        for row in rows {
+            let (unit, migration): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let entry = LedgerEntry {
+                unit: unit.clone(),
+                migration: migration_id(migration.clone())?,
+                state: state(row.try_get(2)?)?,
+                run: run_id(row.try_get(3)?)?,
+            };
+            last.insert((unit, migration), entry);
+        }
+        Ok(last.into_values().collect())
+    }
+
+    /// The newest runs, of one environment or of all.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn recent_runs(
+        &self,
+        environment: Option<&EnvironmentName>,
+        limit: u32,
+    ) -> Result<Vec<RunSummary>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, action, environment, actor, pr, started_at, finished_at, outcome FROM runs \
+             WHERE $1 IS NULL OR environment = $1 ORDER BY id DESC LIMIT $2",
+        )
+        .bind(environment.map(|e| e.as_str()))
+        .bind(i64::from(limit))
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter()
+            .map(|r| {
+                let environment: Option<String> = r.try_get(2)?;
+                Ok(RunSummary {
+                    run: run_id(r.try_get(0)?)?,
+                    action: r.try_get(1)?,
+                    environment: environment.and_then(|e| EnvironmentName::new(e).ok()),
+                    by: r.try_get(3)?,
+                    pr: r.try_get::<Option<i64>, _>(4)?.and_then(|p| u64::try_from(p).ok()).map(PrNumber),
+                    started_at: time_of(r.try_get(5)?)?,
+                    finished_at: r.try_get::<Option<i64>, _>(6)?.map(time_of).transpose()?,
+                    outcome: r.try_get(7)?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn run_id(text: String) -> Result<RunId, StoreError> {
+    RunId::new(text.as_str()).map_err(|_| StoreError::Value { what: "a run", value: text })
+}
+
+fn migration_id(text: String) -> Result<MigrationId, StoreError> {
+    MigrationId::new(text.as_str()).map_err(|_| StoreError::Value { what: "a migration", value: text })
+}
+
+fn state(text: String) -> Result<MigrationState, StoreError> {
+    MigrationState::parse(&text).ok_or(StoreError::Value { what: "a state", value: text })
+}

@@ -1,0 +1,128 @@
+//! Bad input is a finding with a place, never a crash.
+
+use std::fs;
+
+use super::{folder, found, json, run};
+
+#[test]
+fn bad_files_are_reported() {
+    let dir = folder(&[("empty.sql", ""), ("blank.sql", "-- nothing\n\n"), ("bom.sql", "\u{feff}update t set a = 1;")]);
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("latin1.sql"), b"select 1;\nselect '\xe4';\n").unwrap();
+    fs::write(path("nul.sql"), b"select 1;\0\0select").unwrap();
+    fs::write(path("garbage.sql"), b"\x01\x02 ))) '\" $$ /* drop").unwrap();
+    fs::write(path("deep.sql"), format!("select {}1{};", "(".repeat(100_000), ")".repeat(100_000))).unwrap();
+    fs::write(path("not.sql"), format!("select {}true;", "not ".repeat(100_000))).unwrap();
+    fs::write(path("crlf.sql"), "create table t (id bigint primary key);\r\n\r\nupdate u set a = 1;\r\n").unwrap();
+    for (file, rule, line, code) in [
+        ("empty.sql", "empty-migration", 1, 0),
+        ("blank.sql", "empty-migration", 1, 0),
+        ("bom.sql", "update-without-where", 1, 1),
+        ("latin1.sql", "not-utf8", 2, 1),
+        ("nul.sql", "syntax-error", 1, 1),
+        ("garbage.sql", "syntax-error", 1, 1),
+        ("deep.sql", "not-analysed", 1, 1),
+        ("not.sql", "not-analysed", 1, 1),
+        ("crlf.sql", "update-without-where", 3, 1),
+    ] {
+        let (exit, report) = json(dir.path(), &[file]);
+        assert!(found(&report).contains(&(rule.to_owned(), line)), "{file}: {report}");
+        assert_eq!(exit, Some(code), "{file}: {report}");
+        assert_eq!(report["files"], 1, "{file}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn directories_links_and_pipes_are_not_read_as_files() {
+    let dir = folder(&[("m/0001_a.up.sql", "select 1;"), ("m/0002_b.sql/inner.txt", "x")]);
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("m/0003_c.up.sql")).unwrap();
+    let (code, report) = json(dir.path(), &["m"]);
+    let rules: Vec<String> = found(&report).into_iter().map(|(rule, _)| rule).collect();
+    assert!(rules.contains(&"directory-named-sql".to_owned()), "{report}");
+    assert!(rules.contains(&"symlink".to_owned()), "{report}");
+    assert_eq!(code, Some(1));
+    assert!(!report.to_string().contains("root:"), "a link was followed");
+}
+
+#[test]
+fn paths_that_are_not_there_are_usage_errors() {
+    let dir = folder(&[("readme.md", "x")]);
+    for (args, part) in [
+        (&["lint", "missing.sql"][..], "missing.sql"),
+        (&["lint", "readme.md"], "neither a folder nor"),
+        (&["lint", "--engine", "oracle"], "oracle"),
+        (&["--repo", "nowhere", "lint"], "nowhere"),
+        (&["lint", "--base", "main"], "git"),
+    ] {
+        let (code, _, err) = run(dir.path(), args);
+        assert_eq!(code, Some(2), "{args:?}: {err}");
+        assert!(err.contains(part), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn a_layout_that_is_not_read_is_linted_all_the_same() {
+    let dir = folder(&[
+        ("flyway/V1__a.sql", "update t set a = 1;\n"),
+        (
+            "goose/00001_a.sql",
+            "-- +goose Up\ncreate table t (id bigint primary key);\n-- +goose Down\ndrop table t cascade;\n",
+        ),
+        ("prisma/20230618_x/migration.sql", "drop table t cascade;\n"),
+    ]);
+    let (_, flyway) = json(dir.path(), &["flyway"]);
+    assert!(found(&flyway).contains(&("update-without-where".to_owned(), 1)), "{flyway}");
+    let (code, goose) = json(dir.path(), &["goose"]);
+    assert!(!goose.to_string().contains("drop-cascade"), "the down part is no forward step: {goose}");
+    assert_eq!(code, Some(0), "{goose}");
+    let (_, prisma) = json(dir.path(), &["prisma"]);
+    assert!(found(&prisma).contains(&("drop-cascade".to_owned(), 1)), "{prisma}");
+}
+
+#[test]
+fn sqlite_is_judged_by_the_rules_that_hold_for_it() {
+    let dir = folder(&[(
+        "migrations/sqlite/0001_a.up.sql",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY) STRICT, WITHOUT ROWID;\nCREATE INDEX i ON u (a);\nINSERT OR REPLACE INTO t VALUES (1);\n\
+         UPDATE u SET a = 1;\nDROP TABLE v;\n",
+    )]);
+    let (code, report) = json(dir.path(), &[]);
+    assert_eq!(code, Some(1));
+    let rules: Vec<String> = found(&report).into_iter().map(|(rule, _)| rule).collect();
+    assert_eq!(rules, ["missing-down", "update-without-where", "ban-drop-table"], "{report}");
+}
+
+#[test]
+fn with_a_base_only_what_the_branch_touches_counts() {
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", "update t set a = 1;\n"),
+        ("migrations/0001_a.down.sql", "select 1;\n"),
+        ("policies/lint.yml", "rules: { ban-drop-table: error }\n"),
+    ]);
+    let git = |args: &[&str]| {
+        let done = std::process::Command::new("git")
+            .current_dir(dir.path())
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "."]);
+    git(&["commit", "-qm", "one"]);
+    git(&["checkout", "-qb", "work"]);
+    let write = |path: &str, text: &str| fs::write(dir.path().join(path), text).unwrap();
+    write("migrations/0002_b.up.sql", "create table n (id bigint primary key);\ndrop table t;\n");
+    write("migrations/0002_b.down.sql", "drop table n;\n");
+    // Tables that the branch itself makes are empty; a policy that it writes for itself does not count.
+    write("migrations/0003_c.up.sql", "create index n_id on n (id);\n");
+    write("migrations/0003_c.down.sql", "drop index n_id;\n");
+    write("policies/lint.yml", "rules: { ban-drop-table: 'off' }\n");
+    let (code, report) = json(dir.path(), &["--base", "main"]);
+    assert_eq!(found(&report), [("ban-drop-table".to_owned(), 2)], "{report}");
+    assert_eq!(report["violations"][0]["severity"], "error");
+    assert_eq!((code, report["files"].as_u64()), (Some(1), Some(4)));
+    assert_eq!(report["migrations"].as_array().unwrap().len(), 2);
+}
