@@ -59,8 +59,7 @@ async fn before(
     if options.dry_run || (yes && gathered.environment.is_none()) {
         return Ok(None);
     }
-    let mut plan =
-        runner::plan(&gathered.set, &gathered.targets, actor, options).await.map_err(targets::failed)?;
+    let mut plan = runner::plan(&gathered.set, &gathered.targets, actor, options).await.map_err(targets::failed)?;
     if plan.outcome != Outcome::Planned {
         return Ok(None);
     }
@@ -85,12 +84,14 @@ async fn before(
 }
 
 fn agreed(gathered: &Gathered, plan: &RunReport) -> anyhow::Result<bool> {
-    if let Some(environment) = gathered.environment.as_ref().filter(|e| gathered.is_last || e.as_str() == "production") {
+    if let Some(environment) = gathered.environment.as_ref().filter(|e| gathered.is_last || e.as_str() == "production")
+    {
         let question = format!("{} migrations will run in {environment}", plan.steps.len());
         return targets::confirm(&question, environment.as_str());
     }
     if plan.risk >= Risk::High {
-        let question = format!("{} migrations will run, some of which cannot be taken back without loss", plan.steps.len());
+        let question =
+            format!("{} migrations will run, some of which cannot be taken back without loss", plan.steps.len());
         return targets::confirm(&question, "yes");
     }
     Ok(true)

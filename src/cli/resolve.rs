@@ -47,7 +47,10 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let owner = gathered.set.find(&args.migration);
     let mut fitting = gathered.targets.iter().filter(|t| owner.is_none_or(|m| planner::belongs(m, &t.name, t.engine)));
     let (Some(target), None) = (fitting.next(), fitting.next()) else {
-        return Err(Failure::usage(format!("say on which database with `--target`: `{}` may be on several", args.migration)));
+        return Err(Failure::usage(format!(
+            "say on which database with `--target`: `{}` may be on several",
+            args.migration
+        )));
     };
     let settlement = match args.state {
         State::Applied => Settlement::Applied,
@@ -76,7 +79,10 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         store.append_audit(entry).await?;
         match global.format {
             Format::Json => {
-                anstream::println!("{}", json!({ "migration": args.migration, "target": target.name, "before": was, "state": is }));
+                anstream::println!(
+                    "{}",
+                    json!({ "migration": args.migration, "target": target.name, "before": was, "state": is })
+                );
             }
             Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
                 anstream::println!("{} on {} was {}, is {}", args.migration, target.name, was.as_str(), is.as_str());

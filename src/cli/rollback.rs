@@ -59,8 +59,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         }
         targets::on_ctrl_c(&options);
         let keeper = targets::keeper(global);
-        let report =
-            runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(targets::failed)?;
+        let report = runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(targets::failed)?;
         targets::audit(&keeper, &actor, "rollback-finished", &report, None).await;
         targets::conclude(global, &report)
     })

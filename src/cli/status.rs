@@ -33,7 +33,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                 anstream::println!("{}", crate::redact::text(&serde_json::to_string_pretty(&value)?));
             }
             Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-                let lock = lock.as_ref().map(|l| format!("by {} since {}: {}", l.by, l.at.format("%Y-%m-%d %H:%M UTC"), l.reason));
+                let lock = lock
+                    .as_ref()
+                    .map(|l| format!("by {} since {}: {}", l.by, l.at.format("%Y-%m-%d %H:%M UTC"), l.reason));
                 anstream::print!("{}", crate::redact::text(&report::run::status(&found, lock.as_deref())));
             }
         }

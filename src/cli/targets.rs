@@ -158,9 +158,7 @@ impl Place {
             };
             std::fs::read(file).ok()
         })
-        .map_err(|errors| {
-            Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        })?;
+        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
         let Some(environment) = policy.environments.get(name) else {
             let known: Vec<&str> = policy.environments.0.iter().map(|e| e.name.as_str()).collect();
             return Err(Failure::usage(format!(
@@ -296,9 +294,10 @@ impl Gathered {
         self.lint_errors
             .iter()
             .filter(|(reference, _)| {
-                report.steps.iter().any(|s| {
-                    reference == s.migration.as_str() || reference.ends_with(&format!("/{}", s.migration))
-                })
+                report
+                    .steps
+                    .iter()
+                    .any(|s| reference == s.migration.as_str() || reference.ends_with(&format!("/{}", s.migration)))
             })
             .map(|(_, refusal)| refusal.clone())
             .collect()

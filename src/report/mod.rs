@@ -8,9 +8,9 @@ pub mod escape;
 pub mod lint_github;
 pub mod lint_markdown;
 pub mod lint_text;
-pub mod run;
 pub mod policy_text;
 pub mod policy_yaml;
+pub mod run;
 pub mod run_comment;
 pub mod sarif;
 
