@@ -17,12 +17,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 work=$(mktemp -d "${1:-${TMPDIR:-/tmp}}/godwit-bench.XXXXXX")
 pids=()
-trap 'for p in "${pids[@]}"; do kill "$p" 2>/dev/null || true; done; rm -rf "$work"' EXIT
+trap 'for p in "${pids[@]}"; do kill "$p" 2>/dev/null || true; wait "$p" 2>/dev/null || true; done; rm -rf "$work"' EXIT
 
 for tool in wrk openssl curl node sqlite3; do command -v "$tool" >/dev/null || { echo "$tool is missing" >&2; exit 1; }; done
 godwit=${GODWIT:-$root/target/release/godwit}
 [ -x "$godwit" ] || { echo "no $godwit: run cargo build --release" >&2; exit 1; }
 examples=${GODWIT_TEST_WEBHOOK_EXAMPLES:-$root/.servers/npm/node_modules/@octokit/webhooks-examples}
+[ -d "$examples" ] || examples=$(dirname "$(dirname "$examples")") # the variable may also name a file of the package
 export GODWIT_WEBHOOK_SECRET=bench-secret
 export BODY=$work/body.json
 

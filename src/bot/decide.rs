@@ -27,7 +27,7 @@ pub fn blockers(contents: &Contents) -> Vec<Evaluation> {
     if let Some(first) = contents.proposed_errors.first() {
         found.push(no("configuration", format!("this pull request would break the configuration: {first}")));
     }
-    let orphans: Vec<String> = contents.without_target().iter().map(|m| m.reference()).collect();
+    let orphans: Vec<String> = contents.without_target().iter().map(|m| format!("`{}`", m.reference())).collect();
     if !orphans.is_empty() {
         let names = orphans.join(", ");
         found.push(no(

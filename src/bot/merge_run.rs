@@ -14,6 +14,7 @@ use super::decide::{self, Next, Standing, refusal};
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
 use super::plans::{migration_of, risks, takers, takes_any};
+use super::reconcile::LATELY;
 use super::work::Judge;
 use super::worker::soon;
 use super::{Bot, labels};
@@ -28,6 +29,12 @@ use crate::store::{AuditEntry, AuditFilter, EnvironmentRecord};
 
 /// The audit word for opening a manual gate.
 const PROMOTED: &str = "promote";
+/// The audit word for the end of a run.
+const RUN_FINISHED: &str = "run-finished";
+/// The detail of that row that holds the report, as JSON.
+const REPORT: &str = "report";
+/// The detail of that row that holds who filled which role, as JSON.
+const APPROVED_BY: &str = "approved_by";
 /// Audit records looked through for a promotion.
 const RECENT: u32 = 200;
 
@@ -78,12 +85,32 @@ impl Bot {
                 return Ok(());
             }
         }
+        self.wake_others(&journey).await
+    }
+
+    /// Looks again at merged pull requests that came to rest behind this one. Only when something ran just now: two that
+    /// are done must not wake each other for ever.
+    async fn wake_others(&self, journey: &Journey<'_>) -> Result<(), JobError> {
+        let (repo, number) = (&journey.place.repository.name, journey.gathered.snapshot.number);
+        let filter =
+            AuditFilter { repo: Some(repo.clone()), pr: Some(number), last: Some(1), ..AuditFilter::default() };
+        let ran =
+            self.store.audit(&filter).await?.iter().any(|r| r.body.action == RUN_FINISHED && r.body.at >= journey.now);
+        if !ran {
+            return Ok(());
+        }
+        for pull in journey.place.api.recently_closed().await? {
+            let lately = pull.merged_at.is_some_and(|at| at > journey.now - LATELY);
+            if pull.number != number && lately && self.knows(journey.place, &pull).await? {
+                self.enqueue_look(journey.place, &pull).await?;
+            }
+        }
         Ok(())
     }
 
     /// What stands on the base branch is not what was agreed to: nothing runs, and people are told which files differ.
     async fn refuse_differing(&self, journey: &Journey<'_>, first: &EnvironmentName) -> Result<(), JobError> {
-        let files = journey.merged.differing.join(", ");
+        let files = quoted(&journey.merged.differing);
         let refused = refusal(
             "policy",
             format!("what was merged is not what was approved; these files differ: {files}"),
@@ -153,11 +180,13 @@ impl Bot {
             verdict: &verdict,
         };
         match decide::next(standing) {
+            // A worker that died between run and comment left the telling to whoever looks next.
             Next::Holds => {
+                self.tell(journey, environment, record.as_ref(), following).await?;
                 self.label_migrated(journey, environment).await?;
                 Ok(true)
             }
-            Next::Stopped => Ok(false),
+            Next::Stopped => self.tell(journey, environment, record.as_ref(), following).await.map(|()| false),
             Next::Waits(refusal) => self.wait(journey, environment, refusal).await.map(|()| false),
             Next::Runs => self.run(journey, environment, &verdict, following).await,
         }
@@ -247,7 +276,7 @@ impl Bot {
         let names: Vec<String> = foreign.into_iter().collect();
         Ok(Some(refusal(
             "promotion",
-            format!("{} must run in `{environment}` first and are not part of this pull request", names.join(", ")),
+            format!("{} must run in `{environment}` first and are not part of this pull request", quoted(&names)),
             format!(
                 "finish the pull request that brought them, or bring `{environment}` up to them with \
                  `godwit apply {environment}` or `godwit baseline`; this run then starts by itself"
@@ -260,47 +289,87 @@ impl Bot {
         journey: &Journey<'_>,
         environment: &EnvironmentName,
         verdict: &EnvironmentVerdict,
-        report: RunReport,
+        mut report: RunReport,
         following: Option<&EnvironmentName>,
     ) -> Result<bool, JobError> {
-        let done = matches!(report.outcome, Outcome::Applied | Outcome::Nothing);
-        // A target that is busy or a gate that closed meanwhile is waited for; the rest is how it ended.
+        // The comment names what people approved, not the digest of every migration of the repository.
+        report.digest = journey.digest.clone();
+        // A target that is busy is waited for; everything else is how it ended.
         if report.outcome == Outcome::Blocked && report.blocked_by.iter().any(|r| r.reason == "locked") {
             self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await?;
             let reason = format!("a target of `{environment}` is busy");
             return Err(JobError::Later { at: soon(Utc::now()), reason });
         }
-        self.store
-            .record_environment(&EnvironmentRecord {
-                repo: journey.place.repository.name.clone(),
-                environment: environment.clone(),
-                pr: Some(journey.gathered.snapshot.number),
-                commit: journey.merged.commit.clone(),
-                digest: journey.digest.clone(),
-                outcome: report.outcome,
-                run: Some(report.run.clone()),
-                at: Utc::now(),
-            })
-            .await?;
-        let mut entry = self.entry(journey, environment, "run-finished", report.outcome.as_str());
-        entry.at = Utc::now();
-        entry.basis = Some(basis(verdict));
-        entry.run = Some(report.run.clone());
-        let steps = report.steps.iter().map(|s| format!("{} on {}: {}", s.migration, s.target, s.state.as_str()));
-        entry.details.insert("steps".to_owned(), steps.collect::<Vec<_>>().join(", "));
-        let head = self.store.append_audit(entry).await?;
-        let approved_by: Vec<(RoleName, Login)> =
-            verdict.filled.iter().map(|(role, login)| (role.clone(), login.clone())).collect();
-        let next = match (done, following) {
-            (true, Some(next)) => run_comment::Next::Starts(next.clone()),
-            (true, None) => run_comment::Next::Done,
-            (false, _) => run_comment::Next::Stops,
+        self.record_end(journey, environment, verdict, &report).await?;
+        let record = EnvironmentRecord {
+            repo: journey.place.repository.name.clone(),
+            environment: environment.clone(),
+            pr: Some(journey.gathered.snapshot.number),
+            commit: journey.merged.commit.clone(),
+            digest: journey.digest.clone(),
+            outcome: report.outcome,
+            run: Some(report.run.clone()),
+            at: Utc::now(),
         };
-        self.comment_on(journey, environment, &report, &approved_by, &next, Some(&head.hash)).await?;
+        self.store.record_environment(&record).await?;
+        self.tell(journey, environment, Some(&record), following).await?;
+        let done = decide::holds(Some(&record));
         if done {
             self.label_migrated(journey, environment).await?;
         }
         Ok(done)
+    }
+
+    /// The audit row of a run's end, with everything that its comment is made from.
+    async fn record_end(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        verdict: &EnvironmentVerdict,
+        report: &RunReport,
+    ) -> Result<(), JobError> {
+        let mut entry = self.entry(journey, environment, RUN_FINISHED, report.outcome.as_str());
+        entry.at = Utc::now();
+        entry.basis = Some(basis(verdict));
+        entry.run = Some(report.run.clone());
+        let mut brief = report.clone();
+        for step in &mut brief.steps {
+            // Only how many there were is told; the texts stand in the repository at the commit.
+            step.statements.iter_mut().for_each(String::clear);
+        }
+        let approved_by: Vec<(&RoleName, &Login)> = verdict.filled.iter().collect();
+        entry.details.insert(REPORT.to_owned(), json(&brief)?);
+        entry.details.insert(APPROVED_BY.to_owned(), json(&approved_by)?);
+        self.store.append_audit(entry).await?;
+        Ok(())
+    }
+
+    /// Keeps the comment about a run as its audit row says it ended; telling it again changes nothing.
+    async fn tell(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        record: Option<&EnvironmentRecord>,
+        following: Option<&EnvironmentName>,
+    ) -> Result<(), JobError> {
+        let Some(run) = record.and_then(|r| r.run.clone()) else { return Ok(()) };
+        let filter = AuditFilter { run: Some(run), ..AuditFilter::default() };
+        let records = self.store.audit(&filter).await?;
+        let Some(end) = records.into_iter().rev().find(|r| r.body.action == RUN_FINISHED) else { return Ok(()) };
+        let read = |key: &str| end.body.details.get(key).map(String::as_str).unwrap_or_default();
+        // A row written by another version may lack them; its comment stays as it is.
+        let (Ok(report), Ok(approved_by)) = (
+            serde_json::from_str::<RunReport>(read(REPORT)),
+            serde_json::from_str::<Vec<(RoleName, Login)>>(read(APPROVED_BY)),
+        ) else {
+            return Ok(());
+        };
+        let next = match (decide::holds(record), following) {
+            (true, Some(next)) => run_comment::Next::Starts(next.clone()),
+            (true, None) => run_comment::Next::Done,
+            (false, _) => run_comment::Next::Stops,
+        };
+        self.comment_on(journey, environment, &report, &approved_by, &next, Some(&end.hash)).await
     }
 
     async fn comment_on(
@@ -351,6 +420,15 @@ impl Bot {
         entry.correlation = journey.judge.correlation.clone();
         entry
     }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, JobError> {
+    serde_json::to_string(value).map_err(|e| JobError::Internal(format!("a report cannot be written down: {e}")))
+}
+
+/// Names in back-ticks, for a sentence.
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|n| format!("`{}`", n.replace('`', "'"))).collect::<Vec<_>>().join(", ")
 }
 
 /// What allowed a run, for the audit log: who filled which role.

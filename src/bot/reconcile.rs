@@ -10,7 +10,7 @@ use crate::github::{Repository, model};
 use crate::store::AuditFilter;
 
 /// How long after its merge a pull request is still looked at: gates may open late.
-const LATELY: Duration = Duration::days(14);
+pub(super) const LATELY: Duration = Duration::days(14);
 
 impl Bot {
     /// Queues a look at every open pull request, and at every merged one that the bot knows and that is not done.
@@ -58,7 +58,7 @@ impl Bot {
     }
 
     /// Whether a verdict was ever recorded: what was merged before the App came is none of its business.
-    async fn knows(&self, place: &Place, pull: &model::PullRequest) -> Result<bool, JobError> {
+    pub(super) async fn knows(&self, place: &Place, pull: &model::PullRequest) -> Result<bool, JobError> {
         let filter = AuditFilter {
             repo: Some(place.repository.name.clone()),
             pr: Some(pull.number),

@@ -109,7 +109,7 @@ impl<'a> Linter<'a> {
     ) -> bool {
         let down = migration.down.as_ref().map(|s| (s, Direction::Down));
         let mut transactional = true;
-        for (source, direction) in [(&migration.up, Direction::Up)].into_iter().chain(down) {
+        for (source, direction) in std::iter::once((&migration.up, Direction::Up)).chain(down) {
             let (found, in_transaction) = match migration.engine {
                 Engine::Postgresql | Engine::Sqlite => self.script(migration, &source.text, direction, newer, scope),
                 Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => (Vec::new(), false),
@@ -251,10 +251,11 @@ impl<'a> Linter<'a> {
         for waiver in &migration.directives.waivers {
             let complaint = if table::find(&waiver.rule).is_none() {
                 Some((&table::UNKNOWN_WAIVER, format!("no rule is called `{}`", waiver.rule)))
-            } else if let Some(day) = waiver.expires.filter(|day| *day < self.today) {
-                Some((&table::EXPIRED_WAIVER, format!("the waiver of `{}` held until {day}", waiver.rule)))
             } else {
-                None
+                waiver
+                    .expires
+                    .filter(|day| *day < self.today)
+                    .map(|day| (&table::EXPIRED_WAIVER, format!("the waiver of `{}` held until {day}", waiver.rule)))
             };
             match complaint {
                 Some((info, message)) => violations.push(Violation {

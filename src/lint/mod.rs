@@ -5,6 +5,7 @@ mod depth;
 mod lines;
 pub mod rules;
 mod script;
+pub mod secrets;
 mod squawk;
 pub mod table;
 

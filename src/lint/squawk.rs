@@ -31,6 +31,14 @@ enum Gate {
     CreateIndex,
     /// `CREATE TABLE` and `ALTER TABLE`.
     Columns,
+    /// `ALTER …` and `CREATE …`.
+    AlterOrCreate,
+    /// `TRUNCATE`, `REINDEX`, `VACUUM`, `CLUSTER`.
+    Upkeep,
+    /// An `UPDATE`, however deep inside a statement.
+    Update,
+    /// A name of more than 63 bytes.
+    LongName,
 }
 
 /// Taken from what each rule's source matches on; a rule that is not named here always runs.
@@ -76,6 +84,14 @@ fn gate_of(rule: Rule) -> Gate {
         | Rule::PreferIdentity
         | Rule::PreferTextField
         | Rule::PreferTimestampTz => Gate::Columns,
+        Rule::BanAlterPolicyCondition
+        | Rule::BanAlterPolicyRoles
+        | Rule::BanAlterRowLevelSecurity
+        | Rule::BanAlterSequenceValues
+        | Rule::BanCreateDomainWithConstraint => Gate::AlterOrCreate,
+        Rule::BanTruncateCascade | Rule::PreferRepack | Rule::RequireConcurrentReindex => Gate::Upkeep,
+        Rule::BanDuplicateColumnAssignments => Gate::Update,
+        Rule::IdentifierTooLong => Gate::LongName,
         _ => Gate::Always,
     }
 }
@@ -88,11 +104,19 @@ struct Open {
     drop: bool,
     create_index: bool,
     create_table: bool,
+    create: bool,
+    upkeep: bool,
+    update: bool,
+    long_name: bool,
 }
 
 impl Open {
     fn of(script: &Script<'_>) -> Self {
-        let mut open = Self::default();
+        let mut open = Self {
+            update: holds_word(script.text, b"update"),
+            long_name: holds_long_name(script.text),
+            ..Self::default()
+        };
         for statement in &script.statements {
             match &statement.node {
                 ast::Stmt::AlterTable(_) => open.alter_table = true,
@@ -104,6 +128,8 @@ impl Open {
             let starts = |word: &[u8]| first.get(..word.len()).is_some_and(|f| f.eq_ignore_ascii_case(word));
             open.alter |= starts(b"alter");
             open.drop |= starts(b"drop");
+            open.create |= starts(b"create");
+            open.upkeep |= [b"truncate".as_slice(), b"reindex", b"vacuum", b"cluster"].iter().any(|w| starts(w));
         }
         open
     }
@@ -116,8 +142,25 @@ impl Open {
             Gate::Drop => self.drop,
             Gate::CreateIndex => self.create_index,
             Gate::Columns => self.create_table || self.alter_table,
+            Gate::AlterOrCreate => self.alter || self.create,
+            Gate::Upkeep => self.upkeep,
+            Gate::Update => self.update,
+            Gate::LongName => self.long_name,
         }
     }
+}
+
+/// Whether `word` (lower case) stands somewhere in the text, whatever its case.
+fn holds_word(text: &str, word: &[u8]) -> bool {
+    text.as_bytes().windows(word.len()).any(|w| w.eq_ignore_ascii_case(word))
+}
+
+/// Whether a name could have more bytes than PostgreSQL keeps: a run of such letters, or a quoted text, of that length.
+fn holds_long_name(text: &str) -> bool {
+    const KEPT: usize = 63;
+    let is_letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80;
+    text.as_bytes().split(|b| !is_letter(*b)).any(|run| run.len() > KEPT)
+        || text.split('"').skip(1).any(|quoted| quoted.len() > KEPT)
 }
 
 impl Chosen {
@@ -136,9 +179,13 @@ impl Chosen {
     /// What squawk says about a script. One linter per script: findings pile up in it.
     pub fn run(&self, script: &Script<'_>, parse: &Parse<SourceFile>, found: &mut Vec<Finding>) {
         let open = Open::of(script);
-        let mut linter = Linter::from(self.rules.iter().filter(|(_, gate)| open.lets(*gate)).map(|(rule, _)| *rule));
+        let mut rules = self.rules.iter().filter(|(_, gate)| open.lets(*gate)).map(|(rule, _)| *rule).peekable();
+        if rules.peek().is_none() {
+            return;
+        }
+        let mut linter = Linter::from(rules);
         linter.settings = LinterSettings {
-            pg_version: self.version.clone().unwrap_or_default(),
+            pg_version: self.version.unwrap_or_default(),
             assume_in_transaction: script.in_transaction,
         };
         for violation in linter.lint(parse, script.text) {
@@ -238,11 +285,17 @@ mod tests {
             "create table t (a char(2), b int, c serial, d timestamp, e varchar(3) references u (id));",
             "alter table t add column a int not null, alter column b set not null, drop column c, add primary key (d);",
             "alter view v rename column a to b; alter sequence s set schema x; alter table t rename to u;",
+            "truncate t cascade; reindex index i; cluster t; vacuum full t; create domain d as int check (value > 0);",
+            "insert into t (a) values (1) on conflict do Update set a = 1, a = 2;",
+            "with x as (update t set a = 1, a = 2 returning a) select * from x;",
+            "select 1 as an_identifier_that_is_longer_than_what_postgresql_keeps_of_it_x;",
+            "select 1 as \"an identifier, longer than what PostgreSQL keeps of it, with blanks\";",
+            "alter table t enable row level security; alter policy p on t to public; alter sequence s restart with 5;",
             "alter table t add constraint c check (a > 0); create index i on t (a); reindex table t;",
         ];
         let all = Chosen::new("15", |_| true);
         let ungated =
-            Chosen { rules: all.rules.iter().map(|(r, _)| (*r, Gate::Always)).collect(), version: all.version.clone() };
+            Chosen { rules: all.rules.iter().map(|(r, _)| (*r, Gate::Always)).collect(), version: all.version };
         for sql in examples.chain(&more) {
             let parse = SourceFile::parse(sql);
             let script = Script::new(sql, &parse, Engine::Postgresql, Direction::Up, true);

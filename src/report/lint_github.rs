@@ -10,7 +10,7 @@ const SHOWN: usize = 10;
 /// One command per finding, worst first; a notice says how many GitHub would have dropped. Waived findings are notices.
 pub fn render(report: &LintReport) -> String {
     let mut sorted: Vec<&Violation> = report.violations.iter().collect();
-    sorted.sort_by(|a, b| (b.severity, b.risk).cmp(&(a.severity, a.risk)));
+    sorted.sort_by_key(|v| std::cmp::Reverse((v.severity, v.risk)));
     let mut out = String::new();
     let mut dropped = 0;
     for (level, command) in [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "notice")] {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::lint::{LintReport, Severity, Violation};
+use crate::lint::{LintReport, Severity, Violation, secrets};
 use crate::migration::{Migration, MigrationSet};
 
 use super::escape::{code, details, fence, html, prose};
@@ -44,7 +44,7 @@ pub fn render(report: &LintReport, limit: usize) -> String {
         out.push('\n');
     }
     let mut sorted: Vec<&Violation> = report.violations.iter().collect();
-    sorted.sort_by(|a, b| (b.severity, b.risk).cmp(&(a.severity, a.risk)));
+    sorted.sort_by_key(|v| std::cmp::Reverse((v.severity, v.risk)));
     if sorted.is_empty() {
         out.push_str("No findings.\n");
     } else {
@@ -90,10 +90,10 @@ pub fn scripts(report: &LintReport, set: &MigrationSet, limit: usize) -> String 
             if summary.unit.is_empty() { summary.id.clone() } else { format!("{}/{}", summary.unit, summary.id) };
         let Some(migration) = by_name.get(&reference) else { continue };
         let how = if summary.transactional { "one transaction" } else { "statement by statement" };
-        let mut body = fence("sql", &migration.up.text);
+        let mut body = fence("sql", &secrets::masked(&migration.up.text));
         if let Some(down) = &migration.down {
             body.push_str("\nUndone by:\n\n");
-            body.push_str(&fence("sql", &down.text));
+            body.push_str(&fence("sql", &secrets::masked(&down.text)));
         }
         let block = details(&format!("{}. {} ({}, {how})", n + 1, html(&reference), summary.engine), &body);
         if out.len() + block.len() + TAIL > limit {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::lint::{LintReport, Severity, Violation};
+use crate::lint::{LintReport, Severity, Violation, secrets};
 use crate::migration::{MigrationSet, Script};
 
 const BOLD: Style = Style::new().bold();
@@ -117,7 +117,8 @@ fn full(out: &mut String, v: &Violation, lines: &HashMap<u32, &str>) {
     let _ = writeln!(out, "{:indent$}{BAR}-->{BAR:#} {}:{}:{}", "", printable(&v.file), v.line, v.column);
     let source = lines.get(&v.line);
     if let Some(source) = source.filter(|s| !s.trim().is_empty()) {
-        let (shown, before, marked) = window(source, v);
+        let source = secrets::masked(source);
+        let (shown, before, marked) = window(&source, v);
         let _ = writeln!(out, "{:indent$} {BAR}|{BAR:#}", "");
         let _ = writeln!(out, "{BAR}{number} |{BAR:#} {shown}");
         let _ = writeln!(out, "{:indent$} {BAR}|{BAR:#} {:before$}{style}{}{style:#}", "", "", "^".repeat(marked));

@@ -18,7 +18,7 @@ const HOME: &str = env!("CARGO_PKG_NAME");
 /// The log. Worst findings first, so that what is beyond GitHub's limit is what matters least.
 pub fn render(report: &LintReport) -> Value {
     let mut sorted: Vec<&Violation> = report.violations.iter().collect();
-    sorted.sort_by(|a, b| (b.severity, b.risk).cmp(&(a.severity, a.risk)));
+    sorted.sort_by_key(|v| std::cmp::Reverse((v.severity, v.risk)));
     let dropped = sorted.len().saturating_sub(MAX_RESULTS);
     sorted.truncate(MAX_RESULTS);
 

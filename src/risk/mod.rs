@@ -82,7 +82,7 @@ pub fn assess(migration: &Migration, violations: &[Violation]) -> RiskAssessment
             text: format!("the migration declares {declared}"),
         });
     }
-    reasons.sort_by(|a, b| b.level.cmp(&a.level));
+    reasons.sort_by_key(|r| std::cmp::Reverse(r.level));
     RiskAssessment { level: reasons.iter().map(|r| r.level).max().unwrap_or(Risk::Low), reasons }
 }
 

@@ -94,7 +94,9 @@ async fn a_pull_request_without_migrations_is_green_and_left_in_peace() {
 #[tokio::test]
 async fn lint_errors_are_shown_on_their_lines_and_nobody_can_wave_them_through() {
     let world = World::start().await;
-    let pull = world.open("broken", &[(UP, "CREATE TABEL orders (id INTEGER);\n")]).await;
+    let pull = world
+        .open("broken", &[(UP, "UPDATE customers SET status = 1;\nALTER TABLE customers DROP COLUMN fax;\n")])
+        .await;
     let lint = check(&pull, LINT);
     assert_eq!(lint.conclusion.as_deref(), Some("failure"));
     assert_eq!(lint.annotations[0]["path"], UP);

@@ -192,8 +192,9 @@ impl Front {
     }
 
     fn timeline(&self, number: &str) -> Answer {
+        let number: Option<u64> = number.parse().ok();
         let events = self.label_events.lock().unwrap();
-        let of_this = events.iter().filter(|event| event["issue"].to_string() == number).cloned().collect();
+        let of_this = events.iter().filter(|event| event["issue"].as_u64() == number).cloned().collect();
         Answer::json(200, &Value::Array(of_this))
     }
 

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 pub struct Repository {
     /// The bare repository, at `ROOT/OWNER/NAME.git`.
     pub bare: PathBuf,
-    work: PathBuf,
+    /// The working copy.
+    pub work: PathBuf,
     uploaded: Mutex<HashSet<String>>,
 }
 

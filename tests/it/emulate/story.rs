@@ -11,6 +11,7 @@ const DANGEROUS: &str = "migrations/0003_customer_status.up.sql";
 #[test]
 fn a_pull_request_is_linted_approved_merged_applied_and_reported() {
     let world = World::start();
+    bring_to_today(&world);
     let server = Server::start(&world);
     let story = Story { world: &world, server: &server };
 
@@ -96,6 +97,18 @@ fn a_pull_request_is_linted_approved_merged_applied_and_reported() {
     let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!(verified["valid"], true);
     assert!(verified["records"].as_u64().unwrap() >= 4, "{verified}");
+}
+
+/// Applies what `main` holds to every environment, as earlier pull requests would have.
+fn bring_to_today(world: &World) {
+    for environment in ENVIRONMENTS {
+        let output = godwit(world)
+            .args(["apply", environment, "--yes", "--repo"])
+            .arg(&world.front.repository.work)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{environment}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// What the test looks at.

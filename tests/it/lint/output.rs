@@ -163,3 +163,18 @@ fn every_rule_is_listed() {
     assert!(out.lines().count() > 100, "{out}");
     assert!(out.contains("update-without-where"));
 }
+
+#[test]
+fn b20_a_password_in_a_migration_is_found_and_not_shown() {
+    let dir = folder(&[("migrations/0001_a.up.sql", "create role app login password 'sesame-4711';\n")]);
+    for format in ["text", "json", "sarif", "github", "markdown"] {
+        let (code, out, err) = run(dir.path(), &["lint", "--format", format]);
+        assert_eq!(code, Some(1));
+        assert!(out.contains("password-literal"), "{format}: {out}");
+        assert!(!(out + &err).contains("sesame"), "{format}");
+    }
+    let summary = dir.path().join("summary");
+    super::godwit(dir.path(), &["ci"]).env("GITHUB_STEP_SUMMARY", &summary).output().unwrap();
+    let text = std::fs::read_to_string(summary).unwrap();
+    assert!(text.contains("create role app") && !text.contains("sesame"), "{text}");
+}

@@ -53,15 +53,11 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
             }
         });
         let table = named(create.table_name());
-        if !has && !keyed.contains(&table) {
-            if let Some(name) = create.table_name() {
-                report.add(
-                    name.syntax(),
-                    format!(
-                        "`{table}` has no primary key: its rows cannot be addressed, batched or replicated one by one"
-                    ),
-                );
-            }
+        if let Some(name) = create.table_name().filter(|_| !has && !keyed.contains(&table)) {
+            report.add(
+                name.syntax(),
+                format!("`{table}` has no primary key: its rows cannot be addressed, batched or replicated one by one"),
+            );
         }
     }
 }
