@@ -277,7 +277,8 @@ mod tests {
         for bad in [&b"0008oops"[..], b"zzzz", b"00ffwant short", b"000fwant nothex"] {
             assert!(parse(bad).is_none(), "{bad:?}");
         }
-        let asked = parse(b"0032want 0123456789012345678901234567890123456789\n00000009done\n").unwrap();
+        let asked =
+            parse(b"0032want 0123456789012345678901234567890123456789\n00000009done\n").expect("this is a request");
         assert!(asked.done && asked.wants.len() == 1);
     }
 

@@ -2,6 +2,7 @@
 //! its own requests are taken from itself alone.
 
 mod diff;
+mod elsewhere;
 mod markdown;
 mod view;
 
@@ -80,6 +81,12 @@ pub(super) fn answer(shared: &Arc<Shared>, request: &Request) -> Reply {
             }
             Some(_) | None => missing(),
         },
+        ("GET", [owner, name, "blob", commit, file @ ..]) => {
+            elsewhere::blob(shared, &format!("{owner}/{name}"), commit, &file.join("/"))
+        }
+        ("GET", [owner, name, "commit", sha]) => elsewhere::commit(shared, &format!("{owner}/{name}"), sha),
+        ("GET", [owner, name, "runs", id]) => elsewhere::check_run(shared, &format!("{owner}/{name}"), id),
+        ("GET", [_, _, "issues", _] | [_, _]) => elsewhere::to("/"),
         ("GET", ["_page", owner, name, "pull", number]) => match target(owner, name, number) {
             Some((repo, number)) => poll(shared, request, &repo, number),
             None => missing(),

@@ -113,10 +113,11 @@ fn avatar(login: &str) -> String {
     format!("<span class=\"{class}\" style=\"--hue:{hue}\" aria-hidden=\"true\">{}</span>", escape(&letter))
 }
 
-fn card(login: &str, note: &str, body: &str) -> String {
+/// A box with who, when and what; `anchor` is what links point to.
+fn card(anchor: &str, login: &str, note: &str, body: &str) -> String {
     let badge = if login.ends_with("[bot]") { "<span class=\"badge\">bot</span>" } else { "" };
     format!(
-        "<article class=\"card\">{}<div class=\"bubble\"><header><b>{}</b>{badge} <span class=\"muted\">{note}</span></header>\
+        "<article class=\"card\" id=\"{anchor}\">{}<div class=\"bubble\"><header><b>{}</b>{badge} <span class=\"muted\">{note}</span></header>\
          <div class=\"md\">{body}</div></div></article>",
         avatar(login),
         escape(login.trim_end_matches("[bot]"))
@@ -125,7 +126,7 @@ fn card(login: &str, note: &str, body: &str) -> String {
 
 fn conversation(world: &World, repo: &Repo, issue: &Issue, part: &PullPart, checks: &[&CheckRun]) -> String {
     let opening = issue.body.as_deref().map_or("<p class=\"muted\">No description.</p>".to_owned(), markdown::render);
-    let mut out = card(&issue.author, &format!("opened {}", time(issue.created_at)), &opening);
+    let mut out = card("opening", &issue.author, &format!("opened {}", time(issue.created_at)), &opening);
     for item in &issue.timeline {
         out.push_str(&happening(repo, issue, part, item));
     }
@@ -158,7 +159,12 @@ fn happening(repo: &Repo, issue: &Issue, part: &PullPart, item: &TimelineItem) -
                 let why = escape(&why.to_lowercase());
                 body = format!("<details><summary class=\"muted\">hidden as {why}</summary>{body}</details>");
             }
-            card(&comment.author, &format!("commented {}{edited}", time(comment.created_at)), &body)
+            card(
+                &format!("issuecomment-{}", comment.id),
+                &comment.author,
+                &format!("commented {}{edited}", time(comment.created_at)),
+                &body,
+            )
         }
         Happening::Reviewed { review } => {
             let Some(review) = part.reviews.iter().find(|r| r.id == *review) else { return String::new() };
@@ -170,7 +176,12 @@ fn happening(repo: &Repo, issue: &Issue, part: &PullPart, item: &TimelineItem) -
             };
             let mut out = line(&format!("<span class=\"{class}\">{icon}</span>"), item, text);
             if !review.body.is_empty() {
-                out.push_str(&card(&review.author, "in the review", &markdown::render(&review.body)));
+                out.push_str(&card(
+                    &format!("pullrequestreview-{}", review.id),
+                    &review.author,
+                    "in the review",
+                    &markdown::render(&review.body),
+                ));
             }
             out
         }

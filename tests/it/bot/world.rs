@@ -164,6 +164,10 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.stop.send_replace(true);
+        // Whatever the test was about: the bot asked nothing that GitHub does not know, in GitHub's form.
+        if !std::thread::panicking() {
+            crate::contract::validate(&self.sandbox.recorder());
+        }
     }
 }
 

@@ -218,14 +218,6 @@ fn translate(schema: &mut Value) -> Vec<String> {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(|i| names.extend(translate(i))),
         Value::Object(map) => {
-            for word in ["example", "examples", "description", "discriminator", "x-github"] {
-                // These are words about schemas, but may also be names of properties, which are objects with a type.
-                if map.get(word).is_some_and(|v| word == "description" && v.is_string() || word != "description")
-                    && !map.get(word).is_some_and(|v| v.get("type").is_some() || v.get("$ref").is_some())
-                {
-                    map.remove(word);
-                }
-            }
             if let Some(Value::String(reference)) = map.get_mut("$ref") {
                 if let Some(name) = reference.strip_prefix("#/components/schemas/") {
                     let name = name.to_owned();

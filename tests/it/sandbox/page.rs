@@ -37,6 +37,12 @@ fn the_page_shows_the_conversation_and_people_act_on_it() {
     assert!(!html.contains("http://") && !html.contains("https://"), "nothing is loaded from elsewhere");
     assert!(get(base).1.contains("/acme/shop/pull/1"));
     assert_eq!(get(&format!("{base}/acme/shop/pull/7")).0, 404);
+    let head = pull.head_sha().unwrap();
+    for path in ["blob/orders/migrations/0001_orders.sql".to_owned(), format!("commit/{head}")] {
+        assert!(get(&format!("{base}/acme/shop/{path}")).1.contains("CREATE TABLE"), "{path}");
+    }
+    let run = repo.foreign_check_run("godwit", "c", &head, "failure").unwrap();
+    assert!(get(&format!("{base}/acme/shop/runs/{run}")).1.contains("Conversation"));
     let source = format!("{base}/_page/acme/shop/pull/1");
     let page: Value = serde_json::from_str(&get(&source).1).unwrap();
     let conversation = page["html"]["conversation"].as_str().unwrap();
