@@ -59,7 +59,7 @@ pub enum Found {
     /// Everything.
     Complete(Box<Gathered>),
     /// The policy of the base is wrong; nothing else was looked at.
-    BrokenPolicy(model::PullRequest, Vec<ConfigError>),
+    BrokenPolicy(Box<model::PullRequest>, Vec<ConfigError>),
 }
 
 /// What git says about a pull request.
@@ -92,14 +92,14 @@ impl Bot {
     /// Everything about a pull request, as of `now`.
     pub(super) async fn gather(&self, place: &Place, number: PrNumber, now: DateTime<Utc>) -> Result<Found, JobError> {
         let pull = place.api.pull(number).await?;
-        match self.from_git(place, &pull, now).await? {
-            Err(errors) => Ok(Found::BrokenPolicy(pull, errors)),
+        match self.read_git(place, &pull, now).await? {
+            Err(errors) => Ok(Found::BrokenPolicy(Box::new(pull), errors)),
             Ok(FromGit::Open(contents)) => self.complete(place, pull, *contents, None, now).await,
             Ok(FromGit::Merged(agreed, merged)) => self.complete(place, pull, *agreed, Some(*merged), now).await,
         }
     }
 
-    async fn from_git(
+    async fn read_git(
         &self,
         place: &Place,
         pull: &model::PullRequest,
