@@ -121,12 +121,10 @@ impl Tables {
             }
             None => out.push_str(",NULL"),
         }
-        for text in [row.commit.as_ref().map(|c| c.as_str())] {
-            out.push(',');
-            match text {
-                Some(text) => push_literal(out, text),
-                None => out.push_str("NULL"),
-            }
+        out.push(',');
+        match &row.commit {
+            Some(commit) => push_literal(out, commit.as_str()),
+            None => out.push_str("NULL"),
         }
         let _ = write!(out, ",{},", row.statements_done);
         match &row.error {

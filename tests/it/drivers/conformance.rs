@@ -76,7 +76,7 @@ async fn suite<D: Driver, F: Future<Output = Result<D, DriverError>>>(database: 
     session.run_script(&script("create table a (n integer); -- end", &applied)).await.unwrap();
     let broken = row("2_b", MigrationState::Applied, &mine.run, epoch);
     let text = "create table b (n integer);\n\ninsert into nope values (1);";
-    let failure = session.run_script(&script(text, &broken)).await.err().expect("no such table");
+    let failure = session.run_script(&script(text, &broken)).await.expect_err("no such table");
     assert!(matches!(failure, DriverError::Statement(f) if f.line == Some(3) && f.message.contains("nope")));
     let read = session.history().await.unwrap();
     assert_eq!(read.len(), 1);
@@ -100,7 +100,8 @@ async fn suite<D: Driver, F: Future<Output = Result<D, DriverError>>>(database: 
         done,
     };
     session.run_statement(&single(1)).await.unwrap();
-    let marks = |rows: Vec<HistoryRow>| rows.iter().find(|r| r.id.as_str() == "3_c").map(|r| (r.state, r.statements_done));
+    let marks =
+        |rows: Vec<HistoryRow>| rows.iter().find(|r| r.id.as_str() == "3_c").map(|r| (r.state, r.statements_done));
     assert_eq!(marks(session.history().await.unwrap()), Some((MigrationState::Running, 1)));
 
     // Who was taken over changes nothing more, in any of the ways.
