@@ -90,6 +90,8 @@ pub(super) struct Gathered {
     pub lint_errors: Vec<(String, Refusal)>,
     /// Whether it is the last environment of the promotion order.
     pub is_last: bool,
+    /// Only the migrations of this service.
+    pub service: Option<String>,
 }
 
 impl Place {
@@ -120,9 +122,12 @@ impl Place {
                 ));
             }
         };
-        if let Some(service) = &self.service {
-            gathered.set.migrations.retain(|m| m.service.as_deref() == Some(service));
+        if let Some(service) = &self.service
+            && !gathered.set.migrations.iter().any(|m| m.service.as_ref() == Some(service))
+        {
+            return Err(Failure::usage(format!("no migration belongs to a service `{service}`")));
         }
+        gathered.service.clone_from(&self.service);
         Ok(gathered)
     }
 
@@ -146,6 +151,7 @@ impl Place {
             risks: BTreeMap::new(),
             lint_errors: Vec::new(),
             is_last: false,
+            service: None,
         })
     }
 
@@ -199,6 +205,7 @@ impl Place {
             timeout: Some(Duration::from_secs(environment.migration.timeout)),
             risks,
             is_last: policy.repo.environments.last() == Some(name),
+            service: None,
         })
     }
 }
@@ -279,6 +286,7 @@ impl Gathered {
     pub fn options(&self, bounds: &Bounds, global: &Global) -> ApplyOptions {
         ApplyOptions {
             timeout: bounds.timeout.or(self.timeout),
+            service: self.service.clone(),
             out_of_order: bounds.out_of_order,
             lock_wait: bounds.lock_wait,
             lock_timeout: bounds.lock_timeout,

@@ -60,6 +60,8 @@ pub struct Request<'a> {
     pub history: &'a [HistoryRow],
     /// Stop after this migration or version.
     pub to: Option<&'a str>,
+    /// Only the migrations of this service.
+    pub service: Option<&'a str>,
     /// What to do with latecomers.
     pub out_of_order: OutOfOrder,
     /// How much to tell.
@@ -68,6 +70,13 @@ pub struct Request<'a> {
     pub risk: &'a dyn Fn(&Migration) -> Risk,
     /// Whether a migration of another target is applied there; `None` where nobody knows.
     pub applied_elsewhere: &'a dyn Fn(&Migration) -> Option<bool>,
+}
+
+impl Request<'_> {
+    /// Whether the migration is of the service that was asked for, if one was.
+    fn wants(&self, migration: &Migration) -> bool {
+        self.service.is_none_or(|s| migration.service.as_deref() == Some(s))
+    }
 }
 
 /// What to undo.
@@ -168,7 +177,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     let (mut steps, mut left_out, mut waits) = (Vec::new(), Vec::new(), None);
     let mut planned: BTreeSet<String> = BTreeSet::new();
     for migration in request.set.migrations.iter().take(last.saturating_add(1)) {
-        if !belongs(migration, request.target, request.engine) {
+        if !belongs(migration, request.target, request.engine) || !request.wants(migration) {
             continue;
         }
         let row = index.of(migration);
@@ -254,7 +263,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             // Newest is what was applied last, whatever its version.
             let mut newest = applied.clone();
             newest.sort_by_key(|(at, m)| std::cmp::Reverse((index.of(m).map(|r| (r.started_at, r.epoch)), *at)));
-            newest.into_iter().take(*n).map(|(_, m)| m).collect()
+            newest.into_iter().map(|(_, m)| m).filter(|m| request.wants(m)).take(*n).collect()
         }
         Selector::Migration(name) => match lookup(request.set, name) {
             Some(m) if applied.iter().any(|(_, a)| a.reference() == m.reference()) => vec![m],

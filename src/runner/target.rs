@@ -99,6 +99,7 @@ fn make_plan(job: &Job<'_>, history: &[HistoryRow], work: &Work) -> Result<Plann
         digest: job.digest,
         history,
         to: job.options.to.as_deref(),
+        service: job.options.service.as_deref(),
         out_of_order: job.options.out_of_order,
         detail: detail(job.options),
         risk: &risk,
