@@ -10,6 +10,9 @@ use crate::{report, runner};
 
 /// Arguments of `godwit status`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit status staging
+  godwit status --url sqlite:shop.db --path migrations --format json")]
 pub struct Args {
     /// The environment, as with `--env`
     #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]

@@ -94,6 +94,15 @@ pub(super) struct Gathered {
     pub service: Option<String>,
 }
 
+/// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
+fn check_url(engine: Engine, url: &str) -> anyhow::Result<()> {
+    if engine == Engine::Postgresql {
+        url.parse::<sqlx::postgres::PgConnectOptions>()
+            .map_err(|e| Failure::usage(format!("the database's URL is wrong: {e}")))?;
+    }
+    Ok(())
+}
+
 impl Place {
     /// The place with an environment that stood alone on the command line (`godwit apply staging`).
     pub fn or_word(mut self, word: Option<EnvironmentName>) -> anyhow::Result<Self> {
@@ -134,6 +143,7 @@ impl Place {
     fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
         crate::redact::register_url(url);
         let engine = engine_of(url)?;
+        check_url(engine, url)?;
         let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
         if !dir.is_dir() {
             return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
