@@ -126,7 +126,28 @@ pub fn user() -> String {
     ["USER", "LOGNAME", "USERNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|n| !n.is_empty()))
+        .or_else(account)
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The account this process runs as, where no variable names it: containers, CI, cron.
+#[cfg(target_os = "linux")]
+fn account() -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let uid = std::fs::metadata("/proc/self").ok()?.uid();
+    let named = std::fs::read_to_string("/etc/passwd").ok().and_then(|accounts| {
+        accounts.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        })
+    });
+    Some(named.unwrap_or_else(|| format!("uid {uid}")))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn account() -> Option<String> {
+    None
 }
 
 /// `dir`, else `GODWIT_DATA_DIR`, else the platform's state directory; made when missing.

@@ -251,6 +251,12 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
             set = below;
         }
     }
+    if set.migrations.is_empty() && set.problems.is_empty() {
+        return Err(Failure::usage(format!(
+            "no migrations found in `{}`; they look like `0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
+            dir.display()
+        )));
+    }
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
     let prefix = |path: &mut String| *path = dir.join(&*path).display().to_string();
     for migration in &mut set.migrations {

@@ -298,14 +298,26 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
                 request.set.find(d).is_some_and(|f| f.reference() == migration.reference())
                     || (migration.unit == other.unit && d == migration.id.as_str())
             });
-            if needs && !also_undone {
-                refusals.push(refusal(
-                    "dependants",
+            // Later ones of the same folder were written for what this one left behind, unless they were there first.
+            let begun = |m: &Migration| index.of(m).map(|r| r.started_at);
+            let follows =
+                other.unit == migration.unit && other.version > migration.version && begun(other) >= begun(migration);
+            if also_undone || !(needs || follows) {
+                continue;
+            }
+            let (message, what_to_do) = if needs {
+                (
                     format!("`{}` is applied and depends on `{}`", other.reference(), migration.reference()),
                     format!("undo `{}` first", other.id),
-                    false,
-                ));
-            }
+                )
+            } else {
+                (
+                    format!("`{}` was applied after `{}`", other.reference(), migration.reference()),
+                    "undo the later ones first (`--steps N`), or all of them together (`--to VERSION`, which itself stays)"
+                        .to_owned(),
+                )
+            };
+            refusals.push(refusal("dependants", message, what_to_do, false));
         }
     }
     let mut steps = Vec::new();
