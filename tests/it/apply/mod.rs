@@ -17,7 +17,10 @@ fn s2_06_the_first_run_makes_the_tables_and_the_second_finds_nothing_to_do() {
         assert_eq!(said["outcome"], "applied");
         assert_eq!(said["environment"], serde_json::Value::Null);
         let step = &said["steps"][1];
-        assert_eq!((&step["migration"], &step["state"], &step["action"]), (&"0002_b".into(), &"applied".into(), &"apply".into()));
+        assert_eq!(
+            (&step["migration"], &step["state"], &step["action"]),
+            (&"0002_b".into(), &"applied".into(), &"apply".into())
+        );
         assert_eq!(step["recovery"], "atomic");
         assert_eq!(step["statements"].as_array().unwrap().len(), 2);
         assert_eq!(project.run(&["apply", "--format", "json"]).expect(0).json()["outcome"], "nothing");
@@ -74,7 +77,10 @@ fn r13_an_edit_is_found_and_line_ends_are_none() {
     for kind in BOTH {
         let project = Project::new(kind, &PAIR);
         project.run(&["apply", "--yes"]).expect(0);
-        project.write("0002_b.up.sql", "\u{feff}-- two statements\r\ncreate table b (n integer);\r\ninsert into a values (1);\r\n\r\n");
+        project.write(
+            "0002_b.up.sql",
+            "\u{feff}-- two statements\r\ncreate table b (n integer);\r\ninsert into a values (1);\r\n\r\n",
+        );
         project.run(&["apply", "--yes"]).expect(0);
         project.write("0002_b.up.sql", "create table b (n integer, m integer);");
         let said = project.run(&["apply", "--yes", "--format", "json"]).expect(4).json();
@@ -149,7 +155,9 @@ fn decisions_20_a_target_older_than_its_ledger_is_drift() {
         let said = project.run(&["apply", "--yes", "--format", "json"]).expect(4).json();
         assert_eq!(said["blocked_by"][0]["reason"], "drift");
         project.database.query("drop table b");
-        project.run(&["resolve", "0002_b", "--as", "rolled-back", "--reason", "restored last night's backup"]).expect(0);
+        project
+            .run(&["resolve", "0002_b", "--as", "rolled-back", "--reason", "restored last night's backup"])
+            .expect(0);
         project.run(&["apply", "--yes"]).expect(0);
         assert!(project.database.has_table("b"));
     }
@@ -176,7 +184,10 @@ fn a_failure_between_single_statements_goes_on_from_there() {
         let text = "-- godwit: no-transaction\ncreate table a (n integer);\ninsert into a values (1);\ninsert into b values (1);\ninsert into a values (2);";
         let project = Project::new(kind, &[("1_a.up.sql", text)]);
         let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
-        assert_eq!((&said["steps"][0]["error"]["line"], &said["steps"][0]["error"]["undone"]), (&4.into(), &false.into()));
+        assert_eq!(
+            (&said["steps"][0]["error"]["line"], &said["steps"][0]["error"]["undone"]),
+            (&4.into(), &false.into())
+        );
         project.database.query("create table b (n integer)");
         project.run(&["apply", "--yes"]).expect(0);
         assert_eq!(project.database.one("select cast(sum(n) as text) from a"), "3");
@@ -187,8 +198,10 @@ fn a_failure_between_single_statements_goes_on_from_there() {
 #[test]
 fn decisions_13_a_files_own_transaction_becomes_ours() {
     for kind in BOTH {
-        let project =
-            Project::new(kind, &[("1_a.up.sql", "BEGIN;\ncreate table a (n integer);\ninsert into nope values (1);\nCOMMIT;")]);
+        let project = Project::new(
+            kind,
+            &[("1_a.up.sql", "BEGIN;\ncreate table a (n integer);\ninsert into nope values (1);\nCOMMIT;")],
+        );
         let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
         assert_eq!(said["steps"][0]["error"]["line"], 3, "{kind:?}");
         assert!(!project.database.has_table("a"));
@@ -212,17 +225,31 @@ fn what_a_script_does_to_its_session_stays_with_it() {
     let project = Project::new(
         Kind::Postgres,
         &[
-            ("1_a.up.sql", "create schema other;\nselect pg_catalog.set_config('search_path', '', false);\ncreate table public.a (n int);"),
+            (
+                "1_a.up.sql",
+                "create schema other;\nselect pg_catalog.set_config('search_path', '', false);\ncreate table public.a (n int);",
+            ),
             ("2_b.up.sql", "create table b (n int);\nset lock_timeout = 0;\ncreate temp table t (n int);"),
-            ("3_c.up.sql", "create temp table t (n int);\ncreate table c as select current_setting('lock_timeout') as l;"),
-            ("4_d.up.sql", "create role godwit_it_nobody;\nset local role godwit_it_nobody;\nset role godwit_it_nobody;"),
+            (
+                "3_c.up.sql",
+                "create temp table t (n int);\ncreate table c as select current_setting('lock_timeout') as l;",
+            ),
+            (
+                "4_d.up.sql",
+                "create role godwit_it_nobody;\nset local role godwit_it_nobody;\nset role godwit_it_nobody;",
+            ),
             ("5_e.up.sql", "drop role godwit_it_nobody;"),
         ],
     );
     let _ = project.database.try_query("drop role if exists godwit_it_nobody");
     project.run(&["apply", "--yes"]).expect(0);
     assert_eq!(project.database.one("select l from c"), "3s");
-    assert_eq!(project.database.one("select count(*)::text from pg_class where relname = 'b' and relnamespace = 'public'::regnamespace"), "1");
+    assert_eq!(
+        project
+            .database
+            .one("select count(*)::text from pg_class where relname = 'b' and relnamespace = 'public'::regnamespace"),
+        "1"
+    );
 }
 
 #[test]

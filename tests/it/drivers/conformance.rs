@@ -100,7 +100,8 @@ async fn suite<D: Driver, F: Future<Output = Result<D, DriverError>>>(database: 
         done,
     };
     session.run_statement(&single(1)).await.unwrap();
-    let marks = |rows: Vec<HistoryRow>| rows.iter().find(|r| r.id.as_str() == "3_c").map(|r| (r.state, r.statements_done));
+    let marks =
+        |rows: Vec<HistoryRow>| rows.iter().find(|r| r.id.as_str() == "3_c").map(|r| (r.state, r.statements_done));
     assert_eq!(marks(session.history().await.unwrap()), Some((MigrationState::Running, 1)));
 
     // Who was taken over changes nothing more, in any of the ways.

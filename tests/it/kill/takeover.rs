@@ -87,7 +87,10 @@ fn r6_two_runners_on_a_pending_index_build_apply_it_once_and_do_not_deadlock() {
 
 #[test]
 fn r7_an_invalid_index_is_rebuilt_and_a_different_one_asks_for_a_person() {
-    for text in ["create unique index concurrently a_n on a (n);", "create unique index concurrently if not exists a_n on a (n);"] {
+    for text in [
+        "create unique index concurrently a_n on a (n);",
+        "create unique index concurrently if not exists a_n on a (n);",
+    ] {
         let project = Project::new(Kind::Postgres, &[("1_ix.up.sql", text)]);
         project.database.query("create table a (n int, m int); insert into a values (1), (1)");
         assert!(project.database.try_query("create unique index concurrently a_n on a (n)").is_err());

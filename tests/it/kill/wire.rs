@@ -22,8 +22,8 @@ fn proxy(server: String, marker: &'static [u8], cut: impl Fn() + Send + Sync + '
             std::thread::spawn(move || {
                 let mut buffer = vec![0; 65536];
                 while let Ok(n @ 1..) = from.read(&mut buffer) {
-                    let hit = buffer[..n].windows(marker.len()).any(|w| w == marker)
-                        && armed.swap(false, Ordering::SeqCst);
+                    let hit =
+                        buffer[..n].windows(marker.len()).any(|w| w == marker) && armed.swap(false, Ordering::SeqCst);
                     holds.fetch_or(hit, Ordering::SeqCst);
                     if to.write_all(&buffer[..n]).is_err() {
                         break;
@@ -65,7 +65,11 @@ fn through(project: &Project, port: u16) -> (String, String) {
 fn r12_an_answer_lost_after_commit_is_resolved_by_reading_the_history() {
     let project = Project::new(
         Kind::Postgres,
-        &[("1_a.up.sql", "create table a (n int);"), ("2_b.up.sql", "insert into a values (2); -- cut here"), ("3_c.up.sql", "insert into a values (3);")],
+        &[
+            ("1_a.up.sql", "create table a (n int);"),
+            ("2_b.up.sql", "insert into a values (2); -- cut here"),
+            ("3_c.up.sql", "insert into a values (3);"),
+        ],
     );
     let url = project.database.url.clone();
     let committed = move || {
