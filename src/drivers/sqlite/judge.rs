@@ -270,7 +270,8 @@ impl<'a> Court<'a> {
             rusqlite::Error::SqliteFailure(error, Some(message)) => (error, message.as_str(), None),
             _ => return None,
         };
-        let range = offset.and_then(|at| token(sql, at));
+        // In an error about a view or trigger the place is one in that object's text.
+        let range = offset.filter(|_| !message.starts_with("error in ")).and_then(|at| token(sql, at));
         let words: String = message.chars().take(MAX_WORDS).collect();
         match code.extended_code & 0xff {
             ffi::SQLITE_INTERRUPT => {

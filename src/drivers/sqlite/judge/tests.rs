@@ -75,7 +75,9 @@ fn what_cannot_be_known_gives_no_alarm() {
     for scripts in [
         // Tables that no migration makes, and what hangs on them.
         &["ALTER TABLE users ADD COLUMN x; CREATE INDEX i ON users (x); DROP INDEX i; UPDATE users SET y = 1"][..],
-        &["CREATE VIEW v AS SELECT x FROM users; SELECT q FROM v; CREATE TRIGGER g ON users BEGIN SELECT 1; END"][..1],
+        &[
+            "CREATE VIEW v AS SELECT x FROM users; SELECT q FROM v; CREATE TRIGGER g AFTER INSERT ON users BEGIN SELECT 1; END; DROP TRIGGER g",
+        ],
         &[
             "ALTER TABLE users ADD x",
             "CREATE TABLE n (x); DROP TABLE users; ALTER TABLE n RENAME TO users",
@@ -88,7 +90,7 @@ fn what_cannot_be_known_gives_no_alarm() {
         &["ATTACH 'x.db' AS aux; CREATE TABLE aux.t (a); SELECT * FROM aux.t"],
         &["CREATE TABLE t (a); PRAGMA legacy_alter_table = ON; SELECT z FROM t; DROP INDEX i"],
         // All that SQLite can do.
-        &["PRAGMA user_version = 3; BEGIN; CREATE TABLE t (a, b CHECK (b > 0)) STRICT; COMMIT"][..0],
+        &["PRAGMA user_version = 3; BEGIN; CREATE TABLE t (a, b CHECK (b > 0)) STRICT; COMMIT"],
         &[
             "CREATE TABLE t (a INT, b INT CHECK (b > 0), UNIQUE (a)); ALTER TABLE t ADD c INT NOT NULL DEFAULT 1 CHECK (c > 0)",
         ],
@@ -121,10 +123,7 @@ fn each_way_back_is_tried_behind_its_own_migration() {
         ("0003_e.up.sql", "ALTER TABLE a ADD e"),
         ("0003_e.down.sql", "ALTER TABLE a DROP COLUMN e"),
     ]);
-    assert_eq!(
-        got.iter().map(|w| (w.0, w.2.as_str())).collect::<Vec<_>>(),
-        [(0, "DROP TABLE a"), (1, "ALTER TABLE a DROP COLUMN d")]
-    );
+    assert_eq!(got.iter().map(|w| (w.0, w.2.as_str())).collect::<Vec<_>>(), [(0, "DROP TABLE a"), (1, "d")]);
 }
 
 #[test]
