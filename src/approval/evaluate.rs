@@ -86,7 +86,7 @@ pub fn evaluate_environment(
 }
 
 /// The status of parts together: one no is a no, one missing is missing; what does not apply does not matter.
-pub(crate) fn worst(parts: impl Iterator<Item = Status>) -> Status {
+pub fn worst(parts: impl Iterator<Item = Status>) -> Status {
     let rank = |status: &Status| match status {
         Status::Skipped => 0,
         Status::Approved => 1,

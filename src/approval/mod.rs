@@ -17,8 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use evaluate::worst;
-pub use evaluate::{evaluate, evaluate_environment};
+pub use evaluate::{evaluate, evaluate_environment, worst};
 pub use policy::{Policy, relevant_people, relevant_teams};
 pub use voices::labelled_risk;
 

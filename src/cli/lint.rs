@@ -17,6 +17,9 @@ use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 
 /// Arguments of `godwit lint`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit lint
+  godwit lint migrations/postgresql --base origin/main --format github")]
 pub struct Args {
     /// Folders of migrations, or single `.sql` files (default: the folders that `godwit.yml` names)
     #[arg(value_name = "PATH")]

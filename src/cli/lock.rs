@@ -23,6 +23,8 @@ struct Place {
 
 /// Arguments of `godwit lock`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit lock --env production \"sale until Monday\"")]
 pub struct LockArgs {
     #[command(flatten)]
     place: Place,
@@ -33,6 +35,9 @@ pub struct LockArgs {
 
 /// Arguments of `godwit unlock`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit unlock --env production
+  godwit unlock --env production --force")]
 pub struct UnlockArgs {
     #[command(flatten)]
     place: Place,

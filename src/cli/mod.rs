@@ -117,7 +117,7 @@ pub enum Command {
     Ci(ci::Args),
     /// The webhook endpoint and the worker
     #[cfg(feature = "bot")]
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// The whole story on this machine, with no account and no server
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -149,7 +149,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Audit(args) => audit::run(&global, args),
         Command::Ci(args) => ci::run(&global, args),
         #[cfg(feature = "bot")]
-        Command::Serve(args) => serve::run(&global, args),
+        Command::Serve(args) => serve::run(&global, *args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&global, args),
         Command::Completions(args) => completions::run(&global, args),

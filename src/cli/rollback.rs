@@ -9,6 +9,9 @@ use crate::runner::{self, ApplyOptions, Keeper};
 
 /// Arguments of `godwit rollback`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit rollback --url sqlite:shop.db --path migrations --steps 1
+  godwit rollback --env staging 0004_orders")]
 pub struct Args {
     /// The migration to undo
     #[arg(value_name = "MIGRATION", conflicts_with_all = ["to", "steps"])]

@@ -91,6 +91,17 @@ pub(super) struct Gathered {
     pub lint_errors: Vec<(String, Refusal)>,
     /// Whether it is the last environment of the promotion order.
     pub is_last: bool,
+    /// Only the migrations of this service.
+    pub service: Option<String>,
+}
+
+/// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
+fn check_url(engine: Engine, url: &str) -> anyhow::Result<()> {
+    if engine == Engine::Postgresql {
+        url.parse::<sqlx::postgres::PgConnectOptions>()
+            .map_err(|e| Failure::usage(format!("the database's URL is wrong: {e}")))?;
+    }
+    Ok(())
 }
 
 impl Place {
@@ -121,15 +132,19 @@ impl Place {
                 ));
             }
         };
-        if let Some(service) = &self.service {
-            gathered.set.migrations.retain(|m| m.service.as_deref() == Some(service));
+        if let Some(service) = &self.service
+            && !gathered.set.migrations.iter().any(|m| m.service.as_ref() == Some(service))
+        {
+            return Err(Failure::usage(format!("no migration belongs to a service `{service}`")));
         }
+        gathered.service.clone_from(&self.service);
         Ok(gathered)
     }
 
     fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
         crate::redact::register_url(url);
         let engine = engine_of(url)?;
+        check_url(engine, url)?;
         let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
         if !dir.is_dir() {
             return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
@@ -147,6 +162,7 @@ impl Place {
             risks: BTreeMap::new(),
             lint_errors: Vec::new(),
             is_last: false,
+            service: None,
         })
     }
 
@@ -200,6 +216,7 @@ impl Place {
             timeout: Some(Duration::from_secs(environment.migration.timeout)),
             risks,
             is_last: policy.repo.environments.last() == Some(name),
+            service: None,
         })
     }
 }
@@ -280,6 +297,7 @@ impl Gathered {
     pub fn options(&self, bounds: &Bounds, global: &Global) -> ApplyOptions {
         ApplyOptions {
             timeout: bounds.timeout.or(self.timeout),
+            service: self.service.clone(),
             out_of_order: bounds.out_of_order,
             lock_wait: bounds.lock_wait,
             lock_timeout: bounds.lock_timeout,

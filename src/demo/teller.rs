@@ -69,11 +69,6 @@ impl Teller {
         self.line(&format!("   {GOOD}✓{GOOD:#} {text}"));
     }
 
-    /// What is wrong.
-    pub fn bad(&self, text: &str) {
-        self.line(&format!("   {BAD}✗{BAD:#} {text}"));
-    }
-
     /// A check run with its verdict.
     pub fn check(&self, name: &str, conclusion: &str, title: &str) {
         let (style, sign) = match conclusion {

@@ -144,14 +144,14 @@ fn order(set: &mut MigrationSet) {
     let n = set.migrations.len();
     let mut needs: Vec<Vec<usize>> = vec![Vec::new(); n];
     let mut declared = false;
-    for i in 0..n {
+    for (i, needed) in needs.iter_mut().enumerate() {
         if i > 0 && set.migrations[i - 1].unit == set.migrations[i].unit {
-            needs[i].push(i - 1);
+            needed.push(i - 1);
         }
         for reference in &set.migrations[i].directives.depends_on {
             declared = true;
             match find_dependency(&set.migrations, i, reference) {
-                Some(at) => needs[i].push(at),
+                Some(at) => needed.push(at),
                 None => set.problems.push(Problem {
                     file: set.migrations[i].up.path.clone(),
                     line: 1,

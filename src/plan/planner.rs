@@ -1,16 +1,20 @@
 //! From a set and a history to a plan, or to the reasons why there is none. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod state;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    HistoryRow, MigrationPlan, MigrationState, MigrationStatus, PlannedStatement, RecoveryClass, Refusal, Step,
-    StepAction,
-};
+pub use state::{Index, statuses};
+pub use steps::{destroys, plain_risk, recovery_class};
+
+use super::{HistoryRow, MigrationPlan, MigrationState, RecoveryClass, Refusal, Step, StepAction};
 use crate::ids::{Digest, Engine, EnvironmentName, Risk, TargetName};
-use crate::migration::execution::{self, CannotExecute, Execution, Nature, execution};
-use crate::migration::{Migration, MigrationSet, Script, Severity, Version};
+use crate::migration::{Migration, MigrationSet, Severity, Version, execution};
+use state::drift;
+use steps::{bare_step, step};
 
 /// The reason of a refusal that `godwit resume` settles by itself.
 const INTERRUPTED_ROLLBACK: &str = "interrupted-rollback";
@@ -56,6 +60,8 @@ pub struct Request<'a> {
     pub history: &'a [HistoryRow],
     /// Stop after this migration or version.
     pub to: Option<&'a str>,
+    /// Only the migrations of this service.
+    pub service: Option<&'a str>,
     /// What to do with latecomers.
     pub out_of_order: OutOfOrder,
     /// How much to tell.
@@ -64,6 +70,13 @@ pub struct Request<'a> {
     pub risk: &'a dyn Fn(&Migration) -> Risk,
     /// Whether a migration of another target is applied there; `None` where nobody knows.
     pub applied_elsewhere: &'a dyn Fn(&Migration) -> Option<bool>,
+}
+
+impl Request<'_> {
+    /// Whether the migration is of the service that was asked for, if one was.
+    fn wants(&self, migration: &Migration) -> bool {
+        self.service.is_none_or(|s| migration.service.as_deref() == Some(s))
+    }
 }
 
 /// What to undo.
@@ -140,51 +153,6 @@ pub fn plan_hash(plan: &MigrationPlan, fingerprint: &str) -> String {
     format!("sha256:{}", hex::encode(hash.finalize()))
 }
 
-/// The history by (unit, id), and for rows whose folder moved, by what they became.
-pub struct Index<'a> {
-    rows: HashMap<(&'a str, &'a str), &'a HistoryRow>,
-}
-
-impl<'a> Index<'a> {
-    /// Matches rows to migrations: by unit and id; a row whose unit is gone also by its id alone, if its script is
-    /// unchanged and no other row or migration claims the name (a folder that was moved or is named another way).
-    pub fn new(set: &'a MigrationSet, history: &'a [HistoryRow]) -> Self {
-        let mut rows: HashMap<(&str, &str), &HistoryRow> =
-            history.iter().map(|r| ((r.unit.as_str(), r.id.as_str()), r)).collect();
-        if rows.is_empty() {
-            return Self { rows };
-        }
-        let known: BTreeSet<(&str, &str)> = set.migrations.iter().map(|m| (m.unit.as_str(), m.id.as_str())).collect();
-        let strays: Vec<&HistoryRow> =
-            history.iter().filter(|r| !known.contains(&(r.unit.as_str(), r.id.as_str()))).collect();
-        for row in &strays {
-            if strays.iter().filter(|o| o.id == row.id).count() > 1 {
-                continue;
-            }
-            let mut heirs = set.migrations.iter().filter(|m| {
-                m.id == row.id && m.checksum == row.checksum && !rows.contains_key(&(m.unit.as_str(), m.id.as_str()))
-            });
-            if let (Some(heir), None) = (heirs.next(), heirs.next()) {
-                rows.remove(&(row.unit.as_str(), row.id.as_str()));
-                rows.insert((heir.unit.as_str(), heir.id.as_str()), row);
-            }
-        }
-        Self { rows }
-    }
-
-    /// The row of a migration.
-    pub fn of(&self, migration: &Migration) -> Option<&'a HistoryRow> {
-        self.rows.get(&(migration.unit.as_str(), migration.id.as_str())).copied()
-    }
-
-    /// Rows that no migration of the set owns, in the history's order.
-    fn strays(&self, set: &MigrationSet, history: &'a [HistoryRow]) -> Vec<&'a HistoryRow> {
-        let owned: BTreeSet<(&str, &str)> =
-            set.migrations.iter().filter_map(|m| self.of(m)).map(|r| (r.unit.as_str(), r.id.as_str())).collect();
-        history.iter().filter(|r| !owned.contains(&(r.unit.as_str(), r.id.as_str()))).collect()
-    }
-}
-
 fn refusal(reason: &str, message: String, what_to_do: String, needs_human: bool) -> Refusal {
     Refusal { reason: reason.to_owned(), message, what_to_do, needs_human }
 }
@@ -209,7 +177,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     let (mut steps, mut left_out, mut waits) = (Vec::new(), Vec::new(), None);
     let mut planned: BTreeSet<String> = BTreeSet::new();
     for migration in request.set.migrations.iter().take(last.saturating_add(1)) {
-        if !belongs(migration, request.target, request.engine) {
+        if !belongs(migration, request.target, request.engine) || !request.wants(migration) {
             continue;
         }
         let row = index.of(migration);
@@ -295,7 +263,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             // Newest is what was applied last, whatever its version.
             let mut newest = applied.clone();
             newest.sort_by_key(|(at, m)| std::cmp::Reverse((index.of(m).map(|r| (r.started_at, r.epoch)), *at)));
-            newest.into_iter().take(*n).map(|(_, m)| m).collect()
+            newest.into_iter().map(|(_, m)| m).filter(|m| request.wants(m)).take(*n).collect()
         }
         Selector::Migration(name) => match lookup(request.set, name) {
             Some(m) if applied.iter().any(|(_, a)| a.reference() == m.reference()) => vec![m],
@@ -398,58 +366,6 @@ pub fn plan_baseline(request: &Request<'_>) -> Result<MigrationPlan, Vec<Refusal
     Ok(finish(request, steps))
 }
 
-/// What a target says about each migration of the set, and behind them what it alone knows.
-pub fn statuses(
-    set: &MigrationSet,
-    target: &TargetName,
-    engine: Engine,
-    history: &[HistoryRow],
-) -> Vec<MigrationStatus> {
-    let index = Index::new(set, history);
-    let mut out: Vec<MigrationStatus> = set
-        .migrations
-        .iter()
-        .filter(|m| belongs(m, target, engine))
-        .map(|m| match index.of(m) {
-            None => MigrationStatus {
-                id: m.id.clone(),
-                unit: m.unit.clone(),
-                state: MigrationState::Pending,
-                applied_at: None,
-                by: None,
-                duration_ms: None,
-                pr: None,
-                commit: None,
-                note: None,
-            },
-            Some(row) => {
-                let edited = row.state == MigrationState::Applied && row.checksum != m.checksum;
-                let note = edited.then(|| format!("edited after it was applied: `{}`", m.up.path));
-                MigrationStatus { unit: m.unit.clone(), ..status_of(row, note) }
-            }
-        })
-        .collect();
-    out.extend(index.strays(set, history).into_iter().map(|row| {
-        let note = (row.state == MigrationState::Applied).then(|| "its file is gone".to_owned());
-        status_of(row, note)
-    }));
-    out
-}
-
-fn status_of(row: &HistoryRow, note: Option<String>) -> MigrationStatus {
-    MigrationStatus {
-        id: row.id.clone(),
-        unit: row.unit.clone(),
-        state: row.state,
-        applied_at: row.finished_at.or(Some(row.started_at)),
-        by: Some(row.by.clone()),
-        duration_ms: row.finished_at.map(|_| row.duration_ms),
-        pr: row.pr,
-        commit: row.commit.clone(),
-        note: note.or_else(|| row.error.clone()),
-    }
-}
-
 fn unknown(name: &str) -> Refusal {
     refusal(
         "unknown",
@@ -484,78 +400,6 @@ fn invalid_set(set: &MigrationSet) -> Vec<Refusal> {
         .filter(|p| p.severity == Severity::Error)
         .map(|p| refusal("invalid-set", format!("{}:{}: {}", p.file, p.line, p.message), p.help.clone(), false))
         .collect()
-}
-
-/// What the history says that does not fit the files.
-fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
-    let mut out = Vec::new();
-    for migration in request.set.migrations.iter().filter(|m| belongs(m, request.target, request.engine)) {
-        let Some(row) = index.of(migration) else { continue };
-        let same = row.checksum == migration.checksum;
-        match row.state {
-            MigrationState::Applied if !same => out.push(refusal(
-                "edited",
-                format!("`{}` was edited after it was applied", migration.up.path),
-                format!(
-                    "put the file back and write a new migration; or, if the database is known to be as the file says, \
-                     `godwit resolve {} --as applied --reason …`",
-                    migration.id
-                ),
-                true,
-            )),
-            MigrationState::Running | MigrationState::Failed if !same && row.statements_done > 0 => out.push(refusal(
-                "dirty",
-                format!(
-                    "`{}` was edited after {} of its statements had been run",
-                    migration.up.path, row.statements_done
-                ),
-                format!(
-                    "put the file back and run `godwit resume`, or settle it with `godwit resolve {}`",
-                    migration.id
-                ),
-                true,
-            )),
-            MigrationState::Running if row.action == StepAction::Rollback => out.push(refusal(
-                INTERRUPTED_ROLLBACK,
-                format!("undoing `{}` was interrupted", migration.reference()),
-                "run `godwit resume` to finish undoing it".to_owned(),
-                false,
-            )),
-            MigrationState::NeedsHuman => out.push(needs_human(row)),
-            MigrationState::Applied
-            | MigrationState::Running
-            | MigrationState::Failed
-            | MigrationState::Pending
-            | MigrationState::RolledBack => {}
-        }
-    }
-    for row in index.strays(request.set, request.history) {
-        match row.state {
-            MigrationState::Applied => out.push(refusal(
-                "missing",
-                format!("`{}` is applied, but its file is gone", row.id),
-                format!(
-                    "put the file back; or, if the change is undone, `godwit resolve {} --as rolled-back --reason …`",
-                    row.id
-                ),
-                true,
-            )),
-            MigrationState::Running | MigrationState::NeedsHuman => out.push(needs_human(row)),
-            MigrationState::Failed if row.statements_done > 0 => out.push(needs_human(row)),
-            MigrationState::Failed | MigrationState::Pending | MigrationState::RolledBack => {}
-        }
-    }
-    out
-}
-
-fn needs_human(row: &HistoryRow) -> Refusal {
-    let found = row.error.as_deref().map_or(String::new(), |e| format!(": {e}"));
-    refusal(
-        "dirty",
-        format!("what became of `{}` cannot be proved{found}", row.id),
-        format!("look at the database, then `godwit resolve {} --as applied|rolled-back|retry --reason …`", row.id),
-        true,
-    )
 }
 
 /// Unit → the applied migration with the highest version.
@@ -602,107 +446,6 @@ fn unmet_dependency(
     })
 }
 
-fn bare_step(request: &Request<'_>, migration: &Migration, action: StepAction, script: &Script) -> Step {
-    Step {
-        unit: migration.unit.clone(),
-        migration: migration.id.clone(),
-        version: migration.version.as_str().to_owned(),
-        target: request.target.clone(),
-        engine: request.engine,
-        action,
-        recovery: RecoveryClass::Atomic,
-        in_transaction: true,
-        statements: Vec::new(),
-        path: script.path.clone(),
-        checksum: migration.checksum.clone(),
-        risk: (request.risk)(migration),
-        reversible: migration.is_reversible(),
-    }
-}
-
-fn step(request: &Request<'_>, migration: &Migration, action: StepAction, script: &Script) -> Result<Step, Refusal> {
-    let execution =
-        execution(request.engine, &script.text, migration.directives.no_transaction).map_err(|e| cannot(script, &e))?;
-    let line = |n: u32| script.first_line + n - 1;
-    let mut step = bare_step(request, migration, action, script);
-    match execution {
-        Execution::Transaction { body, .. } => {
-            if request.detail == Detail::Full {
-                step.statements = listed(request.engine, script, body)?;
-            }
-        }
-        Execution::Statements(statements) => {
-            step.in_transaction = false;
-            let class = |n: Nature| recovery_class(n);
-            step.recovery = statements
-                .iter()
-                .map(|s| class(s.nature))
-                .max_by_key(|c| weakness(*c))
-                .unwrap_or(RecoveryClass::Atomic);
-            step.statements = statements
-                .iter()
-                .map(|s| PlannedStatement {
-                    sql: script.text[s.range.clone()].to_owned(),
-                    line: line(s.line),
-                    recovery: class(s.nature),
-                })
-                .collect();
-        }
-    }
-    Ok(step)
-}
-
-/// The statements of a transaction, as they are sent.
-fn listed(engine: Engine, script: &Script, body: std::ops::Range<usize>) -> Result<Vec<PlannedStatement>, Refusal> {
-    let text = &script.text[body.clone()];
-    let before = script.text[..body.start].matches('\n').count();
-    let found = execution::statements(engine, text).map_err(|e| cannot(script, &e))?;
-    let line = |n: u32| script.first_line + n - 1 + u32::try_from(before).unwrap_or(0);
-    if text.len() > LONG_SCRIPT {
-        return Ok(vec![PlannedStatement {
-            sql: format!("-- {} statements, {} bytes: see {}", found.len(), text.len(), script.path),
-            line: line(1),
-            recovery: RecoveryClass::Atomic,
-        }]);
-    }
-    Ok(found
-        .into_iter()
-        .map(|s| PlannedStatement {
-            sql: text[s.range].to_owned(),
-            line: line(s.line),
-            recovery: RecoveryClass::Atomic,
-        })
-        .collect())
-}
-
-fn cannot(script: &Script, e: &CannotExecute) -> Refusal {
-    refusal(
-        "mixed-transaction",
-        format!("{}:{}: {}", script.path, script.first_line + e.line - 1, e.message),
-        e.help.clone(),
-        false,
-    )
-}
-
-/// The class of a statement that runs on its own.
-pub fn recovery_class(nature: Nature) -> RecoveryClass {
-    match nature {
-        Nature::Transactional => RecoveryClass::Atomic,
-        Nature::Session | Nature::Idempotent => RecoveryClass::Idempotent,
-        Nature::Verifiable => RecoveryClass::Verifiable,
-        Nature::Unprovable => RecoveryClass::Manual,
-    }
-}
-
-fn weakness(class: RecoveryClass) -> u8 {
-    match class {
-        RecoveryClass::Atomic => 0,
-        RecoveryClass::Idempotent => 1,
-        RecoveryClass::Verifiable => 2,
-        RecoveryClass::Manual => 3,
-    }
-}
-
 fn finish(request: &Request<'_>, steps: Vec<Step>) -> MigrationPlan {
     MigrationPlan {
         environment: request.environment.cloned(),
@@ -712,38 +455,6 @@ fn finish(request: &Request<'_>, steps: Vec<Step>) -> MigrationPlan {
         risk: steps.iter().map(|s| s.risk).max().unwrap_or(Risk::Low),
         steps,
     }
-}
-
-/// Words that destroy without a way back, by the first words of a statement.
-pub fn destroys(engine: Engine, text: &str) -> bool {
-    // Most scripts hold none of these words, and are not looked at closer.
-    let suspicious = |w: &str| ["drop", "truncate", "delete"].iter().any(|x| w.eq_ignore_ascii_case(x));
-    if !text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(suspicious) {
-        return false;
-    }
-    let Ok(statements) = execution::statements(engine, text) else { return false };
-    statements.iter().any(|s| {
-        let sql = &text[s.range.clone()];
-        let words: Vec<String> =
-            execution::significant_tokens(sql).into_iter().map(|r| sql[r].to_ascii_uppercase()).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["DROP", "TABLE" | "SCHEMA" | "DATABASE" | "TABLESPACE" | "TYPE" | "SEQUENCE", ..] | ["TRUNCATE", ..] => {
-                true
-            }
-            ["DELETE", rest @ ..] => !rest.contains(&"WHERE"),
-            ["ALTER", "TABLE", rest @ ..] => rest.windows(2).any(|w| {
-                w[0] == "DROP" && !matches!(w[1], "CONSTRAINT" | "DEFAULT" | "NOT" | "EXPRESSION" | "IDENTITY")
-            }),
-            _ => false,
-        }
-    })
-}
-
-/// The risk of a migration where no linter is asked: its own word, and `HIGH` if it destroys.
-pub fn plain_risk(migration: &Migration) -> Risk {
-    let declared = migration.declared_risk().unwrap_or(Risk::Low);
-    if destroys(migration.engine, &migration.up.text) { Risk::High } else { declared }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod effect;
 mod message;
 mod probe;
 mod session;
+mod watch;
 mod wire;
 
 use std::time::Duration;
@@ -106,7 +107,7 @@ impl Driver for PostgresDriver {
     }
 
     async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {
-        session::find_holder(&mut self.connection, &self.tables).await
+        watch::find_holder(&mut self.connection, &self.tables).await
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<PostgresSession, DriverError> {

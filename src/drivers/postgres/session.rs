@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
 
 use super::message::{self, Tables, literal};
+use super::watch::{holder_of, lock_key, look, shares_a_backend};
 use super::wire::{self, Reply};
 use super::{PostgresDriver, open, probe, read_history};
 use crate::drivers::failpoint;
@@ -47,57 +47,6 @@ pub struct PostgresSession {
     timed_out: bool,
 }
 
-/// The advisory lock of a target: not a constant, so that other programs and other schemas do not collide with it.
-fn lock_key(database: &str, schema: &str) -> i64 {
-    let hash = Sha256::digest(format!("godwit\0{database}\0{schema}"));
-    let mut key = [0u8; 8];
-    key.copy_from_slice(&hash[..8]);
-    i64::from_be_bytes(key)
-}
-
-const HOLDER: &str = "SELECT a.pid::text, coalesce(a.application_name, ''), coalesce(a.usename, ''), \
-     coalesce(host(a.client_addr), 'a local socket'), \
-     to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
-     CASE WHEN a.state = 'active' THEN left(a.query, 160) END \
-     FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
-     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-     AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
-     AND l.classid::bigint = $CLASS AND l.objid::bigint = $OBJECT";
-
-/// Who holds the lock of the target with `tables`.
-pub(super) async fn find_holder(
-    connection: &mut PgConnection,
-    tables: &Tables,
-) -> Result<Option<LockHolder>, DriverError> {
-    let rows = wire::rows(connection, "SELECT pg_catalog.current_database()::text".to_owned()).await?;
-    let database = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
-    holder_of(connection, lock_key(&database, &tables.schema)).await
-}
-
-async fn holder_of(connection: &mut PgConnection, key: i64) -> Result<Option<LockHolder>, DriverError> {
-    let bits = u64::from_be_bytes(key.to_be_bytes());
-    let sql = HOLDER.replace("$CLASS", &(bits >> 32).to_string()).replace("$OBJECT", &(bits & 0xffff_ffff).to_string());
-    let rows = wire::rows(connection, sql).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let doing = sqlx::Row::try_get::<Option<String>, _>(row, 5).map_err(|e| wire::unreadable(&e))?;
-    Ok(Some(LockHolder {
-        pid: wire::text(row, 0)?.parse().unwrap_or(0),
-        who: format!("{} ({})", wire::text(row, 1)?, wire::text(row, 2)?),
-        from: wire::text(row, 3)?,
-        since: wire::text(row, 4)?,
-        doing: doing.map(|q| crate::redact::text(&q)),
-    }))
-}
-
-/// Whether a new connection reaches the very server process that serves `pid`: then something pools in between.
-async fn shares_a_backend(connect: &PgConnectOptions, pid: i64) -> Result<bool, DriverError> {
-    let mut second = open(connect).await?;
-    let rows = wire::rows(&mut second, "SELECT pg_catalog.pg_backend_pid()::text".to_owned()).await?;
-    let other = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
-    let _ = second.close().await;
-    Ok(other == pid.to_string())
-}
-
 impl PostgresSession {
     pub(super) async fn take(driver: PostgresDriver, options: &SessionOptions) -> Result<Self, DriverError> {
         let PostgresDriver { connection, options: connect, tables, tables_exist } = driver;
@@ -114,12 +63,10 @@ impl PostgresSession {
             blockers: None,
             timed_out: false,
         };
+        // Before anything is set: behind a pooler it would stay with a connection that others use.
+        session.refuse_pooler().await?;
         session.set_up().await?;
         session.poll_lock().await?;
-        if let Err(error) = session.refuse_pooler().await {
-            let _ = session.unlock().await;
-            return Err(error);
-        }
         let found = if tables_exist { session.read_fingerprint().await } else { Ok(None) };
         let found = match found {
             Err(DriverError::Statement(f)) if f.code.as_deref() == Some("42P01") => None,
@@ -201,7 +148,9 @@ impl PostgresSession {
     }
 
     async fn refuse_pooler(&mut self) -> Result<(), DriverError> {
-        if !shares_a_backend(&self.connect, self.pid).await? {
+        let rows = wire::rows(&mut self.connection, "SELECT pg_catalog.pg_backend_pid()::text".to_owned()).await?;
+        let pid = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
+        if !shares_a_backend(&self.connect, &pid).await? {
             return Ok(());
         }
         Err(DriverError::Pooled(
@@ -366,50 +315,6 @@ impl PostgresSession {
             Ok(()) => self.watch_client().await,
         }
     }
-}
-
-/// Who blocks `pid`, as a sentence; with `cancel`, its statement is cancelled.
-async fn look(
-    monitor: &mut Option<PgConnection>,
-    connect: &PgConnectOptions,
-    pid: i64,
-    cancel: bool,
-) -> Result<Option<String>, DriverError> {
-    if monitor.is_none() {
-        *monitor = Some(open(&connect.clone().application_name("godwit monitor")).await?);
-    }
-    let Some(connection) = monitor else { return Ok(None) };
-    if cancel {
-        wire::execute(connection, format!("SELECT pg_catalog.pg_cancel_backend({pid})")).await?;
-    }
-    let sql = format!(
-        "SELECT a.pid::text, coalesce(a.usename, ''), coalesce(nullif(a.application_name, ''), 'unnamed'), coalesce(a.state, ''), \
-         coalesce(extract(epoch from clock_timestamp() - a.xact_start)::int::text, '0'), left(coalesce(a.query, ''), 200) \
-         FROM pg_catalog.pg_stat_activity a WHERE a.pid = ANY (pg_catalog.pg_blocking_pids({pid})) ORDER BY a.xact_start LIMIT 3"
-    );
-    let rows = match wire::rows(connection, sql).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            *monitor = None;
-            return Err(error);
-        }
-    };
-    let seen: Result<Vec<String>, DriverError> = rows
-        .iter()
-        .map(|r| {
-            let query = wire::text(r, 5)?.split_whitespace().collect::<Vec<_>>().join(" ");
-            Ok(format!(
-                "process {} ({}, {}, {}, in its transaction for {} s): `{query}`",
-                wire::text(r, 0)?,
-                wire::text(r, 1)?,
-                wire::text(r, 2)?,
-                wire::text(r, 3)?,
-                wire::text(r, 4)?
-            ))
-        })
-        .collect();
-    let seen = seen?;
-    Ok((!seen.is_empty()).then(|| crate::redact::text(&format!("blocked by {}", seen.join("; ")))))
 }
 
 impl Session for PostgresSession {
@@ -604,17 +509,5 @@ impl PostgresSession {
             }
             Ok(()) => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lock_belongs_to_the_database_and_the_schema() {
-        assert_ne!(lock_key("a", "public"), lock_key("b", "public"));
-        assert_ne!(lock_key("a", "public"), lock_key("a", "tenant"));
-        assert_eq!(lock_key("a", "public"), lock_key("a", "public"));
     }
 }

@@ -76,7 +76,7 @@ async fn suite<D: Driver, F: Future<Output = Result<D, DriverError>>>(database: 
     session.run_script(&script("create table a (n integer); -- end", &applied)).await.unwrap();
     let broken = row("2_b", MigrationState::Applied, &mine.run, epoch);
     let text = "create table b (n integer);\n\ninsert into nope values (1);";
-    let failure = session.run_script(&script(text, &broken)).await.err().expect("no such table");
+    let failure = session.run_script(&script(text, &broken)).await.expect_err("no such table");
     assert!(matches!(failure, DriverError::Statement(f) if f.line == Some(3) && f.message.contains("nope")));
     let read = session.history().await.unwrap();
     assert_eq!(read.len(), 1);

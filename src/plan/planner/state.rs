@@ -1,0 +1,177 @@
+//! The history laid beside the files: which row belongs to which migration, and what does not fit. Pure.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{INTERRUPTED_ROLLBACK, Request, belongs, refusal};
+use crate::ids::{Engine, TargetName};
+use crate::migration::{Migration, MigrationSet};
+use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal, StepAction};
+
+/// The history by (unit, id), and for rows whose folder moved, by what they became.
+pub struct Index<'a> {
+    rows: HashMap<(&'a str, &'a str), &'a HistoryRow>,
+}
+
+impl<'a> Index<'a> {
+    /// Matches rows to migrations: by unit and id; a row whose unit is gone also by its id alone, if its script is
+    /// unchanged and no other row or migration claims the name (a folder that was moved or is named another way).
+    pub fn new(set: &'a MigrationSet, history: &'a [HistoryRow]) -> Self {
+        let mut rows: HashMap<(&str, &str), &HistoryRow> =
+            history.iter().map(|r| ((r.unit.as_str(), r.id.as_str()), r)).collect();
+        if rows.is_empty() {
+            return Self { rows };
+        }
+        let known: BTreeSet<(&str, &str)> = set.migrations.iter().map(|m| (m.unit.as_str(), m.id.as_str())).collect();
+        let strays: Vec<&HistoryRow> =
+            history.iter().filter(|r| !known.contains(&(r.unit.as_str(), r.id.as_str()))).collect();
+        for row in &strays {
+            if strays.iter().filter(|o| o.id == row.id).count() > 1 {
+                continue;
+            }
+            let mut heirs = set.migrations.iter().filter(|m| {
+                m.id == row.id && m.checksum == row.checksum && !rows.contains_key(&(m.unit.as_str(), m.id.as_str()))
+            });
+            if let (Some(heir), None) = (heirs.next(), heirs.next()) {
+                rows.remove(&(row.unit.as_str(), row.id.as_str()));
+                rows.insert((heir.unit.as_str(), heir.id.as_str()), row);
+            }
+        }
+        Self { rows }
+    }
+
+    /// The row of a migration.
+    pub fn of(&self, migration: &Migration) -> Option<&'a HistoryRow> {
+        self.rows.get(&(migration.unit.as_str(), migration.id.as_str())).copied()
+    }
+
+    /// Rows that no migration of the set owns, in the history's order.
+    fn strays(&self, set: &MigrationSet, history: &'a [HistoryRow]) -> Vec<&'a HistoryRow> {
+        let owned: BTreeSet<(&str, &str)> =
+            set.migrations.iter().filter_map(|m| self.of(m)).map(|r| (r.unit.as_str(), r.id.as_str())).collect();
+        history.iter().filter(|r| !owned.contains(&(r.unit.as_str(), r.id.as_str()))).collect()
+    }
+}
+
+/// What a target says about each migration of the set, and behind them what it alone knows.
+pub fn statuses(
+    set: &MigrationSet,
+    target: &TargetName,
+    engine: Engine,
+    history: &[HistoryRow],
+) -> Vec<MigrationStatus> {
+    let index = Index::new(set, history);
+    let mut out: Vec<MigrationStatus> = set
+        .migrations
+        .iter()
+        .filter(|m| belongs(m, target, engine))
+        .map(|m| match index.of(m) {
+            None => MigrationStatus {
+                id: m.id.clone(),
+                unit: m.unit.clone(),
+                state: MigrationState::Pending,
+                applied_at: None,
+                by: None,
+                duration_ms: None,
+                pr: None,
+                commit: None,
+                note: None,
+            },
+            Some(row) => {
+                let edited = row.state == MigrationState::Applied && row.checksum != m.checksum;
+                let note = edited.then(|| format!("edited after it was applied: `{}`", m.up.path));
+                MigrationStatus { unit: m.unit.clone(), ..status_of(row, note) }
+            }
+        })
+        .collect();
+    out.extend(index.strays(set, history).into_iter().map(|row| {
+        let note = (row.state == MigrationState::Applied).then(|| "its file is gone".to_owned());
+        status_of(row, note)
+    }));
+    out
+}
+
+fn status_of(row: &HistoryRow, note: Option<String>) -> MigrationStatus {
+    MigrationStatus {
+        id: row.id.clone(),
+        unit: row.unit.clone(),
+        state: row.state,
+        applied_at: row.finished_at.or(Some(row.started_at)),
+        by: Some(row.by.clone()),
+        duration_ms: row.finished_at.map(|_| row.duration_ms),
+        pr: row.pr,
+        commit: row.commit.clone(),
+        note: note.or_else(|| row.error.clone()),
+    }
+}
+
+/// What the history says that does not fit the files.
+pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
+    let mut out = Vec::new();
+    for migration in request.set.migrations.iter().filter(|m| belongs(m, request.target, request.engine)) {
+        let Some(row) = index.of(migration) else { continue };
+        let same = row.checksum == migration.checksum;
+        match row.state {
+            MigrationState::Applied if !same => out.push(refusal(
+                "edited",
+                format!("`{}` was edited after it was applied", migration.up.path),
+                format!(
+                    "put the file back and write a new migration; or, if the database is known to be as the file says, \
+                     `godwit resolve {} --as applied --reason …`",
+                    migration.id
+                ),
+                true,
+            )),
+            MigrationState::Running | MigrationState::Failed if !same && row.statements_done > 0 => out.push(refusal(
+                "dirty",
+                format!(
+                    "`{}` was edited after {} of its statements had been run",
+                    migration.up.path, row.statements_done
+                ),
+                format!(
+                    "put the file back and run `godwit resume`, or settle it with `godwit resolve {}`",
+                    migration.id
+                ),
+                true,
+            )),
+            MigrationState::Running if row.action == StepAction::Rollback => out.push(refusal(
+                INTERRUPTED_ROLLBACK,
+                format!("undoing `{}` was interrupted", migration.reference()),
+                "run `godwit resume` to finish undoing it".to_owned(),
+                false,
+            )),
+            MigrationState::NeedsHuman => out.push(needs_human(row)),
+            MigrationState::Applied
+            | MigrationState::Running
+            | MigrationState::Failed
+            | MigrationState::Pending
+            | MigrationState::RolledBack => {}
+        }
+    }
+    for row in index.strays(request.set, request.history) {
+        match row.state {
+            MigrationState::Applied => out.push(refusal(
+                "missing",
+                format!("`{}` is applied, but its file is gone", row.id),
+                format!(
+                    "put the file back; or, if the change is undone, `godwit resolve {} --as rolled-back --reason …`",
+                    row.id
+                ),
+                true,
+            )),
+            MigrationState::Running | MigrationState::NeedsHuman => out.push(needs_human(row)),
+            MigrationState::Failed if row.statements_done > 0 => out.push(needs_human(row)),
+            MigrationState::Failed | MigrationState::Pending | MigrationState::RolledBack => {}
+        }
+    }
+    out
+}
+
+fn needs_human(row: &HistoryRow) -> Refusal {
+    let found = row.error.as_deref().map_or(String::new(), |e| format!(": {e}"));
+    refusal(
+        "dirty",
+        format!("what became of `{}` cannot be proved{found}", row.id),
+        format!("look at the database, then `godwit resolve {} --as applied|rolled-back|retry --reason …`", row.id),
+        true,
+    )
+}

@@ -1,0 +1,145 @@
+//! One migration as a step: what is sent, in which recovery class, at which risk. Pure.
+
+use super::{Detail, LONG_SCRIPT, Request, refusal};
+use crate::ids::{Engine, Risk};
+use crate::migration::execution::{self, CannotExecute, Execution, Nature, execution};
+use crate::migration::{Migration, Script};
+use crate::plan::{PlannedStatement, RecoveryClass, Refusal, Step, StepAction};
+
+pub(super) fn bare_step(request: &Request<'_>, migration: &Migration, action: StepAction, script: &Script) -> Step {
+    Step {
+        unit: migration.unit.clone(),
+        migration: migration.id.clone(),
+        version: migration.version.as_str().to_owned(),
+        target: request.target.clone(),
+        engine: request.engine,
+        action,
+        recovery: RecoveryClass::Atomic,
+        in_transaction: true,
+        statements: Vec::new(),
+        path: script.path.clone(),
+        checksum: migration.checksum.clone(),
+        risk: (request.risk)(migration),
+        reversible: migration.is_reversible(),
+    }
+}
+
+pub(super) fn step(
+    request: &Request<'_>,
+    migration: &Migration,
+    action: StepAction,
+    script: &Script,
+) -> Result<Step, Refusal> {
+    let execution =
+        execution(request.engine, &script.text, migration.directives.no_transaction).map_err(|e| cannot(script, &e))?;
+    let line = |n: u32| script.first_line + n - 1;
+    let mut step = bare_step(request, migration, action, script);
+    match execution {
+        Execution::Transaction { body, .. } => {
+            if request.detail == Detail::Full {
+                step.statements = listed(request.engine, script, body)?;
+            }
+        }
+        Execution::Statements(statements) => {
+            step.in_transaction = false;
+            let class = |n: Nature| recovery_class(n);
+            step.recovery = statements
+                .iter()
+                .map(|s| class(s.nature))
+                .max_by_key(|c| weakness(*c))
+                .unwrap_or(RecoveryClass::Atomic);
+            step.statements = statements
+                .iter()
+                .map(|s| PlannedStatement {
+                    sql: script.text[s.range.clone()].to_owned(),
+                    line: line(s.line),
+                    recovery: class(s.nature),
+                })
+                .collect();
+        }
+    }
+    Ok(step)
+}
+
+/// The statements of a transaction, as they are sent.
+fn listed(engine: Engine, script: &Script, body: std::ops::Range<usize>) -> Result<Vec<PlannedStatement>, Refusal> {
+    let text = &script.text[body.clone()];
+    let before = script.text[..body.start].matches('\n').count();
+    let found = execution::statements(engine, text).map_err(|e| cannot(script, &e))?;
+    let line = |n: u32| script.first_line + n - 1 + u32::try_from(before).unwrap_or(0);
+    if text.len() > LONG_SCRIPT {
+        return Ok(vec![PlannedStatement {
+            sql: format!("-- {} statements, {} bytes: see {}", found.len(), text.len(), script.path),
+            line: line(1),
+            recovery: RecoveryClass::Atomic,
+        }]);
+    }
+    Ok(found
+        .into_iter()
+        .map(|s| PlannedStatement {
+            sql: text[s.range].to_owned(),
+            line: line(s.line),
+            recovery: RecoveryClass::Atomic,
+        })
+        .collect())
+}
+
+fn cannot(script: &Script, e: &CannotExecute) -> Refusal {
+    refusal(
+        "mixed-transaction",
+        format!("{}:{}: {}", script.path, script.first_line + e.line - 1, e.message),
+        e.help.clone(),
+        false,
+    )
+}
+
+/// The class of a statement that runs on its own.
+pub fn recovery_class(nature: Nature) -> RecoveryClass {
+    match nature {
+        Nature::Transactional => RecoveryClass::Atomic,
+        Nature::Session | Nature::Idempotent => RecoveryClass::Idempotent,
+        Nature::Verifiable => RecoveryClass::Verifiable,
+        Nature::Unprovable => RecoveryClass::Manual,
+    }
+}
+
+fn weakness(class: RecoveryClass) -> u8 {
+    match class {
+        RecoveryClass::Atomic => 0,
+        RecoveryClass::Idempotent => 1,
+        RecoveryClass::Verifiable => 2,
+        RecoveryClass::Manual => 3,
+    }
+}
+
+/// Words that destroy without a way back, by the first words of a statement.
+pub fn destroys(engine: Engine, text: &str) -> bool {
+    // Most scripts hold none of these words, and are not looked at closer.
+    let suspicious = |w: &str| ["drop", "truncate", "delete"].iter().any(|x| w.eq_ignore_ascii_case(x));
+    if !text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(suspicious) {
+        return false;
+    }
+    let Ok(statements) = execution::statements(engine, text) else { return false };
+    statements.iter().any(|s| {
+        let sql = &text[s.range.clone()];
+        let words: Vec<String> =
+            execution::significant_tokens(sql).into_iter().map(|r| sql[r].to_ascii_uppercase()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["DROP", "TABLE" | "SCHEMA" | "DATABASE" | "TABLESPACE" | "TYPE" | "SEQUENCE", ..] | ["TRUNCATE", ..] => {
+                true
+            }
+            ["DELETE", rest @ ..] => !rest.contains(&"WHERE"),
+            ["ALTER", "TABLE", rest @ ..] => rest.windows(2).any(|w| {
+                w[0] == "DROP" && !matches!(w[1], "CONSTRAINT" | "DEFAULT" | "NOT" | "EXPRESSION" | "IDENTITY")
+            }),
+            _ => false,
+        }
+    })
+}
+
+/// The risk of a migration where no linter is asked: its own word, and `HIGH` if it destroys.
+pub fn plain_risk(migration: &Migration) -> Risk {
+    let declared = migration.declared_risk().unwrap_or(Risk::Low);
+    if destroys(migration.engine, &migration.up.text) { Risk::High } else { declared }
+}
