@@ -8,8 +8,9 @@ use clap::ValueEnum;
 
 use super::exit::Failure;
 use super::{Exit, Format, Global, gather};
+use crate::drivers::sqlite::judge::judge;
 use crate::ids::Engine;
-use crate::lint::{LintReport, Scope, Severity, check, table};
+use crate::lint::{LintReport, Scope, Severity, check_judged, table};
 use crate::migration::MigrationSet;
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
@@ -105,7 +106,7 @@ pub(super) fn lint(
         Some(base) => changed(global, &config, base)?,
     };
     let today = chrono::Utc::now().date_naive();
-    Ok((check(&set, &lint_config, &scope, today), set))
+    Ok((check_judged(&set, &judge(&set), &lint_config, &scope, today), set))
 }
 
 fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {

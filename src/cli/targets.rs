@@ -14,6 +14,7 @@ use super::exit::Failure;
 use super::settings::{read_tree, user};
 use super::{Exit, Format, Global};
 use crate::approval::Policy;
+use crate::drivers::sqlite::judge::judge;
 use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::lint::{self, Scope};
 use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
@@ -201,7 +202,7 @@ impl Place {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let set = resolve(&read_tree(root, root)?, &policy.repo.migrations);
         let today = Utc::now().date_naive();
-        let found = lint::check(&set, &policy.lint, &Scope::All, today);
+        let found = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::All, today);
         let risks = found
             .migrations
             .iter()
