@@ -246,6 +246,9 @@ impl<'a> Court<'a> {
             if let Err(error) = result {
                 done = false;
                 said = self.weigh(&error, sql, shape, place);
+                if !shape.about.is_empty() && said.as_ref().is_some_and(|(word, _, _)| *word == Word::Syntax) {
+                    self.unknown.extend(shape.head.iter().cloned());
+                }
             }
         }
         if !done || shape.names.iter().any(|n| self.unknown.contains(n)) {

@@ -21,6 +21,9 @@ pub(super) struct Shape {
     pub part: Part,
     /// What can no longer be known once it was not carried out; lower case.
     pub about: Vec<String>,
+    /// The names in front of its first parenthesis, as far as they can be objects: what it may have meant to be about
+    /// where it does not parse.
+    pub head: Vec<String>,
     /// The object there is afterwards.
     pub makes: Option<String>,
     /// It is a `CREATE TABLE` that fails where the table is there already.
@@ -36,6 +39,35 @@ pub(super) struct Shape {
     /// Every name and text in it, lower case.
     pub names: BTreeSet<String>,
 }
+
+/// Words in front of a statement's objects.
+const KEYWORDS: [&str; 25] = [
+    "create",
+    "alter",
+    "drop",
+    "table",
+    "index",
+    "view",
+    "trigger",
+    "virtual",
+    "unique",
+    "temp",
+    "temporary",
+    "if",
+    "not",
+    "exists",
+    "on",
+    "as",
+    "add",
+    "column",
+    "rename",
+    "to",
+    "attach",
+    "detach",
+    "database",
+    "vacuum",
+    "main",
+];
 
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
@@ -104,6 +136,16 @@ pub(super) fn shape(text: &str) -> Shape {
             Token::Other(_) => None,
         })
         .collect();
+    let head = tokens
+        .iter()
+        .take_while(|t| **t != Token::Other(b'('))
+        .filter_map(|t| match t {
+            Token::Word(name) if KEYWORDS.contains(&name.as_str()) => None,
+            Token::Word(name) | Token::Quoted(name) => Some(name.clone()),
+            Token::Other(_) => None,
+        })
+        .take(4)
+        .collect();
     let word = |i: usize| match tokens.get(i) {
         Some(Token::Word(word)) => word.as_str(),
         Some(Token::Quoted(_) | Token::Other(_)) | None => "",
@@ -119,6 +161,7 @@ pub(super) fn shape(text: &str) -> Shape {
     let mut shape = Shape {
         part: Part::Compiled,
         about: Vec::new(),
+        head,
         makes: None,
         plain: false,
         table: false,
@@ -150,7 +193,7 @@ pub(super) fn shape(text: &str) -> Shape {
                     shape.about = vec![object.clone()];
                     shape.makes = Some(object);
                 }
-                _ => shape.about = shape.names.iter().cloned().collect(),
+                _ => shape.about.clone_from(&shape.head),
             }
         }
         "alter" if word(1) == "table" => match name(2) {
@@ -165,7 +208,7 @@ pub(super) fn shape(text: &str) -> Shape {
                     shape.unmakes = Some(table);
                 }
             }
-            None => shape.about = shape.names.iter().cloned().collect(),
+            None => shape.about.clone_from(&shape.head),
         },
         "drop" if matches!(word(1), "table" | "index" | "view" | "trigger") => {
             let careful = word(2) == "if" && word(3) == "exists";
@@ -181,9 +224,9 @@ pub(super) fn shape(text: &str) -> Shape {
         }
         "attach" | "detach" | "vacuum" => {
             shape.part = Part::LeftAlone;
-            shape.about = shape.names.iter().cloned().collect();
+            shape.about.clone_from(&shape.head);
         }
-        "alter" | "drop" => shape.about = shape.names.iter().cloned().collect(),
+        "alter" | "drop" => shape.about.clone_from(&shape.head),
         _ => {}
     }
     shape
