@@ -364,6 +364,22 @@ impl Store {
         Ok(last.into_values().collect())
     }
 
+    /// How many runs left a migration of which nobody knows whether it happened, and which nobody has settled since.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn unknown_runs(&self) -> Result<i64, StoreError> {
+        let count = sqlx::query_scalar(
+            "SELECT count(DISTINCT s.run) FROM run_steps s JOIN run_targets t ON t.run = s.run AND t.target = s.target \
+             WHERE s.state = 'needs_human' AND NOT EXISTS (SELECT 1 FROM run_steps later JOIN run_targets there \
+             ON there.run = later.run AND there.target = later.target WHERE there.fingerprint = t.fingerprint \
+             AND later.unit = s.unit AND later.migration = s.migration AND later.run > s.run AND later.state <> 'pending')",
+        )
+        .fetch_one(self.reader())
+        .await?;
+        Ok(count)
+    }
+
     /// The newest runs, of one environment or of all.
     ///
     /// # Errors
