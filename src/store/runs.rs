@@ -338,6 +338,28 @@ impl Store {
         Ok(runs)
     }
 
+    /// Whether a run on that target of a repository's environment has not said how it ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_open_run(
+        &self,
+        repo: Option<&RepoName>,
+        environment: Option<&EnvironmentName>,
+        target: &TargetName,
+    ) -> Result<bool, StoreError> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM runs r JOIN run_targets t ON t.run = r.id WHERE r.finished_at IS NULL \
+             AND t.target = $1 AND COALESCE(r.repo, '') = $2 AND COALESCE(r.environment, '') = $3",
+        )
+        .bind(target.as_str())
+        .bind(repo.map_or("", |r| r.as_str()))
+        .bind(environment.map_or("", |e| e.as_str()))
+        .fetch_one(self.reader())
+        .await?;
+        Ok(count > 0)
+    }
+
     /// What the store last recorded about every migration on a database.
     ///
     /// # Errors
