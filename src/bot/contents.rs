@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::approval::{Binding, Policy};
 use crate::config::{ConfigError, RepoConfig};
+use crate::drivers::sqlite::judge::judge;
 use crate::git::{Change, ChangeKind, CommitNames, GitError, Mirror};
 use crate::ids::{CommitSha, Digest, Risk};
 use crate::lint::{self, LintReport, Scope};
@@ -169,7 +170,7 @@ pub fn read(
         .filter(|m| m.files.iter().any(|f| touched.contains(&f.path)))
         .map(Migration::reference)
         .collect();
-    let report = lint::check(&set, &policy.lint, &Scope::Paths(migration_paths.clone()), today);
+    let report = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::Paths(migration_paths.clone()), today);
     let mut policy_changes = Vec::new();
     for path in touched.iter().filter(|p| policy.is_policy_path(p)) {
         policy_changes.push((path.clone(), mirror.file(head, path)?));

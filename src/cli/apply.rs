@@ -8,6 +8,10 @@ use crate::runner::{self, Actor, ApplyOptions};
 
 /// Arguments of `godwit apply`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit apply --url sqlite:shop.db --path migrations
+  godwit apply --url postgres://me@localhost/shop --path db/migrations --to 0004
+  godwit apply staging --dry-run")]
 pub struct Args {
     /// The environment, as with `--env`
     #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
@@ -83,15 +87,20 @@ async fn before(
     Ok(None)
 }
 
+/// How many migrations, in words: `1 migration`, `2 migrations`.
+fn counted(migrations: usize) -> String {
+    format!("{migrations} migration{}", if migrations == 1 { "" } else { "s" })
+}
+
 fn agreed(gathered: &Gathered, plan: &RunReport) -> anyhow::Result<bool> {
     if let Some(environment) = gathered.environment.as_ref().filter(|e| gathered.is_last || e.as_str() == "production")
     {
-        let question = format!("{} migrations will run in {environment}", plan.steps.len());
+        let question = format!("{} will run in {environment}", counted(plan.steps.len()));
         return targets::confirm(&question, environment.as_str());
     }
     if plan.risk >= Risk::High {
         let question =
-            format!("{} migrations will run, some of which cannot be taken back without loss", plan.steps.len());
+            format!("{} will run, with something that cannot be taken back without loss", counted(plan.steps.len()));
         return targets::confirm(&question, "yes");
     }
     Ok(true)

@@ -15,6 +15,10 @@ use crate::store::{AuditFilter, AuditVerdict, verify_export};
 
 /// Arguments of `godwit audit`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit audit list
+  godwit audit verify --head sha256:…
+  godwit audit export > audit.jsonl")]
 pub struct Args {
     #[command(subcommand)]
     command: AuditCommand,

@@ -6,6 +6,9 @@ use crate::runner;
 
 /// Arguments of `godwit baseline`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit baseline --env staging --to 0004
+  godwit baseline --url sqlite:shop.db --path migrations --to 0004")]
 pub struct Args {
     #[command(flatten)]
     place: Place,

@@ -8,14 +8,18 @@ use clap::ValueEnum;
 
 use super::exit::Failure;
 use super::{Exit, Format, Global, gather};
+use crate::drivers::sqlite::judge::judge;
 use crate::ids::Engine;
-use crate::lint::{LintReport, Scope, Severity, check, table};
+use crate::lint::{LintReport, Scope, Severity, check_judged, table};
 use crate::migration::MigrationSet;
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 
 /// Arguments of `godwit lint`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit lint
+  godwit lint migrations/postgresql --base origin/main --format github")]
 pub struct Args {
     /// Folders of migrations, or single `.sql` files (default: the folders that `godwit.yml` names)
     #[arg(value_name = "PATH")]
@@ -102,7 +106,7 @@ pub(super) fn lint(
         Some(base) => changed(global, &config, base)?,
     };
     let today = chrono::Utc::now().date_naive();
-    Ok((check(&set, &lint_config, &scope, today), set))
+    Ok((check_judged(&set, &judge(&set), &lint_config, &scope, today), set))
 }
 
 fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::exit::Failure;
 use super::{Exit, Format, Global};
+use crate::config::RepoConfig;
 use crate::ids::{EnvironmentName, RepoName};
 use crate::store::{AuditEntry, EnvironmentLock};
 
@@ -23,6 +24,8 @@ struct Place {
 
 /// Arguments of `godwit lock`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit lock --env production \"sale until Monday\"")]
 pub struct LockArgs {
     #[command(flatten)]
     place: Place,
@@ -33,6 +36,9 @@ pub struct LockArgs {
 
 /// Arguments of `godwit unlock`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit unlock --env production
+  godwit unlock --env production --force")]
 pub struct UnlockArgs {
     #[command(flatten)]
     place: Place,
@@ -49,6 +55,7 @@ pub fn lock(global: &Global, args: LockArgs) -> anyhow::Result<Exit> {
     }
     let by = super::settings::user();
     let Place { environment, repository } = args.place;
+    known(global, &environment)?;
     global.block_on(async {
         let store = global.open_store().await?;
         let held = store.lock_environment(repository.as_ref(), &environment, reason.trim(), &by).await?;
@@ -68,6 +75,20 @@ pub fn lock(global: &Global, args: LockArgs) -> anyhow::Result<Exit> {
         }
         Ok(Exit::Done)
     })
+}
+
+/// In a repository with a configuration, a name that it does not know is a slip: nothing would be frozen.
+fn known(global: &Global, environment: &EnvironmentName) -> anyhow::Result<()> {
+    let configured = global.config.is_some() || global.repo.join(RepoConfig::FILE).is_file();
+    if !configured {
+        return Ok(());
+    }
+    let environments = global.repo_config()?.environments;
+    if environments.contains(environment) {
+        return Ok(());
+    }
+    let names: Vec<String> = environments.iter().map(|e| format!("`{e}`")).collect();
+    Err(Failure::usage(format!("`{environment}` is no environment of this repository; it has {}", names.join(", "))))
 }
 
 /// Unfreezes an environment.

@@ -7,6 +7,9 @@ use crate::runner;
 
 /// Arguments of `godwit plan`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit plan --url sqlite:shop.db --path migrations
+  godwit plan staging --format json")]
 pub struct Args {
     /// The environment, as with `--env`
     #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]

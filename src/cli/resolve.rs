@@ -13,6 +13,8 @@ use crate::store::AuditEntry;
 
 /// Arguments of `godwit resolve`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit resolve 0004_orders --env staging --as rolled-back --reason \"dropped by hand\"")]
 pub struct Args {
     /// The migration: its id, or `unit/id`
     #[arg(value_name = "MIGRATION")]

@@ -7,6 +7,9 @@ use crate::runner;
 
 /// Arguments of `godwit resume`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit resume --env staging
+  godwit resume --url sqlite:shop.db --path migrations")]
 pub struct Args {
     /// The environment, as with `--env`
     #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]

@@ -9,6 +9,9 @@ use crate::runner::{self, ApplyOptions, Keeper};
 
 /// Arguments of `godwit rollback`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit rollback --url sqlite:shop.db --path migrations --steps 1
+  godwit rollback --env staging 0004_orders")]
 pub struct Args {
     /// The migration to undo
     #[arg(value_name = "MIGRATION", conflicts_with_all = ["to", "steps"])]
@@ -17,8 +20,8 @@ pub struct Args {
     #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
     to: Option<String>,
     /// Undo the newest so many
-    #[arg(long, value_name = "COUNT")]
-    steps: Option<usize>,
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -36,7 +39,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let selector = match (args.migration, args.to, args.steps) {
         (Some(m), _, _) => Selector::Migration(m),
         (None, Some(to), _) => Selector::To(to),
-        (None, None, Some(n)) => Selector::Steps(n),
+        (None, None, Some(n)) => Selector::Steps(n as usize),
         (None, None, None) => {
             return Err(Failure::usage("say what to undo: a migration, `--to VERSION` or `--steps N`"));
         }

@@ -19,6 +19,8 @@ use crate::store::Store;
 const GRACE: Duration = Duration::from_secs(25);
 /// Arguments of `godwit serve`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  GODWIT_WEBHOOK_SECRET=… GODWIT_GITHUB_APP_ID=1 GODWIT_GITHUB_PRIVATE_KEY_FILE=key.pem godwit serve")]
 pub struct Args {
     /// The settings.
     #[command(flatten)]

@@ -10,6 +10,9 @@ use crate::{report, runner};
 
 /// Arguments of `godwit status`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit status staging
+  godwit status --url sqlite:shop.db --path migrations --format json")]
 pub struct Args {
     /// The environment, as with `--env`
     #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
@@ -22,7 +25,17 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.or_word(args.word)?.gather(global)?;
     targets::block_on(async {
-        let found = runner::status(&gathered.set, &gathered.targets).await.map_err(targets::failed)?;
+        let mut found = runner::status(&gathered.set, &gathered.targets).await.map_err(targets::failed)?;
+        if let Some(service) = &gathered.service {
+            let of_it = |unit: &str, id: &str| {
+                gathered
+                    .set
+                    .migrations
+                    .iter()
+                    .any(|m| m.unit == unit && m.id.as_str() == id && m.service.as_ref() == Some(service))
+            };
+            found.iter_mut().for_each(|t| t.migrations.retain(|m| of_it(&m.unit, m.id.as_str())));
+        }
         let lock = match &gathered.environment {
             Some(environment) => global.open_store().await?.environment_lock(None, environment).await?,
             None => None,

@@ -14,6 +14,7 @@ use super::exit::Failure;
 use super::settings::{read_tree, user};
 use super::{Exit, Format, Global};
 use crate::approval::Policy;
+use crate::drivers::sqlite::judge::judge;
 use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::lint::{self, Scope};
 use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
@@ -90,6 +91,17 @@ pub(super) struct Gathered {
     pub lint_errors: Vec<(String, Refusal)>,
     /// Whether it is the last environment of the promotion order.
     pub is_last: bool,
+    /// Only the migrations of this service.
+    pub service: Option<String>,
+}
+
+/// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
+fn check_url(engine: Engine, url: &str) -> anyhow::Result<()> {
+    if engine == Engine::Postgresql {
+        url.parse::<sqlx::postgres::PgConnectOptions>()
+            .map_err(|e| Failure::usage(format!("the database's URL is wrong: {e}")))?;
+    }
+    Ok(())
 }
 
 impl Place {
@@ -120,15 +132,19 @@ impl Place {
                 ));
             }
         };
-        if let Some(service) = &self.service {
-            gathered.set.migrations.retain(|m| m.service.as_deref() == Some(service));
+        if let Some(service) = &self.service
+            && !gathered.set.migrations.iter().any(|m| m.service.as_ref() == Some(service))
+        {
+            return Err(Failure::usage(format!("no migration belongs to a service `{service}`")));
         }
+        gathered.service.clone_from(&self.service);
         Ok(gathered)
     }
 
     fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
         crate::redact::register_url(url);
         let engine = engine_of(url)?;
+        check_url(engine, url)?;
         let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
         if !dir.is_dir() {
             return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
@@ -146,6 +162,7 @@ impl Place {
             risks: BTreeMap::new(),
             lint_errors: Vec::new(),
             is_last: false,
+            service: None,
         })
     }
 
@@ -185,7 +202,7 @@ impl Place {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let set = resolve(&read_tree(root, root)?, &policy.repo.migrations);
         let today = Utc::now().date_naive();
-        let found = lint::check(&set, &policy.lint, &Scope::All, today);
+        let found = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::All, today);
         let risks = found
             .migrations
             .iter()
@@ -199,6 +216,7 @@ impl Place {
             timeout: Some(Duration::from_secs(environment.migration.timeout)),
             risks,
             is_last: policy.repo.environments.last() == Some(name),
+            service: None,
         })
     }
 }
@@ -233,6 +251,12 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
         if !below.migrations.is_empty() {
             set = below;
         }
+    }
+    if set.migrations.is_empty() && set.problems.is_empty() {
+        return Err(Failure::usage(format!(
+            "no migrations found in `{}`; they look like `0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
+            dir.display()
+        )));
     }
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
     let prefix = |path: &mut String| *path = dir.join(&*path).display().to_string();
@@ -279,6 +303,7 @@ impl Gathered {
     pub fn options(&self, bounds: &Bounds, global: &Global) -> ApplyOptions {
         ApplyOptions {
             timeout: bounds.timeout.or(self.timeout),
+            service: self.service.clone(),
             out_of_order: bounds.out_of_order,
             lock_wait: bounds.lock_wait,
             lock_timeout: bounds.lock_timeout,

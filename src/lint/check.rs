@@ -8,7 +8,7 @@ use squawk_syntax::SourceFile;
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
-use super::{LintReport, MigrationSummary, Scope, Severity, Violation, depth, rules, squawk};
+use super::{Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, rules, squawk};
 use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, execution};
@@ -22,12 +22,31 @@ const MAX_PARSED: usize = 8 * 1024 * 1024;
 
 /// Checks the migrations of `set` that are in `scope`. `today` decides which waivers still hold.
 pub fn check(set: &MigrationSet, config: &LintConfig, scope: &Scope, today: NaiveDate) -> LintReport {
-    depth::with_stack(|| check_here(set, config, scope, today))
+    check_judged(set, &[], config, scope, today)
 }
 
-fn check_here(set: &MigrationSet, config: &LintConfig, scope: &Scope, today: NaiveDate) -> LintReport {
+/// The same with what the engines themselves say against the set's statements (`judged`), which is graded, waived and
+/// weighed like any other finding.
+pub fn check_judged(
+    set: &MigrationSet,
+    judged: &[Judged],
+    config: &LintConfig,
+    scope: &Scope,
+    today: NaiveDate,
+) -> LintReport {
+    depth::with_stack(|| check_here(set, judged, config, scope, today))
+}
+
+fn check_here(
+    set: &MigrationSet,
+    judged: &[Judged],
+    config: &LintConfig,
+    scope: &Scope,
+    today: NaiveDate,
+) -> LintReport {
     let linter = Linter::new(config, today);
-    let in_scope: Vec<&Migration> = set.migrations.iter().filter(|m| scope.holds(m)).collect();
+    let in_scope: Vec<(usize, &Migration)> =
+        set.migrations.iter().enumerate().filter(|(_, m)| scope.holds(m)).collect();
     let mut problems: HashMap<&str, Vec<&Problem>> = HashMap::new();
     for problem in &set.problems {
         problems.entry(problem.file.as_str()).or_default().push(problem);
@@ -35,9 +54,12 @@ fn check_here(set: &MigrationSet, config: &LintConfig, scope: &Scope, today: Nai
     let mut violations = Vec::new();
     let mut summaries = Vec::with_capacity(in_scope.len());
     let mut newer = HashSet::new();
-    for migration in &in_scope {
+    for (at, migration) in &in_scope {
         let first = violations.len();
         let transactional = linter.migration(migration, &mut newer, scope, &mut violations);
+        for word in judged.iter().filter(|j| j.migration == *at) {
+            linter.judged(migration, word, &mut violations);
+        }
         for file in &migration.files {
             violations.extend(problems.remove(file.path.as_str()).into_iter().flatten().map(|p| linter.problem(p)));
         }
@@ -52,10 +74,10 @@ fn check_here(set: &MigrationSet, config: &LintConfig, scope: &Scope, today: Nai
     LintReport {
         files: match scope {
             Scope::All => set.files_seen,
-            Scope::Paths(_) => in_scope.iter().map(|m| m.files.len()).sum(),
+            Scope::Paths(_) => in_scope.iter().map(|(_, m)| m.files.len()).sum(),
         },
         risk: summaries.iter().map(|s| s.risk).max().unwrap_or(Risk::Low),
-        digest: digest_of(in_scope.iter().copied()),
+        digest: digest_of(in_scope.iter().map(|(_, m)| *m)),
         violations,
         migrations: summaries,
     }
@@ -122,6 +144,26 @@ impl<'a> Linter<'a> {
         transactional
     }
 
+    /// Appends what an engine says, where it stands.
+    fn judged(&self, migration: &Migration, judged: &Judged, violations: &mut Vec<Violation>) {
+        let source = match judged.direction {
+            Direction::Up => Some(&migration.up),
+            Direction::Down => migration.down.as_ref(),
+        };
+        let Some(source) = source else { return };
+        let rule = match judged.word {
+            Word::Syntax => &table::SYNTAX_ERROR,
+            Word::Refused => &table::SQLITE_REFUSES,
+            Word::Stopped => &table::NOT_ANALYSED,
+        };
+        let help = match judged.word {
+            Word::Syntax => judged.help.clone().or_else(|| template_help(&source.text).map(str::to_owned)),
+            Word::Refused | Word::Stopped => judged.help.clone(),
+        };
+        let found = finding(rule, judged.range.clone(), judged.message.clone(), help);
+        self.locate(&source.path, &source.text, source.first_line, vec![found], violations);
+    }
+
     fn script(
         &self,
         migration: &Migration,
@@ -155,7 +197,7 @@ impl<'a> Linter<'a> {
         let errors: Vec<_> = parse.errors();
         match engine {
             Engine::Postgresql => syntax_errors(text, &errors, &mut found),
-            // SQLite itself judges SQLite's syntax (DECISIONS 18).
+            // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {}
         }
         match direction {
@@ -327,12 +369,14 @@ fn cannot_parse(text: &str) -> Option<(Severity, String)> {
     }
 }
 
+/// What to say about a text that was never filled in.
+fn template_help(text: &str) -> Option<&'static str> {
+    (text.contains("{{") || text.contains("${"))
+        .then_some("this looks like a template; fill in its placeholders before the file is committed")
+}
+
 fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {
-    let template = if text.contains("{{") || text.contains("${") {
-        Some("this looks like a template; fill in its placeholders before the file is committed")
-    } else {
-        None
-    };
+    let template = template_help(text);
     for (n, error) in errors.iter().enumerate() {
         let range = usize::from(error.range().start())..usize::from(error.range().end());
         if n == MAX_SYNTAX_ERRORS {

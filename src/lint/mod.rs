@@ -10,10 +10,14 @@ mod squawk;
 pub mod table;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-pub use check::check;
+pub use check::{check, check_judged};
+#[cfg(feature = "sqlite")]
+pub(crate) use depth::with_stack;
+pub use script::Direction;
 
 use crate::ids::{Digest, Engine, Risk, TargetName};
 use crate::migration::Migration;
@@ -122,6 +126,34 @@ impl LintReport {
     pub fn has_errors(&self) -> bool {
         self.violations.iter().any(|v| v.severity == Severity::Error && v.waived.is_none())
     }
+}
+
+/// What an engine itself says against a statement; whoever may ask one hands it to [`check_judged`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The migration's place in the set.
+    pub migration: usize,
+    /// The script it stands in.
+    pub direction: Direction,
+    /// Bytes of that script's text.
+    pub range: Range<usize>,
+    /// The kind of word.
+    pub word: Word,
+    /// The engine's own words.
+    pub message: String,
+    /// The safer form.
+    pub help: Option<String>,
+}
+
+/// The kind of word an engine says against a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It does not parse.
+    Syntax,
+    /// It cannot run on the schema that the migrations before it make.
+    Refused,
+    /// The engine was stopped before it could tell.
+    Stopped,
 }
 
 /// What a report is about.

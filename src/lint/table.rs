@@ -32,6 +32,8 @@ pub struct RuleInfo {
 pub enum Applies {
     /// PostgreSQL only.
     Postgresql,
+    /// SQLite only.
+    Sqlite,
     /// Every SQL engine (DECISIONS 18).
     Sql,
     /// The files, whatever the engine.
@@ -43,6 +45,7 @@ impl Applies {
     pub fn to(self, engine: Engine) -> bool {
         match self {
             Pg => engine == Engine::Postgresql,
+            Applies::Sqlite => engine == Engine::Sqlite,
             Sql => matches!(engine, Engine::Postgresql | Engine::Sqlite),
             Applies::Files => true,
         }
@@ -397,7 +400,16 @@ pub(super) const SQUAWK: &[(Squawk, RuleInfo)] = &[
 ];
 
 /// A file's syntax.
-pub(super) const SYNTAX_ERROR: RuleInfo = rule("syntax-error", Fails, ERROR, High, Pg, "The SQL does not parse");
+pub(super) const SYNTAX_ERROR: RuleInfo = rule("syntax-error", Fails, ERROR, High, Sql, "The SQL does not parse");
+/// SQLite refuses a statement on the schema that the migrations before it make.
+pub(super) const SQLITE_REFUSES: RuleInfo = rule(
+    "sqlite-refuses",
+    Fails,
+    ERROR,
+    High,
+    Applies::Sqlite,
+    "SQLite refuses it on the schema that the migrations make",
+);
 /// The engine refuses to run the file as it stands.
 pub(super) const MIXED_TRANSACTION: RuleInfo =
     rule("mixed-transaction", Fails, ERROR, High, Sql, "The file cannot run in one transaction, nor without one");
@@ -418,6 +430,7 @@ pub(super) const OTHER_STRUCTURE: RuleInfo =
 /// ([`crate::migration::Problem`]) and bring their own level; the one here is for lists.
 const FILES: &[RuleInfo] = &[
     SYNTAX_ERROR,
+    SQLITE_REFUSES,
     MIXED_TRANSACTION,
     NOT_ANALYSED,
     UNKNOWN_WAIVER,

@@ -60,6 +60,8 @@ pub struct Request<'a> {
     pub history: &'a [HistoryRow],
     /// Stop after this migration or version.
     pub to: Option<&'a str>,
+    /// Only the migrations of this service.
+    pub service: Option<&'a str>,
     /// What to do with latecomers.
     pub out_of_order: OutOfOrder,
     /// How much to tell.
@@ -68,6 +70,13 @@ pub struct Request<'a> {
     pub risk: &'a dyn Fn(&Migration) -> Risk,
     /// Whether a migration of another target is applied there; `None` where nobody knows.
     pub applied_elsewhere: &'a dyn Fn(&Migration) -> Option<bool>,
+}
+
+impl Request<'_> {
+    /// Whether the migration is of the service that was asked for, if one was.
+    fn wants(&self, migration: &Migration) -> bool {
+        self.service.is_none_or(|s| migration.service.as_deref() == Some(s))
+    }
 }
 
 /// What to undo.
@@ -168,7 +177,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     let (mut steps, mut left_out, mut waits) = (Vec::new(), Vec::new(), None);
     let mut planned: BTreeSet<String> = BTreeSet::new();
     for migration in request.set.migrations.iter().take(last.saturating_add(1)) {
-        if !belongs(migration, request.target, request.engine) {
+        if !belongs(migration, request.target, request.engine) || !request.wants(migration) {
             continue;
         }
         let row = index.of(migration);
@@ -254,7 +263,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             // Newest is what was applied last, whatever its version.
             let mut newest = applied.clone();
             newest.sort_by_key(|(at, m)| std::cmp::Reverse((index.of(m).map(|r| (r.started_at, r.epoch)), *at)));
-            newest.into_iter().take(*n).map(|(_, m)| m).collect()
+            newest.into_iter().map(|(_, m)| m).filter(|m| request.wants(m)).take(*n).collect()
         }
         Selector::Migration(name) => match lookup(request.set, name) {
             Some(m) if applied.iter().any(|(_, a)| a.reference() == m.reference()) => vec![m],
@@ -289,14 +298,26 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
                 request.set.find(d).is_some_and(|f| f.reference() == migration.reference())
                     || (migration.unit == other.unit && d == migration.id.as_str())
             });
-            if needs && !also_undone {
-                refusals.push(refusal(
-                    "dependants",
+            // Later ones of the same folder were written for what this one left behind, unless they were there first.
+            let begun = |m: &Migration| index.of(m).map(|r| r.started_at);
+            let follows =
+                other.unit == migration.unit && other.version > migration.version && begun(other) >= begun(migration);
+            if also_undone || !(needs || follows) {
+                continue;
+            }
+            let (message, what_to_do) = if needs {
+                (
                     format!("`{}` is applied and depends on `{}`", other.reference(), migration.reference()),
                     format!("undo `{}` first", other.id),
-                    false,
-                ));
-            }
+                )
+            } else {
+                (
+                    format!("`{}` was applied after `{}`", other.reference(), migration.reference()),
+                    "undo the later ones first (`--steps N`), or all of them together (`--to VERSION`, which itself stays)"
+                        .to_owned(),
+                )
+            };
+            refusals.push(refusal("dependants", message, what_to_do, false));
         }
     }
     let mut steps = Vec::new();

@@ -105,7 +105,7 @@ pub fn status(targets: &[TargetStatus], lock: Option<&str>) -> String {
     }
     for target in targets {
         let of = |s: MigrationState| target.migrations.iter().filter(|m| m.state == s).count();
-        let _ = writeln!(
+        let _ = write!(
             out,
             "{} ({}): {} applied, {} pending",
             target.target,
@@ -113,6 +113,18 @@ pub fn status(targets: &[TargetStatus], lock: Option<&str>) -> String {
             of(MigrationState::Applied),
             of(MigrationState::Pending)
         );
+        // What went well needs no word; what did not is never left out of the first line.
+        for (state, word) in [
+            (MigrationState::Running, "running"),
+            (MigrationState::Failed, "failed"),
+            (MigrationState::RolledBack, "rolled back"),
+            (MigrationState::NeedsHuman, "needs a person"),
+        ] {
+            if of(state) > 0 {
+                let _ = write!(out, ", {} {word}", of(state));
+            }
+        }
+        out.push('\n');
         if let Some(holder) = &target.lock {
             let _ = writeln!(
                 out,

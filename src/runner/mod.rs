@@ -79,6 +79,8 @@ impl Cancel {
 pub struct ApplyOptions {
     /// Stop after this version or id.
     pub to: Option<String>,
+    /// Only the migrations of this service.
+    pub service: Option<String>,
     /// Write nothing anywhere; tell what would be done.
     pub dry_run: bool,
     /// Bound on the whole run.

@@ -1,6 +1,6 @@
 //! One run on one target.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use chrono::Utc;
@@ -99,6 +99,7 @@ fn make_plan(job: &Job<'_>, history: &[HistoryRow], work: &Work) -> Result<Plann
         digest: job.digest,
         history,
         to: job.options.to.as_deref(),
+        service: job.options.service.as_deref(),
         out_of_order: job.options.out_of_order,
         detail: detail(job.options),
         risk: &risk,
@@ -293,7 +294,7 @@ async fn locked<S: Session>(
     store.record_intents(&new_run(job, plan), &intent).await?;
     failpoint::hit("intent_post");
 
-    let index = Index::new(job.set, history);
+    let (index, by_name) = (Index::new(job.set, history), ByName::new(job.set));
     let mut reports = Vec::with_capacity(plan.steps.len());
     let mut told = Teller { store, job, told: 0, at: Instant::now() };
     let mut end = Outcome::Applied;
@@ -310,9 +311,10 @@ async fn locked<S: Session>(
             continue;
         }
         let began = Instant::now();
-        let before = find(job.set, step).and_then(|m| index.of(m));
+        let migration = by_name.of(step);
+        let before = migration.and_then(|m| index.of(m));
         let mut report = step_report(step, done_state(step.action));
-        let run = StepRun { job, step, epoch, before, position };
+        let run = StepRun { job, step, migration, epoch, before, position };
         match one_step(session, store, &run).await? {
             StepEnd::Done => {}
             StepEnd::Failed(error) => {
@@ -366,8 +368,17 @@ fn done_state(action: StepAction) -> MigrationState {
     }
 }
 
-fn find<'a>(set: &'a MigrationSet, step: &Step) -> Option<&'a Migration> {
-    set.migrations.iter().find(|m| m.unit == step.unit && m.id == step.migration)
+/// The migrations by unit and id.
+struct ByName<'a>(HashMap<(&'a str, &'a str), &'a Migration>);
+
+impl<'a> ByName<'a> {
+    fn new(set: &'a MigrationSet) -> Self {
+        Self(set.migrations.iter().map(|m| ((m.unit.as_str(), m.id.as_str()), m)).collect())
+    }
+
+    fn of(&self, step: &Step) -> Option<&'a Migration> {
+        self.0.get(&(step.unit.as_str(), step.migration.as_str())).copied()
+    }
 }
 
 /// A cancel or the end of the time, at the border between two statements.
@@ -472,9 +483,9 @@ async fn self_check<S: Session>(
         Ok(history) => history,
         Err(error) => return Ok(Some(refusal_of(error)?)),
     };
-    let index = Index::new(job.set, &history);
+    let (index, by_name) = (Index::new(job.set, &history), ByName::new(job.set));
     let wrong = plan.steps.iter().find(|s| {
-        find(job.set, s).and_then(|m| index.of(m)).is_none_or(|r| r.state != done_state(s.action) || &r.run != job.run)
+        by_name.of(s).and_then(|m| index.of(m)).is_none_or(|r| r.state != done_state(s.action) || &r.run != job.run)
     });
     Ok(wrong.map(|s| Refusal {
         reason: "drift".to_owned(),
@@ -488,6 +499,8 @@ async fn self_check<S: Session>(
 pub(super) struct StepRun<'a> {
     pub job: &'a Job<'a>,
     pub step: &'a Step,
+    /// Its files; `None` if they are gone.
+    pub migration: Option<&'a Migration>,
     pub epoch: Epoch,
     /// What the history said about the migration before.
     pub before: Option<&'a HistoryRow>,
@@ -556,7 +569,7 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
         what_to_do: "run again".to_owned(),
         needs_human: false,
     };
-    let Some(migration) = find(run.job.set, run.step) else { return Ok(StepEnd::Refused(gone())) };
+    let Some(migration) = run.migration else { return Ok(StepEnd::Refused(gone())) };
     let script = match run.step.action {
         StepAction::Apply | StepAction::Baseline => &migration.up,
         StepAction::Rollback => match &migration.down {

@@ -294,15 +294,7 @@ struct Verifier<'a> {
 
 impl<'a> Verifier<'a> {
     fn new(key: &'a AuditKey, expected: Option<&'a str>) -> Self {
-        Self {
-            key,
-            records: 0,
-            seq: 0,
-            head: GENESIS.to_owned(),
-            expected,
-            expected_seen: expected == Some(GENESIS),
-            bad: None,
-        }
+        Self { key, records: 0, seq: 0, head: GENESIS.to_owned(), expected, expected_seen: false, bad: None }
     }
 
     /// Looks at the next record; `Err` says why it could not even be read.
@@ -336,8 +328,10 @@ impl<'a> Verifier<'a> {
     }
 
     fn verdict(self) -> AuditVerdict {
+        // The head of an empty log says that nothing was there; it proves nothing about one that has records.
+        let seen = self.expected_seen || (self.records == 0 && self.expected == Some(GENESIS));
         let bad = match (self.bad, self.expected) {
-            (None, Some(expected)) if !self.expected_seen => {
+            (None, Some(expected)) if !seen => {
                 Some((self.seq + 1, format!("the log does not contain the head `{expected}`: its end was cut off")))
             }
             (bad, _) => bad,

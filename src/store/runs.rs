@@ -229,8 +229,13 @@ impl Store {
         let records = serde_json::to_string(records).unwrap_or_default();
         let mut tx = self.begin().await?;
         sqlx::query(
-            "UPDATE run_steps SET state = r.value ->> 'state', duration_ms = r.value ->> 'duration_ms', error = r.value ->> 'error' \
-             FROM json_each($3) r WHERE run = $1 AND target = $2 AND position = r.value ->> 'position'",
+            // An UPDATE … FROM would be planned the other way round: for each step, a walk through the whole list.
+            "INSERT INTO run_steps (run, target, position, unit, migration, checksum, action, recovery, state, duration_ms, error) \
+             SELECT s.run, s.target, s.position, s.unit, s.migration, s.checksum, s.action, s.recovery, r.value ->> 'state', \
+             r.value ->> 'duration_ms', r.value ->> 'error' FROM json_each($3) r CROSS JOIN run_steps s \
+             WHERE s.run = $1 AND s.target = $2 AND s.position = CAST(r.value ->> 'position' AS INTEGER) \
+             ON CONFLICT (run, target, position) DO UPDATE SET state = excluded.state, duration_ms = excluded.duration_ms, \
+             error = excluded.error",
         )
         .bind(run.as_str())
         .bind(target.as_str())

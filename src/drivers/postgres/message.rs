@@ -239,11 +239,8 @@ impl Tables {
 
 /// Whether a script changes who it runs as; the history row is written as the one who connected.
 fn sets_role(body: &str) -> bool {
-    ["role", "authorization"].iter().any(|w| contains_ignore_case(body, w))
-}
-
-fn contains_ignore_case(haystack: &str, needle: &str) -> bool {
-    haystack.as_bytes().windows(needle.len()).any(|w| w.eq_ignore_ascii_case(needle.as_bytes()))
+    body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .any(|w| ["role", "authorization", "session_authorization"].iter().any(|x| w.eq_ignore_ascii_case(x)))
 }
 
 /// The line (from 1) of `text` that an error is about: by the server's position (characters from 1, in `message`,

@@ -63,12 +63,10 @@ impl PostgresSession {
             blockers: None,
             timed_out: false,
         };
+        // Before anything is set: behind a pooler it would stay with a connection that others use.
+        session.refuse_pooler().await?;
         session.set_up().await?;
         session.poll_lock().await?;
-        if let Err(error) = session.refuse_pooler().await {
-            let _ = session.unlock().await;
-            return Err(error);
-        }
         let found = if tables_exist { session.read_fingerprint().await } else { Ok(None) };
         let found = match found {
             Err(DriverError::Statement(f)) if f.code.as_deref() == Some("42P01") => None,
@@ -150,7 +148,9 @@ impl PostgresSession {
     }
 
     async fn refuse_pooler(&mut self) -> Result<(), DriverError> {
-        if !shares_a_backend(&self.connect, self.pid).await? {
+        let rows = wire::rows(&mut self.connection, "SELECT pg_catalog.pg_backend_pid()::text".to_owned()).await?;
+        let pid = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
+        if !shares_a_backend(&self.connect, &pid).await? {
             return Ok(());
         }
         Err(DriverError::Pooled(

@@ -52,12 +52,12 @@ pub(super) async fn holder_of(connection: &mut PgConnection, key: i64) -> Result
 }
 
 /// Whether a new connection reaches the very server process that serves `pid`: then something pools in between.
-pub(super) async fn shares_a_backend(connect: &PgConnectOptions, pid: i64) -> Result<bool, DriverError> {
+pub(super) async fn shares_a_backend(connect: &PgConnectOptions, pid: &str) -> Result<bool, DriverError> {
     let mut second = open(connect).await?;
     let rows = wire::rows(&mut second, "SELECT pg_catalog.pg_backend_pid()::text".to_owned()).await?;
     let other = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
     let _ = second.close().await;
-    Ok(other == pid.to_string())
+    Ok(other == pid)
 }
 
 /// Who blocks `pid`, as a sentence; with `cancel`, its statement is cancelled.

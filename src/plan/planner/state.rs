@@ -1,6 +1,6 @@
 //! The history laid beside the files: which row belongs to which migration, and what does not fit. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use super::{INTERRUPTED_ROLLBACK, Request, belongs, refusal};
 use crate::ids::{Engine, TargetName};
@@ -10,6 +10,8 @@ use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal, StepActi
 /// The history by (unit, id), and for rows whose folder moved, by what they became.
 pub struct Index<'a> {
     rows: HashMap<(&'a str, &'a str), &'a HistoryRow>,
+    /// Rows that no migration of the set owns, in the history's order.
+    strays: Vec<&'a HistoryRow>,
 }
 
 impl<'a> Index<'a> {
@@ -19,12 +21,12 @@ impl<'a> Index<'a> {
         let mut rows: HashMap<(&str, &str), &HistoryRow> =
             history.iter().map(|r| ((r.unit.as_str(), r.id.as_str()), r)).collect();
         if rows.is_empty() {
-            return Self { rows };
+            return Self { rows, strays: Vec::new() };
         }
-        let known: BTreeSet<(&str, &str)> = set.migrations.iter().map(|m| (m.unit.as_str(), m.id.as_str())).collect();
-        let strays: Vec<&HistoryRow> =
+        let known: HashSet<(&str, &str)> = set.migrations.iter().map(|m| (m.unit.as_str(), m.id.as_str())).collect();
+        let mut strays: Vec<&HistoryRow> =
             history.iter().filter(|r| !known.contains(&(r.unit.as_str(), r.id.as_str()))).collect();
-        for row in &strays {
+        for row in strays.clone() {
             if strays.iter().filter(|o| o.id == row.id).count() > 1 {
                 continue;
             }
@@ -34,21 +36,15 @@ impl<'a> Index<'a> {
             if let (Some(heir), None) = (heirs.next(), heirs.next()) {
                 rows.remove(&(row.unit.as_str(), row.id.as_str()));
                 rows.insert((heir.unit.as_str(), heir.id.as_str()), row);
+                strays.retain(|s| !std::ptr::eq(*s, row));
             }
         }
-        Self { rows }
+        Self { rows, strays }
     }
 
     /// The row of a migration.
     pub fn of(&self, migration: &Migration) -> Option<&'a HistoryRow> {
         self.rows.get(&(migration.unit.as_str(), migration.id.as_str())).copied()
-    }
-
-    /// Rows that no migration of the set owns, in the history's order.
-    fn strays(&self, set: &MigrationSet, history: &'a [HistoryRow]) -> Vec<&'a HistoryRow> {
-        let owned: BTreeSet<(&str, &str)> =
-            set.migrations.iter().filter_map(|m| self.of(m)).map(|r| (r.unit.as_str(), r.id.as_str())).collect();
-        history.iter().filter(|r| !owned.contains(&(r.unit.as_str(), r.id.as_str()))).collect()
     }
 }
 
@@ -83,7 +79,7 @@ pub fn statuses(
             }
         })
         .collect();
-    out.extend(index.strays(set, history).into_iter().map(|row| {
+    out.extend(index.strays.iter().map(|row| {
         let note = (row.state == MigrationState::Applied).then(|| "its file is gone".to_owned());
         status_of(row, note)
     }));
@@ -147,7 +143,7 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
             | MigrationState::RolledBack => {}
         }
     }
-    for row in index.strays(request.set, request.history) {
+    for row in &index.strays {
         match row.state {
             MigrationState::Applied => out.push(refusal(
                 "missing",

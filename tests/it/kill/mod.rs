@@ -1,5 +1,6 @@
 //! The program killed at every instrumented point, and what the next one makes of it.
 
 mod matrix;
+mod pooler;
 mod takeover;
 mod wire;

@@ -5,6 +5,7 @@ mod examples;
 mod input;
 mod output;
 mod pages;
+mod sqlite;
 
 use std::path::Path;
 use std::process::{Command, Output};

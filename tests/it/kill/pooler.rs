@@ -1,0 +1,94 @@
+//! A pooler in transaction mode: every client's messages go through one connection to the server.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use crate::support::{Kind, Project};
+
+/// One message of the protocol, its type and length in front.
+fn message(from: &mut impl Read) -> Option<Vec<u8>> {
+    let mut head = [0u8; 5];
+    from.read_exact(&mut head).ok()?;
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+    let mut whole = head.to_vec();
+    whole.resize(1 + length, 0);
+    from.read_exact(&mut whole[5..]).ok()?;
+    Some(whole)
+}
+
+/// Everything up to the server's "ready for query".
+fn answer(server: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(part) = message(server) {
+        let ready = part[0] == b'Z';
+        all.extend(part);
+        if ready {
+            break;
+        }
+    }
+    all
+}
+
+/// The first message of a connection has no type.
+fn greeting(from: &mut impl Read) -> Option<Vec<u8>> {
+    let mut length = [0u8; 4];
+    from.read_exact(&mut length).ok()?;
+    let mut rest = vec![0u8; u32::from_be_bytes(length) as usize - 4];
+    from.read_exact(&mut rest).ok()?;
+    Some(rest)
+}
+
+fn pooler(server: &str, user: &str, database: &str) -> u16 {
+    let mut up = TcpStream::connect(server).unwrap();
+    let mut start = 196_608u32.to_be_bytes().to_vec();
+    start.extend(format!("user\0{user}\0database\0{database}\0\0").bytes());
+    let length = u32::try_from(start.len() + 4).unwrap().to_be_bytes();
+    up.write_all(&[&length[..], &start].concat()).unwrap();
+    let hello = answer(&mut up);
+    let up = Arc::new(Mutex::new(up));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let (up, hello) = (Arc::clone(&up), hello.clone());
+            std::thread::spawn(move || {
+                let mut first = greeting(&mut client)?;
+                if first == 80_877_103u32.to_be_bytes() {
+                    client.write_all(b"N").ok()?;
+                    first = greeting(&mut client)?;
+                }
+                drop(first);
+                client.write_all(&hello).ok()?;
+                while let Some(said) = message(&mut client).filter(|m| m[0] != b'X') {
+                    let mut server = up.lock().unwrap();
+                    server.write_all(&said).ok()?;
+                    client.write_all(&answer(&mut server)).ok()?;
+                }
+                Some(())
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn r8_a_pooler_in_transaction_mode_is_found_and_refused_and_no_lock_stays_behind() {
+    let project = Project::new(Kind::Postgres, &[("1_a.up.sql", "create table a (n int);")]);
+    let url = url::Url::parse(&project.database.url).unwrap();
+    let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
+    let database = url.path().trim_start_matches('/').to_owned();
+    let port = pooler(&server, url.username(), &database);
+    let through = format!("postgres://{}@127.0.0.1:{port}/{database}", url.username());
+    let began = std::time::Instant::now();
+    let said: crate::support::Said =
+        project.command_at(&through, &["apply", "--yes", "--format", "json"]).output().unwrap().into();
+    let said = said.expect(3);
+    assert_eq!(said.json()["blocked_by"][0]["reason"], "pooled");
+    assert!(began.elapsed().as_secs() < 5, "found at once, a debug build on a busy machine included");
+    assert_eq!(project.database.one("select count(*)::text from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())"), "0");
+    assert!(!project.database.has_table("a") && !project.database.has_table("godwit_history"));
+    // Reading is fine through it.
+    let status: crate::support::Said = project.command_at(&through, &["status"]).output().unwrap().into();
+    status.expect(0);
+}
