@@ -21,12 +21,11 @@ use super::worker::{chain, soon};
 use super::{Bot, labels, measure};
 use crate::approval::{EnvironmentVerdict, evaluate_environment};
 use crate::config::Promotion;
-use crate::drivers::failpoint;
 use crate::ids::{Digest, EnvironmentName, Login, RoleName, RunId};
 use crate::migration::Migration;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report::run_comment::{self, RunCommentInput};
-use crate::runner::{self, Actor, ApplyOptions, RunError, Target};
+use crate::runner::{self, Actor, ApplyOptions, RunError, Target, failpoint};
 use crate::store::{AuditEntry, AuditFilter, EnvironmentRecord};
 
 /// The audit word for opening a manual gate.
