@@ -1,6 +1,6 @@
 //! From what was gathered to a verdict, and from a verdict and the store to what happens next in an environment. Pure.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::contents::Contents;
 use crate::approval::{EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate};
@@ -143,6 +143,12 @@ pub fn next(standing: Standing<'_>) -> Next {
             Next::Waits(refusal("approval", standing.verdict.evaluation.reason.clone(), what_to_do))
         }
     }
+}
+
+/// How long to wait before a database that is down is tried again: soon after the merge, rarely when it lasts.
+pub fn patience(merged_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> TimeDelta {
+    let since = merged_at.map_or(TimeDelta::zero(), |at| now - at);
+    (since / 4).clamp(TimeDelta::seconds(5), TimeDelta::minutes(15))
 }
 
 /// A time as people read it, UTC.

@@ -5,6 +5,7 @@
 //! stopped.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,15 +17,15 @@ use super::gather::{Gathered, Merged, Place};
 use super::plans::{migration_of, risks, takers, takes_any};
 use super::reconcile::LATELY;
 use super::work::Judge;
-use super::worker::soon;
-use super::{Bot, labels};
+use super::worker::{chain, soon};
+use super::{Bot, labels, measure};
 use crate::approval::{EnvironmentVerdict, evaluate_environment};
 use crate::config::Promotion;
 use crate::ids::{Digest, EnvironmentName, Login, RoleName, RunId};
 use crate::migration::Migration;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report::run_comment::{self, RunCommentInput};
-use crate::runner::{self, Actor, ApplyOptions, Target};
+use crate::runner::{self, Actor, ApplyOptions, RunError, Target, failpoint};
 use crate::store::{AuditEntry, AuditFilter, EnvironmentRecord};
 
 /// The audit word for opening a manual gate.
@@ -79,6 +80,10 @@ impl Bot {
         }
         self.note_wishes(&journey, wishes).await?;
         for (i, (environment, promotion)) in taking.iter().enumerate() {
+            if i > 0 && self.stopping.load(Ordering::Relaxed) {
+                let reason = format!("the server stops before `{environment}`; whoever starts next goes on there");
+                return Err(JobError::Later { at: Utc::now(), reason });
+            }
             let retry = wishes.iter().any(|w| matches!(w, Wish::Retry(e, _) if e == *environment));
             let following = taking.get(i + 1).map(|(e, _)| *e);
             if !self.one_environment(&journey, environment, *promotion, retry, following).await? {
@@ -235,8 +240,10 @@ impl Bot {
             commit: Some(journey.merged.commit.clone()),
             correlation: journey.judge.correlation.clone(),
         };
-        if let Some(refusal) = self.foreign(journey, environment, &targets, &actor).await? {
-            return self.wait(journey, environment, refusal).await.map(|()| false);
+        match self.foreign(journey, environment, &targets, &actor).await {
+            Ok(None) => {}
+            Ok(Some(refusal)) => return self.wait(journey, environment, refusal).await.map(|()| false),
+            Err(error) => return Err(self.could_not_run(journey, environment, error).await),
         }
         let mut started = self.entry(journey, environment, "run-started", "running");
         started.basis = Some(basis(verdict));
@@ -249,8 +256,35 @@ impl Bot {
             lock_wait: Some(Duration::from_secs(5)),
             ..ApplyOptions::default()
         };
-        let report = runner::apply(&self.store, &contents.set, &targets, &actor, &options).await?;
+        failpoint::hit("run_pre");
+        let report = match runner::apply(&self.store, &contents.set, &targets, &actor, &options).await {
+            Ok(report) => report,
+            Err(error) => return Err(self.could_not_run(journey, environment, error).await),
+        };
+        failpoint::hit("run_post");
+        measure::run(&journey.place.repository.name, environment, &report);
         self.finish(journey, environment, verdict, report, following).await
+    }
+
+    /// What a run that could not be judged means: people are told where they look, and it is tried again by itself. A
+    /// target that is down is no failed attempt, however long it stays down.
+    async fn could_not_run(&self, journey: &Journey<'_>, environment: &EnvironmentName, error: RunError) -> JobError {
+        let RunError::Unreachable(message) = &error else { return JobError::Run(error) };
+        let now = Utc::now();
+        let at = now + decide::patience(journey.gathered.pull.merged_at, now);
+        let refused = refusal(
+            "unreachable",
+            format!("a database of `{environment}` cannot be reached: {message}"),
+            format!(
+                "bring it back; the run is tried again by itself, at the latest every quarter of an hour, or at once \
+                 with `/godwit retry {environment}`"
+            ),
+        );
+        measure::unreachable(environment);
+        if let Err(error) = self.wait(journey, environment, refused).await {
+            tracing::warn!(error = chain(&error), "that a database is down could not be told");
+        }
+        JobError::Later { at, reason: format!("a database of `{environment}` cannot be reached") }
     }
 
     /// Migrations of other pull requests that would run as well: they are not what people agreed to here (B-6).
@@ -260,9 +294,10 @@ impl Bot {
         environment: &EnvironmentName,
         targets: &[Target],
         actor: &Actor,
-    ) -> Result<Option<Refusal>, JobError> {
+    ) -> Result<Option<Refusal>, RunError> {
         let set = &journey.merged.contents.set;
         let planned = runner::plan(set, targets, actor, &ApplyOptions::default()).await?;
+        measure::pending(&journey.place.repository.name, environment, planned.steps.len());
         let foreign: BTreeSet<String> = planned
             .steps
             .iter()
@@ -301,6 +336,7 @@ impl Bot {
             return Err(JobError::Later { at: soon(Utc::now()), reason });
         }
         self.record_end(journey, environment, verdict, &report).await?;
+        failpoint::hit("end_audited");
         let record = EnvironmentRecord {
             repo: journey.place.repository.name.clone(),
             environment: environment.clone(),
@@ -312,11 +348,13 @@ impl Bot {
             at: Utc::now(),
         };
         self.store.record_environment(&record).await?;
+        failpoint::hit("end_recorded");
         self.tell(journey, environment, Some(&record), following).await?;
         let done = decide::holds(Some(&record));
         if done {
             self.label_migrated(journey, environment).await?;
         }
+        failpoint::hit("end_told");
         Ok(done)
     }
 

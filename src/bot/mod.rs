@@ -12,6 +12,7 @@ mod error;
 mod gather;
 mod handle;
 pub mod labels;
+mod measure;
 mod merge_group;
 mod merge_run;
 pub mod people;
@@ -22,6 +23,7 @@ mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use error::JobError;
@@ -75,6 +77,8 @@ pub struct Bot {
     github: Github,
     mirrors: Mirrors,
     settings: Settings,
+    /// No further environment is begun.
+    stopping: AtomicBool,
 }
 
 impl Bot {
@@ -85,6 +89,6 @@ impl Bot {
     pub fn new(store: Store, github: &GithubSettings, data_dir: &Path, settings: Settings) -> Result<Self, JobError> {
         // A large repository takes longer to send than an API call to answer.
         let mirrors = Mirrors::new(data_dir.join("mirrors"), &github.api_url, Duration::from_secs(600))?;
-        Ok(Self { store, github: Github::new(github)?, mirrors, settings })
+        Ok(Self { store, github: Github::new(github)?, mirrors, settings, stopping: AtomicBool::new(false) })
     }
 }

@@ -1,6 +1,7 @@
 //! Takes jobs from the store and does them: one pull request at a time each, several at once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,15 +19,23 @@ const IDLE: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(20);
 
 impl Bot {
-    /// Works until `shutdown` turns true, then finishes what is begun and returns.
+    /// Works until `shutdown` turns true, then finishes what is begun and returns: an environment's run is brought to its
+    /// end, the environments behind it are left to whoever takes the work up.
     pub async fn work(self: &Arc<Self>, shutdown: watch::Receiver<bool>) {
         let mut lanes = JoinSet::new();
         for lane in 0..self.settings.parallel.max(1) {
             let (bot, shutdown) = (Arc::clone(self), shutdown.clone());
             lanes.spawn(async move { bot.lane(lane, shutdown).await });
         }
+        let shutdown_told = shutdown.clone();
         let (bot, sweeping) = (Arc::clone(self), shutdown);
         lanes.spawn(async move { bot.keep_sweeping(sweeping).await });
+        let (bot, mut stop) = (Arc::clone(self), shutdown_told);
+        lanes.spawn(async move {
+            // An error means that whoever could say so is gone, which is the same.
+            let _ = stop.wait_for(|stop| *stop).await;
+            bot.stopping.store(true, Ordering::Relaxed);
+        });
         while let Some(ended) = lanes.join_next().await {
             if let Err(e) = ended {
                 tracing::error!(error = %e, "a worker lane ended unexpectedly");

@@ -78,6 +78,9 @@ pub struct ServerArgs {
     /// Seconds between passes that repair missed webhooks
     #[arg(long, env = "GODWIT_SWEEP_INTERVAL", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub sweep_interval: u64,
+    /// Seconds after which the work of a worker that died is taken over
+    #[arg(long, env = "GODWIT_LEASE", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub lease: u64,
 }
 
 /// How to act as the App.
@@ -110,6 +113,8 @@ pub struct ServerSettings {
     pub secret_vars: SecretVars,
     /// Time between passes that repair missed webhooks.
     pub sweep_interval: Duration,
+    /// Time after which the work of a worker that died is taken over.
+    pub lease: Duration,
 }
 
 /// Why the server does not start; says which variable to set.
@@ -189,6 +194,7 @@ impl ServerArgs {
             app,
             secret_vars: self.secret_vars.as_deref().unwrap_or("").parse()?,
             sweep_interval: Duration::from_secs(self.sweep_interval),
+            lease: Duration::from_secs(self.lease),
         })
     }
 }

@@ -40,6 +40,7 @@ pub async fn start(sandbox: &Sandbox, store: Store, folder: &Path, databases: &P
         app: Some(AppCredentials { id: sandbox.app_id(), private_key: SecretString::from(keys::PRIVATE_KEY_PEM) }),
         secret_vars: rules.join(";").parse().map_err(|e| wrong(&e))?,
         sweep_interval: Duration::from_secs(300),
+        lease: Duration::from_secs(30),
     };
     let lookup = Arc::new(move |name: &str| variables.get(name).cloned());
     let process = Process::start(&settings, store, folder, lookup).await.map_err(|e| wrong(&e))?;

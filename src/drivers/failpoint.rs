@@ -21,6 +21,10 @@ pub const NAMES: [&str; 10] = [
     "unlock_pre",
 ];
 
+/// The bot's own points around each environment's run, in order: before it, after it, once its end is in the audit log,
+/// once the environment is recorded, once people were told.
+pub const OF_THE_BOT: [&str; 5] = ["run_pre", "run_post", "end_audited", "end_recorded", "end_told"];
+
 struct Armed {
     name: String,
     nth: u32,

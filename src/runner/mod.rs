@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use secrecy::SecretString;
 
+pub use crate::drivers::failpoint;
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
 

@@ -152,6 +152,9 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     if planned.plan.steps.is_empty() || job.options.dry_run {
         let outcome = if planned.plan.steps.is_empty() { Outcome::Nothing } else { Outcome::Planned };
         applied.extend(planned.plan.steps.iter().map(reference));
+        if !job.options.dry_run {
+            end_open_runs(driver, job).await?;
+        }
         return Ok(TargetOutcome {
             outcome,
             steps: pending_steps(&planned.plan.steps),
@@ -207,6 +210,29 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     outcome.applied.extend(applied);
     outcome.waits = planned.waits;
     Ok(outcome)
+}
+
+/// Says of runs that were cut short after their last migration that they are over: with nothing left to do no later run
+/// would. Whoever holds the target's lock meanwhile is such a run itself and still alive.
+async fn end_open_runs<D: Driver>(driver: D, job: &Job<'_>) -> Result<(), RunError> {
+    let Some(store) = job.keeper.if_open() else { return Ok(()) };
+    let environment = job.target.environment.as_ref();
+    if !store.has_open_run(job.actor.repo.as_ref(), environment, &job.target.name).await? {
+        return Ok(());
+    }
+    let mut session = match driver.lock(&session_options(job)).await {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::info!(%error, "an interrupted run is left for later");
+            return Ok(());
+        }
+    };
+    let ended = match session.history().await {
+        Ok(now) => super::settle::reconcile(store, session.fingerprint(), job.run, &now).await.map(|_| ()),
+        Err(error) => refusal_of(error).map(|_| ()),
+    };
+    give_back(session).await;
+    ended
 }
 
 fn reference(step: &Step) -> String {

@@ -41,11 +41,13 @@ pub(super) async fn healthz(State(state): State<AppState>) -> Json<Value> {
     let now = Utc::now();
     let seconds = |at: Option<chrono::DateTime<Utc>>| at.map(|at| (now - at).num_seconds().max(0));
     let queue = state.store.queue().await.ok();
+    let unknown = state.store.unknown_runs().await.ok();
     Json(json!({
         "status": if queue.is_some() { "ok" } else { "degraded" },
         "queue": queue.map(|q| json!({ "queued": q.queued, "running": q.running, "dead": q.dead })),
         "delivery_lag_seconds": queue.and_then(|q| seconds(q.oldest)),
         "lease_age_seconds": queue.and_then(|q| seconds(q.oldest_claim)),
+        "unknown_runs": unknown,
         "uptime_seconds": (now - state.started_at).num_seconds(),
     }))
 }

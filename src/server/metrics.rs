@@ -21,6 +21,7 @@ const QUEUE_OLDEST: &str = "godwit_queue_oldest_seconds";
 const LEASE_AGE: &str = "godwit_queue_lease_age_seconds";
 const STORE_UP: &str = "godwit_store_up";
 const WORKER_UP: &str = "godwit_worker_up";
+const UNKNOWN_RUNS: &str = "godwit_unknown_runs";
 
 /// Bounds for answers to deliveries (seconds); GitHub gives up after ten.
 const WEBHOOK_BOUNDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -76,6 +77,8 @@ fn describe() {
     metrics::describe_gauge!(WORKER_UP, "1 when the worker of this process lives");
     metrics::describe_counter!("godwit_migration_runs_total", "Runs by environment and result");
     metrics::describe_histogram!("godwit_migration_duration_seconds", "Seconds a migration took");
+    metrics::describe_gauge!("godwit_migration_pending", "Migrations that an environment has yet to take");
+    metrics::describe_gauge!(UNKNOWN_RUNS, "Runs that a person must settle: what they left behind is not known");
 }
 
 /// Counts one delivery.
@@ -97,6 +100,9 @@ async fn render(state: &AppState) -> Option<String> {
         }
         gauge!(QUEUE_OLDEST).set(age(queue.oldest));
         gauge!(LEASE_AGE).set(age(queue.oldest_claim));
+    }
+    if let Ok(unknown) = state.store.unknown_runs().await {
+        gauge!(UNKNOWN_RUNS).set(unknown as f64);
     }
     if let Some(worker) = &state.worker {
         gauge!(WORKER_UP).set(f64::from(u8::from(worker.is_alive())));

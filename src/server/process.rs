@@ -116,6 +116,7 @@ fn bot(
     let settings = bot::Settings {
         public_url: settings.public_url.as_ref().map(ToString::to_string),
         sweep_interval: settings.sweep_interval,
+        lease: settings.lease,
         lookup,
         ..bot::Settings::new(settings.secret_vars.clone())
     };

@@ -343,6 +343,28 @@ impl Store {
         Ok(runs)
     }
 
+    /// Whether a run on that target of a repository's environment has not said how it ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_open_run(
+        &self,
+        repo: Option<&RepoName>,
+        environment: Option<&EnvironmentName>,
+        target: &TargetName,
+    ) -> Result<bool, StoreError> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM runs r JOIN run_targets t ON t.run = r.id WHERE r.finished_at IS NULL \
+             AND t.target = $1 AND COALESCE(r.repo, '') = $2 AND COALESCE(r.environment, '') = $3",
+        )
+        .bind(target.as_str())
+        .bind(repo.map_or("", |r| r.as_str()))
+        .bind(environment.map_or("", |e| e.as_str()))
+        .fetch_one(self.reader())
+        .await?;
+        Ok(count > 0)
+    }
+
     /// What the store last recorded about every migration on a database.
     ///
     /// # Errors
@@ -367,6 +389,22 @@ impl Store {
             last.insert((unit, migration), entry);
         }
         Ok(last.into_values().collect())
+    }
+
+    /// How many runs left a migration of which nobody knows whether it happened, and which nobody has settled since.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn unknown_runs(&self) -> Result<i64, StoreError> {
+        let count = sqlx::query_scalar(
+            "SELECT count(DISTINCT s.run) FROM run_steps s JOIN run_targets t ON t.run = s.run AND t.target = s.target \
+             WHERE s.state = 'needs_human' AND NOT EXISTS (SELECT 1 FROM run_steps later JOIN run_targets there \
+             ON there.run = later.run AND there.target = later.target WHERE there.fingerprint = t.fingerprint \
+             AND later.unit = s.unit AND later.migration = s.migration AND later.run > s.run AND later.state <> 'pending')",
+        )
+        .fetch_one(self.reader())
+        .await?;
+        Ok(count)
     }
 
     /// The newest runs, of one environment or of all.

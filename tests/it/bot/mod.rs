@@ -2,6 +2,9 @@
 
 mod commands;
 mod failures;
+mod killed;
 mod merging;
+mod postgres;
+mod process;
 mod reviewing;
 mod world;

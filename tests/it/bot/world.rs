@@ -23,7 +23,7 @@ pub const LINT: &str = "godwit / lint";
 pub const APPROVAL: &str = "godwit / approval";
 pub const SUMMARY: &str = "<!-- godwit:summary -->";
 const PATIENCE: Duration = Duration::from_secs(30);
-const SECRET: &str = "the stand-in's webhook secret";
+pub const SECRET: &str = "the stand-in's webhook secret";
 
 pub const GODWIT_YML: &str = "version: 1\nenvironments: [development, staging, production]\nmigrations:\n  - path: \
                               migrations\n    engine: sqlite\n    target: shop\n";
@@ -53,32 +53,7 @@ impl World {
     /// The same with these files instead or besides; an empty text leaves a file out.
     pub async fn start_with(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
-        let people = ["alice", "bob", "omar", "dana", "dora", "tess", "carl", "rosa", "mallory"];
-        for login in people {
-            sandbox.add_user(login);
-        }
-        sandbox.add_org("acme", &people);
-        sandbox.add_team("acme/dba", &["dora"]).unwrap();
-        let repo = sandbox.create_repo("acme/shop").unwrap();
-        for login in people {
-            let permission = if login == "mallory" { Permission::Triage } else { Permission::Write };
-            repo.set_permission(login, permission).unwrap();
-        }
-        sandbox.grant_team("acme/dba", "acme/shop", Permission::Write).unwrap();
-        let mut all: BTreeMap<&str, &str> = [
-            ("README.md", "# Shop\n"),
-            ("godwit.yml", GODWIT_YML),
-            ("policies/environments.yml", ENVIRONMENTS_YML),
-            ("policies/roles.yml", ROLES_YML),
-            ("policies/approval_matrix.yml", MATRIX_YML),
-        ]
-        .into();
-        all.extend(files.iter().copied());
-        let files: Vec<Change> =
-            all.into_iter().filter(|(_, text)| !text.is_empty()).map(|(p, t)| Change::write(p, t)).collect();
-        repo.push("main", "rosa", &[NewCommit::new("rosa", "Begin", &files)]).unwrap();
-
+        let (sandbox, repo) = company(files);
         let store = Store::open(&format!("sqlite:{}", dir.path().join("godwit.db").display())).await.unwrap();
         let (stop, stopping) = watch::channel(false);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -169,6 +144,36 @@ impl Drop for World {
             crate::contract::validate(&self.sandbox.recorder());
         }
     }
+}
+
+/// The people, teams and usual files, with these instead or besides; an empty text leaves a file out.
+pub fn company(files: &[(&str, &str)]) -> (Sandbox, RepoHandle) {
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
+    let people = ["alice", "bob", "omar", "dana", "dora", "tess", "carl", "rosa", "mallory"];
+    for login in people {
+        sandbox.add_user(login);
+    }
+    sandbox.add_org("acme", &people);
+    sandbox.add_team("acme/dba", &["dora"]).unwrap();
+    let repo = sandbox.create_repo("acme/shop").unwrap();
+    for login in people {
+        let permission = if login == "mallory" { Permission::Triage } else { Permission::Write };
+        repo.set_permission(login, permission).unwrap();
+    }
+    sandbox.grant_team("acme/dba", "acme/shop", Permission::Write).unwrap();
+    let mut all: BTreeMap<&str, &str> = [
+        ("README.md", "# Shop\n"),
+        ("godwit.yml", GODWIT_YML),
+        ("policies/environments.yml", ENVIRONMENTS_YML),
+        ("policies/roles.yml", ROLES_YML),
+        ("policies/approval_matrix.yml", MATRIX_YML),
+    ]
+    .into();
+    all.extend(files.iter().copied());
+    let files: Vec<Change> =
+        all.into_iter().filter(|(_, text)| !text.is_empty()).map(|(p, t)| Change::write(p, t)).collect();
+    repo.push("main", "rosa", &[NewCommit::new("rosa", "Begin", &files)]).unwrap();
+    (sandbox, repo)
 }
 
 fn new_bot(sandbox: &Sandbox, store: &Store, dir: PathBuf) -> Bot {

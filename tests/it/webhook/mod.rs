@@ -1,6 +1,6 @@
 //! Deliveries over real sockets: what is refused, what is kept, what survives.
 
 mod examples;
-mod http;
+pub mod http;
 mod process;
 mod refusals;

@@ -195,3 +195,54 @@ fn b20_planted_secrets_are_in_no_log_line_and_on_no_page() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b20_runs_that_a_person_must_settle_are_on_the_pages() {
+    use godwit::ids::{Digest, Engine, Epoch, RunId, TargetName};
+    use godwit::plan::StepAction;
+    use godwit::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
+
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path(), &["--role", "web"], &WITH_SECRET);
+    let store = Store::open(&store_url(dir.path())).await.unwrap();
+    let target = TargetName::new("shop").unwrap();
+    // What nobody knows is settled by a later run.
+    for (state, count) in [("needs_human", 1), ("rolled_back", 0)] {
+        let run = NewRun {
+            id: RunId::generate(),
+            action: StepAction::Apply,
+            environment: None,
+            repo: None,
+            pr: None,
+            commit: None,
+            by: "alice".into(),
+            correlation: None,
+            digest: Digest::new(format!("sha256:{}", "0".repeat(64))).unwrap(),
+            at: chrono::Utc::now(),
+        };
+        let step = StepIntent {
+            position: 0,
+            unit: "shop".into(),
+            migration: "0001_orders".into(),
+            checksum: "c".into(),
+            action: "apply",
+            recovery: "unprovable",
+        };
+        let intent = TargetIntent {
+            target: target.clone(),
+            engine: Engine::Postgresql,
+            fingerprint: "f".into(),
+            epoch: Epoch(1),
+            plan_hash: "p".into(),
+            history_hash: "h".into(),
+            steps: vec![step],
+        };
+        store.record_intents(&run, &intent).await.unwrap();
+        let record = StepRecord { position: 0, state, duration_ms: 1, error: None };
+        store.record_steps(&run.id, &target, &[record]).await.unwrap();
+        let health = get(served.address, "/healthz").body;
+        assert!(health.contains(&format!("\"unknown_runs\":{count}")), "{health}");
+        let metrics = get(served.address, "/metrics").body;
+        assert!(metrics.contains(&format!("\ngodwit_unknown_runs {count}\n")), "{metrics}");
+    }
+}
