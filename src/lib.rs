@@ -10,7 +10,7 @@
 //! | input | [`config`], [`migration`] |
 //! | decisions | [`lint`], [`risk`], [`approval`], [`plan`] |
 //! | words for people | [`report`] |
-//! | neighbours | `store`, `drivers`, `git`, `github` |
+//! | neighbours | `store`, `drivers`, `judge`, `git`, `github` |
 //! | acting | `runner`, `bot` |
 //! | entrances | `server`, `cli`, `demo` (with its `sandbox`) |
 
@@ -26,6 +26,8 @@ pub mod risk;
 
 #[cfg(feature = "sqlite")]
 pub mod drivers;
+#[cfg(feature = "sqlite")]
+pub mod judge;
 #[cfg(feature = "sqlite")]
 pub mod runner;
 #[cfg(feature = "sqlite")]

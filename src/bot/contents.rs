@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::approval::{Binding, Policy};
 use crate::config::{ConfigError, RepoConfig};
-use crate::drivers::sqlite::judge::judge;
 use crate::git::{Change, ChangeKind, CommitNames, GitError, Mirror};
 use crate::ids::{CommitSha, Digest, Risk};
+use crate::judge::judge;
 use crate::lint::{self, LintReport, Scope};
 use crate::migration::{Migration, MigrationRoot, MigrationSet, SourceFile, digest_of, resolve};
 

@@ -8,8 +8,8 @@ use clap::ValueEnum;
 
 use super::exit::Failure;
 use super::{Exit, Format, Global, gather};
-use crate::drivers::sqlite::judge::judge;
 use crate::ids::Engine;
+use crate::judge::judge;
 use crate::lint::{LintReport, Scope, Severity, check_judged, table};
 use crate::migration::MigrationSet;
 use crate::report::lint_text::{Detail, summary};

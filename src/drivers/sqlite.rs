@@ -1,8 +1,5 @@
 //! SQLite: a lock of the operating system on a file beside the database, and one transaction per migration.
 
-pub mod judge;
-mod words;
-
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};

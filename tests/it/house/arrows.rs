@@ -32,6 +32,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // Neighbours, which do not know each other. The queue keeps events, so the store knows that one type.
     ("drivers", &["ids", "redact", "config", "migration", "plan"]),
+    // SQLite in a cage: what it says of migrations becomes words of the linter.
+    ("judge", &["ids", "migration", "lint"]),
     ("git", &["ids", "redact", "config", "migration"]),
     ("github", &["ids", "redact", "config", "migration", "approval", "plan"]),
     ("store", &["ids", "redact", "config", "migration", "approval", "plan", "github::Event"]),
@@ -51,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
             "github",
             "git",
+            "judge",
             "store",
             "runner",
         ],

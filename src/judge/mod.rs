@@ -5,6 +5,8 @@
 //! and compute nothing. No rows come to be, nothing is attached, no pragma of a script takes effect, and time, sizes and
 //! depth are bounded (ADR 0063).
 
+mod words;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,10 +18,10 @@ use rusqlite::ffi;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 
-use super::words::{Part, Shape, missing, shape};
 use crate::ids::Engine;
 use crate::lint::{Direction, Judged, Word, with_stack};
 use crate::migration::{Migration, MigrationSet, execution};
+use words::{Part, Shape, missing, shape};
 
 /// Steps of SQLite's machine between two looks at the bounds.
 const STEPS: i32 = 20;
@@ -298,7 +300,7 @@ impl<'a> Court<'a> {
             Some(name) => !self.unknown.contains(&name) && self.is_made(&name, place),
             None => true,
         };
-        let told = super::words::shape(message).names;
+        let told = words::shape(message).names;
         let certain = !self.lost && known && !shape.names.iter().chain(&told).any(|n| self.unknown.contains(n));
         certain.then(|| (Word::Refused, range, format!("SQLite refuses it: {words}")))
     }
