@@ -97,11 +97,7 @@ pub(super) struct Gathered {
 
 /// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
 fn check_url(engine: Engine, url: &str) -> anyhow::Result<()> {
-    if engine == Engine::Postgresql {
-        url.parse::<sqlx::postgres::PgConnectOptions>()
-            .map_err(|e| Failure::usage(format!("the database's URL is wrong: {e}")))?;
-    }
-    Ok(())
+    crate::drivers::check_url(engine, url).map_err(|e| Failure::usage(format!("the database's URL is wrong: {e}")))
 }
 
 impl Place {

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::ids::{Epoch, MigrationId, RunId};
+use crate::ids::{Engine, Epoch, MigrationId, RunId};
 use crate::migration::execution::Nature;
 use crate::plan::{HistoryRow, LockHolder};
 
@@ -223,6 +223,19 @@ pub trait Session: Send {
 
     /// Gives the lock back.
     fn unlock(self) -> impl Future<Output = Result<(), DriverError>> + Send;
+}
+
+/// Whether the driver of `engine` can read `url`; nothing is connected to.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
+    #[cfg(feature = "postgres")]
+    if engine == Engine::Postgresql {
+        return url.parse::<sqlx::postgres::PgConnectOptions>().map(|_| ()).map_err(|e| e.to_string());
+    }
+    let _ = (engine, url);
+    Ok(())
 }
 
 /// A waiting time around `base`: half of it to one and a half, so that runners do not step together.
