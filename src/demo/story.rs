@@ -34,7 +34,7 @@ pub fn open(stage: &Stage<'_>) -> Result<PullHandle, DemoError> {
     Ok(stage.repo.open_pull_request(&NewPull {
         author: shop::AUTHOR,
         title: "Give customers a status",
-        body: "Marketing wants to see who is active. The fax number goes: nobody sends faxes any more.",
+        body: "Marketing wants to see who is active. The phone number goes: nobody is called any more.",
         head: shop::BRANCH,
         base: "main",
         draft: false,

@@ -1,5 +1,7 @@
 //! The everyday commands through the program, on both kinds of database.
 
+mod examples;
+
 use crate::support::{BOTH, Kind, Project};
 
 const PAIR: [(&str, &str); 4] = [

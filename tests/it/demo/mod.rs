@@ -25,7 +25,7 @@ fn the_story_is_told_to_its_end() {
         ends,
         [("development", "applied"), ("testing", "applied"), ("staging", "applied"), ("production", "applied")]
     );
-    for part in ["A pull request comes in", "update-without-where", "carl", "production holds 0003_customer_status"] {
+    for part in ["A pull request comes in", "update-without-where", "carl", "production holds 0006_customer_status"] {
         assert!(told.contains(part), "{part}");
     }
     // One summary, and one result for each environment.
