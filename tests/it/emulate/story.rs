@@ -6,7 +6,7 @@ use super::server::{ENVIRONMENTS, Server, database, godwit};
 use super::world::{World, shop, until};
 
 const PULL: &str = "/repos/shop/shop/pulls/1";
-const DANGEROUS: &str = "migrations/0003_customer_status.up.sql";
+const DANGEROUS: &str = "migrations/0006_customer_status.up.sql";
 
 #[test]
 fn a_pull_request_is_linted_approved_merged_applied_and_reported() {
@@ -16,7 +16,7 @@ fn a_pull_request_is_linted_approved_merged_applied_and_reported() {
     let story = Story { world: &world, server: &server };
 
     // A dangerous migration: the check is red, with the finding on its line.
-    let dangerous = std::fs::read(shop().join("dangerous/0003_customer_status.up.sql")).unwrap();
+    let dangerous = std::fs::read(shop().join("dangerous/0006_customer_status.up.sql")).unwrap();
     world.front.repository.branch("status", Some("main"));
     world.front.repository.write(DANGEROUS, &dangerous);
     let first = world.push("ann", "status", "Customers get a status");
@@ -33,11 +33,11 @@ fn a_pull_request_is_linted_approved_merged_applied_and_reported() {
     let summary = until("the summary comment", || story.told(), || story.comments("summary").first().cloned());
 
     // The fix: green, and the same comment tells it.
-    for name in ["0003_customer_status.up.sql", "0003_customer_status.down.sql"] {
+    for name in ["0006_customer_status.up.sql", "0006_customer_status.down.sql"] {
         let safer = std::fs::read(shop().join("safer").join(name)).unwrap();
         world.front.repository.write(&format!("migrations/{name}"), &safer);
     }
-    let head = world.push("ann", "status", "Keep the fax numbers, and a way back");
+    let head = world.push("ann", "status", "Keep the phone numbers, and a way back");
     assert_eq!(story.check("godwit / lint", &head)["conclusion"], "success");
     let edited = until(
         "the comment to be edited",
@@ -108,6 +108,7 @@ fn bring_to_today(world: &World) {
             .output()
             .unwrap();
         assert!(output.status.success(), "{environment}: {}", String::from_utf8_lossy(&output.stderr));
+        fill(&database(world, environment));
     }
 }
 
@@ -162,6 +163,19 @@ impl Story<'_> {
             self.server.log()
         )
     }
+}
+
+/// Customers, two of whom have ordered.
+fn fill(file: &std::path::Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection as _;
+        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+        let rows = "INSERT INTO customers (email, full_name) VALUES ('a@x', 'Ada'), ('g@x', 'Grace'), ('l@x', 'Linus'); \
+                    INSERT INTO orders (customer_id, total_cents) VALUES (1, 100), (3, 250);";
+        sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
 }
 
 /// The customers' statuses in a database of the shop.

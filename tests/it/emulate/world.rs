@@ -209,14 +209,14 @@ pub fn token(login: &str) -> String {
 
 /// The files of the demo's shop, as they are on `main`.
 fn shop_files() -> Vec<(String, Vec<u8>)> {
-    let shop = shop();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
     let mut files = Vec::new();
-    for folder in ["", "policies", "migrations"] {
-        for entry in std::fs::read_dir(shop.join(folder)).unwrap() {
+    for (folder, within) in [(shop(), ""), (shop().join("policies"), "policies/"), (examples, "migrations/")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {
-                let name = path.strip_prefix(&shop).unwrap().to_str().unwrap().to_owned();
-                files.push((name, std::fs::read(&path).unwrap()));
+                let name = path.file_name().unwrap().to_str().unwrap();
+                files.push((format!("{within}{name}"), std::fs::read(&path).unwrap()));
             }
         }
     }
