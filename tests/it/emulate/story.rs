@@ -167,23 +167,28 @@ impl Story<'_> {
 
 /// Customers, two of whom have ordered.
 fn fill(file: &std::path::Path) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        use sqlx::Connection as _;
-        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
-        let rows = "INSERT INTO customers (email, full_name) VALUES ('a@x', 'Ada'), ('g@x', 'Grace'), ('l@x', 'Linus'); \
-                    INSERT INTO orders (customer_id, total_cents) VALUES (1, 100), (3, 250);";
-        sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+    let rows = "INSERT INTO customers (email, full_name) VALUES ('a@x', 'Ada'), ('g@x', 'Grace'), ('l@x', 'Linus'); \
+                INSERT INTO orders (customer_id, total_cents) VALUES (1, 100), (3, 250);";
+    on(file, async |connection| {
+        sqlx::raw_sql(rows).execute(connection).await.unwrap();
     });
 }
 
 /// The customers' statuses in a database of the shop.
 fn statuses(file: &std::path::Path) -> Vec<String> {
+    on(file, async |connection| {
+        sqlx::query_scalar("SELECT status FROM customers ORDER BY id").fetch_all(connection).await.unwrap()
+    })
+}
+
+/// Works on a database with a connection of its own, closed afterwards.
+fn on<T>(file: &std::path::Path, work: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         use sqlx::Connection as _;
         let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
-        sqlx::query_scalar("SELECT status FROM customers ORDER BY id").fetch_all(&mut connection).await.unwrap()
+        let result = work(&mut connection).await;
+        connection.close().await.unwrap();
+        result
     })
 }
