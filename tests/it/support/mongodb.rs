@@ -1,7 +1,5 @@
 //! Fresh databases on real MongoDB servers, and the program run on them.
 
-use std::process::{Child, Stdio};
-
 use futures_util::TryStreamExt as _;
 use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc};
@@ -72,10 +70,6 @@ impl Mongo {
         self.command_line(args).env("GODWIT_FAILPOINT", point).output().unwrap().into()
     }
 
-    pub fn spawn(&self, args: &[&str]) -> Child {
-        self.command_line(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
     pub fn try_command(&self, command: Document) -> mongodb::error::Result<Document> {
         wait(async {
             let client = Client::with_uri_str(&self.url).await?;
@@ -112,8 +106,11 @@ impl Mongo {
 
     /// Names of the collections, without Godwit's own.
     pub fn collections(&self) -> Vec<String> {
-        let reply = self.command(doc! { "listCollections": 1, "filter": { "name": { "$not": { "$regex": "^godwit_" } } } });
-        let mut names: Vec<String> = first_batch(&reply).iter().map(|d| d.get_str("name").unwrap().to_owned()).collect();
+        let reply = self.command(
+            doc! { "listCollections": 1, "filter": { "name": { "$not": { "$regex": "^(godwit_|system[.])" } } } },
+        );
+        let mut names: Vec<String> =
+            first_batch(&reply).iter().map(|d| d.get_str("name").unwrap().to_owned()).collect();
         names.sort();
         names
     }
@@ -139,7 +136,9 @@ impl Mongo {
     pub fn history(&self) -> Vec<String> {
         self.find("godwit_history", doc! {})
             .iter()
-            .map(|r| format!("{} {}", r.get_document("_id").unwrap().get_str("id").unwrap(), r.get_str("state").unwrap()))
+            .map(|r| {
+                format!("{} {}", r.get_document("_id").unwrap().get_str("id").unwrap(), r.get_str("state").unwrap())
+            })
             .collect()
     }
 
