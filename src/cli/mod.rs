@@ -3,6 +3,7 @@
 mod apply;
 mod audit;
 mod baseline;
+mod bounds;
 #[cfg(feature = "bot")]
 mod changes;
 mod ci;
@@ -17,6 +18,7 @@ mod lint;
 mod lock;
 mod plan;
 mod policy;
+mod progress;
 mod resolve;
 mod resume;
 mod rollback;
