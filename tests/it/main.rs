@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod contract;
 mod demo;
+mod drift;
 mod drivers;
 mod emulate;
 mod git;
