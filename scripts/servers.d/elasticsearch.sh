@@ -42,8 +42,10 @@ download_elasticsearch() {
   jars=$part/jars
   rm -rf "$part"
   mkdir -p "$jars"
-  JAVA_HOME=$java mvn -B -q -Dstyle.color=never --strict-checksums -f "$elasticsearch_files/pom.xml" dependency:copy-dependencies \
-    "-DoutputDirectory=$jars"
+  # A repository of its own, for Maven's plugin too: nothing is left in a home folder, and there need not be one.
+  JAVA_HOME=$java mvn -B -q --strict-checksums "-Dmaven.repo.local=$part/maven" -f "$elasticsearch_files/pom.xml" \
+    dependency:copy-dependencies "-DoutputDirectory=$jars" >"$part/maven.log" 2>&1 ||
+    { tail -n 20 "$part/maven.log" >&2; die "Maven could not fetch Elasticsearch"; }
   (cd "$jars" && sha256sum --check --strict --quiet "$elasticsearch_files/SHA256SUMS")
   unzip -q "$jars/elasticsearch-$elasticsearch_version.zip" -d "$part"
   modules=$part/elasticsearch-$elasticsearch_version/modules

@@ -3,10 +3,10 @@
 
 mongodb_files=$here/servers.d/mongodb
 
-mongodb_home() { cached mongodb "$mongodb_files/requirements.txt"; }
+mongodb_home() { cached mongodb "$mongodb_files/requirements.txt" "$mongodb_files.sh"; }
 
 packages_mongodb() {
-  ldconfig -p 2>/dev/null | grep 'libcurl\.so\.4 ' >/dev/null || echo libcurl4
+  PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep 'libcurl\.so\.4 ' >/dev/null || echo libcurl4
   command -v python3 >/dev/null || echo python3
   if [ -d "$(mongodb_home)" ]; then return; fi
   command -v unzip >/dev/null || echo unzip
