@@ -69,10 +69,7 @@ elasticsearch_is_ready() { curl -sf "http://127.0.0.1:$1/_cluster/health?wait_fo
 start_elasticsearch() {
   local port
   port=$(port_of elasticsearch)
-  if ! alive elasticsearch >/dev/null; then
-    claim elasticsearch >/dev/null
-    run_elasticsearch "$port" "$(claim elasticsearch_transport)"
-  fi
+  if ! alive elasticsearch >/dev/null; then run_elasticsearch "$port" "$(port_of elasticsearch_transport)"; fi
   await 180 elasticsearch elasticsearch_is_ready "$port"
   echo "GODWIT_TEST_ELASTICSEARCH_URL=elasticsearch+http://127.0.0.1:$port" >"$dir/elasticsearch.env"
 }
@@ -81,6 +78,8 @@ run_elasticsearch() {
   local port=$1 transport=$2 home java place=$dir/elasticsearch options=()
   home=$(elasticsearch_home)
   java=$(java_home) || die "no JDK 11 or 17"
+  claim elasticsearch
+  claim elasticsearch_transport
   mkdir -p "$place"/{config,data,snapshots,tmp}
   cp "$elasticsearch_files/log4j2.properties" "$place/config/"
   # One node needs no votes; a full disk or many scripts of many tests at once are no reason to refuse one of them.

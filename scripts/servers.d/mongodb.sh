@@ -40,22 +40,24 @@ download_mongod() {
   mv "$part" "$home"
 }
 
-# run_mongod NAME PORT [OPTION…]
+# run_mongod NAME [OPTION…]
 run_mongod() {
-  local name=$1 port=$2 home
+  local name=$1 port home
+  port=$(port_of "$name")
   home=$(mongodb_home)
+  claim "$name"
   mkdir -p "$dir/$name"
   # A transaction whose client was killed holds its locks until its lifetime ends.
   launch "$name" env LD_LIBRARY_PATH="$home/lib" "$home/mongod" --dbpath "$dir/$name/" --port "$port" --bind_ip 127.0.0.1 \
     --nounixsocket --wiredTigerCacheSizeGB 0.25 --setParameter diagnosticDataCollectionEnabled=false \
-    --setParameter transactionLifetimeLimitSeconds=30 "${@:3}"
+    --setParameter transactionLifetimeLimitSeconds=30 "${@:2}"
   await 60 "$name" listening "$port"
 }
 
 start_mongodb() {
   local port
   port=$(port_of mongodb)
-  if ! alive mongodb >/dev/null; then run_mongod mongodb "$(claim mongodb)" --replSet rs0 --oplogSize 64; fi
+  if ! alive mongodb >/dev/null; then run_mongod mongodb --replSet rs0 --oplogSize 64; fi
   PYTHONPATH=$(mongodb_home)/python python3 -B "$mongodb_files/replica_set.py" "$port" 9>&- ||
     die "MongoDB did not become a replica set, see $dir/mongodb.log"
   echo "GODWIT_TEST_MONGODB_URL=mongodb://127.0.0.1:$port/?replicaSet=rs0" >"$dir/mongodb.env"
@@ -64,10 +66,8 @@ start_mongodb() {
 stop_mongodb() { end_process "$1" mongodb; }
 
 start_mongodb_standalone() {
-  local port
-  port=$(port_of mongodb_standalone)
-  if ! alive mongodb_standalone >/dev/null; then run_mongod mongodb_standalone "$(claim mongodb_standalone)"; fi
-  echo "GODWIT_TEST_MONGODB_STANDALONE_URL=mongodb://127.0.0.1:$port/" >"$dir/mongodb_standalone.env"
+  if ! alive mongodb_standalone >/dev/null; then run_mongod mongodb_standalone; fi
+  echo "GODWIT_TEST_MONGODB_STANDALONE_URL=mongodb://127.0.0.1:$(port_of mongodb_standalone)/" >"$dir/mongodb_standalone.env"
 }
 
 stop_mongodb_standalone() { end_process "$1" mongodb_standalone; }

@@ -23,7 +23,7 @@ start_postgres() {
       (cd / && as postgres "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync) >>"$log" 2>&1 ||
         die "initdb failed, see $log"
     fi
-    claim postgres >/dev/null
+    claim postgres
     # A test server may lose its data when the machine fails, never when a client does: so no fsync.
     (cd / && as postgres "$bin/pg_ctl" -D "$data" -l "$log" -w -t 60 start -o "-p $port -c listen_addresses=127.0.0.1 \
       -c unix_socket_directories='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off \

@@ -7,21 +7,21 @@ packages_redis() {
 }
 packages_redis_cluster() { packages_redis; }
 
-# run_redis NAME PORT [OPTION…]
+# run_redis NAME [OPTION…]
 run_redis() {
-  local name=$1 port=$2
+  local name=$1 port
+  port=$(port_of "$name")
+  claim "$name"
   mkdir -p "$dir/$name"
   # Without a title of its own the process keeps its words, by which `alive` knows it.
   launch "$name" redis-server --dir "$dir/$name" --port "$port" --bind 127.0.0.1 --set-proc-title no \
-    --save '' --appendonly yes --appendfsync always "${@:3}"
+    --save '' --appendonly yes --appendfsync always "${@:2}"
   await 30 "$name" redis-cli -e -p "$port" ping
 }
 
 start_redis() {
-  local port
-  port=$(port_of redis)
-  if ! alive redis >/dev/null; then run_redis redis "$(claim redis)"; fi
-  echo "GODWIT_TEST_REDIS_URL=redis://127.0.0.1:$port/" >"$dir/redis.env"
+  if ! alive redis >/dev/null; then run_redis redis; fi
+  echo "GODWIT_TEST_REDIS_URL=redis://127.0.0.1:$(port_of redis)/" >"$dir/redis.env"
 }
 
 stop_redis() { end_process "$1" redis; }
@@ -36,8 +36,8 @@ start_redis_cluster() {
     # The nodes talk on ports of their own choosing; Redis would add 10,000, and end among the machine's client ports.
     buses+=("$(port_of "${name}_bus")")
     if ! alive "$name" >/dev/null; then
-      claim "${name}_bus" >/dev/null
-      run_redis "$name" "$(claim "$name")" --cluster-enabled yes --cluster-config-file nodes.conf \
+      claim "${name}_bus"
+      run_redis "$name" --cluster-enabled yes --cluster-config-file nodes.conf \
         --cluster-port "${buses[node]}" --cluster-node-timeout 2000
     fi
   done
