@@ -19,6 +19,7 @@ use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
 use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
+use crate::plan::planner;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report;
 use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
@@ -163,6 +164,17 @@ impl Place {
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let set = resolve(&read_tree(root, root)?, &policy.repo.migrations);
+        if let Some(homeless) = set.migrations.iter().find(|m| {
+            !environment.targets.iter().any(|t| planner::belongs(m, &t.name, t.engine))
+                && m.target.as_ref().is_none_or(|t| environment.targets.iter().any(|e| &e.name == t))
+        }) {
+            return Err(Failure::usage(format!(
+                "no target of `{name}` takes `{}`, a {} migration: give its folder a `target` in `godwit.yml`, or the \
+                 environment such a target",
+                homeless.reference(),
+                homeless.engine
+            )));
+        }
         let today = Utc::now().date_naive();
         let found = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::All, today);
         let risks = found

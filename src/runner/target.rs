@@ -444,7 +444,10 @@ async fn locked<S: Session>(
     failpoint::hit("record_pre");
     told.tell(&reports, true).await?;
     failpoint::hit("record_post");
-    if let Err(error) = super::drift::remember(store, job).await {
+    // After a failure people mend the database by hand: that is no drift.
+    if end == Outcome::Applied
+        && let Err(error) = super::drift::remember(store, job).await
+    {
         tracing::warn!(%error, "the schema that this run left could not be recorded; drift cannot be told until the next run");
     }
     let applied = reports
