@@ -10,6 +10,7 @@ mod evaluate;
 mod gates;
 mod matching;
 mod policy;
+mod promotion;
 mod voices;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -116,6 +116,7 @@ impl Policy {
         if has_environments && !order_stated && !environments.0.is_empty() {
             repo.environments = environments.0.iter().map(|e| e.name.clone()).collect();
         }
+        repo.take_engines(&environments);
         for environment in &environments.0 {
             if !repo.environments.contains(&environment.name) {
                 let known: Vec<&str> = repo.environments.iter().map(EnvironmentName::as_str).collect();
@@ -198,6 +199,11 @@ impl Policy {
             (true, Promotion::Auto) => Start::Merge,
             (true, Promotion::Manual) => Start::Promotion,
         }
+    }
+
+    /// Whether somebody wrote an approval matrix; without one the built-in matrix judges pull requests.
+    pub fn states_matrix(&self) -> bool {
+        self.files.iter().any(|f| f.rsplit('/').next() == Some(MATRIX))
     }
 
     /// Whether the author's own approval is enough in `environment`: `auto_approve`, and never on the last one

@@ -13,7 +13,7 @@ use crate::git::{Change, ChangeKind, CommitNames, GitError, Mirror};
 use crate::ids::{CommitSha, Digest, Risk};
 use crate::judge::judge;
 use crate::lint::{self, LintReport, Scope};
-use crate::migration::{Migration, MigrationRoot, MigrationSet, SourceFile, digest_of, resolve};
+use crate::migration::{Migration, MigrationRoot, MigrationSet, SourceFile, both, digest_of, resolve};
 
 /// Files above this many bytes are named, not read (bytes).
 const MAX_FILE: u64 = 64 * 1024 * 1024;
@@ -220,16 +220,6 @@ fn proposed(
     }
 }
 
-/// Old roots first: where both name a folder, the old one says which target takes it (DECISIONS 8).
-fn both(old: &[MigrationRoot], new: &[MigrationRoot]) -> Vec<MigrationRoot> {
-    let mut roots = old.to_vec();
-    // A root that looks everywhere would take the folders that the new configuration names from it.
-    let everywhere = |root: &MigrationRoot| root.path == "**";
-    roots.extend(new.iter().filter(|n| !old.iter().any(|o| o.path == n.path)).cloned());
-    roots.sort_by_key(everywhere);
-    roots
-}
-
 /// Whether a file may belong to a root; generous, since `resolve` decides.
 fn may_hold(root: &MigrationRoot, path: &str) -> bool {
     let literal: &str = root.path.split(['*', '?', '[', '{']).next().unwrap_or_default();
@@ -333,15 +323,5 @@ mod tests {
         ] {
             assert_eq!(may_hold(&MigrationRoot::folder(root), path), expected, "{root} {path}");
         }
-    }
-
-    #[test]
-    fn dec8_the_old_configuration_keeps_its_folders() {
-        let old = [MigrationRoot::folder("**")];
-        let new = [MigrationRoot::folder("db"), MigrationRoot::folder("**")];
-        assert_eq!(both(&old, &new), [MigrationRoot::folder("db"), MigrationRoot::folder("**")]);
-        // Naming another folder does not hide the one that counted before.
-        let old = [MigrationRoot::folder("migrations/postgresql")];
-        assert_eq!(both(&old, &new[..1]).len(), 2);
     }
 }

@@ -71,8 +71,7 @@ impl Bot {
         let merged_by = gathered.pull.merged_by.as_ref().map(|u| u.login.to_string());
         let by = merged_by.unwrap_or_else(|| "godwit".to_owned());
         let journey = Journey { place, gathered, merged, digest, judge, by, now };
-        let chain =
-            decide::chain(&gathered.contents.policy, &gathered.pull.base.branch, &place.repository.default_branch);
+        let chain = gathered.contents.policy.chain(&gathered.pull.base.branch, &place.repository.default_branch);
         let taking: Vec<_> = chain.into_iter().filter(|(e, _)| takes_any(&gathered.contents.policy, e, &own)).collect();
         if !merged.differing.is_empty() {
             let Some((first, _)) = taking.first() else { return Ok(()) };
@@ -246,7 +245,7 @@ impl Bot {
             Err(error) => return Err(self.could_not_run(journey, environment, error).await),
         }
         let mut started = self.entry(journey, environment, "run-started", "running");
-        started.basis = Some(basis(verdict));
+        started.basis = Some(decide::basis(verdict));
         self.store.append_audit(started).await?;
         let timeout = Some(Duration::from_secs(settings.migration.timeout));
         let options = ApplyOptions {
@@ -368,7 +367,7 @@ impl Bot {
     ) -> Result<(), JobError> {
         let mut entry = self.entry(journey, environment, RUN_FINISHED, report.outcome.as_str());
         entry.at = Utc::now();
-        entry.basis = Some(basis(verdict));
+        entry.basis = Some(decide::basis(verdict));
         entry.run = Some(report.run.clone());
         let mut brief = report.clone();
         for step in &mut brief.steps {
@@ -467,13 +466,4 @@ fn json(value: &impl serde::Serialize) -> Result<String, JobError> {
 /// Names in back-ticks, for a sentence.
 fn quoted(names: &[String]) -> String {
     names.iter().map(|n| format!("`{}`", n.replace('`', "'"))).collect::<Vec<_>>().join(", ")
-}
-
-/// What allowed a run, for the audit log: who filled which role.
-fn basis(verdict: &EnvironmentVerdict) -> String {
-    if verdict.filled.is_empty() {
-        return verdict.evaluation.reason.clone();
-    }
-    let roles: Vec<String> = verdict.filled.iter().map(|(role, login)| format!("{role}: {login}")).collect();
-    roles.join(", ")
 }

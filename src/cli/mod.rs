@@ -12,6 +12,7 @@ mod completions;
 #[cfg(feature = "demo")]
 mod demo;
 mod exit;
+mod gates;
 mod gather;
 mod lint;
 mod lock;

@@ -267,6 +267,8 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
         }
         Selector::Migration(name) => match lookup(request.set, name) {
             Some(m) if applied.iter().any(|(_, a)| a.reference() == m.reference()) => vec![m],
+            // It is another target's to undo.
+            Some(m) if !belongs(m, request.target, request.engine) => Vec::new(),
             Some(m) => {
                 refusals.push(refusal(
                     "not-applied",

@@ -28,7 +28,7 @@ use crate::ids::{CommitSha, DeliveryId, Digest, Engine, EnvironmentName, PrNumbe
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Detail, OutOfOrder, Selector};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepReport, TargetStatus};
-use crate::store::Store;
+use crate::store::{EnvironmentLock, Store};
 use target::{Job, TargetOutcome};
 
 /// Who causes a run and from what; written into history, store and audit.
@@ -379,17 +379,22 @@ async fn frozen(
     let Some(environment) = report.environment.as_ref().filter(|_| !options.dry_run) else { return Ok(None) };
     let store = keeper.open().await?;
     let lock = store.environment_lock(actor.repo.as_ref(), environment).await?;
-    Ok(lock.map(|l| Refusal {
+    Ok(lock.map(|l| freeze(environment, &l)))
+}
+
+/// A freeze of `environment` as the reason why nothing runs.
+pub fn freeze(environment: &EnvironmentName, lock: &EnvironmentLock) -> Refusal {
+    Refusal {
         reason: "locked".to_owned(),
         message: format!(
             "`{environment}` is frozen by {} since {}: {}",
-            l.by,
-            l.at.format("%Y-%m-%d %H:%M UTC"),
-            l.reason
+            lock.by,
+            lock.at.format("%Y-%m-%d %H:%M UTC"),
+            lock.reason
         ),
         what_to_do: format!("ask them, or `godwit unlock --env {environment}`"),
         needs_human: false,
-    }))
+    }
 }
 
 fn worse(a: Outcome, b: Outcome) -> Outcome {

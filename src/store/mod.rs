@@ -12,6 +12,7 @@ mod ingest;
 mod jobs;
 mod migrations;
 pub mod runs;
+mod verdicts;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -30,6 +31,7 @@ pub use environments::{EnvironmentLock, EnvironmentRecord};
 pub use ingest::{Ingest, NewDelivery};
 #[cfg(feature = "bot")]
 pub use jobs::{Claim, DeadJob, Job, MAX_ATTEMPTS, QueueState, next_attempt, wait_after};
+pub use verdicts::Agreed;
 
 /// How long a writer waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

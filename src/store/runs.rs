@@ -118,6 +118,21 @@ pub struct LedgerEntry {
     pub run: RunId,
 }
 
+/// What the store last recorded about a migration in an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedEntry {
+    /// The target's name then.
+    pub target: TargetName,
+    /// The unit of the migration.
+    pub unit: String,
+    /// The migration.
+    pub migration: MigrationId,
+    /// Checksum of its forward script then.
+    pub checksum: String,
+    /// Where the store last saw it.
+    pub state: MigrationState,
+}
+
 /// A run for lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSummary {
@@ -387,6 +402,36 @@ impl Store {
                 run: run_id(row.try_get(3)?)?,
             };
             last.insert((unit, migration), entry);
+        }
+        Ok(last.into_values().collect())
+    }
+
+    /// What the store last recorded about every migration in an environment, on whichever database that was then.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn environment_ledger(&self, environment: &EnvironmentName) -> Result<Vec<PlacedEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.target, s.unit, s.migration, s.checksum, s.state FROM run_steps s JOIN runs r ON r.id = s.run \
+             WHERE r.environment = $1 AND s.state IN ('applied', 'rolled_back') ORDER BY s.run, s.position",
+        )
+        .bind(environment.as_str())
+        .fetch_all(self.reader())
+        .await?;
+        let mut last: std::collections::BTreeMap<(String, String, String), PlacedEntry> =
+            std::collections::BTreeMap::new();
+        for row in rows {
+            let (target, unit, migration): (String, String, String) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let entry = PlacedEntry {
+                target: TargetName::new(target.as_str())
+                    .map_err(|_| StoreError::Value { what: "a target", value: target.clone() })?,
+                unit: unit.clone(),
+                migration: migration_id(migration.clone())?,
+                checksum: row.try_get(3)?,
+                state: state(row.try_get(4)?)?,
+            };
+            last.insert((target, unit, migration), entry);
         }
         Ok(last.into_values().collect())
     }

@@ -12,6 +12,7 @@ mod contract;
 mod demo;
 mod drivers;
 mod emulate;
+mod environments;
 mod git;
 mod house;
 mod kill;
