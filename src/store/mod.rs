@@ -3,6 +3,7 @@
 //! SQLite in WAL mode with `synchronous=FULL`: what a function has returned from is on disk. One connection writes, so
 //! transactions never wait for a lock within the process; several read. The SQL is plain enough for PostgreSQL.
 
+mod anchor;
 mod approvals;
 mod audit;
 mod environments;
@@ -96,6 +97,7 @@ struct Inner {
     writer: SqlitePool,
     reader: SqlitePool,
     audit_key: AuditKey,
+    anchor: anchor::AnchorFile,
     ids: Arc<Mutex<ulid::Generator>>,
     #[cfg(feature = "bot")]
     changes: watch::Sender<u64>,
@@ -131,6 +133,7 @@ impl Store {
     pub async fn open_with_key(url: &str, audit_key: AuditKey) -> Result<Self, StoreError> {
         let file = file_of(url)?;
         keep_private(&file)?;
+        let anchor = anchor::AnchorFile::of_store(&file);
         let options = SqliteConnectOptions::new()
             .filename(&file)
             .create_if_missing(true)
@@ -152,6 +155,7 @@ impl Store {
                 writer,
                 reader,
                 audit_key,
+                anchor,
                 ids,
                 #[cfg(feature = "bot")]
                 changes,
