@@ -40,10 +40,10 @@ const APPROVED_BY: &str = "approved_by";
 const RECENT: u32 = 200;
 
 /// One merged pull request on its way through the environments.
-struct Journey<'a> {
-    place: &'a Place,
-    gathered: &'a Gathered,
-    merged: &'a Merged,
+pub(super) struct Journey<'a> {
+    pub(super) place: &'a Place,
+    pub(super) gathered: &'a Gathered,
+    pub(super) merged: &'a Merged,
     digest: &'a Digest,
     judge: &'a Judge,
     /// Who caused it, for history, store and audit.
@@ -212,6 +212,7 @@ impl Bot {
             blocked_by: vec![refusal],
             backup: None,
             run: RunId::generate(),
+            ended: Vec::new(),
             duration_ms: 0,
         };
         self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await
@@ -333,6 +334,9 @@ impl Bot {
             self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await?;
             let reason = format!("a target of `{environment}` is busy");
             return Err(JobError::Later { at: soon(Utc::now()), reason });
+        }
+        if matches!(report.outcome, Outcome::Applied | Outcome::Nothing) {
+            self.tell_of_earlier(journey, environment, &mut report).await?;
         }
         self.record_end(journey, environment, verdict, &report).await?;
         failpoint::hit("end_audited");

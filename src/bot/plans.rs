@@ -160,7 +160,7 @@ fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Opti
         engine: report.engine,
         action: report.action,
         recovery: report.recovery,
-        in_transaction: report.recovery == crate::plan::RecoveryClass::Atomic,
+        in_transaction: report.in_transaction,
         statements: statements.collect(),
         path: migration.up.path.clone(),
         checksum: migration.checksum.clone(),

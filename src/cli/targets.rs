@@ -427,17 +427,10 @@ pub(super) fn conclude(global: &Global, report: &RunReport) -> anyhow::Result<Ex
 }
 
 fn exit_of(report: &RunReport) -> Exit {
-    // What is wrong with the files is a finding, not a gate that may open by itself.
-    let all = |reasons: &[&str]| {
-        !report.blocked_by.is_empty() && report.blocked_by.iter().all(|r| reasons.contains(&r.reason.as_str()))
-    };
-    if report.outcome == Outcome::Blocked && all(&["invalid-set", "mixed-transaction", "lint", "no-down"]) {
-        return Exit::Failed;
+    match report.outcome {
+        Outcome::Blocked => Exit::of_refusals(&report.blocked_by),
+        outcome => Exit::of_outcome(outcome),
     }
-    if report.outcome == Outcome::Blocked && all(&["unknown", "not-applied"]) {
-        return Exit::Usage;
-    }
-    Exit::of_outcome(report.outcome)
 }
 
 /// Asks for the word `expected`; without a terminal it is an error that names `--yes`.

@@ -79,6 +79,13 @@ impl RecoveryClass {
             RecoveryClass::Manual => "manual",
         }
     }
+
+    /// The class of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [RecoveryClass::Atomic, RecoveryClass::Verifiable, RecoveryClass::Idempotent, RecoveryClass::Manual]
+            .into_iter()
+            .find(|c| c.as_str() == name)
+    }
 }
 
 impl MigrationState {
@@ -234,7 +241,7 @@ pub struct MigrationPlan {
 /// Why nothing may run, for a person; `what_to_do` names the command or the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`,
+    /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`, `psql-command`,
     /// `invalid-set`, `no-down`, `dependants`, `no-target`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`.
     pub reason: String,
     /// What is wrong.
@@ -243,6 +250,11 @@ pub struct Refusal {
     pub what_to_do: String,
     /// Whether only a person can settle it (exit 4) rather than a change of circumstances (exit 3).
     pub needs_human: bool,
+}
+
+/// What reports of earlier versions leave out.
+fn usually() -> bool {
+    true
 }
 
 /// What came of one step.
@@ -258,6 +270,9 @@ pub struct StepReport {
     pub action: StepAction,
     /// Its recovery class.
     pub recovery: RecoveryClass,
+    /// Whether it is one transaction; else every statement commits by itself.
+    #[serde(default = "usually")]
+    pub in_transaction: bool,
     /// The statements' texts.
     pub statements: Vec<String>,
     /// Where it stands now.
@@ -355,6 +370,9 @@ pub struct RunReport {
     pub backup: Option<String>,
     /// The run.
     pub run: RunId,
+    /// Runs that were cut short before and are over with this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<RunId>,
     /// Milliseconds in all.
     pub duration_ms: u64,
 }

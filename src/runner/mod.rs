@@ -296,6 +296,7 @@ async fn run_all(
         blocked_by: Vec::new(),
         backup: None,
         run: RunId::generate(),
+        ended: Vec::new(),
         duration_ms: 0,
     };
     if let Some(approved) = options.approved.as_ref().filter(|a| **a != digest) {
@@ -336,6 +337,7 @@ async fn run_all(
             report.risk = report.risk.max(outcome.risk);
             moved |= !outcome.steps.is_empty();
             known.extend(outcome.applied);
+            report.ended.extend(outcome.ended.into_iter().filter(|r| !report.ended.contains(r)).collect::<Vec<_>>());
             report.steps.extend(outcome.steps);
             report.blocked_by.extend(outcome.refusals);
             report.outcome = worse(report.outcome, outcome.outcome);
@@ -426,6 +428,7 @@ fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
         engine: step.engine,
         action: step.action,
         recovery: step.recovery,
+        in_transaction: step.in_transaction,
         statements: step.statements.iter().map(|s| s.sql.clone()).collect(),
         state,
         duration_ms: 0,

@@ -49,6 +49,8 @@ pub(super) struct TargetOutcome {
     pub applied: BTreeSet<String>,
     /// The next migration waits for another target.
     pub waits: Option<Refusal>,
+    /// Runs that were cut short before and are over now.
+    pub ended: Vec<RunId>,
 }
 
 impl TargetOutcome {
@@ -60,6 +62,7 @@ impl TargetOutcome {
             risk: Risk::Low,
             applied: BTreeSet::new(),
             waits: None,
+            ended: Vec::new(),
         }
     }
 }
@@ -152,9 +155,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     if planned.plan.steps.is_empty() || job.options.dry_run {
         let outcome = if planned.plan.steps.is_empty() { Outcome::Nothing } else { Outcome::Planned };
         applied.extend(planned.plan.steps.iter().map(reference));
-        if !job.options.dry_run {
-            end_open_runs(driver, job).await?;
-        }
+        let ended = if job.options.dry_run { Vec::new() } else { end_open_runs(driver, job).await? };
         return Ok(TargetOutcome {
             outcome,
             steps: pending_steps(&planned.plan.steps),
@@ -162,6 +163,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
             risk: planned.plan.risk,
             applied,
             waits: planned.waits,
+            ended,
         });
     }
     let store = job.keeper.open().await?;
@@ -200,6 +202,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
                 risk: Risk::Low,
                 applied,
                 waits: planned.waits,
+                ended: Vec::new(),
             });
         }
     }
@@ -214,22 +217,29 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
 
 /// Says of runs that were cut short after their last migration that they are over: with nothing left to do no later run
 /// would. Whoever holds the target's lock meanwhile is such a run itself and still alive.
-async fn end_open_runs<D: Driver>(driver: D, job: &Job<'_>) -> Result<(), RunError> {
-    let Some(store) = job.keeper.if_open() else { return Ok(()) };
+async fn end_open_runs<D: Driver>(driver: D, job: &Job<'_>) -> Result<Vec<RunId>, RunError> {
+    let store = match job.work {
+        // Who says `resume` means just this; everybody else leaves a store alone that nothing is recorded in.
+        Work::Resume => job.keeper.open().await?,
+        Work::Apply | Work::Rollback(_) | Work::Baseline => match job.keeper.if_open() {
+            Some(store) => store,
+            None => return Ok(Vec::new()),
+        },
+    };
     let environment = job.target.environment.as_ref();
     if !store.has_open_run(job.actor.repo.as_ref(), environment, &job.target.name).await? {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut session = match driver.lock(&session_options(job)).await {
         Ok(session) => session,
         Err(error) => {
             tracing::info!(%error, "an interrupted run is left for later");
-            return Ok(());
+            return Ok(Vec::new());
         }
     };
     let ended = match session.history().await {
-        Ok(now) => super::settle::reconcile(store, session.fingerprint(), job.run, &now).await.map(|_| ()),
-        Err(error) => refusal_of(error).map(|_| ()),
+        Ok(now) => super::settle::reconcile(store, session.fingerprint(), job.run, &now).await.map(|r| r.ended),
+        Err(error) => refusal_of(error).map(|_| Vec::new()),
     };
     give_back(session).await;
     ended
@@ -269,9 +279,9 @@ async fn locked<S: Session>(
         risk: plan.risk,
         ..TargetOutcome::refused(refusals)
     };
-    let drifted = super::settle::reconcile(store, session.fingerprint(), job.run, history).await?;
-    if !drifted.is_empty() {
-        return Ok(stop(drifted));
+    let reconciled = super::settle::reconcile(store, session.fingerprint(), job.run, history).await?;
+    if !reconciled.drifted.is_empty() {
+        return Ok(stop(reconciled.drifted));
     }
     let mut orphans: Vec<RunId> = history
         .iter()
@@ -358,7 +368,8 @@ async fn locked<S: Session>(
         .filter(|(r, _)| r.state == MigrationState::Applied)
         .map(|(_, s)| reference(s))
         .collect();
-    Ok(TargetOutcome { outcome: end, steps: reports, refusals, risk: plan.risk, applied, waits: None })
+    let ended = reconciled.ended;
+    Ok(TargetOutcome { outcome: end, steps: reports, refusals, risk: plan.risk, applied, waits: None, ended })
 }
 
 fn done_state(action: StepAction) -> MigrationState {
@@ -594,7 +605,7 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
         }
         Ok(Execution::Statements(statements)) => stepwise::run(session, store, run, script, &statements).await,
         Err(e) => Ok(StepEnd::Refused(Refusal {
-            reason: "mixed-transaction".to_owned(),
+            reason: e.rule.to_owned(),
             message: format!("{}:{}: {}", script.path, script.first_line + e.line - 1, e.message),
             what_to_do: e.help,
             needs_human: false,

@@ -8,11 +8,12 @@ use serde::Serialize;
 use sqlx::Row as _;
 use ulid::Ulid;
 
+use super::approvals::parsed;
 use super::{Store, StoreError, millis, time_of};
 use crate::ids::{
     CommitSha, DeliveryId, Digest, Engine, EnvironmentName, Epoch, MigrationId, PrNumber, RepoName, RunId, TargetName,
 };
-use crate::plan::{MigrationState, Outcome, StepAction};
+use crate::plan::{MigrationState, Outcome, RecoveryClass, StepAction};
 
 /// A run as it begins.
 #[derive(Debug, Clone)]
@@ -131,6 +132,27 @@ pub struct PlacedEntry {
     pub checksum: String,
     /// Where the store last saw it.
     pub state: MigrationState,
+}
+
+/// A step that was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedStep {
+    /// The run.
+    pub run: RunId,
+    /// The target.
+    pub target: TargetName,
+    /// Its kind.
+    pub engine: Engine,
+    /// The unit of the migration.
+    pub unit: String,
+    /// The migration.
+    pub migration: MigrationId,
+    /// What was done.
+    pub action: StepAction,
+    /// Its recovery class.
+    pub recovery: RecoveryClass,
+    /// Milliseconds it took.
+    pub duration_ms: u64,
 }
 
 /// A run for lists.
@@ -434,6 +456,46 @@ impl Store {
             last.insert((target, unit, migration), entry);
         }
         Ok(last.into_values().collect())
+    }
+
+    /// What runs of a pull request applied in an environment, of which no record of the environment tells: the process
+    /// was ended between the last commit and the record.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn untold_steps(
+        &self,
+        repo: &RepoName,
+        pr: PrNumber,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<AppliedStep>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.run, s.target, t.engine, s.unit, s.migration, s.action, s.recovery, s.duration_ms FROM run_steps s \
+             JOIN runs r ON r.id = s.run JOIN run_targets t ON t.run = s.run AND t.target = s.target \
+             WHERE r.repo = $1 AND r.pr = $2 AND r.environment = $3 AND s.state = 'applied' \
+             AND NOT EXISTS (SELECT 1 FROM environment_records e WHERE e.run = s.run) ORDER BY s.run, s.target, s.position",
+        )
+        .bind(repo.as_str())
+        .bind(i64::try_from(pr.0).unwrap_or(i64::MAX))
+        .bind(environment.as_str())
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let value = |what, value: String| StoreError::Value { what, value };
+                let (action, recovery): (String, String) = (row.try_get(5)?, row.try_get(6)?);
+                Ok(AppliedStep {
+                    run: run_id(row.try_get(0)?)?,
+                    target: parsed("a target", row.try_get(1)?)?,
+                    engine: parsed("an engine", row.try_get(2)?)?,
+                    unit: row.try_get(3)?,
+                    migration: migration_id(row.try_get(4)?)?,
+                    action: StepAction::parse(&action).ok_or_else(|| value("an action", action))?,
+                    recovery: RecoveryClass::parse(&recovery).ok_or_else(|| value("a recovery class", recovery))?,
+                    duration_ms: u64::try_from(row.try_get::<i64, _>(7)?).unwrap_or(0),
+                })
+            })
+            .collect()
     }
 
     /// How many runs left a migration of which nobody knows whether it happened, and which nobody has settled since.

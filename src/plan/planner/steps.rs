@@ -85,12 +85,7 @@ fn listed(engine: Engine, script: &Script, body: std::ops::Range<usize>) -> Resu
 }
 
 fn cannot(script: &Script, e: &CannotExecute) -> Refusal {
-    refusal(
-        "mixed-transaction",
-        format!("{}:{}: {}", script.path, script.first_line + e.line - 1, e.message),
-        e.help.clone(),
-        false,
-    )
+    refusal(e.rule, format!("{}:{}: {}", script.path, script.first_line + e.line - 1, e.message), e.help.clone(), false)
 }
 
 /// The class of a statement that runs on its own.

@@ -163,6 +163,7 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         engine: Engine::Postgresql,
         action: StepAction::Apply,
         recovery: RecoveryClass::Atomic,
+        in_transaction: true,
         statements: vec!["alter table orders alter column total type bigint".to_owned()],
         state,
         duration_ms: 1_240,
@@ -181,6 +182,7 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         blocked_by: Vec::new(),
         backup: Some("staging-shop-pg-20261121T120000Z.dump".to_owned()),
         run: RunId::new("01JD4RQ5E8Z8XK2V6M9W3T7B1C").unwrap(),
+        ended: Vec::new(),
         duration_ms: 2_480,
     }
 }
