@@ -7,7 +7,7 @@ pub mod check;
 pub mod codeowners;
 mod environment;
 mod evaluate;
-mod gates;
+pub mod gates;
 mod matching;
 mod policy;
 mod promotion;

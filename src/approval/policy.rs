@@ -99,6 +99,15 @@ impl Policy {
     /// # Errors
     /// Every mistake found, located.
     pub fn load(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Self, Vec<ConfigError>> {
+        match Self::salvage(read) {
+            (policy, errors) if errors.is_empty() => Ok(policy),
+            (_, errors) => Err(errors),
+        }
+    }
+
+    /// The same with every mistake beside it: a file that is wrong counts as if it were not there. Such a policy judges
+    /// nothing but the change that mends it.
+    pub fn salvage(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> (Self, Vec<ConfigError>) {
         let mut from = Reading { read, hash: Sha256::new(), files: Vec::new(), errors: Vec::new(), notes: Vec::new() };
         let stated = from.parsed(RepoConfig::FILE, |_, text| RepoConfig::parse_stated(text));
         let (mut repo, order_stated) = stated.unwrap_or_else(|| (RepoConfig::default(), false));
@@ -132,10 +141,7 @@ impl Policy {
                 });
             }
         }
-        if !from.errors.is_empty() {
-            return Err(from.errors);
-        }
-        Ok(Self {
+        let policy = Self {
             repo,
             environments,
             matrix,
@@ -145,7 +151,8 @@ impl Policy {
             hash: hex::encode(from.hash.finalize()),
             notes: from.notes,
             files: from.files,
-        })
+        };
+        (policy, from.errors)
     }
 
     /// Whether `path` is one of the files that judge pull requests; changing it needs the policy owners (DECISIONS 8).

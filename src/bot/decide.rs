@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::contents::Contents;
+use crate::approval::gates::POLICY_OWNERS;
 use crate::approval::{
     EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate, evaluate_environment,
 };
@@ -14,7 +15,29 @@ use crate::store::{Agreed, EnvironmentLock, EnvironmentRecord};
 
 /// Judges a pull request: what people said, and what no person can say yes to.
 pub fn judge(contents: &Contents, snapshot: &PullRequestSnapshot, now: DateTime<Utc>) -> Verdict {
-    with_blockers(evaluate(&contents.policy, snapshot, now), blockers(contents))
+    let mut verdict = evaluate(&contents.policy, snapshot, now);
+    if let Some(first) = contents.mends.first() {
+        say_what_mends(&mut verdict, &first.to_string());
+    }
+    with_blockers(verdict, blockers(contents))
+}
+
+/// What people should know where a pull request mends the policy that would judge it, and what is left to do where the
+/// broken policy names nobody who could agree.
+fn say_what_mends(verdict: &mut Verdict, first: &str) {
+    verdict.notes.push(format!(
+        "the policy of the base branch is broken ({first}), and this pull request mends it; it is judged by the policy \
+         files of the base that can be read, and nothing else can be merged before"
+    ));
+    let by_hand = "; nobody can be asked while the policy is broken: an administrator of the repository reads this change, \
+                   and merges it past the required check (`Merge without waiting for requirements`, or with the rule of \
+                   the branch switched off meanwhile)";
+    for gate in verdict.gates.iter_mut().filter(|g| g.name == POLICY_OWNERS && g.status == Status::Disapproved) {
+        if verdict.summary == gate.reason {
+            verdict.summary.push_str(by_hand);
+        }
+        gate.reason.push_str(by_hand);
+    }
 }
 
 /// What forbids the merge whoever agrees: findings at error level, a broken configuration, migrations nobody takes.
