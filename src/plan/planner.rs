@@ -11,7 +11,7 @@ pub use state::{Index, statuses};
 pub use steps::{destroys, plain_risk, recovery_class};
 
 use super::{HistoryRow, MigrationPlan, MigrationState, RecoveryClass, Refusal, Step, StepAction};
-use crate::ids::{Digest, Engine, EnvironmentName, Risk, TargetName};
+use crate::ids::{Digest, Engine, EnvironmentName, RepoName, Risk, RunId, TargetName};
 use crate::migration::{Migration, MigrationSet, Severity, Version, execution};
 use state::drift;
 use steps::{bare_step, step};
@@ -58,6 +58,8 @@ pub struct Request<'a> {
     pub digest: &'a Digest,
     /// What the target says was applied.
     pub history: &'a [HistoryRow],
+    /// Runs in the history that the store knows to be another repository's.
+    pub foreign: &'a BTreeMap<RunId, RepoName>,
     /// Stop after this migration or version.
     pub to: Option<&'a str>,
     /// Only the migrations of this service.

@@ -1,6 +1,6 @@
 //! One run on one target.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use chrono::Utc;
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::drivers::failpoint;
 use crate::drivers::{Driver, DriverError, Script, Session, SessionOptions, StatementFailure};
-use crate::ids::{Digest, Epoch, Risk, RunId};
+use crate::ids::{Digest, Epoch, RepoName, Risk, RunId};
 use crate::migration::execution::{Execution, execution};
 use crate::migration::{Migration, MigrationSet, Script as Text};
 use crate::plan::planner::{self, Index, Planned, Request, Selector, history_hash};
@@ -91,7 +91,24 @@ pub(super) fn refusal_of(error: DriverError) -> Result<Refusal, RunError> {
     }
 }
 
-fn make_plan(job: &Job<'_>, history: &[HistoryRow], work: &Work) -> Result<Planned, Vec<Refusal>> {
+/// The runs behind rows that no file of the set explains, where the store knows that another repository began them.
+async fn foreign_runs(job: &Job<'_>, history: &[HistoryRow]) -> Result<BTreeMap<RunId, RepoName>, RunError> {
+    let (Some(store), Some(repo)) = (job.keeper.if_open(), &job.actor.repo) else { return Ok(BTreeMap::new()) };
+    let known = ByName::new(job.set);
+    let strange: BTreeSet<&RunId> =
+        history.iter().filter(|r| !known.0.contains_key(&(r.unit.as_str(), r.id.as_str()))).map(|r| &r.run).collect();
+    if strange.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    Ok(store.runs_of_others(repo, &strange).await?)
+}
+
+fn make_plan(
+    job: &Job<'_>,
+    history: &[HistoryRow],
+    foreign: &BTreeMap<RunId, RepoName>,
+    work: &Work,
+) -> Result<Planned, Vec<Refusal>> {
     let risk = |m: &Migration| risk_of(job.options, m);
     let elsewhere = |m: &Migration| Some(job.known.contains(&m.reference()));
     let request = Request {
@@ -101,6 +118,7 @@ fn make_plan(job: &Job<'_>, history: &[HistoryRow], work: &Work) -> Result<Plann
         set: job.set,
         digest: job.digest,
         history,
+        foreign,
         to: job.options.to.as_deref(),
         service: job.options.service.as_deref(),
         out_of_order: job.options.out_of_order,
@@ -147,7 +165,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
         Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
     };
     let mut work = effective_work(job.work, &history);
-    let mut planned = match make_plan(job, &history, &work) {
+    let mut planned = match make_plan(job, &history, &foreign_runs(job, &history).await?, &work) {
         Ok(planned) => planned,
         Err(refusals) => return Ok(TargetOutcome::refused(refusals)),
     };
@@ -185,7 +203,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     if history_hash(&now) != planned.plan.history_hash {
         // Another run came first while we waited.
         work = effective_work(job.work, &now);
-        planned = match make_plan(job, &now, &work) {
+        planned = match make_plan(job, &now, &foreign_runs(job, &now).await?, &work) {
             Ok(planned) => planned,
             Err(refusals) => {
                 give_back(session).await;

@@ -380,6 +380,26 @@ impl Store {
         Ok(runs)
     }
 
+    /// Which of `runs` another repository than `repo` began.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn runs_of_others(
+        &self,
+        repo: &RepoName,
+        runs: &std::collections::BTreeSet<&RunId>,
+    ) -> Result<std::collections::BTreeMap<RunId, RepoName>, StoreError> {
+        let names: Vec<&str> = runs.iter().map(|r| r.as_str()).collect();
+        let rows = sqlx::query(
+            "SELECT id, repo FROM runs WHERE repo IS NOT NULL AND repo <> $1 AND id IN (SELECT value FROM json_each($2))",
+        )
+        .bind(repo.as_str())
+        .bind(serde_json::to_string(&names).unwrap_or_default())
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(|r| Ok((run_id(r.try_get(0)?)?, parsed("a repository", r.try_get(1)?)?))).collect()
+    }
+
     /// Whether a run on that target of a repository's environment has not said how it ended.
     ///
     /// # Errors
