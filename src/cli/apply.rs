@@ -33,12 +33,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let gathered = args.place.or_word(args.word)?.gather(global)?;
-    let mut options = gathered.options(&args.bounds, global);
-    options.to = args.to;
-    options.dry_run = args.dry_run;
+    let place = args.place.or_word(args.word)?;
     let actor = targets::actor();
     targets::block_on(async {
+        let gathered = place.gather_and_connect(global).await?;
+        let mut options = gathered.options(&args.bounds, global);
+        options.to = args.to;
+        options.dry_run = args.dry_run;
         if let Some(refused) = before(&gathered, &actor, &mut options, args.yes).await? {
             return targets::conclude(global, &refused);
         }

@@ -21,6 +21,8 @@ use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
 use crate::plan::planner::OutOfOrder;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report;
+#[cfg(feature = "postgres")]
+use crate::runner::Ahead;
 use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
 use crate::store::AuditEntry;
 
@@ -93,6 +95,9 @@ pub(super) struct Gathered {
     pub is_last: bool,
     /// Only the migrations of this service.
     pub service: Option<String>,
+    /// A connection to the target that is being made already.
+    #[cfg(feature = "postgres")]
+    pub ahead: Ahead,
 }
 
 /// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
@@ -137,6 +142,24 @@ impl Place {
         Ok(gathered)
     }
 
+    /// The same, while a connection to the one PostgreSQL database that was named is made. Needs a runtime around it.
+    ///
+    /// # Errors
+    /// As [`Place::gather`].
+    pub async fn gather_and_connect(self, global: &Global) -> anyhow::Result<Gathered> {
+        #[cfg(feature = "postgres")]
+        if let Some(url) = &self.url
+            && engine_of(url).is_ok_and(|engine| engine == Engine::Postgresql && check_url(engine, url).is_ok())
+        {
+            let ahead = Ahead::start(&SecretString::from(url.clone()));
+            let global = global.clone();
+            let gathered = tokio::task::spawn_blocking(move || self.gather(&global));
+            let gathered = gathered.await.context("a thread that reads files ended early")??;
+            return Ok(Gathered { ahead, ..gathered });
+        }
+        self.gather(global)
+    }
+
     fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
         crate::redact::register_url(url);
         let engine = engine_of(url)?;
@@ -159,6 +182,8 @@ impl Place {
             lint_errors: Vec::new(),
             is_last: false,
             service: None,
+            #[cfg(feature = "postgres")]
+            ahead: Ahead::default(),
         })
     }
 
@@ -196,7 +221,7 @@ impl Place {
                 Ok(Target { environment: Some(name.clone()), name: t.name.clone(), engine: t.engine, url })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let set = resolve(&read_tree(root, root)?, &policy.repo.migrations);
+        let set = resolve(&read_tree(root)?, &policy.repo.migrations);
         let today = Utc::now().date_naive();
         let found = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::All, today);
         let risks = found
@@ -213,6 +238,8 @@ impl Place {
             risks,
             is_last: policy.repo.environments.last() == Some(name),
             service: None,
+            #[cfg(feature = "postgres")]
+            ahead: Ahead::default(),
         })
     }
 }
@@ -239,7 +266,7 @@ fn lint_errors(set: &MigrationSet, found: &lint::LintReport) -> Vec<(String, Ref
 
 /// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
 fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
-    let files = read_tree(dir, dir)?;
+    let files = read_tree(dir)?;
     let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
     let mut set = resolve(&files, &[here]);
     if set.migrations.is_empty() {
@@ -255,7 +282,8 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
         )));
     }
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
-    let prefix = |path: &mut String| *path = dir.join(&*path).display().to_string();
+    let before = dir.join("").display().to_string();
+    let prefix = |path: &mut String| path.insert_str(0, &before);
     for migration in &mut set.migrations {
         prefix(&mut migration.up.path);
         migration.down.iter_mut().for_each(|d| prefix(&mut d.path));
@@ -306,6 +334,8 @@ impl Gathered {
             retry_for: bounds.retry_for,
             brief: global.format != Format::Json,
             risks: self.risks.clone(),
+            #[cfg(feature = "postgres")]
+            ahead: self.ahead.clone(),
             ..ApplyOptions::default()
         }
     }

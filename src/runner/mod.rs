@@ -19,6 +19,8 @@ use chrono::Utc;
 use secrecy::SecretString;
 
 pub use crate::drivers::failpoint;
+#[cfg(feature = "postgres")]
+pub use crate::drivers::postgres::Ahead;
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
 
@@ -102,6 +104,9 @@ pub struct ApplyOptions {
     pub retry_for: Option<Duration>,
     /// The digest that was approved: anything else is refused.
     pub approved: Option<Digest>,
+    /// A connection to the target that is being made already.
+    #[cfg(feature = "postgres")]
+    pub ahead: Ahead,
 }
 
 /// Why a run could not even be judged, or what became of it cannot be told from here.
@@ -265,8 +270,7 @@ async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
     match job.target.engine {
         #[cfg(feature = "postgres")]
         Engine::Postgresql => {
-            let driver =
-                crate::drivers::postgres::PostgresDriver::connect(&job.target.url).await.map_err(unreachable)?;
+            let driver = job.options.ahead.connect(&job.target.url).await.map_err(unreachable)?;
             target::run(driver, job).await
         }
         Engine::Sqlite => {

@@ -36,6 +36,20 @@ pub(super) async fn rows(connection: &mut PgConnection, sql: String) -> Result<V
     sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.map_err(|e| failure(&e))
 }
 
+/// What `decode` makes of every row of a query; each is dropped before the next is looked at.
+pub(super) async fn read<T>(
+    connection: &mut PgConnection,
+    sql: String,
+    decode: impl Fn(&PgRow) -> Result<T, DriverError>,
+) -> Result<Vec<T>, DriverError> {
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection);
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().await {
+        out.push(decode(&row.map_err(|e| failure(&e))?)?);
+    }
+    Ok(out)
+}
+
 /// A message whose rows do not matter.
 pub(super) async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), DriverError> {
     match send(connection, Arc::new(sql)).await.error {
@@ -46,7 +60,17 @@ pub(super) async fn execute(connection: &mut PgConnection, sql: String) -> Resul
 
 /// A text column that is never NULL.
 pub(super) fn text(row: &PgRow, column: usize) -> Result<String, DriverError> {
-    row.try_get::<String, _>(column).map_err(|e| unreadable(&e))
+    str(row, column).map(str::to_owned)
+}
+
+/// The same, borrowed from the row.
+pub(super) fn str(row: &PgRow, column: usize) -> Result<&str, DriverError> {
+    row.try_get::<&str, _>(column).map_err(|e| unreadable(&e))
+}
+
+/// A text column that may be NULL.
+pub(super) fn optional_str(row: &PgRow, column: usize) -> Result<Option<&str>, DriverError> {
+    row.try_get::<Option<&str>, _>(column).map_err(|e| unreadable(&e))
 }
 
 pub(super) fn unreadable(error: &sqlx::Error) -> DriverError {
