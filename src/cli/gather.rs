@@ -1,6 +1,8 @@
 //! From paths on the command line to a set of migrations; what cannot be read becomes a problem, never a crash.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::Global;
@@ -53,7 +55,7 @@ pub(super) fn migrations(
             set.files_seen += part.files_seen;
         } else if shown.ends_with(".sql") {
             set.files_seen += 1;
-            single(path, &shown, engine, &mut set);
+            single(path, &found, &shown, engine, &mut set);
         } else {
             return Err(Failure::usage(format!("`{}` is neither a folder nor a `.sql` file", path.display())));
         }
@@ -119,8 +121,8 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
 }
 
 /// One file as a migration of its own.
-fn single(path: &Path, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
-    lone(read_file(path), shown, engine, set);
+fn single(path: &Path, found: &Metadata, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
+    lone(read_found(path, found), shown, engine, set);
 }
 
 fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
@@ -281,7 +283,10 @@ fn walk(dir: &Path) -> Files {
 }
 
 fn read_file(path: &Path) -> std::io::Result<FileContent> {
-    let found = std::fs::metadata(path)?;
+    read_found(path, &std::fs::metadata(path)?)
+}
+
+fn read_found(path: &Path, found: &Metadata) -> std::io::Result<FileContent> {
     if !found.is_file() {
         // A pipe or a device would block or never end.
         return Ok(FileContent::Symlink);
@@ -289,7 +294,10 @@ fn read_file(path: &Path) -> std::io::Result<FileContent> {
     if found.len() > MAX_FILE {
         return Ok(FileContent::TooLarge(found.len()));
     }
-    std::fs::read(path).map(FileContent::Bytes)
+    // Room for all of it and for the look that finds its end: the size is known, so nobody has to be asked again.
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 64);
+    std::fs::File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(FileContent::Bytes(bytes))
 }
 
 fn problem(file: &str, line: usize, rule: &'static str, message: &str, help: &str) -> Problem {

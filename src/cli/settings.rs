@@ -237,8 +237,7 @@ pub fn read_tree(dir: &Path) -> anyhow::Result<Vec<SourceFile>> {
             let entry = entry.with_context(|| format!("cannot read the folder `{}`", folder.display()))?;
             let path = entry.path();
             let kind = entry.file_type().with_context(|| format!("cannot look at `{}`", path.display()))?;
-            let mut shown =
-                entry.file_name().into_string().unwrap_or_else(|name| name.to_string_lossy().into_owned());
+            let mut shown = entry.file_name().into_string().unwrap_or_else(|name| name.to_string_lossy().into_owned());
             if kind.is_dir() && (shown.starts_with('.') || shown == "target" || shown == "node_modules") {
                 continue;
             }
