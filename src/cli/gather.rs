@@ -10,7 +10,7 @@ use super::exit::Failure;
 use crate::config::{LintConfig, RepoConfig};
 use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
-use crate::migration::checksum::{checksum, sha256_hex};
+use crate::migration::checksum::both;
 use crate::migration::{
     Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version, execution, resolve,
@@ -127,17 +127,14 @@ fn single(path: &Path, found: &Metadata, shown: &str, engine: Option<Engine>, se
 
 fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
     let text = match content {
-        Ok(FileContent::Bytes(bytes)) => {
-            let raw = sha256_hex(&bytes);
-            match String::from_utf8(bytes) {
-                Ok(text) => Ok((text, raw)),
-                Err(e) => {
-                    let upto = e.utf8_error().valid_up_to();
-                    let line = 1 + e.as_bytes()[..upto].iter().filter(|b| **b == b'\n').count();
-                    Err(problem(shown, line, "not-utf8", "is not UTF-8", "save the file as UTF-8"))
-                }
+        Ok(FileContent::Bytes(bytes)) => match String::from_utf8(bytes) {
+            Ok(text) => Ok(text),
+            Err(e) => {
+                let upto = e.utf8_error().valid_up_to();
+                let line = 1 + e.as_bytes()[..upto].iter().filter(|b| **b == b'\n').count();
+                Err(problem(shown, line, "not-utf8", "is not UTF-8", "save the file as UTF-8"))
             }
-        }
+        },
         Ok(FileContent::TooLarge(size)) => Err(problem(
             shown,
             1,
@@ -150,11 +147,12 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         }
         Err(e) => Err(unreadable(shown, &e)),
     };
-    let (text, raw) = match text {
+    let raw = match text {
         Ok(text) => text,
         Err(problem) => return set.problems.push(problem),
     };
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    let (sha256, checksum) = both(raw.as_bytes(), raw.strip_prefix('\u{feff}').unwrap_or(&raw));
+    let text = raw.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(raw);
     let (unit, name) = shown.rsplit_once('/').unwrap_or(("", shown));
     let stem = name.strip_suffix(".sql").unwrap_or(name);
     let id = match MigrationId::new(stem) {
@@ -170,7 +168,6 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
     let engine =
         engine.or_else(|| shown.split('/').rev().find_map(|part| part.parse().ok())).unwrap_or(Engine::Postgresql);
     let mut directives = Directives::parse(shown, &text, 1, &mut set.problems);
-    let checksum = checksum(&text);
     let (up, down) = match sections(shown, &text) {
         Some((up, down, no_transaction)) => {
             directives.no_transaction |= no_transaction;
@@ -198,7 +195,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         up,
         down,
         directives,
-        files: vec![MigrationFile { path: shown.to_owned(), sha256: raw }],
+        files: vec![MigrationFile { path: shown.to_owned(), sha256 }],
         checksum,
     });
 }
@@ -320,11 +317,13 @@ struct Names {
     repo: Option<PathBuf>,
     /// Folders that were looked up: many files of one folder are named at once.
     folders: HashMap<PathBuf, Option<PathBuf>>,
+    /// What is known of the folders above them.
+    real: HashMap<PathBuf, Option<PathBuf>>,
 }
 
 impl Names {
     fn new(repo: &Path) -> Self {
-        Self { repo: repo.canonicalize().ok(), folders: HashMap::new() }
+        Self { repo: repo.canonicalize().ok(), folders: HashMap::new(), real: HashMap::new() }
     }
 
     fn of(&mut self, path: &Path) -> String {
@@ -347,9 +346,27 @@ impl Names {
         if let Some(known) = self.folders.get(folder) {
             return known.clone();
         }
-        let inside = folder.canonicalize().ok().and_then(|f| f.strip_prefix(repo).map(Path::to_path_buf).ok());
+        let repo = repo.clone();
+        let inside = self.real(folder).and_then(|f| f.strip_prefix(repo).map(Path::to_path_buf).ok());
         self.folders.insert(folder.to_path_buf(), inside.clone());
         inside
+    }
+
+    /// Where a folder really is. One look for each part of a path, however many folders lie below it.
+    fn real(&mut self, folder: &Path) -> Option<PathBuf> {
+        let (Some(parent), Some(name)) = (folder.parent().filter(|p| !p.as_os_str().is_empty()), folder.file_name())
+        else {
+            return folder.canonicalize().ok();
+        };
+        if let Some(known) = self.real.get(folder) {
+            return known.clone();
+        }
+        let real = self.real(parent).map(|p| p.join(name)).and_then(|path| match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => Some(path),
+            Ok(_) | Err(_) => folder.canonicalize().ok(),
+        });
+        self.real.insert(folder.to_path_buf(), real.clone());
+        real
     }
 }
 

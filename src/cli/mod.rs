@@ -17,6 +17,7 @@ mod lint;
 mod lock;
 mod plan;
 mod policy;
+mod print;
 mod resolve;
 mod resume;
 mod rollback;

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use super::exit::Failure;
 use super::settings::{read_tree, user};
-use super::{Exit, Format, Global};
+use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::judge::judge;
@@ -420,11 +420,11 @@ pub(super) fn conclude(global: &Global, report: &RunReport) -> anyhow::Result<Ex
     match global.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(report).context("the report has no JSON form")?;
-            anstream::println!("{}", crate::redact::text(&text));
+            print::text(&format!("{text}\n"))?;
         }
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
             if !(global.quiet && matches!(report.outcome, Outcome::Applied | Outcome::Nothing | Outcome::Planned)) {
-                anstream::print!("{}", crate::redact::text(&report::run::run(report, global.verbose > 0)));
+                print::text(&report::run::run(report, global.verbose > 0))?;
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgRow};
-use sqlx::{AssertSqlSafe, Either, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Either, PgConnection, Row as _, ValueRef as _};
 
 use crate::drivers::{DriverError, FENCED, StatementFailure};
 
@@ -65,15 +65,17 @@ pub(super) fn text(row: &PgRow, column: usize) -> Result<String, DriverError> {
 
 /// The same, borrowed from the row.
 pub(super) fn str(row: &PgRow, column: usize) -> Result<&str, DriverError> {
-    row.try_get::<&str, _>(column).map_err(|e| unreadable(&e))
+    optional_str(row, column)?.ok_or_else(|| unreadable(&"NULL where something must stand"))
 }
 
 /// A text column that may be NULL.
 pub(super) fn optional_str(row: &PgRow, column: usize) -> Result<Option<&str>, DriverError> {
-    row.try_get::<Option<&str>, _>(column).map_err(|e| unreadable(&e))
+    // As it was sent: in this protocol everything is text.
+    let value = row.try_get_raw(column).map_err(|e| unreadable(&e))?;
+    if value.is_null() { Ok(None) } else { value.as_str().map(Some).map_err(|e| unreadable(&e)) }
 }
 
-pub(super) fn unreadable(error: &sqlx::Error) -> DriverError {
+pub(super) fn unreadable(error: &dyn std::fmt::Display) -> DriverError {
     DriverError::History(format!("the target answered something unexpected: {error}"))
 }
 
