@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::ids::{Engine, InvalidId, MigrationId};
-use crate::migration::checksum::{checksum, sha256_hex};
+use crate::migration::checksum::{both, sha256_hex};
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version,
@@ -260,14 +260,16 @@ impl Reader<'_> {
             );
         }
         let directives = Directives::parse(&up.path, &up.text, up.first_line, &mut self.set.problems);
-        let mut files: Vec<MigrationFile> = std::iter::once(found.up)
-            .chain(found.down)
-            .chain(found.metadata)
-            .filter_map(|f| match &f.content {
-                FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
-                FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
-            })
-            .collect();
+        let (up_sha256, checksum) = match &found.up.content {
+            FileContent::Bytes(bytes) => both(bytes, &up.text),
+            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
+        };
+        let mut files = Vec::with_capacity(2);
+        files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
+        files.extend(found.down.into_iter().chain(found.metadata).filter_map(|f| match &f.content {
+            FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
+            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
+        }));
         files.sort();
         let migration = Migration {
             id,
@@ -279,7 +281,7 @@ impl Reader<'_> {
             engine: self.engine,
             target: self.root.target.clone(),
             service: service_of(self.unit).map(str::to_owned),
-            checksum: checksum(&up.text),
+            checksum,
             up,
             down,
             directives,
