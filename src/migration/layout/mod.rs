@@ -9,9 +9,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::ids::{Engine, InvalidId, MigrationId};
-use crate::migration::checksum::{checksum, sha256_hex};
+use crate::migration::checksum::{both, checksum, sha256_hex};
 use crate::migration::operations::are_operations;
-use crate::migration::checksum::{both, sha256_hex};
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version,
@@ -276,23 +275,23 @@ impl Reader<'_> {
                 self.problem(&up.path, 1, "file-name", Severity::Error, e.to_string(), "rename it");
                 return None;
             }
-        let mut files: Vec<MigrationFile> = files
-            .into_iter()
-            .filter_map(|f| match &f.content {
-                FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
-                FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
-            })
-            .collect();
-        let (up_sha256, checksum) = match &found.up.content {
-            FileContent::Bytes(bytes) => both(bytes, &up.text),
-            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
         };
-        let mut files = Vec::with_capacity(2);
-        files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
-        files.extend(found.down.into_iter().chain(found.metadata).filter_map(|f| match &f.content {
-            FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
-            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
-        }));
+        let mut hashed = Vec::with_capacity(files.len());
+        let mut of_up = None;
+        for file in files {
+            let FileContent::Bytes(bytes) = &file.content else { continue };
+            // A script that is its file's own bytes is read once for both hashes.
+            let sha256 = if of_up.is_none() && file.path == up.path && bytes == up.text.as_bytes() {
+                let (sha256, checksum) = both(bytes, &up.text);
+                of_up = Some(checksum);
+                sha256
+            } else {
+                sha256_hex(bytes)
+            };
+            hashed.push(MigrationFile { path: file.path.clone(), sha256 });
+        }
+        let checksum = of_up.unwrap_or_else(|| checksum(&up.text));
+        let mut files = hashed;
         files.sort();
         self.set.migrations.push(Migration {
             id,
