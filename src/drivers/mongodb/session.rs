@@ -341,7 +341,7 @@ impl Session for MongodbSession {
 
     async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
         self.flush().await?;
-        Ok(read_history(&self.db).await?)
+        read_history(&self.db).await
     }
 
     async fn settle_orphans(&mut self, runs: &[RunId]) -> Result<(), DriverError> {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::ids::{Engine, InvalidId, MigrationId};
-use crate::migration::checksum::{checksum, sha256_hex};
+use crate::migration::checksum::{both, checksum, sha256_hex};
 use crate::migration::operations::are_operations;
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
@@ -257,7 +257,6 @@ impl Reader<'_> {
         let files = std::iter::once(found.up).chain(found.down).chain(found.metadata).collect();
         self.put(found.id, found.version, found.name, up, down, directives, files)
     }
-
     /// Adds a migration whose scripts are read, with the files it is made of.
     #[allow(clippy::too_many_arguments)]
     fn put(
@@ -277,13 +276,22 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let mut files: Vec<MigrationFile> = files
-            .into_iter()
-            .filter_map(|f| match &f.content {
-                FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
-                FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
-            })
-            .collect();
+        let mut hashed = Vec::with_capacity(files.len());
+        let mut of_up = None;
+        for file in files {
+            let FileContent::Bytes(bytes) = &file.content else { continue };
+            // A script that is its file's own bytes is read once for both hashes.
+            let sha256 = if of_up.is_none() && file.path == up.path && bytes == up.text.as_bytes() {
+                let (sha256, checksum) = both(bytes, &up.text);
+                of_up = Some(checksum);
+                sha256
+            } else {
+                sha256_hex(bytes)
+            };
+            hashed.push(MigrationFile { path: file.path.clone(), sha256 });
+        }
+        let checksum = of_up.unwrap_or_else(|| checksum(&up.text));
+        let mut files = hashed;
         files.sort();
         self.set.migrations.push(Migration {
             id,
@@ -294,8 +302,8 @@ impl Reader<'_> {
             unit: self.unit.to_owned(),
             engine: self.engine,
             target: self.root.target.clone(),
-            service: None,
-            checksum: checksum(&up.text),
+            service: service_of(self.unit).map(str::to_owned),
+            checksum,
             up,
             down,
             directives,
@@ -303,6 +311,13 @@ impl Reader<'_> {
         });
         self.set.migrations.last_mut()
     }
+}
+
+/// The service that a folder such as `services/user-service/migrations` belongs to.
+fn service_of(unit: &str) -> Option<&str> {
+    let mut parts = unit.split('/').skip_while(|part| *part != "services").skip(1);
+    let service = parts.next()?;
+    parts.next().map(|_| service)
 }
 
 /// The marker of a tool that keeps both directions in one file: running such a file whole would undo it at once.

@@ -169,6 +169,7 @@ pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecut
 /// What is said of an `undo` that a person wrote.
 pub(crate) fn own_undo(line: u32) -> CannotExecute {
     CannotExecute {
+        rule: "invalid-metadata",
         line,
         message: "`undo` is Godwit's own operation; no file holds it".to_owned(),
         help: "write the operations that take the migration back, or leave the rollback out to have it computed"
@@ -238,6 +239,7 @@ fn malformed(error: &serde_json::Error, lines_before: u32) -> CannotExecute {
     // The parser's own position is within the operation; the line is told beside the message.
     let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
     CannotExecute {
+        rule: "invalid-metadata",
         line: lines_before + line,
         message,
         help: "see docs/operations-json.md for each operation and its fields".to_owned(),
