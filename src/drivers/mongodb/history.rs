@@ -129,6 +129,13 @@ pub(super) fn once(slot: &str, record: &Document) -> Document {
     doc! { slot: { "$cond": [{ "$eq": [format!("${slot}.text"), text] }, format!("${slot}"), { "$literal": record }] } }
 }
 
+/// Takes away which documents a migration's operations touched, once that serves nothing any more.
+pub(super) fn forget(unit: &str, id: &MigrationId) -> Document {
+    let of = row_id(unit, id);
+    let all = doc! { "$gte": { "of": of.clone() }, "$lte": { "of": of, "slot": Bson::MaxKey } };
+    doc! { "delete": UNDO, "deletes": [{ "q": { "_id": all }, "limit": 0 }] }
+}
+
 /// Statements on the history as one command.
 pub(super) fn update_history(statements: Vec<Document>) -> Document {
     doc! { "update": HISTORY, "updates": statements }

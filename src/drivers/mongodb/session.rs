@@ -393,7 +393,10 @@ impl Session for MongodbSession {
             self.pending = Some((row.clone(), Instant::now()));
             return Ok(());
         }
-        let unit = Unit { history: vec![history::put(row, 0)], ..Unit::default() };
+        let mut unit = Unit { history: vec![history::put(row, 0)], ..Unit::default() };
+        if row.state == MigrationState::RolledBack {
+            unit.effect.push(history::forget(&row.unit, &row.id));
+        }
         match self.change(&unit).await {
             // Writing the same row twice is the same.
             Err(Fault { error: DriverError::Lost(_), .. }) => Ok(self.change(&unit).await.map(|_| ())?),
