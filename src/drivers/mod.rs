@@ -8,6 +8,7 @@ pub mod lease;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod scratch;
 pub mod sqlite;
 mod url;
 
