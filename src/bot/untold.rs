@@ -44,6 +44,8 @@ fn add(report: &mut RunReport, untold: Vec<AppliedStep>, set: &MigrationSet) {
             action: step.action,
             recovery: step.recovery,
             in_transaction,
+            recovery_reason: String::new(),
+            rows: None,
             statements: vec![String::new(); count],
             state: MigrationState::Applied,
             duration_ms: step.duration_ms,

@@ -1,7 +1,8 @@
 //! `godwit resume`.
 
+use super::bounds::Bounds;
 use super::gates::{self, Word};
-use super::targets::{self, Bounds, Place};
+use super::targets::{self, Place};
 use super::{Exit, Global};
 use crate::ids::EnvironmentName;
 use crate::runner;

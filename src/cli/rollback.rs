@@ -1,8 +1,9 @@
 //! `godwit rollback`.
 
+use super::bounds::Bounds;
 use super::exit::Failure;
 use super::gates;
-use super::targets::{self, Bounds, Gathered, Place};
+use super::targets::{self, Gathered, Place};
 use super::{Exit, Global};
 use crate::plan::Outcome;
 use crate::plan::planner::{Selector, belongs};

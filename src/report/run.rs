@@ -17,6 +17,9 @@ pub fn run(report: &RunReport, all: bool) -> String {
     for run in &report.ended {
         let _ = writeln!(out, "  run {run}, which was cut short, is closed; `godwit status` shows what it applied");
     }
+    for note in &report.notes {
+        let _ = writeln!(out, "  note: {note}");
+    }
     let place = report.environment.as_ref().map_or(String::new(), |e| format!(" in {e}"));
     let count = |state: MigrationState| report.steps.iter().filter(|s| s.state == state).count();
     let took = seconds(report.duration_ms);
@@ -69,14 +72,20 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
     } else {
         format!("  {}", seconds(step.duration_ms))
     };
+    let rows = step.rows.map_or(String::new(), |n| format!("  {n} changed"));
+    let class = step.recovery.as_str();
     // What commits statement by statement is not taken back whole, whatever each of them is.
     let how = match (step.in_transaction, step.recovery) {
-        (true, recovery) => recovery.as_str().to_owned(),
+        (true, _) => class.to_owned(),
         (false, RecoveryClass::Atomic) => "statement by statement".to_owned(),
-        (false, recovery) => format!("statement by statement, {}", recovery.as_str()),
+        (false, _) => format!("statement by statement, {class}"),
     };
-    let _ = writeln!(out, "  {word:<10} {}  on {} ({how}){took}", step.migration, step.target);
+    let _ = writeln!(out, "  {word:<10} {}  on {} ({how}){took}{rows}", step.migration, step.target);
     if all {
+        // What is atomic needs no explanation.
+        if step.recovery != RecoveryClass::Atomic && !step.recovery_reason.is_empty() {
+            let _ = writeln!(out, "             {class}: {}", step.recovery_reason);
+        }
         for statement in &step.statements {
             for line in statement.lines() {
                 let _ = writeln!(out, "             {line}");

@@ -14,6 +14,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (5, "audit", include_str!("schema/0005_audit.sql")),
     (6, "audit guard", include_str!("schema/0006_audit_guard.sqlite.sql")),
     (7, "verdicts", include_str!("schema/0007_verdicts.sql")),
+    (8, "schemas", include_str!("schema/0008_schemas.sql")),
 ];
 
 /// The migrator over [`FILES`].

@@ -13,6 +13,7 @@ mod ingest;
 mod jobs;
 mod migrations;
 pub mod runs;
+pub mod schemas;
 mod verdicts;
 
 use std::path::{Path, PathBuf};
