@@ -10,6 +10,7 @@ pub mod mongodb;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod scratch;
 pub mod sqlite;
 mod url;
 
