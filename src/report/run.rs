@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepAction, StepReport, TargetStatus};
+use super::{irreversible, operation_of};
+use crate::plan::{
+    MigrationState, Outcome, Refusal, RunReport, StepAction, StepReport, TargetStatus, planner::recovery_class,
+};
 
 /// A run or a plan. `all`: every step with its statements, not only what is worth saying.
 pub fn run(report: &RunReport, all: bool) -> String {
@@ -63,6 +66,17 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
     let _ = writeln!(out, "  {word:<10} {}  on {} ({}){took}", step.migration, step.target, step.recovery.as_str());
     if all {
         for statement in &step.statements {
+            if let Some(operation) = operation_of(step.engine, statement) {
+                let _ = writeln!(out, "             {}", operation.describe());
+                let recovery = operation.recovery();
+                let _ = writeln!(out, "               {}: {}", recovery_class(recovery.nature).as_str(), recovery.why);
+                if step.action == StepAction::Apply
+                    && let Some(why) = irreversible(&operation)
+                {
+                    let _ = writeln!(out, "               irreversible: {why}");
+                }
+                continue;
+            }
             for line in statement.lines() {
                 let _ = writeln!(out, "             {line}");
             }
