@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ids::{Engine, InvalidId, MigrationId};
-use crate::migration::checksum::{checksum, sha256_hex};
+use crate::ids::{Checksum, Engine, InvalidId, MigrationId};
+use crate::migration::checksum::{both, checksum, sha256_hex};
 use crate::migration::operations::are_operations;
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
@@ -254,22 +254,32 @@ impl Reader<'_> {
             );
         }
         let directives = Directives::parse(&up.path, &up.text, up.first_line, &mut self.set.problems);
-        let files = std::iter::once(found.up).chain(found.down).chain(found.metadata).collect();
-        self.put(found.id, found.version, found.name, up, down, directives, files)
+        let (up_sha256, checksum) = match &found.up.content {
+            FileContent::Bytes(bytes) => both(bytes, &up.text),
+            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
+        };
+        let mut files = Vec::with_capacity(2);
+        files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
+        files.extend(found.down.into_iter().chain(found.metadata).filter_map(file_of));
+        self.put(found.id, found.version, found.name, Read { up, down, checksum, directives, files })
     }
 
-    /// Adds a migration whose scripts are read, with the files it is made of.
-    #[allow(clippy::too_many_arguments)]
-    fn put(
+    /// Adds a migration whose scripts are operations.
+    fn add_operations(
         &mut self,
-        id: &str,
-        version: Version,
-        name: &str,
+        (id, version, name): (&str, Version, &str),
         up: Script,
         down: Option<Script>,
         directives: Directives,
-        files: Vec<&SourceFile>,
+        files: &[&SourceFile],
     ) -> Option<&mut Migration> {
+        let checksum = checksum(&up.text);
+        let files = files.iter().copied().filter_map(file_of).collect();
+        self.put(id, version, name, Read { up, down, checksum, directives, files })
+    }
+
+    fn put(&mut self, id: &str, version: Version, name: &str, read: Read) -> Option<&mut Migration> {
+        let Read { up, down, checksum, directives, mut files } = read;
         let id = match MigrationId::new(id) {
             Ok(id) => id,
             Err(e) => {
@@ -277,13 +287,6 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let mut files: Vec<MigrationFile> = files
-            .into_iter()
-            .filter_map(|f| match &f.content {
-                FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
-                FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
-            })
-            .collect();
         files.sort();
         self.set.migrations.push(Migration {
             id,
@@ -294,8 +297,8 @@ impl Reader<'_> {
             unit: self.unit.to_owned(),
             engine: self.engine,
             target: self.root.target.clone(),
-            service: None,
-            checksum: checksum(&up.text),
+            service: service_of(self.unit).map(str::to_owned),
+            checksum,
             up,
             down,
             directives,
@@ -303,6 +306,29 @@ impl Reader<'_> {
         });
         self.set.migrations.last_mut()
     }
+}
+
+/// A migration's scripts as they were read, with the files they are made of.
+struct Read {
+    up: Script,
+    down: Option<Script>,
+    checksum: Checksum,
+    directives: Directives,
+    files: Vec<MigrationFile>,
+}
+
+fn file_of(file: &SourceFile) -> Option<MigrationFile> {
+    match &file.content {
+        FileContent::Bytes(bytes) => Some(MigrationFile { path: file.path.clone(), sha256: sha256_hex(bytes) }),
+        FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
+    }
+}
+
+/// The service that a folder such as `services/user-service/migrations` belongs to.
+fn service_of(unit: &str) -> Option<&str> {
+    let mut parts = unit.split('/').skip_while(|part| *part != "services").skip(1);
+    let service = parts.next()?;
+    parts.next().map(|_| service)
 }
 
 /// The marker of a tool that keeps both directions in one file: running such a file whole would undo it at once.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::ids::Engine;
+use crate::ids::{Engine, Risk};
 use crate::migration::execution::{CannotExecute, Nature, Statement};
 
 /// One operation of one engine.
@@ -118,6 +118,19 @@ impl Operation {
         }
     }
 
+    /// How much can go wrong with it by itself, whatever stands around it (the linter knows more).
+    pub fn risk(&self) -> Risk {
+        match self.name() {
+            "undo" => Risk::Low,
+            _ if self.destroys() => Risk::High,
+            "rename_field" | "rename_collection" | "run_command" | "rename_keys" => Risk::High,
+            "create_index" if matches!(self, Self::Mongodb(_)) => Risk::Medium,
+            "drop_index" | "set_validator" | "update_documents" | "update_mapping" | "reindex" | "swap_alias"
+            | "update_by_query" | "put_settings" | "script" | "set_ttl" => Risk::Medium,
+            _ => Risk::Low,
+        }
+    }
+
     /// What it does, in one line for people. Values are cut short, and secrets are left out.
     pub fn describe(&self) -> String {
         match self {
@@ -179,6 +192,7 @@ pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecut
 /// What is said of an `undo` that a person wrote.
 pub(crate) fn own_undo(line: u32) -> CannotExecute {
     CannotExecute {
+        rule: RULE,
         line,
         message: "`undo` is Godwit's own operation; no file holds it".to_owned(),
         help: "write the operations that take the migration back, or leave the rollback out to have it computed"
@@ -273,9 +287,11 @@ fn condition(filter: Option<&serde_json::Map<String, Value>>) -> String {
 
 fn malformed(error: &serde_json::Error, lines_before: u32) -> CannotExecute {
     let line = u32::try_from(error.line()).unwrap_or(1).max(1);
-    CannotExecute { line: lines_before + line, message: words_of(error), help: HELP.to_owned() }
+    CannotExecute { rule: RULE, line: lines_before + line, message: words_of(error), help: HELP.to_owned() }
 }
 
+/// What an operation that cannot be read breaks.
+const RULE: &str = "invalid-operation";
 const HELP: &str = "see docs/operations-json.md for each operation and its fields";
 
 /// The parser's words without its position, which is told beside them.
@@ -299,7 +315,7 @@ fn wrong_operation(error: &serde_json::Error, json: &str, line: u32) -> CannotEx
         Some(kind) if !message.starts_with("unknown variant") => format!("`{kind}`: {message}"),
         Some(_) | None => message.replace("unknown variant", "unknown operation"),
     };
-    CannotExecute { line: line + line_at(json, at) - 1, message, help: HELP.to_owned() }
+    CannotExecute { rule: RULE, line: line + line_at(json, at) - 1, message, help: HELP.to_owned() }
 }
 
 /// Where `part`, which was borrowed from `text`, stands in it.
