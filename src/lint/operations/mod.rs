@@ -29,9 +29,18 @@ pub(super) struct Place {
     pub found: Vec<Finding>,
 }
 
+/// [`look`], with a stack that a script's parser cannot use up; sets without operations cost nothing.
+pub(super) fn look_with_stack(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
+    if set.migrations.iter().any(|m| operations::are_operations(m.engine)) {
+        super::depth::with_stack(|| look(set, scope))
+    } else {
+        HashMap::new()
+    }
+}
+
 /// What the operations of a set say, by the migration's place in it. Every migration is followed, so that what one in
 /// `scope` uses is known; only those in scope are judged.
-pub(super) fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
+fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
     let mut out = HashMap::new();
     let mut units: BTreeMap<&str, Unit> = BTreeMap::new();
     let all: Vec<(usize, &Migration, Vec<Located>)> = set
@@ -194,7 +203,8 @@ impl Look<'_> {
                         "`{}` cannot be taken back: {why}; and the migration has no rollback [S4-67]",
                         located.operation.name()
                     );
-                    let help = "write what brings back as much as can be, as `rollback` or in a `_rollback` file beside it";
+                    let help =
+                        "write what brings back as much as can be, as `rollback` or in a `_rollback` file beside it";
                     self.add(&rules::IRREVERSIBLE, &located.range, message, help);
                 }
             }
@@ -216,7 +226,10 @@ impl Look<'_> {
                 self.add(
                     &rules::VERSION_CONTENT,
                     &at,
-                    format!("version {} is a major one, but the description says nothing of BREAKING [S4-61]", migration.version),
+                    format!(
+                        "version {} is a major one, but the description says nothing of BREAKING [S4-61]",
+                        migration.version
+                    ),
                     "say in `description` what breaks: `BREAKING: …`",
                 );
             }
@@ -231,7 +244,8 @@ impl Look<'_> {
                 "raise the first number of `version` and say BREAKING in `description`",
             );
         } else if version[1] == before[1]
-            && let Some(adds) = listed.iter().find(|l| !makes(&l.operation).is_empty() && l.operation.name() != "create_index")
+            && let Some(adds) =
+                listed.iter().find(|l| !makes(&l.operation).is_empty() && l.operation.name() != "create_index")
         {
             let name = adds.operation.name();
             self.add(
@@ -302,7 +316,13 @@ fn takes_away(operation: &Operation) -> Vec<String> {
 fn breaks(operation: &Operation) -> bool {
     matches!(
         operation.name(),
-        "remove_field" | "rename_field" | "drop_collection" | "rename_collection" | "delete_index" | "delete_keys" | "rename_keys"
+        "remove_field"
+            | "rename_field"
+            | "drop_collection"
+            | "rename_collection"
+            | "delete_index"
+            | "delete_keys"
+            | "rename_keys"
     )
 }
 

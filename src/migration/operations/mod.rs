@@ -183,7 +183,8 @@ pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecut
         .map(|value| {
             let range = position(text, value.get());
             let before = line_at(text, range.start);
-            let operation = Operation::parse(engine, value.get()).map_err(|e| wrong_operation(&e, value.get(), before))?;
+            let operation =
+                Operation::parse(engine, value.get()).map_err(|e| wrong_operation(&e, value.get(), before))?;
             Ok(Located { line: operation.line_of_undone().unwrap_or(before), range, operation })
         })
         .collect()
