@@ -415,5 +415,12 @@ mod tests {
         let files = [SourceFile::new("deep/changes/001_a.json", MONGO.as_bytes())];
         let root = MigrationRoot { engine: Some(Engine::Mongodb), ..MigrationRoot::folder("deep/changes") };
         assert_eq!(one(&resolve(&files, &[root])).engine, Engine::Mongodb);
+        // Where nothing is configured, the folder's name and the file's own word are enough; one of them is not.
+        let everywhere = |path: &str, text: &str| {
+            resolve(&[SourceFile::new(path, text.as_bytes())], &[MigrationRoot::folder("**")]).migrations.len()
+        };
+        assert_eq!(everywhere("mongodb/001_a.json", MONGO), 1);
+        assert_eq!(everywhere("fixtures/001_a.json", MONGO), 0);
+        assert_eq!(everywhere("fixtures/mongodb/001_a.json", "{}"), 0);
     }
 }
