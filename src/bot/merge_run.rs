@@ -211,6 +211,7 @@ impl Bot {
             outcome: Outcome::Blocked,
             steps: Vec::new(),
             blocked_by: vec![refusal],
+            notes: Vec::new(),
             backup: None,
             run: RunId::generate(),
             duration_ms: 0,

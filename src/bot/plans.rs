@@ -151,6 +151,7 @@ fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Opti
         sql: sql.clone(),
         line: migration.up.first_line,
         recovery: report.recovery,
+        why: report.recovery_reason.clone(),
     });
     Some(Step {
         unit: migration.unit.clone(),
@@ -160,6 +161,7 @@ fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Opti
         engine: report.engine,
         action: report.action,
         recovery: report.recovery,
+        recovery_reason: report.recovery_reason.clone(),
         in_transaction: report.recovery == crate::plan::RecoveryClass::Atomic,
         statements: statements.collect(),
         path: migration.up.path.clone(),

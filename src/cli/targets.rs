@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use chrono::Utc;
 use secrecy::SecretString;
 
+use super::bounds::Bounds;
 use super::exit::Failure;
 use super::settings::{read_tree, user};
 use super::{Exit, Format, Global, print};
@@ -18,7 +19,6 @@ use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
 use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
-use crate::plan::planner::OutOfOrder;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report;
 #[cfg(feature = "postgres")]
@@ -44,40 +44,6 @@ pub struct Place {
     /// Only the migrations of this service
     #[arg(long, value_name = "SERVICE")]
     pub service: Option<String>,
-}
-
-/// Bounds and rules of a run.
-#[derive(Debug, clap::Args)]
-pub struct Bounds {
-    /// What to do with a migration whose version is lower than an applied one: `error`, `apply` or `ignore`
-    #[arg(long, value_name = "WHAT", default_value = "error", value_parser = out_of_order)]
-    pub out_of_order: OutOfOrder,
-    /// Bound on the whole run
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
-    /// How long to wait for another run on the same database
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub lock_wait: Option<Duration>,
-    /// How long a statement may wait for a lock of the database, and hold up others behind it
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub lock_timeout: Option<Duration>,
-    /// How long a step that could not get a lock is tried again
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub retry_for: Option<Duration>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "give seconds, such as `30` or `0.5`".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "give seconds, such as `30` or `0.5`".to_owned())
-}
-
-fn out_of_order(text: &str) -> Result<OutOfOrder, String> {
-    match text {
-        "error" => Ok(OutOfOrder::Error),
-        "apply" => Ok(OutOfOrder::Apply),
-        "ignore" => Ok(OutOfOrder::Ignore),
-        _ => Err("`error`, `apply` or `ignore`".to_owned()),
-    }
 }
 
 /// Everything read from files: what a run is about.
@@ -325,19 +291,16 @@ fn dot_env() -> BTreeMap<String, String> {
 impl Gathered {
     /// Options of a run with `bounds`.
     pub fn options(&self, bounds: &Bounds, global: &Global) -> ApplyOptions {
-        ApplyOptions {
-            timeout: bounds.timeout.or(self.timeout),
+        let mut options = ApplyOptions {
             service: self.service.clone(),
-            out_of_order: bounds.out_of_order,
-            lock_wait: bounds.lock_wait,
-            lock_timeout: bounds.lock_timeout,
-            retry_for: bounds.retry_for,
             brief: global.format != Format::Json,
             risks: self.risks.clone(),
             #[cfg(feature = "postgres")]
             ahead: self.ahead.clone(),
-            ..ApplyOptions::default()
-        }
+            ..bounds.options(self.timeout)
+        };
+        options.pace.listener = super::progress::listener(global);
+        options
     }
 
     /// Findings at error level among the steps of a report.
@@ -375,7 +338,10 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
         .enable_all()
         .build()
         .context("cannot start what waits for databases")?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // A name that is still being looked up for a connection nobody needs any more is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 /// The first Ctrl-C stops before the next statement, the second at once.

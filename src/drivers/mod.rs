@@ -4,6 +4,8 @@
 //! that can; dropping it closes the connection that holds the lock, so no path leaves it behind.
 
 pub mod failpoint;
+pub mod lease;
+pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sqlite;
@@ -12,9 +14,10 @@ use std::future::Future;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::ids::{Engine, Epoch, MigrationId, RunId};
+use crate::ids::{Engine, Epoch, MigrationId, RunId, TargetName};
 use crate::migration::execution::Nature;
-use crate::plan::{HistoryRow, LockHolder};
+use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
+pub use pace::{Cancel, Pace, Progress};
 
 /// Name of the table in which a target keeps what was applied.
 pub const HISTORY: &str = "godwit_history";
@@ -38,11 +41,17 @@ pub struct SessionOptions {
     pub retry_for: Duration,
     /// When the whole run must have ended.
     pub deadline: Option<Instant>,
+    /// How long a lock lives without a word from its holder, where the server does not end it with the connection.
+    pub lease: Duration,
+    /// How a long statement goes on.
+    pub pace: Pace,
+    /// The name of the target, for what is told while it runs.
+    pub target: TargetName,
 }
 
 impl SessionOptions {
     /// Usual bounds for `run`: a minute for another runner, three seconds for a lock, half a minute of trying again.
-    pub fn new(run: RunId, by: &str) -> Self {
+    pub fn new(run: RunId, by: &str, target: &TargetName) -> Self {
         Self {
             run,
             by: by.to_owned(),
@@ -50,6 +59,9 @@ impl SessionOptions {
             lock_timeout: Duration::from_secs(3),
             retry_for: Duration::from_secs(30),
             deadline: None,
+            lease: Duration::from_secs(30),
+            pace: Pace::default(),
+            target: target.clone(),
         }
     }
 }
@@ -84,6 +96,13 @@ pub struct SingleStatement<'a> {
     pub id: &'a MigrationId,
     /// Statements known done once this one is.
     pub done: i32,
+}
+
+impl SingleStatement<'_> {
+    /// The statement itself.
+    pub fn sql(&self) -> &str {
+        &self.text[self.range.clone()]
+    }
 }
 
 /// What a read-only look says about a statement.
@@ -145,6 +164,9 @@ pub enum DriverError {
     /// The connection was lost and made anew; what became of the statement must be probed.
     #[error("the connection was lost while a statement ran: {0}")]
     Lost(String),
+    /// Somebody or the clock stopped a long statement between two batches; what is done is kept.
+    #[error("{0}")]
+    Stopped(String),
     /// The target's own tables hold something that this version does not understand.
     #[error("{0}")]
     History(String),
@@ -180,6 +202,17 @@ pub trait Driver: Sized + Send {
     /// Who holds the lock at the moment.
     fn holder(&mut self) -> impl Future<Output = Result<Option<LockHolder>, DriverError>> + Send;
 
+    /// What the server can do, and how it calls itself.
+    fn capabilities(&mut self) -> impl Future<Output = Result<Capabilities, DriverError>> + Send;
+
+    /// Reads what the plan is about to touch and says what would go wrong or be lost, before anything is changed: a
+    /// server below the floor of versions, an existing index of another shape, documents that break a new validator, a
+    /// drop of a collection that is not empty. Changes nothing.
+    fn preflight(&mut self, plan: &MigrationPlan) -> impl Future<Output = Result<Vec<Objection>, DriverError>> + Send;
+
+    /// The live schema, object by object, without Godwit's own tables; two equal databases give equal snapshots.
+    fn schema(&mut self) -> impl Future<Output = Result<SchemaSnapshot, DriverError>> + Send;
+
     /// Waits for the lock by polling, at most `options.lock_wait`, and makes Godwit's own tables where they are missing.
     fn lock(self, options: &SessionOptions) -> impl Future<Output = Result<Self::Session, DriverError>> + Send;
 }
@@ -203,16 +236,18 @@ pub trait Session: Send {
     fn run_script(&mut self, script: &Script<'_>) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// Runs one statement and marks it done: in one transaction where the statement allows it, else one after the other.
+    /// A statement in batches goes on from the checkpoint that an earlier attempt left. Gives the rows, documents or keys
+    /// that it changed, those of earlier attempts included, where the server tells.
     fn run_statement(
         &mut self,
         statement: &SingleStatement<'_>,
-    ) -> impl Future<Output = Result<(), DriverError>> + Send;
+    ) -> impl Future<Output = Result<Option<u64>, DriverError>> + Send;
 
     /// Marks a statement done that a probe found done.
     fn mark(&mut self, statement: &SingleStatement<'_>) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// Looks whether a statement's effect is there. Changes nothing.
-    fn probe(&mut self, statement: &str) -> impl Future<Output = Result<Probe, DriverError>> + Send;
+    fn probe(&mut self, statement: &SingleStatement<'_>) -> impl Future<Output = Result<Probe, DriverError>> + Send;
 
     /// Runs a repair that a probe named.
     fn repair(&mut self, statement: &str) -> impl Future<Output = Result<(), DriverError>> + Send;
@@ -236,6 +271,22 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
     }
     let _ = (engine, url);
     Ok(())
+}
+
+/// The objection to a server whose version is below `floor`; one whose version cannot be read is let pass.
+#[cfg(any(feature = "postgres", feature = "mongodb", feature = "redis", feature = "elasticsearch"))]
+pub(crate) fn below_floor(name: &str, version: &str, floor: &[u32]) -> Option<Objection> {
+    let parts: Option<Vec<u32>> = version.split('.').take(floor.len()).map(|p| p.parse().ok()).collect();
+    let too_old = parts.is_some_and(|p| !p.is_empty() && p.as_slice() < floor);
+    let floor = floor.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
+    too_old.then(|| Objection {
+        kind: crate::plan::ObjectionKind::Version,
+        migration: None,
+        file: None,
+        line: None,
+        message: format!("the server is {name} {version}; migrations need {floor} or newer"),
+        what_to_do: format!("upgrade it to {name} {floor} at least"),
+    })
 }
 
 /// A waiting time around `base`: half of it to one and a half, so that runners do not step together.

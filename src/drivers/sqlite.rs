@@ -16,7 +16,9 @@ use super::{
 };
 use crate::ids::{Checksum, CommitSha, Engine, Epoch, MigrationId, PrNumber, RunId};
 use crate::migration::execution::{self, Nature, touches_session};
-use crate::plan::{HistoryRow, LockHolder, MigrationState, StepAction};
+use crate::plan::{
+    Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
+};
 
 /// A database file, opened if it is there.
 #[derive(Debug)]
@@ -84,6 +86,24 @@ impl Driver for SqliteDriver {
             Ok(()) => Ok(None),
             Err(_) => Ok(Some(holder_in(&file))),
         }
+    }
+
+    async fn capabilities(&mut self) -> Result<Capabilities, DriverError> {
+        Ok(Capabilities { version: String::new(), transactions: true, notes: Vec::new() })
+    }
+
+    async fn preflight(&mut self, _plan: &MigrationPlan) -> Result<Vec<Objection>, DriverError> {
+        // SQLite comes with this program.
+        Ok(Vec::new())
+    }
+
+    async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {
+        let Some(connection) = &mut self.connection else { return Ok(SchemaSnapshot::default()) };
+        let sql = "SELECT type || ' ' || name, coalesce(sql, 'implied') FROM sqlite_master \
+                   WHERE tbl_name NOT IN ('godwit_history', 'godwit_fence') AND name NOT LIKE 'sqlite_%'";
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(sql).fetch_all(connection).await.map_err(|e| DriverError::Unreachable(e.to_string()))?;
+        Ok(SchemaSnapshot { objects: rows.into_iter().collect() })
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<SqliteSession, DriverError> {
@@ -209,6 +229,7 @@ fn is_busy(error: &DriverError) -> bool {
         | DriverError::Pooled(_)
         | DriverError::Fenced
         | DriverError::Lost(_)
+        | DriverError::Stopped(_)
         | DriverError::History(_) => false,
     }
 }
@@ -449,12 +470,12 @@ impl Session for SqliteSession {
         Ok(())
     }
 
-    async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
+    async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
         let began = Instant::now();
         loop {
             let result = self.attempt_statement(statement).await;
             if let Some(end) = self.settle(result, began).await {
-                return end;
+                return end.map(|()| None);
             }
         }
     }
@@ -474,7 +495,7 @@ impl Session for SqliteSession {
         }
     }
 
-    async fn probe(&mut self, _statement: &str) -> Result<Probe, DriverError> {
+    async fn probe(&mut self, _statement: &SingleStatement<'_>) -> Result<Probe, DriverError> {
         Ok(Probe::Unknown("SQLite keeps no record that could be looked at".to_owned()))
     }
 

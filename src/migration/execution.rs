@@ -9,6 +9,7 @@ mod sqlite;
 use std::ops::Range;
 
 use crate::ids::Engine;
+use crate::migration::operations;
 
 /// One statement of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,17 @@ pub struct Statement {
     pub outside_transaction: Option<&'static str>,
     /// What may be done about it after a crash.
     pub nature: Nature,
+    /// The same on a server without transactions, where that is a difference.
+    pub without_transactions: Option<Nature>,
+    /// Why it is of that nature, where the words of the statement do not say it.
+    pub why: Option<&'static str>,
+}
+
+impl Statement {
+    /// Its nature on a server that has transactions, or has none.
+    pub fn nature_on(&self, transactions: bool) -> Nature {
+        if transactions { self.nature } else { self.without_transactions.unwrap_or(self.nature) }
+    }
 }
 
 /// What a statement is to a run that goes statement by statement.
@@ -71,6 +83,9 @@ pub struct CannotExecute {
 /// A file that mixes statements that need a transaction's outside with others, without the mark; unbalanced or
 /// nested BEGIN/COMMIT; a string, comment or quoted name that is not closed; a command of `psql` itself.
 pub fn execution(engine: Engine, text: &str, no_transaction: bool) -> Result<Execution, CannotExecute> {
+    if operations::are_operations(engine) {
+        return Ok(Execution::Statements(operations::statements(engine, text)?));
+    }
     arrange(text, split(engine, text)?, no_transaction)
 }
 
@@ -79,6 +94,9 @@ pub fn execution(engine: Engine, text: &str, no_transaction: bool) -> Result<Exe
 /// # Errors
 /// Text whose statements cannot be told apart.
 pub fn statements(engine: Engine, text: &str) -> Result<Vec<Statement>, CannotExecute> {
+    if operations::are_operations(engine) {
+        return operations::statements(engine, text);
+    }
     Ok(split(engine, text)?
         .into_iter()
         .map(|s| Statement {
@@ -86,6 +104,8 @@ pub fn statements(engine: Engine, text: &str) -> Result<Vec<Statement>, CannotEx
             line: s.line,
             outside_transaction: s.kind.outside(),
             nature: s.kind.nature(),
+            without_transactions: None,
+            why: None,
         })
         .collect())
 }
@@ -171,8 +191,8 @@ fn split(engine: Engine, text: &str) -> Result<Vec<Found>, CannotExecute> {
         Engine::Sqlite => sqlite::split(text),
         Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => Err(CannotExecute {
             line: 1,
-            message: format!("this build does not run {engine} migrations"),
-            help: "use a build with that engine".to_owned(),
+            message: format!("{engine} migrations are operations, not SQL"),
+            help: "write them as JSON".to_owned(),
         }),
     }
 }
@@ -268,7 +288,14 @@ fn one_by_one(found: Vec<Found>) -> Vec<Statement> {
             Kind::Commit => {
                 inside = false;
                 if let Some((range, line)) = block.take() {
-                    out.push(Statement { range, line, outside_transaction: None, nature: Nature::Transactional });
+                    out.push(Statement {
+                        range,
+                        line,
+                        outside_transaction: None,
+                        nature: Nature::Transactional,
+                        without_transactions: None,
+                        why: None,
+                    });
                 }
             }
             _ if inside => match &mut block {
@@ -280,6 +307,8 @@ fn one_by_one(found: Vec<Found>) -> Vec<Statement> {
                 line: s.line,
                 outside_transaction: kind.outside(),
                 nature: kind.nature(),
+                without_transactions: None,
+                why: None,
             }),
         }
     }

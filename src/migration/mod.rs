@@ -4,6 +4,7 @@ pub mod checksum;
 pub mod directives;
 pub mod execution;
 pub mod layout;
+pub mod operations;
 mod set;
 mod version;
 

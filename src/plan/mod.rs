@@ -1,5 +1,6 @@
 //! What would be done and what came of it, as data. Pure: `planner` decides, `runner` carries out and fills in.
 
+pub mod drift;
 pub mod planner;
 
 use chrono::{DateTime, Utc};
@@ -33,6 +34,8 @@ pub enum StepAction {
     Rollback,
     /// Record as applied without running.
     Baseline,
+    /// Take back by itself what a failed forward script had completed.
+    Undo,
 }
 
 /// The state of a migration on a target (INTERFACE 2).
@@ -60,12 +63,15 @@ impl StepAction {
             StepAction::Apply => "apply",
             StepAction::Rollback => "rollback",
             StepAction::Baseline => "baseline",
+            StepAction::Undo => "undo",
         }
     }
 
     /// The action of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        [StepAction::Apply, StepAction::Rollback, StepAction::Baseline].into_iter().find(|a| a.as_str() == name)
+        [StepAction::Apply, StepAction::Rollback, StepAction::Baseline, StepAction::Undo]
+            .into_iter()
+            .find(|a| a.as_str() == name)
     }
 }
 
@@ -181,6 +187,9 @@ pub struct PlannedStatement {
     pub line: u32,
     /// The recovery class of this statement where the step runs statement by statement.
     pub recovery: RecoveryClass,
+    /// Why it is of that class.
+    #[serde(default)]
+    pub why: String,
 }
 
 /// One migration, one direction, one target.
@@ -200,6 +209,8 @@ pub struct Step {
     pub action: StepAction,
     /// The weakest class of its statements.
     pub recovery: RecoveryClass,
+    /// Why it is of that class.
+    pub recovery_reason: String,
     /// `true`: one transaction with the history row. `false`: statement by statement.
     pub in_transaction: bool,
     /// What is sent, in order.
@@ -258,6 +269,12 @@ pub struct StepReport {
     pub action: StepAction,
     /// Its recovery class.
     pub recovery: RecoveryClass,
+    /// Why it is of that class.
+    #[serde(default)]
+    pub recovery_reason: String,
+    /// Rows, documents or keys changed, where the server tells.
+    #[serde(default)]
+    pub rows: Option<u64>,
     /// The statements' texts.
     pub statements: Vec<String>,
     /// Where it stands now.
@@ -289,6 +306,56 @@ pub struct MigrationStatus {
     pub commit: Option<CommitSha>,
     /// What is wrong with it: edited since, its file gone, the error of the last try.
     pub note: Option<String>,
+}
+
+/// What a server can do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Its version, as it says it.
+    pub version: String,
+    /// Whether several changes can commit together.
+    pub transactions: bool,
+    /// What a person should know before a run: weaker classes, lost durability.
+    pub notes: Vec<String>,
+}
+
+/// What an objection is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectionKind {
+    /// It would fail; nothing runs.
+    Impossible,
+    /// The server is older than this program supports; nothing runs.
+    Version,
+    /// Data would be lost; runs only when a person accepts that.
+    DataLoss,
+    /// Worth knowing; runs all the same.
+    Note,
+}
+
+/// What a look at the target before a run found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objection {
+    /// What it is about.
+    pub kind: ObjectionKind,
+    /// The migration, where it is about one.
+    pub migration: Option<MigrationId>,
+    /// File of the operation or statement.
+    pub file: Option<String>,
+    /// Its line, from 1.
+    pub line: Option<u32>,
+    /// What is wrong, in the words of who found it.
+    pub message: String,
+    /// What to do.
+    pub what_to_do: String,
+}
+
+/// A schema, object by object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaSnapshot {
+    /// Kind and name of an object (`table public.orders`, `index shop.orders/by_status`) → its definition, one property
+    /// a line, in an order that does not depend on how it came to be.
+    pub objects: std::collections::BTreeMap<String, String>,
 }
 
 /// Who holds a target's lock.
@@ -351,6 +418,9 @@ pub struct RunReport {
     pub steps: Vec<StepReport>,
     /// Why nothing ran, when it did not.
     pub blocked_by: Vec<Refusal>,
+    /// What each server can do and what was noticed before the run.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The backup made before, if any.
     pub backup: Option<String>,
     /// The run.

@@ -63,6 +63,8 @@ pub struct Request<'a> {
     pub to: Option<&'a str>,
     /// Only the migrations of this service.
     pub service: Option<&'a str>,
+    /// Whether the server can commit several changes together.
+    pub transactions: bool,
     /// What to do with latecomers.
     pub out_of_order: OutOfOrder,
     /// How much to tell.
@@ -380,6 +382,7 @@ pub fn plan_baseline(request: &Request<'_>) -> Result<MigrationPlan, Vec<Refusal
         .map(|m| Step {
             statements: Vec::new(),
             recovery: RecoveryClass::Atomic,
+            recovery_reason: "only a row of the history is written".to_owned(),
             in_transaction: true,
             ..bare_step(request, m, StepAction::Baseline, &m.up)
         })

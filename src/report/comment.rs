@@ -362,6 +362,7 @@ fn step(step: &Step) -> String {
         StepAction::Apply => "apply",
         StepAction::Rollback => "undo",
         StepAction::Baseline => "record as applied, without running",
+        StepAction::Undo => "take back what was completed",
     };
     let how = if step.in_transaction {
         "one transaction, all or nothing"

@@ -155,6 +155,7 @@ fn steps(report: &RunReport) -> String {
             StepAction::Apply => "",
             StepAction::Rollback => " (undo)",
             StepAction::Baseline => " (recorded, not run)",
+            StepAction::Undo => " (taken back)",
         };
         out.push_str(&format!(
             "| {mark} | {}{action} | {} | {} | {time} |\n",

@@ -5,14 +5,16 @@
 //! read the history once more and compare; record; give the lock back. The target's history is the truth, the store's
 //! record is checked against it, and where the two disagree nothing runs.
 
+mod connect;
+mod drift;
 mod keeper;
 mod settle;
 mod stepwise;
 mod target;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -21,16 +23,19 @@ use secrecy::SecretString;
 pub use crate::drivers::failpoint;
 #[cfg(feature = "postgres")]
 pub use crate::drivers::postgres::Ahead;
+pub use drift::{accept as accept_drift, drift};
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
 
-use crate::drivers::sqlite::SqliteDriver;
-use crate::drivers::{Driver as _, DriverError};
+pub use crate::drivers::{Cancel, Pace, Progress};
+
+use crate::drivers::Driver as _;
 use crate::ids::{CommitSha, DeliveryId, Digest, Engine, EnvironmentName, PrNumber, RepoName, Risk, RunId, TargetName};
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Detail, OutOfOrder, Selector};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepReport, TargetStatus};
 use crate::store::Store;
+use connect::with_driver;
 use target::{Job, TargetOutcome};
 
 /// Who causes a run and from what; written into history, store and audit.
@@ -59,22 +64,6 @@ pub struct Target {
     pub engine: Engine,
     /// How to reach it.
     pub url: SecretString,
-}
-
-/// A word that stops a run before its next statement; clones speak to the same run.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Asks the run to stop.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether somebody asked.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// What the caller asks for beyond "everything pending".
@@ -107,6 +96,12 @@ pub struct ApplyOptions {
     /// A connection to the target that is being made already.
     #[cfg(feature = "postgres")]
     pub ahead: Ahead,
+    /// A person accepts that data is lost.
+    pub accept_data_loss: bool,
+    /// How long a lock lives without a word from its holder, on servers that do not end it with the connection.
+    pub lease: Option<Duration>,
+    /// How long statements in batches go on.
+    pub pace: Pace,
 }
 
 /// Why a run could not even be judged, or what became of it cannot be told from here.
@@ -235,19 +230,9 @@ pub async fn baseline(
 pub async fn status(set: &MigrationSet, targets: &[Target]) -> Result<Vec<TargetStatus>, RunError> {
     let mut out = Vec::with_capacity(targets.len());
     for target in targets {
-        let (history, lock) = match target.engine {
-            #[cfg(feature = "postgres")]
-            Engine::Postgresql => {
-                let mut driver =
-                    crate::drivers::postgres::PostgresDriver::connect(&target.url).await.map_err(unreachable)?;
-                (driver.history().await.map_err(unreachable)?, driver.holder().await.map_err(unreachable)?)
-            }
-            Engine::Sqlite => {
-                let mut driver = SqliteDriver::connect(&target.url).await.map_err(unreachable)?;
-                (driver.history().await.map_err(unreachable)?, driver.holder().await.map_err(unreachable)?)
-            }
-            other => return Err(unsupported(other)),
-        };
+        let (history, lock) = with_driver!(target, driver => {
+            (driver.history().await.map_err(unreachable)?, driver.holder().await.map_err(unreachable)?)
+        });
         out.push(TargetStatus {
             target: target.name.clone(),
             engine: target.engine,
@@ -258,27 +243,13 @@ pub async fn status(set: &MigrationSet, targets: &[Target]) -> Result<Vec<Target
     Ok(out)
 }
 
-fn unreachable(error: DriverError) -> RunError {
-    RunError::Unreachable(error.to_string())
-}
-
-fn unsupported(engine: Engine) -> RunError {
-    RunError::Unreachable(format!("this build cannot run {engine} migrations"))
-}
-
 async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
-    match job.target.engine {
-        #[cfg(feature = "postgres")]
-        Engine::Postgresql => {
-            let driver = job.options.ahead.connect(&job.target.url).await.map_err(unreachable)?;
-            target::run(driver, job).await
-        }
-        Engine::Sqlite => {
-            let driver = SqliteDriver::connect(&job.target.url).await.map_err(unreachable)?;
-            target::run(driver, job).await
-        }
-        other => Err(unsupported(other)),
+    #[cfg(feature = "postgres")]
+    if job.target.engine == Engine::Postgresql {
+        let driver = job.options.ahead.connect(&job.target.url).await.map_err(connect::unreachable)?;
+        return target::run(driver, job).await;
     }
+    with_driver!(job.target, driver => target::run(driver, job).await)
 }
 
 async fn run_all(
@@ -298,6 +269,7 @@ async fn run_all(
         outcome: Outcome::Nothing,
         steps: Vec::new(),
         blocked_by: Vec::new(),
+        notes: Vec::new(),
         backup: None,
         run: RunId::generate(),
         duration_ms: 0,
@@ -323,8 +295,9 @@ async fn run_all(
     // A target whose next migration waits for another target's comes round again once that one has moved.
     while !waiting.is_empty() {
         let (mut later, mut moved, mut reasons) = (Vec::new(), false, Vec::new());
-        for target in waiting {
-            let job = Job {
+        let jobs: Vec<Job<'_>> = waiting
+            .iter()
+            .map(|target| Job {
                 keeper,
                 set,
                 digest: &digest,
@@ -335,21 +308,48 @@ async fn run_all(
                 work,
                 known: &known,
                 deadline,
+                transactions: OnceLock::new(),
+            })
+            .collect();
+        // Targets share nothing: they run side by side, each on its own connection.
+        let ended = futures_util::future::join_all(jobs.iter().map(run_one)).await;
+        drop(jobs);
+        let mut lost = None;
+        for (target, ended) in waiting.into_iter().zip(ended) {
+            let outcome = match ended {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    lost.get_or_insert((target, error));
+                    continue;
+                }
             };
-            let outcome = run_one(&job).await?;
             report.risk = report.risk.max(outcome.risk);
             moved |= !outcome.steps.is_empty();
             known.extend(outcome.applied);
             report.steps.extend(outcome.steps);
             report.blocked_by.extend(outcome.refusals);
+            report.notes.extend(outcome.notes.into_iter().filter(|n| !report.notes.contains(n)).collect::<Vec<_>>());
             report.outcome = worse(report.outcome, outcome.outcome);
-            if !matches!(outcome.outcome, Outcome::Planned | Outcome::Applied | Outcome::Nothing) {
-                return Ok(finish(keeper, report, began).await);
-            }
             if let Some(reason) = outcome.waits {
                 later.push(target);
                 reasons.push(reason);
             }
+        }
+        if let Some((target, error)) = lost {
+            if report.steps.iter().all(|s| s.state == MigrationState::Pending) {
+                return Err(error);
+            }
+            // What the others did must be told.
+            report.outcome = worse(report.outcome, Outcome::Failed);
+            report.blocked_by.push(Refusal {
+                reason: "unreachable".to_owned(),
+                message: format!("`{}`: {error}", target.name),
+                what_to_do: "run again once it can be reached: it goes on from there".to_owned(),
+                needs_human: false,
+            });
+        }
+        if !matches!(report.outcome, Outcome::Planned | Outcome::Applied | Outcome::Nothing) {
+            return Ok(finish(keeper, report, began).await);
         }
         if !moved {
             if !reasons.is_empty() {
@@ -425,6 +425,8 @@ fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
         engine: step.engine,
         action: step.action,
         recovery: step.recovery,
+        recovery_reason: step.recovery_reason.clone(),
+        rows: None,
         statements: step.statements.iter().map(|s| s.sql.clone()).collect(),
         state,
         duration_ms: 0,

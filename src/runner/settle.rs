@@ -2,11 +2,11 @@
 
 use chrono::Utc;
 
+use super::connect::with_driver;
 use super::target::refusal_of;
-use super::{Actor, RunError, Target, unsupported};
-use crate::drivers::sqlite::SqliteDriver;
+use super::{Actor, RunError, Target};
 use crate::drivers::{Driver, Session, SessionOptions};
-use crate::ids::{Engine, RunId};
+use crate::ids::RunId;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index};
 use crate::plan::{HistoryRow, MigrationState, Outcome, Refusal, StepAction};
@@ -101,21 +101,9 @@ pub async fn resolve(
     settlement: Settlement,
 ) -> Result<Result<(MigrationState, MigrationState), Refusal>, RunError> {
     let run = RunId::generate();
-    let options = SessionOptions::new(run.clone(), &actor.by);
+    let options = SessionOptions::new(run.clone(), &actor.by, &target.name);
     let request = Request { store, set, target, actor, reference, settlement, run };
-    match target.engine {
-        #[cfg(feature = "postgres")]
-        Engine::Postgresql => {
-            let driver =
-                crate::drivers::postgres::PostgresDriver::connect(&target.url).await.map_err(super::unreachable)?;
-            request.carry_out(driver, &options).await
-        }
-        Engine::Sqlite => {
-            let driver = SqliteDriver::connect(&target.url).await.map_err(super::unreachable)?;
-            request.carry_out(driver, &options).await
-        }
-        other => Err(unsupported(other)),
-    }
+    with_driver!(target, driver => request.carry_out(driver, &options).await)
 }
 
 struct Request<'a> {

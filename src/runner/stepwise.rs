@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::RunError;
 use super::target::{StepEnd, StepRun, note_failure, refusal_of, should_stop};
+use super::{RunError, undo};
 use crate::drivers::{DriverError, Probe, Session, SingleStatement, StatementFailure, jittered};
-use crate::migration::Script;
 use crate::migration::execution::{Nature, Statement};
+use crate::migration::{Script, operations};
 use crate::plan::{MigrationState, Refusal, StepAction};
 use crate::store::Store;
 
@@ -16,11 +16,14 @@ use crate::store::Store;
 const LOSSES: u32 = 3;
 
 /// How one statement ended.
-enum End {
-    Done,
+pub(super) enum End {
+    /// With the rows, documents or keys changed, where the server tells.
+    Done(Option<u64>),
     Failed(StatementFailure),
     NeedsHuman(StatementFailure),
     Refused(Refusal),
+    /// Stopped between two batches.
+    Stopped(Refusal),
 }
 
 /// What to do about a statement, by what a look at the target said.
@@ -42,6 +45,11 @@ pub(super) async fn run<S: Session>(
     script: &Script,
     statements: &[Statement],
 ) -> Result<StepEnd, RunError> {
+    if let Some(before) = run.before.filter(|b| b.state == MigrationState::Running && b.action == StepAction::Undo)
+        && run.step.action == StepAction::Apply
+    {
+        return undo::finish(session, store, run, script, before).await;
+    }
     // Only what the same script began counts as begun.
     let begun = run
         .before
@@ -54,6 +62,7 @@ pub(super) async fn run<S: Session>(
         return Ok(StepEnd::Refused(refusal_of(error)?));
     }
     let began = row.started_at;
+    let mut rows: Option<u64> = None;
     for (n, statement) in statements.iter().enumerate() {
         let stands_alone = statement.nature == Nature::Session;
         if n < first && !stands_alone {
@@ -74,16 +83,30 @@ pub(super) async fn run<S: Session>(
         let single = SingleStatement {
             text: &script.text,
             range: statement.range.clone(),
-            nature: statement.nature,
+            nature: statement.nature_on(run.job.transactions()),
             unit: &row.unit,
             id: &row.id,
             done,
         };
         match one(session, store, run, &single, interrupted && n == first).await? {
-            End::Done => {}
+            End::Done(changed) => {
+                rows = rows.or(changed).map(|sum| if rows.is_some() { sum + changed.unwrap_or(0) } else { sum })
+            }
+            End::Stopped(refusal) => {
+                let failure = StatementFailure {
+                    message: refusal.message.clone(),
+                    code: None,
+                    line: Some(statement.line),
+                    hint: None,
+                };
+                return Ok(StepEnd::Cancelled(refusal, run.error(script, failure, false)));
+            }
             End::Failed(failure) => {
                 let failure = located(failure, statement);
                 let error = run.error(script, failure, n == 0);
+                if run.step.action == StepAction::Apply && operations::are_operations(run.step.engine) {
+                    return undo::after_failure(session, store, run, script, n, error).await;
+                }
                 note_failure(session, run, &error, i32::try_from(n).unwrap_or(i32::MAX)).await;
                 return Ok(StepEnd::Failed(error));
             }
@@ -104,11 +127,20 @@ pub(super) async fn run<S: Session>(
     let mut row = run.row(match run.step.action {
         StepAction::Apply | StepAction::Baseline => MigrationState::Applied,
         StepAction::Rollback => MigrationState::RolledBack,
+        StepAction::Undo => MigrationState::Failed,
     });
     row.started_at = began;
     row.statements_done = i32::try_from(statements.len()).unwrap_or(i32::MAX);
     match session.write_row(&row).await {
-        Ok(()) => Ok(StepEnd::Done),
+        Ok(()) => Ok(StepEnd::Done(rows)),
+        // Done, but the record of it is refused: what was done is taken back, so that the two agree [S4-65].
+        Err(DriverError::Statement(failure))
+            if run.step.action == StepAction::Apply && operations::are_operations(run.step.engine) =>
+        {
+            let last = statements.len().saturating_sub(1);
+            let error = run.error(script, failure, false);
+            undo::after_failure(session, store, run, script, last, error).await
+        }
         Err(error) => Ok(StepEnd::Refused(refusal_of(error)?)),
     }
 }
@@ -117,7 +149,8 @@ fn located(failure: StatementFailure, statement: &Statement) -> StatementFailure
     StatementFailure { line: failure.line.or(Some(statement.line)), ..failure }
 }
 
-async fn one<S: Session>(
+/// One statement, with its intent, its probes and its mark. `interrupted`: an earlier attempt may have sent it.
+pub(super) async fn one<S: Session>(
     session: &mut S,
     store: &Store,
     run: &StepRun<'_>,
@@ -138,8 +171,9 @@ async fn one<S: Session>(
                 }
             }
         }
-        match session.run_statement(single).await {
-            Ok(()) => {}
+        let rows = match session.run_statement(single).await {
+            Ok(rows) => rows,
+            Err(error @ DriverError::Stopped(_)) => return Ok(End::Stopped(refusal_of(error)?)),
             Err(DriverError::Lost(_)) if lost < LOSSES => {
                 lost += 1;
                 in_doubt = true;
@@ -148,26 +182,26 @@ async fn one<S: Session>(
             Err(DriverError::Statement(failure)) => {
                 if looks {
                     tell(store, run, "failed", &failure.message).await?;
-                    clean_up(session, store, run, sql).await?;
+                    clean_up(session, store, run, single).await?;
                 }
                 return Ok(End::Failed(failure));
             }
             Err(error) => return Ok(End::Refused(refusal_of(error)?)),
-        }
+        };
         if single.nature != Nature::Verifiable {
-            return Ok(End::Done);
+            return Ok(End::Done(rows));
         }
         // The server's word is not enough: `IF NOT EXISTS` says yes to an index that is INVALID or another one.
-        let after = match look(session, store, run, sql).await? {
+        let after = match look(session, store, run, single).await? {
             Ok(after) => after,
             Err(refusal) => return Ok(End::Refused(refusal)),
         };
         tell(store, run, "done", &after.describe()).await?;
         return Ok(match after {
-            Probe::Done | Probe::InProgress(_) => End::Done,
+            Probe::Done | Probe::InProgress(_) => End::Done(rows),
             Probe::NotStarted => End::Failed(plain("the server said yes, but the effect is not there".to_owned())),
             Probe::Broken { found, .. } => {
-                clean_up(session, store, run, sql).await?;
+                clean_up(session, store, run, single).await?;
                 End::Failed(plain(found))
             }
             Probe::Different(what) | Probe::Unknown(what) => End::NeedsHuman(ask(what)),
@@ -183,11 +217,10 @@ async fn prepare<S: Session>(
     single: &SingleStatement<'_>,
     in_doubt: bool,
 ) -> Result<Option<End>, RunError> {
-    let sql = &single.text[single.range.clone()];
     let began = Instant::now();
     let patience = run.job.options.lock_wait.unwrap_or(Duration::from_secs(60));
     loop {
-        let before = match look(session, store, run, sql).await? {
+        let before = match look(session, store, run, single).await? {
             Ok(before) => before,
             Err(refusal) => return Ok(Some(End::Refused(refusal))),
         };
@@ -224,7 +257,7 @@ async fn prepare<S: Session>(
             return Ok(None);
         }
         return match session.mark(single).await {
-            Ok(()) => Ok(Some(End::Done)),
+            Ok(()) => Ok(Some(End::Done(None))),
             Err(DriverError::Lost(_)) => continue,
             Err(DriverError::Statement(failure)) => Ok(Some(End::Failed(failure))),
             Err(error) => Ok(Some(End::Refused(refusal_of(error)?))),
@@ -255,9 +288,9 @@ async fn look<S: Session>(
     session: &mut S,
     store: &Store,
     run: &StepRun<'_>,
-    sql: &str,
+    single: &SingleStatement<'_>,
 ) -> Result<Result<Probe, Refusal>, RunError> {
-    match session.probe(sql).await {
+    match session.probe(single).await {
         Ok(probe) => {
             tell(store, run, "probe", &probe.describe()).await?;
             Ok(Ok(probe))
@@ -268,8 +301,13 @@ async fn look<S: Session>(
 }
 
 /// Takes back what a failed statement left behind, such as an INVALID index.
-async fn clean_up<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>, sql: &str) -> Result<(), RunError> {
-    if let Ok(Probe::Broken { repair, completes: false, .. }) = session.probe(sql).await {
+async fn clean_up<S: Session>(
+    session: &mut S,
+    store: &Store,
+    run: &StepRun<'_>,
+    single: &SingleStatement<'_>,
+) -> Result<(), RunError> {
+    if let Ok(Probe::Broken { repair, completes: false, .. }) = session.probe(single).await {
         for statement in repair {
             tell(store, run, "repair", &statement).await?;
             // What stays behind is found and repaired by the next run.

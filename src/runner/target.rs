@@ -1,6 +1,7 @@
 //! One run on one target.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -10,13 +11,14 @@ use super::{
     Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, refused, risk_of, step_report, stepwise,
 };
 use crate::drivers::failpoint;
-use crate::drivers::{Driver, DriverError, Script, Session, SessionOptions, StatementFailure};
+use crate::drivers::{Driver, DriverError, Pace, Script, Session, SessionOptions, StatementFailure};
 use crate::ids::{Digest, Epoch, Risk, RunId};
 use crate::migration::execution::{Execution, execution};
 use crate::migration::{Migration, MigrationSet, Script as Text};
 use crate::plan::planner::{self, Index, Planned, Request, Selector, history_hash};
 use crate::plan::{
-    HistoryRow, MigrationPlan, MigrationState, Outcome, Refusal, Step, StepAction, StepError, StepReport,
+    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepAction, StepError,
+    StepReport,
 };
 use crate::store::Store;
 use crate::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
@@ -37,6 +39,15 @@ pub(super) struct Job<'a> {
     /// Migrations known applied on other targets.
     pub known: &'a BTreeSet<String>,
     pub deadline: Option<Instant>,
+    /// Whether the server has transactions, once it is known.
+    pub transactions: OnceLock<bool>,
+}
+
+impl Job<'_> {
+    /// Whether the server can commit several changes together.
+    pub fn transactions(&self) -> bool {
+        self.transactions.get().copied().unwrap_or(true)
+    }
 }
 
 /// What came of it.
@@ -49,6 +60,8 @@ pub(super) struct TargetOutcome {
     pub applied: BTreeSet<String>,
     /// The next migration waits for another target.
     pub waits: Option<Refusal>,
+    /// What a person should know of this server and what was noticed on it.
+    pub notes: Vec<String>,
 }
 
 impl TargetOutcome {
@@ -60,6 +73,7 @@ impl TargetOutcome {
             risk: Risk::Low,
             applied: BTreeSet::new(),
             waits: None,
+            notes: Vec::new(),
         }
     }
 }
@@ -84,6 +98,7 @@ pub(super) fn refusal_of(error: DriverError) -> Result<Refusal, RunError> {
             Err(RunError::Unreachable(format!("the target refuses Godwit's own tables: {failure}")))
         }
         DriverError::Unreachable(m) | DriverError::Lost(m) => Err(RunError::Unreachable(m)),
+        DriverError::Stopped(m) => refusal("cancelled", m, "run it again to go on from there", false),
         DriverError::History(m) => refusal("drift", m, "look at the tables `godwit_history` and `godwit_fence`", true),
     }
 }
@@ -100,6 +115,7 @@ fn make_plan(job: &Job<'_>, history: &[HistoryRow], work: &Work) -> Result<Plann
         history,
         to: job.options.to.as_deref(),
         service: job.options.service.as_deref(),
+        transactions: job.transactions(),
         out_of_order: job.options.out_of_order,
         detail: detail(job.options),
         risk: &risk,
@@ -143,12 +159,36 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
         Ok(history) => history,
         Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
     };
+    let notes = match driver.capabilities().await {
+        Ok(capabilities) => {
+            let _ = job.transactions.set(capabilities.transactions);
+            capabilities.notes
+        }
+        Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
+    };
+    let mut notes: Vec<String> = notes.into_iter().map(|n| format!("{}: {n}", job.target.name)).collect();
     let mut work = effective_work(job.work, &history);
     let mut planned = match make_plan(job, &history, &work) {
         Ok(planned) => planned,
         Err(refusals) => return Ok(TargetOutcome::refused(refusals)),
     };
     let mut applied = applied_in(job, &history);
+    if !planned.plan.steps.is_empty() && job.work != &Work::Baseline {
+        let objections = match driver.preflight(&planned.plan).await {
+            Ok(objections) => objections,
+            Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
+        };
+        let (refusals, said) = weigh(objections, job);
+        notes.extend(said);
+        if !refusals.is_empty() {
+            return Ok(TargetOutcome {
+                steps: pending_steps(&planned.plan.steps),
+                risk: planned.plan.risk,
+                notes,
+                ..TargetOutcome::refused(refusals)
+            });
+        }
+    }
     if planned.plan.steps.is_empty() || job.options.dry_run {
         let outcome = if planned.plan.steps.is_empty() { Outcome::Nothing } else { Outcome::Planned };
         applied.extend(planned.plan.steps.iter().map(reference));
@@ -162,9 +202,24 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
             risk: planned.plan.risk,
             applied,
             waits: planned.waits,
+            notes,
         });
     }
     let store = job.keeper.open().await?;
+    if job.work != &Work::Baseline && job.target.environment.is_some() {
+        let schema = match driver.schema().await {
+            Ok(schema) => schema,
+            Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
+        };
+        if let Some(refusal) = super::drift::forbids(store, job, &schema, &planned.plan.history_hash).await? {
+            return Ok(TargetOutcome {
+                steps: pending_steps(&planned.plan.steps),
+                risk: planned.plan.risk,
+                notes,
+                ..TargetOutcome::refused(vec![refusal])
+            });
+        }
+    }
     let mut session = match driver.lock(&session_options(job)).await {
         Ok(session) => session,
         Err(error) => {
@@ -200,6 +255,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
                 risk: Risk::Low,
                 applied,
                 waits: planned.waits,
+                notes,
             });
         }
     }
@@ -209,7 +265,41 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     let mut outcome = result?;
     outcome.applied.extend(applied);
     outcome.waits = planned.waits;
+    outcome.notes = notes;
     Ok(outcome)
+}
+
+/// What forbids the run, and what is only told.
+fn weigh(objections: Vec<Objection>, job: &Job<'_>) -> (Vec<Refusal>, Vec<String>) {
+    let (mut refusals, mut said) = (Vec::new(), Vec::new());
+    for objection in objections {
+        let place = match (&objection.file, objection.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}: "),
+            (Some(file), None) => format!("{file}: "),
+            (None, _) => String::new(),
+        };
+        let message = format!("{place}{}", objection.message);
+        let reason = match objection.kind {
+            ObjectionKind::Impossible => "impossible",
+            ObjectionKind::Version => "version",
+            ObjectionKind::DataLoss if job.options.accept_data_loss || job.options.dry_run => {
+                said.push(format!("{}: {message}", job.target.name));
+                continue;
+            }
+            ObjectionKind::DataLoss => "data-loss",
+            ObjectionKind::Note => {
+                said.push(format!("{}: {message}", job.target.name));
+                continue;
+            }
+        };
+        refusals.push(Refusal {
+            reason: reason.to_owned(),
+            message,
+            what_to_do: objection.what_to_do,
+            needs_human: false,
+        });
+    }
+    (refusals, said)
 }
 
 /// Says of runs that were cut short after their last migration that they are over: with nothing left to do no later run
@@ -247,11 +337,13 @@ async fn give_back<S: Session>(session: S) {
 }
 
 pub(super) fn session_options(job: &Job<'_>) -> SessionOptions {
-    let mut options = SessionOptions::new(job.run.clone(), &job.actor.by);
+    let mut options = SessionOptions::new(job.run.clone(), &job.actor.by, &job.target.name);
     options.lock_wait = job.options.lock_wait.unwrap_or(options.lock_wait);
     options.lock_timeout = job.options.lock_timeout.unwrap_or(options.lock_timeout);
     options.retry_for = job.options.retry_for.unwrap_or(options.retry_for);
     options.deadline = job.deadline;
+    options.lease = job.options.lease.unwrap_or(options.lease);
+    options.pace = Pace { cancel: job.options.cancel.clone(), deadline: job.deadline, ..job.options.pace.clone() };
     options
 }
 
@@ -316,7 +408,7 @@ async fn locked<S: Session>(
         let mut report = step_report(step, done_state(step.action));
         let run = StepRun { job, step, migration, epoch, before, position };
         match one_step(session, store, &run).await? {
-            StepEnd::Done => {}
+            StepEnd::Done(rows) => report.rows = rows,
             StepEnd::Failed(error) => {
                 report.state = MigrationState::Failed;
                 report.error = Some(error);
@@ -352,19 +444,32 @@ async fn locked<S: Session>(
     failpoint::hit("record_pre");
     told.tell(&reports, true).await?;
     failpoint::hit("record_post");
+    if let Err(error) = super::drift::remember(store, job).await {
+        tracing::warn!(%error, "the schema that this run left could not be recorded; drift cannot be told until the next run");
+    }
     let applied = reports
         .iter()
         .zip(&plan.steps)
         .filter(|(r, _)| r.state == MigrationState::Applied)
         .map(|(_, s)| reference(s))
         .collect();
-    Ok(TargetOutcome { outcome: end, steps: reports, refusals, risk: plan.risk, applied, waits: None })
+    Ok(TargetOutcome {
+        outcome: end,
+        steps: reports,
+        refusals,
+        risk: plan.risk,
+        applied,
+        waits: None,
+        notes: Vec::new(),
+    })
 }
 
 fn done_state(action: StepAction) -> MigrationState {
     match action {
         StepAction::Apply | StepAction::Baseline => MigrationState::Applied,
         StepAction::Rollback => MigrationState::RolledBack,
+        // What was taken back by itself has failed.
+        StepAction::Undo => MigrationState::Failed,
     }
 }
 
@@ -510,7 +615,8 @@ pub(super) struct StepRun<'a> {
 
 /// How a step ended.
 pub(super) enum StepEnd {
-    Done,
+    /// With the rows, documents or keys changed, where the server tells.
+    Done(Option<u64>),
     Failed(StepError),
     NeedsHuman(StepError),
     Refused(Refusal),
@@ -559,7 +665,7 @@ impl StepRun<'_> {
 async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>) -> Result<StepEnd, RunError> {
     if run.step.action == StepAction::Baseline {
         return match session.write_row(&run.row(MigrationState::Applied)).await {
-            Ok(()) => Ok(StepEnd::Done),
+            Ok(()) => Ok(StepEnd::Done(None)),
             Err(error) => Ok(StepEnd::Refused(refusal_of(error)?)),
         };
     }
@@ -571,7 +677,7 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
     };
     let Some(migration) = run.migration else { return Ok(StepEnd::Refused(gone())) };
     let script = match run.step.action {
-        StepAction::Apply | StepAction::Baseline => &migration.up,
+        StepAction::Apply | StepAction::Baseline | StepAction::Undo => &migration.up,
         StepAction::Rollback => match &migration.down {
             Some(down) => down,
             None => return Ok(StepEnd::Refused(gone())),
@@ -583,7 +689,7 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
             let modes = modes.map(|m| &script.text[m]);
             let sent = Script { text: &script.text, body, modes, row: &row, row_exists: run.before.is_some() };
             match session.run_script(&sent).await {
-                Ok(()) => Ok(StepEnd::Done),
+                Ok(()) => Ok(StepEnd::Done(None)),
                 Err(DriverError::Statement(failure)) => {
                     let error = run.error(script, failure, true);
                     note_failure(session, run, &error, 0).await;

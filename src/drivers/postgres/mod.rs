@@ -4,6 +4,7 @@ mod ahead;
 mod effect;
 mod message;
 mod probe;
+mod schema;
 mod session;
 mod watch;
 mod wire;
@@ -18,13 +19,18 @@ use sqlx::{ConnectOptions as _, PgConnection};
 pub use ahead::Ahead;
 pub use session::PostgresSession;
 
-use super::{Driver, DriverError, HISTORY, SessionOptions};
+use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
-use crate::plan::{HistoryRow, LockHolder, MigrationState, StepAction};
+use crate::plan::{
+    Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
+};
 use message::Tables;
 
 /// How long connecting may take before the server counts as away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The oldest version that migrations run on [S0-15].
+const FLOOR: &[u32] = &[13];
 
 /// A connection that reads.
 #[derive(Debug)]
@@ -115,6 +121,25 @@ impl Driver for PostgresDriver {
 
     async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {
         watch::find_holder(&mut self.connection, &self.tables).await
+    }
+
+    async fn capabilities(&mut self) -> Result<Capabilities, DriverError> {
+        // The server says it at the start of the connection; no question is asked.
+        let version = self.connection.server_version_num().unwrap_or(0);
+        Ok(Capabilities {
+            version: format!("{}.{}", version / 10_000, version % 10_000),
+            transactions: true,
+            notes: Vec::new(),
+        })
+    }
+
+    async fn preflight(&mut self, _plan: &MigrationPlan) -> Result<Vec<Objection>, DriverError> {
+        let version = self.capabilities().await?.version;
+        Ok(below_floor("PostgreSQL", &version, FLOOR).into_iter().collect())
+    }
+
+    async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {
+        schema::snapshot(&mut self.connection).await
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<PostgresSession, DriverError> {

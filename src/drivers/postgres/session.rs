@@ -398,7 +398,7 @@ impl Session for PostgresSession {
         Ok(())
     }
 
-    async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
+    async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
         let lock_timeout = self.options.lock_timeout.as_millis();
         if statement.nature == Nature::Transactional {
             let (message, start) = self.tables.marked_statement(statement, self.epoch, lock_timeout);
@@ -409,7 +409,8 @@ impl Session for PostgresSession {
             };
             let (run, done) = (self.options.run.clone(), statement.done);
             let recorded = move |row: &HistoryRow| row.run == run && row.statements_done >= done;
-            return self.carry_out(message, (statement.unit, statement.id.as_str()), &recorded, &locate).await;
+            self.carry_out(message, (statement.unit, statement.id.as_str()), &recorded, &locate).await?;
+            return Ok(None);
         }
         // What cannot run in a transaction waits longer for its locks: it holds up nobody who reads or writes, and a wait
         // that is cut short leaves an invalid index behind.
@@ -442,7 +443,7 @@ impl Session for PostgresSession {
         if statement.nature != Nature::Session {
             self.through(format!("SET lock_timeout = {lock_timeout};SET statement_timeout = DEFAULT;")).await?;
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
@@ -454,8 +455,8 @@ impl Session for PostgresSession {
         self.through(sql).await
     }
 
-    async fn probe(&mut self, statement: &str) -> Result<Probe, DriverError> {
-        probe::look_for(&mut self.connection, self.pid, statement).await
+    async fn probe(&mut self, statement: &SingleStatement<'_>) -> Result<Probe, DriverError> {
+        probe::look_for(&mut self.connection, self.pid, statement.sql()).await
     }
 
     async fn repair(&mut self, statement: &str) -> Result<(), DriverError> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{INTERRUPTED_ROLLBACK, Request, belongs, refusal};
 use crate::ids::{Engine, TargetName};
-use crate::migration::{Migration, MigrationSet};
+use crate::migration::{Migration, MigrationSet, operations};
 use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal, StepAction};
 
 /// The history by (unit, id), and for rows whose folder moved, by what they became.
@@ -117,18 +117,20 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                 ),
                 true,
             )),
-            MigrationState::Running | MigrationState::Failed if !same && row.statements_done > 0 => out.push(refusal(
-                "dirty",
-                format!(
-                    "`{}` was edited after {} of its statements had been run",
-                    migration.up.path, row.statements_done
-                ),
-                format!(
-                    "put the file back and run `godwit resume`, or settle it with `godwit resolve {}`",
-                    migration.id
-                ),
-                true,
-            )),
+            MigrationState::Running | MigrationState::Failed if !same && half_done(migration, row) => {
+                out.push(refusal(
+                    "dirty",
+                    format!(
+                        "`{}` was edited after {} of its statements had been run",
+                        migration.up.path, row.statements_done
+                    ),
+                    format!(
+                        "put the file back and run `godwit resume`, or settle it with `godwit resolve {}`",
+                        migration.id
+                    ),
+                    true,
+                ))
+            }
             MigrationState::Running if row.action == StepAction::Rollback => out.push(refusal(
                 INTERRUPTED_ROLLBACK,
                 format!("undoing `{}` was interrupted", migration.reference()),
@@ -160,6 +162,11 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
         }
     }
     out
+}
+
+/// Whether something of a migration may be there: statements that were counted, or a first one that goes in batches.
+fn half_done(migration: &Migration, row: &HistoryRow) -> bool {
+    row.statements_done > 0 || (row.state == MigrationState::Running && operations::are_operations(migration.engine))
 }
 
 fn needs_human(row: &HistoryRow) -> Refusal {

@@ -3,7 +3,7 @@
 use super::{Detail, LONG_SCRIPT, Request, refusal};
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{self, CannotExecute, Execution, Nature, execution};
-use crate::migration::{Migration, Script};
+use crate::migration::{Migration, Script, operations};
 use crate::plan::{PlannedStatement, RecoveryClass, Refusal, Step, StepAction};
 
 pub(super) fn bare_step(request: &Request<'_>, migration: &Migration, action: StepAction, script: &Script) -> Step {
@@ -15,6 +15,7 @@ pub(super) fn bare_step(request: &Request<'_>, migration: &Migration, action: St
         engine: request.engine,
         action,
         recovery: RecoveryClass::Atomic,
+        recovery_reason: TOGETHER.to_owned(),
         in_transaction: true,
         statements: Vec::new(),
         path: script.path.clone(),
@@ -42,20 +43,23 @@ pub(super) fn step(
         }
         Execution::Statements(statements) => {
             step.in_transaction = false;
-            let class = |n: Nature| recovery_class(n);
-            step.recovery = statements
-                .iter()
-                .map(|s| class(s.nature))
-                .max_by_key(|c| weakness(*c))
-                .unwrap_or(RecoveryClass::Atomic);
             step.statements = statements
                 .iter()
-                .map(|s| PlannedStatement {
-                    sql: script.text[s.range.clone()].to_owned(),
-                    line: line(s.line),
-                    recovery: class(s.nature),
+                .map(|s| {
+                    let nature = s.nature_on(request.transactions);
+                    PlannedStatement {
+                        sql: script.text[s.range.clone()].to_owned(),
+                        line: line(s.line),
+                        recovery: recovery_class(nature),
+                        why: s.why.unwrap_or_else(|| why(nature)).to_owned(),
+                    }
                 })
                 .collect();
+            // `max_by_key` gives the last of equals; the first is the one a reader meets.
+            if let Some(weakest) = step.statements.iter().rev().max_by_key(|s| weakness(s.recovery)) {
+                step.recovery = weakest.recovery;
+                step.recovery_reason.clone_from(&weakest.why);
+            }
         }
     }
     Ok(step)
@@ -72,6 +76,7 @@ fn listed(engine: Engine, script: &Script, body: std::ops::Range<usize>) -> Resu
             sql: format!("-- {} statements, {} bytes: see {}", found.len(), text.len(), script.path),
             line: line(1),
             recovery: RecoveryClass::Atomic,
+            why: TOGETHER.to_owned(),
         }]);
     }
     Ok(found
@@ -80,6 +85,7 @@ fn listed(engine: Engine, script: &Script, body: std::ops::Range<usize>) -> Resu
             sql: text[s.range].to_owned(),
             line: line(s.line),
             recovery: RecoveryClass::Atomic,
+            why: TOGETHER.to_owned(),
         })
         .collect())
 }
@@ -91,6 +97,20 @@ fn cannot(script: &Script, e: &CannotExecute) -> Refusal {
         e.help.clone(),
         false,
     )
+}
+
+/// Why a script in one transaction is atomic.
+const TOGETHER: &str = "commits together with its history row";
+
+/// Why a statement that runs on its own is of its class.
+fn why(nature: Nature) -> &'static str {
+    match nature {
+        Nature::Transactional => "commits together with its mark in the history",
+        Nature::Session => "changes the session only, and is said again when the run goes on",
+        Nature::Verifiable => "a look at the catalogs tells whether it took effect",
+        Nature::Idempotent => "running it again converges",
+        Nature::Unprovable => "nothing tells whether it took effect",
+    }
 }
 
 /// The class of a statement that runs on its own.
@@ -114,6 +134,9 @@ fn weakness(class: RecoveryClass) -> u8 {
 
 /// Words that destroy without a way back, by the first words of a statement.
 pub fn destroys(engine: Engine, text: &str) -> bool {
+    if operations::are_operations(engine) {
+        return operations::read(engine, text).is_ok_and(|all| all.iter().any(|o| o.operation.destroys()));
+    }
     // Most scripts hold none of these words, and are not looked at closer.
     let suspicious = |w: &str| ["drop", "truncate", "delete"].iter().any(|x| w.eq_ignore_ascii_case(x));
     if !text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(suspicious) {

@@ -96,11 +96,17 @@ fn step(sql: &[&str]) -> Step {
         engine: Engine::Postgresql,
         action: StepAction::Apply,
         recovery: RecoveryClass::Atomic,
+        recovery_reason: String::new(),
         in_transaction: true,
         statements: sql
             .iter()
             .zip(1..)
-            .map(|(sql, line)| PlannedStatement { sql: (*sql).to_owned(), line, recovery: RecoveryClass::Atomic })
+            .map(|(sql, line)| PlannedStatement {
+                sql: (*sql).to_owned(),
+                line,
+                recovery: RecoveryClass::Atomic,
+                why: String::new(),
+            })
             .collect(),
         path: FILE.to_owned(),
         checksum: Checksum::new(format!("sha256:{}", "c".repeat(64))).unwrap(),
@@ -163,6 +169,8 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         engine: Engine::Postgresql,
         action: StepAction::Apply,
         recovery: RecoveryClass::Atomic,
+        recovery_reason: String::new(),
+        rows: None,
         statements: vec!["alter table orders alter column total type bigint".to_owned()],
         state,
         duration_ms: 1_240,
@@ -179,6 +187,7 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         outcome,
         steps: vec![one("0004_orders", state, error), one("0005_customers", second, None)],
         blocked_by: Vec::new(),
+        notes: Vec::new(),
         backup: Some("staging-shop-pg-20261121T120000Z.dump".to_owned()),
         run: RunId::new("01JD4RQ5E8Z8XK2V6M9W3T7B1C").unwrap(),
         duration_ms: 2_480,

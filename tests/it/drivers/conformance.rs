@@ -4,7 +4,7 @@ use chrono::Utc;
 use godwit::drivers::postgres::PostgresDriver;
 use godwit::drivers::sqlite::SqliteDriver;
 use godwit::drivers::{Driver, DriverError, Script, Session, SessionOptions, SingleStatement};
-use godwit::ids::{Checksum, Epoch, MigrationId, RunId};
+use godwit::ids::{Checksum, Epoch, MigrationId, RunId, TargetName};
 use godwit::migration::execution::Nature;
 use godwit::plan::{HistoryRow, MigrationState, StepAction};
 use secrecy::SecretString;
@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use crate::support::{Database, Kind, wait};
 
 fn options() -> SessionOptions {
-    let mut options = SessionOptions::new(RunId::generate(), "tester");
+    let mut options = SessionOptions::new(RunId::generate(), "tester", &TargetName::new("shop").unwrap());
     options.lock_wait = std::time::Duration::from_millis(300);
     options
 }
@@ -117,7 +117,7 @@ async fn suite<D: Driver, F: Future<Output = Result<D, DriverError>>>(database: 
     let late = row("4_d", MigrationState::Applied, &mine.run, epoch);
     let results = [
         stale.run_script(&script("create table d (n integer)", &late)).await,
-        stale.run_statement(&single(2)).await,
+        stale.run_statement(&single(2)).await.map(|_| ()),
         stale.mark(&single(2)).await,
         stale.write_row(&late).await,
     ];

@@ -1,0 +1,200 @@
+//! Elasticsearch's operations (SPEC 3.3).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Inverse, Recovery};
+use crate::migration::execution::Nature;
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Makes an index [S4-26].
+    CreateIndex {
+        /// Its name, literal.
+        index: String,
+        /// Its mapping.
+        #[serde(default)]
+        mapping: Map<String, Value>,
+        /// Its settings.
+        #[serde(default)]
+        settings: Map<String, Value>,
+    },
+    /// Deletes an index with its documents; no wildcard, no `_all` [S4-27].
+    DeleteIndex {
+        /// Its name, literal.
+        index: String,
+    },
+    /// Adds to an index's mapping [S4-28].
+    UpdateMapping {
+        /// The index.
+        index: String,
+        /// What is added.
+        mapping: Map<String, Value>,
+    },
+    /// Gives an index an alias; an alias of another index is moved in the same call unless `is_write_index` is given
+    /// [S4-29].
+    CreateAlias {
+        /// The index.
+        index: String,
+        /// The alias.
+        alias: String,
+        /// Only documents that match.
+        filter: Option<Map<String, Value>>,
+        /// Whether writes to the alias go to this index.
+        is_write_index: Option<bool>,
+    },
+    /// Copies documents [S4-30].
+    Reindex {
+        /// From this index.
+        source: String,
+        /// Into this one, which must exist.
+        dest: String,
+        /// Only these documents.
+        query: Option<Map<String, Value>>,
+        /// A script for each document.
+        script: Option<Value>,
+        /// Whether the next operation waits for the end.
+        #[serde(default = "yes")]
+        wait: bool,
+        /// Documents per second; as fast as it goes if absent.
+        requests_per_second: Option<f64>,
+        /// Documents per scroll batch.
+        batch_size: Option<u32>,
+        /// Refuse writes to the source until the migration ends, so that none is lost.
+        #[serde(default)]
+        block_writes: bool,
+    },
+    /// Puts an index template.
+    PutTemplate {
+        /// Its name.
+        name: String,
+        /// The template's body.
+        template: Map<String, Value>,
+    },
+    /// Changes dynamic settings of an index.
+    PutSettings {
+        /// The index.
+        index: String,
+        /// The settings.
+        settings: Map<String, Value>,
+    },
+    /// Moves an alias from one index to another in one call, which fails when it is not on `from` any more. With a
+    /// `mapping` the new index is built first, under the name `to` and the run's epoch, filled from `from` and compared.
+    SwapAlias {
+        /// The alias.
+        alias: String,
+        /// The index that has it now.
+        from: String,
+        /// The index that gets it.
+        to: String,
+        /// Build `to` with this mapping.
+        mapping: Option<Map<String, Value>>,
+        /// And these settings.
+        settings: Option<Map<String, Value>>,
+        /// Filled with this script for each document.
+        script: Option<Value>,
+        /// Refuse writes to `from` while it is copied, so that none is lost.
+        #[serde(default = "yes")]
+        block_writes: bool,
+    },
+    /// Updates documents by a script.
+    UpdateByQuery {
+        /// The index.
+        index: String,
+        /// Which documents.
+        query: Map<String, Value>,
+        /// What is done to each.
+        script: Option<Value>,
+        /// Documents per second.
+        requests_per_second: Option<f64>,
+    },
+    /// Deletes documents.
+    DeleteByQuery {
+        /// The index.
+        index: String,
+        /// Which documents.
+        query: Map<String, Value>,
+        /// Documents per second.
+        requests_per_second: Option<f64>,
+    },
+    /// Takes an earlier operation of the same migration back, from what its run recorded. Never written by people.
+    Undo {
+        /// Which one, from 0.
+        operation: u32,
+        /// Its line.
+        line: u32,
+        /// The operation itself.
+        of: Box<Operation>,
+    },
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Operation {
+    /// Its `type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateIndex { .. } => "create_index",
+            Self::DeleteIndex { .. } => "delete_index",
+            Self::UpdateMapping { .. } => "update_mapping",
+            Self::CreateAlias { .. } => "create_alias",
+            Self::Reindex { .. } => "reindex",
+            Self::PutTemplate { .. } => "put_template",
+            Self::PutSettings { .. } => "put_settings",
+            Self::SwapAlias { .. } => "swap_alias",
+            Self::UpdateByQuery { .. } => "update_by_query",
+            Self::DeleteByQuery { .. } => "delete_by_query",
+            Self::Undo { .. } => "undo",
+        }
+    }
+
+    /// How it is recovered after a crash, and why.
+    pub fn recovery(&self) -> Recovery {
+        let same = |nature, why| Recovery { nature, without_transactions: nature, why };
+        match self {
+            Self::CreateIndex { .. } => same(Nature::Verifiable, "the index carries the run and a hash of its mapping"),
+            Self::DeleteIndex { .. } => same(Nature::Verifiable, "the index is there or gone"),
+            Self::UpdateMapping { .. } => same(Nature::Idempotent, "the same mapping again changes nothing"),
+            Self::CreateAlias { .. } | Self::SwapAlias { .. } => {
+                same(Nature::Verifiable, "one atomic call; the alias tells which index has it")
+            }
+            Self::Reindex { .. } => {
+                same(Nature::Idempotent, "copies only what is missing, so a second copy completes the first")
+            }
+            Self::PutTemplate { .. } => same(Nature::Idempotent, "the same template again changes nothing"),
+            Self::PutSettings { .. } => same(Nature::Idempotent, "the same settings again change nothing"),
+            Self::UpdateByQuery { .. } => {
+                same(Nature::Unprovable, "nothing tells which documents the script has changed")
+            }
+            Self::DeleteByQuery { .. } => same(Nature::Idempotent, "documents that are gone are not found again"),
+            Self::Undo { of, .. } => of.recovery(),
+        }
+    }
+
+    /// Whether it can be taken back without a `rollback`.
+    pub fn inverse(&self) -> Inverse {
+        match self {
+            Self::CreateIndex { .. }
+            | Self::CreateAlias { .. }
+            | Self::PutTemplate { .. }
+            | Self::PutSettings { .. }
+            | Self::SwapAlias { .. } => Inverse::Computed,
+            Self::DeleteIndex { .. } => Inverse::None("the deleted documents are gone"),
+            Self::UpdateMapping { .. } => Inverse::None("a mapping can only grow"),
+            // Taken back with the index that the same migration made; the driver refuses it for any other.
+            Self::Reindex { .. } => Inverse::Computed,
+            Self::UpdateByQuery { .. } => Inverse::None("an update has no computed inverse"),
+            Self::DeleteByQuery { .. } => Inverse::None("the deleted documents are gone"),
+            Self::Undo { .. } => Inverse::None("an undo is not taken back"),
+        }
+    }
+
+    /// Whether it takes away data that only a backup brings back.
+    pub fn destroys(&self) -> bool {
+        matches!(self, Self::DeleteIndex { .. } | Self::DeleteByQuery { .. })
+    }
+}

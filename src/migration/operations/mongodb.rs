@@ -1,0 +1,224 @@
+//! MongoDB's operations (SPEC 3.2). Values are extended JSON, passed on as written.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Inverse, Recovery};
+use crate::migration::execution::Nature;
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Makes a collection; an existing one with equal options is left alone [S4-15].
+    CreateCollection {
+        /// Its name.
+        collection: String,
+        /// Options of the `create` command: `validator`, `validationLevel`, `capped`, ….
+        #[serde(default)]
+        options: Map<String, Value>,
+    },
+    /// Builds an index [S4-16].
+    CreateIndex {
+        /// The collection.
+        collection: String,
+        /// Fields in order with their direction: 1, -1, `"text"`, `"2dsphere"`, `"hashed"`.
+        index: Vec<(String, Value)>,
+        /// `name`, `unique`, `sparse`, `partialFilterExpression`, ….
+        #[serde(default)]
+        options: Map<String, Value>,
+    },
+    /// Drops an index; its definition is recorded first [S4-17].
+    DropIndex {
+        /// The collection.
+        collection: String,
+        /// The index's name.
+        name: String,
+    },
+    /// Sets a field where it is absent [S4-18].
+    AddField {
+        /// The collection.
+        collection: String,
+        /// The field, dotted for nested ones.
+        field: String,
+        /// Its value.
+        value: Value,
+        /// Which documents; all of them if absent.
+        filter: Option<Map<String, Value>>,
+        /// Documents per batch.
+        batch_size: Option<u32>,
+    },
+    /// Removes a field [S4-19].
+    RemoveField {
+        /// The collection.
+        collection: String,
+        /// The field.
+        field: String,
+        /// Which documents; all of them if absent.
+        filter: Option<Map<String, Value>>,
+        /// Documents per batch.
+        batch_size: Option<u32>,
+    },
+    /// Renames a field; refuses where a matching document has `to` already [S4-20].
+    RenameField {
+        /// The collection.
+        collection: String,
+        /// Its name now.
+        from: String,
+        /// Its new name.
+        to: String,
+        /// Which documents; all of them if absent.
+        filter: Option<Map<String, Value>>,
+        /// Documents per batch.
+        batch_size: Option<u32>,
+    },
+    /// A custom update [S4-21].
+    UpdateDocuments {
+        /// The collection.
+        collection: String,
+        /// Which documents.
+        filter: Map<String, Value>,
+        /// Update operators, or a pipeline.
+        update: Value,
+        /// All matching documents, or the first only.
+        #[serde(default = "yes")]
+        multi: bool,
+        /// Documents per batch.
+        batch_size: Option<u32>,
+    },
+    /// Drops a collection with its documents.
+    DropCollection {
+        /// Its name.
+        collection: String,
+    },
+    /// Renames a collection; an existing `to` is an error.
+    RenameCollection {
+        /// Its name now.
+        from: String,
+        /// Its new name.
+        to: String,
+    },
+    /// Replaces a collection's validator; what stood there is recorded first.
+    SetValidator {
+        /// The collection.
+        collection: String,
+        /// The new validator; empty takes it away.
+        validator: Map<String, Value>,
+        /// `off`, `strict` or `moderate`.
+        validation_level: Option<String>,
+        /// `error` or `warn`.
+        validation_action: Option<String>,
+    },
+    /// Any command of the database; nothing is known of it, so it is of the manual class.
+    RunCommand {
+        /// The command document.
+        command: Map<String, Value>,
+    },
+    /// Takes an earlier operation of the same migration back, from what its run recorded. Never written by people.
+    Undo {
+        /// Which one, from 0.
+        operation: u32,
+        /// Its line.
+        line: u32,
+        /// The operation itself.
+        of: Box<Operation>,
+    },
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Operation {
+    /// Its `type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateCollection { .. } => "create_collection",
+            Self::CreateIndex { .. } => "create_index",
+            Self::DropIndex { .. } => "drop_index",
+            Self::AddField { .. } => "add_field",
+            Self::RemoveField { .. } => "remove_field",
+            Self::RenameField { .. } => "rename_field",
+            Self::UpdateDocuments { .. } => "update_documents",
+            Self::DropCollection { .. } => "drop_collection",
+            Self::RenameCollection { .. } => "rename_collection",
+            Self::SetValidator { .. } => "set_validator",
+            Self::RunCommand { .. } => "run_command",
+            Self::Undo { .. } => "undo",
+        }
+    }
+
+    /// How it is recovered after a crash, and why.
+    pub fn recovery(&self) -> Recovery {
+        let same = |nature, why| Recovery { nature, without_transactions: nature, why };
+        match self {
+            Self::CreateCollection { .. } => {
+                same(Nature::Verifiable, "the collection's options are compared with those asked for")
+            }
+            Self::CreateIndex { .. } => same(
+                Nature::Verifiable,
+                "the build goes on without its client; `listIndexes` and `$currentOp` tell how far it is",
+            ),
+            Self::DropIndex { .. } => same(Nature::Verifiable, "`listIndexes` tells whether it is gone"),
+            Self::DropCollection { .. } => same(Nature::Verifiable, "`listCollections` tells whether it is gone"),
+            Self::RenameCollection { .. } => {
+                same(Nature::Verifiable, "the collection's UUID tells which name it has now")
+            }
+            Self::SetValidator { .. } => same(Nature::Verifiable, "the validator is compared with the one asked for"),
+            Self::AddField { .. } | Self::RemoveField { .. } | Self::RenameField { .. } => same(
+                Nature::Idempotent,
+                "batches by `_id`, each with its checkpoint; a document that is done is not touched again",
+            ),
+            Self::UpdateDocuments { .. } => Recovery {
+                nature: Nature::Idempotent,
+                without_transactions: Nature::Unprovable,
+                why: "batches by `_id`, each in one transaction with its checkpoint; without transactions nothing tells \
+                      which documents of a batch were updated",
+            },
+            Self::RunCommand { .. } => same(Nature::Unprovable, "nothing is known of what the command does"),
+            Self::Undo { of, .. } => of.recovery(),
+        }
+    }
+
+    /// Whether it can be taken back without a `rollback`.
+    pub fn inverse(&self) -> Inverse {
+        match self {
+            Self::CreateCollection { .. }
+            | Self::CreateIndex { .. }
+            | Self::DropIndex { .. }
+            | Self::AddField { .. }
+            | Self::RenameCollection { .. }
+            | Self::SetValidator { .. } => Inverse::Computed,
+            Self::RenameField { from, filter, .. } => {
+                if filter.as_ref().is_some_and(|f| names_field(f, from)) {
+                    Inverse::None("its filter names the field that it renames, so the renamed documents cannot be told")
+                } else {
+                    Inverse::Computed
+                }
+            }
+            Self::RemoveField { .. } => Inverse::None("the removed values are gone"),
+            Self::UpdateDocuments { .. } => Inverse::None("an update has no computed inverse"),
+            Self::DropCollection { .. } => Inverse::None("the dropped documents are gone"),
+            Self::RunCommand { .. } => Inverse::None("nothing is known of what the command does"),
+            Self::Undo { .. } => Inverse::None("an undo is not taken back"),
+        }
+    }
+
+    /// Whether it takes away data that only a backup brings back.
+    pub fn destroys(&self) -> bool {
+        matches!(self, Self::RemoveField { .. } | Self::DropCollection { .. })
+    }
+}
+
+/// Whether a filter says something of `field`, at any depth.
+fn names_field(filter: &Map<String, Value>, field: &str) -> bool {
+    filter.iter().any(|(key, value)| {
+        key == field
+            || key.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'))
+            || match value {
+                Value::Object(inner) => names_field(inner, field),
+                Value::Array(items) => items.iter().filter_map(Value::as_object).any(|i| names_field(i, field)),
+                _ => false,
+            }
+    })
+}

@@ -1,0 +1,38 @@
+//! From a target to the driver of its engine.
+
+use super::RunError;
+use crate::drivers::DriverError;
+use crate::ids::Engine;
+
+pub(super) fn unreachable(error: DriverError) -> RunError {
+    RunError::Unreachable(error.to_string())
+}
+
+pub(super) fn unsupported(engine: Engine) -> RunError {
+    RunError::Unreachable(format!("this build cannot run {engine} migrations"))
+}
+
+/// Connects to a target and does something with its driver, whatever its type is.
+macro_rules! with_driver {
+    ($target:expr, $driver:ident => $work:expr) => {{
+        use $crate::runner::connect::{unreachable, unsupported};
+        match $target.engine {
+            #[cfg(feature = "postgres")]
+            $crate::ids::Engine::Postgresql => {
+                #[allow(unused_mut)]
+                let mut $driver =
+                    $crate::drivers::postgres::PostgresDriver::connect(&$target.url).await.map_err(unreachable)?;
+                $work
+            }
+            $crate::ids::Engine::Sqlite => {
+                #[allow(unused_mut)]
+                let mut $driver =
+                    $crate::drivers::sqlite::SqliteDriver::connect(&$target.url).await.map_err(unreachable)?;
+                $work
+            }
+            #[allow(unreachable_patterns)]
+            other => return Err(unsupported(other)),
+        }
+    }};
+}
+pub(super) use with_driver;
