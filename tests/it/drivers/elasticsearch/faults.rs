@@ -5,7 +5,8 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
-use crate::support::elasticsearch::Project;
+use crate::support::elasticsearch::{Cluster, Project};
+use crate::support::servers::OwnServer;
 use crate::support::{godwit, until};
 
 const COPY: &str = r#"[{"type": "create_index", "index": "~v2", "mapping": {"properties": {"id": {"type": "keyword"}, "n": {"type": "long"}}}},
@@ -177,4 +178,23 @@ fn a_server_that_is_not_there_or_not_for_us_is_told_without_the_password() {
         assert!(said.stderr.contains("cannot reach Elasticsearch"), "{said:?}");
         assert!(!said.stderr.contains("hunter2") && !said.stdout.contains("hunter2"), "{said:?}");
     }
+}
+
+#[test]
+fn r22_a_server_that_is_killed_in_the_middle_of_a_copy_is_waited_for_and_the_copy_completed() {
+    let server = OwnServer::up("elasticsearch");
+    let project = Project::on(Cluster::at(&server.url), &[("001_copy", COPY)]);
+    project.cluster.fill("~v1", 400);
+    let run = project.spawn(&["apply", "--yes", "--lock-wait", "120", "--retry-for", "120"]);
+    task(&project);
+    server.kill();
+    server.start();
+    let said = crate::support::Said::from(run.wait_with_output().unwrap());
+    if said.code != Some(0) {
+        // It was away for longer than the lock's lease: the run stopped by itself.
+        project.run(&["resume", "--retry-for", "60"]).expect(0);
+    }
+    assert_eq!(project.cluster.count("~v2"), 400, "{said:?}");
+    assert!(project.cluster.blocked().is_empty());
+    assert_eq!(project.cluster.history(), ["001_copy applied"]);
 }

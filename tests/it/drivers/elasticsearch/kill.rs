@@ -23,14 +23,29 @@ fn project(operations: &str) -> Project {
 }
 
 /// Everything that tells two clusters apart; a built index's epoch does not.
-fn state(project: &Project) -> (Vec<String>, Vec<u64>, Vec<String>, Vec<String>, Vec<String>) {
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    indices: Vec<String>,
+    counts: Vec<u64>,
+    on: Vec<String>,
+    blocked: Vec<String>,
+    history: Vec<String>,
+}
+
+fn state(project: &Project) -> State {
     let cluster = &project.cluster;
     let without_epoch = |names: Vec<String>| -> Vec<String> {
         names.iter().map(|n| n.split("_e").next().unwrap_or(n).to_owned()).collect()
     };
     let indices = cluster.indices();
     let counts = indices.iter().map(|i| cluster.count(&format!("~{i}"))).collect();
-    (without_epoch(indices), counts, without_epoch(cluster.on("~orders")), cluster.blocked(), cluster.history())
+    State {
+        indices: without_epoch(indices),
+        counts,
+        on: without_epoch(cluster.on("~orders")),
+        blocked: cluster.blocked(),
+        history: cluster.history(),
+    }
 }
 
 /// Kills at each point, the statement's own at each of its turns, and resumes.
@@ -38,7 +53,7 @@ fn check(operations: &str, effects: usize) {
     let whole = project(operations);
     whole.run(&["apply", "--yes"]).expect(0);
     let wanted = state(&whole);
-    assert_eq!(wanted.4, ["001_it applied"]);
+    assert_eq!(wanted.history, ["001_it applied"]);
     for name in NAMES {
         let turns = if name.starts_with("stmt") { effects } else { 1 };
         for turn in 1..=turns {

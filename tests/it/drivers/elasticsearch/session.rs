@@ -240,7 +240,7 @@ fn r5_a_copy_that_a_dead_run_left_is_ended_before_anything_else() {
         let mut next = connect(&cluster).await.lock(&options()).await.unwrap();
         next.settle_orphans(&[RunId::generate()]).await.unwrap();
         assert!(tasks().contains(dead.run.as_str()), "another's is left alone");
-        next.settle_orphans(&[dead.run.clone()]).await.unwrap();
+        next.settle_orphans(std::slice::from_ref(&dead.run)).await.unwrap();
         assert!(!tasks().contains(dead.run.as_str()), "{}", tasks());
         next.unlock().await.unwrap();
     });
