@@ -30,12 +30,20 @@ macro_rules! with_driver {
                     $crate::drivers::sqlite::SqliteDriver::connect(&$target.url).await.map_err(unreachable)?;
                 $work
             }
+<<<<<<< HEAD
             #[cfg(feature = "elasticsearch")]
             $crate::ids::Engine::Elasticsearch => {
                 #[allow(unused_mut)]
                 let mut $driver = $crate::drivers::elasticsearch::ElasticsearchDriver::connect(&$target.url)
                     .await
                     .map_err(unreachable)?;
+=======
+            #[cfg(feature = "mongodb")]
+            $crate::ids::Engine::Mongodb => {
+                #[allow(unused_mut)]
+                let mut $driver =
+                    $crate::drivers::mongodb::MongodbDriver::connect(&$target.url).await.map_err(unreachable)?;
+>>>>>>> mongo
                 $work
             }
             #[allow(unreachable_patterns)]

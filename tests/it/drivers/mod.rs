@@ -1,4 +1,8 @@
 //! One suite for every driver.
 
 mod conformance;
+<<<<<<< HEAD
 mod elasticsearch;
+=======
+mod mongodb;
+>>>>>>> mongo
