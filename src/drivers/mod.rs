@@ -8,6 +8,8 @@ pub mod lease;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod sqlite;
 
 use std::future::Future;
@@ -268,6 +270,10 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
     #[cfg(feature = "postgres")]
     if engine == Engine::Postgresql {
         return url.parse::<sqlx::postgres::PgConnectOptions>().map(|_| ()).map_err(|e| e.to_string());
+    }
+    #[cfg(feature = "redis")]
+    if engine == Engine::Redis {
+        return redis::check_url(url);
     }
     let _ = (engine, url);
     Ok(())
