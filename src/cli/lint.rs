@@ -1,13 +1,13 @@
 //! `godwit lint`.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use super::exit::Failure;
-use super::{Exit, Format, Global, gather};
+use super::{Exit, Format, Global, gather, print};
+use crate::config::RepoConfig;
 use crate::ids::Engine;
 use crate::judge::judge;
 use crate::lint::{LintReport, Scope, Severity, check_judged, table};
@@ -74,7 +74,7 @@ impl FailOn {
 /// Usage and configuration errors; findings are not errors.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if args.rules {
-        return print(&list_rules(global)?).map(|()| Exit::Done);
+        return print::text(&list_rules(global)?).map(|()| Exit::Done);
     }
     let (report, set) = lint(global, &args.paths, args.base.as_deref(), args.engine)?;
     let detail = if args.terse { Detail::Terse } else { Detail::Full };
@@ -85,7 +85,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         Format::Github => lint_github::render(&report),
         Format::Markdown => lint_markdown::render(&report, lint_markdown::SUMMARY_LIMIT),
     };
-    print(&text)?;
+    print::text(&text)?;
     if global.format == Format::Text && !global.quiet {
         anstream::eprintln!("{}", summary(&report));
     }
@@ -99,12 +99,15 @@ pub(super) fn lint(
     base: Option<&str>,
     engine: Option<Engine>,
 ) -> anyhow::Result<(LintReport, MigrationSet)> {
-    let config = global.repo_config()?;
-    let set = gather::migrations(global, &config, paths, engine)?;
+    let mut config = global.repo_config()?;
     let (scope, lint_config) = match base {
-        None => (Scope::All, gather::lint_config(&config, &|path| read_here(global, path))?),
-        Some(base) => changed(global, &config, base)?,
+        None => {
+            gather::take_engines(&mut config, &|path| read_here(global, path))?;
+            (Scope::All, gather::lint_config(&config, &|path| read_here(global, path))?)
+        }
+        Some(base) => changed(global, &mut config, base)?,
     };
+    let set = gather::migrations(global, &config, paths, engine)?;
     let today = chrono::Utc::now().date_naive();
     Ok((check_judged(&set, &judge(&set), &lint_config, &scope, today), set))
 }
@@ -117,29 +120,28 @@ fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {
     }
 }
 
+/// What the branch touches, and the levels of its base. Folders that the base's configuration names count as well as
+/// those of the branch, so that a branch cannot take its migrations out of sight (DECISIONS 8).
 #[cfg(feature = "bot")]
-fn changed(
-    global: &Global,
-    config: &crate::config::RepoConfig,
-    base: &str,
-) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
+fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
     let branch = super::changes::Branch::open(&global.repo, base)?;
-    let lint_config = gather::lint_config(config, &|path| branch.read_base(path))?;
+    let file = global.config.clone().unwrap_or_else(|| RepoConfig::FILE.into());
+    let file = file.strip_prefix(&global.repo).unwrap_or(&file);
+    let mut old = match branch.read_base(&file.to_string_lossy())? {
+        // A broken one is what the branch may be about to mend; it names no folders.
+        Some(text) => RepoConfig::parse(&text).unwrap_or_default(),
+        None => RepoConfig::default(),
+    };
+    gather::take_engines(&mut old, &|path| branch.read_base(path))?;
+    gather::take_engines(config, &|path| read_here(global, path))?;
+    let lint_config = gather::lint_config(&old, &|path| branch.read_base(path))?;
+    config.migrations = crate::migration::both(&old.migrations, &config.migrations);
     Ok((Scope::Paths(branch.touched()?), lint_config))
 }
 
 #[cfg(not(feature = "bot"))]
-fn changed(_: &Global, _: &crate::config::RepoConfig, _: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
+fn changed(_: &Global, _: &mut RepoConfig, _: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
     Err(Failure::usage("this build has no git in it, so `--base` cannot be answered; build with the feature `bot`"))
-}
-
-/// Writes to standard output; a reader that went away is no error.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
-    match out.write_all(crate::redact::text(text).as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(()),
-    }
 }
 
 fn list_rules(global: &Global) -> anyhow::Result<String> {

@@ -10,17 +10,21 @@ use anyhow::Context as _;
 use chrono::Utc;
 use secrecy::SecretString;
 
+use super::bounds::Bounds;
 use super::exit::Failure;
 use super::settings::{read_tree, user};
-use super::{Exit, Format, Global};
+use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
+use crate::config::{Environment, TargetConfig};
 use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
 use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
-use crate::plan::planner::OutOfOrder;
+use crate::plan::planner;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report;
+#[cfg(feature = "postgres")]
+use crate::runner::Ahead;
 use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
 use crate::store::AuditEntry;
 
@@ -44,45 +48,13 @@ pub struct Place {
     pub service: Option<String>,
 }
 
-/// Bounds and rules of a run.
-#[derive(Debug, clap::Args)]
-pub struct Bounds {
-    /// What to do with a migration whose version is lower than an applied one: `error`, `apply` or `ignore`
-    #[arg(long, value_name = "WHAT", default_value = "error", value_parser = out_of_order)]
-    pub out_of_order: OutOfOrder,
-    /// Bound on the whole run
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
-    /// How long to wait for another run on the same database
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub lock_wait: Option<Duration>,
-    /// How long a statement may wait for a lock of the database, and hold up others behind it
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub lock_timeout: Option<Duration>,
-    /// How long a step that could not get a lock is tried again
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub retry_for: Option<Duration>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "give seconds, such as `30` or `0.5`".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "give seconds, such as `30` or `0.5`".to_owned())
-}
-
-fn out_of_order(text: &str) -> Result<OutOfOrder, String> {
-    match text {
-        "error" => Ok(OutOfOrder::Error),
-        "apply" => Ok(OutOfOrder::Apply),
-        "ignore" => Ok(OutOfOrder::Ignore),
-        _ => Err("`error`, `apply` or `ignore`".to_owned()),
-    }
-}
-
 /// Everything read from files: what a run is about.
 pub(super) struct Gathered {
     pub set: MigrationSet,
     pub targets: Vec<Target>,
     pub environment: Option<EnvironmentName>,
+    /// What judges the environment; `None` for ad hoc runs.
+    pub policy: Option<Box<Policy>>,
     /// The environment's own bound on a run.
     pub timeout: Option<Duration>,
     /// Risks as the linter judged them; empty for ad hoc runs.
@@ -93,6 +65,9 @@ pub(super) struct Gathered {
     pub is_last: bool,
     /// Only the migrations of this service.
     pub service: Option<String>,
+    /// A connection to the target that is being made already.
+    #[cfg(feature = "postgres")]
+    pub ahead: Ahead,
 }
 
 /// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
@@ -137,6 +112,24 @@ impl Place {
         Ok(gathered)
     }
 
+    /// The same, while a connection to the one PostgreSQL database that was named is made. Needs a runtime around it.
+    ///
+    /// # Errors
+    /// As [`Place::gather`].
+    pub async fn gather_and_connect(self, global: &Global) -> anyhow::Result<Gathered> {
+        #[cfg(feature = "postgres")]
+        if let Some(url) = &self.url
+            && engine_of(url).is_ok_and(|engine| engine == Engine::Postgresql && check_url(engine, url).is_ok())
+        {
+            let ahead = Ahead::start(&SecretString::from(url.clone()));
+            let global = global.clone();
+            let gathered = tokio::task::spawn_blocking(move || self.gather(&global));
+            let gathered = gathered.await.context("a thread that reads files ended early")??;
+            return Ok(Gathered { ahead, ..gathered });
+        }
+        self.gather(global)
+    }
+
     fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
         crate::redact::register_url(url);
         let engine = engine_of(url)?;
@@ -154,11 +147,14 @@ impl Place {
                 url: SecretString::from(url.to_owned()),
             }],
             environment: None,
+            policy: None,
             timeout: None,
             risks: BTreeMap::new(),
             lint_errors: Vec::new(),
             is_last: false,
             service: None,
+            #[cfg(feature = "postgres")]
+            ahead: Ahead::default(),
         })
     }
 
@@ -184,19 +180,25 @@ impl Place {
                 return Err(Failure::usage(format!("`{name}` has no target `{wanted}`")));
             }
         }
-        let file = dot_env();
-        let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
         let targets = environment
             .targets
             .iter()
             .filter(|t| self.targets.is_empty() || self.targets.contains(&t.name))
-            .map(|t| {
-                let url = environment.resolve_target(t, &lookup)?;
-                crate::redact::register_url(secrecy::ExposeSecret::expose_secret(&url));
-                Ok(Target { environment: Some(name.clone()), name: t.name.clone(), engine: t.engine, url })
-            })
+            .map(|t| place_of(environment, t))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let set = resolve(&read_tree(root, root)?, &policy.repo.migrations);
+        let set = resolve(&read_tree(root)?, &policy.repo.migrations);
+        same_kind(&set, environment)?;
+        if let Some(homeless) = set.migrations.iter().find(|m| {
+            !environment.targets.iter().any(|t| planner::belongs(m, &t.name, t.engine))
+                && m.target.as_ref().is_none_or(|t| environment.targets.iter().any(|e| &e.name == t))
+        }) {
+            return Err(Failure::usage(format!(
+                "no target of `{name}` takes `{}`, a {} migration: give its folder a `target` in `godwit.yml`, or the \
+                 environment such a target",
+                homeless.reference(),
+                homeless.engine
+            )));
+        }
         let today = Utc::now().date_naive();
         let found = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::All, today);
         let risks = found
@@ -212,9 +214,37 @@ impl Place {
             timeout: Some(Duration::from_secs(environment.migration.timeout)),
             risks,
             is_last: policy.repo.environments.last() == Some(name),
+            policy: Some(Box::new(policy)),
             service: None,
+            #[cfg(feature = "postgres")]
+            ahead: Ahead::default(),
         })
     }
+}
+
+/// Refuses migrations whose target is of another kind than they are written for: they would never run.
+fn same_kind(set: &MigrationSet, environment: &Environment) -> anyhow::Result<()> {
+    let strange = set.migrations.iter().find_map(|m| {
+        let target = environment.targets.iter().find(|t| m.target.as_ref() == Some(&t.name))?;
+        (target.engine != m.engine).then_some((m, target))
+    });
+    let Some((migration, target)) = strange else { return Ok(()) };
+    Err(Failure::usage(format!(
+        "`{}` is taken for {}, but its target `{}` in `{}` is {}; say which with `engine:` beside its `path:` in `godwit.yml`",
+        migration.up.path, migration.engine, target.name, environment.name, target.engine
+    )))
+}
+
+/// A database of an environment, its variables filled in from the process and from `.env`.
+///
+/// # Errors
+/// The variable that is not set, and the key that needs it.
+pub(super) fn place_of(environment: &Environment, target: &TargetConfig) -> anyhow::Result<Target> {
+    let file = dot_env();
+    let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
+    let url = environment.resolve_target(target, &lookup)?;
+    crate::redact::register_url(secrecy::ExposeSecret::expose_secret(&url));
+    Ok(Target { environment: Some(environment.name.clone()), name: target.name.clone(), engine: target.engine, url })
 }
 
 /// Findings at error level by the migration whose file they stand in.
@@ -239,7 +269,7 @@ fn lint_errors(set: &MigrationSet, found: &lint::LintReport) -> Vec<(String, Ref
 
 /// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
 fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
-    let files = read_tree(dir, dir)?;
+    let files = read_tree(dir)?;
     let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
     let mut set = resolve(&files, &[here]);
     if set.migrations.is_empty() {
@@ -257,7 +287,8 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
         return Err(Failure::usage(format!("no migrations found in `{}`; they look like {form}", dir.display())));
     }
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
-    let prefix = |path: &mut String| *path = dir.join(&*path).display().to_string();
+    let before = dir.join("").display().to_string();
+    let prefix = |path: &mut String| path.insert_str(0, &before);
     for migration in &mut set.migrations {
         prefix(&mut migration.up.path);
         migration.down.iter_mut().for_each(|d| prefix(&mut d.path));
@@ -316,17 +347,16 @@ fn dot_env() -> BTreeMap<String, String> {
 impl Gathered {
     /// Options of a run with `bounds`.
     pub fn options(&self, bounds: &Bounds, global: &Global) -> ApplyOptions {
-        ApplyOptions {
-            timeout: bounds.timeout.or(self.timeout),
+        let mut options = ApplyOptions {
             service: self.service.clone(),
-            out_of_order: bounds.out_of_order,
-            lock_wait: bounds.lock_wait,
-            lock_timeout: bounds.lock_timeout,
-            retry_for: bounds.retry_for,
             brief: global.format != Format::Json,
             risks: self.risks.clone(),
-            ..ApplyOptions::default()
-        }
+            #[cfg(feature = "postgres")]
+            ahead: self.ahead.clone(),
+            ..bounds.options(self.timeout)
+        };
+        options.pace.listener = super::progress::listener(global);
+        options
     }
 
     /// Findings at error level among the steps of a report.
@@ -409,11 +439,11 @@ pub(super) fn conclude(global: &Global, report: &RunReport) -> anyhow::Result<Ex
     match global.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(report).context("the report has no JSON form")?;
-            anstream::println!("{}", crate::redact::text(&text));
+            print::text(&format!("{text}\n"))?;
         }
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
             if !(global.quiet && matches!(report.outcome, Outcome::Applied | Outcome::Nothing | Outcome::Planned)) {
-                anstream::print!("{}", crate::redact::text(&report::run::run(report, global.verbose > 0)));
+                print::text(&report::run::run(report, global.verbose > 0))?;
             }
         }
     }
@@ -421,17 +451,10 @@ pub(super) fn conclude(global: &Global, report: &RunReport) -> anyhow::Result<Ex
 }
 
 fn exit_of(report: &RunReport) -> Exit {
-    // What is wrong with the files is a finding, not a gate that may open by itself.
-    let all = |reasons: &[&str]| {
-        !report.blocked_by.is_empty() && report.blocked_by.iter().all(|r| reasons.contains(&r.reason.as_str()))
-    };
-    if report.outcome == Outcome::Blocked && all(&["invalid-set", "mixed-transaction", "lint", "no-down"]) {
-        return Exit::Failed;
+    match report.outcome {
+        Outcome::Blocked => Exit::of_refusals(&report.blocked_by),
+        outcome => Exit::of_outcome(outcome),
     }
-    if report.outcome == Outcome::Blocked && all(&["unknown", "not-applied"]) {
-        return Exit::Usage;
-    }
-    Exit::of_outcome(report.outcome)
 }
 
 /// Asks for the word `expected`; without a terminal it is an error that names `--yes`.
