@@ -243,7 +243,10 @@ pub(super) fn place_of(environment: &Environment, target: &TargetConfig) -> anyh
     let file = dot_env();
     let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
     let url = environment.resolve_target(target, &lookup)?;
-    crate::redact::register_url(secrecy::ExposeSecret::expose_secret(&url));
+    let text = secrecy::ExposeSecret::expose_secret(&url);
+    crate::redact::register_url(text);
+    check_url(target.engine, text)
+        .map_err(|e| Failure::usage(format!("`{}.{}`: {e:#}", environment.name, target.name)))?;
     Ok(Target { environment: Some(environment.name.clone()), name: target.name.clone(), engine: target.engine, url })
 }
 
