@@ -1,5 +1,6 @@
 //! Fresh databases on real servers, folders of migrations, and the program itself.
 
+pub mod redis;
 pub mod servers;
 
 use std::path::{Path, PathBuf};
