@@ -19,6 +19,8 @@ use crate::drivers::{DriverError, jittered};
 
 /// How long the server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a server that is not ready yet is waited for at first.
+const AT_FIRST: Duration = Duration::from_secs(10);
 /// How long one answer may take before the connection counts as dead; a script of a migration may be slow.
 const ANSWER: Duration = Duration::from_secs(120);
 
@@ -70,10 +72,23 @@ fn config() -> AsyncConnectionConfig {
 }
 
 impl Link {
-    /// Connects once.
+    /// Connects; a server that reads its data or runs a script is waited for.
     pub async fn open(address: &Address) -> Result<Self, DriverError> {
         let shown = address.shown();
-        let wire = Self::wire(address).await.map_err(|e| match message::unreachable(&e, &shown) {
+        let began = Instant::now();
+        let wire = loop {
+            match Self::wire(address).await {
+                // The client says in words what the server said of the choice of a database.
+                Err(error)
+                    if began.elapsed() < AT_FIRST
+                        && (message::kind(&error) == Kind::Wait || error.to_string().contains("BUSY ")) =>
+                {
+                    tokio::time::sleep(jittered(Duration::from_millis(200))).await;
+                }
+                answer => break answer,
+            }
+        };
+        let wire = wire.map_err(|e| match message::unreachable(&e, &shown) {
             // A server without TLS says nothing to a greeting that it does not understand.
             DriverError::Unreachable(words) if address.tls && e.is_timeout() => DriverError::Unreachable(format!(
                 "{words}: does it speak TLS on this port? `redis://` is for servers without TLS"
