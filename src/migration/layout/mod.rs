@@ -88,7 +88,21 @@ impl Folder<'_> {
         let named = dir.split('/').any(|p| matches!(p, "migrations" | "migration" | "migrate"));
         let pairs = self.files.iter().any(|(n, _)| n.ends_with(".up.sql") && numbered::parse_name(n).is_some());
         let sql = self.files.iter().any(|(n, _)| n.ends_with(".sql"));
-        pairs || self.is_diesel() || (named && (sql || self.is_typed(engine_of_folder(dir))))
+        pairs || self.is_diesel() || self.says_so(dir) || (named && (sql || self.is_typed(engine_of_folder(dir))))
+    }
+
+    /// Whether the folder is named after an engine and a numbered JSON file in it says which database it is for.
+    fn says_so(&self, dir: &str) -> bool {
+        let field = b"\"database_type\"";
+        engine_of_folder(dir).is_some()
+            && self.files.iter().any(|(name, file)| match &file.content {
+                FileContent::Bytes(bytes)
+                    if name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit()) =>
+                {
+                    bytes.windows(field.len()).any(|part| part == field)
+                }
+                _ => false,
+            })
     }
 
     /// Whether numbered JSON files stand in a folder of `engine`.
