@@ -12,6 +12,8 @@ pub mod mongodb;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod scratch;
 pub mod sqlite;
 mod url;

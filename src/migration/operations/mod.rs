@@ -5,6 +5,7 @@
 //! operation is one statement of the run. It is kept as written, so that a plan shows it and a message names its line.
 
 pub mod elasticsearch;
+pub mod lua;
 pub mod mongodb;
 pub mod redis;
 
@@ -137,6 +138,15 @@ impl Operation {
             Self::Mongodb(o) => o.describe(),
             Self::Elasticsearch(o) => o.describe(),
             Self::Redis(o) => o.describe(),
+        }
+    }
+
+    /// Whether a failure may leave a part of it behind although its effect and its mark are one: Redis keeps what a script
+    /// has written before its error.
+    pub fn may_leave_a_part(&self) -> bool {
+        match self {
+            Self::Redis(redis::Operation::Script { .. }) => true,
+            Self::Mongodb(_) | Self::Elasticsearch(_) | Self::Redis(_) => false,
         }
     }
 

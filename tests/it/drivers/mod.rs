@@ -1,8 +1,6 @@
 //! One suite for every driver.
 
 mod conformance;
-<<<<<<< HEAD
 mod elasticsearch;
-=======
 mod mongodb;
->>>>>>> mongo
+mod redis;

@@ -1,10 +1,8 @@
 //! Fresh databases on real servers, folders of migrations, and the program itself.
 
-<<<<<<< HEAD
 pub mod elasticsearch;
-=======
 pub mod mongodb;
->>>>>>> mongo
+pub mod redis;
 pub mod servers;
 
 use std::path::{Path, PathBuf};
