@@ -17,6 +17,7 @@ mod house;
 mod kill;
 mod lint;
 mod sandbox;
+mod servers;
 mod store;
 mod support;
 mod webhook;

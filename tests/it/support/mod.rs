@@ -1,5 +1,7 @@
 //! Fresh databases on real servers, folders of migrations, and the program itself.
 
+pub mod servers;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
