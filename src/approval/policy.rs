@@ -99,6 +99,15 @@ impl Policy {
     /// # Errors
     /// Every mistake found, located.
     pub fn load(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Self, Vec<ConfigError>> {
+        match Self::salvage(read) {
+            (policy, errors) if errors.is_empty() => Ok(policy),
+            (_, errors) => Err(errors),
+        }
+    }
+
+    /// The same with every mistake beside it: a file that is wrong counts as if it were not there. Such a policy judges
+    /// nothing but the change that mends it.
+    pub fn salvage(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> (Self, Vec<ConfigError>) {
         let mut from = Reading { read, hash: Sha256::new(), files: Vec::new(), errors: Vec::new(), notes: Vec::new() };
         let stated = from.parsed(RepoConfig::FILE, |_, text| RepoConfig::parse_stated(text));
         let (mut repo, order_stated) = stated.unwrap_or_else(|| (RepoConfig::default(), false));
@@ -116,6 +125,7 @@ impl Policy {
         if has_environments && !order_stated && !environments.0.is_empty() {
             repo.environments = environments.0.iter().map(|e| e.name.clone()).collect();
         }
+        repo.take_engines(&environments);
         for environment in &environments.0 {
             if !repo.environments.contains(&environment.name) {
                 let known: Vec<&str> = repo.environments.iter().map(EnvironmentName::as_str).collect();
@@ -131,10 +141,7 @@ impl Policy {
                 });
             }
         }
-        if !from.errors.is_empty() {
-            return Err(from.errors);
-        }
-        Ok(Self {
+        let policy = Self {
             repo,
             environments,
             matrix,
@@ -144,7 +151,8 @@ impl Policy {
             hash: hex::encode(from.hash.finalize()),
             notes: from.notes,
             files: from.files,
-        })
+        };
+        (policy, from.errors)
     }
 
     /// Whether `path` is one of the files that judge pull requests; changing it needs the policy owners (DECISIONS 8).
@@ -198,6 +206,11 @@ impl Policy {
             (true, Promotion::Auto) => Start::Merge,
             (true, Promotion::Manual) => Start::Promotion,
         }
+    }
+
+    /// Whether somebody wrote an approval matrix; without one the built-in matrix judges pull requests.
+    pub fn states_matrix(&self) -> bool {
+        self.files.iter().any(|f| f.rsplit('/').next() == Some(MATRIX))
     }
 
     /// Whether the author's own approval is enough in `environment`: `auto_approve`, and never on the last one
