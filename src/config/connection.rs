@@ -259,7 +259,7 @@ fn schemes(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Postgresql => &["postgres://", "postgresql://"],
         Engine::Mongodb => &["mongodb://", "mongodb+srv://"],
-        Engine::Redis => &["redis://", "rediss://", "redis-cluster://"],
+        Engine::Redis => &["redis://", "rediss://", "redis-cluster://", "rediss-cluster://"],
         Engine::Elasticsearch => &["elasticsearch+http://", "elasticsearch+https://", "http://", "https://"],
         Engine::Sqlite => &["sqlite:"],
     }
