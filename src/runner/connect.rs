@@ -37,6 +37,13 @@ macro_rules! with_driver {
                     $crate::drivers::redis::RedisDriver::connect(&$target.url).await.map_err(unreachable)?;
                 $work
             }
+            #[cfg(feature = "mongodb")]
+            $crate::ids::Engine::Mongodb => {
+                #[allow(unused_mut)]
+                let mut $driver =
+                    $crate::drivers::mongodb::MongodbDriver::connect(&$target.url).await.map_err(unreachable)?;
+                $work
+            }
             #[allow(unreachable_patterns)]
             other => return Err(unsupported(other)),
         }
