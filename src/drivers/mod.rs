@@ -3,6 +3,8 @@
 //! A [`Driver`] reads. Whoever wants to change something asks it for its lock and gets a [`Session`], the only value
 //! that can; dropping it closes the connection that holds the lock, so no path leaves it behind.
 
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
 pub mod failpoint;
 pub mod lease;
 pub mod pace;
@@ -268,6 +270,10 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
     #[cfg(feature = "postgres")]
     if engine == Engine::Postgresql {
         return url.parse::<sqlx::postgres::PgConnectOptions>().map(|_| ()).map_err(|e| e.to_string());
+    }
+    #[cfg(feature = "elasticsearch")]
+    if engine == Engine::Elasticsearch {
+        return elasticsearch::check_url(url);
     }
     let _ = (engine, url);
     Ok(())
