@@ -33,11 +33,9 @@ impl Address {
     /// Reads `elasticsearch+http(s)://[user:password@]host[:port][/path][?namespace=NAME&ca=FILE]`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let text = text.strip_prefix("elasticsearch+").unwrap_or(text);
-        let mut url = Url::parse(text).map_err(|e| format!("the URL of an Elasticsearch target cannot be read: {e}"))?;
+        let mut url = Url::parse(text).map_err(|e| e.to_string())?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err("the URL of an Elasticsearch target begins with `elasticsearch+https://` or \
-                        `elasticsearch+http://`"
-                .to_owned());
+            return Err("write `elasticsearch+https://HOST:9200`".to_owned());
         }
         let (mut namespace, mut ca) = (None, None);
         for (key, value) in url.query_pairs() {
@@ -46,7 +44,7 @@ impl Address {
                 "ca" => ca = Some(PathBuf::from(value.as_ref())),
                 other => {
                     return Err(format!(
-                        "the URL of an Elasticsearch target has no parameter `{other}`: it knows `namespace` and `ca`"
+                        "a URL of Elasticsearch has no parameter `{other}`; it has `namespace` and `ca`"
                     ));
                 }
             }
@@ -63,7 +61,7 @@ impl Address {
         url.set_query(None);
         url.set_fragment(None);
         if !text.contains("://") || url.host_str().is_none_or(str::is_empty) {
-            return Err("the URL of an Elasticsearch target names its host".to_owned());
+            return Err("it names no host: `elasticsearch+https://HOST:9200`".to_owned());
         }
         if url.port().is_none() && !names_port(text) {
             // The port that Elasticsearch listens on, unless a proxy's is written out.
@@ -108,7 +106,10 @@ mod tests {
         let key = Address::parse("elasticsearch+https://:a2V5@es.example").ok().unwrap();
         assert!(matches!(key.login, Login::ApiKey(k) if k == "a2V5"));
         assert_eq!(key.url.as_str(), "https://es.example:9200/");
-        assert_eq!(Address::parse("elasticsearch+https://es.example:443").ok().unwrap().url.port_or_known_default(), Some(443));
+        assert_eq!(
+            Address::parse("elasticsearch+https://es.example:443").ok().unwrap().url.port_or_known_default(),
+            Some(443)
+        );
         for bad in ["elasticsearch+ftp://x", "es", "elasticsearch+http://h?namespace=A", "elasticsearch+http://h?x=1"] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }

@@ -36,12 +36,7 @@ pub(super) fn from_to(alias: &str, from: &Holders, to: &Holders) -> Vec<Value> {
 }
 
 /// The state that `create_alias` asks for.
-fn wanted(
-    there: &Holders,
-    index: &str,
-    filter: Option<&Map<String, Value>>,
-    is_write_index: Option<bool>,
-) -> Holders {
+fn wanted(there: &Holders, index: &str, filter: Option<&Map<String, Value>>, is_write_index: Option<bool>) -> Holders {
     let mut definition = Map::new();
     if let Some(filter) = filter {
         definition.insert("filter".to_owned(), json!(filter));

@@ -250,7 +250,9 @@ impl ElasticsearchSession {
                 None if kind == "_delete_by_query" => {}
                 None => {
                     return Err(refused(
-                        format!("the server lost the task that updates `{index}`; which documents it has changed cannot be told"),
+                        format!(
+                            "the server lost the task that updates `{index}`; which documents it has changed cannot be told"
+                        ),
                         "look at the documents, then write a query that finds only the others",
                     ));
                 }

@@ -160,8 +160,8 @@ fn plain(mapping: &Value) -> Value {
             .iter()
             .filter(|(key, value)| {
                 let implied = *key == "type" && *value == "object" && map.contains_key("properties");
-                let empty = matches!(key.as_str(), "_meta" | "properties")
-                    && value.as_object().is_none_or(Map::is_empty);
+                let empty =
+                    matches!(key.as_str(), "_meta" | "properties") && value.as_object().is_none_or(Map::is_empty);
                 !implied && !empty
             })
             .map(|(key, value)| (key.clone(), plain(value)))
@@ -185,8 +185,7 @@ pub(super) fn flat(settings: &Map<String, Value>) -> Vec<(String, Value)> {
                 }
             }
             other => {
-                let name =
-                    if prefix.starts_with("index.") { prefix.to_owned() } else { format!("index.{prefix}") };
+                let name = if prefix.starts_with("index.") { prefix.to_owned() } else { format!("index.{prefix}") };
                 out.push((name, other.clone()));
             }
         }
@@ -213,7 +212,8 @@ mod tests {
         assert!(same_mapping(&shown, &given));
         assert!(!same_mapping(&shown, &object(json!({"properties": {"a": {"type": "keyword"}}}))));
         assert!(same_mapping(&json!({"mappings": {}}), &Map::new()));
-        let grown = json!({"mappings": {"properties": {"x": {}}, "_meta": {"godwit": {"mapping": hash(&json!(given))}}}});
+        let grown =
+            json!({"mappings": {"properties": {"x": {}}, "_meta": {"godwit": {"mapping": hash(&json!(given))}}}});
         assert!(same_mapping(&grown, &given), "it was made from this text");
     }
 

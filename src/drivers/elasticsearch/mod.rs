@@ -91,7 +91,8 @@ impl Driver for ElasticsearchDriver {
         ];
         let health = self.wire.get("_cluster/health").await?;
         if health.is_ok() && health.body["number_of_data_nodes"].as_u64() == Some(1) {
-            notes.push("one data node: no replicas, so a lost disk loses the documents and Godwit's history".to_owned());
+            notes
+                .push("one data node: no replicas, so a lost disk loses the documents and Godwit's history".to_owned());
         }
         if self.address.url.scheme() == "http" && !self.address.is_local() {
             notes.push(match self.address.login {

@@ -218,8 +218,7 @@ pub(super) async fn make_fence(wire: &Wire, own: &Own) -> Result<(Fence, Token),
         if let Some(found) = read_fence(wire, own).await? {
             return Ok(found);
         }
-        let fence =
-            Fence { target: RunId::generate().to_string(), epoch: 0, writer: String::new(), n: 0, entry: None };
+        let fence = Fence { target: RunId::generate().to_string(), epoch: 0, writer: String::new(), n: 0, entry: None };
         let path = format!("{}?op_type=create", own.fence_path());
         let answer = wire.ask(Method::Put, &path, Some(&json!(fence))).await?;
         if answer.status != 409 {
@@ -310,10 +309,7 @@ pub(super) async fn index(wire: &Wire, name: &str) -> Result<Option<Value>, Driv
 pub(super) async fn alias(wire: &Wire, name: &str) -> Result<BTreeMap<String, Value>, DriverError> {
     let Some(body) = wire.get(&format!("_alias/{}", part(name))).await?.found()? else { return Ok(BTreeMap::new()) };
     let all = body.as_object().cloned().unwrap_or_default();
-    Ok(all
-        .into_iter()
-        .filter_map(|(index, held)| Some((index, held["aliases"].get(name)?.clone())))
-        .collect())
+    Ok(all.into_iter().filter_map(|(index, held)| Some((index, held["aliases"].get(name)?.clone()))).collect())
 }
 
 /// The documents that can be counted, after everything that was written can be found.

@@ -169,11 +169,9 @@ impl Eyes<'_> {
                         format!("the index `{index}` exists with another mapping"),
                         "choose another name, or change it with `update_mapping` or `swap_alias`",
                     ),
-                    Some(None) if self.is_there(index).await? => self.impossible(
-                        place,
-                        format!("`{index}` is an alias"),
-                        "choose another name for the index",
-                    ),
+                    Some(None) if self.is_there(index).await? => {
+                        self.impossible(place, format!("`{index}` is an alias"), "choose another name for the index")
+                    }
                     Some(_) | None => {}
                 }
                 self.planned.insert(index.clone(), true);
@@ -264,7 +262,12 @@ impl Eyes<'_> {
         Ok(())
     }
 
-    async fn count(&mut self, place: &Place<'_>, index: &str, query: Option<&Map<String, Value>>) -> Result<(), DriverError> {
+    async fn count(
+        &mut self,
+        place: &Place<'_>,
+        index: &str,
+        query: Option<&Map<String, Value>>,
+    ) -> Result<(), DriverError> {
         let query = query.map(|q| Value::Object(q.clone()));
         let documents = own::count(self.wire, index, query.as_ref()).await?;
         if documents > 0 {
@@ -357,7 +360,9 @@ fn compare(
 fn refuses_writes(shown: &Value) -> Option<&'static str> {
     let blocks = &shown["settings"]["index"]["blocks"];
     if blocks["read_only_allow_delete"] == "true" {
-        return Some("the server has made it read-only because the disk is too full (`index.blocks.read_only_allow_delete`)");
+        return Some(
+            "the server has made it read-only because the disk is too full (`index.blocks.read_only_allow_delete`)",
+        );
     }
     if blocks["read_only"] == "true" {
         return Some("it is read-only (`index.blocks.read_only`)");
@@ -374,7 +379,8 @@ mod tests {
     #[test]
     fn fields_that_change_and_parameters_that_are_forgotten_are_named() {
         let live = json!({"id": {"type": "keyword", "ignore_above": 20}, "o": {"properties": {"n": {"type": "long"}}}});
-        let given = json!({"id": {"type": "keyword"}, "o": {"properties": {"n": {"type": "text"}}}, "new": {"type": "date"}});
+        let given =
+            json!({"id": {"type": "keyword"}, "o": {"properties": {"n": {"type": "text"}}}, "new": {"type": "date"}});
         let (mut changed, mut reset) = (Vec::new(), Vec::new());
         compare("", &live, &given, &mut changed, &mut reset);
         assert_eq!(changed, [("o.n".to_owned(), "long".to_owned(), "text".to_owned())]);

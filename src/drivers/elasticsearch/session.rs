@@ -128,7 +128,12 @@ impl ElasticsearchSession {
 
     /// Says before an operation what is going to be done (`progress`) and what it is taken back from (`undo`), and
     /// shows by that that nobody has taken over.
-    pub(super) async fn intend(&mut self, at: &At<'_>, progress: Value, undo: Option<Value>) -> Result<(), DriverError> {
+    pub(super) async fn intend(
+        &mut self,
+        at: &At<'_>,
+        progress: Value,
+        undo: Option<Value>,
+    ) -> Result<(), DriverError> {
         let mut entry = self
             .take_up(at.unit, at.id)
             .await?
@@ -165,11 +170,8 @@ impl ElasticsearchSession {
         entry.progress = None;
         entry.row.statements_done = statement.done;
         if failpoint::is_due_after_sending(&["commit_sent"]) {
-            let _ = tokio::time::timeout(
-                Duration::from_millis(250),
-                self.commit(|fence| fence.entry = Some(entry)),
-            )
-            .await;
+            let _ =
+                tokio::time::timeout(Duration::from_millis(250), self.commit(|fence| fence.entry = Some(entry))).await;
             failpoint::die();
         }
         self.commit(|fence| fence.entry = Some(entry)).await?;
@@ -275,8 +277,7 @@ impl ElasticsearchSession {
         loop {
             let shown = own::index(&self.wire, &self.own.fence).await?;
             let aliases = shown.as_ref().and_then(|i| i["aliases"].as_object()).cloned().unwrap_or_default();
-            let gates: Vec<(i64, &String)> =
-                aliases.keys().filter_map(|a| Some((self.own.epoch_of(a)?, a))).collect();
+            let gates: Vec<(i64, &String)> = aliases.keys().filter_map(|a| Some((self.own.epoch_of(a)?, a))).collect();
             if gates.iter().any(|(epoch, _)| *epoch > self.epoch.0) {
                 return Err(DriverError::Fenced);
             }
@@ -286,9 +287,7 @@ impl ElasticsearchSession {
             let mut actions: Vec<Value> = gates
                 .iter()
                 .filter(|(epoch, _)| *epoch < self.epoch.0)
-                .map(|(_, alias)| {
-                    json!({"remove": {"index": self.own.fence, "alias": alias, "must_exist": true}})
-                })
+                .map(|(_, alias)| json!({"remove": {"index": self.own.fence, "alias": alias, "must_exist": true}}))
                 .collect();
             actions.push(json!({"add": {"index": self.own.fence, "alias": mine, "is_hidden": true}}));
             self.check()?;
@@ -437,7 +436,9 @@ impl Session for ElasticsearchSession {
         if row.state == MigrationState::Running {
             row.started_at = now;
         }
-        if let Some(began) = before.as_ref().filter(|b| b.row.state == MigrationState::Running).map(|b| b.row.started_at) {
+        if let Some(began) =
+            before.as_ref().filter(|b| b.row.state == MigrationState::Running).map(|b| b.row.started_at)
+        {
             row.started_at = began;
         }
         if row.finished_at.is_some() {
@@ -486,10 +487,8 @@ impl Drop for ElasticsearchSession {
 /// What of an entry outlives the change of its row: everything, unless the migration begins anew.
 fn keep(before: Entry, row: HistoryRow) -> Entry {
     let goes_on = before.row.state == MigrationState::Running && before.row.action == row.action;
-    let begins = row.state == MigrationState::Running
-        && row.action == StepAction::Apply
-        && row.statements_done == 0
-        && !goes_on;
+    let begins =
+        row.state == MigrationState::Running && row.action == StepAction::Apply && row.statements_done == 0 && !goes_on;
     if begins {
         return Entry { blocks: before.blocks, ..Entry::new(row) };
     }

@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_completed_task_may_have_failed() {
-        let good = json!({"completed": true, "response": {"total": 3, "created": 2, "version_conflicts": 1, "failures": []}});
+        let good =
+            json!({"completed": true, "response": {"total": 3, "created": 2, "version_conflicts": 1, "failures": []}});
         let counts = judge(&good).unwrap();
         assert_eq!((counts.total, counts.done()), (3, 3));
         let failed = json!({"completed": true, "response": {"total": 3, "failures": [{"id": "7", "status": 400,
@@ -179,7 +180,8 @@ mod tests {
             failure.message,
             "1 documents failed; the first (document `7`): mapper_parsing_exception: failed to parse field [n]"
         );
-        let error = json!({"completed": true, "error": {"type": "index_not_found_exception", "reason": "no such index [x]"}});
+        let error =
+            json!({"completed": true, "error": {"type": "index_not_found_exception", "reason": "no such index [x]"}});
         assert_eq!(judge(&error).unwrap_err().code.as_deref(), Some("index_not_found_exception"));
         let cancelled = json!({"completed": true, "response": {"canceled": "by user request", "failures": []}});
         assert!(judge(&cancelled).unwrap_err().message.contains("by user request"));

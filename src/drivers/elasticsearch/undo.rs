@@ -74,10 +74,9 @@ impl ElasticsearchSession {
             | Operation::UpdateMapping { .. }
             | Operation::UpdateByQuery { .. }
             | Operation::DeleteByQuery { .. }
-            | Operation::Undo { .. } => Err(refused(
-                format!("`{}` cannot be taken back", of.name()),
-                "write a `rollback` for this migration",
-            )),
+            | Operation::Undo { .. } => {
+                Err(refused(format!("`{}` cannot be taken back", of.name()), "write a `rollback` for this migration"))
+            }
         }
     }
 

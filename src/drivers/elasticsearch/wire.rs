@@ -141,7 +141,8 @@ impl Wire {
     /// Makes the way; nothing is sent.
     pub(super) fn new(address: &Address) -> Result<Self, DriverError> {
         let cannot = |what: String| DriverError::Unreachable(what);
-        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(address.url.clone())).timeout(ONE_REQUEST);
+        let mut builder =
+            TransportBuilder::new(SingleNodeConnectionPool::new(address.url.clone())).timeout(ONE_REQUEST);
         builder = match &address.login {
             Login::None => builder,
             Login::Basic(user, password) => builder.auth(Credentials::Basic(user.clone(), password.clone())),
@@ -192,11 +193,8 @@ impl Wire {
             headers.insert(HeaderName::from_static("x-opaque-id"), opaque);
         }
         let body = body.map(Value::to_string);
-        let answer = self
-            .transport
-            .send(method, path, headers, None::<&()>, body, None)
-            .await
-            .map_err(|e| with_causes(&e))?;
+        let answer =
+            self.transport.send(method, path, headers, None::<&()>, body, None).await.map_err(|e| with_causes(&e))?;
         let status = answer.status_code().as_u16();
         let text = answer.text().await.map_err(|e| with_causes(&e))?;
         let body = serde_json::from_str(&text).unwrap_or_else(|_| {
