@@ -38,6 +38,12 @@ fn mongodb(url: &str) -> Result<(), String> {
 }
 
 /// `elasticsearch+https://[USER:PASSWORD@]HOST:PORT[/PREFIX]`.
+#[cfg(feature = "elasticsearch")]
+fn elasticsearch(url: &str) -> Result<(), String> {
+    super::elasticsearch::check_url(url)
+}
+
+#[cfg(not(feature = "elasticsearch"))]
 fn elasticsearch(url: &str) -> Result<(), String> {
     let plain = url.strip_prefix("elasticsearch+").unwrap_or(url);
     let parsed = ::url::Url::parse(plain).map_err(|e| e.to_string())?;

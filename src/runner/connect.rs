@@ -44,6 +44,14 @@ macro_rules! with_driver {
                     $crate::drivers::mongodb::MongodbDriver::connect(&$target.url).await.map_err(unreachable)?;
                 $work
             }
+            #[cfg(feature = "elasticsearch")]
+            $crate::ids::Engine::Elasticsearch => {
+                #[allow(unused_mut)]
+                let mut $driver = $crate::drivers::elasticsearch::ElasticsearchDriver::connect(&$target.url)
+                    .await
+                    .map_err(unreachable)?;
+                $work
+            }
             #[allow(unreachable_patterns)]
             other => return Err(unsupported(other)),
         }
