@@ -5,6 +5,8 @@
 
 pub mod file;
 pub mod meta;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod retention;
@@ -311,6 +313,8 @@ async fn copy_out(subject: &Subject, scope: &Scope, sink: Sink) -> Result<(Sink,
         #[cfg(feature = "postgres")]
         Engine::Postgresql => postgres::copy_out(&subject.url, sink).await,
         Engine::Sqlite => sqlite::copy_out(&subject.url, sink).await,
+        #[cfg(feature = "mongodb")]
+        Engine::Mongodb => mongodb::copy_out(&subject.url, sink).await,
         #[allow(unreachable_patterns)]
         other => unsupported(other),
     }
@@ -328,6 +332,8 @@ async fn rehearse(
         #[cfg(feature = "postgres")]
         Engine::Postgresql => postgres::rehearse(&subject.url, url, content, meta).await,
         Engine::Sqlite => sqlite::rehearse(&subject.url, content).await,
+        #[cfg(feature = "mongodb")]
+        Engine::Mongodb => mongodb::rehearse(url, content).await,
         #[allow(unreachable_patterns)]
         other => unsupported(other),
     }
@@ -377,6 +383,8 @@ pub async fn bring_back(
         #[cfg(feature = "postgres")]
         Engine::Postgresql => postgres::bring_back(&subject.url, content, floor).await,
         Engine::Sqlite => sqlite::bring_back(&subject.url, content, floor).await,
+        #[cfg(feature = "mongodb")]
+        Engine::Mongodb => mongodb::bring_back(&subject.url, content, meta).await,
         #[allow(unreachable_patterns)]
         other => unsupported(other),
     }

@@ -39,7 +39,7 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.or_word(args.word)?.gather(global)?;
     let word = Word { yes: args.yes, emergency: gates::emergency(args.emergency)? };
-    let mut options = gathered.options(&args.bounds, global);
+    let mut options = gathered.options(&args.bounds, global)?;
     options.to = args.to;
     options.dry_run = args.dry_run;
     let actor = targets::actor();

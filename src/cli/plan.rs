@@ -27,7 +27,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.or_word(args.word)?.gather(global)?;
-    let mut options = gathered.options(&args.bounds, global);
+    let mut options = gathered.options(&args.bounds, global)?;
     options.to = args.to;
     options.brief = false;
     targets::block_on(async {

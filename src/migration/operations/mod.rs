@@ -170,6 +170,7 @@ pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecut
 /// What is said of an `undo` that a person wrote.
 pub(crate) fn own_undo(line: u32) -> CannotExecute {
     CannotExecute {
+        rule: "invalid-metadata",
         line,
         message: "`undo` is Godwit's own operation; no file holds it".to_owned(),
         help: "write the operations that take the migration back, or leave the rollback out to have it computed"
