@@ -3,12 +3,16 @@
 //! One module per engine knows how to copy its databases out and in; nothing here decides when a backup is made, and
 //! nothing here takes a lock: `runner::backup` does both.
 
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
 pub mod file;
 pub mod meta;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod retention;
 pub mod seal;
 pub mod sqlite;
@@ -22,6 +26,7 @@ use secrecy::SecretString;
 
 use crate::drivers::DriverError;
 use crate::ids::{CommitSha, Engine, EnvironmentName, Epoch, PrNumber, RunId, TargetName};
+use crate::plan::HistoryRow;
 use file::{Content, Sink};
 use meta::{Meta, Scope, Sum, Verified, differences};
 use seal::{Keys, Seal};
@@ -133,6 +138,8 @@ pub struct Restored {
     pub contents: BTreeMap<String, Sum>,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// The rows of the history, where they are written by the session that holds the target's lock.
+    pub history: Option<Vec<HistoryRow>>,
 }
 
 /// Whether a restore of this engine happens all at once, or what readers see meanwhile.
@@ -207,6 +214,19 @@ impl Drop for Draft {
 /// # Errors
 /// Whatever keeps the backup from being whole and proved.
 pub async fn make(subject: &Subject, order: &Order) -> Result<Made, BackupError> {
+    let (subject, order) = (subject.clone(), order.clone());
+    aside(move |runtime| runtime.block_on(make_here(&subject, &order))).await
+}
+
+/// Work with files goes on in a thread of its own: what renews the target's lock meanwhile must not wait for a disk.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce(tokio::runtime::Handle) -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || work(runtime)).await.map_err(ended_early)?
+}
+
+async fn make_here(subject: &Subject, order: &Order) -> Result<Made, BackupError> {
     let cannot = |e: std::io::Error| {
         BackupError::Failed(format!("cannot make the folder for backups `{}`: {e}", order.dir.display()))
     };
@@ -315,6 +335,10 @@ async fn copy_out(subject: &Subject, scope: &Scope, sink: Sink) -> Result<(Sink,
         Engine::Sqlite => sqlite::copy_out(&subject.url, sink).await,
         #[cfg(feature = "mongodb")]
         Engine::Mongodb => mongodb::copy_out(&subject.url, sink).await,
+        #[cfg(feature = "redis")]
+        Engine::Redis => redis::copy_out(&subject.url, scope, sink).await,
+        #[cfg(feature = "elasticsearch")]
+        Engine::Elasticsearch => elasticsearch::copy_out(&subject.url, scope, sink).await,
         #[allow(unreachable_patterns)]
         other => unsupported(other),
     }
@@ -326,14 +350,18 @@ async fn rehearse(
     content: Content,
     meta: &Meta,
 ) -> Result<Rehearsed, BackupError> {
-    let (url, other) = (scratch.unwrap_or(&subject.url), scratch.is_some());
-    let _ = other;
+    let url = scratch.unwrap_or(&subject.url);
+    let _ = (url, meta);
     match subject.engine {
         #[cfg(feature = "postgres")]
         Engine::Postgresql => postgres::rehearse(&subject.url, url, content, meta).await,
         Engine::Sqlite => sqlite::rehearse(&subject.url, content).await,
         #[cfg(feature = "mongodb")]
         Engine::Mongodb => mongodb::rehearse(url, content).await,
+        #[cfg(feature = "redis")]
+        Engine::Redis => redis::rehearse(url, content).await,
+        #[cfg(feature = "elasticsearch")]
+        Engine::Elasticsearch => elasticsearch::rehearse(url, content).await,
         #[allow(unreachable_patterns)]
         other => unsupported(other),
     }
@@ -376,6 +404,17 @@ pub async fn bring_back(
     keys: &Keys,
     floor: Epoch,
 ) -> Result<Restored, BackupError> {
+    let (subject, file, meta, keys) = (subject.clone(), file.to_path_buf(), meta.clone(), keys.clone());
+    aside(move |runtime| runtime.block_on(bring_back_here(&subject, &file, &meta, &keys, floor))).await
+}
+
+async fn bring_back_here(
+    subject: &Subject,
+    file: &Path,
+    meta: &Meta,
+    keys: &Keys,
+    floor: Epoch,
+) -> Result<Restored, BackupError> {
     let opener = if meta.encrypted { Some(keys.opener()?) } else { None };
     let content = file::open(file, opener.as_ref())?;
     let _ = floor;
@@ -385,6 +424,10 @@ pub async fn bring_back(
         Engine::Sqlite => sqlite::bring_back(&subject.url, content, floor).await,
         #[cfg(feature = "mongodb")]
         Engine::Mongodb => mongodb::bring_back(&subject.url, content, meta).await,
+        #[cfg(feature = "redis")]
+        Engine::Redis => redis::bring_back(&subject.url, content, meta).await,
+        #[cfg(feature = "elasticsearch")]
+        Engine::Elasticsearch => elasticsearch::bring_back(&subject.url, content, meta).await,
         #[allow(unreachable_patterns)]
         other => unsupported(other),
     }

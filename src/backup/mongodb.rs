@@ -426,7 +426,7 @@ pub async fn bring_back(url: &SecretString, content: Content, meta: &Meta) -> Re
     swap(client, db, &built).await.map_err(|error| {
         BackupError::Half(format!("{error}; some collections are restored and some are not: run the same restore again"))
     })?;
-    Ok(Restored { contents: built.contents, notes: Vec::new() })
+    Ok(Restored { contents: built.contents, notes: Vec::new(), history: None })
 }
 
 async fn aside_and_compared(db: &Database, content: Content, meta: &Meta) -> Result<Built, BackupError> {

@@ -217,7 +217,7 @@ pub async fn bring_back(url: &SecretString, mut content: Content, floor: Epoch) 
         copy_pages(&source, &mut target)
             .map_err(|e| BackupError::Failed(format!("cannot restore `{}`: {e}; it is as it was", file.display())))?;
         crate::drivers::failpoint::hit("restore_post");
-        Ok(Restored { contents, notes: Vec::new() })
+        Ok(Restored { contents, notes: Vec::new(), history: None })
     })
     .await
     .map_err(ended_early)?

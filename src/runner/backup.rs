@@ -312,6 +312,27 @@ impl OnTarget for Backing<'_> {
     }
 }
 
+/// Writes rows of a backup over those of the history; what has no row in it counts as undone.
+async fn rewrite<S: Session>(
+    session: &mut S,
+    rows: &[HistoryRow],
+    epoch: Epoch,
+    run: &RunId,
+) -> Result<(), DriverError> {
+    let same = |a: &HistoryRow, b: &HistoryRow| a.unit == b.unit && a.id == b.id;
+    let now = session.history().await?;
+    for row in rows {
+        if now.iter().find(|n| same(n, row)).is_none_or(|n| n.state != row.state || n.checksum != row.checksum) {
+            session.write_row(&HistoryRow { epoch, run: run.clone(), ..row.clone() }).await?;
+        }
+    }
+    for row in now.into_iter().filter(|n| n.id.as_str() != RESTORING && !rows.iter().any(|r| same(r, n))) {
+        let state = MigrationState::RolledBack;
+        session.write_row(&HistoryRow { epoch, run: run.clone(), state, error: None, statements_done: 0, ..row }).await?;
+    }
+    Ok(())
+}
+
 struct Restoring<'a> {
     backing: Backing<'a>,
     file: &'a Path,
@@ -346,13 +367,15 @@ impl Restoring<'_> {
         }
         let restored =
             engine::bring_back(&wish.subject(target), self.file, &self.meta, &wish.keys, epoch).await?;
+        if let Some(rows) = &restored.history {
+            rewrite(session, rows, epoch, run).await?;
+        }
         let history = session.history().await?;
         if history.iter().any(|r| r.id.as_str() == RESTORING) {
             // A part of the target was restored, and not its history.
             session.write_row(&HistoryRow { state: MigrationState::RolledBack, error: None, ..self.marker(epoch) }).await?;
         }
         let unapplied = self.agree(session.fingerprint(), epoch, &history).await?;
-        let _ = run;
         Ok(Recovered { restored, meta: self.meta.clone(), unapplied })
     }
 

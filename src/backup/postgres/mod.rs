@@ -171,7 +171,7 @@ impl OneTransaction {
             return true;
         }
         self.in_rows = line.starts_with(b"COPY ") && line.ends_with(b" FROM stdin;");
-        if line.starts_with(b"-- Data for Name: ") {
+        if line.starts_with(b"-- Data for Name: ") || line.starts_with(b"-- Name: ") {
             self.in_large_objects = line.windows(14).any(|w| w == b"; Type: BLOBS;");
         }
         !(self.in_large_objects && (line == b"BEGIN;" || line == b"COMMIT;"))
@@ -352,7 +352,7 @@ pub async fn bring_back(url: &SecretString, content: Content, floor: Epoch) -> R
     // The planner knows nothing of the new tables yet.
     let _ = say(&mut connection, "ANALYZE").await;
     let contents = sums::read(&mut connection).await.map_err(failed("cannot read the restored database"))?;
-    Ok(Restored { contents, notes: Vec::new() })
+    Ok(Restored { contents, notes: Vec::new(), history: None })
 }
 
 /// Takes away everything that is the user's. `public` stays, with the extensions in it: only a superuser could bring some

@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 
 /// Where a command goes.
 #[derive(Debug, Clone)]
-pub(super) enum To {
+pub(crate) enum To {
     /// The master of a slot.
     Slot(u16),
     /// One node.
@@ -33,7 +33,7 @@ pub(super) enum To {
 
 /// A master, or the one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Its name in the cluster; empty for one server.
     pub id: String,
     /// Its host.
@@ -52,7 +52,7 @@ enum Wire {
 
 /// A connection; clones share it.
 #[derive(Clone)]
-pub(super) struct Link {
+pub(crate) struct Link {
     wire: Wire,
     shown: Arc<str>,
     /// How long a server that is away for a moment is waited for.
@@ -233,7 +233,7 @@ impl Link {
 
 /// What a server says of itself.
 #[derive(Debug, Clone)]
-pub(super) struct Info(String);
+pub(crate) struct Info(String);
 
 impl Info {
     /// One value.
