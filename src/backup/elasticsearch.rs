@@ -30,19 +30,24 @@ const BULK: usize = 4 << 20;
 const MADE_UP: [&str; 8] =
     ["uuid", "creation_date", "version", "provided_name", "resize", "history", "routing", "blocks"];
 
-/// One line of a file.
+/// A document of the index before; its line begins with `{"_id"`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Document {
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(rename = "_routing", default, skip_serializing_if = "Option::is_none")]
+    routing: Option<String>,
+    #[serde(rename = "_source")]
+    source: Box<RawValue>,
+}
+
+/// What a line of a document begins with.
+const DOCUMENT: &str = "{\"_id\"";
+
+/// Any other line of a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
-    /// A document of the index before.
-    Document {
-        #[serde(rename = "_id")]
-        id: String,
-        #[serde(rename = "_routing", default, skip_serializing_if = "Option::is_none")]
-        routing: Option<String>,
-        #[serde(rename = "_source")]
-        source: Box<RawValue>,
-    },
     /// An index.
     Index { index: String, settings: Value, mappings: Value, aliases: Value },
     /// The first.
@@ -90,7 +95,7 @@ fn one_line(raw: &str) -> String {
     out
 }
 
-fn put(sink: &mut Sink, line: &Line) -> Result<(), BackupError> {
+fn put(sink: &mut Sink, line: &impl Serialize) -> Result<(), BackupError> {
     let text = serde_json::to_string(line).map_err(|e| BackupError::Failed(format!("a line has no JSON form: {e}")))?;
     writeln!(sink, "{text}").map_err(|e| sink.cannot(&e))
 }
@@ -157,7 +162,9 @@ fn settings_of(index: &Value) -> Value {
 fn in_scope(scope: &Scope, name: &str) -> bool {
     match scope {
         Scope::All => true,
-        Scope::Only(names) => names.iter().any(|n| n == name),
+        Scope::Only(names) => {
+            names.iter().any(|n| n == name || globset::Glob::new(n).is_ok_and(|g| g.compile_matcher().is_match(name)))
+        }
     }
 }
 
@@ -205,7 +212,7 @@ pub async fn copy_out(url: &SecretString, scope: &Scope, mut sink: Sink) -> Resu
             digest.add(&[id.as_bytes(), routing.unwrap_or_default().as_bytes(), source.as_bytes()]);
             count += 1;
             let source = RawValue::from_string(source).map_err(|e| wrong("a document is no JSON", e))?;
-            put(&mut sink, &Line::Document { id: id.to_owned(), routing: routing.map(str::to_owned), source })
+            put(&mut sink, &Document { id: id.to_owned(), routing: routing.map(str::to_owned), source })
         })
         .await?;
         total += count;
@@ -249,22 +256,24 @@ async fn build(
         if input.read_line(&mut text).map_err(|e| damaged(&e.to_string()))? == 0 {
             break;
         }
+        if text.starts_with(DOCUMENT) {
+            let Document { id, routing, source } = serde_json::from_str(&text).map_err(|e| damaged(&e.to_string()))?;
+            seen += 1;
+            let mut action = json!({"_id": id});
+            if let (Some(routing), Some(action)) = (routing, action.as_object_mut()) {
+                action.insert("routing".to_owned(), routing.into());
+            }
+            bulk.push_str(&json!({"index": action}).to_string());
+            bulk.push('\n');
+            bulk.push_str(source.get());
+            bulk.push('\n');
+            if bulk.len() >= BULK {
+                send(wire, all.last(), &mut bulk).await?;
+            }
+            continue;
+        }
         match serde_json::from_str(&text).map_err(|e| damaged(&e.to_string()))? {
             Line::Head { history: rows, .. } => history = rows,
-            Line::Document { id, routing, source } => {
-                seen += 1;
-                let mut action = json!({"_id": id});
-                if let (Some(routing), Some(action)) = (routing, action.as_object_mut()) {
-                    action.insert("routing".to_owned(), routing.into());
-                }
-                bulk.push_str(&json!({"index": action}).to_string());
-                bulk.push('\n');
-                bulk.push_str(source.get());
-                bulk.push('\n');
-                if bulk.len() >= BULK {
-                    send(wire, all.last(), &mut bulk).await?;
-                }
-            }
             Line::Index { index, settings, mappings, aliases } => {
                 send(wire, all.last(), &mut bulk).await?;
                 let place = format!("{prefix}{}", all.len());

@@ -234,8 +234,22 @@ mod tests {
         let text = std::fs::read_to_string(with_suffix(&backup, SUFFIX)).unwrap();
         let mut from = 0;
         for key in [
-            "backup_file", "created_at", "environment", "region", "engine", "engine_version", "database", "size_bytes",
-            "sha256", "encrypted", "tool", "run_id", "git_commit", "pull_request", "pending", "restore_command",
+            "backup_file",
+            "created_at",
+            "environment",
+            "region",
+            "engine",
+            "engine_version",
+            "database",
+            "size_bytes",
+            "sha256",
+            "encrypted",
+            "tool",
+            "run_id",
+            "git_commit",
+            "pull_request",
+            "pending",
+            "restore_command",
         ] {
             from += text[from..].find(&format!("\"{key}\":")).unwrap_or_else(|| panic!("{key} in {text}"));
         }

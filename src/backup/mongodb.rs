@@ -32,7 +32,7 @@ fn failed(what: impl Into<String>) -> impl Fn(mongodb::error::Error) -> BackupEr
     let what = what.into();
     move |e| {
         let text = crate::redact::text(&e.kind.to_string());
-        let hint = if text.contains("SnapshotTooOld") || text.contains("SnapshotUnavailable") {
+        let hint = if text.contains("SnapshotTooOld") {
             "; the copy took longer than the server keeps a snapshot: raise `minSnapshotHistoryWindowInSeconds`"
         } else {
             ""
@@ -60,7 +60,9 @@ async fn list(db: &Database) -> Result<Vec<Listed>, mongodb::error::Error> {
             options: one.get_document("options").cloned().unwrap_or_default(),
         });
     }
-    all.retain(|c| !c.name.starts_with("system.") && !LEFT_OUT.contains(&c.name.as_str()) && !c.name.starts_with(ASIDE));
+    all.retain(|c| {
+        !c.name.starts_with("system.") && !LEFT_OUT.contains(&c.name.as_str()) && !c.name.starts_with(ASIDE)
+    });
     all.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(all)
 }
@@ -115,7 +117,8 @@ pub async fn copy_out(url: &SecretString, mut sink: Sink) -> Result<(Sink, Copie
     let mut notes = Vec::new();
     if session.is_none() {
         notes.push(
-            "the server is no replica set, so its collections were read one after the other and not at one moment".to_owned(),
+            "the server is no replica set, so its collections were read one after the other and not at one moment"
+                .to_owned(),
         );
     }
     let mut consistent = session.is_some();
@@ -123,13 +126,20 @@ pub async fn copy_out(url: &SecretString, mut sink: Sink) -> Result<(Sink, Copie
     let mut contents = BTreeMap::new();
     let all = list(db).await.map_err(&cannot)?;
     for one in all.iter().filter(|c| c.kind != "view") {
-        let timeseries = one.kind == "timeseries";
+        // The server reads neither of a snapshot.
+        let kind = if one.kind == "timeseries" {
+            Some("a time series")
+        } else if one.options.get_bool("capped").is_ok_and(|c| c) {
+            Some("capped")
+        } else {
+            None
+        };
         let indexes = indexes(db, &one.name).await.map_err(&cannot)?;
         let head = doc! { "name": &one.name, "type": &one.kind, "options": &one.options, "indexes": &indexes };
         frame(&mut sink, b'C', &bytes_of(&head)?)?;
-        if timeseries && session.is_some() {
+        if let (Some(kind), Some(_)) = (kind, &session) {
             consistent = false;
-            notes.push(format!("`{}` is a time series, which no snapshot holds", one.name));
+            notes.push(format!("`{}` is {kind}, so it was not read at the moment of the others", one.name));
         }
         let mut digest = SetDigest::default();
         let mut count = 0_u64;
@@ -139,7 +149,7 @@ pub async fn copy_out(url: &SecretString, mut sink: Sink) -> Result<(Sink, Copie
             frame(&mut sink, b'D', document.as_bytes())
         };
         let collection = db.collection::<RawDocumentBuf>(&one.name);
-        match session.as_mut().filter(|_| !timeseries) {
+        match session.as_mut().filter(|_| kind.is_none()) {
             Some(session) => read_in(session, &collection, &mut put).await?,
             None => {
                 let mut cursor = collection.find(doc! {}).await.map_err(&cannot)?;
@@ -157,13 +167,8 @@ pub async fn copy_out(url: &SecretString, mut sink: Sink) -> Result<(Sink, Copie
         contents.insert(format!("definition {}", one.name), defined(&one.options, &[]));
     }
     frame(&mut sink, b'E', &bytes_of(&doc! { "collections": i64::try_from(all.len()).unwrap_or(0) })?)?;
-    let copied = Copied {
-        engine_version: version.to_owned(),
-        database: db.name().to_owned(),
-        contents,
-        consistent,
-        notes,
-    };
+    let copied =
+        Copied { engine_version: version.to_owned(), database: db.name().to_owned(), contents, consistent, notes };
     Ok((sink, copied))
 }
 
@@ -267,7 +272,11 @@ struct Built {
 }
 
 /// Makes the collections of a file, under the names that `named` gives them.
-async fn build(db: &Database, content: Content, named: &(dyn Fn(usize, &str) -> String + Sync)) -> Result<Built, BackupError> {
+async fn build(
+    db: &Database,
+    content: Content,
+    named: &(dyn Fn(usize, &str) -> String + Sync),
+) -> Result<Built, BackupError> {
     let mut frames = Frames { content };
     let mut built = Built::default();
     let mut current: Option<Filling> = None;
@@ -337,7 +346,11 @@ async fn create(db: &Database, name: &str, options: &Document) -> Result<(), Bac
 }
 
 /// Reads what stands in a database, as [`copy_out`] counted it.
-async fn count(db: &Database, names: &[(String, String)], views: &[String]) -> Result<BTreeMap<String, Sum>, BackupError> {
+async fn count(
+    db: &Database,
+    names: &[(String, String)],
+    views: &[String],
+) -> Result<BTreeMap<String, Sum>, BackupError> {
     let cannot = failed("cannot read what was restored");
     let mut contents = BTreeMap::new();
     let listed = list_all(db).await.map_err(&cannot)?;
@@ -424,7 +437,9 @@ pub async fn bring_back(url: &SecretString, content: Content, meta: &Meta) -> Re
     }
     failpoint::hit("restore_pre");
     swap(client, db, &built).await.map_err(|error| {
-        BackupError::Half(format!("{error}; some collections are restored and some are not: run the same restore again"))
+        BackupError::Half(format!(
+            "{error}; some collections are restored and some are not: run the same restore again"
+        ))
     })?;
     Ok(Restored { contents: built.contents, notes: Vec::new(), history: None })
 }

@@ -15,10 +15,10 @@ use sha2::Digest as _;
 use super::file::{Content, Sink};
 use super::meta::{Meta, Scope, SetDigest, Sum};
 use super::{BackupError, Copied, Rehearsed, Restored, SCRATCH};
+use crate::drivers::failpoint;
 use crate::drivers::redis::RedisDriver;
 use crate::drivers::redis::link::{Link, Node, To};
 use crate::drivers::redis::names::{Names, PREFIX, slot_of};
-use crate::drivers::failpoint;
 use crate::ids::RunId;
 
 /// Keys that one SCAN looks at.
@@ -272,7 +272,9 @@ pub async fn rehearse(url: &SecretString, content: Content) -> Result<Rehearsed,
             match kind {
                 Ok(kind) if kind == kept.kind => sums.add(&kind, &kept.key, kept.at, &kept.payload),
                 Ok(kind) => differences.push(format!("`{name}` came back as {kind}")),
-                Err(error) => differences.push(format!("`{name}` is refused: {}", crate::redact::text(&error.to_string()))),
+                Err(error) => {
+                    differences.push(format!("`{name}` is refused: {}", crate::redact::text(&error.to_string())))
+                }
             }
         }
     }
@@ -320,7 +322,8 @@ async fn write_all(driver: &RedisDriver, content: Content, meta: &Meta) -> Resul
     for node in nodes {
         for pattern in patterns(&meta.scope) {
             scan(link, node, &pattern, async |keys| {
-                let gone = |k: &Vec<u8>| !k.starts_with(PREFIX.as_bytes()) && !left_out(names, k) && !kept.contains(&short(k));
+                let gone =
+                    |k: &Vec<u8>| !k.starts_with(PREFIX.as_bytes()) && !left_out(names, k) && !kept.contains(&short(k));
                 unlink(link, keys.into_iter().filter(gone).collect()).await
             })
             .await?;
@@ -345,7 +348,8 @@ fn short(key: &[u8]) -> u128 {
 }
 
 async fn unlink(link: &Link, keys: Vec<Vec<u8>>) -> Result<(), BackupError> {
-    try_join_all(keys.iter().map(async |key| link.ask::<()>(cmd("UNLINK").arg(key), &To::Slot(slot_of(key))).await)).await?;
+    try_join_all(keys.iter().map(async |key| link.ask::<()>(cmd("UNLINK").arg(key), &To::Slot(slot_of(key))).await))
+        .await?;
     Ok(())
 }
 

@@ -77,7 +77,10 @@ impl Shelf {
         at: DateTime<Utc>,
     ) -> Option<&Listed> {
         self.backups.iter().find(|b| {
-            b.meta.environment.as_ref() == environment && &b.meta.target == target && b.meta.created_at <= at && b.reachable
+            b.meta.environment.as_ref() == environment
+                && &b.meta.target == target
+                && b.meta.created_at <= at
+                && b.reachable
         })
     }
 

@@ -78,8 +78,8 @@ fn secret(variable: &dyn Fn(&str) -> Option<String>, name: &str) -> Result<Optio
         .map_err(|e| BackupError::Usage(format!("cannot read `{file}`, named by `{named}`: {e}")))
 }
 
-pub use with_age::{Opener, Seal};
 pub(super) use with_age::Writer;
+pub use with_age::{Opener, Seal};
 
 #[cfg(feature = "encryption")]
 mod with_age {
@@ -176,12 +176,10 @@ mod with_age {
             file: &Path,
         ) -> Result<Content, BackupError> {
             let cannot = |e: age::DecryptError| match e {
-                age::DecryptError::NoMatchingKeys | age::DecryptError::DecryptionFailed => {
-                    BackupError::Usage(format!(
-                        "no key given opens `{}`: it was encrypted for another one; set `{IDENTITY}` or `{PASSPHRASE}`",
-                        file.display()
-                    ))
-                }
+                age::DecryptError::NoMatchingKeys | age::DecryptError::DecryptionFailed => BackupError::Usage(format!(
+                    "no key given opens `{}`: it was encrypted for another one; set `{IDENTITY}` or `{PASSPHRASE}`",
+                    file.display()
+                )),
                 other => BackupError::Damaged(format!("`{}` cannot be decrypted: {other}", file.display())),
             };
             let decryptor = age::Decryptor::new(input).map_err(cannot)?;

@@ -38,9 +38,8 @@ impl Temporary {
 
     /// Fills it with a backup's content.
     fn fill(&self, content: &mut Content) -> Result<(), BackupError> {
-        let cannot = |e: std::io::Error| {
-            BackupError::Failed(format!("cannot copy the backup to `{}`: {e}", self.0.display()))
-        };
+        let cannot =
+            |e: std::io::Error| BackupError::Failed(format!("cannot copy the backup to `{}`: {e}", self.0.display()));
         let mut out = std::fs::OpenOptions::new().write(true).open(&self.0).map_err(cannot)?;
         std::io::copy(content, &mut out).map_err(cannot)?;
         out.sync_all().map_err(cannot)
@@ -205,9 +204,7 @@ pub async fn bring_back(url: &SecretString, mut content: Content, floor: Epoch) 
             .map_err(&cannot)?;
         if fenced > 0 {
             // In the copy, so that the token never goes down in the database.
-            source
-                .execute(&format!("UPDATE {FENCE} SET epoch = max(epoch, ?1)"), [floor.0])
-                .map_err(&cannot)?;
+            source.execute(&format!("UPDATE {FENCE} SET epoch = max(epoch, ?1)"), [floor.0]).map_err(&cannot)?;
         }
         let contents = count(&source).map_err(&cannot)?;
         let mut target = Connection::open(&file).map_err(&cannot)?;

@@ -12,7 +12,7 @@ use super::{Exit, Format, Global};
 use crate::backup::meta::Meta;
 use crate::backup::retention::{self, Listed, Shelf};
 use crate::backup::{BackupError, Made};
-use crate::ids::{EnvironmentName, TargetName};
+use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::runner::backup::{BackupWish, NotDone};
 use crate::runner::{self};
 
@@ -28,6 +28,9 @@ pub struct Args {
     word: Option<EnvironmentName>,
     #[command(flatten)]
     place: Place,
+    /// Redis and Elasticsearch: only these keys or indices, by name or pattern (default: everything)
+    #[arg(long, value_name = "PATTERN")]
+    only: Vec<String>,
     #[command(flatten)]
     shelf: ShelfArgs,
 }
@@ -108,6 +111,11 @@ pub(super) fn failed(error: NotDone) -> anyhow::Error {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let databases = args.place.or_word(args.word)?.databases(global)?;
     let mut wish: BackupWish = args.shelf.wish()?;
+    let whole = |e: Engine| matches!(e, Engine::Postgresql | Engine::Sqlite | Engine::Mongodb);
+    if let Some(target) = databases.targets.iter().find(|t| !args.only.is_empty() && whole(t.engine)) {
+        return Err(Failure::usage(format!("`{}` is copied whole: leave `--only` out", target.name)));
+    }
+    wish.only = args.only;
     if let Some(settings) = &databases.settings {
         wish.regions = settings.targets.iter().filter_map(|t| Some((t.name.clone(), t.region.clone()?))).collect();
     }

@@ -82,8 +82,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let keeper = targets::keeper(global);
         let mut all = Vec::new();
         for (target, file, _) in &chosen {
-            let recovered =
-                runner::backup::restore(&keeper, target, &actor, &wish, file).await.map_err(failed)?;
+            let recovered = runner::backup::restore(&keeper, target, &actor, &wish, file).await.map_err(failed)?;
             if global.format == Format::Text && !global.quiet {
                 anstream::print!("{}", crate::redact::text(&told(target, file, &recovered)));
             }
@@ -124,7 +123,11 @@ fn by_time<'a>(all: &'a [Target], at: DateTime<Utc>, wish: &BackupWish) -> anyho
     all.iter()
         .map(|target| {
             let found = shelf.not_later(target.environment.as_ref(), &target.name, at).ok_or_else(|| {
-                Failure::usage(format!("`{}` has no backup from {at} or before in `{}`", target.name, wish.dir.display()))
+                Failure::usage(format!(
+                    "`{}` has no backup from {at} or before in `{}`",
+                    target.name,
+                    wish.dir.display()
+                ))
             })?;
             Ok((target, found.file.clone(), found.meta.clone()))
         })

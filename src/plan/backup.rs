@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn what_scripts_touch_is_read_from_them() {
-        let es = r#"[{"type":"reindex","source":"orders_v1","dest":"orders_v2"},{"type":"delete_index","index":"old"}]"#;
+        let es =
+            r#"[{"type":"reindex","source":"orders_v1","dest":"orders_v2"},{"type":"delete_index","index":"old"}]"#;
         assert_eq!(touched(Engine::Elasticsearch, [es].into_iter()).unwrap(), ["old", "orders_v1", "orders_v2"]);
         let redis = r#"[{"type":"rename_keys","keys":{"match":"cart:*"},"from":"cart:","to":"v2:cart:"},{"type":"delete_keys","keys":["a*"]}]"#;
         assert_eq!(touched(Engine::Redis, [redis].into_iter()).unwrap(), ["a\\*", "cart:*", "v2:cart:*"]);

@@ -35,6 +35,8 @@ pub struct BackupWish {
     pub asked: bool,
     /// Of everything, also where a part is enough.
     pub whole: bool,
+    /// Only these keys or indices, for a backup that no run needs.
+    pub only: Vec<String>,
     /// Migrations (`unit/id`) that take data away, as the linter found.
     pub destroys: BTreeSet<String>,
     /// Another server to verify on.
@@ -61,7 +63,8 @@ impl BackupWish {
 pub(super) fn reason(job: &Job<'_>, plan: &MigrationPlan) -> Option<Why> {
     let wish = job.options.backup.as_ref()?;
     let destroys = |step: &Step| {
-        let name = if step.unit.is_empty() { step.migration.to_string() } else { format!("{}/{}", step.unit, step.migration) };
+        let name =
+            if step.unit.is_empty() { step.migration.to_string() } else { format!("{}/{}", step.unit, step.migration) };
         match step.action {
             StepAction::Apply | StepAction::Undo => {
                 wish.destroys.contains(&name) || script_of(job, step).is_some_and(|t| planner::destroys(step.engine, t))
@@ -295,7 +298,7 @@ impl OnTarget for Backing<'_> {
         failpoint::hit("lock_post");
         let order = Order {
             dir: self.wish.dir.clone(),
-            scope: Scope::All,
+            scope: if self.wish.only.is_empty() { Scope::All } else { Scope::Only(self.wish.only.clone()) },
             scratch: self.wish.scratch.clone(),
             keys: self.wish.keys.clone(),
             reason: Why::Asked.to_string(),
@@ -328,7 +331,9 @@ async fn rewrite<S: Session>(
     }
     for row in now.into_iter().filter(|n| n.id.as_str() != RESTORING && !rows.iter().any(|r| same(r, n))) {
         let state = MigrationState::RolledBack;
-        session.write_row(&HistoryRow { epoch, run: run.clone(), state, error: None, statements_done: 0, ..row }).await?;
+        session
+            .write_row(&HistoryRow { epoch, run: run.clone(), state, error: None, statements_done: 0, ..row })
+            .await?;
     }
     Ok(())
 }
@@ -351,7 +356,8 @@ impl OnTarget for Restoring<'_> {
         told?;
         if self.backing.target.environment.is_some() {
             // What stands there now is right: it is what the backup says.
-            super::drift::accept(self.backing.store, std::slice::from_ref(self.backing.target), self.backing.actor).await?;
+            super::drift::accept(self.backing.store, std::slice::from_ref(self.backing.target), self.backing.actor)
+                .await?;
         }
         Ok(recovered)
     }
@@ -365,15 +371,16 @@ impl Restoring<'_> {
         if engine::atomicity(target.engine).is_some() {
             session.write_row(&self.marker(epoch)).await?;
         }
-        let restored =
-            engine::bring_back(&wish.subject(target), self.file, &self.meta, &wish.keys, epoch).await?;
+        let restored = engine::bring_back(&wish.subject(target), self.file, &self.meta, &wish.keys, epoch).await?;
         if let Some(rows) = &restored.history {
             rewrite(session, rows, epoch, run).await?;
         }
         let history = session.history().await?;
         if history.iter().any(|r| r.id.as_str() == RESTORING) {
             // A part of the target was restored, and not its history.
-            session.write_row(&HistoryRow { state: MigrationState::RolledBack, error: None, ..self.marker(epoch) }).await?;
+            session
+                .write_row(&HistoryRow { state: MigrationState::RolledBack, error: None, ..self.marker(epoch) })
+                .await?;
         }
         let unapplied = self.agree(session.fingerprint(), epoch, &history).await?;
         Ok(Recovered { restored, meta: self.meta.clone(), unapplied })

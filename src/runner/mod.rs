@@ -325,7 +325,8 @@ async fn run_all(
             report.blocked_by.extend(outcome.refusals);
             report.notes.extend(outcome.notes.into_iter().filter(|n| !report.notes.contains(n)).collect::<Vec<_>>());
             if let Some(backup) = outcome.backup {
-                report.backup = Some(report.backup.map_or_else(|| backup.clone(), |others| format!("{others}, {backup}")));
+                report.backup =
+                    Some(report.backup.map_or_else(|| backup.clone(), |others| format!("{others}, {backup}")));
             }
             report.outcome = worse(report.outcome, outcome.outcome);
             if let Some(reason) = outcome.waits {

@@ -56,7 +56,8 @@ async fn say(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error
 
 async fn texts(connection: &mut PgConnection, sql: &str) -> Result<Vec<Vec<String>>, sqlx::Error> {
     let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
-    let text = |row: &sqlx::postgres::PgRow, i| row.try_get_unchecked::<Option<String>, _>(i).map(Option::unwrap_or_default);
+    let text =
+        |row: &sqlx::postgres::PgRow, i| row.try_get_unchecked::<Option<String>, _>(i).map(Option::unwrap_or_default);
     rows.iter().map(|row| (0..row.columns().len()).map(|i| text(row, i)).collect()).collect()
 }
 
@@ -201,12 +202,9 @@ impl ScratchDatabase {
         let rows = texts(model, of_model).await.map_err(cannot)?;
         let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
         let alike = match rows.first().map(Vec::as_slice) {
-            Some([encoding, collate, ctype]) => format!(
-                " ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-                literal(encoding),
-                literal(collate),
-                literal(ctype)
-            ),
+            Some([encoding, collate, ctype]) => {
+                format!(" ENCODING {} LC_COLLATE {} LC_CTYPE {}", literal(encoding), literal(collate), literal(ctype))
+            }
             _ => String::new(),
         };
         let make = format!("CREATE DATABASE {name} TEMPLATE template0");
@@ -343,9 +341,14 @@ fn give(to: Option<impl Write>, before: &[u8], content: &mut Content, after: &[u
 /// When it was not done; the database is as it was.
 pub async fn bring_back(url: &SecretString, content: Content, floor: Epoch) -> Result<Restored, BackupError> {
     let before = format!("SET lock_timeout = '{LOCK_TIMEOUT}';\nSET client_min_messages = warning;\n{CLEAR}\n");
-    let after = format!("\nSET search_path = pg_catalog;\n{}\n", RAISE.replace("$FENCE", FENCE).replace("$FLOOR", &floor.0.to_string()));
+    let after = format!(
+        "\nSET search_path = pg_catalog;\n{}\n",
+        RAISE.replace("$FENCE", FENCE).replace("$FLOOR", &floor.0.to_string())
+    );
     run_psql(url, &before, content, &after).await.map_err(|error| match error {
-        BackupError::Failed(m) => BackupError::Failed(format!("the restore was rolled back, the database is as it was: {m}")),
+        BackupError::Failed(m) => {
+            BackupError::Failed(format!("the restore was rolled back, the database is as it was: {m}"))
+        }
         other => other,
     })?;
     let mut connection = connect(url).await?;

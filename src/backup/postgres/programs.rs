@@ -84,11 +84,9 @@ fn major_of(said: &str) -> Option<u32> {
 
 fn usual_places() -> Vec<PathBuf> {
     let mut places = Vec::new();
-    for (root, tail) in [
-        ("/usr/lib/postgresql", "bin"),
-        ("/Applications/Postgres.app/Contents/Versions", "bin"),
-        ("/usr/pgsql", "bin"),
-    ] {
+    for (root, tail) in
+        [("/usr/lib/postgresql", "bin"), ("/Applications/Postgres.app/Contents/Versions", "bin"), ("/usr/pgsql", "bin")]
+    {
         let Ok(entries) = std::fs::read_dir(root) else { continue };
         let mut dirs: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path().join(tail))).collect();
         // Newest first.
@@ -197,7 +195,10 @@ pub(super) fn end(
         return Ok(());
     }
     let said = said.trim();
-    Err(BackupError::Failed(format!("`{name}` failed ({status}): {}", if said.is_empty() { "it says nothing" } else { said })))
+    Err(BackupError::Failed(format!(
+        "`{name}` failed ({status}): {}",
+        if said.is_empty() { "it says nothing" } else { said }
+    )))
 }
 
 #[cfg(test)]

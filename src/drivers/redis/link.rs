@@ -71,7 +71,7 @@ fn config() -> AsyncConnectionConfig {
 
 impl Link {
     /// Connects once.
-    pub async fn open(address: &Address) -> Result<Self, DriverError> {
+    pub(super) async fn open(address: &Address) -> Result<Self, DriverError> {
         let shown = address.shown();
         let wire = Self::wire(address).await.map_err(|e| message::unreachable(&e, &shown))?;
         Ok(Self { wire, shown: shown.into(), patience: Duration::from_secs(5) })
@@ -158,7 +158,7 @@ impl Link {
     }
 
     /// Runs a script where its first key is: by its hash, and by its text where the server does not know it (any more).
-    pub async fn run(&self, lua: &Lua, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Result<Vec<String>, DriverError> {
+    pub(super) async fn run(&self, lua: &Lua, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Result<Vec<String>, DriverError> {
         let to = To::Slot(keys.first().map_or(0, |k| slot_of(k)));
         let command = |name: &str, script: &str| {
             let mut command = redis::cmd(name);

@@ -1,6 +1,7 @@
 //! Backups: required ones before runs, verified by restoring them, refused when damaged, brought back whole (SPEC 8, R-24).
 
 mod documents;
+mod keys_and_indices;
 mod world;
 
 use std::process::Command;
@@ -36,6 +37,7 @@ fn filled(kind: Kind) -> World {
         ] {
             world.database.query(sql);
         }
+        world.run(&["drift", "development", "--accept", "--reason", "made by the test"]).expect(0);
     }
     world
 }
@@ -72,7 +74,8 @@ fn r24_a_required_backup_is_made_verified_recorded_and_brought_back() {
         assert!(planned["backup"].as_str().unwrap().contains("`development` requires one"), "{planned}");
         assert_eq!(world.files().len(), 2, "one backup with its meta, from before the first run; a plan makes none");
 
-        let report = world.run(&["apply", "development", "--yes", "--accept-data-loss", "--format", "json"]).expect(0).json();
+        let report =
+            world.run(&["apply", "development", "--yes", "--accept-data-loss", "--format", "json"]).expect(0).json();
         let name = report["backup"].as_str().unwrap().to_owned();
         assert!(name.starts_with("migration_backup_20"), "{name}");
         assert!(!world.database.has_table("item"));
@@ -152,7 +155,12 @@ fn r24_a_full_disk_stops_the_run_before_anything_changes() {
         let files = world.files();
         let apply = ["apply", "development", "--yes", "--accept-data-loss"];
         let mut limited = Command::new("bash");
-        limited.arg("-c").arg("trap '' XFSZ; ulimit -f 3000; exec \"$@\"").arg("bash").arg(env!("CARGO_BIN_EXE_godwit")).args(apply);
+        limited
+            .arg("-c")
+            .arg("trap '' XFSZ; ulimit -f 3000; exec \"$@\"")
+            .arg("bash")
+            .arg(env!("CARGO_BIN_EXE_godwit"))
+            .args(apply);
         let template = world.command(&apply);
         limited.current_dir(template.get_current_dir().unwrap());
         for (name, value) in template.get_envs() {
@@ -264,9 +272,8 @@ fn r24_passwords_are_in_no_argument_no_file_and_no_message() {
     let (scheme, rest) = world.database.url.split_once("://").unwrap();
     let rest = rest.rsplit_once('@').map_or(rest, |(_, r)| r);
     let url = format!("{scheme}://{role}:{password}@{rest}");
-    let run = |args: &[&str]| -> crate::support::Said {
-        world.command(args).env("SHOP_URL", &url).output().unwrap().into()
-    };
+    let run =
+        |args: &[&str]| -> crate::support::Said { world.command(args).env("SHOP_URL", &url).output().unwrap().into() };
     let made = run(&["-v", "backup", "development"]).expect(0);
     let name = world.newest();
     let meta = std::fs::read_to_string(world.shelf().join(format!("{name}.meta"))).unwrap();
