@@ -11,7 +11,7 @@ use super::connect::with_driver;
 use super::target::{Job, refusal_of};
 use super::{Actor, Keeper, RunError, Target};
 use crate::backup::meta::{Meta, Scope};
-use crate::backup::seal::Keys;
+pub use crate::backup::seal::Keys;
 use crate::backup::{self as engine, BackupError, Made, Order, Restored, Subject};
 use crate::drivers::{Driver, DriverError, Session, SessionOptions, failpoint};
 use crate::ids::{Checksum, Engine, Epoch, MigrationId, RunId, TargetName};
