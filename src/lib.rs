@@ -10,7 +10,7 @@
 //! | input | [`config`], [`migration`] |
 //! | decisions | [`lint`], [`risk`], [`approval`], [`plan`] |
 //! | words for people | [`report`] |
-//! | neighbours | `store`, `drivers`, `judge`, `git`, `github` |
+//! | neighbours | `store`, `drivers`, `backup`, `judge`, `git`, `github` |
 //! | acting | `runner`, `bot` |
 //! | entrances | `server`, `cli`, `demo` (with its `sandbox`) |
 
@@ -24,6 +24,8 @@ pub mod redact;
 pub mod report;
 pub mod risk;
 
+#[cfg(feature = "sqlite")]
+pub mod backup;
 #[cfg(feature = "sqlite")]
 pub mod drivers;
 #[cfg(feature = "sqlite")]

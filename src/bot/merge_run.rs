@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::commands::Wish;
+use super::contents::Contents;
 use super::decide::{self, Next, Standing, refusal};
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
@@ -20,11 +21,12 @@ use super::work::Judge;
 use super::worker::{chain, soon};
 use super::{Bot, labels, measure};
 use crate::approval::{EnvironmentVerdict, evaluate_environment};
-use crate::config::Promotion;
+use crate::config::{Environment, Promotion};
 use crate::ids::{Digest, EnvironmentName, Login, RoleName, RunId};
 use crate::migration::Migration;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report::run_comment::{self, RunCommentInput};
+use crate::runner::backup::{BackupWish, Keys};
 use crate::runner::{self, Actor, ApplyOptions, RunError, Target, failpoint};
 use crate::store::{AuditEntry, AuditFilter, EnvironmentRecord};
 
@@ -246,6 +248,10 @@ impl Bot {
             Ok(Some(refusal)) => return self.wait(journey, environment, refusal).await.map(|()| false),
             Err(error) => return Err(self.could_not_run(journey, environment, error).await),
         }
+        let backup = match self.backup(settings, contents) {
+            Ok(wish) => wish,
+            Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
+        };
         let mut started = self.entry(journey, environment, "run-started", "running");
         started.basis = Some(decide::basis(verdict));
         self.store.append_audit(started).await?;
@@ -255,6 +261,7 @@ impl Bot {
             risks: risks(contents),
             // Whoever holds the target may take long; the job is queued again meanwhile.
             lock_wait: Some(Duration::from_secs(5)),
+            backup: Some(backup),
             ..ApplyOptions::default()
         };
         failpoint::hit("run_pre");
@@ -265,6 +272,21 @@ impl Bot {
         failpoint::hit("run_post");
         measure::run(&journey.place.repository.name, environment, &report);
         self.finish(journey, environment, verdict, report, following).await
+    }
+
+    /// When a run of this environment makes a backup first.
+    fn backup(&self, settings: &Environment, contents: &Contents) -> Result<BackupWish, Refusal> {
+        let keys = Keys::from_environment().map_err(|e| {
+            refusal("backup", format!("backups cannot be encrypted: {e}"), "mend the server's variables".to_owned())
+        })?;
+        Ok(BackupWish {
+            dir: self.backups.clone(),
+            required: settings.migration.backup_required,
+            destroys: crate::risk::destroying(&contents.set, &contents.report.violations),
+            keys,
+            regions: settings.targets.iter().filter_map(|t| Some((t.name.clone(), t.region.clone()?))).collect(),
+            ..BackupWish::default()
+        })
     }
 
     /// What a run that could not be judged means: people are told where they look, and it is tried again by itself. A

@@ -22,7 +22,7 @@ mod untold;
 mod work;
 mod worker;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -77,19 +77,22 @@ pub struct Bot {
     store: Store,
     github: Github,
     mirrors: Mirrors,
+    /// Where backups go.
+    backups: PathBuf,
     settings: Settings,
     /// No further environment is begun.
     stopping: AtomicBool,
 }
 
 impl Bot {
-    /// A bot that works on the jobs of `store` and keeps its mirrors below `data_dir`. Nothing is sent yet.
+    /// A bot that works on the jobs of `store` and keeps its mirrors and backups below `data_dir`. Nothing is sent yet.
     ///
     /// # Errors
     /// When the App's key or GitHub's address cannot be used.
     pub fn new(store: Store, github: &GithubSettings, data_dir: &Path, settings: Settings) -> Result<Self, JobError> {
         // A large repository takes longer to send than an API call to answer.
         let mirrors = Mirrors::new(data_dir.join("mirrors"), &github.api_url, Duration::from_secs(600))?;
-        Ok(Self { store, github: Github::new(github)?, mirrors, settings, stopping: AtomicBool::new(false) })
+        let backups = data_dir.join("backups");
+        Ok(Self { store, github: Github::new(github)?, mirrors, backups, settings, stopping: AtomicBool::new(false) })
     }
 }

@@ -26,7 +26,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.gather(global)?;
-    let mut options = gathered.options(&args.bounds, global);
+    let mut options = gathered.options(&args.bounds, global)?;
     options.to = Some(args.to);
     options.dry_run = args.dry_run;
     let actor = targets::actor();

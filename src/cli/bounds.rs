@@ -1,8 +1,16 @@
 //! Options that bound a run: how long it waits, how long batches go on, what a person accepts.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
+use super::settings::data_dir_or;
+use crate::backup::seal::Keys;
+use crate::config::Environment;
 use crate::plan::planner::OutOfOrder;
+use crate::runner::backup::BackupWish;
 use crate::runner::{ApplyOptions, Pace};
 
 /// Bounds and rules of a run.
@@ -38,6 +46,60 @@ pub struct Bounds {
     /// Go on where data would be lost
     #[arg(long)]
     accept_data_loss: bool,
+    /// Make and verify a backup first, also where nothing asks for one; `=all`: of everything, not only of what is touched
+    #[arg(long, value_name = "all", num_args = 0..=1, require_equals = true, default_missing_value = "touched")]
+    backup: Option<BackupOf>,
+    #[command(flatten)]
+    shelf: ShelfArgs,
+}
+
+/// How much `--backup` copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum BackupOf {
+    /// What the run touches, where the kind of database allows that
+    Touched,
+    /// Everything
+    All,
+}
+
+/// Where backups are, and where they are verified.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ShelfArgs {
+    /// The folder of backups (default: `backups` in the state directory)
+    #[arg(long = "backup-dir", visible_alias = "dir", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Another server to verify backups on, by restoring them there (default: the same one)
+    #[arg(long, value_name = "URL", env = "GODWIT_BACKUP_SCRATCH_URL", hide_env_values = true)]
+    pub scratch: Option<String>,
+}
+
+impl ShelfArgs {
+    /// The folder.
+    ///
+    /// # Errors
+    /// When there is no state directory.
+    pub fn folder(&self) -> anyhow::Result<PathBuf> {
+        match &self.dir {
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(data_dir_or(None)?.join("backups")),
+        }
+    }
+
+    /// Where backups go and which keys encrypt them; nothing is asked for yet.
+    ///
+    /// # Errors
+    /// When the folder or a key cannot be had.
+    pub fn wish(&self) -> anyhow::Result<BackupWish> {
+        if let Some(url) = &self.scratch {
+            crate::redact::register_url(url);
+        }
+        Ok(BackupWish {
+            dir: self.folder()?,
+            scratch: self.scratch.clone().map(SecretString::from),
+            keys: Keys::from_environment()?,
+            ..BackupWish::default()
+        })
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -63,6 +125,29 @@ fn out_of_order(text: &str) -> Result<OutOfOrder, String> {
 }
 
 impl Bounds {
+    /// When a backup is made first. `settings` is the environment, `destroys` what the linter found.
+    ///
+    /// # Errors
+    /// When the folder or a key cannot be had.
+    pub fn backup(
+        &self,
+        settings: Option<&Environment>,
+        destroys: &BTreeSet<String>,
+    ) -> anyhow::Result<Option<BackupWish>> {
+        if settings.is_none() && self.backup.is_none() {
+            return Ok(None);
+        }
+        let targets = settings.map_or(&[][..], |s| &s.targets);
+        Ok(Some(BackupWish {
+            required: settings.is_some_and(|s| s.migration.backup_required),
+            asked: self.backup.is_some(),
+            whole: self.backup == Some(BackupOf::All),
+            destroys: destroys.clone(),
+            regions: targets.iter().filter_map(|t| Some((t.name.clone(), t.region.clone()?))).collect(),
+            ..self.shelf.wish()?
+        }))
+    }
+
     /// A run's options with these bounds; `timeout` is the environment's own.
     pub fn options(&self, timeout: Option<Duration>) -> ApplyOptions {
         ApplyOptions {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod backup;
 mod baseline;
 mod bounds;
 #[cfg(feature = "bot")]
@@ -24,6 +25,7 @@ mod print;
 mod progress;
 mod rehearse;
 mod resolve;
+mod restore;
 mod resume;
 mod rollback;
 #[cfg(feature = "bot")]
@@ -116,6 +118,12 @@ pub enum Command {
     Status(status::Args),
     /// Adopt an existing database
     Baseline(baseline::Args),
+    /// Copy databases into files, each verified by restoring it
+    Backup(backup::Args),
+    /// The backups that there are; `prune` deletes old ones
+    Backups(backup::ListArgs),
+    /// Bring a backup back
+    Restore(restore::Args),
     /// Freeze an environment
     Lock(lock::LockArgs),
     /// Unfreeze an environment
@@ -151,6 +159,9 @@ impl Command {
             Command::Drift(_) => ("drift", false),
             Command::Status(_) => ("status", false),
             Command::Baseline(_) => ("baseline", false),
+            Command::Backup(_) => ("backup", false),
+            Command::Backups(_) => ("backups", false),
+            Command::Restore(_) => ("restore", false),
             Command::Lock(_) => ("lock", false),
             Command::Unlock(_) => ("unlock", false),
             Command::Policy(_) => ("policy", false),
@@ -194,6 +205,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),
+        Command::Backup(args) => backup::run(&global, args),
+        Command::Backups(args) => backup::list(&global, args),
+        Command::Restore(args) => restore::run(&global, args),
         Command::Lock(args) => lock::lock(&global, args),
         Command::Unlock(args) => lock::unlock(&global, args),
         Command::Policy(args) => policy::run(&global, args),

@@ -29,7 +29,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let place = args.place.or_word(args.word)?;
     targets::block_on(async {
         let gathered = place.gather_and_connect(global).await?;
-        let mut options = gathered.options(&args.bounds, global);
+        let mut options = gathered.options(&args.bounds, global)?;
         options.to = args.to;
         options.brief = false;
         let mut report = runner::plan(&gathered.set, &gathered.targets, &targets::actor(), &options)

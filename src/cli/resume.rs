@@ -30,7 +30,7 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.or_word(args.word)?.gather(global)?;
     let word = Word { yes: true, emergency: gates::emergency(args.emergency)? };
-    let mut options = gathered.options(&args.bounds, global);
+    let mut options = gathered.options(&args.bounds, global)?;
     let actor = targets::actor();
     targets::block_on(async {
         let keeper = targets::keeper(global);

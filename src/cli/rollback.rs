@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     };
     let gathered = args.place.gather(global)?;
     only_where(&gathered, &selector)?;
-    let mut options = gathered.options(&args.bounds, global);
+    let mut options = gathered.options(&args.bounds, global)?;
     options.dry_run = args.dry_run;
     let actor = targets::actor();
     targets::block_on(async {

@@ -1,6 +1,6 @@
 //! What every command that talks to databases shares: which migrations, which targets, who asks, and how it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -68,6 +68,8 @@ pub(super) struct Gathered {
     /// A connection to the target that is being made already.
     #[cfg(feature = "postgres")]
     pub ahead: Ahead,
+    /// Migrations that take data away, as the linter found.
+    pub destroys: BTreeSet<String>,
 }
 
 /// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
@@ -130,22 +132,32 @@ impl Place {
         self.gather(global)
     }
 
+    /// The databases alone; migrations are not looked at.
+    ///
+    /// # Errors
+    /// Usage and configuration errors, located.
+    pub fn databases(&self, global: &Global) -> anyhow::Result<Databases> {
+        match (&self.url, &self.environment) {
+            (Some(url), _) => Ok(Databases { targets: vec![ad_hoc_target(url)?], settings: None }),
+            (None, Some(name)) => {
+                let policy = self.policy(global)?;
+                let (settings, targets) = self.of_environment(&policy, name)?;
+                Ok(Databases { targets, settings: Some(settings.clone()) })
+            }
+            (None, None) => Err(Failure::usage("say which: an environment, or `--url URL` for one database")),
+        }
+    }
+
     fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
-        crate::redact::register_url(url);
-        let engine = engine_of(url)?;
-        check_url(engine, url)?;
+        let target = ad_hoc_target(url)?;
+        let engine = target.engine;
         let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
         if !dir.is_dir() {
             return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
         }
         Ok(Gathered {
             set: read_folder(&dir, engine)?,
-            targets: vec![Target {
-                environment: None,
-                name: target_name(url),
-                engine,
-                url: SecretString::from(url.to_owned()),
-            }],
+            targets: vec![target],
             environment: None,
             policy: None,
             timeout: None,
@@ -155,19 +167,27 @@ impl Place {
             service: None,
             #[cfg(feature = "postgres")]
             ahead: Ahead::default(),
+            destroys: BTreeSet::new(),
         })
     }
 
-    fn configured(&self, global: &Global, name: &EnvironmentName) -> anyhow::Result<Gathered> {
-        let root = &global.repo;
-        let policy = Policy::load(&|path| {
+    fn policy(&self, global: &Global) -> anyhow::Result<Policy> {
+        Policy::load(&|path| {
             let file = match &global.config {
                 Some(config) if path == crate::config::RepoConfig::FILE => config.clone(),
-                _ => root.join(path),
+                _ => global.repo.join(path),
             };
             std::fs::read(file).ok()
         })
-        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+    }
+
+    /// An environment and those of its targets that are meant.
+    fn of_environment<'p>(
+        &self,
+        policy: &'p Policy,
+        name: &EnvironmentName,
+    ) -> anyhow::Result<(&'p Environment, Vec<Target>)> {
         let Some(environment) = policy.environments.get(name) else {
             let known: Vec<&str> = policy.environments.0.iter().map(|e| e.name.as_str()).collect();
             return Err(Failure::usage(format!(
@@ -186,6 +206,13 @@ impl Place {
             .filter(|t| self.targets.is_empty() || self.targets.contains(&t.name))
             .map(|t| place_of(environment, t))
             .collect::<anyhow::Result<Vec<_>>>()?;
+        Ok((environment, targets))
+    }
+
+    fn configured(&self, global: &Global, name: &EnvironmentName) -> anyhow::Result<Gathered> {
+        let root = &global.repo;
+        let policy = self.policy(global)?;
+        let (environment, targets) = self.of_environment(&policy, name)?;
         let set = resolve(&read_tree(root)?, &policy.repo.migrations);
         same_kind(&set, environment)?;
         if let Some(homeless) = set.migrations.iter().find(|m| {
@@ -208,6 +235,7 @@ impl Place {
             .collect();
         Ok(Gathered {
             lint_errors: lint_errors(&set, &found),
+            destroys: crate::risk::destroying(&set, &found.violations),
             set,
             targets,
             environment: Some(name.clone()),
@@ -220,6 +248,20 @@ impl Place {
             ahead: Ahead::default(),
         })
     }
+}
+
+/// Databases, and the environment that owns them.
+pub(super) struct Databases {
+    pub targets: Vec<Target>,
+    /// `None` for one database given by its URL.
+    pub settings: Option<Environment>,
+}
+
+fn ad_hoc_target(url: &str) -> anyhow::Result<Target> {
+    crate::redact::register_url(url);
+    let engine = engine_of(url)?;
+    check_url(engine, url)?;
+    Ok(Target { environment: None, name: target_name(url), engine, url: SecretString::from(url.to_owned()) })
 }
 
 /// Refuses migrations whose target is of another kind than they are written for: they would never run.
@@ -349,17 +391,23 @@ fn dot_env() -> BTreeMap<String, String> {
 
 impl Gathered {
     /// Options of a run with `bounds`.
-    pub fn options(&self, bounds: &Bounds, global: &Global) -> ApplyOptions {
+    ///
+    /// # Errors
+    /// When the folder or the keys of backups cannot be had.
+    pub fn options(&self, bounds: &Bounds, global: &Global) -> anyhow::Result<ApplyOptions> {
+        let settings =
+            self.environment.as_ref().zip(self.policy.as_ref()).and_then(|(name, p)| p.environments.get(name));
         let mut options = ApplyOptions {
             service: self.service.clone(),
             brief: global.format != Format::Json,
             risks: self.risks.clone(),
             #[cfg(feature = "postgres")]
             ahead: self.ahead.clone(),
+            backup: bounds.backup(settings, &self.destroys)?,
             ..bounds.options(self.timeout)
         };
         options.pace.listener = super::progress::listener(global);
-        options
+        Ok(options)
     }
 
     /// Findings at error level among the steps of a report.

@@ -40,7 +40,7 @@ impl SqliteDriver {
 }
 
 /// The file of a `sqlite:` URL.
-fn file_of(url: &str) -> Result<PathBuf, DriverError> {
+pub(crate) fn file_of(url: &str) -> Result<PathBuf, DriverError> {
     let rest = url.strip_prefix("sqlite:").unwrap_or(url);
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let file = rest.split('?').next().unwrap_or(rest);

@@ -22,6 +22,9 @@ pub fn run(report: &RunReport, all: bool) -> String {
     for note in &report.notes {
         let _ = writeln!(out, "  note: {note}");
     }
+    if let Some(backup) = &report.backup {
+        let _ = writeln!(out, "  backup: {backup}");
+    }
     let place = report.environment.as_ref().map_or(String::new(), |e| format!(" in {e}"));
     let count = |state: MigrationState| report.steps.iter().filter(|s| s.state == state).count();
     let took = seconds(report.duration_ms);

@@ -220,6 +220,11 @@ fn record(input: &RunCommentInput<'_>) -> String {
         rows.push(("Approved by", people.join(", ")));
     }
     rows.push(("Backup", report.backup.as_ref().map_or_else(|| "none".to_owned(), |b| code(b))));
+    if let (Some(backup), Some(environment)) = (&report.backup, &report.environment) {
+        let commands: Vec<String> =
+            backup.split(", ").map(|file| code(&format!("godwit restore {environment} {file}"))).collect();
+        rows.push(("Brings it back", commands.join("<br>")));
+    }
     if let Some(head) = input.audit_head {
         rows.push(("Audit head", code(head)));
     }

@@ -1,10 +1,12 @@
 //! The risk of a migration, with its reasons as data. Pure.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Risk;
 use crate::lint::{Category, Violation};
-use crate::migration::Migration;
+use crate::migration::{Migration, MigrationSet};
 
 /// One reason for a level, so that a comment can cite it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +86,14 @@ pub fn assess(migration: &Migration, violations: &[Violation]) -> RiskAssessment
     }
     reasons.sort_by_key(|r| std::cmp::Reverse(r.level));
     RiskAssessment { level: reasons.iter().map(|r| r.level).max().unwrap_or(Risk::Low), reasons }
+}
+
+/// The migrations (`unit/id`) in which a finding says that data is lost, waived or not.
+pub fn destroying(set: &MigrationSet, violations: &[Violation]) -> BTreeSet<String> {
+    let lost = |v: &&Violation| v.category == Category::Destructive && v.risk == Risk::High;
+    let files: BTreeSet<&str> = violations.iter().filter(lost).map(|v| v.file.as_str()).collect();
+    let owners = set.by_path();
+    files.into_iter().filter_map(|file| owners.get(file)).map(|m| m.reference()).collect()
 }
 
 fn owns(migration: &Migration, file: &str) -> bool {

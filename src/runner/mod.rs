@@ -5,6 +5,7 @@
 //! read the history once more and compare; record; give the lock back. The target's history is the truth, the store's
 //! record is checked against it, and where the two disagree nothing runs.
 
+pub mod backup;
 mod connect;
 mod drift;
 mod keeper;
@@ -103,6 +104,8 @@ pub struct ApplyOptions {
     pub lease: Option<Duration>,
     /// How long statements in batches go on.
     pub pace: Pace,
+    /// When a backup is made first; never if not given.
+    pub backup: Option<backup::BackupWish>,
 }
 
 /// Why a run could not even be judged, or what became of it cannot be told from here.
@@ -332,6 +335,10 @@ async fn run_all(
             report.steps.extend(outcome.steps);
             report.blocked_by.extend(outcome.refusals);
             report.notes.extend(outcome.notes.into_iter().filter(|n| !report.notes.contains(n)).collect::<Vec<_>>());
+            if let Some(backup) = outcome.backup {
+                report.backup =
+                    Some(report.backup.map_or_else(|| backup.clone(), |others| format!("{others}, {backup}")));
+            }
             report.outcome = worse(report.outcome, outcome.outcome);
             if let Some(reason) = outcome.waits {
                 later.push(target);

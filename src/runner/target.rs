@@ -64,6 +64,8 @@ pub(super) struct TargetOutcome {
     pub notes: Vec<String>,
     /// Runs that were cut short before and are over now.
     pub ended: Vec<RunId>,
+    /// The backup that was made first; in a plan, the one that is to be made.
+    pub backup: Option<String>,
 }
 
 impl TargetOutcome {
@@ -77,6 +79,7 @@ impl TargetOutcome {
             waits: None,
             notes: Vec::new(),
             ended: Vec::new(),
+            backup: None,
         }
     }
 }
@@ -223,6 +226,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
             waits: planned.waits,
             notes,
             ended,
+            backup: super::backup::announced(job, &planned.plan),
         });
     }
     let store = job.keeper.open().await?;
@@ -277,6 +281,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
                 waits: planned.waits,
                 notes,
                 ended: Vec::new(),
+                backup: None,
             });
         }
     }
@@ -410,6 +415,10 @@ async fn locked<S: Session>(
         Ok(epoch) => epoch,
         Err(error) => return Ok(stop(vec![refusal_of(error)?])),
     };
+    let backup = match super::backup::before(store, job, plan).await? {
+        Ok(made) => made.map(|m| m.meta.backup_file),
+        Err(refusal) => return Ok(TargetOutcome { outcome: Outcome::Failed, ..stop(vec![refusal]) }),
+    };
     failpoint::hit("intent_pre");
     let intent = intent_of(job, plan, session.fingerprint(), epoch);
     store.record_intents(&new_run(job, plan), &intent).await?;
@@ -495,6 +504,7 @@ async fn locked<S: Session>(
         waits: None,
         notes: Vec::new(),
         ended,
+        backup,
     })
 }
 

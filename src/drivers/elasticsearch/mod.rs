@@ -20,7 +20,7 @@ mod session;
 mod swap;
 mod task;
 mod undo;
-mod wire;
+pub(crate) mod wire;
 
 use elasticsearch::http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -69,6 +69,13 @@ impl ElasticsearchDriver {
         };
         let own = Own::new(address.namespace.as_deref());
         Ok(Self { wire, own, address, version })
+    }
+}
+
+impl ElasticsearchDriver {
+    /// The way to the cluster, and the server's version.
+    pub(crate) fn parts(&self) -> (&Wire, &str) {
+        (&self.wire, &self.version)
     }
 }
 

@@ -17,7 +17,7 @@ const ONE_REQUEST: Duration = Duration::from_secs(60);
 
 /// A way to a cluster.
 #[derive(Clone)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     pub transport: Transport,
     /// Where it leads, for people.
     pub place: String,
@@ -31,7 +31,7 @@ pub(super) struct Wire {
 
 /// What a server said.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The body.
@@ -77,12 +77,12 @@ impl Answer {
     }
 
     /// The body of a yes.
-    pub(super) fn ok(self) -> Result<Value, DriverError> {
+    pub(crate) fn ok(self) -> Result<Value, DriverError> {
         if self.is_ok() { Ok(self.body) } else { Err(DriverError::Statement(self.failure())) }
     }
 
     /// The body of a yes; `None` for 404.
-    pub(super) fn found(self) -> Result<Option<Value>, DriverError> {
+    pub(crate) fn found(self) -> Result<Option<Value>, DriverError> {
         if self.status == 404 { Ok(None) } else { self.ok().map(Some) }
     }
 
@@ -205,7 +205,7 @@ impl Wire {
     }
 
     /// A request that may be sent any number of times: tried again while the server is away or too busy.
-    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, DriverError> {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, DriverError> {
         let began = Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
@@ -224,8 +224,29 @@ impl Wire {
         }
     }
 
+    /// A request whose answer is wanted as it is; the body is of that media type. Sent once.
+    pub(crate) async fn text(
+        &self,
+        method: Method,
+        path: &str,
+        media: &'static str,
+        body: String,
+    ) -> Result<String, DriverError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("content-type"), HeaderValue::from_static(media));
+        let failed = |e: elasticsearch::Error| self.unreachable(&with_causes(&e));
+        let answer = self.transport.send(method, path, headers, None::<&()>, Some(body), None).await.map_err(failed)?;
+        let status = answer.status_code().as_u16();
+        let text = answer.text().await.map_err(failed)?;
+        if (200..300).contains(&status) {
+            return Ok(text);
+        }
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Err(DriverError::Statement(Answer { status, body }.failure()))
+    }
+
     /// A GET.
-    pub(super) async fn get(&self, path: &str) -> Result<Answer, DriverError> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, DriverError> {
         self.ask(Method::Get, path, None).await
     }
 
@@ -268,7 +289,7 @@ impl Wire {
 }
 
 /// A name as a part of a path.
-pub(super) fn part(name: &str) -> String {
+pub(crate) fn part(name: &str) -> String {
     percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 

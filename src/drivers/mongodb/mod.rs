@@ -95,6 +95,13 @@ impl MongodbDriver {
     }
 }
 
+impl MongodbDriver {
+    /// The client, the database, whether there are snapshots and transactions, and the server's version.
+    pub(crate) fn parts(&self) -> (&Client, &Database, bool, &str) {
+        (&self.client, &self.db, self.transactions, &self.version)
+    }
+}
+
 /// The library's words without its own frame.
 fn plain(error: &mongodb::error::Error) -> String {
     error.kind.to_string()

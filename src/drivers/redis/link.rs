@@ -26,7 +26,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 
 /// Where a command goes.
 #[derive(Debug, Clone)]
-pub(super) enum To {
+pub(crate) enum To {
     /// The master of a slot.
     Slot(u16),
     /// One node.
@@ -35,7 +35,7 @@ pub(super) enum To {
 
 /// A master, or the one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Its name in the cluster; empty for one server.
     pub id: String,
     /// Its host.
@@ -54,7 +54,7 @@ enum Wire {
 
 /// A connection; clones share it.
 #[derive(Clone)]
-pub(super) struct Link {
+pub(crate) struct Link {
     wire: Wire,
     shown: Arc<str>,
     /// How long a server that is away for a moment is waited for.
@@ -73,7 +73,7 @@ fn config() -> AsyncConnectionConfig {
 
 impl Link {
     /// Connects; a server that reads its data or runs a script is waited for.
-    pub async fn open(address: &Address) -> Result<Self, DriverError> {
+    pub(super) async fn open(address: &Address) -> Result<Self, DriverError> {
         let shown = address.shown();
         let began = Instant::now();
         let wire = loop {
@@ -180,7 +180,7 @@ impl Link {
     }
 
     /// Runs a script where its first key is: by its hash, and by its text where the server does not know it (any more).
-    pub async fn run(&self, lua: &Lua, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Result<Vec<String>, DriverError> {
+    pub(super) async fn run(&self, lua: &Lua, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Result<Vec<String>, DriverError> {
         let to = To::Slot(keys.first().map_or(0, |k| slot_of(k)));
         let command = |name: &str, script: &str| {
             let mut command = redis::cmd(name);
@@ -255,7 +255,7 @@ impl Link {
 
 /// What a server says of itself.
 #[derive(Debug, Clone)]
-pub(super) struct Info(String);
+pub(crate) struct Info(String);
 
 impl Info {
     /// One value.

@@ -6,11 +6,11 @@
 
 mod address;
 mod kept;
-mod link;
+pub(crate) mod link;
 mod list;
 mod lua;
 mod message;
-mod names;
+pub(crate) mod names;
 mod server;
 mod session;
 mod statement;
@@ -69,6 +69,13 @@ impl RedisDriver {
             )));
         }
         Ok(Self { names: Names::new(&address.namespace), link, nodes, server })
+    }
+}
+
+impl RedisDriver {
+    /// The connection, Godwit's own names, the masters and the server's version.
+    pub(crate) fn parts(&self) -> (&Link, &Names, &[Node], &str) {
+        (&self.link, &self.names, &self.nodes, &self.server.version)
     }
 }
 

@@ -8,11 +8,11 @@ use std::sync::OnceLock;
 /// How many slots a cluster has.
 pub(super) const SLOTS: u16 = 16384;
 /// What all of Godwit's keys begin with; no migration sees them.
-pub(super) const PREFIX: &str = "godwit:{";
+pub(crate) const PREFIX: &str = "godwit:{";
 
 /// The names of one target.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(crate) struct Names {
     base: String,
     /// Hash: `unit/id` → the migration's row.
     pub history: String,
@@ -52,7 +52,7 @@ impl Names {
 
 /// What guards and marks keys that one script may touch together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Zone {
+pub(crate) struct Zone {
     /// Hash with the `epoch` that may write.
     pub fence: String,
     /// Hash: `changed`, `seen`, `done`.
@@ -92,7 +92,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 /// The slot of a key.
-pub(super) fn slot_of(key: &[u8]) -> u16 {
+pub(crate) fn slot_of(key: &[u8]) -> u16 {
     crc16(hashed_part(key)) % SLOTS
 }
 

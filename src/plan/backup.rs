@@ -1,0 +1,173 @@
+//! Whether a backup is made before a run, why, and of how much (SPEC 8). Pure.
+
+use std::fmt;
+
+use super::{Step, StepAction};
+use crate::ids::{Engine, EnvironmentName};
+use crate::migration::operations::{self, Operation, elasticsearch, redis};
+
+/// Why a backup is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody asked for it.
+    Asked,
+    /// The environment requires one before every run.
+    Required(EnvironmentName),
+    /// These migrations take data away.
+    Destroys(Vec<String>),
+    /// These migrations begin a major version.
+    Major(Vec<String>),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Asked => f.write_str("asked for"),
+            Why::Required(environment) => write!(f, "`{environment}` requires one before every run"),
+            Why::Destroys(names) => write!(f, "data is lost by {}", quoted(names)),
+            Why::Major(names) => write!(f, "a major version begins with {}", quoted(names)),
+        }
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What decides.
+pub struct Question<'a> {
+    /// The environment; `None` for an ad hoc run.
+    pub environment: Option<&'a EnvironmentName>,
+    /// Whether it requires a backup.
+    pub required: bool,
+    /// Whether somebody asks for one.
+    pub asked: bool,
+    /// What is about to run.
+    pub steps: &'a [Step],
+    /// Whether a step takes data away.
+    pub destroys: &'a dyn Fn(&Step) -> bool,
+}
+
+/// Why a backup is made before these steps, if one is. Development, and a database that no environment owns, get one
+/// only when it is asked for or required.
+pub fn why(question: &Question<'_>) -> Option<Why> {
+    if question.steps.iter().all(|s| s.action == StepAction::Baseline) {
+        return None;
+    }
+    if question.asked {
+        return Some(Why::Asked);
+    }
+    let environment = question.environment?;
+    if question.required {
+        return Some(Why::Required(environment.clone()));
+    }
+    if environment.as_str() == "development" {
+        return None;
+    }
+    let named = |which: &dyn Fn(&Step) -> bool| -> Vec<String> {
+        question.steps.iter().filter(|s| which(s)).map(|s| s.migration.to_string()).collect()
+    };
+    let destroying = named(question.destroys);
+    if !destroying.is_empty() {
+        return Some(Why::Destroys(destroying));
+    }
+    let major = named(&|s| s.action == StepAction::Apply && is_major(&s.version));
+    (!major.is_empty()).then_some(Why::Major(major))
+}
+
+/// `2.0.0` and the like, from the second on [S4-69].
+fn is_major(version: &str) -> bool {
+    let parts: Option<Vec<u64>> = version.trim_start_matches('v').split('.').map(|p| p.parse().ok()).collect();
+    matches!(parts.as_deref(), Some([major, minor, rest @ ..]) if *major >= 2 && *minor == 0 && !rest.is_empty() && rest.iter().all(|n| *n == 0))
+}
+
+/// The indices or keys that scripts of this engine touch, where a backup of those alone is enough; `None` for everything.
+pub fn touched<'a>(engine: Engine, scripts: impl Iterator<Item = &'a str>) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for text in scripts {
+        for operation in operations::read(engine, text).ok()? {
+            names.extend(names_of(&operation.operation)?);
+        }
+    }
+    names.sort();
+    names.dedup();
+    Some(names)
+}
+
+fn names_of(operation: &Operation) -> Option<Vec<String>> {
+    match operation {
+        Operation::Elasticsearch(operation) => indices_of(operation),
+        Operation::Redis(operation) => keys_of(operation),
+        // A database of MongoDB is copied whole.
+        Operation::Mongodb(_) => None,
+    }
+}
+
+fn indices_of(operation: &elasticsearch::Operation) -> Option<Vec<String>> {
+    use elasticsearch::Operation as O;
+    Some(match operation {
+        O::CreateIndex { index, .. }
+        | O::DeleteIndex { index }
+        | O::UpdateMapping { index, .. }
+        | O::CreateAlias { index, .. }
+        | O::PutSettings { index, .. }
+        | O::UpdateByQuery { index, .. }
+        | O::DeleteByQuery { index, .. } => vec![index.clone()],
+        O::Reindex { source, dest, .. } => vec![source.clone(), dest.clone()],
+        O::SwapAlias { from, to, .. } => vec![from.clone(), to.clone()],
+        // A template is no index.
+        O::PutTemplate { .. } => Vec::new(),
+        O::Undo { of, .. } => return indices_of(of),
+    })
+}
+
+fn keys_of(operation: &redis::Operation) -> Option<Vec<String>> {
+    use redis::Operation as O;
+    let mut names = match operation.keys() {
+        redis::Keys::List(keys) => keys.iter().map(|k| literal(k)).collect(),
+        redis::Keys::Matching(matching) => vec![matching.pattern.clone()],
+    };
+    match operation {
+        // What a script is not told it cannot touch, but only one server out of many checks that.
+        O::Script { .. } | O::SetTtl { .. } | O::DeleteKeys { .. } => {}
+        O::RenameKeys { to, .. } => names.push(format!("{}*", literal(to))),
+        O::Undo { of, .. } => return keys_of(of),
+    }
+    Some(names)
+}
+
+/// A key as a pattern that matches nothing else.
+fn literal(key: &str) -> String {
+    let mut out = String::with_capacity(key.len());
+    for c in key.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s4_69_major_versions_are_two_and_on() {
+        for (version, major) in
+            [("2.0.0", true), ("v3.0.0", true), ("1.0.0", false), ("2.1.0", false), ("20240101", false), ("2.0", false)]
+        {
+            assert_eq!(is_major(version), major, "{version}");
+        }
+    }
+
+    #[test]
+    fn what_scripts_touch_is_read_from_them() {
+        let es =
+            r#"[{"type":"reindex","source":"orders_v1","dest":"orders_v2"},{"type":"delete_index","index":"old"}]"#;
+        assert_eq!(touched(Engine::Elasticsearch, [es].into_iter()).unwrap(), ["old", "orders_v1", "orders_v2"]);
+        let redis = r#"[{"type":"rename_keys","keys":{"match":"cart:*"},"from":"cart:","to":"v2:cart:"},{"type":"delete_keys","keys":["a*"]}]"#;
+        assert_eq!(touched(Engine::Redis, [redis].into_iter()).unwrap(), ["a\\*", "cart:*", "v2:cart:*"]);
+        assert_eq!(touched(Engine::Redis, ["not json"].into_iter()), None);
+    }
+}
