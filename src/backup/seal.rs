@@ -276,7 +276,8 @@ mod tests {
     use super::*;
 
     fn keys(pairs: &[(&str, &str)]) -> Keys {
-        Keys::from(&|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())).unwrap()
+        Keys::from(&|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+            .expect("no file is named")
     }
 
     #[test]
