@@ -12,8 +12,10 @@ use super::file::Content;
 pub const RECIPIENT: &str = "GODWIT_BACKUP_RECIPIENT";
 /// The private key (`AGE-SECRET-KEY-1…`) that opens them; with `_FILE`, the file that holds it.
 pub const IDENTITY: &str = "GODWIT_BACKUP_IDENTITY";
+const IDENTITY_FILE: &str = "GODWIT_BACKUP_IDENTITY_FILE";
 /// A passphrase in place of keys; with `_FILE`, the file that holds it.
 pub const PASSPHRASE: &str = "GODWIT_BACKUP_PASSPHRASE";
+const PASSPHRASE_FILE: &str = "GODWIT_BACKUP_PASSPHRASE_FILE";
 
 /// The keys that the environment gives.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +46,7 @@ impl Keys {
             .filter(|r| !r.is_empty())
             .map(str::to_owned)
             .collect();
-        let identities = secret(variable, IDENTITY)?
+        let identities = secret(variable, IDENTITY, IDENTITY_FILE)?
             .unwrap_or_default()
             .lines()
             .map(str::trim)
@@ -54,7 +56,8 @@ impl Keys {
                 SecretString::from(l)
             })
             .collect();
-        let passphrase = secret(variable, PASSPHRASE)?.map(|p| p.trim().to_owned()).filter(|p| !p.is_empty());
+        let passphrase =
+            secret(variable, PASSPHRASE, PASSPHRASE_FILE)?.map(|p| p.trim().to_owned()).filter(|p| !p.is_empty());
         if passphrase.is_some() && !recipients.is_empty() {
             return Err(BackupError::Usage(format!(
                 "`{RECIPIENT}` and `{PASSPHRASE}` are two ways to encrypt a backup; set one of them"
@@ -67,12 +70,11 @@ impl Keys {
     }
 }
 
-fn secret(variable: &dyn Fn(&str) -> Option<String>, name: &str) -> Result<Option<String>, BackupError> {
+fn secret(variable: &dyn Fn(&str) -> Option<String>, name: &str, named: &str) -> Result<Option<String>, BackupError> {
     if let Some(text) = variable(name) {
         return Ok(Some(text));
     }
-    let named = format!("{name}_FILE");
-    let Some(file) = variable(&named) else { return Ok(None) };
+    let Some(file) = variable(named) else { return Ok(None) };
     std::fs::read_to_string(&file)
         .map(Some)
         .map_err(|e| BackupError::Usage(format!("cannot read `{file}`, named by `{named}`: {e}")))
@@ -274,7 +276,8 @@ mod tests {
     use super::*;
 
     fn keys(pairs: &[(&str, &str)]) -> Keys {
-        Keys::from(&|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())).unwrap()
+        Keys::from(&|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+            .expect("no file is named")
     }
 
     #[test]

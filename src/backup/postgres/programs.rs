@@ -96,7 +96,7 @@ fn usual_places() -> Vec<PathBuf> {
     }
     for version in (13..=25).rev() {
         places.push(PathBuf::from(format!("/usr/pgsql-{version}/bin")));
-        for brew in ["/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt"] {
+        for brew in ["/opt/homebrew/opt", "/usr/local/opt"] {
             places.push(Path::new(brew).join(format!("postgresql@{version}/bin")));
         }
     }
