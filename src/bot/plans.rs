@@ -168,5 +168,6 @@ fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Opti
         checksum: migration.checksum.clone(),
         risk: options.risks.get(&migration.reference()).copied().unwrap_or(Risk::Low),
         reversible: migration.is_reversible(),
+        backfill: None,
     })
 }

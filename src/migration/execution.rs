@@ -9,7 +9,7 @@ mod sqlite;
 use std::ops::Range;
 
 use crate::ids::Engine;
-use crate::migration::operations;
+use crate::migration::{backfill, operations};
 
 /// One statement of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub enum Nature {
     Session,
     /// Cannot run in a transaction; a read-only probe tells whether it took effect.
     Verifiable,
+    /// In batches, each of which commits together with the checkpoint from which the next one goes on.
+    Batched,
     /// Cannot run in a transaction; running it again converges.
     Idempotent,
     /// Nothing can be proved after a crash.
@@ -88,7 +90,34 @@ pub fn execution(engine: Engine, text: &str, no_transaction: bool) -> Result<Exe
     if operations::are_operations(engine) {
         return Ok(Execution::Statements(operations::statements(engine, text)?));
     }
-    arrange(text, split(engine, text)?, no_transaction)
+    let found = split(engine, text)?;
+    // A statement in batches commits each of them, so nothing else of the file can wait for its end.
+    let batched = text.contains(backfill::MARKER);
+    let mut how = arrange(text, found, no_transaction || batched)?;
+    if batched && let Execution::Statements(statements) = &mut how {
+        mark_batched(text, statements)?;
+    }
+    Ok(how)
+}
+
+/// Gives the one statement that holds the marker its nature.
+fn mark_batched(text: &str, statements: &mut [Statement]) -> Result<(), CannotExecute> {
+    let marked: Vec<usize> =
+        (0..statements.len()).filter(|n| !backfill::markers(&text[statements[*n].range.clone()]).is_empty()).collect();
+    let refuse = |line: u32, message: &str, help: &str| {
+        Err(CannotExecute { rule: MIXED, line, message: message.to_owned(), help: help.to_owned() })
+    };
+    match marked.as_slice() {
+        [] => Ok(()),
+        [one] if statements[*one].nature == Nature::Transactional => {
+            statements[*one].nature = Nature::Batched;
+            Ok(())
+        }
+        [one] => refuse(statements[*one].line, "this statement cannot run in batches", "take the marker out"),
+        [_, second, ..] => {
+            refuse(statements[*second].line, "a second statement in batches", "give it a migration of its own")
+        }
+    }
 }
 
 /// The statements of a script in order, the file's own BEGIN and COMMIT among them; for showing them.

@@ -63,6 +63,7 @@ pub(super) async fn run<S: Session>(
     }
     let began = row.started_at;
     let mut rows: Option<u64> = None;
+    let backfill = run.migration.and_then(|m| m.backfill_of(script));
     for (n, statement) in statements.iter().enumerate() {
         let stands_alone = statement.nature == Nature::Session;
         if n < first && !stands_alone {
@@ -87,6 +88,7 @@ pub(super) async fn run<S: Session>(
             unit: &row.unit,
             id: &row.id,
             done,
+            backfill: backfill.as_ref(),
         };
         match one(session, store, run, &single, interrupted && n == first).await? {
             End::Done(changed) => {
@@ -162,7 +164,7 @@ pub(super) async fn one<S: Session>(
     let mut lost = 0;
     loop {
         // A statement that commits with its mark is never in doubt: the mark tells.
-        let looks = !matches!(single.nature, Nature::Transactional | Nature::Session);
+        let looks = !matches!(single.nature, Nature::Transactional | Nature::Session | Nature::Batched);
         if looks {
             match prepare(session, store, run, single, in_doubt).await? {
                 Some(end) => return Ok(end),
@@ -277,7 +279,7 @@ fn next_move(before: &Probe, nature: Nature, in_doubt: bool) -> Move {
         Probe::Broken { repair, completes: false, .. } => Move::RepairThenRun(repair.clone()),
         Probe::Different(what) => Move::AskAPerson(what.clone()),
         Probe::Unknown(why) => match nature {
-            Nature::Idempotent | Nature::Session | Nature::Transactional => Move::Run,
+            Nature::Idempotent | Nature::Session | Nature::Transactional | Nature::Batched => Move::Run,
             Nature::Verifiable | Nature::Unprovable if in_doubt => Move::AskAPerson(why.clone()),
             Nature::Verifiable | Nature::Unprovable => Move::Run,
         },

@@ -5,6 +5,7 @@
 mod apply;
 mod approval;
 mod audit;
+mod backfill;
 mod bot;
 mod cli;
 mod config;

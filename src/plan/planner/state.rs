@@ -172,7 +172,9 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
 
 /// Whether something of a migration may be there: statements that were counted, or a first one that goes in batches.
 fn half_done(migration: &Migration, row: &HistoryRow) -> bool {
-    row.statements_done > 0 || (row.state == MigrationState::Running && operations::are_operations(migration.engine))
+    row.statements_done > 0
+        || (row.state == MigrationState::Running
+            && (operations::are_operations(migration.engine) || migration.directives.backfill.is_some()))
 }
 
 fn needs_human(row: &HistoryRow) -> Refusal {
