@@ -154,6 +154,16 @@ fn words(marks: &str) -> Result<Vec<(String, Option<String>)>, String> {
         let (key, after) = rest.split_at(end);
         let (value, after) = match after.strip_prefix('=') {
             None => (None, after),
+            // Names keep their own quotes, in which a space is part of the name.
+            Some(v) if matches!(key, "backfill" | "key") => {
+                let mut quoted = false;
+                let end = v.find(|c: char| {
+                    quoted ^= c == '"';
+                    c.is_whitespace() && !quoted
+                });
+                let (value, after) = v.split_at(end.unwrap_or(v.len()));
+                (Some(value.to_owned()), after)
+            }
             Some(v) => match v.strip_prefix('"') {
                 Some(quoted) => {
                     let close = quoted.find('"').ok_or("a quote is not closed")?;

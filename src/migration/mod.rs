@@ -211,6 +211,16 @@ impl Migration {
             .or_else(|| self.directives.backfill.clone())
     }
 
+    /// Whether it takes something away that an older program may need: held until a person releases it.
+    pub fn is_contract(&self) -> bool {
+        self.directives.phase == Some(Phase::Contract)
+    }
+
+    /// What a release names: the migration as its script reads now.
+    pub fn release_key(&self) -> String {
+        format!("{} {}", self.reference(), self.checksum)
+    }
+
     /// The risk its files claim, if any.
     pub fn declared_risk(&self) -> Option<Risk> {
         self.directives.risk

@@ -105,7 +105,9 @@ pub(super) async fn run<S: Session>(
             }
             End::Failed(failure) => {
                 let failure = located(failure, statement);
-                let error = run.error(script, failure, n == 0);
+                // Batches before the one that failed are there to stay.
+                let undone = n == 0 && statement.nature != Nature::Batched;
+                let error = run.error(script, failure, undone);
                 if run.step.action == StepAction::Apply && operations::are_operations(run.step.engine) {
                     return undo::after_failure(session, store, run, script, n, error).await;
                 }

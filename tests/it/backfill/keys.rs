@@ -38,10 +38,11 @@ fn keys_of_every_ordered_type_are_walked() {
         ("id integer primary key", "i", "id"),
         ("id text not null primary key", "'it''s ' || i", "i.id"),
         ("id real not null unique", "i / 7.0", "id"),
-        ("a integer not null, b text not null, unique (a, b)", "i % 3, 'x' || i", "a,b"),
+        ("a integer not null, b text not null", "i % 3, 'x' || i", "a,b"),
     ] {
+        let unique = if key == "a,b" { ", unique (a, b)" } else { "" };
         let table = format!(
-            "create table \"Items\" ({columns}, touched integer not null);\nwith recursive n(i) as (select 1 union all \
+            "create table \"Items\" ({columns}, touched integer not null{unique});\nwith recursive n(i) as (select 1 union all \
              select i + 1 from n where i < 20) insert into \"Items\" select {rows}, 0 from n;"
         );
         filled(Kind::Sqlite, &table, key);
@@ -84,8 +85,8 @@ fn a_mark_without_a_statement_and_a_statement_without_a_mark_are_refused() {
         ),
     ] {
         let project = Project::new(Kind::Sqlite, &[("1_fill.up.sql", text)]);
-        let said = project.run(&["apply", "--yes"]).expect(3);
-        assert!(said.stdout.contains(part), "{said:?}");
+        let said = project.run(&["apply", "--yes"]);
+        assert!(said.code != Some(0) && said.stdout.contains(part), "{said:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Backfills in batches: killed, cancelled, edited, taken over; and no row done twice or left out.
 
+mod contract;
 mod keys;
 mod upgrade;
 
