@@ -88,7 +88,7 @@ pub(super) async fn run<S: Batches>(
     let mut walk = Walk { session, statement, of, options, pace, most, total: None, looked: None };
     let mut lost = 0;
     loop {
-        match walk.to_the_end().await {
+        match walk.walk_on().await {
             // What was committed is in the checkpoint, which is read anew.
             Err(DriverError::Lost(why)) => {
                 lost += 1;
@@ -117,7 +117,7 @@ struct Walk<'a, 'b, S> {
 }
 
 impl<S: Batches> Walk<'_, '_, S> {
-    async fn to_the_end(&mut self) -> Result<u64, DriverError> {
+    async fn walk_on(&mut self) -> Result<u64, DriverError> {
         if let Err(why) = self.session.check_key(self.of).await? {
             return Err(failure(why, "name a key that is unique, indexed and NOT NULL, such as the primary key"));
         }

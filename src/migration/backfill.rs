@@ -149,7 +149,7 @@ pub fn markers(statement: &str) -> Vec<Range<usize>> {
             let in_a_comment_of_its_own = next.start >= at + MARKER.len();
             let is_true = statement[next.clone()].eq_ignore_ascii_case("true");
             (in_a_comment_of_its_own && is_true && statement[at + MARKER.len()..next.start].trim().is_empty())
-                .then(|| at..next.end)
+                .then_some(at..next.end)
         })
         .collect()
 }
