@@ -22,6 +22,7 @@ mod plan;
 mod policy;
 mod print;
 mod progress;
+mod rehearse;
 mod release;
 mod resolve;
 mod resume;
@@ -109,6 +110,9 @@ pub enum Command {
     Resolve(resolve::Args),
     /// Let a contract migration run
     Release(release::Args),
+    /// Try migrations on a scratch database: forward, back, forward again
+    #[command(visible_alias = "test")]
+    Rehearse(rehearse::Args),
     /// Tell what was changed on an environment's databases outside Godwit
     Drift(drift::Args),
     /// What is applied, pending, failed, locked
@@ -147,6 +151,7 @@ impl Command {
             Command::Resume(_) => ("resume", false),
             Command::Resolve(_) => ("resolve", false),
             Command::Release(_) => ("release", false),
+            Command::Rehearse(_) => ("rehearse", false),
             Command::Drift(_) => ("drift", false),
             Command::Status(_) => ("status", false),
             Command::Baseline(_) => ("baseline", false),
@@ -190,6 +195,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Resume(args) => resume::run(&global, args),
         Command::Resolve(args) => resolve::run(&global, args),
         Command::Release(args) => release::run(&global, args),
+        Command::Rehearse(args) => rehearse::run(&global, args),
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),

@@ -4,11 +4,18 @@
 //! that can; dropping it closes the connection that holds the lock, so no path leaves it behind.
 
 mod batches;
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
 pub mod failpoint;
 pub mod lease;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+pub mod scratch;
 pub mod sqlite;
 mod url;
 
@@ -51,6 +58,8 @@ pub struct SessionOptions {
     pub pace: Pace,
     /// The name of the target, for what is told while it runs.
     pub target: TargetName,
+    /// A person accepts that data is lost.
+    pub accept_data_loss: bool,
 }
 
 impl SessionOptions {
@@ -66,6 +75,7 @@ impl SessionOptions {
             lease: Duration::from_secs(30),
             pace: Pace::default(),
             target: target.clone(),
+            accept_data_loss: false,
         }
     }
 }

@@ -14,7 +14,10 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
         Engine::Postgresql => Ok(()),
         Engine::Sqlite => Ok(()),
         Engine::Mongodb => mongodb(url),
-        Engine::Redis => redis(url),
+        #[cfg(feature = "redis")]
+        Engine::Redis => super::redis::check_url(url),
+        #[cfg(not(feature = "redis"))]
+        Engine::Redis => Ok(()),
         Engine::Elasticsearch => elasticsearch(url),
     }
 }
@@ -34,31 +37,13 @@ fn mongodb(url: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// `redis://HOST[:PORT][/NUMBER]`, `rediss://…`, or `redis-cluster://HOST:PORT,HOST:PORT`.
-fn redis(url: &str) -> Result<(), String> {
-    let Some(nodes) = url.strip_prefix("redis-cluster://") else {
-        let parsed = ::url::Url::parse(url).map_err(|e| e.to_string())?;
-        if parsed.host_str().is_none_or(str::is_empty) {
-            return Err("it names no host: `redis://HOST:6379/0`".to_owned());
-        }
-        let number = parsed.path().trim_matches('/');
-        if !number.is_empty() && number.parse::<u32>().is_err() {
-            return Err(format!("`{number}` is not the number of a database: `redis://HOST:6379/0`"));
-        }
-        return Ok(());
-    };
-    let nodes = nodes.rsplit_once('@').map_or(nodes, |(_, nodes)| nodes);
-    let nodes = nodes.split(['/', '?']).next().unwrap_or_default();
-    for node in nodes.split(',') {
-        let parsed = ::url::Url::parse(&format!("redis://{node}")).map_err(|e| format!("`{node}`: {e}"))?;
-        if parsed.host_str().is_none_or(str::is_empty) {
-            return Err("a node has no host: `redis-cluster://HOST:6379,HOST:6379`".to_owned());
-        }
-    }
-    Ok(())
+/// `elasticsearch+https://[USER:PASSWORD@]HOST:PORT[/PREFIX]`.
+#[cfg(feature = "elasticsearch")]
+fn elasticsearch(url: &str) -> Result<(), String> {
+    super::elasticsearch::check_url(url)
 }
 
-/// `elasticsearch+https://[USER:PASSWORD@]HOST:PORT[/PREFIX]`.
+#[cfg(not(feature = "elasticsearch"))]
 fn elasticsearch(url: &str) -> Result<(), String> {
     let plain = url.strip_prefix("elasticsearch+").unwrap_or(url);
     let parsed = ::url::Url::parse(plain).map_err(|e| e.to_string())?;
@@ -83,6 +68,7 @@ mod tests {
             (Engine::Redis, "redis://:p@h:6379/2"),
             (Engine::Redis, "rediss://u:p@h"),
             (Engine::Redis, "redis-cluster://u:p@a:7000,b:7001,[::1]:7002"),
+            (Engine::Redis, "rediss-cluster://a:7000?namespace=shop"),
             (Engine::Elasticsearch, "elasticsearch+https://u:p@h:9200/prefix"),
             (Engine::Elasticsearch, "elasticsearch+http://127.0.0.1:9200"),
             (Engine::Sqlite, "sqlite:shop.db"),

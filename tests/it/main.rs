@@ -19,6 +19,7 @@ mod git;
 mod house;
 mod kill;
 mod lint;
+mod rehearse;
 mod sandbox;
 mod servers;
 mod store;

@@ -1,3 +1,6 @@
 //! One suite for every driver.
 
 mod conformance;
+mod elasticsearch;
+mod mongodb;
+mod redis;

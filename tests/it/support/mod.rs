@@ -1,5 +1,8 @@
 //! Fresh databases on real servers, folders of migrations, and the program itself.
 
+pub mod elasticsearch;
+pub mod mongodb;
+pub mod redis;
 pub mod servers;
 
 use std::path::{Path, PathBuf};

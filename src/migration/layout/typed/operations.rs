@@ -71,10 +71,11 @@ pub(super) fn read(
         reader.problem(&up.path, 1, "empty-migration", Severity::Warning, message.to_owned(), help);
     }
     let key = Version::numeric(number);
-    let files = [Some(json), parts.script, parts.rollback_json, parts.rollback_script].into_iter().flatten().collect();
+    let files: Vec<&SourceFile> =
+        [Some(json), parts.script, parts.rollback_json, parts.rollback_script].into_iter().flatten().collect();
     let version = Version::with_key_of(&about.version, &key);
     let description = Some(about.description);
-    reader.put(stem, version, name, up, down, about.directives, files)?.description = description;
+    reader.add_operations((stem, version, name), up, down, about.directives, &files)?.description = description;
     about.semver.map(|v| (v, about.version_line))
 }
 
@@ -143,7 +144,10 @@ fn listed(script: &Script, reader: &mut Reader<'_>) -> Option<Vec<Located>> {
     let mut mistakes = 0;
     for one in all {
         let mistake = match one {
-            Ok(located) if located.operation.name() == "undo" => operations::own_undo(located.line),
+            Ok(located) if located.operation.name() == "undo" => {
+                let before = &script.text.as_bytes()[..located.range.start];
+                operations::own_undo(1 + u32::try_from(before.iter().filter(|b| **b == b'\n').count()).unwrap_or(0))
+            }
             Ok(located) => {
                 sound.push(located);
                 continue;
