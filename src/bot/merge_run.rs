@@ -259,6 +259,7 @@ impl Bot {
         let options = ApplyOptions {
             timeout,
             risks: risks(contents),
+            released: self.store.releases(Some(&journey.place.repository.name), environment.as_str()).await?,
             // Whoever holds the target may take long; the job is queued again meanwhile.
             lock_wait: Some(Duration::from_secs(5)),
             backup: Some(backup),

@@ -67,7 +67,11 @@ impl Bot {
             commit: Some(gathered.snapshot.head.clone()),
             correlation: None,
         };
-        let options = ApplyOptions { risks: risks(&gathered.contents), ..ApplyOptions::default() };
+        let options = ApplyOptions {
+            risks: risks(&gathered.contents),
+            released: self.store.releases(Some(&gathered.snapshot.repo), environment.as_str()).await?,
+            ..ApplyOptions::default()
+        };
         match runner::plan(set, &targets, &actor, &options).await {
             Ok(report) => Ok(EnvironmentPlan {
                 environment,
@@ -168,5 +172,6 @@ fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Opti
         checksum: migration.checksum.clone(),
         risk: options.risks.get(&migration.reference()).copied().unwrap_or(Risk::Low),
         reversible: migration.is_reversible(),
+        backfill: None,
     })
 }

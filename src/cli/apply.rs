@@ -43,6 +43,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     targets::block_on(async {
         let gathered = place.gather_and_connect(global).await?;
         let mut options = gathered.options(&args.bounds, global)?;
+        options.released = gathered.released(global).await?;
         options.to = args.to;
         options.dry_run = args.dry_run;
         let keeper = targets::keeper(global);

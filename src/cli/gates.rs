@@ -272,7 +272,9 @@ async fn ask(
             places.push(targets::place_of(environment, target).map_err(|e| e.to_string())?);
         }
     }
-    let found = runner::status(&gathered.set, &places).await.map_err(|e| crate::redact::text(&e.to_string()))?;
+    let found = runner::status(&gathered.set, &places, &Default::default())
+        .await
+        .map_err(|e| crate::redact::text(&e.to_string()))?;
     let held = |m: &Migration| {
         let mut on = found.iter().filter(|t| belongs(m, &t.target, t.engine)).peekable();
         on.peek().is_some()

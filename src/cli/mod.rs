@@ -24,6 +24,7 @@ mod policy;
 mod print;
 mod progress;
 mod rehearse;
+mod release;
 mod resolve;
 mod restore;
 mod resume;
@@ -109,6 +110,8 @@ pub enum Command {
     Resume(resume::Args),
     /// Settle a migration whose state only a person can tell
     Resolve(resolve::Args),
+    /// Let a contract migration run
+    Release(release::Args),
     /// Try migrations on a scratch database: forward, back, forward again
     #[command(visible_alias = "test")]
     Rehearse(rehearse::Args),
@@ -155,6 +158,7 @@ impl Command {
             Command::Rollback(_) => ("rollback", false),
             Command::Resume(_) => ("resume", false),
             Command::Resolve(_) => ("resolve", false),
+            Command::Release(_) => ("release", false),
             Command::Rehearse(_) => ("rehearse", false),
             Command::Drift(_) => ("drift", false),
             Command::Status(_) => ("status", false),
@@ -201,6 +205,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Rollback(args) => rollback::run(&global, args),
         Command::Resume(args) => resume::run(&global, args),
         Command::Resolve(args) => resolve::run(&global, args),
+        Command::Release(args) => release::run(&global, args),
         Command::Rehearse(args) => rehearse::run(&global, args),
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),

@@ -30,6 +30,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     targets::block_on(async {
         let gathered = place.gather_and_connect(global).await?;
         let mut options = gathered.options(&args.bounds, global)?;
+        options.released = gathered.released(global).await?;
         options.to = args.to;
         options.brief = false;
         let mut report = runner::plan(&gathered.set, &gathered.targets, &targets::actor(), &options)

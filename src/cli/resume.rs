@@ -33,6 +33,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut options = gathered.options(&args.bounds, global)?;
     let actor = targets::actor();
     targets::block_on(async {
+        options.released = gathered.released(global).await?;
         let keeper = targets::keeper(global);
         if let Some(refused) = gates::before(&gathered, &keeper, &actor, &mut options, &word).await? {
             return targets::conclude(global, &refused);

@@ -25,7 +25,9 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.or_word(args.word)?.gather(global)?;
     targets::block_on(async {
-        let mut found = runner::status(&gathered.set, &gathered.targets).await.map_err(targets::failed)?;
+        let mut found = runner::status(&gathered.set, &gathered.targets, &gathered.released(global).await?)
+            .await
+            .map_err(targets::failed)?;
         if let Some(service) = &gathered.service {
             let of_it = |unit: &str, id: &str| {
                 gathered

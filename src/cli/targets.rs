@@ -410,6 +410,23 @@ impl Gathered {
         Ok(options)
     }
 
+    /// Where a release holds: the environment, or the target of an ad hoc run.
+    pub fn release_place(&self) -> String {
+        match (&self.environment, self.targets.first()) {
+            (Some(environment), _) => environment.to_string(),
+            (None, Some(target)) => format!("target {}", target.name),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The contract migrations that were released here. The store is asked only where there are any.
+    pub async fn released(&self, global: &Global) -> anyhow::Result<BTreeSet<String>> {
+        if !self.set.migrations.iter().any(Migration::is_contract) {
+            return Ok(BTreeSet::new());
+        }
+        Ok(global.open_store().await?.releases(None, &self.release_place()).await?)
+    }
+
     /// Findings at error level among the steps of a report.
     pub fn lint_refusals(&self, report: &RunReport) -> Vec<Refusal> {
         self.lint_errors

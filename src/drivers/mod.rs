@@ -3,6 +3,7 @@
 //! A [`Driver`] reads. Whoever wants to change something asks it for its lock and gets a [`Session`], the only value
 //! that can; dropping it closes the connection that holds the lock, so no path leaves it behind.
 
+mod batches;
 #[cfg(feature = "elasticsearch")]
 pub mod elasticsearch;
 pub mod failpoint;
@@ -23,6 +24,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::ids::{Epoch, MigrationId, RunId, TargetName};
+use crate::migration::Backfill;
 use crate::migration::execution::Nature;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 pub use pace::{Cancel, Pace, Progress};
@@ -108,6 +110,8 @@ pub struct SingleStatement<'a> {
     pub id: &'a MigrationId,
     /// Statements known done once this one is.
     pub done: i32,
+    /// How it goes, for a statement in batches.
+    pub backfill: Option<&'a Backfill>,
 }
 
 impl SingleStatement<'_> {

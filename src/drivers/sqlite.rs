@@ -1,5 +1,7 @@
 //! SQLite: a lock of the operating system on a file beside the database, and one transaction per migration.
 
+mod batches;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -250,7 +252,7 @@ impl SqliteSession {
         let read = format!("SELECT target_id FROM {FENCE} WHERE k = 'target'");
         if let Ok(row) = sqlx::query(AssertSqlSafe(read)).persistent(false).fetch_one(&mut self.connection).await {
             self.fingerprint = row.try_get(0).map_err(|e| failure(&e, None))?;
-            return Ok(());
+            return self.upgrade().await;
         }
         let id = RunId::generate();
         let make = format!(
@@ -258,7 +260,7 @@ impl SqliteSession {
              CREATE TABLE IF NOT EXISTS {HISTORY} (unit TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL, \
              checksum TEXT NOT NULL, state TEXT NOT NULL, action TEXT NOT NULL, epoch INTEGER NOT NULL, run TEXT NOT NULL, \
              started_at INTEGER NOT NULL, finished_at INTEGER, duration_ms INTEGER NOT NULL, by_whom TEXT NOT NULL, pr INTEGER, \
-             commit_id TEXT, statements_done INTEGER NOT NULL, error TEXT, PRIMARY KEY (unit, id));\
+             commit_id TEXT, statements_done INTEGER NOT NULL, error TEXT, progress TEXT, PRIMARY KEY (unit, id));\
              CREATE TABLE IF NOT EXISTS {FENCE} (k TEXT NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL, target_id TEXT NOT NULL, \
              taken_by TEXT NOT NULL, taken_at INTEGER NOT NULL);\
              INSERT OR IGNORE INTO {FENCE} VALUES ('target', 0, '{id}', '', 0);\
@@ -273,6 +275,20 @@ impl SqliteSession {
             .map_err(|e| failure(&e, None))?;
         self.fingerprint = row.try_get(0).map_err(|e| failure(&e, None))?;
         Ok(())
+    }
+
+    /// Adds the column that tables of earlier versions do not have.
+    async fn upgrade(&mut self) -> Result<(), DriverError> {
+        let sql = format!("SELECT 1 FROM pragma_table_info('{HISTORY}') WHERE name = 'progress'");
+        let found = sqlx::query(AssertSqlSafe(sql))
+            .persistent(false)
+            .fetch_optional(&mut self.connection)
+            .await
+            .map_err(|e| failure(&e, None))?;
+        match found {
+            Some(_) => Ok(()),
+            None => self.say(&format!("ALTER TABLE {HISTORY} ADD COLUMN progress TEXT")).await,
+        }
     }
 
     async fn say(&mut self, sql: &str) -> Result<(), DriverError> {
@@ -299,8 +315,15 @@ impl SqliteSession {
         let now = Utc::now();
         let finished = row.finished_at.map(|_| now.timestamp_millis());
         let duration = if row.finished_at.is_some() { (now - started).num_milliseconds().max(0) } else { 0 };
+        // A checkpoint outlives every attempt, but not the end of the matter.
+        let over = matches!(row.state, MigrationState::Applied | MigrationState::RolledBack);
+        let progress = if over { ", progress=NULL" } else { "" };
         let sql = format!(
-            "INSERT OR REPLACE INTO {HISTORY} ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"
+            "INSERT INTO {HISTORY} ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16) \
+             ON CONFLICT (unit, id) DO UPDATE SET version=excluded.version, checksum=excluded.checksum, state=excluded.state, \
+             action=excluded.action, epoch=excluded.epoch, run=excluded.run, started_at=excluded.started_at, \
+             finished_at=excluded.finished_at, duration_ms=excluded.duration_ms, by_whom=excluded.by_whom, pr=excluded.pr, \
+             commit_id=excluded.commit_id, statements_done=excluded.statements_done, error=excluded.error{progress}"
         );
         sqlx::query(AssertSqlSafe(sql))
             .bind(&row.unit)
@@ -326,7 +349,7 @@ impl SqliteSession {
     }
 
     async fn set_done(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
-        let sql = format!("UPDATE {HISTORY} SET statements_done = ?1 WHERE unit = ?2 AND id = ?3");
+        let sql = format!("UPDATE {HISTORY} SET statements_done = ?1, progress = NULL WHERE unit = ?2 AND id = ?3");
         sqlx::query(AssertSqlSafe(sql))
             .bind(statement.done)
             .bind(statement.unit)
@@ -471,6 +494,10 @@ impl Session for SqliteSession {
     }
 
     async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
+        if statement.nature == Nature::Batched {
+            let options = self.options.clone();
+            return super::batches::run(self, statement, &options).await;
+        }
         let began = Instant::now();
         loop {
             let result = self.attempt_statement(statement).await;

@@ -13,7 +13,7 @@ use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, execution};
 use crate::migration::operations::are_operations;
-use crate::migration::{Migration, MigrationSet, Problem, digest_of};
+use crate::migration::{Migration, MigrationSet, Phase, Problem, digest_of};
 use crate::risk;
 
 /// Syntax errors beyond this many per script are counted, not printed: a template has one per placeholder.
@@ -76,6 +76,9 @@ fn assemble(
         }
         for file in &migration.files {
             violations.extend(problems.remove(file.path.as_str()).into_iter().flatten().map(|p| linter.problem(p)));
+        }
+        if matches!(scope, Scope::Paths(_)) && migration.is_contract() {
+            violations.extend(linter.contract_with_expand(migration, in_scope));
         }
         linter.waive(migration, &mut violations, first);
         summaries.push(summary(migration, &violations[first..], checked.transactional));
@@ -303,6 +306,25 @@ impl<'a> Linter<'a> {
             url: info.page(),
             waived: None,
         }
+    }
+
+    /// A contract that comes in one change with what it ends.
+    fn contract_with_expand(&self, contract: &Migration, in_scope: &[(usize, &Migration)]) -> Option<Violation> {
+        let expand = in_scope.iter().map(|(_, m)| *m).find(|m| {
+            m.directives.phase == Some(Phase::Expand) && m.target == contract.target && m.engine == contract.engine
+        })?;
+        let problem = Problem {
+            file: contract.up.path.clone(),
+            line: contract.up.first_line,
+            rule: table::CONTRACT_WITH_EXPAND.id,
+            severity: Severity::Warning,
+            message: format!(
+                "it takes away in the same change in which `{}` adds: no version of a program is released in between",
+                expand.reference()
+            ),
+            help: "bring it in a later pull request, once nothing needs the old form any more".to_owned(),
+        };
+        Some(self.problem(&problem))
     }
 
     /// Whether the policy leaves the rule on (findings of the structure do not pass through `level_of`).

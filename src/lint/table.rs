@@ -434,6 +434,9 @@ pub(super) const NOT_ANALYSED: RuleInfo =
 /// A waiver for a rule that does not exist.
 pub(super) const UNKNOWN_WAIVER: RuleInfo =
     rule("unknown-waiver", Structure, WARN, Low, Applies::Files, "A waiver names a rule that does not exist");
+/// What takes away together with what adds.
+pub(super) const CONTRACT_WITH_EXPAND: RuleInfo =
+    rule("contract-with-expand", Structure, WARN, Medium, Applies::Files, "Expand and contract in one change");
 /// A waiver whose last day is over.
 pub(super) const EXPIRED_WAIVER: RuleInfo =
     rule("expired-waiver", Structure, WARN, Low, Applies::Files, "A waiver's last day is over");
@@ -452,6 +455,7 @@ const FILES: &[RuleInfo] = &[
     UNKNOWN_WAIVER,
     EXPIRED_WAIVER,
     OTHER_STRUCTURE,
+    CONTRACT_WITH_EXPAND,
     rule("dependency-cycle", Structure, ERROR, Low, Applies::Files, "Migrations wait for each other in a circle"),
     rule("directory-named-sql", Structure, WARN, Low, Applies::Files, "A directory is named like a migration"),
     rule("duplicate-version", Structure, ERROR, High, Applies::Files, "Two migrations with one version"),

@@ -1,9 +1,10 @@
-//! What a migration says about itself: `-- godwit: risk=HIGH depends_on=a/1 no-transaction waive=rule reason="…"`.
+//! What a migration says about itself: `-- godwit: risk=HIGH depends_on=a/1 no-transaction waive=rule reason="…"`,
+//! `-- godwit: backfill=orders key=id batch=5000 pause=50ms`, `-- godwit: phase=contract`.
 
 use chrono::NaiveDate;
 
 use crate::ids::Risk;
-use crate::migration::{Problem, Severity};
+use crate::migration::{Backfill, Problem, Severity};
 
 /// The marks of one migration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +17,34 @@ pub struct Directives {
     pub no_transaction: bool,
     /// `waive=rule reason="…" expires=YYYY-MM-DD`.
     pub waivers: Vec<Waiver>,
+    /// `backfill=TABLE key=COLUMN batch=N pause=50ms`: the marked statement runs in batches.
+    pub backfill: Option<Backfill>,
+    /// `phase=expand|backfill|contract`: its part in a change that readers and writers live through.
+    pub phase: Option<Phase>,
+}
+
+/// A migration's part in a change that readers and writers live through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Adds what the new version of a program needs.
+    Expand,
+    /// Fills what was added.
+    Backfill,
+    /// Takes away what only the old version needs; held until a person releases it.
+    Contract,
+}
+
+impl std::str::FromStr for Phase {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "expand" => Ok(Phase::Expand),
+            "backfill" => Ok(Phase::Backfill),
+            "contract" => Ok(Phase::Contract),
+            other => Err(format!("`{other}` is no phase: `expand`, `backfill` or `contract`")),
+        }
+    }
 }
 
 /// A finding that the author asks to be let through; shown, and never lowers the risk by itself (DECISIONS 23).
@@ -31,8 +60,8 @@ pub struct Waiver {
     pub line: u32,
 }
 
-const KEYS: &str =
-    "`risk=LOW|MEDIUM|HIGH`, `depends_on=…`, `no-transaction`, `waive=RULE reason=\"…\" [expires=YYYY-MM-DD]`";
+const KEYS: &str = "`risk=LOW|MEDIUM|HIGH`, `depends_on=…`, `no-transaction`, `waive=RULE reason=\"…\" [expires=YYYY-MM-DD]`, \
+     `backfill=TABLE key=COLUMN [batch=N] [pause=50ms]`, `phase=expand|backfill|contract`";
 
 impl Directives {
     /// Reads every `-- godwit: …` line of a script. `first_line` is the line of the file at which `text` starts.
@@ -62,12 +91,18 @@ impl Directives {
 
     fn read_line(&mut self, marks: &str, line: u32) -> Result<(), String> {
         let mut waiver: Option<Waiver> = None;
-        for (key, value) in words(marks)? {
-            match (key.as_str(), value) {
+        let (mut table, mut key, mut batch, mut pause) = (None, None, None, None);
+        for (word, value) in words(marks)? {
+            match (word.as_str(), value) {
                 ("risk", Some(v)) => self.risk = Some(v.parse::<Risk>().map_err(|e| e.to_string())?),
                 ("depends_on", Some(v)) => {
                     self.depends_on.extend(v.split(',').map(str::trim).filter(|d| !d.is_empty()).map(str::to_owned));
                 }
+                ("phase", Some(v)) => self.phase = Some(v.parse()?),
+                ("backfill", Some(v)) => table = Some(v),
+                ("key", Some(v)) => key = Some(v),
+                ("batch", Some(v)) => batch = Some(v),
+                ("pause", Some(v)) => pause = Some(v),
                 ("no-transaction", None) => self.no_transaction = true,
                 ("waive", Some(v)) => {
                     if let Some(w) = waiver.take() {
@@ -87,6 +122,16 @@ impl Directives {
                 },
                 (k, _) => return Err(format!("unknown mark `{k}`")),
             }
+        }
+        match table {
+            Some(table) if self.backfill.is_none() => {
+                self.backfill = Some(Backfill::new(&table, key.as_deref(), batch.as_deref(), pause.as_deref())?);
+            }
+            Some(_) => return Err("a second `backfill`; give it a migration of its own".to_owned()),
+            None if key.is_some() || batch.is_some() || pause.is_some() => {
+                return Err("`key`, `batch` and `pause` belong behind a `backfill=TABLE`".to_owned());
+            }
+            None => {}
         }
         waiver.map_or(Ok(()), |w| self.keep(w))
     }
@@ -109,6 +154,16 @@ fn words(marks: &str) -> Result<Vec<(String, Option<String>)>, String> {
         let (key, after) = rest.split_at(end);
         let (value, after) = match after.strip_prefix('=') {
             None => (None, after),
+            // Names keep their own quotes, in which a space is part of the name.
+            Some(v) if matches!(key, "backfill" | "key") => {
+                let mut quoted = false;
+                let end = v.find(|c: char| {
+                    quoted ^= c == '"';
+                    c.is_whitespace() && !quoted
+                });
+                let (value, after) = v.split_at(end.unwrap_or(v.len()));
+                (Some(value.to_owned()), after)
+            }
             Some(v) => match v.strip_prefix('"') {
                 Some(quoted) => {
                     let close = quoted.find('"').ok_or("a quote is not closed")?;
@@ -143,6 +198,7 @@ mod tests {
     fn all_marks_are_read() {
         let (d, problems) = parse(
             "-- godwit: risk=high depends_on=shop-mongo/0003_carts,0001_a no-transaction\n\
+             -- godwit: backfill=app.orders key=o.id batch=100 pause=2s phase=backfill\n\
              --godwit: waive=ban-drop-column reason=\"nobody reads it\" expires=2027-01-31\nselect 1;",
         );
         assert_eq!(problems, []);
@@ -150,7 +206,9 @@ mod tests {
         assert_eq!(d.depends_on, ["shop-mongo/0003_carts", "0001_a"]);
         assert!(d.no_transaction);
         assert_eq!(d.waivers[0].rule, "ban-drop-column");
-        assert_eq!(d.waivers[0].line, 2);
+        assert_eq!(d.waivers[0].line, 3);
+        assert_eq!(d.backfill, Some(Backfill::new("app.orders", Some("o.id"), Some("100"), Some("2s")).unwrap()));
+        assert_eq!(d.phase, Some(Phase::Backfill));
     }
 
     #[test]
@@ -163,6 +221,9 @@ mod tests {
             ("-- godwit: waive=x reason=y expires=soon", "YYYY-MM-DD"),
             ("-- godwit: reason=y", "belongs behind"),
             ("-- godwit: =y", "no key"),
+            ("-- godwit: backfill=t", "needs `key="),
+            ("-- godwit: key=id", "belong behind"),
+            ("-- godwit: phase=later", "is no phase"),
         ] {
             let (_, problems) = parse(&format!("select 1;\n{text}"));
             assert_eq!(problems.len(), 1, "{text}");

@@ -9,7 +9,7 @@ mod sqlite;
 use std::ops::Range;
 
 use crate::ids::Engine;
-use crate::migration::operations;
+use crate::migration::{backfill, operations};
 
 /// One statement of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub enum Nature {
     Session,
     /// Cannot run in a transaction; a read-only probe tells whether it took effect.
     Verifiable,
+    /// In batches, each of which commits together with the checkpoint from which the next one goes on.
+    Batched,
     /// Cannot run in a transaction; running it again converges.
     Idempotent,
     /// Nothing can be proved after a crash.
@@ -88,7 +90,34 @@ pub fn execution(engine: Engine, text: &str, no_transaction: bool) -> Result<Exe
     if operations::are_operations(engine) {
         return Ok(Execution::Statements(operations::statements(engine, text)?));
     }
-    arrange(text, split(engine, text)?, no_transaction)
+    let found = split(engine, text)?;
+    // A statement in batches commits each of them, so nothing else of the file can wait for its end.
+    let batched = text.contains(backfill::MARKER);
+    let mut how = arrange(text, found, no_transaction || batched)?;
+    if batched && let Execution::Statements(statements) = &mut how {
+        mark_batched(text, statements)?;
+    }
+    Ok(how)
+}
+
+/// Gives the one statement that holds the marker its nature.
+fn mark_batched(text: &str, statements: &mut [Statement]) -> Result<(), CannotExecute> {
+    let marked: Vec<usize> =
+        (0..statements.len()).filter(|n| !backfill::markers(&text[statements[*n].range.clone()]).is_empty()).collect();
+    let refuse = |line: u32, message: &str, help: &str| {
+        Err(CannotExecute { rule: MIXED, line, message: message.to_owned(), help: help.to_owned() })
+    };
+    match marked.as_slice() {
+        [] => Ok(()),
+        [one] if statements[*one].nature == Nature::Transactional => {
+            statements[*one].nature = Nature::Batched;
+            Ok(())
+        }
+        [one] => refuse(statements[*one].line, "this statement cannot run in batches", "take the marker out"),
+        [_, second, ..] => {
+            refuse(statements[*second].line, "a second statement in batches", "give it a migration of its own")
+        }
+    }
 }
 
 /// The statements of a script in order, the file's own BEGIN and COMMIT among them; for showing them.
@@ -280,7 +309,10 @@ fn arrange(text: &str, found: Vec<Found>, no_transaction: bool) -> Result<Execut
     }
     let mut blocks = found.iter().filter(|s| matches!(s.kind, Kind::Begin { .. }));
     match (blocks.next(), blocks.next()) {
-        (None, _) => Ok(Execution::Transaction { body: 0..text.len(), modes: None }),
+        (None, _) => Ok(match found.first().and_then(|s| leading_modes(text, s)) {
+            Some((modes, start)) => Execution::Transaction { body: start..text.len(), modes: Some(modes) },
+            None => Execution::Transaction { body: 0..text.len(), modes: None },
+        }),
         (Some(_), Some(second)) => refuse(second.line, "a second transaction in one file".to_owned(), BLOCK_HELP),
         (Some(begin), None) => match (found.first(), found.last()) {
             (Some(first), Some(last)) if first == begin && last.kind == Kind::Commit => {
@@ -290,11 +322,29 @@ fn arrange(text: &str, found: Vec<Found>, no_transaction: bool) -> Result<Execut
                 };
                 // Behind the BEGIN stands its `;`, which may not be sent twice.
                 let start = begin.range.end + text[begin.range.end..].find(';').map_or(0, |at| at + 1);
+                let (modes, start) = match found.get(1).and_then(|s| leading_modes(text, s)) {
+                    Some((set, behind)) if modes.is_none() => (Some(set), behind),
+                    Some(_) | None => (modes, start),
+                };
                 Ok(Execution::Transaction { body: start..last.range.start, modes })
             }
             _ => refuse(begin.line, "statements stand outside the file's own transaction".to_owned(), BLOCK_HELP),
         },
     }
+}
+
+/// Modes of the transaction that its first statement sets, and where the script goes on behind it: they must be said before
+/// any query, and the fence's is the first.
+fn leading_modes(text: &str, first: &Found) -> Option<(Range<usize>, usize)> {
+    let sql = &text[first.range.clone()];
+    let tokens = significant_tokens(sql.get(..sql.len().min(200)).unwrap_or(sql));
+    let word = |n: usize, words: &[&str]| {
+        tokens.get(n).is_some_and(|t| words.iter().any(|w| sql[t.clone()].eq_ignore_ascii_case(w)))
+    };
+    let sets = word(0, &["set"]) && word(1, &["transaction"]) && word(2, &["isolation", "read", "not", "deferrable"]);
+    let modes = tokens.get(2).filter(|_| sets)?;
+    let behind = text[first.range.end..].find(';').map_or(first.range.end, |at| first.range.end + at + 1);
+    Some((first.range.start + modes.start..first.range.end, behind))
 }
 
 /// Statements as they run without a transaction around them; a BEGIN … COMMIT block is one of them.

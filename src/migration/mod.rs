@@ -1,5 +1,6 @@
 //! Migrations as values: files in, an ordered set with located problems out. Pure.
 
+pub mod backfill;
 pub mod checksum;
 pub mod directives;
 pub mod execution;
@@ -13,7 +14,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::ids::{Checksum, Digest, Engine, MigrationId, Risk, TargetName};
-pub use directives::{Directives, Waiver};
+pub use backfill::Backfill;
+pub use directives::{Directives, Phase, Waiver};
 pub use layout::Layout;
 pub use set::{MigrationRoot, both, digest_of, resolve};
 pub use version::Version;
@@ -200,6 +202,23 @@ impl Migration {
             }
             None => false,
         }
+    }
+
+    /// How the statement in batches of `script`, one of its two, goes: by the script's own marks, or by the migration's.
+    pub fn backfill_of(&self, script: &Script) -> Option<Backfill> {
+        Directives::parse(&script.path, &script.text, script.first_line, &mut Vec::new())
+            .backfill
+            .or_else(|| self.directives.backfill.clone())
+    }
+
+    /// Whether it takes something away that an older program may need: held until a person releases it.
+    pub fn is_contract(&self) -> bool {
+        self.directives.phase == Some(Phase::Contract)
+    }
+
+    /// What a release names: the migration as its script reads now.
+    pub fn release_key(&self) -> String {
+        format!("{} {}", self.reference(), self.checksum)
     }
 
     /// The risk its files claim, if any.

@@ -232,6 +232,9 @@ pub struct Step {
     pub risk: Risk,
     /// Whether a backward script exists.
     pub reversible: bool,
+    /// How its statement in batches goes, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<crate::migration::Backfill>,
 }
 
 /// Everything one run will do to one target; nothing is left to choose.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
-pub use state::{Index, statuses};
+pub use state::{Index, held, statuses};
 pub use steps::{destroys, plain_risk, recovery_class};
 
 use super::{HistoryRow, MigrationPlan, MigrationState, RecoveryClass, Refusal, Step, StepAction};
@@ -69,6 +69,8 @@ pub struct Request<'a> {
     pub transactions: bool,
     /// What to do with latecomers.
     pub out_of_order: OutOfOrder,
+    /// The contract migrations that a person released, as [`Migration::release_key`].
+    pub released: &'a BTreeSet<String>,
     /// How much to tell.
     pub detail: Detail,
     /// The risk of a migration.
@@ -102,6 +104,8 @@ pub struct Planned {
     pub plan: MigrationPlan,
     /// Migrations left out: latecomers by policy, and those that wait for another target.
     pub left_out: Vec<String>,
+    /// Contract migrations that wait for a person's release.
+    pub held: Vec<String>,
     /// The first migration that waits for one of another target, with the reason.
     pub waits: Option<Refusal>,
 }
@@ -187,7 +191,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
         None => usize::MAX,
     };
     let highest = highest_applied(request, &index);
-    let (mut steps, mut left_out, mut waits) = (Vec::new(), Vec::new(), None);
+    let (mut steps, mut left_out, mut waiting, mut waits) = (Vec::new(), Vec::new(), Vec::new(), None);
     let mut planned: BTreeSet<String> = BTreeSet::new();
     for migration in request.set.migrations.iter().take(last.saturating_add(1)) {
         if !belongs(migration, request.target, request.engine) || !request.wants(migration) {
@@ -202,7 +206,15 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
             )
             | None => {}
         }
-        if let Some(higher) = highest.get(migration.unit.as_str()).filter(|h| h.version > migration.version) {
+        // One that was begun was released then, and must be finished.
+        let begun = row.is_some_and(|r| r.state == MigrationState::Running || r.statements_done > 0);
+        if migration.is_contract() && !begun && !request.released.contains(&migration.release_key()) {
+            waiting.push(migration.reference());
+            continue;
+        }
+        // A contract comes when a person says so, whatever came before it meanwhile.
+        let higher = highest.get(migration.unit.as_str()).filter(|_| !migration.is_contract());
+        if let Some(higher) = higher.filter(|h| h.version > migration.version) {
             match request.out_of_order {
                 OutOfOrder::Apply => {}
                 OutOfOrder::Ignore => {
@@ -245,7 +257,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    Ok(Planned { plan: finish(request, steps), left_out, waits })
+    Ok(Planned { plan: finish(request, steps), left_out, held: waiting, waits })
 }
 
 /// Plans undoing what `selector` names, newest first.

@@ -98,6 +98,8 @@ pub struct ApplyOptions {
     /// A connection to the target that is being made already.
     #[cfg(feature = "postgres")]
     pub ahead: Ahead,
+    /// The contract migrations that a person released, as [`Migration::release_key`].
+    pub released: BTreeSet<String>,
     /// A person accepts that data is lost.
     pub accept_data_loss: bool,
     /// How long a lock lives without a word from its holder, on servers that do not end it with the connection.
@@ -231,7 +233,11 @@ pub async fn baseline(
 ///
 /// # Errors
 /// When a target cannot be reached.
-pub async fn status(set: &MigrationSet, targets: &[Target]) -> Result<Vec<TargetStatus>, RunError> {
+pub async fn status(
+    set: &MigrationSet,
+    targets: &[Target],
+    released: &BTreeSet<String>,
+) -> Result<Vec<TargetStatus>, RunError> {
     let mut out = Vec::with_capacity(targets.len());
     for target in targets {
         let (history, lock) = with_driver!(target, driver => {
@@ -241,7 +247,7 @@ pub async fn status(set: &MigrationSet, targets: &[Target]) -> Result<Vec<Target
             target: target.name.clone(),
             engine: target.engine,
             lock,
-            migrations: planner::statuses(set, &target.name, target.engine, &history),
+            migrations: planner::statuses(set, &target.name, target.engine, &history, released),
         });
     }
     Ok(out)

@@ -72,6 +72,7 @@ pub(super) async fn run<S: Session>(
         })
     };
     let mut rows: Option<u64> = None;
+    let backfill = run.migration.and_then(|m| m.backfill_of(script));
     for (n, statement) in statements.iter().enumerate() {
         let stands_alone = statement.nature == Nature::Session;
         if n < first && !stands_alone {
@@ -96,6 +97,7 @@ pub(super) async fn run<S: Session>(
             unit: &row.unit,
             id: &row.id,
             done,
+            backfill: backfill.as_ref(),
         };
         if n + 1 == statements.len() {
             session.ends_with(&ended());
@@ -115,7 +117,9 @@ pub(super) async fn run<S: Session>(
             }
             End::Failed(failure) => {
                 let failure = located(failure, statement);
-                let error = run.error(script, failure, n == 0);
+                // Batches before the one that failed are there to stay.
+                let undone = n == 0 && statement.nature != Nature::Batched;
+                let error = run.error(script, failure, undone);
                 if run.step.action == StepAction::Apply && operations::are_operations(run.step.engine) {
                     return undo::after_failure(session, store, run, script, n, error).await;
                 }
@@ -168,7 +172,7 @@ pub(super) async fn one<S: Session>(
     let mut lost = 0;
     loop {
         // A statement that commits with its mark is never in doubt: the mark tells.
-        let looks = !matches!(single.nature, Nature::Transactional | Nature::Session);
+        let looks = !matches!(single.nature, Nature::Transactional | Nature::Session | Nature::Batched);
         if looks {
             match prepare(session, store, run, single, in_doubt).await? {
                 Some(end) => return Ok(end),
@@ -283,7 +287,7 @@ fn next_move(before: &Probe, nature: Nature, in_doubt: bool) -> Move {
         Probe::Broken { repair, completes: false, .. } => Move::RepairThenRun(repair.clone()),
         Probe::Different(what) => Move::AskAPerson(what.clone()),
         Probe::Unknown(why) => match nature {
-            Nature::Idempotent | Nature::Session | Nature::Transactional => Move::Run,
+            Nature::Idempotent | Nature::Session | Nature::Transactional | Nature::Batched => Move::Run,
             Nature::Verifiable | Nature::Unprovable if in_doubt => Move::AskAPerson(why.clone()),
             Nature::Verifiable | Nature::Unprovable => Move::Run,
         },

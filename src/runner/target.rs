@@ -141,11 +141,12 @@ fn make_plan(
         service: job.options.service.as_deref(),
         transactions: job.transactions(),
         out_of_order: job.options.out_of_order,
+        released: &job.options.released,
         detail: detail(job.options),
         risk: &risk,
         applied_elsewhere: &elsewhere,
     };
-    let alone = |plan: MigrationPlan| Planned { plan, left_out: Vec::new(), waits: None };
+    let alone = |plan: MigrationPlan| Planned { plan, left_out: Vec::new(), held: Vec::new(), waits: None };
     match work {
         Work::Apply | Work::Resume => planner::plan_apply(&request),
         Work::Rollback(selector) => planner::plan_rollback(&request, selector).map(alone),
@@ -196,6 +197,13 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
         Ok(planned) => planned,
         Err(refusals) => return Ok(TargetOutcome::refused(refusals)),
     };
+    notes.extend(
+        planned
+            .held
+            .iter()
+            .filter_map(|r| job.set.find(r))
+            .map(|m| format!("{} is {}", m.reference(), planner::held(m, job.target.environment.as_ref()))),
+    );
     let mut applied = applied_in(job, &history);
     if !planned.plan.steps.is_empty() && job.work != &Work::Baseline {
         let objections = match driver.preflight(&planned.plan).await {

@@ -84,7 +84,7 @@ fn newest_to_undo(all: &[Located], failed: usize) -> Option<usize> {
     // One that is done whole or not at all has left nothing; one in batches may have.
     match last.operation.recovery().nature {
         Nature::Verifiable | Nature::Transactional | Nature::Session => Some(failed),
-        Nature::Idempotent | Nature::Unprovable => None,
+        Nature::Batched | Nature::Idempotent | Nature::Unprovable => None,
     }
 }
 
@@ -117,6 +117,7 @@ async fn go<S: Session>(
             unit: &running.unit,
             id: &running.id,
             done: i32::try_from(n + 1).unwrap_or(i32::MAX),
+            backfill: None,
         };
         let failure = match stepwise::one(session, store, run, &single, true).await? {
             End::Done(_) => continue,

@@ -15,6 +15,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (6, "audit guard", include_str!("schema/0006_audit_guard.sqlite.sql")),
     (7, "verdicts", include_str!("schema/0007_verdicts.sql")),
     (8, "schemas", include_str!("schema/0008_schemas.sql")),
+    (9, "releases", include_str!("schema/0009_releases.sql")),
 ];
 
 /// The migrator over [`FILES`].

@@ -12,6 +12,7 @@ mod ingest;
 #[cfg(feature = "bot")]
 mod jobs;
 mod migrations;
+pub mod releases;
 pub mod runs;
 pub mod schemas;
 mod verdicts;

@@ -6,6 +6,7 @@ mod apply;
 mod approval;
 mod audit;
 mod backup;
+mod backfill;
 mod bot;
 mod cli;
 mod config;

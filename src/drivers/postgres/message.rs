@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use crate::drivers::{FENCE, FENCED, HISTORY, Script, SingleStatement};
-use crate::ids::{Engine, Epoch};
+use crate::ids::{Engine, Epoch, MigrationId};
 use crate::migration::execution;
-use crate::plan::HistoryRow;
+use crate::plan::{HistoryRow, MigrationState};
 
 /// A text as a literal that reads the same whatever `standard_conforming_strings` says.
 pub fn literal(text: &str) -> String {
@@ -60,12 +60,52 @@ impl Tables {
              CREATE TABLE IF NOT EXISTS {history} (unit text NOT NULL, id text NOT NULL, version text NOT NULL, \
              checksum text NOT NULL, state text NOT NULL, action text NOT NULL, epoch bigint NOT NULL, run text NOT NULL, \
              started_at timestamptz NOT NULL, finished_at timestamptz, duration_ms bigint NOT NULL, by_whom text NOT NULL, \
-             pr bigint, commit_id text, statements_done integer NOT NULL, error text, PRIMARY KEY (unit, id));\
+             pr bigint, commit_id text, statements_done integer NOT NULL, error text, progress text, PRIMARY KEY (unit, id));\
              CREATE TABLE IF NOT EXISTS {fence} (k text PRIMARY KEY, epoch bigint NOT NULL, target_id text NOT NULL, \
              taken_by text NOT NULL, taken_at timestamptz NOT NULL);\
              INSERT INTO {fence} VALUES ('target', 0, pg_catalog.gen_random_uuid()::text, '', pg_catalog.now()) \
              ON CONFLICT (k) DO NOTHING;\
              COMMIT"
+        )
+    }
+
+    /// Adds the column that tables of earlier versions do not have.
+    pub fn upgrade(&self) -> String {
+        format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS progress text", self.history)
+    }
+
+    /// How far a statement in batches is.
+    pub fn checkpoint(&self, unit: &str, id: &MigrationId) -> String {
+        format!(
+            "SELECT progress FROM {} WHERE unit = {} AND id = {}",
+            self.history,
+            literal(unit),
+            literal(id.as_str())
+        )
+    }
+
+    /// The beginning of one batch: everything but its checkpoint and the end of its transaction.
+    pub fn begin_batch(&self, epoch: Epoch, lock_timeout_ms: u128, idle_ms: u32, limit_ms: u128, sql: &str) -> String {
+        let mut out = format!(
+            "BEGIN;SET LOCAL lock_timeout={lock_timeout_ms};SET LOCAL idle_in_transaction_session_timeout={idle_ms};"
+        );
+        if limit_ms > 0 {
+            let _ = write!(out, "SET LOCAL statement_timeout={limit_ms};");
+        }
+        out.push_str(&self.assert_fence(epoch));
+        out.push_str(sql);
+        out.push_str("\n;");
+        out
+    }
+
+    /// The end of one batch.
+    pub fn save_checkpoint(&self, unit: &str, id: &MigrationId, checkpoint: &str) -> String {
+        format!(
+            "UPDATE {} SET progress = {} WHERE unit = {} AND id = {};COMMIT",
+            self.history,
+            literal(checkpoint),
+            literal(unit),
+            literal(id.as_str())
         )
     }
 
@@ -141,6 +181,10 @@ impl Tables {
                  by_whom=excluded.by_whom,pr=excluded.pr,commit_id=excluded.commit_id,\
                  statements_done=excluded.statements_done,error=excluded.error",
             );
+            // A checkpoint outlives every attempt, but not the end of the matter.
+            if matches!(row.state, MigrationState::Applied | MigrationState::RolledBack) {
+                out.push_str(",progress=NULL");
+            }
         }
         out.push(';');
     }
@@ -195,7 +239,7 @@ impl Tables {
 
     fn set_done(&self, statement: &SingleStatement<'_>) -> String {
         format!(
-            "UPDATE {} SET statements_done = {} WHERE unit = {} AND id = {};",
+            "UPDATE {} SET statements_done = {}, progress = NULL WHERE unit = {} AND id = {};",
             self.history,
             statement.done,
             literal(statement.unit),

@@ -1,8 +1,10 @@
 //! PostgreSQL: one dedicated connection that holds a session advisory lock and does all the work.
 
 mod ahead;
+mod batches;
 mod effect;
 mod message;
+mod preflight;
 mod probe;
 mod schema;
 mod session;
@@ -40,6 +42,8 @@ pub struct PostgresDriver {
     tables: Tables,
     /// Whether the tables were there when we came.
     tables_exist: bool,
+    /// Whether they lack what this version added to them.
+    tables_are_old: bool,
     /// The history where it was read with the connection; for the first who asks.
     read: Option<Vec<HistoryRow>>,
 }
@@ -58,15 +62,15 @@ impl PostgresDriver {
         let options = options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
         let mut connection = open(&options).await?;
         let rows = wire::rows(&mut connection, FIND_TABLES.replace("$HISTORY", HISTORY)).await?;
-        let (schema, tables_exist) = match rows.first() {
-            Some(row) => (wire::text(row, 0)?, wire::text(row, 1)? == "t"),
+        let (schema, tables_exist, tables_are_old) = match rows.first() {
+            Some(row) => (wire::text(row, 0)?, wire::text(row, 1)? == "t", wire::text(row, 2)? == "f"),
             None => {
                 return Err(DriverError::Unreachable(
                     "the connection's search_path names no schema that exists; create one first".to_owned(),
                 ));
             }
         };
-        Ok(Self { connection, options, tables: Tables::in_schema(&schema), tables_exist, read: None })
+        Ok(Self { connection, options, tables: Tables::in_schema(&schema), tables_exist, tables_are_old, read: None })
     }
 }
 
@@ -75,7 +79,9 @@ impl PostgresDriver {
 /// first schema of the path that may hold tables, the user's own one only if there is no other.
 const FIND_TABLES: &str = "WITH path AS (SELECT n.oid, n.nspname, p.ord FROM \
      unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY p(name, ord) JOIN pg_catalog.pg_namespace n ON n.nspname = p.name) \
-     SELECT p.nspname::text, CASE WHEN c.oid IS NULL THEN 'f' ELSE 't' END FROM path p \
+     SELECT p.nspname::text, CASE WHEN c.oid IS NULL THEN 'f' ELSE 't' END, \
+     CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'progress') \
+     THEN 't' ELSE 'f' END FROM path p \
      LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = p.oid AND c.relname = '$HISTORY' AND c.relkind IN ('r', 'p') \
      ORDER BY c.oid IS NULL, NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE'), \
      p.nspname = current_user AND pg_catalog.current_setting('search_path') LIKE '%$user%', p.ord LIMIT 1";
@@ -144,9 +150,11 @@ impl Driver for PostgresDriver {
         })
     }
 
-    async fn preflight(&mut self, _plan: &MigrationPlan) -> Result<Vec<Objection>, DriverError> {
+    async fn preflight(&mut self, plan: &MigrationPlan) -> Result<Vec<Objection>, DriverError> {
         let version = self.capabilities().await?.version;
-        Ok(below_floor("PostgreSQL", &version, FLOOR).into_iter().collect())
+        let mut objections: Vec<Objection> = below_floor("PostgreSQL", &version, FLOOR).into_iter().collect();
+        objections.extend(preflight::objections(&mut self.connection, plan).await?);
+        Ok(objections)
     }
 
     async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {

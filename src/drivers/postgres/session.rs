@@ -12,10 +12,10 @@ use super::message::{self, Tables, literal};
 use super::watch::{holder_of, lock_key, look, shares_a_backend};
 use super::wire::{self, Reply};
 use super::{PostgresDriver, open, probe, read_history};
-use crate::drivers::failpoint;
 use crate::drivers::{
     DriverError, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
 };
+use crate::drivers::{batches, failpoint};
 use crate::ids::{Engine, Epoch, RunId};
 use crate::migration::execution::{Nature, touches_session};
 use crate::plan::{HistoryRow, LockHolder};
@@ -32,7 +32,7 @@ const ORPHAN_PATIENCE: Duration = Duration::from_secs(10);
 /// The session; see [`Session`].
 #[derive(Debug)]
 pub struct PostgresSession {
-    connection: PgConnection,
+    pub(super) connection: PgConnection,
     /// Looks at the first one while it waits.
     monitor: Option<PgConnection>,
     connect: PgConnectOptions,
@@ -50,7 +50,7 @@ pub struct PostgresSession {
 
 impl PostgresSession {
     pub(super) async fn take(driver: PostgresDriver, options: &SessionOptions) -> Result<Self, DriverError> {
-        let PostgresDriver { connection, options: connect, tables, tables_exist, read: _ } = driver;
+        let PostgresDriver { connection, options: connect, tables, tables_exist, tables_are_old, read: _ } = driver;
         let mut session = PostgresSession {
             connection,
             monitor: None,
@@ -74,7 +74,12 @@ impl PostgresSession {
             other => other?,
         };
         match found {
-            Some(fingerprint) => session.fingerprint = fingerprint,
+            Some(fingerprint) => {
+                session.fingerprint = fingerprint;
+                if tables_are_old {
+                    wire::execute(&mut session.connection, session.tables.upgrade()).await?;
+                }
+            }
             None => {
                 wire::execute(&mut session.connection, session.tables.create()).await?;
                 session.fingerprint = session.read_fingerprint().await?.unwrap_or_default();
@@ -166,7 +171,7 @@ impl PostgresSession {
     }
 
     /// Sends a message and looks, over a second connection, who is in the way when it takes long.
-    async fn send(&mut self, message: &Arc<String>, after_sending: &[&'static str]) -> Reply {
+    pub(super) async fn send(&mut self, message: &Arc<String>, after_sending: &[&'static str]) -> Reply {
         let due = failpoint::is_due_after_sending(after_sending);
         let Self { connection, monitor, connect, pid, blockers, timed_out, options, .. } = self;
         let mut work = std::pin::pin!(wire::send(connection, Arc::clone(message)));
@@ -208,10 +213,10 @@ impl PostgresSession {
             let reply = self.send(&text, after_sending).await;
             succeeded += reply.succeeded;
             if is_last || reply.error.is_some() {
-                return (Reply { succeeded, error: reply.error }, piece.start);
+                return (Reply { succeeded, affected: reply.affected, error: reply.error }, piece.start);
             }
         }
-        (Reply { succeeded, error: None }, 0)
+        (Reply { succeeded, affected: 0, error: None }, 0)
     }
 
     /// Ends what a failed message left open.
@@ -304,7 +309,7 @@ impl PostgresSession {
     }
 
     /// Adds what a person wants to know: who was in the way, or that the time was up.
-    fn explain(&self, failure: &mut StatementFailure, attempts: u32, began: Instant) {
+    pub(super) fn explain(&self, failure: &mut StatementFailure, attempts: u32, began: Instant) {
         if failure.code.as_deref() == Some("57014") && self.options.deadline.is_some_and(|d| Instant::now() >= d) {
             failure.message = format!("the run's time is up: {}", failure.message);
         }
@@ -419,6 +424,10 @@ impl Session for PostgresSession {
     }
 
     async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
+        if statement.nature == Nature::Batched {
+            let options = self.options.clone();
+            return batches::run(self, statement, &options).await;
+        }
         let lock_timeout = self.options.lock_timeout.as_millis();
         if statement.nature == Nature::Transactional {
             let (message, start) = self.tables.marked_statement(statement, self.epoch, lock_timeout);
@@ -524,6 +533,48 @@ impl Session for PostgresSession {
 }
 
 impl PostgresSession {
+    /// The beginning of a batch that waits for locks no longer than `most`.
+    pub(super) fn begin_batch(&self, most: Duration, idle_ms: u32, sql: &str) -> String {
+        let lock_timeout = self.options.lock_timeout.min(most).as_millis();
+        self.tables.begin_batch(self.epoch, lock_timeout, idle_ms, self.limit_ms(), sql)
+    }
+
+    /// Nobody has been seen in the way yet.
+    pub(super) fn forget_blockers(&mut self) {
+        self.blockers = None;
+    }
+
+    /// A failed message as an error: a lost connection is made anew, anything else is rolled back.
+    pub(super) async fn failed(&mut self, error: &sqlx::Error) -> DriverError {
+        if wire::is_lost(error) {
+            return match self.recover(&wire::describe(error)).await {
+                Ok(()) => DriverError::Lost(wire::describe(error)),
+                Err(other) => other,
+            };
+        }
+        self.roll_back().await;
+        wire::failure(error)
+    }
+
+    /// What a look over the working connection gave; a lost one is made anew and reported as lost.
+    pub(super) async fn kept<T>(&mut self, looked: Result<T, DriverError>) -> Result<T, DriverError> {
+        if let Err(DriverError::Lost(why)) = &looked {
+            self.recover(why).await?;
+        }
+        looked
+    }
+
+    /// The rows of a short question of our own.
+    pub(super) async fn ask(&mut self, sql: String) -> Result<Vec<sqlx::postgres::PgRow>, DriverError> {
+        let answer = wire::rows(&mut self.connection, sql).await;
+        self.kept(answer).await
+    }
+
+    /// The mark that a statement is done.
+    pub(super) async fn mark_done(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
+        self.through(self.tables.mark(statement, self.epoch)).await
+    }
+
     /// A short message of our own; a lost connection is made anew and reported as lost.
     async fn through(&mut self, sql: String) -> Result<(), DriverError> {
         match wire::execute(&mut self.connection, sql).await {

@@ -13,6 +13,8 @@ use crate::drivers::{DriverError, FENCED, StatementFailure};
 pub(super) struct Reply {
     /// Statements of the message that succeeded.
     pub succeeded: usize,
+    /// Rows that the last of them touched.
+    pub affected: u64,
     /// What went wrong with the next one.
     pub error: Option<sqlx::Error>,
 }
@@ -20,15 +22,18 @@ pub(super) struct Reply {
 /// Sends a message of any number of statements and reads everything that comes back; rows are dropped.
 pub(super) async fn send(connection: &mut PgConnection, message: Arc<String>) -> Reply {
     let mut results = sqlx::raw_sql(AssertSqlSafe(message)).fetch_many(connection);
-    let mut succeeded = 0;
+    let (mut succeeded, mut affected) = (0, 0);
     while let Some(item) = results.next().await {
         match item {
-            Ok(Either::Left(_)) => succeeded += 1,
+            Ok(Either::Left(done)) => {
+                succeeded += 1;
+                affected = done.rows_affected();
+            }
             Ok(Either::Right(_)) => {}
-            Err(error) => return Reply { succeeded, error: Some(error) },
+            Err(error) => return Reply { succeeded, affected, error: Some(error) },
         }
     }
-    Reply { succeeded, error: None }
+    Reply { succeeded, affected, error: None }
 }
 
 /// The rows of a query.

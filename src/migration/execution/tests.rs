@@ -204,3 +204,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_leading_set_transaction_becomes_the_modes_of_our_own_begin() {
+    for text in [
+        "-- c\nset transaction isolation level serializable;\nselect 1;",
+        "begin;\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nselect 1;\ncommit;",
+    ] {
+        let Ok(Execution::Transaction { body, modes: Some(modes) }) = execution(Engine::Postgresql, text, false) else {
+            panic!("{text}")
+        };
+        assert!(text[modes].eq_ignore_ascii_case("isolation level serializable"), "{text}");
+        assert!(text[body].trim_start().starts_with("select 1"), "{text}");
+    }
+    for text in ["set transaction snapshot 'x'; select 1;", "select 1; set transaction read write;"] {
+        let found = execution(Engine::Postgresql, text, false);
+        assert!(matches!(found, Ok(Execution::Transaction { modes: None, .. })), "{text}");
+    }
+}

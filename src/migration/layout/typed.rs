@@ -135,6 +135,8 @@ fn read_one(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) -> Option<([
             migration.directives.risk = migration.directives.risk.max(declared.risk);
             migration.directives.no_transaction |= declared.no_transaction;
             migration.directives.waivers.extend(declared.waivers);
+            migration.directives.backfill = declared.backfill.or(migration.directives.backfill.take());
+            migration.directives.phase = declared.phase.or(migration.directives.phase);
             about.semver.map(|v| (v, about.version_line))
         }
         Some(_) | None => operations::read(stem, (name.version, name.name), parts, json, reader),

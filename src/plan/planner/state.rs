@@ -1,9 +1,9 @@
 //! The history laid beside the files: which row belongs to which migration, and what does not fit. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{INTERRUPTED_ROLLBACK, Request, belongs, refusal};
-use crate::ids::{Engine, TargetName};
+use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::migration::{Migration, MigrationSet, operations};
 use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal, StepAction};
 
@@ -54,6 +54,7 @@ pub fn statuses(
     target: &TargetName,
     engine: Engine,
     history: &[HistoryRow],
+    released: &BTreeSet<String>,
 ) -> Vec<MigrationStatus> {
     let index = Index::new(set, history);
     let mut out: Vec<MigrationStatus> = set
@@ -70,7 +71,7 @@ pub fn statuses(
                 duration_ms: None,
                 pr: None,
                 commit: None,
-                note: None,
+                note: (m.is_contract() && !released.contains(&m.release_key())).then(|| held(m, None)),
             },
             Some(row) => {
                 let edited = row.state == MigrationState::Applied && row.checksum != m.checksum;
@@ -84,6 +85,12 @@ pub fn statuses(
         status_of(row, note)
     }));
     out
+}
+
+/// Why a contract migration does not run, and what lets it.
+pub fn held(migration: &Migration, environment: Option<&EnvironmentName>) -> String {
+    let place = environment.map_or("…".to_owned(), ToString::to_string);
+    format!("held: contract, release with `godwit release {} --env {place} --reason …`", migration.id)
 }
 
 fn status_of(row: &HistoryRow, note: Option<String>) -> MigrationStatus {
@@ -172,7 +179,9 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
 
 /// Whether something of a migration may be there: statements that were counted, or a first one that goes in batches.
 fn half_done(migration: &Migration, row: &HistoryRow) -> bool {
-    row.statements_done > 0 || (row.state == MigrationState::Running && operations::are_operations(migration.engine))
+    row.statements_done > 0
+        || (row.state == MigrationState::Running
+            && (operations::are_operations(migration.engine) || migration.directives.backfill.is_some()))
 }
 
 fn needs_human(row: &HistoryRow) -> Refusal {

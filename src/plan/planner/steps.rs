@@ -3,7 +3,7 @@
 use super::{Detail, LONG_SCRIPT, Request, refusal};
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{self, CannotExecute, Execution, Nature, execution};
-use crate::migration::{Migration, Script, operations};
+use crate::migration::{Migration, Script, backfill, operations};
 use crate::plan::{PlannedStatement, RecoveryClass, Refusal, Step, StepAction};
 
 pub(super) fn bare_step(request: &Request<'_>, migration: &Migration, action: StepAction, script: &Script) -> Step {
@@ -22,6 +22,7 @@ pub(super) fn bare_step(request: &Request<'_>, migration: &Migration, action: St
         checksum: migration.checksum.clone(),
         risk: (request.risk)(migration),
         reversible: migration.is_reversible(),
+        backfill: None,
     }
 }
 
@@ -43,6 +44,21 @@ pub(super) fn step(
         }
         Execution::Statements(statements) => {
             step.in_transaction = false;
+            if let Some(batched) = statements.iter().find(|s| s.nature == Nature::Batched) {
+                step.backfill = migration.backfill_of(script);
+                if step.backfill.is_none() {
+                    return Err(refusal(
+                        "invalid-set",
+                        format!(
+                            "{}:{}: nothing says how this statement goes in batches",
+                            script.path,
+                            line(batched.line)
+                        ),
+                        "write `-- godwit: backfill=TABLE key=COLUMN` above it, or take its marker out".to_owned(),
+                        false,
+                    ));
+                }
+            }
             step.statements = statements
                 .iter()
                 .map(|s| {
@@ -61,6 +77,14 @@ pub(super) fn step(
                 step.recovery_reason.clone_from(&weakest.why);
             }
         }
+    }
+    if action == StepAction::Apply && migration.directives.backfill.is_some() && step.backfill.is_none() {
+        return Err(refusal(
+            "invalid-set",
+            format!("{}: no statement goes in the batches that the file asks for", script.path),
+            format!("put `{} true` into the WHERE of the one that should, or take `backfill=` out", backfill::MARKER),
+            false,
+        ));
     }
     Ok(step)
 }
@@ -103,6 +127,7 @@ fn why(nature: Nature) -> &'static str {
         Nature::Transactional => "commits together with its mark in the history",
         Nature::Session => "changes the session only, and is said again when the run goes on",
         Nature::Verifiable => "a look at the catalogs tells whether it took effect",
+        Nature::Batched => "each batch commits together with its checkpoint, from which the next run goes on",
         Nature::Idempotent => "running it again converges",
         Nature::Unprovable => "nothing tells whether it took effect",
     }
@@ -112,7 +137,7 @@ fn why(nature: Nature) -> &'static str {
 pub fn recovery_class(nature: Nature) -> RecoveryClass {
     match nature {
         Nature::Transactional => RecoveryClass::Atomic,
-        Nature::Session | Nature::Idempotent => RecoveryClass::Idempotent,
+        Nature::Session | Nature::Batched | Nature::Idempotent => RecoveryClass::Idempotent,
         Nature::Verifiable => RecoveryClass::Verifiable,
         Nature::Unprovable => RecoveryClass::Manual,
     }

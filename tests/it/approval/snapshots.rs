@@ -112,6 +112,7 @@ fn step(sql: &[&str]) -> Step {
         checksum: Checksum::new(format!("sha256:{}", "c".repeat(64))).unwrap(),
         risk: Risk::High,
         reversible: true,
+        backfill: None,
     }
 }
 

@@ -95,6 +95,7 @@ async fn suite<D: Driver, F: Future<Output = Result<D, DriverError>>>(database: 
         text,
         range: 0..text.len(),
         nature: Nature::Transactional,
+        backfill: None,
         unit: &running.unit,
         id: &running.id,
         done,

@@ -365,6 +365,7 @@ fn r4_a_run_that_was_taken_over_changes_nothing_more() {
             });
             for text in texts {
                 let single = SingleStatement {
+                    backfill: None,
                     text,
                     range: 0..text.len(),
                     nature: Nature::Verifiable,

@@ -63,7 +63,7 @@ fn the_page_of_operations_tells_all_of_them_as_they_are() {
             }
             let class = match operation.recovery().nature {
                 Nature::Verifiable => "*Verifiable",
-                Nature::Idempotent => "*Idempotent",
+                Nature::Batched | Nature::Idempotent => "*Idempotent",
                 Nature::Unprovable => "*Manual",
                 Nature::Transactional | Nature::Session => "",
             };

@@ -2,5 +2,5 @@
 
 mod matrix;
 mod pooler;
-mod takeover;
+pub mod takeover;
 mod wire;

@@ -3,6 +3,8 @@
 pub(super) use squawk_syntax::ast::{self, AstNode};
 pub(super) use squawk_syntax::{SyntaxKind, SyntaxNode};
 
+use crate::migration::backfill::markers;
+
 pub(super) use crate::ids::Risk;
 pub(super) use crate::lint::rules::{Check, OwnRule, Report};
 pub(super) use crate::lint::script::{Script, Statement, name_of, tables_of};
@@ -12,6 +14,11 @@ pub(super) use crate::lint::{Category, Severity};
 /// The name a node spells, empty when it is missing (the statement does not parse).
 pub(super) fn named(node: Option<impl AstNode>) -> String {
     node.map(|n| name_of(n.syntax())).unwrap_or_default()
+}
+
+/// Whether a statement runs in batches: its marker becomes the range of one.
+pub(super) fn in_batches(script: &Script<'_>, statement: &Statement) -> bool {
+    !markers(&script.text[statement.range.clone()]).is_empty()
 }
 
 /// The syntax node of a statement.

@@ -12,23 +12,24 @@ pub(super) static RULE: OwnRule = OwnRule {
         title: "Bulk UPDATE or DELETE in one statement",
     },
     check: Check::Statement(check),
-    help: "change a bounded number of rows at a time (by key range), each batch in a transaction of its own, outside the schema change",
+    help: "have it run in batches: `-- godwit: backfill=TABLE key=COLUMN` in a migration of its own, and `/* godwit:batch */ true` in its WHERE",
     ok: &[
         "update t set a = 0 where id = 7;",
         "delete from t where id in (1, 2);",
         "create table t (a int); update t set a = 0 where b is null;",
+        "update t set a = 0 where a is null and /* godwit:batch */ true;",
     ],
     bad: &["update t set a = 0 where a is null;", "delete from t where created_at < now();"],
 };
 
-fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
     let (condition, table) = match &statement.node {
         ast::Stmt::Update(update) => (update.where_clause_or_current_of(), named(update.relation_name())),
         ast::Stmt::Delete(delete) => (delete.where_clause_or_current_of(), named(delete.relation_name())),
         _ => return,
     };
     let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = condition else { return };
-    if clause.expr().is_some_and(|e| !picks_rows(&e)) {
+    if clause.expr().is_some_and(|e| !picks_rows(&e)) && !in_batches(script, statement) {
         report.add(
             &statement_node(statement),
             format!(

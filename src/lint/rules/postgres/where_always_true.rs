@@ -13,11 +13,15 @@ pub(super) static RULE: OwnRule = OwnRule {
     },
     check: Check::Statement(check),
     help: "change the rows in batches that commit one by one, and keep a copy of what is overwritten",
-    ok: &["update t set a = 0 where a = 1;", "delete from t where a = b;"],
+    ok: &[
+        "update t set a = 0 where a = 1;",
+        "delete from t where a = b;",
+        "update t set a = 0 where /* godwit:batch */ true;",
+    ],
     bad: &["update t set a = 0 where true;", "delete from t where 1 = 1;", "delete from t where (true);"],
 };
 
-fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
     let (condition, verb) = match &statement.node {
         ast::Stmt::Update(update) => (update.where_clause_or_current_of(), "changes"),
         ast::Stmt::Delete(delete) => (delete.where_clause_or_current_of(), "removes"),
@@ -26,7 +30,7 @@ fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_
     let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = condition else { return };
     let text: String = clause.expr().map(|e| name_of(e.syntax())).unwrap_or_default();
     let always = text == "true" || text.split_once('=').is_some_and(|(a, b)| a == b && a.parse::<i64>().is_ok());
-    if always {
+    if always && !in_batches(script, statement) {
         report.add(
             clause.syntax(),
             format!("the condition is true for every row, so the statement {verb} the whole table"),

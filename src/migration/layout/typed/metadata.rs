@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::ids::{Engine, Risk};
+use crate::migration::backfill::Backfill;
 use crate::migration::directives::{Directives, Waiver};
 use crate::migration::operations::{are_operations, redis};
 use crate::migration::{Problem, Script, Severity};
@@ -46,6 +47,18 @@ struct Fields<'a> {
     #[serde(borrow)]
     keys: Option<&'a RawValue>,
     args: Option<Vec<String>>,
+    backfill: Option<BackfillFields>,
+    phase: Option<String>,
+}
+
+/// The marks of a statement in batches.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackfillFields {
+    table: String,
+    key: String,
+    batch: Option<u32>,
+    pause: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -96,7 +109,7 @@ pub(super) struct Metadata<'a> {
 }
 
 const FIELDS: &str = "the fields are version, name, description, database_type, migration_type, depends_on, risk, duration, \
-                      author, ticket, compliance, regions, waive with reason and expires";
+                      author, ticket, compliance, regions, waive with reason and expires, phase";
 
 /// Reads the fields of `json`, a file for `engine` whose name says `name`. `None` where it is not even JSON of that form.
 pub(super) fn read<'a>(
@@ -122,7 +135,7 @@ pub(super) fn read<'a>(
             let more = match engine {
                 Engine::Mongodb | Engine::Elasticsearch => ", operations, rollback",
                 Engine::Redis => ", keys, args, operations, rollback",
-                Engine::Postgresql | Engine::Sqlite => ", no-transaction",
+                Engine::Postgresql | Engine::Sqlite => ", no-transaction, backfill",
             };
             wrong(line, e.to_string(), &format!("{FIELDS}{more}"));
             return None;
@@ -157,6 +170,7 @@ pub(super) fn read<'a>(
     };
     if are_operations(engine) {
         misplaced("no-transaction", fields.no_transaction.is_some(), "operations run one by one anyway");
+        misplaced("backfill", fields.backfill.is_some(), "operations have batches of their own");
         if engine != Engine::Redis {
             misplaced("keys", fields.keys.is_some(), "only Redis migrations have keys");
             misplaced("args", fields.args.is_some(), "only Redis migrations have arguments");
@@ -179,6 +193,24 @@ pub(super) fn read<'a>(
         Some(Ok(risk)) => Some(risk),
         Some(Err(e)) => {
             wrong(lines.of_field("risk"), e.to_string(), "correct `risk`");
+            None
+        }
+    };
+    let backfill = fields.backfill.and_then(|b| {
+        let batch = b.batch.map(|n| n.to_string());
+        match Backfill::new(&b.table, Some(&b.key), batch.as_deref(), b.pause.as_deref()) {
+            Ok(backfill) => Some(backfill),
+            Err(message) => {
+                wrong(lines.of_field("backfill"), message, "correct `backfill`");
+                None
+            }
+        }
+    });
+    let phase = match fields.phase.as_deref().map(str::parse) {
+        None => None,
+        Some(Ok(phase)) => Some(phase),
+        Some(Err(message)) => {
+            wrong(lines.of_field("phase"), message, "correct `phase`");
             None
         }
     };
@@ -206,6 +238,8 @@ pub(super) fn read<'a>(
             depends_on: fields.depends_on,
             no_transaction: fields.no_transaction.unwrap_or(false),
             waivers,
+            backfill,
+            phase,
         },
         operations: fields.operations.map(RawValue::get),
         rollback: fields.rollback.map(RawValue::get),

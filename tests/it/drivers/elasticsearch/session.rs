@@ -52,7 +52,15 @@ fn row(id: &str, state: MigrationState, run: &RunId, epoch: Epoch) -> HistoryRow
 }
 
 fn statement<'a>(text: &'a str, row: &'a HistoryRow, done: i32) -> SingleStatement<'a> {
-    SingleStatement { text, range: 0..text.len(), nature: Nature::Verifiable, unit: &row.unit, id: &row.id, done }
+    SingleStatement {
+        text,
+        range: 0..text.len(),
+        nature: Nature::Verifiable,
+        backfill: None,
+        unit: &row.unit,
+        id: &row.id,
+        done,
+    }
 }
 
 /// A session with a fence and a row that is being worked on.

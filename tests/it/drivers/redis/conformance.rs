@@ -78,6 +78,7 @@ async fn suite(project: &RedisProject) {
     let key = project.key("counter");
     let text = format!(r#"{{"type": "script", "lua": "return redis.call('INCR', KEYS[1])", "keys": ["{key}"]}}"#);
     let single = |done| SingleStatement {
+        backfill: None,
         text: &text,
         range: 0..text.len(),
         nature: Nature::Transactional,
