@@ -62,6 +62,10 @@ pub struct Bounds {
     /// How long a step that could not get a lock is tried again
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub retry_for: Option<Duration>,
+    /// How long the run's lock outlives a runner that says nothing more, on servers that do not end it with the
+    /// connection (MongoDB, Redis, Elasticsearch)
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub lock_lease: Option<Duration>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -304,6 +308,7 @@ impl Gathered {
             lock_wait: bounds.lock_wait,
             lock_timeout: bounds.lock_timeout,
             retry_for: bounds.retry_for,
+            lease: bounds.lock_lease,
             brief: global.format != Format::Json,
             risks: self.risks.clone(),
             ..ApplyOptions::default()

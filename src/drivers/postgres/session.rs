@@ -166,12 +166,19 @@ impl PostgresSession {
 
     /// Sends a message and looks, over a second connection, who is in the way when it takes long.
     async fn send(&mut self, message: &Arc<String>, after_sending: &[&'static str]) -> Reply {
-        let due = failpoint::is_due_after_sending(after_sending);
+        let due = failpoint::due_after_sending(after_sending);
         let Self { connection, monitor, connect, pid, blockers, timed_out, options, .. } = self;
         let mut work = std::pin::pin!(wire::send(connection, Arc::clone(message)));
-        if due {
-            tokio::select! { biased; _ = &mut work => {}, () = sleep(Duration::from_millis(30)) => {} }
-            failpoint::die();
+        if let Some(due) = due {
+            let reply = tokio::select! {
+                biased;
+                reply = &mut work => Some(reply),
+                () = sleep(Duration::from_millis(30)) => None,
+            };
+            due.happens();
+            if let Some(reply) = reply {
+                return reply;
+            }
         }
         *timed_out = false;
         let mut wait = (options.lock_timeout / 2).max(Duration::from_millis(50));
@@ -448,9 +455,12 @@ impl Session for PostgresSession {
 
     async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         let sql = self.tables.mark(statement, self.epoch);
-        if failpoint::is_due_after_sending(&["commit_sent"]) {
-            let _ = wire::execute(&mut self.connection, sql).await;
-            failpoint::die();
+        if let Some(due) = failpoint::due_after_sending(&["commit_sent"]) {
+            let sent = wire::execute(&mut self.connection, sql.clone()).await;
+            due.happens();
+            if sent.is_ok() {
+                return Ok(());
+            }
         }
         self.through(sql).await
     }
