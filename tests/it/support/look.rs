@@ -1,0 +1,44 @@
+//! What a driver reads of a database.
+
+use godwit::drivers::Driver;
+use godwit::drivers::postgres::PostgresDriver;
+use godwit::drivers::sqlite::SqliteDriver;
+use godwit::plan::{HistoryRow, LockHolder, SchemaSnapshot};
+use secrecy::SecretString;
+
+use super::{Database, Kind, wait};
+
+/// Everything a driver says without changing anything.
+#[derive(Debug, Clone)]
+pub struct Look {
+    pub history: Vec<HistoryRow>,
+    pub holder: Option<LockHolder>,
+    pub schema: SchemaSnapshot,
+}
+
+async fn all<D: Driver>(mut driver: D) -> Look {
+    Look {
+        history: driver.history().await.unwrap(),
+        holder: driver.holder().await.unwrap(),
+        schema: driver.schema().await.unwrap(),
+    }
+}
+
+impl Database {
+    /// Its URL as drivers take it.
+    pub fn secret_url(&self) -> SecretString {
+        SecretString::from(self.url.clone())
+    }
+
+    /// What its driver reads.
+    pub fn look(&self) -> Look {
+        let url = self.secret_url();
+        wait(async {
+            match self.kind {
+                Kind::Postgres => all(PostgresDriver::connect(&url).await.unwrap()).await,
+                Kind::Sqlite => all(SqliteDriver::connect(&url).await.unwrap()).await,
+                other => panic!("no driver of {other:?}"),
+            }
+        })
+    }
+}
