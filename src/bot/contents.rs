@@ -18,7 +18,7 @@ use crate::migration::{Migration, MigrationRoot, MigrationSet, SourceFile, diges
 /// Files above this many bytes are named, not read (bytes).
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// What migrations are written in; without configured folders only such files are read.
-const EXTENSIONS: [&str; 3] = [".sql", ".json", ".js"];
+const EXTENSIONS: [&str; 4] = [".sql", ".json", ".lua", ".js"];
 
 /// How two commits are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

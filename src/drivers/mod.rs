@@ -9,15 +9,17 @@ pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sqlite;
+mod url;
 
 use std::future::Future;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::ids::{Engine, Epoch, MigrationId, RunId, TargetName};
+use crate::ids::{Epoch, MigrationId, RunId, TargetName};
 use crate::migration::execution::Nature;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 pub use pace::{Cancel, Pace, Progress};
+pub use url::check_url;
 
 /// Name of the table in which a target keeps what was applied.
 pub const HISTORY: &str = "godwit_history";
@@ -258,19 +260,6 @@ pub trait Session: Send {
 
     /// Gives the lock back.
     fn unlock(self) -> impl Future<Output = Result<(), DriverError>> + Send;
-}
-
-/// Whether the driver of `engine` can read `url`; nothing is connected to.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
-    #[cfg(feature = "postgres")]
-    if engine == Engine::Postgresql {
-        return url.parse::<sqlx::postgres::PgConnectOptions>().map(|_| ()).map_err(|e| e.to_string());
-    }
-    let _ = (engine, url);
-    Ok(())
 }
 
 /// The objection to a server whose version is below `floor`; one whose version cannot be read is let pass.

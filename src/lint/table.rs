@@ -445,6 +445,7 @@ const FILES: &[RuleInfo] = &[
     rule("file-too-large", Structure, ERROR, Low, Applies::Files, "The file is too large to be read"),
     rule("invalid-directive", Structure, ERROR, Low, Applies::Files, "A mark in the file cannot be read"),
     rule("invalid-metadata", Structure, ERROR, Low, Applies::Files, "The metadata file cannot be read"),
+    rule("invalid-operation", Structure, ERROR, Low, Applies::Files, "An operation cannot be read"),
     rule("invalid-root", Structure, ERROR, Low, Applies::Files, "A configured folder is no path pattern"),
     rule("missing-down", Structure, WARN, Medium, Applies::Files, "Nothing undoes the migration"),
     rule("not-utf8", Structure, ERROR, Low, Applies::Files, "The file is not UTF-8"),
@@ -462,6 +463,7 @@ const FILES: &[RuleInfo] = &[
     rule("unknown-dependency", Structure, ERROR, Low, Applies::Files, "Depends on a migration that does not exist"),
     rule("unreadable-file", Structure, ERROR, Low, Applies::Files, "The file cannot be read"),
     rule("unsupported-file", Structure, ERROR, Low, Applies::Files, "A migration that is not SQL"),
+    rule("version-order", Structure, ERROR, High, Applies::Files, "Number and version tell different orders"),
     rule("unsupported-layout", Structure, ERROR, Low, Applies::Files, "A layout that is not read"),
 ];
 

@@ -110,7 +110,15 @@ pub fn statements(engine: Engine, text: &str) -> Result<Vec<Statement>, CannotEx
         .collect())
 }
 
-/// Whether a script holds nothing but comments and white space.
+/// Whether a script holds no statement, or no operation.
+pub fn is_blank(engine: Engine, text: &str) -> bool {
+    if operations::are_operations(engine) {
+        return operations::read(engine, text).is_ok_and(|all| all.is_empty());
+    }
+    is_blank_sql(text)
+}
+
+/// Whether an SQL script holds nothing but comments and white space.
 pub fn is_blank_sql(text: &str) -> bool {
     // `--` and `/* */` read alike in PostgreSQL and SQLite. The first word ends the search.
     postgres::first_word(text).is_none()

@@ -108,7 +108,7 @@ impl Migration {
 
     /// Whether it can be undone by a script.
     pub fn is_reversible(&self) -> bool {
-        self.down.as_ref().is_some_and(|d| !execution::is_blank_sql(&d.text))
+        self.down.as_ref().is_some_and(|d| !execution::is_blank(self.engine, &d.text))
     }
 }
 

@@ -325,7 +325,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
     let mut steps = Vec::new();
     for migration in chosen {
         match &migration.down {
-            Some(down) if !execution::is_blank_sql(&down.text) => {
+            Some(down) if !execution::is_blank(request.engine, &down.text) => {
                 match step(request, migration, StepAction::Rollback, down) {
                     Ok(step) => steps.push(step),
                     Err(r) => refusals.push(r),

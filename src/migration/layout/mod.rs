@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use crate::ids::{Engine, InvalidId, MigrationId};
 use crate::migration::checksum::{checksum, sha256_hex};
+use crate::migration::operations::are_operations;
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version,
@@ -21,7 +22,7 @@ use crate::migration::{
 pub enum Layout {
     /// `0001_name.up.sql` with `0001_name.down.sql`, or `0001_name.sql`: golang-migrate, any number of digits.
     Numbered,
-    /// `001_name.json` with `001_name.sql` and `001_name_rollback.sql` (source E; its SQL half).
+    /// `001_name.json`, with `001_name.sql` for SQL and `001_name.lua` for Redis, and `_rollback` partners (source E).
     Typed,
     /// `2017-09-23-182408_name/up.sql` with `down.sql`.
     Diesel,
@@ -87,11 +88,12 @@ impl Folder<'_> {
         let named = dir.split('/').any(|p| matches!(p, "migrations" | "migration" | "migrate"));
         let pairs = self.files.iter().any(|(n, _)| n.ends_with(".up.sql") && numbered::parse_name(n).is_some());
         let sql = self.files.iter().any(|(n, _)| n.ends_with(".sql"));
-        pairs || self.is_diesel() || (named && (sql || self.is_typed(dir)))
+        pairs || self.is_diesel() || (named && (sql || self.is_typed(engine_of_folder(dir))))
     }
 
-    fn is_typed(&self, dir: &str) -> bool {
-        engine_of_folder(dir).is_some()
+    /// Whether numbered JSON files stand in a folder of `engine`.
+    fn is_typed(&self, engine: Option<Engine>) -> bool {
+        engine.is_some()
             && self.files.iter().any(|(n, _)| n.ends_with(".json") && n.starts_with(|c: char| c.is_ascii_digit()))
     }
 }
@@ -107,22 +109,21 @@ fn engine_of_folder(dir: &str) -> Option<Engine> {
 
 /// Reads one folder by its layout, given or detected, into the set.
 pub(super) fn read_folder(dir: &str, folder: &Folder<'_>, root: &MigrationRoot, set: &mut MigrationSet) {
+    let of_folder = engine_of_folder(dir);
+    let engine = root.engine.or(of_folder).unwrap_or(Engine::Postgresql);
     let layout = root.layout.unwrap_or_else(|| {
-        if folder.is_diesel() {
+        // Operations are written in one layout only, whatever the folder is called.
+        if are_operations(engine) {
+            Layout::Typed
+        } else if folder.is_diesel() {
             Layout::Diesel
-        } else if folder.is_typed(dir) {
+        } else if folder.is_typed(of_folder) {
             Layout::Typed
         } else {
             Layout::Numbered
         }
     });
-    let mut reader = Reader {
-        unit: dir,
-        layout,
-        engine: root.engine.or_else(|| engine_of_folder(dir)).unwrap_or(Engine::Postgresql),
-        root,
-        set,
-    };
+    let mut reader = Reader { unit: dir, layout, engine, root, set };
     match layout {
         Layout::Numbered => numbered::read(folder, &mut reader),
         Layout::Typed => typed::read(folder, &mut reader),
@@ -205,15 +206,8 @@ impl Reader<'_> {
         None
     }
 
-    /// Puts a migration together and checks what holds for every layout.
+    /// Puts a migration of SQL scripts together and checks what holds for every layout.
     fn add(&mut self, found: Found<'_>) -> Option<&mut Migration> {
-        let id = match MigrationId::new(found.id) {
-            Ok(id) => id,
-            Err(e) => {
-                self.problem(&found.up.path, 1, "file-name", Severity::Error, e.to_string(), "rename it");
-                return None;
-            }
-        };
         let up = self.script(found.up)?;
         if let Some(marker) = foreign_marker(&up.text) {
             self.problem(
@@ -260,19 +254,41 @@ impl Reader<'_> {
             );
         }
         let directives = Directives::parse(&up.path, &up.text, up.first_line, &mut self.set.problems);
-        let mut files: Vec<MigrationFile> = std::iter::once(found.up)
-            .chain(found.down)
-            .chain(found.metadata)
+        let files = std::iter::once(found.up).chain(found.down).chain(found.metadata).collect();
+        self.put(found.id, found.version, found.name, up, down, directives, files)
+    }
+
+    /// Adds a migration whose scripts are read, with the files it is made of.
+    #[allow(clippy::too_many_arguments)]
+    fn put(
+        &mut self,
+        id: &str,
+        version: Version,
+        name: &str,
+        up: Script,
+        down: Option<Script>,
+        directives: Directives,
+        files: Vec<&SourceFile>,
+    ) -> Option<&mut Migration> {
+        let id = match MigrationId::new(id) {
+            Ok(id) => id,
+            Err(e) => {
+                self.problem(&up.path, 1, "file-name", Severity::Error, e.to_string(), "rename it");
+                return None;
+            }
+        };
+        let mut files: Vec<MigrationFile> = files
+            .into_iter()
             .filter_map(|f| match &f.content {
                 FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
                 FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
             })
             .collect();
         files.sort();
-        let migration = Migration {
+        self.set.migrations.push(Migration {
             id,
-            version: found.version,
-            name: found.name.to_owned(),
+            version,
+            name: name.to_owned(),
             description: None,
             layout: self.layout,
             unit: self.unit.to_owned(),
@@ -284,8 +300,7 @@ impl Reader<'_> {
             down,
             directives,
             files,
-        };
-        self.set.migrations.push(migration);
+        });
         self.set.migrations.last_mut()
     }
 }

@@ -1,57 +1,37 @@
-//! Source E's pairs `001_name.json` + `001_name.sql` (+ `001_name_rollback.sql`), in a folder named after the engine
-//! (SPEC 3.1, 3.4). This version reads the SQL half: `postgresql/` and `sqlite/`.
+//! Source E's migrations: `001_name.json` alone (MongoDB, Elasticsearch), with `001_name.sql` (PostgreSQL, SQLite) or with
+//! `001_name.lua` (Redis), and `_rollback` partners of each, in a folder named after the engine (SPEC 3.1–3.5).
+
+mod metadata;
+mod operations;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
 use super::numbered::parse_name;
 use super::{Folder, Found, Reader};
-use crate::ids::{Engine, Risk};
+use crate::ids::Engine;
 use crate::migration::{FileContent, Severity, SourceFile, Version};
 
-/// The JSON half (SPEC 3.1); a PostgreSQL pair has no `operations` [S4-23].
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Metadata {
-    version: String,
-    name: String,
-    description: String,
-    database_type: String,
-    migration_type: MigrationType,
-    #[serde(default)]
-    depends_on: Vec<String>,
-    risk: Option<String>,
-    #[serde(rename = "duration")]
-    _duration: Option<String>,
-    #[serde(rename = "author")]
-    _author: Option<String>,
-    #[serde(rename = "ticket")]
-    _ticket: Option<String>,
-    #[serde(rename = "compliance")]
-    _compliance: Option<Vec<String>>,
-    #[serde(rename = "regions")]
-    _regions: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum MigrationType {
-    Schema,
-    Index,
-    Data,
-    Hotfix,
-}
-
+/// The files of one stem.
 #[derive(Default)]
 struct Parts<'a> {
     json: Option<&'a SourceFile>,
-    sql: Option<&'a SourceFile>,
-    rollback_sql: Option<&'a SourceFile>,
+    /// `.sql` or `.lua`.
+    script: Option<&'a SourceFile>,
     rollback_json: Option<&'a SourceFile>,
+    rollback_script: Option<&'a SourceFile>,
+}
+
+/// What stands beside the JSON, if anything does.
+fn script_extension(engine: Engine) -> Option<&'static str> {
+    match engine {
+        Engine::Postgresql | Engine::Sqlite => Some("sql"),
+        Engine::Redis => Some("lua"),
+        Engine::Mongodb | Engine::Elasticsearch => None,
+    }
 }
 
 pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
+    let beside = script_extension(reader.engine);
     let mut stems: BTreeMap<&str, Parts<'_>> = BTreeMap::new();
     for &(file_name, file) in &folder.files {
         let Some((stem, extension)) = file_name.rsplit_once('.') else { continue };
@@ -60,122 +40,104 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
             continue;
         }
         let numbered = stem.starts_with(|c: char| c.is_ascii_digit());
-        let slot = match (stem.strip_suffix("_rollback"), extension) {
-            (Some(of), "sql") if numbered => &mut stems.entry(of).or_default().rollback_sql,
-            (Some(of), "json") if numbered => &mut stems.entry(of).or_default().rollback_json,
-            (None, "sql") if numbered => &mut stems.entry(stem).or_default().sql,
-            (None, "json") if numbered => &mut stems.entry(stem).or_default().json,
-            (_, "sql" | "json") => {
+        let (is_json, is_script) = (extension == "json", Some(extension) == beside);
+        // A `_rollback` file is the partner of another, never a migration of its own [S4-66].
+        let slot = match stem.strip_suffix("_rollback") {
+            Some(of) if numbered && is_script => &mut stems.entry(of).or_default().rollback_script,
+            Some(of) if numbered && is_json => &mut stems.entry(of).or_default().rollback_json,
+            None if numbered && is_script => &mut stems.entry(stem).or_default().script,
+            None if numbered && is_json => &mut stems.entry(stem).or_default().json,
+            _ if is_json || is_script => {
                 reader.stray(file, "is no migration: its name has no number in front");
                 continue;
             }
-            (_, _) => continue,
+            _ if matches!(extension, "sql" | "lua" | "js") => {
+                let message = format!("is no migration: those for {} are not written in it", reader.engine);
+                reader.stray(file, &message);
+                continue;
+            }
+            _ => continue,
         };
         *slot = Some(file);
     }
-    match reader.engine {
-        Engine::Postgresql | Engine::Sqlite => {}
-        Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {
-            for parts in stems.values() {
-                if let Some(file) = parts.json.or(parts.sql) {
-                    let message = format!("is a migration for {}, which this version does not run", reader.engine);
-                    let help = "keep it out of the configured folders until it is supported";
-                    reader.problem(&file.path, 1, "unsupported-engine", Severity::Error, message, help);
-                }
-            }
-            return;
-        }
-    }
+    let mut before: Option<([u64; 3], String)> = None;
     for (stem, parts) in stems {
-        read_pair(stem, &parts, reader);
+        let Some((semver, line)) = read_one(stem, &parts, reader) else { continue };
+        let path = parts.json.map_or_else(String::new, |f| f.path.clone());
+        check_order(before.as_ref(), semver, line, &path, reader);
+        if before.as_ref().is_none_or(|(highest, _)| *highest < semver) {
+            before = Some((semver, stem.to_owned()));
+        }
     }
 }
 
-fn read_pair(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) {
-    let (json, sql) = match (parts.json, parts.sql) {
-        (Some(json), Some(sql)) => (json, sql),
-        (Some(half), None) => return half_missing(half, ".sql", reader),
-        (None, Some(half)) => return half_missing(half, ".json", reader),
+/// The numbers in front of the names and the semantic versions tell the same order [S4-45] [S4-76].
+fn check_order(before: Option<&([u64; 3], String)>, semver: [u64; 3], line: u32, path: &str, reader: &mut Reader<'_>) {
+    let Some((highest, stem)) = before else { return };
+    let written = |v: &[u64; 3]| format!("{}.{}.{}", v[0], v[1], v[2]);
+    if *highest == semver {
+        let message = format!("`version` {} is taken by `{stem}` already", written(&semver));
+        let help = "give this migration the next free version";
+        reader.problem(path, line, "duplicate-version", Severity::Error, message, help);
+    } else if *highest > semver {
+        let message =
+            format!("`version` {} is lower than the {} of `{stem}` before it", written(&semver), written(highest));
+        let help = "number and version must tell the same order; give this migration the next free version";
+        reader.problem(path, line, "version-order", Severity::Error, message, help);
+    }
+}
+
+/// Reads the migration of one stem; gives its semantic version with its line.
+fn read_one(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) -> Option<([u64; 3], u32)> {
+    let sql = script_extension(reader.engine) == Some("sql");
+    let json = match (parts.json, parts.script) {
+        (Some(json), None) if sql => {
+            half_missing(json, ".sql", reader);
+            return None;
+        }
+        (Some(json), _) => json,
+        (None, Some(half)) => {
+            half_missing(half, ".json", reader);
+            return None;
+        }
         (None, None) => {
-            if let Some(orphan) = parts.rollback_sql.or(parts.rollback_json) {
+            if let Some(orphan) = parts.rollback_script.or(parts.rollback_json) {
                 let message = "undoes a migration that does not exist".to_owned();
-                reader.problem(
-                    &orphan.path,
-                    1,
-                    "orphan-down",
-                    Severity::Error,
-                    message,
-                    "add the migration or delete this file",
-                );
+                let help = "add the migration or delete this file";
+                reader.problem(&orphan.path, 1, "orphan-down", Severity::Error, message, help);
             }
-            return;
+            return None;
         }
     };
     let file_name = format!("{stem}.sql");
     let Some(name) = parse_name(&file_name) else {
         let message = "does not fit `NNN_name.json`".to_owned();
         reader.problem(&json.path, 1, "file-name", Severity::Error, message, "three digits, `_`, a name");
-        return;
+        return None;
     };
-    let Some(text) = reader.script(json) else { return };
-    let metadata: Metadata = match serde_json::from_str(&text.text) {
-        Ok(metadata) => metadata,
-        Err(e) => {
-            let line = u32::try_from(e.line()).unwrap_or(1).max(1);
-            let help = "the fields are version, name, description, database_type, migration_type, depends_on, risk, \
-                        duration, author, ticket, compliance, regions";
-            reader.problem(&json.path, line, "invalid-metadata", Severity::Error, e.to_string(), help);
-            return;
+    match parts.script {
+        Some(script) if sql => {
+            let text = reader.script(json)?;
+            let about = metadata::read(reader.engine, &text, name.name, &mut reader.set.problems)?;
+            let version = Version::with_key_of(&about.version, &Version::numeric(name.version));
+            let metadata = std::iter::once(json).chain(parts.rollback_json).collect();
+            let migration = reader.add(Found {
+                id: stem,
+                version,
+                name: name.name,
+                up: script,
+                down: parts.rollback_script,
+                metadata,
+            })?;
+            migration.description = Some(about.description);
+            let declared = about.directives;
+            migration.directives.depends_on.extend(declared.depends_on);
+            migration.directives.risk = migration.directives.risk.max(declared.risk);
+            migration.directives.no_transaction |= declared.no_transaction;
+            migration.directives.waivers.extend(declared.waivers);
+            about.semver.map(|v| (v, about.version_line))
         }
-    };
-    check(&metadata, name.name, json, reader);
-    let risk = match metadata.risk.as_deref().map(str::parse::<Risk>) {
-        None => None,
-        Some(Ok(risk)) => Some(risk),
-        Some(Err(e)) => {
-            reader.problem(&json.path, 1, "invalid-metadata", Severity::Error, e.to_string(), "correct `risk`");
-            None
-        }
-    };
-    let number = Version::numeric(name.version);
-    let version = Version::with_key_of(&metadata.version, &number);
-    let metadata_files = std::iter::once(json).chain(parts.rollback_json).collect();
-    let found =
-        Found { id: stem, version, name: name.name, up: sql, down: parts.rollback_sql, metadata: metadata_files };
-    if let Some(migration) = reader.add(found) {
-        migration.description = Some(metadata.description);
-        migration.directives.depends_on.extend(metadata.depends_on);
-        migration.directives.risk = migration.directives.risk.max(risk);
-    }
-}
-
-fn check(metadata: &Metadata, name: &str, json: &SourceFile, reader: &mut Reader<'_>) {
-    let mut wrong = |message: String, help: &str| {
-        reader.problem(&json.path, 1, "invalid-metadata", Severity::Error, message, help);
-    };
-    let semver = metadata.version.split('.').collect::<Vec<_>>();
-    if semver.len() != 3 || !semver.iter().all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit())) {
-        wrong(format!("`version` is `{}`, not of the form 1.2.3 [S4-07]", metadata.version), "use three numbers");
-    }
-    if metadata.name != name {
-        wrong(format!("`name` is `{}`, but the file is named `{name}` [S4-08]", metadata.name), "make them equal");
-    }
-    if metadata.description.trim().is_empty() {
-        wrong("`description` is empty [S4-09]".to_owned(), "say what the migration does");
-    }
-    let folder = reader.engine.as_str();
-    if metadata.database_type != folder {
-        reader.problem(
-            &json.path,
-            1,
-            "invalid-metadata",
-            Severity::Error,
-            format!("`database_type` is `{}`, but the folder is `{folder}` [S4-10]", metadata.database_type),
-            "make them equal",
-        );
-    }
-    match metadata.migration_type {
-        MigrationType::Schema | MigrationType::Index | MigrationType::Data | MigrationType::Hotfix => {}
+        Some(_) | None => operations::read(stem, (name.version, name.name), parts, json, reader),
     }
 }
 
@@ -255,6 +217,6 @@ mod tests {
             ("migrations/mongodb/001_a.json", "{}"),
         ]);
         let rules: Vec<_> = set.problems.iter().map(|p| p.rule).collect();
-        assert_eq!(rules, ["unsupported-engine", "pair-half-missing", "pair-half-missing", "orphan-down"]);
+        assert_eq!(rules, ["invalid-metadata", "pair-half-missing", "pair-half-missing", "orphan-down"]);
     }
 }

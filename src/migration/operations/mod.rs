@@ -141,11 +141,20 @@ pub fn are_operations(engine: Engine) -> bool {
 /// # Errors
 /// What is wrong with the first that cannot be read, with its line.
 pub fn read(engine: Engine, text: &str) -> Result<Vec<Located>, CannotExecute> {
-    let raw: Vec<&RawValue> = if text.trim_start().starts_with('[') {
-        serde_json::from_str(text).map_err(|e| malformed(&e, 0))?
+    read_each(engine, text).into_iter().collect()
+}
+
+/// The operations of a script in order, each that cannot be read with what is wrong with it; one mistake alone where the
+/// script is no list at all.
+pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecute>> {
+    let raw: Result<Vec<&RawValue>, _> = if text.trim_start().starts_with('[') {
+        serde_json::from_str(text)
     } else {
-        let whole: Whole<'_> = serde_json::from_str(text).map_err(|e| malformed(&e, 0))?;
-        whole.operations.unwrap_or_default()
+        serde_json::from_str::<Whole<'_>>(text).map(|whole| whole.operations.unwrap_or_default())
+    };
+    let raw = match raw {
+        Ok(raw) => raw,
+        Err(e) => return vec![Err(malformed(&e, 0))],
     };
     raw.into_iter()
         .map(|value| {
@@ -155,6 +164,16 @@ pub fn read(engine: Engine, text: &str) -> Result<Vec<Located>, CannotExecute> {
             Ok(Located { line: operation.line_of_undone().unwrap_or(before), range, operation })
         })
         .collect()
+}
+
+/// What is said of an `undo` that a person wrote.
+pub(crate) fn own_undo(line: u32) -> CannotExecute {
+    CannotExecute {
+        line,
+        message: "`undo` is Godwit's own operation; no file holds it".to_owned(),
+        help: "write the operations that take the migration back, or leave the rollback out to have it computed"
+            .to_owned(),
+    }
 }
 
 /// The operations as statements of a run.

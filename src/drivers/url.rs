@@ -1,0 +1,110 @@
+//! What a target's URL must look like, per engine; nothing is connected to.
+
+use crate::ids::Engine;
+
+/// Whether the driver of `engine` can read `url`.
+///
+/// # Errors
+/// What is wrong with it, without its password.
+pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
+    match engine {
+        #[cfg(feature = "postgres")]
+        Engine::Postgresql => url.parse::<sqlx::postgres::PgConnectOptions>().map(|_| ()).map_err(|e| e.to_string()),
+        #[cfg(not(feature = "postgres"))]
+        Engine::Postgresql => Ok(()),
+        Engine::Sqlite => Ok(()),
+        Engine::Mongodb => mongodb(url),
+        Engine::Redis => redis(url),
+        Engine::Elasticsearch => elasticsearch(url),
+    }
+}
+
+/// `mongodb://HOST[,HOST]/DATABASE?…`: a migration's collections are in one database.
+fn mongodb(url: &str) -> Result<(), String> {
+    #[cfg(feature = "mongodb")]
+    let database = mongodb::options::ConnectionString::parse(url).map_err(|e| e.to_string())?.default_database;
+    #[cfg(not(feature = "mongodb"))]
+    let database = {
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split_once('/').map(|(_, path)| path.split('?').next().unwrap_or_default().to_owned())
+    };
+    if database.is_none_or(|name| name.is_empty()) {
+        return Err("it names no database; write its name behind the host: `mongodb://HOST:27017/NAME`".to_owned());
+    }
+    Ok(())
+}
+
+/// `redis://HOST[:PORT][/NUMBER]`, `rediss://…`, or `redis-cluster://HOST:PORT,HOST:PORT`.
+fn redis(url: &str) -> Result<(), String> {
+    let Some(nodes) = url.strip_prefix("redis-cluster://") else {
+        let parsed = ::url::Url::parse(url).map_err(|e| e.to_string())?;
+        if parsed.host_str().is_none_or(str::is_empty) {
+            return Err("it names no host: `redis://HOST:6379/0`".to_owned());
+        }
+        let number = parsed.path().trim_matches('/');
+        if !number.is_empty() && number.parse::<u32>().is_err() {
+            return Err(format!("`{number}` is not the number of a database: `redis://HOST:6379/0`"));
+        }
+        return Ok(());
+    };
+    let nodes = nodes.rsplit_once('@').map_or(nodes, |(_, nodes)| nodes);
+    let nodes = nodes.split(['/', '?']).next().unwrap_or_default();
+    for node in nodes.split(',') {
+        let parsed = ::url::Url::parse(&format!("redis://{node}")).map_err(|e| format!("`{node}`: {e}"))?;
+        if parsed.host_str().is_none_or(str::is_empty) {
+            return Err("a node has no host: `redis-cluster://HOST:6379,HOST:6379`".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// `elasticsearch+https://[USER:PASSWORD@]HOST:PORT[/PREFIX]`.
+fn elasticsearch(url: &str) -> Result<(), String> {
+    let plain = url.strip_prefix("elasticsearch+").unwrap_or(url);
+    let parsed = ::url::Url::parse(plain).map_err(|e| e.to_string())?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err("write `elasticsearch+https://HOST:9200`".to_owned());
+    }
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Err("it names no host: `elasticsearch+https://HOST:9200`".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_a_driver_can_read_pass() {
+        for (engine, url) in [
+            (Engine::Mongodb, "mongodb://u:p%40@a:27017,b:27018/shop?replicaSet=rs0"),
+            (Engine::Mongodb, "mongodb+srv://cluster.example.com/shop"),
+            (Engine::Redis, "redis://:p@h:6379/2"),
+            (Engine::Redis, "rediss://u:p@h"),
+            (Engine::Redis, "redis-cluster://u:p@a:7000,b:7001,[::1]:7002"),
+            (Engine::Elasticsearch, "elasticsearch+https://u:p@h:9200/prefix"),
+            (Engine::Elasticsearch, "elasticsearch+http://127.0.0.1:9200"),
+            (Engine::Sqlite, "sqlite:shop.db"),
+        ] {
+            assert_eq!(check_url(engine, url), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
+    fn slips_are_told_with_the_form_that_works_and_without_the_password() {
+        for (engine, url, part) in [
+            (Engine::Mongodb, "mongodb://h:27017/", "names no database"),
+            (Engine::Mongodb, "mongodb://u:hunter2@h:27017/?replicaSet=rs0", "names no database"),
+            (Engine::Redis, "redis://h:x/0", "port"),
+            (Engine::Redis, "redis://h/shop", "not the number of a database"),
+            (Engine::Redis, "redis:///0", "names no host"),
+            (Engine::Redis, "redis-cluster://u:hunter2@a:7000,b:seven", "`b:seven`"),
+            (Engine::Elasticsearch, "elasticsearch+ftp://h", "elasticsearch+https://HOST"),
+            (Engine::Elasticsearch, "elasticsearch+http://u:hunter2@h:99999", "port"),
+        ] {
+            let error = check_url(engine, url).expect_err(url);
+            assert!(error.contains(part) && !error.contains("hunter2"), "{url}: {error}");
+        }
+    }
+}
