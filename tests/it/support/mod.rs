@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use database::{ALL, BOTH, Database, Kind, Own, postgres_server, server_of};
-pub use look::Look;
 
 /// Runs `work` to its end on a runtime of its own.
 pub fn wait<T>(work: impl Future<Output = T>) -> T {
