@@ -90,6 +90,27 @@ impl Reading<'_> {
     }
 }
 
+/// A folder whose target is named holds migrations for that target's kind of database. Gives the targets that are of
+/// different kinds in different environments.
+fn engines_of_targets(repo: &mut RepoConfig, environments: &Environments, file: &str) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    for root in repo.migrations.iter_mut().filter(|r| r.engine.is_none()) {
+        let Some(target) = &root.target else { continue };
+        let mut engines =
+            environments.0.iter().flat_map(|e| &e.targets).filter(|t| &t.name == target).map(|t| t.engine);
+        root.engine = engines.next();
+        if let (Some(one), Some(other)) = (root.engine, engines.find(|e| Some(*e) != root.engine)) {
+            errors.push(ConfigError {
+                file: file.to_owned(),
+                line: None,
+                column: None,
+                message: format!("the target `{target}` is {one} in one environment and {other} in another"),
+            });
+        }
+    }
+    errors
+}
+
 impl Policy {
     /// Reads the policy through `read`, which gives a file's bytes at the commit, or `None` where there is no such file.
     ///
@@ -131,6 +152,7 @@ impl Policy {
                 });
             }
         }
+        from.errors.extend(engines_of_targets(&mut repo, &environments, &at(ENVIRONMENTS)));
         if !from.errors.is_empty() {
             return Err(from.errors);
         }

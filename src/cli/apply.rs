@@ -1,6 +1,7 @@
 //! `godwit apply`.
 
-use super::targets::{self, Bounds, Gathered, Place};
+use super::bounds::Bounds;
+use super::targets::{self, Gathered, Place};
 use super::{Exit, Global};
 use crate::ids::{EnvironmentName, Risk};
 use crate::plan::{Outcome, RunReport};

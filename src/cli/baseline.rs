@@ -1,6 +1,7 @@
 //! `godwit baseline`.
 
-use super::targets::{self, Bounds, Place};
+use super::bounds::Bounds;
+use super::targets::{self, Place};
 use super::{Exit, Global};
 use crate::runner;
 

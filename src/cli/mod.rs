@@ -3,6 +3,7 @@
 mod apply;
 mod audit;
 mod baseline;
+mod bounds;
 #[cfg(feature = "bot")]
 mod changes;
 mod ci;
@@ -11,12 +12,14 @@ mod ci_comment;
 mod completions;
 #[cfg(feature = "demo")]
 mod demo;
+mod drift;
 mod exit;
 mod gather;
 mod lint;
 mod lock;
 mod plan;
 mod policy;
+mod progress;
 mod resolve;
 mod resume;
 mod rollback;
@@ -101,6 +104,8 @@ pub enum Command {
     Resume(resume::Args),
     /// Settle a migration whose state only a person can tell
     Resolve(resolve::Args),
+    /// Tell what was changed on an environment's databases outside Godwit
+    Drift(drift::Args),
     /// What is applied, pending, failed, locked
     Status(status::Args),
     /// Adopt an existing database
@@ -141,6 +146,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Rollback(args) => rollback::run(&global, args),
         Command::Resume(args) => resume::run(&global, args),
         Command::Resolve(args) => resolve::run(&global, args),
+        Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),
         Command::Lock(args) => lock::lock(&global, args),

@@ -1,6 +1,7 @@
 //! `godwit plan`.
 
-use super::targets::{self, Bounds, Place};
+use super::bounds::Bounds;
+use super::targets::{self, Place};
 use super::{Exit, Global};
 use crate::ids::EnvironmentName;
 use crate::runner;

@@ -1,7 +1,8 @@
 //! `godwit rollback`.
 
+use super::bounds::Bounds;
 use super::exit::Failure;
-use super::targets::{self, Bounds, Place};
+use super::targets::{self, Place};
 use super::{Exit, Global};
 use crate::plan::Outcome;
 use crate::plan::planner::Selector;

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use chrono::Utc;
 use secrecy::SecretString;
 
+use super::bounds::Bounds;
 use super::exit::Failure;
 use super::settings::{read_tree, user};
 use super::{Exit, Format, Global};
@@ -18,7 +19,7 @@ use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
 use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
-use crate::plan::planner::OutOfOrder;
+use crate::plan::planner;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report;
 use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
@@ -30,7 +31,7 @@ pub struct Place {
     /// The environment
     #[arg(long = "env", value_name = "ENVIRONMENT", conflicts_with_all = ["url", "path"])]
     pub environment: Option<EnvironmentName>,
-    /// A database, without any configuration: `postgres://…`, `mongodb://…`, `redis://…`, `elasticsearch+https://…`, `sqlite:FILE`
+    /// A database, without any configuration: `postgres://…`, `sqlite:FILE`
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The folder with its migrations (default: `migrations`)
@@ -42,44 +43,6 @@ pub struct Place {
     /// Only the migrations of this service
     #[arg(long, value_name = "SERVICE")]
     pub service: Option<String>,
-}
-
-/// Bounds and rules of a run.
-#[derive(Debug, clap::Args)]
-pub struct Bounds {
-    /// What to do with a migration whose version is lower than an applied one: `error`, `apply` or `ignore`
-    #[arg(long, value_name = "WHAT", default_value = "error", value_parser = out_of_order)]
-    pub out_of_order: OutOfOrder,
-    /// Bound on the whole run
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
-    /// How long to wait for another run on the same database
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub lock_wait: Option<Duration>,
-    /// How long a statement may wait for a lock of the database, and hold up others behind it
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub lock_timeout: Option<Duration>,
-    /// How long a step that could not get a lock is tried again
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub retry_for: Option<Duration>,
-    /// How long the run's lock outlives a runner that says nothing more, on servers that do not end it with the
-    /// connection (MongoDB, Redis, Elasticsearch)
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub lock_lease: Option<Duration>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "give seconds, such as `30` or `0.5`".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "give seconds, such as `30` or `0.5`".to_owned())
-}
-
-fn out_of_order(text: &str) -> Result<OutOfOrder, String> {
-    match text {
-        "error" => Ok(OutOfOrder::Error),
-        "apply" => Ok(OutOfOrder::Apply),
-        "ignore" => Ok(OutOfOrder::Ignore),
-        _ => Err("`error`, `apply` or `ignore`".to_owned()),
-    }
 }
 
 /// Everything read from files: what a run is about.
@@ -201,6 +164,17 @@ impl Place {
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let set = resolve(&read_tree(root, root)?, &policy.repo.migrations);
+        if let Some(homeless) = set.migrations.iter().find(|m| {
+            !environment.targets.iter().any(|t| planner::belongs(m, &t.name, t.engine))
+                && m.target.as_ref().is_none_or(|t| environment.targets.iter().any(|e| &e.name == t))
+        }) {
+            return Err(Failure::usage(format!(
+                "no target of `{name}` takes `{}`, a {} migration: give its folder a `target` in `godwit.yml`, or the \
+                 environment such a target",
+                homeless.reference(),
+                homeless.engine
+            )));
+        }
         let today = Utc::now().date_naive();
         let found = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::All, today);
         let risks = found
@@ -252,13 +226,11 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
             set = below;
         }
     }
-    if set.migrations.is_empty() && set.problems.iter().all(|p| p.rule == "stray-file") {
-        let form = match engine {
-            Engine::Postgresql | Engine::Sqlite => "`0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
-            Engine::Mongodb | Engine::Elasticsearch => "`001_name.json`",
-            Engine::Redis => "`001_name.json` with `001_name.lua` beside it",
-        };
-        return Err(Failure::usage(format!("no migrations found in `{}`; they look like {form}", dir.display())));
+    if set.migrations.is_empty() && set.problems.is_empty() {
+        return Err(Failure::usage(format!(
+            "no migrations found in `{}`; they look like `0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
+            dir.display()
+        )));
     }
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
     let prefix = |path: &mut String| *path = dir.join(&*path).display().to_string();
@@ -273,36 +245,19 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
 fn engine_of(url: &str) -> anyhow::Result<Engine> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("postgres" | "postgresql") => Ok(Engine::Postgresql),
-        Some("mongodb" | "mongodb+srv") => Ok(Engine::Mongodb),
-        Some("redis" | "rediss" | "redis-cluster") => Ok(Engine::Redis),
-        Some("elasticsearch+http" | "elasticsearch+https") => Ok(Engine::Elasticsearch),
         Some("sqlite") => Ok(Engine::Sqlite),
-        Some("http" | "https") => Err(Failure::usage(
-            "`http` could be anything; for Elasticsearch write `elasticsearch+` in front: `elasticsearch+https://HOST:9200`",
-        )),
         _ => Err(Failure::usage(
-            "the URL's scheme names no database: `postgres://…`, `mongodb://…`, `mongodb+srv://…`, `redis://…`, `rediss://…`, \
-             `redis-cluster://…`, `elasticsearch+http(s)://…` or `sqlite:FILE`",
+            "the URL's scheme names no database that this build runs on: `postgres://…` or `sqlite:FILE`",
         )),
     }
 }
 
-/// A name for a database that nobody named: its own, or that of its server where databases have no names.
+/// A name for a database that nobody named: its own.
 fn target_name(url: &str) -> TargetName {
     let path = url.split(['?', '#']).next().unwrap_or(url).trim_end_matches('/');
-    let (scheme, rest) = path.split_once(':').unwrap_or(("", path));
-    let rest = rest.trim_start_matches('/');
-    let authority = rest.split('/').next().unwrap_or_default();
-    // Of several servers, the first; without credentials and port.
-    let host = authority.rsplit('@').next().and_then(|hosts| hosts.split(',').next()).unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    let last = match scheme {
-        "redis" | "rediss" | "redis-cluster" | "elasticsearch+http" | "elasticsearch+https" => host,
-        _ if path.contains("://") && !rest.contains('/') => host,
-        _ => rest.rsplit('/').next().unwrap_or_default(),
-    };
-    let is_address = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let stem = if is_address { "database" } else { last.split_once('.').map_or(last, |(stem, _)| stem) };
+    let last = path.rsplit(['/', ':']).next().unwrap_or_default();
+    let last = last.rsplit('@').next().unwrap_or_default();
+    let stem = last.split_once('.').map_or(last, |(stem, _)| stem);
     TargetName::new(stem).unwrap_or_else(|_| TargetName::new("database").expect("a plain word is a target name"))
 }
 
@@ -320,18 +275,14 @@ fn dot_env() -> BTreeMap<String, String> {
 impl Gathered {
     /// Options of a run with `bounds`.
     pub fn options(&self, bounds: &Bounds, global: &Global) -> ApplyOptions {
-        ApplyOptions {
-            timeout: bounds.timeout.or(self.timeout),
+        let mut options = ApplyOptions {
             service: self.service.clone(),
-            out_of_order: bounds.out_of_order,
-            lock_wait: bounds.lock_wait,
-            lock_timeout: bounds.lock_timeout,
-            retry_for: bounds.retry_for,
-            lease: bounds.lock_lease,
             brief: global.format != Format::Json,
             risks: self.risks.clone(),
-            ..ApplyOptions::default()
-        }
+            ..bounds.options(self.timeout)
+        };
+        options.pace.listener = super::progress::listener(global);
+        options
     }
 
     /// Findings at error level among the steps of a report.
@@ -465,10 +416,6 @@ mod tests {
             ("sqlite:shop.db", "shop"),
             ("postgres://u:secret@host", "host"),
             ("postgres:///", "database"),
-            ("mongodb://u:secret@a.example.com:27017,b:27018/shop?replicaSet=rs0", "shop"),
-            ("redis://:secret@cache.example.com:6379/2", "cache"),
-            ("redis-cluster://127.0.0.1:7000,127.0.0.1:7001", "database"),
-            ("elasticsearch+https://u:secret@search.example.com:9200/prefix", "search"),
         ] {
             assert_eq!(target_name(url).as_str(), name, "{url}");
         }

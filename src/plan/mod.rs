@@ -1,5 +1,6 @@
 //! What would be done and what came of it, as data. Pure: `planner` decides, `runner` carries out and fills in.
 
+pub mod drift;
 pub mod planner;
 
 use chrono::{DateTime, Utc};

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod check_run;
 pub mod comment;
+pub mod drift;
 pub mod escape;
 pub mod lint_github;
 pub mod lint_markdown;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepAction, StepReport, TargetStatus};
+use crate::plan::{MigrationState, Outcome, RecoveryClass, Refusal, RunReport, StepAction, StepReport, TargetStatus};
 
 /// A run or a plan. `all`: every step with its statements, not only what is worth saying.
 pub fn run(report: &RunReport, all: bool) -> String {
@@ -13,6 +13,9 @@ pub fn run(report: &RunReport, all: bool) -> String {
     }
     for refusal in &report.blocked_by {
         refusal_lines(&mut out, refusal);
+    }
+    for note in &report.notes {
+        let _ = writeln!(out, "  note: {note}");
     }
     let place = report.environment.as_ref().map_or(String::new(), |e| format!(" in {e}"));
     let count = |state: MigrationState| report.steps.iter().filter(|s| s.state == state).count();
@@ -60,8 +63,14 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
     } else {
         format!("  {}", seconds(step.duration_ms))
     };
-    let _ = writeln!(out, "  {word:<10} {}  on {} ({}){took}", step.migration, step.target, step.recovery.as_str());
+    let rows = step.rows.map_or(String::new(), |n| format!("  {n} changed"));
+    let class = step.recovery.as_str();
+    let _ = writeln!(out, "  {word:<10} {}  on {} ({class}){took}{rows}", step.migration, step.target);
     if all {
+        // What is atomic needs no explanation.
+        if step.recovery != RecoveryClass::Atomic && !step.recovery_reason.is_empty() {
+            let _ = writeln!(out, "             {class}: {}", step.recovery_reason);
+        }
         for statement in &step.statements {
             for line in statement.lines() {
                 let _ = writeln!(out, "             {line}");

@@ -6,6 +6,7 @@
 //! record is checked against it, and where the two disagree nothing runs.
 
 mod connect;
+mod drift;
 mod keeper;
 mod settle;
 mod stepwise;
@@ -20,6 +21,7 @@ use chrono::Utc;
 use secrecy::SecretString;
 
 pub use crate::drivers::failpoint;
+pub use drift::{accept as accept_drift, drift};
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
 

@@ -206,6 +206,20 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
         });
     }
     let store = job.keeper.open().await?;
+    if job.work != &Work::Baseline && job.target.environment.is_some() {
+        let schema = match driver.schema().await {
+            Ok(schema) => schema,
+            Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
+        };
+        if let Some(refusal) = super::drift::forbids(store, job, &schema, &planned.plan.history_hash).await? {
+            return Ok(TargetOutcome {
+                steps: pending_steps(&planned.plan.steps),
+                risk: planned.plan.risk,
+                notes,
+                ..TargetOutcome::refused(vec![refusal])
+            });
+        }
+    }
     let mut session = match driver.lock(&session_options(job)).await {
         Ok(session) => session,
         Err(error) => {
@@ -430,6 +444,12 @@ async fn locked<S: Session>(
     failpoint::hit("record_pre");
     told.tell(&reports, true).await?;
     failpoint::hit("record_post");
+    // After a failure people mend the database by hand: that is no drift.
+    if end == Outcome::Applied
+        && let Err(error) = super::drift::remember(store, job).await
+    {
+        tracing::warn!(%error, "the schema that this run left could not be recorded; drift cannot be told until the next run");
+    }
     let applied = reports
         .iter()
         .zip(&plan.steps)

@@ -12,6 +12,7 @@ mod ingest;
 mod jobs;
 mod migrations;
 pub mod runs;
+pub mod schemas;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;

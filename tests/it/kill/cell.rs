@@ -136,7 +136,7 @@ const LEASE: &str = "2";
 impl Place {
     /// On a server of its own, which may be killed.
     pub fn own(kind: Kind) -> Self {
-        let own = OwnServer::up(kind);
+        let own = kind.server().map(OwnServer::up);
         let server = own.as_ref().map(|o| o.url.clone()).unwrap_or_default();
         Self { kind, server, own, wanted: BTreeMap::new() }
     }
@@ -162,7 +162,7 @@ impl Place {
             return state.clone();
         }
         let project = self.project(step);
-        project.run(&["apply", "--yes", "--lock-lease", LEASE]).expect(0);
+        project.run(&["apply", "--yes", "--lease", LEASE]).expect(0);
         let state = state(&project.database);
         assert_eq!(state.history.len(), 3, "{:?}", state.history);
         assert!(state.history.iter().all(|h| h.ends_with(" applied")), "{:?}", state.history);
@@ -194,7 +194,7 @@ impl Place {
         match cell.fault {
             Fault::Kill | Fault::StoreLost | Fault::StoreOld => {
                 let point = format!("{}:kill:{nth}", cell.point);
-                let killed = project.run_killed_at(&point, &["apply", "--yes", "--lock-lease", LEASE]);
+                let killed = project.run_killed_at(&point, &["apply", "--yes", "--lease", LEASE]);
                 assert_eq!(killed.code, None, "not killed there: {killed:?}");
                 let store = project.dir.path().join("state");
                 if cell.fault != Fault::Kill {
@@ -209,12 +209,13 @@ impl Place {
             Fault::Restart => {
                 let server = self.own.as_ref().expect("the server is this test's own");
                 let mut held = Held::at(&project, &project.database.url, cell.point, nth);
-                server.crash_and_start();
+                server.kill();
+                server.start();
                 held.go_on();
                 ended(held.child);
             }
         }
-        project.run(&["resume", "--lock-lease", LEASE]).expect(0);
+        project.run(&["resume", "--lease", LEASE]).expect(0);
         check(&project, &wanted);
     }
 
@@ -224,7 +225,7 @@ impl Place {
         signal("STOP", &held.child);
         held.go_on();
         let wait = if matches!(self.kind, Kind::Postgres | Kind::Sqlite) { "0.3" } else { "60" };
-        let second = || project.run(&["resume", "--lock-lease", LEASE, "--lock-wait", wait]);
+        let second = || project.run(&["resume", "--lease", LEASE, "--lock-wait", wait]);
         match self.kind {
             // Its lock lives as long as its connection or the process: who comes is told so. With nothing left to do
             // nobody asks for the lock.
@@ -284,7 +285,7 @@ impl Held {
     fn at(project: &Project, url: &str, point: &str, nth: u32) -> Self {
         let marker = project.dir.path().join("marker");
         let mut child = project
-            .command_at(url, &["apply", "--yes", "--lock-lease", LEASE])
+            .command_at(url, &["apply", "--yes", "--lease", LEASE])
             .env("GODWIT_FAILPOINT", format!("{point}:wait:{nth}:{}", marker.display()))
             .stdout(std::fs::File::create(project.dir.path().join("held.out")).unwrap())
             .stderr(std::fs::File::create(project.dir.path().join("held.err")).unwrap())

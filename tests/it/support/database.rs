@@ -8,6 +8,7 @@ use godwit::ids::Engine;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
 
+use super::servers::shared;
 use super::wait;
 
 /// The kinds of database that the engine tests run on.
@@ -130,13 +131,7 @@ pub fn postgres_server() -> String {
 /// URL of the server of a kind for tests; empty for SQLite.
 pub fn server_of(kind: Kind) -> String {
     let Some(server) = kind.server() else { return String::new() };
-    let variable = format!("GODWIT_TEST_{}_URL", server.to_uppercase());
-    std::env::var(&variable).unwrap_or_else(|_| {
-        panic!(
-            "these tests need a server whose user may create databases: set {variable}, or run `scripts/test`, which \
-             brings one up"
-        )
-    })
+    shared(&format!("GODWIT_TEST_{}_URL", server.to_uppercase()))
 }
 
 /// The server's URL with `name` as its database.

@@ -1,53 +1,69 @@
-//! Servers of a test's own, for those that kill one: `scripts/servers` starts them and brings them back with their data.
+//! The servers of `scripts/servers`: those that all tests share, and one of a test's own to be killed.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::Kind;
+/// The address of a shared server, from the variable that `scripts/test` sets.
+pub fn shared(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("this test needs a server: set {variable}, or run `scripts/test`, which brings one up")
+    })
+}
 
-/// A server that only its holder uses; ended when dropped.
+/// A server that nobody else uses, gone when dropped.
 pub struct OwnServer {
     name: &'static str,
     dir: TempDir,
-    /// How to reach it.
+    /// Its address, which stays the same over [`OwnServer::kill`] and [`OwnServer::start`].
     pub url: String,
 }
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/servers")
-}
-
 impl OwnServer {
-    /// Starts one; `None` for SQLite, which has no server.
-    pub fn up(kind: Kind) -> Option<Self> {
-        let name = kind.server()?;
-        // The users that servers run as must be able to enter it.
-        let open = std::fs::Permissions::from_mode(0o755);
-        let dir = tempfile::Builder::new().prefix("godwit-server").permissions(open).tempdir().unwrap();
-        let said = Command::new(script()).arg("up").arg(dir.path()).env("SERVERS", name).output().unwrap();
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        let text = String::from_utf8(said.stdout).unwrap();
-        let url = text.lines().find_map(|l| l.split_once('=')).map(|(_, url)| url.to_owned()).unwrap();
-        Some(Self { name, dir, url })
+    /// Brings up the server of this name, as `scripts/servers` names it.
+    pub fn up(name: &'static str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Some servers run as a user of their own, who must get in.
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        // From here on it is stopped when dropped, also when it never comes up.
+        let mut server = Self { name, dir, url: String::new() };
+        let line = server.script("up", &[]).unwrap_or_else(|error| panic!("{name} does not come up: {error}"));
+        line.trim().split_once('=').expect("one line, KEY=VALUE").1.clone_into(&mut server.url);
+        server
     }
 
-    fn ask(&self, command: &str) {
-        let said = Command::new(script()).arg(command).arg(self.dir.path()).arg(self.name).output().unwrap();
-        assert!(said.status.success(), "{command} {}: {}", self.name, String::from_utf8_lossy(&said.stderr));
+    /// Ends it as a crash would.
+    pub fn kill(&self) {
+        self.script("kill", &[self.name]).unwrap();
     }
 
-    /// Ends it as a crash would, and starts it again with its data.
-    pub fn crash_and_start(&self) {
-        self.ask("kill");
-        self.ask("start");
+    /// Starts it again with its data, and returns when it answers.
+    pub fn start(&self) {
+        self.script("start", &[self.name]).unwrap();
+    }
+
+    fn script(&self, command: &str, arguments: &[&str]) -> Result<String, String> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
+        let output = Command::new(script)
+            .arg(command)
+            .arg(self.dir.path())
+            .args(arguments)
+            .env("SERVERS", self.name)
+            .output()
+            .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 }
 
 impl Drop for OwnServer {
     fn drop(&mut self) {
-        let _ = Command::new(script()).arg("down").arg(self.dir.path()).output();
+        // A test that fails already has its reason; a second panic would hide it.
+        let _ = self.script("down", &[]);
     }
 }

@@ -1,0 +1,72 @@
+//! `godwit drift`.
+
+use chrono::Utc;
+use serde_json::json;
+
+use super::exit::Failure;
+use super::targets::{self, Place};
+use super::{Exit, Format, Global};
+use crate::ids::EnvironmentName;
+use crate::store::AuditEntry;
+use crate::{report, runner};
+
+/// Arguments of `godwit drift`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit drift staging
+  godwit drift --env production --format json
+  godwit drift --env production --accept --reason \"index added by the DBA during the incident\"")]
+pub struct Args {
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
+    #[command(flatten)]
+    place: Place,
+    /// Take the live schema over as the right one
+    #[arg(long, requires = "reason")]
+    accept: bool,
+    /// Why; recorded in the audit log
+    #[arg(long, value_name = "REASON", requires = "accept")]
+    reason: Option<String>,
+}
+
+/// Runs the command: exit 0 when nothing is different, 4 when something is.
+pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
+    let gathered = args.place.or_word(args.word)?.gather(global)?;
+    let Some(environment) = gathered.environment.clone() else {
+        return Err(Failure::usage(
+            "drift is told against what a run of an environment left behind; name one with `--env`",
+        ));
+    };
+    let reason = args.reason.unwrap_or_default();
+    if args.accept && reason.trim().is_empty() {
+        return Err(Failure::usage("a reason is needed; it is recorded"));
+    }
+    let actor = targets::actor();
+    targets::block_on(async {
+        let store = global.open_store().await?;
+        let found = runner::drift(&store, &gathered.targets, &actor).await.map_err(targets::failed)?;
+        match global.format {
+            Format::Json => {
+                let value = json!({ "environment": environment, "accepted": args.accept, "targets": found });
+                anstream::println!("{}", crate::redact::text(&serde_json::to_string_pretty(&value)?));
+            }
+            Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+                anstream::print!("{}", crate::redact::text(&report::drift::drift(&found)));
+            }
+        }
+        if args.accept {
+            runner::accept_drift(&store, &gathered.targets, &actor).await.map_err(targets::failed)?;
+            let mut entry = AuditEntry::new(Utc::now(), &actor.by, "drift-accepted", "accepted");
+            entry.environment = Some(environment);
+            entry.basis = Some(reason.trim().to_owned());
+            for target in &found {
+                entry.details.insert(target.target.to_string(), target.fingerprint.clone());
+            }
+            store.append_audit(entry).await?;
+            return Ok(Exit::Done);
+        }
+        let drifted = found.iter().any(|t| !t.changes.is_empty() && !t.history_moved);
+        Ok(if drifted { Exit::NeedsHuman } else { Exit::Done })
+    })
+}

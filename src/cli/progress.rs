@@ -1,0 +1,83 @@
+//! How far long statements are, as bars on a terminal; elsewhere nothing but what `-v` asks for.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::Global;
+use crate::drivers::pace::{Listener, Progress};
+
+/// Who is told by a run's statements in batches; `None` where nobody would read it.
+pub(super) fn listener(global: &Global) -> Option<Listener> {
+    if global.quiet {
+        return None;
+    }
+    if std::io::stderr().is_terminal() {
+        return Some(bars());
+    }
+    (global.verbose > 0).then(|| Arc::new(|p: &Progress| anstream::eprintln!("{}", line(p))) as Listener)
+}
+
+fn bars() -> Listener {
+    let all = MultiProgress::new();
+    let shown: Mutex<BTreeMap<String, ProgressBar>> = Mutex::new(BTreeMap::new());
+    Arc::new(move |p: &Progress| {
+        let name = format!("{} {} ({})", p.target, p.migration, p.statement);
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = shown.entry(name.clone()).or_insert_with(|| {
+            let bar = all.add(match p.total {
+                Some(total) => {
+                    ProgressBar::new(total).with_style(style("{prefix} {bar:30} {human_pos}/{human_len} {msg} {eta}"))
+                }
+                None => ProgressBar::new_spinner().with_style(style("{prefix} {spinner} {human_pos} {msg}")),
+            });
+            bar.set_prefix(name);
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        if let Some(total) = p.total {
+            bar.set_length(total.max(p.done));
+        }
+        bar.set_position(p.done);
+        bar.set_message(p.waits.clone().unwrap_or_else(|| p.what.to_owned()));
+        if p.total.is_some_and(|total| p.done >= total) {
+            bar.finish_and_clear();
+        }
+    })
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// One report of progress as a line.
+fn line(p: &Progress) -> String {
+    let of = p.total.map_or(String::new(), |t| format!(" of {t}"));
+    let waits = p.waits.as_ref().map_or(String::new(), |w| format!(", waiting: {w}"));
+    format!("{} {} statement {}: {}{of} {}{waits}", p.target, p.migration, p.statement, p.done, p.what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{MigrationId, TargetName};
+
+    #[test]
+    fn a_line_says_where_how_far_and_why_it_waits() {
+        let mut p = Progress {
+            target: TargetName::new("shop").unwrap(),
+            migration: MigrationId::new("002_a").unwrap(),
+            statement: 1,
+            what: "documents",
+            done: 2000,
+            total: Some(5000),
+            waits: None,
+        };
+        assert_eq!(line(&p), "shop 002_a statement 1: 2000 of 5000 documents");
+        (p.total, p.waits) = (None, Some("a replica is 12 s behind".to_owned()));
+        assert_eq!(line(&p), "shop 002_a statement 1: 2000 documents, waiting: a replica is 12 s behind");
+    }
+}

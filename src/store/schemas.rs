@@ -1,0 +1,95 @@
+//! The schema that the last run left on each target of an environment.
+
+use chrono::{DateTime, Utc};
+use sqlx::Row as _;
+
+use super::{Store, StoreError, millis, time_of};
+use crate::ids::{EnvironmentName, RepoName, TargetName};
+use crate::plan::SchemaSnapshot;
+
+/// Where a schema was found: repository (of the bot's runs), environment and target.
+#[derive(Debug, Clone, Copy)]
+pub struct SchemaPlace<'a> {
+    /// The repository; `None` on the command line.
+    pub repo: Option<&'a RepoName>,
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// The target.
+    pub target: &'a TargetName,
+}
+
+/// A schema as a run left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaRecord {
+    /// The run, or who said that the schema is right.
+    pub run: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Hash of the target's history then.
+    pub history_hash: String,
+    /// Hash of the schema.
+    pub fingerprint: String,
+    /// The schema.
+    pub schema: SchemaSnapshot,
+}
+
+impl SchemaPlace<'_> {
+    fn repo(&self) -> &str {
+        self.repo.map_or("", RepoName::as_str)
+    }
+}
+
+impl Store {
+    /// Remembers a schema in place of the one before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_schema(&self, place: SchemaPlace<'_>, record: &SchemaRecord) -> Result<(), StoreError> {
+        let objects = serde_json::to_string(&record.schema.objects).unwrap_or_default();
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO schema_snapshots (repo, environment, target, run, at, history_hash, fingerprint, objects) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (repo, environment, target) DO UPDATE SET \
+             run = excluded.run, at = excluded.at, history_hash = excluded.history_hash, \
+             fingerprint = excluded.fingerprint, objects = excluded.objects",
+        )
+        .bind(place.repo())
+        .bind(place.environment.as_str())
+        .bind(place.target.as_str())
+        .bind(&record.run)
+        .bind(millis(record.at))
+        .bind(&record.history_hash)
+        .bind(&record.fingerprint)
+        .bind(objects)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The schema that was left behind last, if any was.
+    ///
+    /// # Errors
+    /// When the database fails, or holds what is no schema.
+    pub async fn recorded_schema(&self, place: SchemaPlace<'_>) -> Result<Option<SchemaRecord>, StoreError> {
+        let row = sqlx::query(
+            "SELECT run, at, history_hash, fingerprint, objects FROM schema_snapshots \
+             WHERE repo = $1 AND environment = $2 AND target = $3",
+        )
+        .bind(place.repo())
+        .bind(place.environment.as_str())
+        .bind(place.target.as_str())
+        .fetch_optional(self.reader())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let objects: String = row.try_get(4)?;
+        let objects = serde_json::from_str(&objects)
+            .map_err(|_| StoreError::Value { what: "a schema", value: "something else".to_owned() })?;
+        Ok(Some(SchemaRecord {
+            run: row.try_get(0)?,
+            at: time_of(row.try_get(1)?)?,
+            history_hash: row.try_get(2)?,
+            fingerprint: row.try_get(3)?,
+            schema: SchemaSnapshot { objects },
+        }))
+    }
+}

@@ -1,0 +1,96 @@
+//! What was changed outside Godwit is told, and nothing runs until a person says what to do about it.
+
+use std::process::Command;
+
+use crate::support::{Database, Kind, Said, godwit};
+
+struct Shop {
+    dir: tempfile::TempDir,
+    database: Database,
+}
+
+impl Shop {
+    fn new(kind: Kind) -> Self {
+        let shop = Self { dir: tempfile::tempdir().unwrap(), database: Database::fresh(kind) };
+        std::fs::create_dir_all(shop.dir.path().join("policies")).unwrap();
+        std::fs::create_dir_all(shop.dir.path().join("db")).unwrap();
+        shop.write(
+            "godwit.yml",
+            "version: 1\nenvironments: [development]\nmigrations:\n  - path: db\n    target: shop\n",
+        );
+        let engine = if kind == Kind::Postgres { "postgresql" } else { "sqlite" };
+        shop.write(
+            "policies/environments.yml",
+            &format!("development:\n  targets:\n    shop: {{ engine: {engine}, url: \"${{SHOP_URL}}\" }}\n"),
+        );
+        shop.write("db/1_users.up.sql", "create table users (id integer primary key, email text);");
+        shop
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.dir.path().join(name), text).unwrap();
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        let mut command: Command = godwit(self.dir.path());
+        command.args(args).env("SHOP_URL", &self.database.url).output().unwrap().into()
+    }
+}
+
+#[test]
+fn s2_138_a_change_by_hand_is_shown_blocks_a_run_and_can_be_taken_over() {
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let shop = Shop::new(kind);
+        let said = shop.run(&["drift", "development"]).expect(0);
+        assert!(said.stdout.contains("nothing to compare with"), "{said:?}");
+        shop.run(&["apply", "development", "--yes"]).expect(0);
+        let said = shop.run(&["drift", "development"]).expect(0);
+        assert!(said.stdout.contains("left it"), "{said:?}");
+
+        shop.database.query("alter table users add column nick text");
+        shop.database.query("create index by_hand on users (email)");
+        let said = shop.run(&["drift", "development"]).expect(4);
+        assert!(said.stdout.contains("nick") && said.stdout.contains("by_hand"), "{said:?}");
+        let json = shop.run(&["drift", "development", "--format", "json"]).expect(4).json();
+        let changes = json["targets"][0]["changes"].as_array().unwrap().clone();
+        assert_eq!(changes.len(), 2, "{json}");
+
+        // Nothing to do is nothing to do; what has something to do is stopped.
+        shop.run(&["apply", "development", "--yes"]).expect(0);
+        shop.write("db/2_orders.up.sql", "create table orders (id integer primary key);");
+        let said = shop.run(&["apply", "development", "--yes"]).expect(4);
+        assert!(said.stdout.contains("by_hand") && said.stdout.contains("godwit drift"), "{said:?}");
+        assert!(!shop.database.has_table("orders"));
+
+        shop.run(&["drift", "development", "--accept"]).expect(2);
+        shop.run(&["drift", "development", "--accept", "--reason", "the DBA's index"]).expect(0);
+        shop.run(&["apply", "development", "--yes"]).expect(0);
+        assert!(shop.database.has_table("orders"));
+        let said = shop.run(&["audit", "list"]).expect(0);
+        assert!(said.stdout.contains("drift-accepted"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_change_taken_back_is_no_drift_and_a_run_from_elsewhere_is_not_taken_for_one() {
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let shop = Shop::new(kind);
+        shop.run(&["apply", "development", "--yes"]).expect(0);
+        shop.database.query("create index by_hand on users (email)");
+        shop.database.query("drop index by_hand");
+        shop.run(&["drift", "development"]).expect(0);
+
+        // A laptop with a store of its own runs the next migration.
+        shop.write("db/2_orders.up.sql", "create table orders (id integer primary key);");
+        let other = tempfile::tempdir().unwrap();
+        let mut laptop = godwit(shop.dir.path());
+        laptop.args(["apply", "development", "--yes"]).env("SHOP_URL", &shop.database.url);
+        laptop.env("GODWIT_DATA_DIR", other.path());
+        Said::from(laptop.output().unwrap()).expect(0);
+        let said = shop.run(&["drift", "development"]).expect(0);
+        assert!(said.stdout.contains("without leaving a record here"), "{said:?}");
+        shop.write("db/3_more.up.sql", "create table more (id integer primary key);");
+        shop.run(&["apply", "development", "--yes"]).expect(0);
+        shop.run(&["drift", "development"]).expect(0);
+    }
+}
