@@ -10,6 +10,9 @@ use crate::config::matrix::{CodeOwnersRule, UnknownCommitters};
 use crate::config::roles::DATA_OPS_LEAD;
 use crate::ids::{Login, RoleName};
 
+/// The gate that changes of the policy itself have to pass.
+pub const POLICY_OWNERS: &str = "policy owners";
+
 /// Every gate that applies.
 pub(super) fn judge(policy: &Policy, snapshot: &PullRequestSnapshot, voices: &Voices<'_>) -> Vec<Evaluation> {
     let gates = Gates { policy, snapshot, voices };
@@ -128,7 +131,7 @@ impl Gates<'_> {
         if !unowned.is_empty() {
             children.push(self.lead(&unowned.join(", ")));
         }
-        gate("policy owners", children)
+        gate(POLICY_OWNERS, children)
     }
 
     fn lead(&self, paths: &str) -> Evaluation {

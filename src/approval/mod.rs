@@ -7,9 +7,10 @@ pub mod check;
 pub mod codeowners;
 mod environment;
 mod evaluate;
-mod gates;
+pub mod gates;
 mod matching;
 mod policy;
+mod promotion;
 mod voices;
 
 use std::collections::{BTreeMap, BTreeSet};

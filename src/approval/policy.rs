@@ -90,27 +90,6 @@ impl Reading<'_> {
     }
 }
 
-/// A folder whose target is named holds migrations for that target's kind of database. Gives the targets that are of
-/// different kinds in different environments.
-fn engines_of_targets(repo: &mut RepoConfig, environments: &Environments, file: &str) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    for root in repo.migrations.iter_mut().filter(|r| r.engine.is_none()) {
-        let Some(target) = &root.target else { continue };
-        let mut engines =
-            environments.0.iter().flat_map(|e| &e.targets).filter(|t| &t.name == target).map(|t| t.engine);
-        root.engine = engines.next();
-        if let (Some(one), Some(other)) = (root.engine, engines.find(|e| Some(*e) != root.engine)) {
-            errors.push(ConfigError {
-                file: file.to_owned(),
-                line: None,
-                column: None,
-                message: format!("the target `{target}` is {one} in one environment and {other} in another"),
-            });
-        }
-    }
-    errors
-}
-
 impl Policy {
     /// Reads the policy through `read`, which gives a file's bytes at the commit, or `None` where there is no such file.
     ///
@@ -120,6 +99,15 @@ impl Policy {
     /// # Errors
     /// Every mistake found, located.
     pub fn load(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Self, Vec<ConfigError>> {
+        match Self::salvage(read) {
+            (policy, errors) if errors.is_empty() => Ok(policy),
+            (_, errors) => Err(errors),
+        }
+    }
+
+    /// The same with every mistake beside it: a file that is wrong counts as if it were not there. Such a policy judges
+    /// nothing but the change that mends it.
+    pub fn salvage(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> (Self, Vec<ConfigError>) {
         let mut from = Reading { read, hash: Sha256::new(), files: Vec::new(), errors: Vec::new(), notes: Vec::new() };
         let stated = from.parsed(RepoConfig::FILE, |_, text| RepoConfig::parse_stated(text));
         let (mut repo, order_stated) = stated.unwrap_or_else(|| (RepoConfig::default(), false));
@@ -137,6 +125,7 @@ impl Policy {
         if has_environments && !order_stated && !environments.0.is_empty() {
             repo.environments = environments.0.iter().map(|e| e.name.clone()).collect();
         }
+        repo.take_engines(&environments);
         for environment in &environments.0 {
             if !repo.environments.contains(&environment.name) {
                 let known: Vec<&str> = repo.environments.iter().map(EnvironmentName::as_str).collect();
@@ -152,11 +141,7 @@ impl Policy {
                 });
             }
         }
-        from.errors.extend(engines_of_targets(&mut repo, &environments, &at(ENVIRONMENTS)));
-        if !from.errors.is_empty() {
-            return Err(from.errors);
-        }
-        Ok(Self {
+        let policy = Self {
             repo,
             environments,
             matrix,
@@ -166,7 +151,8 @@ impl Policy {
             hash: hex::encode(from.hash.finalize()),
             notes: from.notes,
             files: from.files,
-        })
+        };
+        (policy, from.errors)
     }
 
     /// Whether `path` is one of the files that judge pull requests; changing it needs the policy owners (DECISIONS 8).
@@ -220,6 +206,11 @@ impl Policy {
             (true, Promotion::Auto) => Start::Merge,
             (true, Promotion::Manual) => Start::Promotion,
         }
+    }
+
+    /// Whether somebody wrote an approval matrix; without one the built-in matrix judges pull requests.
+    pub fn states_matrix(&self) -> bool {
+        self.files.iter().any(|f| f.rsplit('/').next() == Some(MATRIX))
     }
 
     /// Whether the author's own approval is enough in `environment`: `auto_approve`, and never on the last one

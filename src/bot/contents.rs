@@ -13,7 +13,7 @@ use crate::git::{Change, ChangeKind, CommitNames, GitError, Mirror};
 use crate::ids::{CommitSha, Digest, Risk};
 use crate::judge::judge;
 use crate::lint::{self, LintReport, Scope};
-use crate::migration::{Migration, MigrationRoot, MigrationSet, SourceFile, digest_of, resolve};
+use crate::migration::{Migration, MigrationRoot, MigrationSet, SourceFile, both, digest_of, resolve};
 
 /// Files above this many bytes are named, not read (bytes).
 const MAX_FILE: u64 = 64 * 1024 * 1024;
@@ -38,6 +38,9 @@ pub struct Contents {
     pub head: CommitSha,
     /// The policy of the base.
     pub policy: Policy,
+    /// Mistakes in the policy of the base that the pull request mends; it does nothing else, and is judged by the files
+    /// of the base that are sound.
+    pub mends: Vec<ConfigError>,
     /// Mistakes in the configuration that the pull request would bring; they block.
     pub proposed_errors: Vec<ConfigError>,
     /// Every migration as it is after the merge.
@@ -114,8 +117,16 @@ impl Contents {
 /// # Errors
 /// When git fails, or the policy is wrong.
 pub fn policy_at(mirror: &Mirror, commit: &CommitSha) -> Result<Policy, Unreadable> {
+    match salvage_at(mirror, commit)? {
+        (policy, errors) if errors.is_empty() => Ok(policy),
+        (_, errors) => Err(Unreadable::Policy(errors)),
+    }
+}
+
+/// What is sound of the policy of a commit, and what is not.
+fn salvage_at(mirror: &Mirror, commit: &CommitSha) -> Result<(Policy, Vec<ConfigError>), GitError> {
     let failed = RefCell::new(None);
-    let loaded = Policy::load(&|path| match mirror.file(commit, path) {
+    let salvaged = Policy::salvage(&|path| match mirror.file(commit, path) {
         Ok(bytes) => bytes,
         Err(e) => {
             failed.borrow_mut().get_or_insert(e);
@@ -124,8 +135,8 @@ pub fn policy_at(mirror: &Mirror, commit: &CommitSha) -> Result<Policy, Unreadab
     });
     // A file that could not be read is not a file that is not there.
     match failed.into_inner() {
-        Some(e) => Err(Unreadable::Git(e)),
-        None => loaded.map_err(Unreadable::Policy),
+        Some(e) => Err(e),
+        None => Ok(salvaged),
     }
 }
 
@@ -140,13 +151,21 @@ pub fn read(
     compare: Compare,
     today: NaiveDate,
 ) -> Result<Contents, Unreadable> {
-    let policy = policy_at(mirror, base)?;
+    let (policy, mends) = salvage_at(mirror, base)?;
     let changes = match compare {
         Compare::Proposed => mirror.changes(base, head)?,
         Compare::Merged => mirror.tree_changes(base, head)?,
     };
     let touched: BTreeSet<String> = changes.iter().flat_map(|c| [c.old.clone(), c.new.clone()]).collect();
     let (proposed_roots, proposed_errors) = proposed(mirror, &policy, head, &touched)?;
+    // Where the policy of the base is broken, all that can be judged is the change that mends it and nothing besides.
+    let mending = compare == Compare::Proposed
+        && !touched.is_empty()
+        && proposed_errors.is_empty()
+        && touched.iter().all(|p| policy.is_policy_path(p));
+    if !mends.is_empty() && !mending {
+        return Err(Unreadable::Policy(mends));
+    }
     let roots = both(&policy.repo.migrations, &proposed_roots);
     let wanted = |path: &str| roots.iter().any(|root| may_hold(root, path));
 
@@ -170,6 +189,9 @@ pub fn read(
         .filter(|m| m.files.iter().any(|f| touched.contains(&f.path)))
         .map(Migration::reference)
         .collect();
+    if !mends.is_empty() && !migration_paths.is_empty() {
+        return Err(Unreadable::Policy(mends));
+    }
     let report = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::Paths(migration_paths.clone()), today);
     let mut policy_changes = Vec::new();
     for path in touched.iter().filter(|p| policy.is_policy_path(p)) {
@@ -185,6 +207,7 @@ pub fn read(
         base: base.clone(),
         head: head.clone(),
         policy,
+        mends,
         proposed_errors,
         set,
         migration_paths: migration_paths.into_iter().collect(),
@@ -218,16 +241,6 @@ fn proposed(
         }
         Err(e @ Unreadable::Git(_)) => Err(e),
     }
-}
-
-/// Old roots first: where both name a folder, the old one says which target takes it (DECISIONS 8).
-fn both(old: &[MigrationRoot], new: &[MigrationRoot]) -> Vec<MigrationRoot> {
-    let mut roots = old.to_vec();
-    // A root that looks everywhere would take the folders that the new configuration names from it.
-    let everywhere = |root: &MigrationRoot| root.path == "**";
-    roots.extend(new.iter().filter(|n| !old.iter().any(|o| o.path == n.path)).cloned());
-    roots.sort_by_key(everywhere);
-    roots
 }
 
 /// Whether a file may belong to a root; generous, since `resolve` decides.
@@ -333,15 +346,5 @@ mod tests {
         ] {
             assert_eq!(may_hold(&MigrationRoot::folder(root), path), expected, "{root} {path}");
         }
-    }
-
-    #[test]
-    fn dec8_the_old_configuration_keeps_its_folders() {
-        let old = [MigrationRoot::folder("**")];
-        let new = [MigrationRoot::folder("db"), MigrationRoot::folder("**")];
-        assert_eq!(both(&old, &new), [MigrationRoot::folder("db"), MigrationRoot::folder("**")]);
-        // Naming another folder does not hide the one that counted before.
-        let old = [MigrationRoot::folder("migrations/postgresql")];
-        assert_eq!(both(&old, &new[..1]).len(), 2);
     }
 }

@@ -3,16 +3,41 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::contents::Contents;
-use crate::approval::{EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate};
+use crate::approval::gates::POLICY_OWNERS;
+use crate::approval::{
+    EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate, evaluate_environment,
+};
 use crate::config::Promotion;
 use crate::ids::EnvironmentName;
-use crate::migration::Severity;
+use crate::migration::{Severity, digest_of};
 use crate::plan::{Outcome, Refusal};
-use crate::store::{EnvironmentLock, EnvironmentRecord};
+use crate::store::{Agreed, EnvironmentLock, EnvironmentRecord};
 
 /// Judges a pull request: what people said, and what no person can say yes to.
 pub fn judge(contents: &Contents, snapshot: &PullRequestSnapshot, now: DateTime<Utc>) -> Verdict {
-    with_blockers(evaluate(&contents.policy, snapshot, now), blockers(contents))
+    let mut verdict = evaluate(&contents.policy, snapshot, now);
+    if let Some(first) = contents.mends.first() {
+        say_what_mends(&mut verdict, &first.to_string());
+    }
+    with_blockers(verdict, blockers(contents))
+}
+
+/// What people should know where a pull request mends the policy that would judge it, and what is left to do where the
+/// broken policy names nobody who could agree.
+fn say_what_mends(verdict: &mut Verdict, first: &str) {
+    verdict.notes.push(format!(
+        "the policy of the base branch is broken ({first}), and this pull request mends it; it is judged by the policy \
+         files of the base that can be read, and nothing else can be merged before"
+    ));
+    let by_hand = "; nobody can be asked while the policy is broken: an administrator of the repository reads this change, \
+                   and merges it past the required check (`Merge without waiting for requirements`, or with the rule of \
+                   the branch switched off meanwhile)";
+    for gate in verdict.gates.iter_mut().filter(|g| g.name == POLICY_OWNERS && g.status == Status::Disapproved) {
+        if verdict.summary == gate.reason {
+            verdict.summary.push_str(by_hand);
+        }
+        gate.reason.push_str(by_hand);
+    }
 }
 
 /// What forbids the merge whoever agrees: findings at error level, a broken configuration, migrations nobody takes.
@@ -67,18 +92,36 @@ pub fn holds(record: Option<&EnvironmentRecord>) -> bool {
     })
 }
 
-/// The environments that a merge into `base_ref` concerns, in promotion order.
-pub fn chain<'a>(policy: &'a Policy, base_ref: &str, default_branch: &str) -> Vec<(&'a EnvironmentName, Promotion)> {
-    policy
-        .repo
-        .environments
-        .iter()
-        .filter_map(|name| {
-            let settings = policy.environments.get(name)?;
-            let branch = settings.branch.as_deref().unwrap_or(default_branch);
-            (branch == base_ref).then_some((name, settings.promotion))
-        })
-        .collect()
+/// What people have agreed to, migration by migration and environment by environment.
+pub fn agreed(contents: &Contents, policy: &Policy, snapshot: &PullRequestSnapshot, now: DateTime<Utc>) -> Vec<Agreed> {
+    let Some(binding) = &snapshot.binding else { return Vec::new() };
+    let mut agreed = Vec::new();
+    for environment in &policy.repo.environments {
+        let verdict = evaluate_environment(policy, snapshot, environment, now);
+        if verdict.evaluation.status != Status::Approved {
+            continue;
+        }
+        let hours =
+            policy.matrix.cell(environment, binding.risk).and_then(|c| TimeDelta::try_hours(c.timeout_hours.into()));
+        agreed.extend(contents.own_migrations().map(|m| Agreed {
+            environment: environment.clone(),
+            digest: digest_of(std::iter::once(m)),
+            policy_hash: binding.policy_hash.clone(),
+            risk: binding.risk,
+            basis: basis(&verdict),
+            expires_at: snapshot.asked_at.zip(hours).and_then(|(at, hours)| at.checked_add_signed(hours)),
+        }));
+    }
+    agreed
+}
+
+/// What allowed a run: who filled which role.
+pub fn basis(verdict: &EnvironmentVerdict) -> String {
+    if verdict.filled.is_empty() {
+        return verdict.evaluation.reason.clone();
+    }
+    let roles: Vec<String> = verdict.filled.iter().map(|(role, login)| format!("{role}: {login}")).collect();
+    roles.join(", ")
 }
 
 /// How things stand for one environment when its turn has come.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::commands::Wish;
 use super::error::JobError;
-use super::gather::{Found, Place};
+use super::gather::{Found, Gathered, Place};
 use super::people::{label_subject, review_subject};
 use super::work::{Judge, Note, Noted};
 use super::{Bot, decide};
@@ -51,12 +51,20 @@ impl Bot {
             return Ok(());
         }
         let verdict = decide::judge(&gathered.contents, &gathered.snapshot, now);
+        self.remember_agreed(&place, &gathered, now).await?;
         let plans = self.plans(&place, &gathered).await?;
         self.show(&place, &gathered, &verdict, &plans, judge.correlation.as_ref(), now).await?;
         match &gathered.merged {
             Some(merged) => self.advance(&place, &gathered, merged, judge, wishes, now).await,
             None => Ok(()),
         }
+    }
+
+    /// Leaves the verdict about every migration where the command line finds it, which cannot ask GitHub.
+    async fn remember_agreed(&self, place: &Place, gathered: &Gathered, now: DateTime<Utc>) -> Result<(), JobError> {
+        let contents = gathered.merged.as_ref().map_or(&gathered.contents, |m| &m.contents);
+        let agreed = decide::agreed(contents, &gathered.contents.policy, &gathered.snapshot, now);
+        Ok(self.store.remember_agreed(&place.repository.name, gathered.snapshot.number, &agreed).await?)
     }
 
     /// Turns an event of the whole repository into work on its pull requests.

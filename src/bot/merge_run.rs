@@ -40,10 +40,10 @@ const APPROVED_BY: &str = "approved_by";
 const RECENT: u32 = 200;
 
 /// One merged pull request on its way through the environments.
-struct Journey<'a> {
-    place: &'a Place,
-    gathered: &'a Gathered,
-    merged: &'a Merged,
+pub(super) struct Journey<'a> {
+    pub(super) place: &'a Place,
+    pub(super) gathered: &'a Gathered,
+    pub(super) merged: &'a Merged,
     digest: &'a Digest,
     judge: &'a Judge,
     /// Who caused it, for history, store and audit.
@@ -71,8 +71,7 @@ impl Bot {
         let merged_by = gathered.pull.merged_by.as_ref().map(|u| u.login.to_string());
         let by = merged_by.unwrap_or_else(|| "godwit".to_owned());
         let journey = Journey { place, gathered, merged, digest, judge, by, now };
-        let chain =
-            decide::chain(&gathered.contents.policy, &gathered.pull.base.branch, &place.repository.default_branch);
+        let chain = gathered.contents.policy.chain(&gathered.pull.base.branch, &place.repository.default_branch);
         let taking: Vec<_> = chain.into_iter().filter(|(e, _)| takes_any(&gathered.contents.policy, e, &own)).collect();
         if !merged.differing.is_empty() {
             let Some((first, _)) = taking.first() else { return Ok(()) };
@@ -214,6 +213,7 @@ impl Bot {
             notes: Vec::new(),
             backup: None,
             run: RunId::generate(),
+            ended: Vec::new(),
             duration_ms: 0,
         };
         self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await
@@ -247,7 +247,7 @@ impl Bot {
             Err(error) => return Err(self.could_not_run(journey, environment, error).await),
         }
         let mut started = self.entry(journey, environment, "run-started", "running");
-        started.basis = Some(basis(verdict));
+        started.basis = Some(decide::basis(verdict));
         self.store.append_audit(started).await?;
         let timeout = Some(Duration::from_secs(settings.migration.timeout));
         let options = ApplyOptions {
@@ -336,6 +336,9 @@ impl Bot {
             let reason = format!("a target of `{environment}` is busy");
             return Err(JobError::Later { at: soon(Utc::now()), reason });
         }
+        if matches!(report.outcome, Outcome::Applied | Outcome::Nothing) {
+            self.tell_of_earlier(journey, environment, &mut report).await?;
+        }
         self.record_end(journey, environment, verdict, &report).await?;
         failpoint::hit("end_audited");
         let record = EnvironmentRecord {
@@ -369,7 +372,7 @@ impl Bot {
     ) -> Result<(), JobError> {
         let mut entry = self.entry(journey, environment, RUN_FINISHED, report.outcome.as_str());
         entry.at = Utc::now();
-        entry.basis = Some(basis(verdict));
+        entry.basis = Some(decide::basis(verdict));
         entry.run = Some(report.run.clone());
         let mut brief = report.clone();
         for step in &mut brief.steps {
@@ -468,13 +471,4 @@ fn json(value: &impl serde::Serialize) -> Result<String, JobError> {
 /// Names in back-ticks, for a sentence.
 fn quoted(names: &[String]) -> String {
     names.iter().map(|n| format!("`{}`", n.replace('`', "'"))).collect::<Vec<_>>().join(", ")
-}
-
-/// What allowed a run, for the audit log: who filled which role.
-fn basis(verdict: &EnvironmentVerdict) -> String {
-    if verdict.filled.is_empty() {
-        return verdict.evaluation.reason.clone();
-    }
-    let roles: Vec<String> = verdict.filled.iter().map(|(role, login)| format!("{role}: {login}")).collect();
-    roles.join(", ")
 }

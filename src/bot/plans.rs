@@ -162,7 +162,7 @@ fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Opti
         action: report.action,
         recovery: report.recovery,
         recovery_reason: report.recovery_reason.clone(),
-        in_transaction: report.recovery == crate::plan::RecoveryClass::Atomic,
+        in_transaction: report.in_transaction,
         statements: statements.collect(),
         path: migration.up.path.clone(),
         checksum: migration.checksum.clone(),

@@ -1,11 +1,11 @@
 //! `godwit apply`.
 
 use super::bounds::Bounds;
-use super::targets::{self, Gathered, Place};
+use super::gates::{self, Word};
+use super::targets::{self, Place};
 use super::{Exit, Global};
-use crate::ids::{EnvironmentName, Risk};
-use crate::plan::{Outcome, RunReport};
-use crate::runner::{self, Actor, ApplyOptions};
+use crate::ids::EnvironmentName;
+use crate::runner;
 
 /// Arguments of `godwit apply`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,9 @@ pub struct Args {
     /// Tell what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Pass over approvals and promotion order; the reason is recorded
+    #[arg(long, value_name = "REASON", conflicts_with = "url")]
+    emergency: Option<String>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -35,74 +38,21 @@ pub struct Args {
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.or_word(args.word)?.gather(global)?;
+    let word = Word { yes: args.yes, emergency: gates::emergency(args.emergency)? };
     let mut options = gathered.options(&args.bounds, global);
     options.to = args.to;
     options.dry_run = args.dry_run;
     let actor = targets::actor();
     targets::block_on(async {
-        if let Some(refused) = before(&gathered, &actor, &mut options, args.yes).await? {
+        let keeper = targets::keeper(global);
+        if let Some(refused) = gates::before(&gathered, &keeper, &actor, &mut options, &word).await? {
             return targets::conclude(global, &refused);
         }
         targets::on_ctrl_c(&options);
-        let keeper = targets::keeper(global);
         let report = runner::apply_with(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
             .map_err(targets::failed)?;
-        targets::audit(&keeper, &actor, "run-finished", &report, None).await;
+        targets::audit(&keeper, &actor, "run-finished", &report, word.emergency.as_deref()).await;
         targets::conclude(global, &report)
     })
-}
-
-/// What has to be looked at first: findings that block an environment, and whether somebody must agree (DECISIONS 17).
-/// Gives a report if nothing may run. What was looked at is what may run, nothing else.
-async fn before(
-    gathered: &Gathered,
-    actor: &Actor,
-    options: &mut ApplyOptions,
-    yes: bool,
-) -> anyhow::Result<Option<RunReport>> {
-    if options.dry_run || (yes && gathered.environment.is_none()) {
-        return Ok(None);
-    }
-    let mut plan = runner::plan(&gathered.set, &gathered.targets, actor, options).await.map_err(targets::failed)?;
-    if plan.outcome != Outcome::Planned {
-        return Ok(None);
-    }
-    let findings = gathered.lint_refusals(&plan);
-    if !findings.is_empty() {
-        plan.blocked_by = findings;
-        plan.outcome = Outcome::Blocked;
-        return Ok(Some(plan));
-    }
-    if !yes && !agreed(gathered, &plan)? {
-        plan.outcome = Outcome::Blocked;
-        plan.blocked_by.push(crate::plan::Refusal {
-            reason: "declined".to_owned(),
-            message: "nobody agreed".to_owned(),
-            what_to_do: String::new(),
-            needs_human: false,
-        });
-        return Ok(Some(plan));
-    }
-    options.approved = Some(plan.digest);
-    Ok(None)
-}
-
-/// How many migrations, in words: `1 migration`, `2 migrations`.
-fn counted(migrations: usize) -> String {
-    format!("{migrations} migration{}", if migrations == 1 { "" } else { "s" })
-}
-
-fn agreed(gathered: &Gathered, plan: &RunReport) -> anyhow::Result<bool> {
-    if let Some(environment) = gathered.environment.as_ref().filter(|e| gathered.is_last || e.as_str() == "production")
-    {
-        let question = format!("{} will run in {environment}", counted(plan.steps.len()));
-        return targets::confirm(&question, environment.as_str());
-    }
-    if plan.risk >= Risk::High {
-        let question =
-            format!("{} will run, with something that cannot be taken back without loss", counted(plan.steps.len()));
-        return targets::confirm(&question, "yes");
-    }
-    Ok(true)
 }

@@ -4,6 +4,7 @@ use std::io::{BufReader, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use chrono::Utc;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use super::exit::Failure;
 use super::{Exit, Format, Global};
 use crate::ids::{EnvironmentName, PrNumber, RepoName, RunId};
 use crate::report;
-use crate::store::{AuditFilter, AuditVerdict, verify_export};
+use crate::store::{AuditEntry, AuditFilter, AuditVerdict, verify_export};
 
 /// Arguments of `godwit audit`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,8 @@ enum AuditCommand {
     List(ListArgs),
     /// Check that no record was altered, removed or moved
     Verify(VerifyArgs),
+    /// Go on with a log whose end is missing, as after a restore; recorded with the reason
+    Accept(AcceptArgs),
     /// Write the log as JSON lines, which `verify --file` checks without the store
     Export(ExportArgs),
 }
@@ -64,6 +67,13 @@ struct VerifyArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct AcceptArgs {
+    /// Why the log is not what was written; recorded
+    #[arg(long, value_name = "REASON")]
+    reason: String,
+}
+
+#[derive(Debug, clap::Args)]
 struct ExportArgs {
     /// Where to (default: standard output)
     #[arg(long, value_name = "FILE")]
@@ -75,6 +85,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     match args.command {
         AuditCommand::List(args) => list(global, args),
         AuditCommand::Verify(args) => verify(global, args),
+        AuditCommand::Accept(args) => accept(global, &args),
         AuditCommand::Export(args) => export(global, args),
     }
 }
@@ -118,6 +129,27 @@ fn verify(global: &Global, args: VerifyArgs) -> anyhow::Result<Exit> {
         }
         None => global.block_on(async { Ok(global.open_store().await?.verify_audit(head).await?) })?,
     };
+    print_verdict(global, &verdict)?;
+    Ok(if verdict.valid { Exit::Done } else { Exit::Failed })
+}
+
+/// Only for a log whose end is missing: what is left must be a whole chain, else there is nothing to go on from.
+fn accept(global: &Global, args: &AcceptArgs) -> anyhow::Result<Exit> {
+    if args.reason.trim().is_empty() {
+        return Err(Failure::usage("a reason is needed; it is recorded"));
+    }
+    let verdict = global.block_on(async {
+        let store = global.open_store().await?;
+        let before = store.verify_audit(None).await?;
+        if before.valid || before.first_bad.is_some_and(|bad| u64::try_from(bad).is_ok_and(|bad| bad <= before.records))
+        {
+            return Ok(before);
+        }
+        let mut entry = AuditEntry::new(Utc::now(), super::settings::user(), "audit-accepted", "ok");
+        entry.basis = Some(args.reason.trim().to_owned());
+        store.accept_audit(entry).await?;
+        Ok(store.verify_audit(None).await?)
+    })?;
     print_verdict(global, &verdict)?;
     Ok(if verdict.valid { Exit::Done } else { Exit::Failed })
 }

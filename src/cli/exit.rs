@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::plan::Outcome;
+use crate::plan::{Outcome, Refusal};
 use crate::redact;
 
 /// How the process ends (INTERFACE 2).
@@ -33,6 +33,23 @@ impl Exit {
             Exit::NeedsHuman => 4,
             Exit::Unreachable => 5,
         }
+    }
+
+    /// The exit code of a run that was refused: what weighs most among the reasons. What is wrong with the files is a
+    /// finding, a name that is nowhere is a slip, and only what may open by itself or by people's word is a gate.
+    pub fn of_refusals(refusals: &[Refusal]) -> Self {
+        let one = |r: &Refusal| match r.reason.as_str() {
+            _ if r.needs_human => Exit::NeedsHuman,
+            "invalid-set" | "lint" | "mixed-transaction" | "psql-command" | "syntax-error" | "no-down" => Exit::Failed,
+            "unknown" | "not-applied" | "no-target" => Exit::Usage,
+            "unreachable" => Exit::Unreachable,
+            _ => Exit::Blocked,
+        };
+        // Not the numbers' order: who corrects a slip sees the next reason.
+        [Exit::NeedsHuman, Exit::Unreachable, Exit::Usage, Exit::Failed]
+            .into_iter()
+            .find(|exit| refusals.iter().any(|r| one(r) == *exit))
+            .unwrap_or(Exit::Blocked)
     }
 
     /// The exit code of a run.

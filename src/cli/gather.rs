@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::exit::Failure;
-use crate::config::{LintConfig, RepoConfig};
+use crate::config::{Environments, LintConfig, RepoConfig};
 use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
 use crate::migration::checksum::{checksum, sha256_hex};
@@ -369,6 +369,26 @@ pub(super) fn lint_config(
         return Ok(parsed);
     }
     Ok(LintConfig::default())
+}
+
+/// Gives folders the engine of their target, as the environments say. What is wrong with those is another command's to
+/// say.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(super) fn take_engines(
+    config: &mut RepoConfig,
+    read: &dyn Fn(&str) -> anyhow::Result<Option<String>>,
+) -> anyhow::Result<()> {
+    for folder in [config.policies.clone(), "config".to_owned()] {
+        let path = format!("{folder}/environments.yml");
+        let Some(text) = read(&path)? else { continue };
+        if let Ok((environments, _)) = Environments::parse(&path, &text) {
+            config.take_engines(&environments);
+        }
+        return Ok(());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

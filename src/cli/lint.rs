@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::exit::Failure;
 use super::{Exit, Format, Global, gather};
+use crate::config::RepoConfig;
 use crate::ids::Engine;
 use crate::judge::judge;
 use crate::lint::{LintReport, Scope, Severity, check_judged, table};
@@ -99,12 +100,15 @@ pub(super) fn lint(
     base: Option<&str>,
     engine: Option<Engine>,
 ) -> anyhow::Result<(LintReport, MigrationSet)> {
-    let config = global.repo_config()?;
-    let set = gather::migrations(global, &config, paths, engine)?;
+    let mut config = global.repo_config()?;
     let (scope, lint_config) = match base {
-        None => (Scope::All, gather::lint_config(&config, &|path| read_here(global, path))?),
-        Some(base) => changed(global, &config, base)?,
+        None => {
+            gather::take_engines(&mut config, &|path| read_here(global, path))?;
+            (Scope::All, gather::lint_config(&config, &|path| read_here(global, path))?)
+        }
+        Some(base) => changed(global, &mut config, base)?,
     };
+    let set = gather::migrations(global, &config, paths, engine)?;
     let today = chrono::Utc::now().date_naive();
     Ok((check_judged(&set, &judge(&set), &lint_config, &scope, today), set))
 }
@@ -117,19 +121,27 @@ fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {
     }
 }
 
+/// What the branch touches, and the levels of its base. Folders that the base's configuration names count as well as
+/// those of the branch, so that a branch cannot take its migrations out of sight (DECISIONS 8).
 #[cfg(feature = "bot")]
-fn changed(
-    global: &Global,
-    config: &crate::config::RepoConfig,
-    base: &str,
-) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
+fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
     let branch = super::changes::Branch::open(&global.repo, base)?;
-    let lint_config = gather::lint_config(config, &|path| branch.read_base(path))?;
+    let file = global.config.clone().unwrap_or_else(|| RepoConfig::FILE.into());
+    let file = file.strip_prefix(&global.repo).unwrap_or(&file);
+    let mut old = match branch.read_base(&file.to_string_lossy())? {
+        // A broken one is what the branch may be about to mend; it names no folders.
+        Some(text) => RepoConfig::parse(&text).unwrap_or_default(),
+        None => RepoConfig::default(),
+    };
+    gather::take_engines(&mut old, &|path| branch.read_base(path))?;
+    gather::take_engines(config, &|path| read_here(global, path))?;
+    let lint_config = gather::lint_config(&old, &|path| branch.read_base(path))?;
+    config.migrations = crate::migration::both(&old.migrations, &config.migrations);
     Ok((Scope::Paths(branch.touched()?), lint_config))
 }
 
 #[cfg(not(feature = "bot"))]
-fn changed(_: &Global, _: &crate::config::RepoConfig, _: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
+fn changed(_: &Global, _: &mut RepoConfig, _: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
     Err(Failure::usage("this build has no git in it, so `--base` cannot be answered; build with the feature `bot`"))
 }
 

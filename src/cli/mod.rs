@@ -14,6 +14,7 @@ mod completions;
 mod demo;
 mod drift;
 mod exit;
+mod gates;
 mod gather;
 mod lint;
 mod lock;
@@ -130,6 +131,40 @@ pub enum Command {
     Completions(completions::Args),
 }
 
+impl Command {
+    /// Refuses a form of output that the command does not have, before anything is done.
+    fn prints(&self, format: Format) -> anyhow::Result<()> {
+        let (name, findings) = match self {
+            Command::Lint(args) => ("lint --rules", !args.rules),
+            Command::Ci(_) => ("ci", true),
+            Command::Plan(_) => ("plan", false),
+            Command::Apply(_) => ("apply", false),
+            Command::Rollback(_) => ("rollback", false),
+            Command::Resume(_) => ("resume", false),
+            Command::Resolve(_) => ("resolve", false),
+            Command::Drift(_) => ("drift", false),
+            Command::Status(_) => ("status", false),
+            Command::Baseline(_) => ("baseline", false),
+            Command::Lock(_) => ("lock", false),
+            Command::Unlock(_) => ("unlock", false),
+            Command::Policy(_) => ("policy", false),
+            Command::Audit(_) => ("audit", false),
+            #[cfg(feature = "bot")]
+            Command::Serve(_) => ("serve", false),
+            #[cfg(feature = "demo")]
+            Command::Demo(_) => ("demo", false),
+            Command::Completions(_) => ("completions", false),
+        };
+        if findings || matches!(format, Format::Text | Format::Json) {
+            return Ok(());
+        }
+        Err(exit::Failure::usage(format!(
+            "`{name}` prints `--format text` or `--format json`; `sarif`, `github` and `markdown` are for findings: \
+             `godwit lint`, `godwit ci`"
+        )))
+    }
+}
+
 /// Runs the command line and gives the exit code.
 pub fn run(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
@@ -139,6 +174,9 @@ pub fn run(cli: Cli) -> Exit {
         clap::ColorChoice::Never => anstream::ColorChoice::Never,
     }
     .write_global();
+    if let Err(error) = command.prints(global.format) {
+        return exit::report(&error);
+    }
     let result = match command {
         Command::Lint(args) => lint::run(&global, args),
         Command::Plan(args) => plan::run(&global, args),

@@ -92,9 +92,6 @@ pub struct ExplainArgs {
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    if !matches!(global.format, Format::Text | Format::Json) {
-        return Err(Failure::usage("`policy` prints `--format text` or `--format json`"));
-    }
     match args.command {
         PolicyCommand::Check => check_policy(global),
         PolicyCommand::Show => show_policy(global),

@@ -68,7 +68,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let (was, is) = match settled {
             Ok(states) => states,
             Err(refusal) => {
-                let exit = if refusal.reason == "unknown" { Exit::Usage } else { Exit::Blocked };
+                let exit = Exit::of_refusals(std::slice::from_ref(&refusal));
                 return Err(Failure { exit, message: format!("{}; {}", refusal.message, refusal.what_to_do) }.into());
             }
         };

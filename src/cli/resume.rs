@@ -1,6 +1,7 @@
 //! `godwit resume`.
 
 use super::bounds::Bounds;
+use super::gates::{self, Word};
 use super::targets::{self, Place};
 use super::{Exit, Global};
 use crate::ids::EnvironmentName;
@@ -19,20 +20,28 @@ pub struct Args {
     place: Place,
     #[command(flatten)]
     bounds: Bounds,
+    /// Pass over approvals and promotion order; the reason is recorded
+    #[arg(long, value_name = "REASON", conflicts_with = "url")]
+    emergency: Option<String>,
 }
 
-/// Runs the command. It never asks: what it goes on with was agreed to when it began.
+/// Runs the command. It never asks: what it goes on with was agreed to when it began. In an environment it also brings
+/// what came after, so the same gates hold as for `apply`.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.or_word(args.word)?.gather(global)?;
-    let options = gathered.options(&args.bounds, global);
+    let word = Word { yes: true, emergency: gates::emergency(args.emergency)? };
+    let mut options = gathered.options(&args.bounds, global);
     let actor = targets::actor();
     targets::block_on(async {
-        targets::on_ctrl_c(&options);
         let keeper = targets::keeper(global);
+        if let Some(refused) = gates::before(&gathered, &keeper, &actor, &mut options, &word).await? {
+            return targets::conclude(global, &refused);
+        }
+        targets::on_ctrl_c(&options);
         let report = runner::resume(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
             .map_err(targets::failed)?;
-        targets::audit(&keeper, &actor, "resume-finished", &report, None).await;
+        targets::audit(&keeper, &actor, "resume-finished", &report, word.emergency.as_deref()).await;
         targets::conclude(global, &report)
     })
 }

@@ -2,10 +2,11 @@
 
 use super::bounds::Bounds;
 use super::exit::Failure;
-use super::targets::{self, Place};
+use super::gates;
+use super::targets::{self, Gathered, Place};
 use super::{Exit, Global};
 use crate::plan::Outcome;
-use crate::plan::planner::Selector;
+use crate::plan::planner::{Selector, belongs};
 use crate::runner::{self, ApplyOptions, Keeper};
 
 /// Arguments of `godwit rollback`.
@@ -46,18 +47,29 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         }
     };
     let gathered = args.place.gather(global)?;
+    only_where(&gathered, &selector)?;
     let mut options = gathered.options(&args.bounds, global);
     options.dry_run = args.dry_run;
     let actor = targets::actor();
     targets::block_on(async {
         let (set, all) = (&gathered.set, &gathered.targets);
-        if !options.dry_run && !args.yes {
+        if !options.dry_run {
             let look = ApplyOptions { dry_run: true, ..options.clone() };
             let plan = runner::rollback(&Keeper::none(), set, all, &actor, &look, selector.clone())
                 .await
                 .map_err(targets::failed)?;
-            let question = format!("{} migrations will be undone; what they added is lost", plan.steps.len());
-            if plan.outcome == Outcome::Planned && !targets::confirm(&question, "yes")? {
+            // What one target refuses must not be half done on another.
+            if plan.outcome != Outcome::Planned {
+                return targets::conclude(global, &plan);
+            }
+            let place = gates::guarded(&gathered);
+            let question = format!(
+                "{} will be undone{}; what they added is lost",
+                gates::counted(plan.steps.len()),
+                place.map_or(String::new(), |e| format!(" in {e}"))
+            );
+            let expected = place.map_or("yes", |e| e.as_str());
+            if !args.yes && !targets::confirm(&question, expected)? {
                 return Ok(Exit::Blocked);
             }
         }
@@ -67,4 +79,22 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         targets::audit(&keeper, &actor, "rollback-finished", &report, None).await;
         targets::conclude(global, &report)
     })
+}
+
+/// Refuses what would be undone on the wrong database, or on several at once.
+fn only_where(gathered: &Gathered, selector: &Selector) -> anyhow::Result<()> {
+    let names: Vec<&str> = gathered.targets.iter().map(|t| t.name.as_str()).collect();
+    match selector {
+        Selector::Steps(_) if names.len() > 1 => Err(Failure::usage(format!(
+            "`--steps` counts on one database, and there are {}; name one with `--target`, or the migration to undo",
+            names.join(", ")
+        ))),
+        Selector::Migration(name) => match gathered.set.find(name) {
+            Some(m) if !gathered.targets.iter().any(|t| belongs(m, &t.name, t.engine)) => {
+                Err(Failure::usage(format!("`{name}` belongs to none of {}", names.join(", "))))
+            }
+            Some(_) | None => Ok(()),
+        },
+        Selector::Steps(_) | Selector::To(_) => Ok(()),
+    }
 }

@@ -15,6 +15,7 @@ use super::exit::Failure;
 use super::settings::{read_tree, user};
 use super::{Exit, Format, Global};
 use crate::approval::Policy;
+use crate::config::{Environment, TargetConfig};
 use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
@@ -50,6 +51,8 @@ pub(super) struct Gathered {
     pub set: MigrationSet,
     pub targets: Vec<Target>,
     pub environment: Option<EnvironmentName>,
+    /// What judges the environment; `None` for ad hoc runs.
+    pub policy: Option<Box<Policy>>,
     /// The environment's own bound on a run.
     pub timeout: Option<Duration>,
     /// Risks as the linter judged them; empty for ad hoc runs.
@@ -121,6 +124,7 @@ impl Place {
                 url: SecretString::from(url.to_owned()),
             }],
             environment: None,
+            policy: None,
             timeout: None,
             risks: BTreeMap::new(),
             lint_errors: Vec::new(),
@@ -151,19 +155,14 @@ impl Place {
                 return Err(Failure::usage(format!("`{name}` has no target `{wanted}`")));
             }
         }
-        let file = dot_env();
-        let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
         let targets = environment
             .targets
             .iter()
             .filter(|t| self.targets.is_empty() || self.targets.contains(&t.name))
-            .map(|t| {
-                let url = environment.resolve_target(t, &lookup)?;
-                crate::redact::register_url(secrecy::ExposeSecret::expose_secret(&url));
-                Ok(Target { environment: Some(name.clone()), name: t.name.clone(), engine: t.engine, url })
-            })
+            .map(|t| place_of(environment, t))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let set = resolve(&read_tree(root, root)?, &policy.repo.migrations);
+        same_kind(&set, environment)?;
         if let Some(homeless) = set.migrations.iter().find(|m| {
             !environment.targets.iter().any(|t| planner::belongs(m, &t.name, t.engine))
                 && m.target.as_ref().is_none_or(|t| environment.targets.iter().any(|e| &e.name == t))
@@ -190,9 +189,35 @@ impl Place {
             timeout: Some(Duration::from_secs(environment.migration.timeout)),
             risks,
             is_last: policy.repo.environments.last() == Some(name),
+            policy: Some(Box::new(policy)),
             service: None,
         })
     }
+}
+
+/// Refuses migrations whose target is of another kind than they are written for: they would never run.
+fn same_kind(set: &MigrationSet, environment: &Environment) -> anyhow::Result<()> {
+    let strange = set.migrations.iter().find_map(|m| {
+        let target = environment.targets.iter().find(|t| m.target.as_ref() == Some(&t.name))?;
+        (target.engine != m.engine).then_some((m, target))
+    });
+    let Some((migration, target)) = strange else { return Ok(()) };
+    Err(Failure::usage(format!(
+        "`{}` is taken for {}, but its target `{}` in `{}` is {}; say which with `engine:` beside its `path:` in `godwit.yml`",
+        migration.up.path, migration.engine, target.name, environment.name, target.engine
+    )))
+}
+
+/// A database of an environment, its variables filled in from the process and from `.env`.
+///
+/// # Errors
+/// The variable that is not set, and the key that needs it.
+pub(super) fn place_of(environment: &Environment, target: &TargetConfig) -> anyhow::Result<Target> {
+    let file = dot_env();
+    let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
+    let url = environment.resolve_target(target, &lookup)?;
+    crate::redact::register_url(secrecy::ExposeSecret::expose_secret(&url));
+    Ok(Target { environment: Some(environment.name.clone()), name: target.name.clone(), engine: target.engine, url })
 }
 
 /// Findings at error level by the migration whose file they stand in.
@@ -377,17 +402,10 @@ pub(super) fn conclude(global: &Global, report: &RunReport) -> anyhow::Result<Ex
 }
 
 fn exit_of(report: &RunReport) -> Exit {
-    // What is wrong with the files is a finding, not a gate that may open by itself.
-    let all = |reasons: &[&str]| {
-        !report.blocked_by.is_empty() && report.blocked_by.iter().all(|r| reasons.contains(&r.reason.as_str()))
-    };
-    if report.outcome == Outcome::Blocked && all(&["invalid-set", "mixed-transaction", "lint", "no-down"]) {
-        return Exit::Failed;
+    match report.outcome {
+        Outcome::Blocked => Exit::of_refusals(&report.blocked_by),
+        outcome => Exit::of_outcome(outcome),
     }
-    if report.outcome == Outcome::Blocked && all(&["unknown", "not-applied"]) {
-        return Exit::Usage;
-    }
-    Exit::of_outcome(report.outcome)
 }
 
 /// Asks for the word `expected`; without a terminal it is an error that names `--yes`.

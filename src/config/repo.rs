@@ -1,7 +1,7 @@
 //! `godwit.yml`, the file at the root of a user's repository (INTERFACE 3).
 
-use super::ConfigError;
 use super::yaml::{self, Node, Reader};
+use super::{ConfigError, Environments};
 use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::migration::{Layout, MigrationRoot};
 
@@ -37,6 +37,20 @@ const ELSEWHERE: [(&str, &str); 4] = [
 ];
 
 impl RepoConfig {
+    /// A folder whose engine nobody wrote is of its target's kind, where all environments agree on that.
+    pub fn take_engines(&mut self, environments: &Environments) {
+        for root in self.migrations.iter_mut().filter(|r| r.engine.is_none()) {
+            let Some(target) = &root.target else { continue };
+            let mut kinds =
+                environments.0.iter().flat_map(|e| &e.targets).filter(|t| &t.name == target).map(|t| t.engine);
+            if let Some(first) = kinds.next()
+                && kinds.all(|k| k == first)
+            {
+                root.engine = Some(first);
+            }
+        }
+    }
+
     /// Name of the file.
     pub const FILE: &str = "godwit.yml";
 

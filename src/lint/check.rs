@@ -189,7 +189,12 @@ impl<'a> Linter<'a> {
                 let lines = Lines::new(text, 1);
                 let start = lines.offset_of_line(error.line).unwrap_or(0);
                 let end = text[start..].find('\n').map_or(text.len(), |n| start + n);
-                found.push(finding(&table::MIXED_TRANSACTION, start..end, error.message, Some(error.help)));
+                let rule = match error.rule {
+                    "psql-command" => &table::PSQL_COMMAND,
+                    "syntax-error" => &table::SYNTAX_ERROR,
+                    _ => &table::MIXED_TRANSACTION,
+                };
+                found.push(finding(rule, start..end, error.message, Some(error.help)));
                 false
             }
         };

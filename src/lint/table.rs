@@ -413,6 +413,9 @@ pub(super) const SQLITE_REFUSES: RuleInfo = rule(
 /// The engine refuses to run the file as it stands.
 pub(super) const MIXED_TRANSACTION: RuleInfo =
     rule("mixed-transaction", Fails, ERROR, High, Sql, "The file cannot run in one transaction, nor without one");
+/// Words for psql, which no server understands.
+pub(super) const PSQL_COMMAND: RuleInfo =
+    rule("psql-command", Fails, ERROR, High, Pg, "A command of psql, or data for it, is no SQL");
 /// Too large or too deep to be looked into.
 pub(super) const NOT_ANALYSED: RuleInfo =
     rule("not-analysed", Structure, WARN, High, Applies::Files, "The file was not looked into");
@@ -432,6 +435,7 @@ const FILES: &[RuleInfo] = &[
     SYNTAX_ERROR,
     SQLITE_REFUSES,
     MIXED_TRANSACTION,
+    PSQL_COMMAND,
     NOT_ANALYSED,
     UNKNOWN_WAIVER,
     EXPIRED_WAIVER,

@@ -69,6 +69,8 @@ pub enum Execution {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CannotExecute {
+    /// The lint rule that speaks of it.
+    pub rule: &'static str,
     /// Line within the script's text, from 1.
     pub line: u32,
     /// What is wrong.
@@ -164,7 +166,7 @@ enum Kind {
     /// Could end a transaction from inside (`CALL`, `DO` with COMMIT), which shows only when run statement by statement.
     MayCommit,
     /// Not a statement for a server, or not one a migration can hold.
-    Refused { message: String, help: &'static str },
+    Refused { rule: &'static str, message: String, help: &'static str },
 }
 
 impl Kind {
@@ -198,6 +200,7 @@ fn split(engine: Engine, text: &str) -> Result<Vec<Found>, CannotExecute> {
         Engine::Postgresql => postgres::split(text),
         Engine::Sqlite => sqlite::split(text),
         Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => Err(CannotExecute {
+            rule: MIXED,
             line: 1,
             message: format!("{engine} migrations are operations, not SQL"),
             help: "write them as JSON".to_owned(),
@@ -205,6 +208,12 @@ fn split(engine: Engine, text: &str) -> Result<Vec<Found>, CannotExecute> {
     }
 }
 
+/// The rule about files that fit neither into one transaction nor outside of one.
+const MIXED: &str = "mixed-transaction";
+/// The rule about commands of psql and data for it.
+const PSQL: &str = "psql-command";
+/// The rule about text that is no SQL.
+const SYNTAX: &str = "syntax-error";
 const MIX_HELP: &str = "put it into a migration of its own, or mark the file with `-- godwit: no-transaction` to have \
                         it run statement by statement";
 const BLOCK_HELP: &str =
@@ -212,11 +221,14 @@ const BLOCK_HELP: &str =
 
 /// From statements to the way they run.
 fn arrange(text: &str, found: Vec<Found>, no_transaction: bool) -> Result<Execution, CannotExecute> {
-    let refuse = |line: u32, message: String, help: &str| Err(CannotExecute { line, message, help: help.to_owned() });
+    let because = |rule: &'static str, line: u32, message: String, help: &str| {
+        Err(CannotExecute { rule, line, message, help: help.to_owned() })
+    };
+    let refuse = |line: u32, message: String, help: &str| because(MIXED, line, message, help);
     let mut open: Option<u32> = None;
     for s in &found {
         match &s.kind {
-            Kind::Refused { message, help } => return refuse(s.line, message.clone(), help),
+            Kind::Refused { rule, message, help } => return because(rule, s.line, message.clone(), help),
             Kind::Begin { .. } => {
                 if let Some(line) = open {
                     return refuse(s.line, format!("BEGIN inside the transaction that line {line} opened"), BLOCK_HELP);

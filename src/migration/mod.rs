@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::ids::{Checksum, Digest, Engine, MigrationId, Risk, TargetName};
 pub use directives::{Directives, Waiver};
 pub use layout::Layout;
-pub use set::{MigrationRoot, digest_of, resolve};
+pub use set::{MigrationRoot, both, digest_of, resolve};
 pub use version::Version;
 
 /// One file of a repository or folder as it was read.

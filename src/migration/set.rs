@@ -100,6 +100,16 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
     set
 }
 
+/// Old roots first: where both name a folder, the old one says which target takes it (DECISIONS 8).
+pub fn both(old: &[MigrationRoot], new: &[MigrationRoot]) -> Vec<MigrationRoot> {
+    let mut roots = old.to_vec();
+    // A root that looks everywhere would take the folders that the new configuration names from it.
+    let everywhere = |root: &MigrationRoot| root.path == "**";
+    roots.extend(new.iter().filter(|n| !old.iter().any(|o| o.path == n.path)).cloned());
+    roots.sort_by_key(everywhere);
+    roots
+}
+
 /// Every folder with the files directly in it and those one level below, by path.
 fn folders(files: &[SourceFile]) -> BTreeMap<&str, Folder<'_>> {
     let mut folders: BTreeMap<&str, Folder<'_>> = BTreeMap::new();
@@ -318,5 +328,15 @@ mod tests {
         ] {
             assert_ne!(read(other, &[MigrationRoot::folder("")]).digest(), base);
         }
+    }
+
+    #[test]
+    fn dec8_the_old_configuration_keeps_its_folders() {
+        let old = [MigrationRoot::folder("**")];
+        let new = [MigrationRoot::folder("db"), MigrationRoot::folder("**")];
+        assert_eq!(both(&old, &new), [MigrationRoot::folder("db"), MigrationRoot::folder("**")]);
+        // Naming another folder does not hide the one that counted before.
+        let old = [MigrationRoot::folder("migrations/postgresql")];
+        assert_eq!(both(&old, &new[..1]).len(), 2);
     }
 }

@@ -85,6 +85,13 @@ impl RecoveryClass {
             RecoveryClass::Manual => "manual",
         }
     }
+
+    /// The class of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [RecoveryClass::Atomic, RecoveryClass::Verifiable, RecoveryClass::Idempotent, RecoveryClass::Manual]
+            .into_iter()
+            .find(|c| c.as_str() == name)
+    }
 }
 
 impl MigrationState {
@@ -245,7 +252,7 @@ pub struct MigrationPlan {
 /// Why nothing may run, for a person; `what_to_do` names the command or the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`,
+    /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`, `psql-command`,
     /// `invalid-set`, `no-down`, `dependants`, `no-target`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`.
     pub reason: String,
     /// What is wrong.
@@ -254,6 +261,11 @@ pub struct Refusal {
     pub what_to_do: String,
     /// Whether only a person can settle it (exit 4) rather than a change of circumstances (exit 3).
     pub needs_human: bool,
+}
+
+/// What reports of earlier versions leave out.
+fn usually() -> bool {
+    true
 }
 
 /// What came of one step.
@@ -269,6 +281,9 @@ pub struct StepReport {
     pub action: StepAction,
     /// Its recovery class.
     pub recovery: RecoveryClass,
+    /// Whether it is one transaction; else every statement commits by itself.
+    #[serde(default = "usually")]
+    pub in_transaction: bool,
     /// Why it is of that class.
     #[serde(default)]
     pub recovery_reason: String,
@@ -425,6 +440,9 @@ pub struct RunReport {
     pub backup: Option<String>,
     /// The run.
     pub run: RunId,
+    /// Runs that were cut short before and are over with this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<RunId>,
     /// Milliseconds in all.
     pub duration_ms: u64,
 }

@@ -11,7 +11,7 @@ pub use state::{Index, statuses};
 pub use steps::{destroys, plain_risk, recovery_class};
 
 use super::{HistoryRow, MigrationPlan, MigrationState, RecoveryClass, Refusal, Step, StepAction};
-use crate::ids::{Digest, Engine, EnvironmentName, Risk, TargetName};
+use crate::ids::{Digest, Engine, EnvironmentName, RepoName, Risk, RunId, TargetName};
 use crate::migration::{Migration, MigrationSet, Severity, Version, execution};
 use state::drift;
 use steps::{bare_step, step};
@@ -58,6 +58,8 @@ pub struct Request<'a> {
     pub digest: &'a Digest,
     /// What the target says was applied.
     pub history: &'a [HistoryRow],
+    /// Runs in the history that the store knows to be another repository's.
+    pub foreign: &'a BTreeMap<RunId, RepoName>,
     /// Stop after this migration or version.
     pub to: Option<&'a str>,
     /// Only the migrations of this service.
@@ -269,6 +271,8 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
         }
         Selector::Migration(name) => match lookup(request.set, name) {
             Some(m) if applied.iter().any(|(_, a)| a.reference() == m.reference()) => vec![m],
+            // It is another target's to undo.
+            Some(m) if !belongs(m, request.target, request.engine) => Vec::new(),
             Some(m) => {
                 refusals.push(refusal(
                     "not-applied",

@@ -36,7 +36,16 @@ pub fn list(records: &[AuditRecord]) -> String {
 /// The verdict in a sentence or two.
 pub fn verdict(verdict: &AuditVerdict) -> String {
     match &verdict.problem {
-        None => format!("{} records, every one as it was written\nhead {}\n", verdict.records, verdict.head),
+        None => format!(
+            "{} records, every one as it was written\nhead {}\n{}",
+            verdict.records,
+            verdict.head,
+            if verdict.anchor.is_some() {
+                ""
+            } else {
+                "no anchor was there to compare with: a cut-off end shows with `--head` only\n"
+            }
+        ),
         Some(problem) => format!(
             "the audit log is not what was written: {problem}\n{} records, head {}\n",
             verdict.records, verdict.head
@@ -66,6 +75,7 @@ mod tests {
             first_bad: Some(2),
             head: "sha256:x".into(),
             problem: Some("record 2 is missing".into()),
+            anchor: None,
         };
         assert!(verdict(&bad).contains("record 2 is missing"));
         assert!(verdict(&AuditVerdict { problem: None, ..bad }).starts_with("3 records, every one"));

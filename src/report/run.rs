@@ -14,6 +14,9 @@ pub fn run(report: &RunReport, all: bool) -> String {
     for refusal in &report.blocked_by {
         refusal_lines(&mut out, refusal);
     }
+    for run in &report.ended {
+        let _ = writeln!(out, "  run {run}, which was cut short, is closed; `godwit status` shows what it applied");
+    }
     for note in &report.notes {
         let _ = writeln!(out, "  note: {note}");
     }
@@ -22,10 +25,16 @@ pub fn run(report: &RunReport, all: bool) -> String {
     let took = seconds(report.duration_ms);
     let (applied, undone) = (count(MigrationState::Applied), count(MigrationState::RolledBack));
     let _ = match report.outcome {
+        Outcome::Planned if report.steps.iter().all(|s| s.action == StepAction::Baseline) => {
+            writeln!(out, "{} to record{place} as already there; nothing was changed", migrations(report.steps.len()))
+        }
         Outcome::Planned => {
             writeln!(out, "{} to run{place}, risk {}; nothing was changed", migrations(report.steps.len()), report.risk)
         }
         Outcome::Nothing => writeln!(out, "nothing to do{place}"),
+        Outcome::Applied if applied > 0 && report.steps.iter().all(|s| s.action == StepAction::Baseline) => {
+            writeln!(out, "{} recorded{place} as already there; nothing was run", migrations(applied))
+        }
         Outcome::Applied if undone > 0 => writeln!(out, "{} undone{place} in {took}", migrations(undone)),
         Outcome::Applied => writeln!(out, "{} applied{place} in {took}", migrations(applied)),
         Outcome::Failed => {
@@ -65,7 +74,13 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
     };
     let rows = step.rows.map_or(String::new(), |n| format!("  {n} changed"));
     let class = step.recovery.as_str();
-    let _ = writeln!(out, "  {word:<10} {}  on {} ({class}){took}{rows}", step.migration, step.target);
+    // What commits statement by statement is not taken back whole, whatever each of them is.
+    let how = match (step.in_transaction, step.recovery) {
+        (true, _) => class.to_owned(),
+        (false, RecoveryClass::Atomic) => "statement by statement".to_owned(),
+        (false, _) => format!("statement by statement, {class}"),
+    };
+    let _ = writeln!(out, "  {word:<10} {}  on {} ({how}){took}{rows}", step.migration, step.target);
     if all {
         // What is atomic needs no explanation.
         if step.recovery != RecoveryClass::Atomic && !step.recovery_reason.is_empty() {

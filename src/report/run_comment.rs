@@ -51,6 +51,7 @@ pub fn marker(environment: &EnvironmentName) -> String {
 pub fn result(input: &RunCommentInput<'_>) -> String {
     let mut out = format!("{}\n{}", marker(input.environment), headline(input));
     out.push_str(&failure(input));
+    out.push_str(&earlier(input.report));
     out.push_str(&steps(input.report));
     out.push_str(&what_next(input));
     out.push_str(&undo(input));
@@ -135,6 +136,15 @@ fn step_failure(input: &RunCommentInput<'_>, step: &StepReport, error: &StepErro
     };
     out.push_str(&format!("\n**What to do:** {}\n\n", prose(&command)));
     out
+}
+
+/// Whose work it partly is, where a run was cut short before it could tell.
+fn earlier(report: &RunReport) -> String {
+    if report.ended.is_empty() {
+        return String::new();
+    }
+    let runs: Vec<String> = report.ended.iter().map(|r| code(r.as_str())).collect();
+    format!("Run {} was cut short; what it had applied stands here, and nothing of it ran twice.\n\n", runs.join(", "))
 }
 
 fn steps(report: &RunReport) -> String {

@@ -32,7 +32,7 @@ use crate::ids::{CommitSha, DeliveryId, Digest, Engine, EnvironmentName, PrNumbe
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Detail, OutOfOrder, Selector};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepReport, TargetStatus};
-use crate::store::Store;
+use crate::store::{EnvironmentLock, Store};
 use connect::with_driver;
 use target::{Job, TargetOutcome};
 
@@ -262,6 +262,7 @@ async fn run_all(
         notes: Vec::new(),
         backup: None,
         run: RunId::generate(),
+        ended: Vec::new(),
         duration_ms: 0,
     };
     if let Some(approved) = options.approved.as_ref().filter(|a| **a != digest) {
@@ -316,6 +317,7 @@ async fn run_all(
             report.risk = report.risk.max(outcome.risk);
             moved |= !outcome.steps.is_empty();
             known.extend(outcome.applied);
+            report.ended.extend(outcome.ended.into_iter().filter(|r| !report.ended.contains(r)).collect::<Vec<_>>());
             report.steps.extend(outcome.steps);
             report.blocked_by.extend(outcome.refusals);
             report.notes.extend(outcome.notes.into_iter().filter(|n| !report.notes.contains(n)).collect::<Vec<_>>());
@@ -373,17 +375,22 @@ async fn frozen(
     let Some(environment) = report.environment.as_ref().filter(|_| !options.dry_run) else { return Ok(None) };
     let store = keeper.open().await?;
     let lock = store.environment_lock(actor.repo.as_ref(), environment).await?;
-    Ok(lock.map(|l| Refusal {
+    Ok(lock.map(|l| freeze(environment, &l)))
+}
+
+/// A freeze of `environment` as the reason why nothing runs.
+pub fn freeze(environment: &EnvironmentName, lock: &EnvironmentLock) -> Refusal {
+    Refusal {
         reason: "locked".to_owned(),
         message: format!(
             "`{environment}` is frozen by {} since {}: {}",
-            l.by,
-            l.at.format("%Y-%m-%d %H:%M UTC"),
-            l.reason
+            lock.by,
+            lock.at.format("%Y-%m-%d %H:%M UTC"),
+            lock.reason
         ),
         what_to_do: format!("ask them, or `godwit unlock --env {environment}`"),
         needs_human: false,
-    }))
+    }
 }
 
 fn worse(a: Outcome, b: Outcome) -> Outcome {
@@ -415,6 +422,7 @@ fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
         engine: step.engine,
         action: step.action,
         recovery: step.recovery,
+        in_transaction: step.in_transaction,
         recovery_reason: step.recovery_reason.clone(),
         rows: None,
         statements: step.statements.iter().map(|s| s.sql.clone()).collect(),

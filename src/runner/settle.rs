@@ -13,14 +13,22 @@ use crate::plan::{HistoryRow, MigrationState, Outcome, Refusal, StepAction};
 use crate::store::Store;
 use crate::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
 
-/// Brings the store's record up to the target's history, with the target's lock held. Gives the disagreements that
-/// forbid a run: a target that is older than what was recorded of it (DECISIONS 20).
+/// What came of bringing the store's record up to the target's history.
+#[derive(Debug, Default)]
+pub(super) struct Reconciled {
+    /// The disagreements that forbid a run: a target that is older than what was recorded of it (DECISIONS 20).
+    pub drifted: Vec<Refusal>,
+    /// The runs that were cut short and are over now.
+    pub ended: Vec<RunId>,
+}
+
+/// Brings the store's record up to the target's history, with the target's lock held.
 pub(super) async fn reconcile(
     store: &Store,
     fingerprint: &str,
     own: &RunId,
     history: &[HistoryRow],
-) -> Result<Vec<Refusal>, RunError> {
+) -> Result<Reconciled, RunError> {
     let row =
         |unit: &str, id: &str| history.iter().find(|r| r.id.as_str() == id && (r.unit == unit || unit.is_empty()));
     let mut drifted = Vec::new();
@@ -52,8 +60,9 @@ pub(super) async fn reconcile(
         }
     }
     if !drifted.is_empty() {
-        return Ok(drifted);
+        return Ok(Reconciled { drifted, ended: Vec::new() });
     }
+    let mut ended = Vec::new();
     for run in store.unfinished_runs(fingerprint).await? {
         if &run.run == own {
             continue;
@@ -73,8 +82,9 @@ pub(super) async fn reconcile(
             .collect();
         store.record_steps(&run.run, &run.target, &records).await?;
         store.interrupt_run(&run.run, Utc::now()).await?;
+        ended.push(run.run);
     }
-    Ok(Vec::new())
+    Ok(Reconciled { drifted, ended })
 }
 
 /// What a person says of a migration.

@@ -1,6 +1,6 @@
 //! One run on one target.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::drivers::failpoint;
 use crate::drivers::{Driver, DriverError, Pace, Script, Session, SessionOptions, StatementFailure};
-use crate::ids::{Digest, Epoch, Risk, RunId};
+use crate::ids::{Digest, Epoch, RepoName, Risk, RunId};
 use crate::migration::execution::{Execution, execution};
 use crate::migration::{Migration, MigrationSet, Script as Text};
 use crate::plan::planner::{self, Index, Planned, Request, Selector, history_hash};
@@ -62,6 +62,8 @@ pub(super) struct TargetOutcome {
     pub waits: Option<Refusal>,
     /// What a person should know of this server and what was noticed on it.
     pub notes: Vec<String>,
+    /// Runs that were cut short before and are over now.
+    pub ended: Vec<RunId>,
 }
 
 impl TargetOutcome {
@@ -74,6 +76,7 @@ impl TargetOutcome {
             applied: BTreeSet::new(),
             waits: None,
             notes: Vec::new(),
+            ended: Vec::new(),
         }
     }
 }
@@ -103,7 +106,24 @@ pub(super) fn refusal_of(error: DriverError) -> Result<Refusal, RunError> {
     }
 }
 
-fn make_plan(job: &Job<'_>, history: &[HistoryRow], work: &Work) -> Result<Planned, Vec<Refusal>> {
+/// The runs behind rows that no file of the set explains, where the store knows that another repository began them.
+async fn foreign_runs(job: &Job<'_>, history: &[HistoryRow]) -> Result<BTreeMap<RunId, RepoName>, RunError> {
+    let (Some(store), Some(repo)) = (job.keeper.if_open(), &job.actor.repo) else { return Ok(BTreeMap::new()) };
+    let known = ByName::new(job.set);
+    let strange: BTreeSet<&RunId> =
+        history.iter().filter(|r| !known.0.contains_key(&(r.unit.as_str(), r.id.as_str()))).map(|r| &r.run).collect();
+    if strange.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    Ok(store.runs_of_others(repo, &strange).await?)
+}
+
+fn make_plan(
+    job: &Job<'_>,
+    history: &[HistoryRow],
+    foreign: &BTreeMap<RunId, RepoName>,
+    work: &Work,
+) -> Result<Planned, Vec<Refusal>> {
     let risk = |m: &Migration| risk_of(job.options, m);
     let elsewhere = |m: &Migration| Some(job.known.contains(&m.reference()));
     let request = Request {
@@ -113,6 +133,7 @@ fn make_plan(job: &Job<'_>, history: &[HistoryRow], work: &Work) -> Result<Plann
         set: job.set,
         digest: job.digest,
         history,
+        foreign,
         to: job.options.to.as_deref(),
         service: job.options.service.as_deref(),
         transactions: job.transactions(),
@@ -168,7 +189,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     };
     let mut notes: Vec<String> = notes.into_iter().map(|n| format!("{}: {n}", job.target.name)).collect();
     let mut work = effective_work(job.work, &history);
-    let mut planned = match make_plan(job, &history, &work) {
+    let mut planned = match make_plan(job, &history, &foreign_runs(job, &history).await?, &work) {
         Ok(planned) => planned,
         Err(refusals) => return Ok(TargetOutcome::refused(refusals)),
     };
@@ -192,9 +213,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     if planned.plan.steps.is_empty() || job.options.dry_run {
         let outcome = if planned.plan.steps.is_empty() { Outcome::Nothing } else { Outcome::Planned };
         applied.extend(planned.plan.steps.iter().map(reference));
-        if !job.options.dry_run {
-            end_open_runs(driver, job).await?;
-        }
+        let ended = if job.options.dry_run { Vec::new() } else { end_open_runs(driver, job).await? };
         return Ok(TargetOutcome {
             outcome,
             steps: pending_steps(&planned.plan.steps),
@@ -203,6 +222,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
             applied,
             waits: planned.waits,
             notes,
+            ended,
         });
     }
     let store = job.keeper.open().await?;
@@ -238,7 +258,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     if history_hash(&now) != planned.plan.history_hash {
         // Another run came first while we waited.
         work = effective_work(job.work, &now);
-        planned = match make_plan(job, &now, &work) {
+        planned = match make_plan(job, &now, &foreign_runs(job, &now).await?, &work) {
             Ok(planned) => planned,
             Err(refusals) => {
                 give_back(session).await;
@@ -256,6 +276,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
                 applied,
                 waits: planned.waits,
                 notes,
+                ended: Vec::new(),
             });
         }
     }
@@ -304,22 +325,29 @@ fn weigh(objections: Vec<Objection>, job: &Job<'_>) -> (Vec<Refusal>, Vec<String
 
 /// Says of runs that were cut short after their last migration that they are over: with nothing left to do no later run
 /// would. Whoever holds the target's lock meanwhile is such a run itself and still alive.
-async fn end_open_runs<D: Driver>(driver: D, job: &Job<'_>) -> Result<(), RunError> {
-    let Some(store) = job.keeper.if_open() else { return Ok(()) };
+async fn end_open_runs<D: Driver>(driver: D, job: &Job<'_>) -> Result<Vec<RunId>, RunError> {
+    let store = match job.work {
+        // Who says `resume` means just this; everybody else leaves a store alone that nothing is recorded in.
+        Work::Resume => job.keeper.open().await?,
+        Work::Apply | Work::Rollback(_) | Work::Baseline => match job.keeper.if_open() {
+            Some(store) => store,
+            None => return Ok(Vec::new()),
+        },
+    };
     let environment = job.target.environment.as_ref();
     if !store.has_open_run(job.actor.repo.as_ref(), environment, &job.target.name).await? {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut session = match driver.lock(&session_options(job)).await {
         Ok(session) => session,
         Err(error) => {
             tracing::info!(%error, "an interrupted run is left for later");
-            return Ok(());
+            return Ok(Vec::new());
         }
     };
     let ended = match session.history().await {
-        Ok(now) => super::settle::reconcile(store, session.fingerprint(), job.run, &now).await.map(|_| ()),
-        Err(error) => refusal_of(error).map(|_| ()),
+        Ok(now) => super::settle::reconcile(store, session.fingerprint(), job.run, &now).await.map(|r| r.ended),
+        Err(error) => refusal_of(error).map(|_| Vec::new()),
     };
     give_back(session).await;
     ended
@@ -361,9 +389,9 @@ async fn locked<S: Session>(
         risk: plan.risk,
         ..TargetOutcome::refused(refusals)
     };
-    let drifted = super::settle::reconcile(store, session.fingerprint(), job.run, history).await?;
-    if !drifted.is_empty() {
-        return Ok(stop(drifted));
+    let reconciled = super::settle::reconcile(store, session.fingerprint(), job.run, history).await?;
+    if !reconciled.drifted.is_empty() {
+        return Ok(stop(reconciled.drifted));
     }
     let mut orphans: Vec<RunId> = history
         .iter()
@@ -456,6 +484,7 @@ async fn locked<S: Session>(
         .filter(|(r, _)| r.state == MigrationState::Applied)
         .map(|(_, s)| reference(s))
         .collect();
+    let ended = reconciled.ended;
     Ok(TargetOutcome {
         outcome: end,
         steps: reports,
@@ -464,6 +493,7 @@ async fn locked<S: Session>(
         applied,
         waits: None,
         notes: Vec::new(),
+        ended,
     })
 }
 
@@ -703,7 +733,7 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
         }
         Ok(Execution::Statements(statements)) => stepwise::run(session, store, run, script, &statements).await,
         Err(e) => Ok(StepEnd::Refused(Refusal {
-            reason: "mixed-transaction".to_owned(),
+            reason: e.rule.to_owned(),
             message: format!("{}:{}: {}", script.path, script.first_line + e.line - 1, e.message),
             what_to_do: e.help,
             needs_human: false,

@@ -3,7 +3,7 @@
 //! The hash is HMAC-SHA256 over the record as compact JSON, in the order of [`AuditRecord`]'s fields, with `previous` and
 //! without `hash`; fields that are absent are left out, so that later versions may add some. The key is not in the store:
 //! who holds the store alone can spoil the log but not make it up. What a chain cannot show by itself is that its end was
-//! cut off; a head printed elsewhere shows that.
+//! cut off; the anchor beside the store shows that, and a head printed elsewhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +18,7 @@ use sha2::Sha256;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use super::anchor::Anchor;
 use super::approvals::number;
 use super::{Store, StoreError, WriteTransaction, millis, time_of};
 use crate::ids::{CommitSha, DeliveryId, Digest, EnvironmentName, PrNumber, RepoName, RunId, TargetName};
@@ -74,6 +75,14 @@ impl AuditKey {
             Hmac::<Sha256>::new_from_slice(self.0.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
         mac.update(&serde_json::to_vec(&record.body).expect("text, numbers and maps of text always have a JSON form"));
         mac
+    }
+
+    /// The keyed hash of anything else that must not be made up.
+    pub(super) fn sign(&self, bytes: &[u8]) -> String {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.0.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
+        mac.update(bytes);
+        hex::encode(mac.finalize().into_bytes())
     }
 
     fn hash(&self, record: &AuditRecord) -> String {
@@ -279,6 +288,8 @@ pub struct AuditVerdict {
     pub head: String,
     /// What is wrong, for people.
     pub problem: Option<String>,
+    /// The record that the anchor outside the store names; the log must still hold it.
+    pub anchor: Option<i64>,
 }
 
 /// Walks a log from its beginning.
@@ -289,12 +300,22 @@ struct Verifier<'a> {
     head: String,
     expected: Option<&'a str>,
     expected_seen: bool,
+    anchor: Anchor,
     bad: Option<(i64, String)>,
 }
 
 impl<'a> Verifier<'a> {
     fn new(key: &'a AuditKey, expected: Option<&'a str>) -> Self {
-        Self { key, records: 0, seq: 0, head: GENESIS.to_owned(), expected, expected_seen: false, bad: None }
+        Self {
+            key,
+            records: 0,
+            seq: 0,
+            head: GENESIS.to_owned(),
+            expected,
+            expected_seen: false,
+            anchor: Anchor::Missing,
+            bad: None,
+        }
     }
 
     /// Looks at the next record; `Err` says why it could not even be read.
@@ -312,6 +333,9 @@ impl<'a> Verifier<'a> {
             }
             Ok(record) if record.body.previous != self.head => {
                 Some(format!("record {place} does not follow the one before it"))
+            }
+            Ok(record) if matches!(&self.anchor, Anchor::At(a) if a.seq == place && a.hash != record.hash) => {
+                Some(format!("record {place} is another one than was written: the log was replaced"))
             }
             Ok(_) => None,
         };
@@ -336,7 +360,20 @@ impl<'a> Verifier<'a> {
             }
             (bad, _) => bad,
         };
+        let bad = bad.or_else(|| match &self.anchor {
+            Anchor::At(a) if a.seq > self.seq => Some((self.seq + 1, beyond(self.seq, a.seq))),
+            Anchor::Altered => Some((
+                self.seq + 1,
+                "the anchor outside the store was altered, or the key is not the one it was written with".to_owned(),
+            )),
+            Anchor::At(_) | Anchor::Missing => None,
+        });
+        let anchor = match self.anchor {
+            Anchor::At(a) => Some(a.seq),
+            Anchor::Missing | Anchor::Altered => None,
+        };
         AuditVerdict {
+            anchor,
             records: self.records,
             valid: bad.is_none(),
             first_bad: bad.as_ref().map(|(seq, _)| *seq),
@@ -344,6 +381,15 @@ impl<'a> Verifier<'a> {
             problem: bad.map(|(_, problem)| problem),
         }
     }
+}
+
+/// What it means that the log ends before a record that was written.
+fn beyond(end: i64, written: i64) -> String {
+    let what = if end == 0 { "the log is empty".to_owned() } else { format!("the log ends at record {end}") };
+    format!(
+        "{what}, but record {written} was written: its end was cut off, or the store is an older one, as after a restore; \
+         if a person did that, `godwit audit accept --reason …` goes on from here"
+    )
 }
 
 /// Verifies an exported log, one JSON object a line, without any store.
@@ -377,19 +423,76 @@ impl Store {
     /// When the database fails.
     pub async fn append_audit(&self, entry: AuditEntry) -> Result<AuditHead, StoreError> {
         let mut tx = self.begin().await?;
-        let head = self.append_audit_in(&mut tx, entry).await?;
+        let (head, before) = self.append_audit_in(&mut tx, entry).await?;
+        let sound = self.continues(&mut tx, &before).await?;
         tx.commit().await?;
+        if sound {
+            self.drop_anchor(&head);
+        }
         Ok(head)
     }
 
-    /// The same within a transaction that writes more, so that a deed and its record are both there or neither.
+    /// Whether the log before the newest record still holds what the anchor names.
+    async fn continues(&self, tx: &mut WriteTransaction, before: &AuditHead) -> Result<bool, StoreError> {
+        let anchored = match self.inner.anchor.read(&self.inner.audit_key) {
+            Ok(Anchor::Missing) => return Ok(true),
+            Ok(Anchor::At(at)) => at,
+            Ok(Anchor::Altered) => return Ok(false),
+            Err(error) => {
+                tracing::warn!(%error, "the anchor of the audit log cannot be read");
+                return Ok(false);
+            }
+        };
+        if anchored == *before {
+            return Ok(true);
+        }
+        let hash: Option<String> = sqlx::query_scalar("SELECT hash FROM audit WHERE seq = $1")
+            .bind(anchored.seq)
+            .fetch_optional(&mut **tx)
+            .await?;
+        let holds = hash.as_ref() == Some(&anchored.hash);
+        if !holds {
+            tracing::warn!(anchored = anchored.seq, "the audit log does not hold what was written before");
+        }
+        Ok(holds)
+    }
+
+    /// The log is right without it, and what it lags behind is caught up with the next record.
+    fn drop_anchor(&self, head: &AuditHead) {
+        if let Err(error) = self.inner.anchor.write(&self.inner.audit_key, head) {
+            tracing::warn!(%error, "the anchor of the audit log cannot be written");
+        }
+    }
+
+    /// Takes the log as it is, whatever the anchor says, and records that with what is missing; gives the new end.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn append_audit_in(&self, tx: &mut WriteTransaction, entry: AuditEntry) -> Result<AuditHead, StoreError> {
+    pub async fn accept_audit(&self, mut entry: AuditEntry) -> Result<AuditHead, StoreError> {
+        let anchored = match self.inner.anchor.read(&self.inner.audit_key) {
+            Ok(Anchor::At(at)) => format!("record {} with {}", at.seq, at.hash),
+            Ok(Anchor::Missing) => "no anchor".to_owned(),
+            Ok(Anchor::Altered) => "an altered anchor".to_owned(),
+            Err(error) => format!("an anchor that cannot be read: {error}"),
+        };
+        entry.details.insert("instead_of".to_owned(), anchored);
+        let mut tx = self.begin().await?;
+        let (head, _) = self.append_audit_in(&mut tx, entry).await?;
+        tx.commit().await?;
+        self.drop_anchor(&head);
+        Ok(head)
+    }
+
+    /// The new end, and the one before it.
+    async fn append_audit_in(
+        &self,
+        tx: &mut WriteTransaction,
+        entry: AuditEntry,
+    ) -> Result<(AuditHead, AuditHead), StoreError> {
         let last: Option<(i64, String)> =
             sqlx::query_as("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetch_optional(&mut **tx).await?;
         let (seq, previous) = last.unwrap_or_else(|| (0, GENESIS.to_owned()));
+        let before = AuditHead { seq, hash: previous.clone() };
         let body = AuditBody {
             seq: seq + 1,
             at: time_of(millis(entry.at))?,
@@ -439,7 +542,7 @@ impl Store {
         .bind(&hash)
         .execute(&mut **tx)
         .await?;
-        Ok(AuditHead { seq: body.seq, hash })
+        Ok((AuditHead { seq: body.seq, hash }, before))
     }
 
     /// The end of the log; `None` when it is empty.
@@ -498,6 +601,12 @@ impl Store {
     /// When the database fails; whatever is wrong with the records is in the verdict.
     pub async fn verify_audit(&self, expected_head: Option<&str>) -> Result<AuditVerdict, StoreError> {
         let mut verifier = Verifier::new(&self.inner.audit_key, expected_head);
+        // Before the records: it must not name one that is appended meanwhile.
+        verifier.anchor = self
+            .inner
+            .anchor
+            .read(&self.inner.audit_key)
+            .map_err(|e| StoreError::Value { what: "the audit log's anchor", value: e.to_string() })?;
         // One transaction, so that a record appended meanwhile does not look out of place.
         let mut tx = self.reader().begin().await?;
         let mut offset = 0;

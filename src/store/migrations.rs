@@ -13,7 +13,8 @@ const FILES: &[(i64, &str, &str)] = &[
     (4, "environments", include_str!("schema/0004_environments.sql")),
     (5, "audit", include_str!("schema/0005_audit.sql")),
     (6, "audit guard", include_str!("schema/0006_audit_guard.sqlite.sql")),
-    (7, "schemas", include_str!("schema/0007_schemas.sql")),
+    (7, "verdicts", include_str!("schema/0007_verdicts.sql")),
+    (8, "schemas", include_str!("schema/0008_schemas.sql")),
 ];
 
 /// The migrator over [`FILES`].

@@ -3,6 +3,7 @@
 //! SQLite in WAL mode with `synchronous=FULL`: what a function has returned from is on disk. One connection writes, so
 //! transactions never wait for a lock within the process; several read. The SQL is plain enough for PostgreSQL.
 
+mod anchor;
 mod approvals;
 mod audit;
 mod environments;
@@ -13,6 +14,7 @@ mod jobs;
 mod migrations;
 pub mod runs;
 pub mod schemas;
+mod verdicts;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -31,6 +33,7 @@ pub use environments::{EnvironmentLock, EnvironmentRecord};
 pub use ingest::{Ingest, NewDelivery};
 #[cfg(feature = "bot")]
 pub use jobs::{Claim, DeadJob, Job, MAX_ATTEMPTS, QueueState, next_attempt, wait_after};
+pub use verdicts::Agreed;
 
 /// How long a writer waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,6 +98,7 @@ struct Inner {
     writer: SqlitePool,
     reader: SqlitePool,
     audit_key: AuditKey,
+    anchor: anchor::AnchorFile,
     ids: Arc<Mutex<ulid::Generator>>,
     #[cfg(feature = "bot")]
     changes: watch::Sender<u64>,
@@ -130,6 +134,7 @@ impl Store {
     pub async fn open_with_key(url: &str, audit_key: AuditKey) -> Result<Self, StoreError> {
         let file = file_of(url)?;
         keep_private(&file)?;
+        let anchor = anchor::AnchorFile::of_store(&file);
         let options = SqliteConnectOptions::new()
             .filename(&file)
             .create_if_missing(true)
@@ -151,6 +156,7 @@ impl Store {
                 writer,
                 reader,
                 audit_key,
+                anchor,
                 ids,
                 #[cfg(feature = "bot")]
                 changes,

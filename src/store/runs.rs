@@ -8,11 +8,12 @@ use serde::Serialize;
 use sqlx::Row as _;
 use ulid::Ulid;
 
+use super::approvals::parsed;
 use super::{Store, StoreError, millis, time_of};
 use crate::ids::{
     CommitSha, DeliveryId, Digest, Engine, EnvironmentName, Epoch, MigrationId, PrNumber, RepoName, RunId, TargetName,
 };
-use crate::plan::{MigrationState, Outcome, StepAction};
+use crate::plan::{MigrationState, Outcome, RecoveryClass, StepAction};
 
 /// A run as it begins.
 #[derive(Debug, Clone)]
@@ -116,6 +117,42 @@ pub struct LedgerEntry {
     pub state: MigrationState,
     /// The run that was.
     pub run: RunId,
+}
+
+/// What the store last recorded about a migration in an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedEntry {
+    /// The target's name then.
+    pub target: TargetName,
+    /// The unit of the migration.
+    pub unit: String,
+    /// The migration.
+    pub migration: MigrationId,
+    /// Checksum of its forward script then.
+    pub checksum: String,
+    /// Where the store last saw it.
+    pub state: MigrationState,
+}
+
+/// A step that was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedStep {
+    /// The run.
+    pub run: RunId,
+    /// The target.
+    pub target: TargetName,
+    /// Its kind.
+    pub engine: Engine,
+    /// The unit of the migration.
+    pub unit: String,
+    /// The migration.
+    pub migration: MigrationId,
+    /// What was done.
+    pub action: StepAction,
+    /// Its recovery class.
+    pub recovery: RecoveryClass,
+    /// Milliseconds it took.
+    pub duration_ms: u64,
 }
 
 /// A run for lists.
@@ -343,6 +380,26 @@ impl Store {
         Ok(runs)
     }
 
+    /// Which of `runs` another repository than `repo` began.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn runs_of_others(
+        &self,
+        repo: &RepoName,
+        runs: &std::collections::BTreeSet<&RunId>,
+    ) -> Result<std::collections::BTreeMap<RunId, RepoName>, StoreError> {
+        let names: Vec<&str> = runs.iter().map(|r| r.as_str()).collect();
+        let rows = sqlx::query(
+            "SELECT id, repo FROM runs WHERE repo IS NOT NULL AND repo <> $1 AND id IN (SELECT value FROM json_each($2))",
+        )
+        .bind(repo.as_str())
+        .bind(serde_json::to_string(&names).unwrap_or_default())
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(|r| Ok((run_id(r.try_get(0)?)?, parsed("a repository", r.try_get(1)?)?))).collect()
+    }
+
     /// Whether a run on that target of a repository's environment has not said how it ended.
     ///
     /// # Errors
@@ -389,6 +446,76 @@ impl Store {
             last.insert((unit, migration), entry);
         }
         Ok(last.into_values().collect())
+    }
+
+    /// What the store last recorded about every migration in an environment, on whichever database that was then.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn environment_ledger(&self, environment: &EnvironmentName) -> Result<Vec<PlacedEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.target, s.unit, s.migration, s.checksum, s.state FROM run_steps s JOIN runs r ON r.id = s.run \
+             WHERE r.environment = $1 AND s.state IN ('applied', 'rolled_back') ORDER BY s.run, s.position",
+        )
+        .bind(environment.as_str())
+        .fetch_all(self.reader())
+        .await?;
+        let mut last: std::collections::BTreeMap<(String, String, String), PlacedEntry> =
+            std::collections::BTreeMap::new();
+        for row in rows {
+            let (target, unit, migration): (String, String, String) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let entry = PlacedEntry {
+                target: TargetName::new(target.as_str())
+                    .map_err(|_| StoreError::Value { what: "a target", value: target.clone() })?,
+                unit: unit.clone(),
+                migration: migration_id(migration.clone())?,
+                checksum: row.try_get(3)?,
+                state: state(row.try_get(4)?)?,
+            };
+            last.insert((target, unit, migration), entry);
+        }
+        Ok(last.into_values().collect())
+    }
+
+    /// What runs of a pull request applied in an environment, of which no record of the environment tells: the process
+    /// was ended between the last commit and the record.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn untold_steps(
+        &self,
+        repo: &RepoName,
+        pr: PrNumber,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<AppliedStep>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.run, s.target, t.engine, s.unit, s.migration, s.action, s.recovery, s.duration_ms FROM run_steps s \
+             JOIN runs r ON r.id = s.run JOIN run_targets t ON t.run = s.run AND t.target = s.target \
+             WHERE r.repo = $1 AND r.pr = $2 AND r.environment = $3 AND s.state = 'applied' \
+             AND NOT EXISTS (SELECT 1 FROM environment_records e WHERE e.run = s.run) ORDER BY s.run, s.target, s.position",
+        )
+        .bind(repo.as_str())
+        .bind(i64::try_from(pr.0).unwrap_or(i64::MAX))
+        .bind(environment.as_str())
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let value = |what, value: String| StoreError::Value { what, value };
+                let (action, recovery): (String, String) = (row.try_get(5)?, row.try_get(6)?);
+                Ok(AppliedStep {
+                    run: run_id(row.try_get(0)?)?,
+                    target: parsed("a target", row.try_get(1)?)?,
+                    engine: parsed("an engine", row.try_get(2)?)?,
+                    unit: row.try_get(3)?,
+                    migration: migration_id(row.try_get(4)?)?,
+                    action: StepAction::parse(&action).ok_or_else(|| value("an action", action))?,
+                    recovery: RecoveryClass::parse(&recovery).ok_or_else(|| value("a recovery class", recovery))?,
+                    duration_ms: u64::try_from(row.try_get::<i64, _>(7)?).unwrap_or(0),
+                })
+            })
+            .collect()
     }
 
     /// How many runs left a migration of which nobody knows whether it happened, and which nobody has settled since.

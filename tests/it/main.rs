@@ -13,6 +13,7 @@ mod demo;
 mod drift;
 mod drivers;
 mod emulate;
+mod environments;
 mod git;
 mod house;
 mod kill;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use squawk_lexer::{LiteralKind, TokenKind, tokenize};
 
-use super::{CannotExecute, Found, Kind, Lines, Nature};
+use super::{CannotExecute, Found, Kind, Lines, MIXED, Nature, PSQL, SYNTAX};
 
 /// As many leading words as any of the forms below needs.
 const WORDS: usize = 12;
@@ -36,6 +36,7 @@ pub(super) fn split(text: &str) -> Result<Vec<Found>, CannotExecute> {
         at += token.len as usize;
         if let Some(what) = unterminated(token.kind) {
             return Err(CannotExecute {
+                rule: SYNTAX,
                 line: lines.of(start),
                 message: format!("a {what} that begins here is never closed"),
                 help: "close it".to_owned(),
@@ -127,6 +128,7 @@ impl Current<'_> {
         let outside = |words: &'static str, nature: Nature| Kind::Outside { words, nature };
         if self.backslash {
             return Kind::Refused {
+                rule: PSQL,
                 message: "a command of `psql` itself is no SQL".to_owned(),
                 help: "take the line out; data after COPY … FROM stdin can be written as INSERT",
             };
@@ -136,12 +138,15 @@ impl Current<'_> {
             ["START", "TRANSACTION", rest @ ..] => Kind::Begin { modes: self.modes(text, rest, 2) },
             ["COMMIT" | "ROLLBACK", "PREPARED", ..] => outside("COMMIT PREPARED", Nature::Unprovable),
             ["PREPARE", "TRANSACTION", ..] => Kind::Refused {
+                rule: MIXED,
                 message: "PREPARE TRANSACTION would leave the migration half done".to_owned(),
                 help: "leave it out: Godwit commits the migration together with its history row",
             },
-            ["COMMIT" | "END" | "ROLLBACK" | "ABORT", rest @ ..] if chains(rest) => {
-                Kind::Refused { message: "AND CHAIN would open a second transaction".to_owned(), help: "leave it out" }
-            }
+            ["COMMIT" | "END" | "ROLLBACK" | "ABORT", rest @ ..] if chains(rest) => Kind::Refused {
+                rule: MIXED,
+                message: "AND CHAIN would open a second transaction".to_owned(),
+                help: "leave it out",
+            },
             ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => Kind::Ordinary,
             ["COMMIT" | "END", ..] => Kind::Commit,
             ["ROLLBACK" | "ABORT", ..] => Kind::Rollback,
@@ -174,10 +179,12 @@ impl Current<'_> {
                 outside("DETACH PARTITION CONCURRENTLY", Nature::Verifiable)
             }
             ["DISCARD", "ALL", ..] => Kind::Refused {
+                rule: MIXED,
                 message: "DISCARD ALL would give up the lock that keeps other runs away".to_owned(),
                 help: "use DISCARD TEMP, DISCARD PLANS or RESET ALL",
             },
             ["COPY", ..] if reads_standard_input(&text[self.start..self.end]) => Kind::Refused {
+                rule: PSQL,
                 message: "COPY … FROM stdin has no standard input here".to_owned(),
                 help: "write the rows as INSERT",
             },

@@ -1,6 +1,6 @@
 //! SQLite's statements; where they end follows `sqlite3_complete`, which knows the bodies of triggers.
 
-use super::{CannotExecute, Found, Kind, Lines, Nature};
+use super::{CannotExecute, Found, Kind, Lines, Nature, SYNTAX};
 
 const WORDS: usize = 4;
 
@@ -102,7 +102,12 @@ pub(super) fn split(text: &str) -> Result<Vec<Found>, CannotExecute> {
 }
 
 fn open(line: u32, what: &str) -> CannotExecute {
-    CannotExecute { line, message: format!("a {what} that begins here is never closed"), help: "close it".to_owned() }
+    CannotExecute {
+        rule: SYNTAX,
+        line,
+        message: format!("a {what} that begins here is never closed"),
+        help: "close it".to_owned(),
+    }
 }
 
 /// Byte after the closing `quote` of what opens at `at`; a doubled quote stands for itself.

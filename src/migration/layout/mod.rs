@@ -294,7 +294,7 @@ impl Reader<'_> {
             unit: self.unit.to_owned(),
             engine: self.engine,
             target: self.root.target.clone(),
-            service: None,
+            service: service_of(self.unit).map(str::to_owned),
             checksum: checksum(&up.text),
             up,
             down,
@@ -303,6 +303,13 @@ impl Reader<'_> {
         });
         self.set.migrations.last_mut()
     }
+}
+
+/// The service that a folder such as `services/user-service/migrations` belongs to.
+fn service_of(unit: &str) -> Option<&str> {
+    let mut parts = unit.split('/').skip_while(|part| *part != "services").skip(1);
+    let service = parts.next()?;
+    parts.next().map(|_| service)
 }
 
 /// The marker of a tool that keeps both directions in one file: running such a file whole would undo it at once.

@@ -238,6 +238,7 @@ fn malformed(error: &serde_json::Error, lines_before: u32) -> CannotExecute {
     // The parser's own position is within the operation; the line is told beside the message.
     let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
     CannotExecute {
+        rule: "invalid-metadata",
         line: lines_before + line,
         message,
         help: "see docs/operations-json.md for each operation and its fields".to_owned(),

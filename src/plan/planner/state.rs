@@ -146,12 +146,18 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
         }
     }
     for row in &index.strays {
+        // What another repository brings into the same database is its own to look after.
+        if request.foreign.contains_key(&row.run) {
+            continue;
+        }
         match row.state {
             MigrationState::Applied => out.push(refusal(
                 "missing",
                 format!("`{}` is applied, but its file is gone", row.id),
                 format!(
-                    "put the file back; or, if the change is undone, `godwit resolve {} --as rolled-back --reason …`",
+                    "put the file back; or, if the change is undone, `godwit resolve {} --as rolled-back --reason …`; or, if \
+                     it is another repository's that shares this database, give each its own schema (`search_path` in the \
+                     URL), or run both through one server, whose store knows which is whose",
                     row.id
                 ),
                 true,

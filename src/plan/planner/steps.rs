@@ -91,12 +91,7 @@ fn listed(engine: Engine, script: &Script, body: std::ops::Range<usize>) -> Resu
 }
 
 fn cannot(script: &Script, e: &CannotExecute) -> Refusal {
-    refusal(
-        "mixed-transaction",
-        format!("{}:{}: {}", script.path, script.first_line + e.line - 1, e.message),
-        e.help.clone(),
-        false,
-    )
+    refusal(e.rule, format!("{}:{}: {}", script.path, script.first_line + e.line - 1, e.message), e.help.clone(), false)
 }
 
 /// Why a script in one transaction is atomic.

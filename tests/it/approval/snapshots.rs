@@ -171,6 +171,7 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         recovery: RecoveryClass::Atomic,
         recovery_reason: String::new(),
         rows: None,
+        in_transaction: true,
         statements: vec!["alter table orders alter column total type bigint".to_owned()],
         state,
         duration_ms: 1_240,
@@ -190,6 +191,7 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         notes: Vec::new(),
         backup: Some("staging-shop-pg-20261121T120000Z.dump".to_owned()),
         run: RunId::new("01JD4RQ5E8Z8XK2V6M9W3T7B1C").unwrap(),
+        ended: Vec::new(),
         duration_ms: 2_480,
     }
 }

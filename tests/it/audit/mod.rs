@@ -111,10 +111,12 @@ async fn b17_a_cut_off_end_is_seen_with_the_printed_head() {
     let (fresh, heads) = log(5).await;
     fresh.raw(UNGUARD).await.unwrap();
     fresh.raw("DELETE FROM audit WHERE seq > 3").await.unwrap();
-    assert_eq!(verify(&fresh, &[]).0, 0, "what is left is a whole chain");
+    // What is left is a whole chain, as an export of it shows; the anchor outside the store knows better.
+    let (code, verdict) = verify(&fresh, &[]);
+    assert_eq!((code, verdict["first_bad"].clone()), (1, Value::from(4)));
     let (code, verdict) = verify(&fresh, &["--head", &heads[4].hash]);
     assert_eq!((code, verdict["first_bad"].clone()), (1, Value::from(4)));
-    assert_eq!(verify(&fresh, &["--head", &heads[2].hash]).0, 0);
+    assert_eq!(verify(&fresh, &["--head", &heads[2].hash]).1["first_bad"], 4);
     assert_eq!(godwit(&fresh, &["audit", "verify", "--head", "sha256:short"]).status.code(), Some(2));
 }
 
@@ -213,4 +215,77 @@ async fn locking_and_unlocking_are_recorded() {
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let actions: Vec<_> = listed["records"].as_array().unwrap().iter().map(|r| (&r["actor"], &r["action"])).collect();
     assert_eq!(actions, [(&Value::from("alice"), &Value::from("lock")), (&Value::from("bob"), &Value::from("unlock"))]);
+}
+
+#[tokio::test]
+async fn b17_an_emptied_or_older_log_is_found_without_any_head() {
+    let (fresh, _) = log(5).await;
+    let copy = fresh.dir.path().join("yesterday.db");
+    fresh.raw(&format!("VACUUM INTO '{}'", copy.display())).await.unwrap();
+    for n in 0..2 {
+        fresh.store.append_audit(AuditEntry::new(Utc::now(), "alice", "lock", n.to_string())).await.unwrap();
+    }
+    assert_eq!(verify(&fresh, &[]).1["anchor"], 7);
+    fresh.raw(UNGUARD).await.unwrap();
+    fresh.raw("DELETE FROM audit").await.unwrap();
+    let (code, verdict) = verify(&fresh, &[]);
+    assert_eq!((code, verdict["records"].clone(), verdict["first_bad"].clone()), (1, 0.into(), 1.into()));
+    let problem = verdict["problem"].as_str().unwrap();
+    assert!(problem.contains("empty") && problem.contains("record 7"), "{problem}");
+
+    // Yesterday's copy in its place: what came after is missing, and stays missing however the log grows.
+    fresh
+        .raw(&format!("ATTACH '{}' AS old; INSERT INTO audit SELECT * FROM old.audit; DETACH old", copy.display()))
+        .await
+        .unwrap();
+    let (code, verdict) = verify(&fresh, &[]);
+    assert_eq!((code, verdict["records"].clone(), verdict["first_bad"].clone()), (1, 5.into(), 6.into()));
+    assert!(verdict["problem"].as_str().unwrap().contains("restore"), "{verdict}");
+    for n in 0..4 {
+        fresh.store.append_audit(AuditEntry::new(Utc::now(), "alice", "lock", n.to_string())).await.unwrap();
+    }
+    let (code, verdict) = verify(&fresh, &[]);
+    assert_eq!((code, verdict["records"].clone(), verdict["first_bad"].clone()), (1, 9.into(), 7.into()));
+    assert!(verdict["problem"].as_str().unwrap().contains("replaced"), "{verdict}");
+}
+
+#[tokio::test]
+async fn b17_a_person_may_accept_a_restored_log_and_says_why() {
+    let (fresh, _) = log(5).await;
+    fresh.raw(UNGUARD).await.unwrap();
+    fresh.raw("DELETE FROM audit WHERE seq > 3").await.unwrap();
+    assert_eq!(godwit(&fresh, &["audit", "accept", "--reason", " "]).status.code(), Some(2));
+    assert_eq!(godwit(&fresh, &["audit", "accept", "--reason", "restored last night's copy"]).status.code(), Some(0));
+    let (code, verdict) = verify(&fresh, &[]);
+    assert_eq!((code, verdict["records"].clone(), verdict["anchor"].clone()), (0, 4.into(), 4.into()));
+    let list: Value = serde_json::from_slice(&godwit(&fresh, &["audit", "list", "--format", "json"]).stdout).unwrap();
+    let last = &list["records"][3];
+    assert_eq!((&last["action"], &last["basis"]), (&"audit-accepted".into(), &"restored last night's copy".into()));
+    assert!(last["details"]["instead_of"].as_str().unwrap().starts_with("record 5"));
+    // A record that was altered is not accepted.
+    fresh.raw("UPDATE audit SET actor = 'mallory' WHERE seq = 2").await.unwrap();
+    assert_eq!(godwit(&fresh, &["audit", "accept", "--reason", "never mind"]).status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn b17_the_anchor_may_lag_and_is_made_where_there_is_none() {
+    let (fresh, _) = log(2).await;
+    let anchor = fresh.dir.path().join("audit-godwit.anchor");
+    let old = std::fs::read(&anchor).unwrap();
+    for n in 0..3 {
+        fresh.store.append_audit(AuditEntry::new(Utc::now(), "alice", "lock", n.to_string())).await.unwrap();
+    }
+    // As after a power cut: the log is synced, the anchor was not.
+    std::fs::write(&anchor, &old).unwrap();
+    assert_eq!(verify(&fresh, &[]).1["anchor"], 2);
+    fresh.store.append_audit(AuditEntry::new(Utc::now(), "alice", "lock", "x")).await.unwrap();
+    assert_eq!(verify(&fresh, &[]).1["anchor"], 6);
+    std::fs::remove_file(&anchor).unwrap();
+    let (code, verdict) = verify(&fresh, &[]);
+    assert_eq!((code, verdict["anchor"].clone()), (0, Value::Null));
+    fresh.store.append_audit(AuditEntry::new(Utc::now(), "alice", "lock", "y")).await.unwrap();
+    assert_eq!(verify(&fresh, &[]).1["anchor"], 7);
+    std::fs::write(&anchor, "nonsense").unwrap();
+    let (code, verdict) = verify(&fresh, &[]);
+    assert!(code == 1 && verdict["problem"].as_str().unwrap().contains("anchor"), "{verdict}");
 }

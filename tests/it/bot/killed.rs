@@ -19,7 +19,8 @@ fn assert_done(shop: &Shop, pull: &PullHandle, what: &str) {
         let file = shop.dir.path().join(format!("{environment}.db"));
         assert_eq!(history(&file), ["0001_orders applied", "0002_items applied"], "{what} {environment}");
         let told = run_comment(pull, environment);
-        assert!(told.contains("applied") && !told.contains('❌'), "{what}: {told}");
+        assert!(told.contains("2 migrations applied") && !told.contains('❌'), "{what}: {told}");
+        assert!(told.contains("0001_orders") && told.contains("0002_items"), "{what}: {told}");
         assert!(pull.labels().unwrap().contains(&format!("migrated:{environment}")), "{what}");
     }
     assert_eq!(shop.open_runs(), 0, "{what}: a run never ended");

@@ -3,6 +3,7 @@
 mod commands;
 mod failures;
 mod killed;
+mod mending;
 mod merging;
 mod postgres;
 mod process;

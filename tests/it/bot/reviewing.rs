@@ -23,7 +23,14 @@ async fn a_pull_request_is_linted_asked_about_and_approved() {
     world.approve(&pull, "omar").await;
     assert_eq!(conclusion(&pull, APPROVAL), "action_required");
     assert!(!pull.labels().unwrap().iter().any(|l| l == "needs:data_ops"), "{:?}", pull.labels());
+    let agreed = |name: &str| {
+        let (store, name) = (world.store.clone(), godwit::ids::EnvironmentName::new(name).unwrap());
+        async move { store.agreed_in(&name).await.unwrap().len() }
+    };
+    // What the command line will find in this store, which cannot ask GitHub.
+    assert_eq!((agreed("staging").await, agreed("production").await), (1, 0));
     world.approve(&pull, "dora").await;
+    assert_eq!((agreed("staging").await, agreed("production").await), (1, 1));
     assert_eq!(conclusion(&pull, APPROVAL), "success", "{:?}", check(&pull, APPROVAL));
     let labels = pull.labels().unwrap();
     assert!(labels.contains(&"godwit:approved".to_owned()) && !labels.iter().any(|l| l.starts_with("needs:")));
@@ -49,6 +56,8 @@ async fn b1_an_approval_falls_with_the_content_and_outlives_a_rebase() {
     pull.push("alice", &[commit("alice", &[(UP, "CREATE TABLE orders (id INTEGER PRIMARY KEY, n TEXT);\n")])]).unwrap();
     world.settle().await;
     assert_eq!(conclusion(&pull, APPROVAL), "action_required");
+    let production = godwit::ids::EnvironmentName::new("production").unwrap();
+    assert_eq!(world.store.agreed_in(&production).await.unwrap(), []);
 }
 
 #[tokio::test]

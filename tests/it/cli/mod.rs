@@ -1,1 +1,41 @@
-//! See the module's name.
+//! The command line itself: its forms of output and its exit codes.
+
+mod exits;
+
+use crate::support::godwit;
+
+#[test]
+fn a_form_of_output_that_a_command_does_not_have_is_refused_before_anything_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("m")).unwrap();
+    std::fs::write(dir.path().join("m/0001_a.up.sql"), "create table a (n integer);").unwrap();
+    let place = ["--url", "sqlite:a.db", "--path", "m"];
+    for command in [
+        &["apply", "--yes"][..],
+        &["plan"],
+        &["status"],
+        &["resume"],
+        &["rollback", "--steps", "1"],
+        &["baseline", "--to", "1"],
+        &["resolve", "0001_a", "--as", "applied", "--reason", "r"],
+        &["lock", "--env", "e", "why"],
+        &["unlock", "--env", "e"],
+        &["audit", "verify"],
+        &["policy", "check"],
+        &["lint", "--rules"],
+        &["completions", "bash"],
+    ] {
+        for format in ["sarif", "github", "markdown"] {
+            let mut run = godwit(dir.path());
+            run.args(command).args(["--format", format]);
+            if ["apply", "plan", "status", "resume", "rollback", "baseline", "resolve"].contains(&command[0]) {
+                run.args(place);
+            }
+            let output = run.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{command:?} {format}: {said}");
+            assert!(said.contains("--format json"), "{command:?}: {said}");
+        }
+    }
+    assert!(!dir.path().join("a.db").exists() && !dir.path().join("state").exists());
+}

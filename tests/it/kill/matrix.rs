@@ -199,3 +199,24 @@ fn an_interrupted_rollback_is_finished_by_resume_and_by_nothing_else() {
         assert_eq!(project.database.history(), ["1_a applied", "2_b rolled_back"], "{kind:?}");
     }
 }
+
+#[test]
+fn r4_resume_closes_a_run_that_had_nothing_left_to_do() {
+    for kind in BOTH {
+        let project = Project::new(kind, &files(kind, true));
+        assert_eq!(project.run_killed_at("record_pre:kill", &["apply", "--yes"]).code, None);
+        let fingerprint = project.database.one("select target_id from godwit_fence");
+        let store = format!("sqlite:{}", project.store().display());
+        let open = || {
+            crate::support::wait(async {
+                let store = godwit::store::Store::open(&store).await.unwrap();
+                store.unfinished_runs(&fingerprint).await.unwrap().len()
+            })
+        };
+        assert_eq!(open(), 1);
+        let said = project.run(&["resume", "--format", "json"]).expect(0).json();
+        assert_eq!((&said["outcome"], said["ended"].as_array().unwrap().len()), (&"nothing".into(), 1), "{said}");
+        assert_eq!(open(), 0, "{kind:?}");
+        assert!(project.run(&["resume", "--format", "json"]).expect(0).json().get("ended").is_none());
+    }
+}

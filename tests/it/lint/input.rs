@@ -126,3 +126,40 @@ fn with_a_base_only_what_the_branch_touches_counts() {
     assert_eq!((code, report["files"].as_u64()), (Some(1), Some(4)));
     assert_eq!(report["migrations"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn dec8_the_folders_of_the_base_count_beside_those_of_the_branch() {
+    let roots = |path: &str| format!("version: 1\nmigrations:\n  - {{ path: {path}, target: shop }}\n");
+    let dir = folder(&[
+        ("godwit.yml", &roots("db/one")),
+        ("policies/environments.yml", "development: { targets: { shop: { engine: sqlite, url: 'sqlite:a.db' } } }\n"),
+        ("db/one/0001_a.up.sql", "CREATE TABLE a (n INTEGER PRIMARY KEY);\n"),
+    ]);
+    let git = |args: &[&str]| {
+        let done = std::process::Command::new("git")
+            .current_dir(dir.path())
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "."]);
+    git(&["commit", "-qm", "one"]);
+    let write = |path: &str, text: &str| {
+        fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(path), text).unwrap();
+    };
+    write("godwit.yml", &roots("db/two"));
+    write("db/one/0002_hidden.up.sql", "DELETE FROM a;\n");
+    write("db/two/0001_shown.up.sql", "DELETE FROM b;\n");
+    let (code, report) = json(dir.path(), &["--base", "main"]);
+    let files: Vec<_> = report["migrations"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap()).collect();
+    assert_eq!((code, files), (Some(1), vec!["0002_hidden", "0001_shown"]), "{report}");
+    // A folder is of its target's kind.
+    assert!(report["migrations"].as_array().unwrap().iter().all(|m| m["engine"] == "sqlite"), "{report}");
+    fs::remove_file(dir.path().join("godwit.yml")).unwrap();
+    let (_, report) = json(dir.path(), &["--base", "main"]);
+    assert!(report.to_string().contains("0002_hidden"), "{report}");
+}

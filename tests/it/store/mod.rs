@@ -24,10 +24,10 @@ impl Fresh {
     }
 
     /// Raw access, as somebody has who holds the file.
-    pub async fn raw(&self, sql: &'static str) -> sqlx::Result<u64> {
+    pub async fn raw(&self, sql: &str) -> sqlx::Result<u64> {
         use sqlx::Connection as _;
         let mut connection = sqlx::SqliteConnection::connect(&self.url()).await?;
-        let done = sqlx::raw_sql(sql).execute(&mut connection).await?;
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await?;
         connection.close().await?;
         Ok(done.rows_affected())
     }

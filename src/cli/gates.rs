@@ -1,0 +1,308 @@
+//! What has to be open before a command may change an environment: findings, freeze, promotion order, approvals, and the
+//! word of the person at the terminal. The same things the bot looks at, from what the command line can see.
+
+use chrono::{DateTime, Utc};
+
+use super::targets::{self, Gathered};
+use crate::approval::Policy;
+use crate::ids::{EnvironmentName, Risk};
+use crate::migration::{Migration, digest_of};
+use crate::plan::planner::belongs;
+use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
+use crate::runner::{self, Actor, ApplyOptions, Keeper, Target};
+use crate::store::runs::PlacedEntry;
+use crate::store::{Agreed, AuditEntry};
+
+/// How the person at the terminal answers what would be asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Word {
+    /// Do not ask.
+    pub yes: bool,
+    /// Why approvals and promotion order are passed over.
+    pub emergency: Option<String>,
+}
+
+/// The reason of an emergency as it was given.
+///
+/// # Errors
+/// Exit 2 for one that says nothing.
+pub(super) fn emergency(reason: Option<String>) -> anyhow::Result<Option<String>> {
+    match reason {
+        Some(reason) if reason.trim().is_empty() => {
+            Err(super::exit::Failure::usage("an emergency needs a reason; it is recorded"))
+        }
+        reason => Ok(reason.map(|r| r.trim().to_owned())),
+    }
+}
+
+/// Looks at everything that may forbid the run, and asks. Gives a report if nothing may run; what was looked at is what
+/// may run, nothing else.
+///
+/// # Errors
+/// When a database or the store cannot be reached, or nobody can be asked.
+pub(super) async fn before(
+    gathered: &Gathered,
+    keeper: &Keeper,
+    actor: &Actor,
+    options: &mut ApplyOptions,
+    word: &Word,
+) -> anyhow::Result<Option<RunReport>> {
+    if options.dry_run || (word.yes && gathered.environment.is_none()) {
+        return Ok(None);
+    }
+    let mut plan = runner::plan(&gathered.set, &gathered.targets, actor, options).await.map_err(targets::failed)?;
+    if plan.outcome != Outcome::Planned {
+        return Ok(None);
+    }
+    let mut closed = gathered.lint_refusals(&plan);
+    if closed.is_empty()
+        && let (Some(policy), Some(environment)) = (&gathered.policy, &gathered.environment)
+    {
+        closed = environment_gates(gathered, policy, environment, keeper, actor, &plan, word).await?;
+    }
+    if closed.is_empty() && !word.yes && !agreed(gathered, &plan)? {
+        closed.push(refusal("declined", "nobody agreed".to_owned(), String::new()));
+    }
+    if !closed.is_empty() {
+        plan.blocked_by = closed;
+        plan.outcome = Outcome::Blocked;
+        return Ok(Some(plan));
+    }
+    options.approved = Some(plan.digest);
+    Ok(None)
+}
+
+fn refusal(reason: &str, message: String, what_to_do: String) -> Refusal {
+    Refusal { reason: reason.to_owned(), message, what_to_do, needs_human: false }
+}
+
+/// Freeze, promotion order, approvals. An emergency passes over the last two, and is written down first.
+async fn environment_gates(
+    gathered: &Gathered,
+    policy: &Policy,
+    environment: &EnvironmentName,
+    keeper: &Keeper,
+    actor: &Actor,
+    plan: &RunReport,
+    word: &Word,
+) -> anyhow::Result<Vec<Refusal>> {
+    let store = keeper.open().await.map_err(targets::failed)?;
+    if let Some(lock) = store.environment_lock(actor.repo.as_ref(), environment).await? {
+        return Ok(vec![runner::freeze(environment, &lock)]);
+    }
+    let planned = planned(gathered, plan);
+    let risk = planned.iter().map(|(_, risk)| *risk).max().unwrap_or(Risk::Low);
+    let mut closed = Vec::new();
+    let agreed = store.agreed_in(environment).await?;
+    if let Some(missing) = approvals(policy, environment, risk, &planned, &agreed, Utc::now()) {
+        match (&word.emergency, policy.matrix.cell(environment, risk)) {
+            (Some(_), Some(cell)) if cell.emergency_override => {}
+            (Some(_), _) => closed.push(Refusal {
+                what_to_do: format!(
+                    "`emergency_override` of `{environment}` at risk {risk} does not let an emergency pass; ask for the \
+                     approvals"
+                ),
+                ..missing
+            }),
+            (None, _) => closed.push(missing),
+        }
+    }
+    if word.emergency.is_none() {
+        let migrations: Vec<&Migration> = planned.iter().map(|(m, _)| *m).collect();
+        closed.extend(promotion(gathered, policy, environment, keeper, &migrations).await?);
+    }
+    if let (Some(reason), true) = (&word.emergency, closed.is_empty()) {
+        let mut entry = AuditEntry::new(Utc::now(), &actor.by, "emergency", "asked");
+        entry.environment = Some(environment.clone());
+        entry.digest = Some(plan.digest.clone());
+        entry.policy_hash = Some(policy.hash.clone());
+        entry.basis = Some(reason.clone());
+        for (migration, risk) in &planned {
+            entry.details.insert(migration.reference(), risk.to_string());
+        }
+        store.append_audit(entry).await?;
+    }
+    Ok(closed)
+}
+
+/// The migrations of a plan with their risks. A step names its migration by id and target; where two folders have one
+/// of that name for the same target both are looked at.
+fn planned<'a>(gathered: &'a Gathered, plan: &RunReport) -> Vec<(&'a Migration, Risk)> {
+    let is_step = |m: &Migration| plan.steps.iter().any(|s| s.migration == m.id && belongs(m, &s.target, s.engine));
+    let risk = |m: &Migration| gathered.risks.get(&m.reference()).copied().unwrap_or(plan.risk);
+    gathered.set.migrations.iter().filter(|m| is_step(m)).map(|m| (m, risk(m))).collect()
+}
+
+/// Why the approvals of the environment's cell are not shown to be there; `None` when they are. What people said on GitHub
+/// the server has judged and left in the store, for exactly these bytes, this policy and at least this risk. A matrix that
+/// nobody wrote speaks of pull requests only.
+fn approvals(
+    policy: &Policy,
+    environment: &EnvironmentName,
+    risk: Risk,
+    planned: &[(&Migration, Risk)],
+    agreed: &[Agreed],
+    now: DateTime<Utc>,
+) -> Option<Refusal> {
+    if !policy.states_matrix() {
+        return None;
+    }
+    let Some(cell) = policy.matrix.cell(environment, risk) else {
+        return Some(refusal(
+            "approval",
+            format!("the approval matrix has no cell for `{environment}` at risk {risk}"),
+            "add one to `approval_matrix.yml`".to_owned(),
+        ));
+    };
+    let people = (cell.required_approvals as usize).max(cell.required_roles.len());
+    // Where the author's own word is enough, whoever types the command has given it.
+    let own_word = policy.auto_approves(environment) || environment.as_str() == "development";
+    if people == 0 || (people == 1 && own_word) {
+        return None;
+    }
+    let counts = |a: &Agreed, risk: Risk| {
+        a.policy_hash == policy.hash && a.risk >= risk && a.expires_at.is_none_or(|until| until > now)
+    };
+    let open: Vec<(&Migration, bool)> = planned
+        .iter()
+        .filter_map(|(m, risk)| {
+            let digest = digest_of(std::iter::once(*m));
+            let mut about = agreed.iter().filter(|a| a.digest == digest).peekable();
+            let known = about.peek().is_some();
+            (!about.any(|a| counts(a, *risk))).then_some((*m, known))
+        })
+        .collect();
+    if open.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = open.iter().map(|(m, _)| format!("`{}`", m.reference())).collect();
+    let roles: Vec<String> = cell.required_roles.iter().map(|r| format!("`{r}`")).collect();
+    let of = if roles.is_empty() { String::new() } else { format!(", of {}", roles.join(", ")) };
+    let stale = if open.iter().any(|(_, known)| *known) {
+        "; what the store holds was given under another policy, at a lower risk, or is too old"
+    } else {
+        ""
+    };
+    let emergency =
+        if cell.emergency_override { "; in an emergency `--emergency REASON`, which is recorded" } else { "" };
+    Some(refusal(
+        "approval",
+        format!(
+            "`{environment}` asks for {people} approval{}{of} at risk {risk}, and this store holds none for {}{stale}",
+            if people == 1 { "" } else { "s" },
+            names.join(", ")
+        ),
+        format!("get them on the pull request, and use the store of the server that judges it (`--store`){emergency}"),
+    ))
+}
+
+/// What the environment before does not hold yet (B-10, R-17): the store's ledger says so, or that environment's own
+/// databases where they can be asked.
+async fn promotion(
+    gathered: &Gathered,
+    policy: &Policy,
+    environment: &EnvironmentName,
+    keeper: &Keeper,
+    planned: &[&Migration],
+) -> anyhow::Result<Vec<Refusal>> {
+    let store = keeper.open().await.map_err(targets::failed)?;
+    let mut closed = Vec::new();
+    let takes = |m: &Migration, e: &crate::config::Environment| e.targets.iter().any(|t| belongs(m, &t.name, t.engine));
+    let mut waiting: Vec<(&crate::config::Environment, Vec<&Migration>)> = Vec::new();
+    for migration in planned {
+        let Some(earlier) = policy.before(environment, &|e| takes(migration, e)) else { continue };
+        match waiting.iter_mut().find(|(e, _)| e.name == earlier.name) {
+            Some((_, list)) => list.push(migration),
+            None => waiting.push((earlier, vec![migration])),
+        }
+    }
+    for (earlier, migrations) in waiting {
+        let ledger = store.environment_ledger(&earlier.name).await?;
+        let mut missing: Vec<&Migration> = Vec::new();
+        for migration in migrations {
+            let on = earlier.targets.iter().filter(|t| belongs(migration, &t.name, t.engine));
+            if !on.clone().all(|t| ledger.iter().any(|e| e.target == t.name && holds(e, migration))) {
+                missing.push(migration);
+            }
+        }
+        if missing.is_empty() {
+            continue;
+        }
+        let unseen = match ask(gathered, earlier, &missing).await {
+            Ok(held) => {
+                missing.retain(|m| !held.contains(&m.reference()));
+                None
+            }
+            Err(why) => Some(why),
+        };
+        if missing.is_empty() {
+            continue;
+        }
+        let names: Vec<String> = missing.iter().map(|m| format!("`{}`", m.reference())).collect();
+        let before = &earlier.name;
+        let asked = unseen.map_or(String::new(), |why| format!(", and its databases could not be asked: {why}"));
+        closed.push(refusal(
+            "promotion",
+            format!("{} must be in `{before}` first, with the same content{asked}", names.join(", ")),
+            format!(
+                "`godwit apply {before}`; if another store knows of it, name that one with `--store`; in an emergency \
+                 `--emergency REASON`, which is recorded"
+            ),
+        ));
+    }
+    Ok(closed)
+}
+
+fn holds(entry: &PlacedEntry, migration: &Migration) -> bool {
+    entry.migration == migration.id
+        && entry.unit == migration.unit
+        && entry.state == MigrationState::Applied
+        && entry.checksum == migration.checksum.to_string()
+}
+
+/// Which of `migrations` the databases of `environment` hold as they are in the files; why they cannot be asked else.
+async fn ask(
+    gathered: &Gathered,
+    environment: &crate::config::Environment,
+    migrations: &[&Migration],
+) -> Result<Vec<String>, String> {
+    let mut places: Vec<Target> = Vec::new();
+    for target in &environment.targets {
+        if migrations.iter().any(|m| belongs(m, &target.name, target.engine)) {
+            places.push(targets::place_of(environment, target).map_err(|e| e.to_string())?);
+        }
+    }
+    let found = runner::status(&gathered.set, &places).await.map_err(|e| crate::redact::text(&e.to_string()))?;
+    let held = |m: &Migration| {
+        let mut on = found.iter().filter(|t| belongs(m, &t.target, t.engine)).peekable();
+        on.peek().is_some()
+            && on.all(|t| {
+                t.migrations
+                    .iter()
+                    .any(|s| s.unit == m.unit && s.id == m.id && s.state == MigrationState::Applied && s.note.is_none())
+            })
+    };
+    Ok(migrations.iter().filter(|m| held(m)).map(|m| m.reference()).collect())
+}
+
+/// How many migrations, in words: `1 migration`, `2 migrations`.
+pub(super) fn counted(migrations: usize) -> String {
+    format!("{migrations} migration{}", if migrations == 1 { "" } else { "s" })
+}
+
+/// The environment whose name is typed before anything changes in it.
+pub(super) fn guarded(gathered: &Gathered) -> Option<&EnvironmentName> {
+    gathered.environment.as_ref().filter(|e| gathered.is_last || e.as_str() == "production")
+}
+
+fn agreed(gathered: &Gathered, plan: &RunReport) -> anyhow::Result<bool> {
+    let count = counted(plan.steps.len());
+    if let Some(environment) = guarded(gathered) {
+        return targets::confirm(&format!("{count} will run in {environment}"), environment.as_str());
+    }
+    if plan.risk >= Risk::High {
+        let question = format!("{count} will run, with something that cannot be taken back without loss");
+        return targets::confirm(&question, "yes");
+    }
+    Ok(true)
+}
