@@ -145,8 +145,16 @@ impl Heartbeat {
     /// # Errors
     /// [`DriverError::Fenced`].
     pub fn check(&self) -> Result<(), DriverError> {
+        self.until().map(|_| ())
+    }
+
+    /// Until when the lock is ours, by this process's clock.
+    ///
+    /// # Errors
+    /// [`DriverError::Fenced`].
+    pub fn until(&self) -> Result<Instant, DriverError> {
         match *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
-            Held::Until(end) if Instant::now() < end => Ok(()),
+            Held::Until(end) if Instant::now() < end => Ok(end),
             Held::Until(_) | Held::Lost => Err(DriverError::Fenced),
         }
     }

@@ -8,6 +8,8 @@ pub mod lease;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod sqlite;
 mod url;
 

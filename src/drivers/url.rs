@@ -14,8 +14,14 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
         Engine::Postgresql => Ok(()),
         Engine::Sqlite => Ok(()),
         Engine::Mongodb => mongodb(url),
-        Engine::Redis => redis(url),
-        Engine::Elasticsearch => elasticsearch(url),
+        #[cfg(feature = "redis")]
+        Engine::Redis => super::redis::check_url(url),
+        #[cfg(not(feature = "redis"))]
+        Engine::Redis => Ok(()),
+        #[cfg(feature = "elasticsearch")]
+        Engine::Elasticsearch => super::elasticsearch::check_url(url),
+        #[cfg(not(feature = "elasticsearch"))]
+        Engine::Elasticsearch => Ok(()),
     }
 }
 
@@ -30,43 +36,6 @@ fn mongodb(url: &str) -> Result<(), String> {
     };
     if database.is_none_or(|name| name.is_empty()) {
         return Err("it names no database; write its name behind the host: `mongodb://HOST:27017/NAME`".to_owned());
-    }
-    Ok(())
-}
-
-/// `redis://HOST[:PORT][/NUMBER]`, `rediss://…`, or `redis-cluster://HOST:PORT,HOST:PORT`.
-fn redis(url: &str) -> Result<(), String> {
-    let Some(nodes) = url.strip_prefix("redis-cluster://") else {
-        let parsed = ::url::Url::parse(url).map_err(|e| e.to_string())?;
-        if parsed.host_str().is_none_or(str::is_empty) {
-            return Err("it names no host: `redis://HOST:6379/0`".to_owned());
-        }
-        let number = parsed.path().trim_matches('/');
-        if !number.is_empty() && number.parse::<u32>().is_err() {
-            return Err(format!("`{number}` is not the number of a database: `redis://HOST:6379/0`"));
-        }
-        return Ok(());
-    };
-    let nodes = nodes.rsplit_once('@').map_or(nodes, |(_, nodes)| nodes);
-    let nodes = nodes.split(['/', '?']).next().unwrap_or_default();
-    for node in nodes.split(',') {
-        let parsed = ::url::Url::parse(&format!("redis://{node}")).map_err(|e| format!("`{node}`: {e}"))?;
-        if parsed.host_str().is_none_or(str::is_empty) {
-            return Err("a node has no host: `redis-cluster://HOST:6379,HOST:6379`".to_owned());
-        }
-    }
-    Ok(())
-}
-
-/// `elasticsearch+https://[USER:PASSWORD@]HOST:PORT[/PREFIX]`.
-fn elasticsearch(url: &str) -> Result<(), String> {
-    let plain = url.strip_prefix("elasticsearch+").unwrap_or(url);
-    let parsed = ::url::Url::parse(plain).map_err(|e| e.to_string())?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err("write `elasticsearch+https://HOST:9200`".to_owned());
-    }
-    if parsed.host_str().is_none_or(str::is_empty) {
-        return Err("it names no host: `elasticsearch+https://HOST:9200`".to_owned());
     }
     Ok(())
 }

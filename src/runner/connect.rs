@@ -30,6 +30,13 @@ macro_rules! with_driver {
                     $crate::drivers::sqlite::SqliteDriver::connect(&$target.url).await.map_err(unreachable)?;
                 $work
             }
+            #[cfg(feature = "redis")]
+            $crate::ids::Engine::Redis => {
+                #[allow(unused_mut)]
+                let mut $driver =
+                    $crate::drivers::redis::RedisDriver::connect(&$target.url).await.map_err(unreachable)?;
+                $work
+            }
             #[allow(unreachable_patterns)]
             other => return Err(unsupported(other)),
         }

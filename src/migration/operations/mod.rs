@@ -5,6 +5,7 @@
 //! operation is one statement of the run. It is kept as written, so that a plan shows it and a message names its line.
 
 pub mod elasticsearch;
+pub mod lua;
 pub mod mongodb;
 pub mod redis;
 
@@ -170,6 +171,7 @@ pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecut
 pub(crate) fn own_undo(line: u32) -> CannotExecute {
     CannotExecute {
         line,
+        rule: "invalid-metadata",
         message: "`undo` is Godwit's own operation; no file holds it".to_owned(),
         help: "write the operations that take the migration back, or leave the rollback out to have it computed"
             .to_owned(),
