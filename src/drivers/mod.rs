@@ -3,6 +3,8 @@
 //! A [`Driver`] reads. Whoever wants to change something asks it for its lock and gets a [`Session`], the only value
 //! that can; dropping it closes the connection that holds the lock, so no path leaves it behind.
 
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
 pub mod failpoint;
 pub mod lease;
 pub mod pace;

@@ -35,6 +35,12 @@ macro_rules! with_driver {
                 #[allow(unused_mut)]
                 let mut $driver =
                     $crate::drivers::redis::RedisDriver::connect(&$target.url).await.map_err(unreachable)?;
+            #[cfg(feature = "elasticsearch")]
+            $crate::ids::Engine::Elasticsearch => {
+                #[allow(unused_mut)]
+                let mut $driver = $crate::drivers::elasticsearch::ElasticsearchDriver::connect(&$target.url)
+                    .await
+                    .map_err(unreachable)?;
                 $work
             }
             #[allow(unreachable_patterns)]

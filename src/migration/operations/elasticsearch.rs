@@ -95,6 +95,10 @@ pub enum Operation {
         settings: Option<Map<String, Value>>,
         /// Filled with this script for each document.
         script: Option<Value>,
+        /// Documents per second; as fast as it goes if absent.
+        requests_per_second: Option<f64>,
+        /// Documents per scroll batch.
+        batch_size: Option<u32>,
         /// Refuse writes to `from` while it is copied, so that none is lost.
         #[serde(default = "yes")]
         block_writes: bool,
