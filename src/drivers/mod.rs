@@ -7,6 +7,8 @@
 pub mod elasticsearch;
 pub mod failpoint;
 pub mod lease;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -53,6 +55,8 @@ pub struct SessionOptions {
     pub pace: Pace,
     /// The name of the target, for what is told while it runs.
     pub target: TargetName,
+    /// A person accepts that data is lost.
+    pub accept_data_loss: bool,
 }
 
 impl SessionOptions {
@@ -68,6 +72,7 @@ impl SessionOptions {
             lease: Duration::from_secs(30),
             pace: Pace::default(),
             target: target.clone(),
+            accept_data_loss: false,
         }
     }
 }

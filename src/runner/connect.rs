@@ -30,11 +30,20 @@ macro_rules! with_driver {
                     $crate::drivers::sqlite::SqliteDriver::connect(&$target.url).await.map_err(unreachable)?;
                 $work
             }
+            #[cfg(feature = "mongodb")]
+            $crate::ids::Engine::Mongodb => {
+                #[allow(unused_mut)]
+                let mut $driver =
+                    $crate::drivers::mongodb::MongodbDriver::connect(&$target.url).await.map_err(unreachable)?;
+                $work
+            }
             #[cfg(feature = "redis")]
             $crate::ids::Engine::Redis => {
                 #[allow(unused_mut)]
                 let mut $driver =
                     $crate::drivers::redis::RedisDriver::connect(&$target.url).await.map_err(unreachable)?;
+                $work
+            }
             #[cfg(feature = "elasticsearch")]
             $crate::ids::Engine::Elasticsearch => {
                 #[allow(unused_mut)]

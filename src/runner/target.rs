@@ -371,6 +371,7 @@ pub(super) fn session_options(job: &Job<'_>) -> SessionOptions {
     options.retry_for = job.options.retry_for.unwrap_or(options.retry_for);
     options.deadline = job.deadline;
     options.lease = job.options.lease.unwrap_or(options.lease);
+    options.accept_data_loss = job.options.accept_data_loss;
     options.pace = Pace { cancel: job.options.cancel.clone(), deadline: job.deadline, ..job.options.pace.clone() };
     options
 }

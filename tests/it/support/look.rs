@@ -1,7 +1,10 @@
 //! What a driver reads of a database.
 
 use godwit::drivers::Driver;
+use godwit::drivers::elasticsearch::ElasticsearchDriver;
+use godwit::drivers::mongodb::MongodbDriver;
 use godwit::drivers::postgres::PostgresDriver;
+use godwit::drivers::redis::RedisDriver;
 use godwit::drivers::sqlite::SqliteDriver;
 use godwit::plan::{HistoryRow, LockHolder, SchemaSnapshot};
 use secrecy::SecretString;
@@ -37,7 +40,9 @@ impl Database {
             match self.kind {
                 Kind::Postgres => all(PostgresDriver::connect(&url).await.unwrap()).await,
                 Kind::Sqlite => all(SqliteDriver::connect(&url).await.unwrap()).await,
-                other => panic!("no driver of {other:?}"),
+                Kind::Mongodb | Kind::MongodbStandalone => all(MongodbDriver::connect(&url).await.unwrap()).await,
+                Kind::Redis | Kind::RedisCluster => all(RedisDriver::connect(&url).await.unwrap()).await,
+                Kind::Elasticsearch => all(ElasticsearchDriver::connect(&url).await.unwrap()).await,
             }
         })
     }

@@ -1,0 +1,427 @@
+//! The holder of the lock: everything that changes a MongoDB target goes through it.
+//!
+//! On a replica set each change that a transaction can hold is one with the fence, which is written in it, and with its
+//! mark in the history. What no transaction can hold comes after a record of what was found, and before its mark.
+
+use std::time::{Duration, Instant};
+
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::{ReadConcern, WriteConcern};
+use mongodb::{ClientSession, Database};
+use tokio::time::sleep;
+
+use super::history::{self, name_target, new_target_id, session_id};
+use super::lock::{self, Lock, majority};
+use super::wire::{self, Fault, refusal};
+use super::{MongodbDriver, operations, probe, read_history, settle};
+use crate::drivers::failpoint;
+use crate::drivers::{DriverError, FENCE, Probe, Script, Session, SessionOptions, SingleStatement, jittered};
+use crate::ids::{Epoch, RunId};
+use crate::plan::{HistoryRow, MigrationState, StepAction};
+
+/// How long a lost server is waited for.
+pub(super) const RECONNECT_FOR: Duration = Duration::from_secs(30);
+
+/// The session; see [`Session`].
+#[derive(Debug)]
+pub struct MongodbSession {
+    pub(super) db: Database,
+    /// What transactions run in; `None` on a server without them.
+    client: Option<ClientSession>,
+    lock: Lock,
+    pub(super) options: SessionOptions,
+    fingerprint: String,
+    epoch: Epoch,
+    /// What the fence said of the run before, until it is settled.
+    predecessor: Option<Predecessor>,
+    /// A row that the next change writes with it, and since when.
+    pending: Option<(HistoryRow, Instant)>,
+    /// What the rows of this session are about.
+    pub(super) action: StepAction,
+}
+
+/// The run that had the fence before.
+#[derive(Debug)]
+pub(super) struct Predecessor {
+    pub run: Option<String>,
+    pub session: Option<Document>,
+}
+
+/// What is done as one where the server can.
+#[derive(Debug, Default)]
+pub(super) struct Unit {
+    /// What it is about.
+    pub effect: Vec<Document>,
+    /// Statements on the history behind it.
+    pub history: Vec<Document>,
+    /// Whether the effect is a statement of the migration, at which tests kill the program.
+    pub counts: bool,
+    /// How many documents the last effect must find; [`MOVED`] if it is another number.
+    pub exactly: Option<u64>,
+}
+
+/// Code of our own: others changed what a unit was made for. No server has negative ones.
+pub(super) const MOVED: i32 = -1;
+
+impl MongodbSession {
+    pub(super) async fn take(driver: MongodbDriver, options: &SessionOptions) -> Result<Self, DriverError> {
+        let MongodbDriver { client, db, transactions, .. } = driver;
+        let lock = lock::take(&db, options).await?;
+        let find = doc! { "find": FENCE, "filter": { "_id": history::TARGET }, "limit": 1, "singleBatch": true };
+        let (found, _) = wire::batch_of(&wire::run(&db, None, find).await?);
+        let fence = match found.into_iter().next().filter(|f| f.contains_key("target_id")) {
+            Some(fence) => fence,
+            None => {
+                let mut command = name_target(&new_target_id());
+                command.insert("writeConcern", majority());
+                wire::run(&db, None, command).await?.get_document("value").cloned().unwrap_or_default()
+            }
+        };
+        let session = match transactions {
+            true => Some(client.start_session().await.map_err(Fault::from)?),
+            false => None,
+        };
+        let run = fence.get_str("run").ok().map(str::to_owned).or_else(|| lock.taken_from.clone());
+        Ok(Self {
+            db,
+            client: session,
+            options: options.clone(),
+            fingerprint: fence.get_str("target_id").unwrap_or_default().to_owned(),
+            epoch: Epoch(0),
+            predecessor: Some(Predecessor { run, session: fence.get("session").cloned().and_then(session_id) }),
+            pending: None,
+            action: StepAction::Apply,
+            lock,
+        })
+    }
+
+    /// What every command of this run carries, so that another run can tell it on the server.
+    pub(super) fn comment(&self) -> String {
+        format!("godwit:{}:{}", self.options.run, self.epoch)
+    }
+
+    /// Whether several changes can commit together.
+    pub(super) fn has_transactions(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Milliseconds until the whole run must have ended.
+    pub(super) fn time_left(&self) -> Option<i64> {
+        let left = self.options.deadline?.saturating_duration_since(Instant::now());
+        Some(i64::try_from(left.as_millis()).unwrap_or(i64::MAX).max(1))
+    }
+
+    /// A command that reads, outside any transaction.
+    pub(super) async fn read(&self, command: Document) -> Result<Document, Fault> {
+        let mut trouble: Option<Instant> = None;
+        loop {
+            match wire::run(&self.db, None, command.clone()).await {
+                Err(Fault { error: DriverError::Lost(_) | DriverError::Unreachable(_), .. })
+                    if trouble.get_or_insert_with(Instant::now).elapsed() < RECONNECT_FOR =>
+                {
+                    sleep(jittered(Duration::from_millis(200))).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// One command within the transaction, if there is one.
+    async fn send(&mut self, mut command: Document) -> Result<Document, Fault> {
+        command.insert("comment", self.comment());
+        if let Some(left) = self.time_left() {
+            command.insert("maxTimeMS", left);
+        }
+        if self.client.is_none() && !command.contains_key("find") {
+            command.insert("writeConcern", majority());
+        }
+        wire::run(&self.db, self.client.as_mut(), command).await
+    }
+
+    /// The row that waits, as statements on the history.
+    fn waiting(&self) -> Option<Document> {
+        let (row, since) = self.pending.as_ref()?;
+        Some(history::put(row, i64::try_from(since.elapsed().as_millis()).unwrap_or(0)))
+    }
+
+    /// The fence, the effect, the history, in this order: without transactions too, the mark comes last.
+    async fn perform(&mut self, unit: &Unit) -> Result<Vec<Document>, Fault> {
+        let fence = self.send(history::assert_fence(self.epoch)).await?;
+        if wire::number(fence.get("n")) != Some(1) {
+            return Err(DriverError::Fenced.into());
+        }
+        let mut rows: Vec<Document> = Vec::with_capacity(unit.history.len() + 1);
+        rows.extend(self.waiting());
+        let mut replies = Vec::with_capacity(unit.effect.len());
+        for (n, command) in unit.effect.iter().enumerate() {
+            let dies = unit.counts && n + 1 == unit.effect.len() && failpoint::is_due_after_sending(&["stmt_sent"]);
+            let reply = self.send(command.clone()).await;
+            if dies {
+                failpoint::die();
+            }
+            replies.push(reply?);
+        }
+        if let (Some(wanted), Some(last)) = (unit.exactly, replies.last())
+            && wire::number(last.get("n")).and_then(|n| u64::try_from(n).ok()) != Some(wanted)
+        {
+            return Err(Fault::refused(MOVED, "moved", "others change the same documents at this moment"));
+        }
+        if unit.counts && !unit.effect.is_empty() {
+            failpoint::hit("stmt_acked");
+        }
+        rows.extend(unit.history.iter().cloned());
+        if !rows.is_empty() {
+            self.send(history::update_history(rows)).await?;
+        }
+        Ok(replies)
+    }
+
+    /// Does a unit once.
+    async fn attempt(&mut self, unit: &Unit) -> Result<Vec<Document>, Fault> {
+        self.lock.heartbeat.check()?;
+        if let Some(client) = &mut self.client {
+            client
+                .start_transaction()
+                .read_concern(ReadConcern::local())
+                .write_concern(
+                    WriteConcern::builder().w(mongodb::options::Acknowledgment::Majority).journal(true).build(),
+                )
+                .await?;
+        }
+        let replies = match self.perform(unit).await {
+            Ok(replies) => replies,
+            Err(fault) => {
+                if let Some(client) = &mut self.client {
+                    // What could not be told is ended by the server.
+                    let _ = client.abort_transaction().await;
+                }
+                return Err(fault);
+            }
+        };
+        self.commit(unit.counts).await?;
+        Ok(replies)
+    }
+
+    /// Commits, as often as it takes to know what became of it.
+    async fn commit(&mut self, counts: bool) -> Result<(), Fault> {
+        let dies = counts && failpoint::is_due_after_sending(&["commit_sent"]);
+        let began = Instant::now();
+        if let Some(client) = &mut self.client {
+            while let Err(error) = client.commit_transaction().await {
+                let fault = Fault::from(error);
+                if !fault.commit_unknown || began.elapsed() >= RECONNECT_FOR {
+                    return Err(fault);
+                }
+                sleep(jittered(Duration::from_millis(100))).await;
+            }
+        }
+        if dies {
+            failpoint::die();
+        }
+        if counts {
+            failpoint::hit("commit_acked");
+        }
+        Ok(())
+    }
+
+    /// Does a unit; conflicts and a lost server are tried again within their budgets.
+    pub(super) async fn change(&mut self, unit: &Unit) -> Result<Vec<Document>, Fault> {
+        self.change_within(unit, None).await
+    }
+
+    /// The same, with at most so many tries where others' writes are in the way.
+    pub(super) async fn change_within(&mut self, unit: &Unit, tries: Option<u32>) -> Result<Vec<Document>, Fault> {
+        let began = Instant::now();
+        let mut attempts = 0u32;
+        loop {
+            let fault = match self.attempt(unit).await {
+                Ok(replies) => {
+                    self.pending = None;
+                    return Ok(replies);
+                }
+                Err(fault) => fault,
+            };
+            attempts += 1;
+            let (budget, tries) = match &fault.error {
+                DriverError::Lost(_) | DriverError::Unreachable(_) => (RECONNECT_FOR, None),
+                _ => (self.options.retry_for, tries),
+            };
+            let in_time = began.elapsed() < budget
+                && tries.is_none_or(|t| attempts < t)
+                && self.options.deadline.is_none_or(|d| Instant::now() < d);
+            if fault.transient && !fault.commit_unknown && in_time {
+                sleep(jittered(Duration::from_millis(50) * attempts.min(20))).await;
+                continue;
+            }
+            return Err(explained(fault, attempts, began));
+        }
+    }
+
+    /// Waits until a lost server answers again, then says that it was lost.
+    pub(super) async fn lost(&mut self, why: String) -> DriverError {
+        match self.read(doc! { "ping": 1 }).await {
+            Ok(_) => DriverError::Lost(why),
+            Err(_) => DriverError::Unreachable(format!(
+                "the server was lost ({why}) and does not come back; what is done is in the target's history, and the next \
+                 `apply` goes on from there"
+            )),
+        }
+    }
+
+    /// Writes the row that waits.
+    pub(super) async fn flush(&mut self) -> Result<(), Fault> {
+        if self.pending.is_some() {
+            self.change(&Unit::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a command that no transaction can hold, under a fence that was asserted just before. Waits for locks are
+    /// bounded by `patience` and tried again.
+    pub(super) async fn outside(
+        &mut self,
+        db: &str,
+        command: &Document,
+        patience: Option<Duration>,
+    ) -> Result<Document, Fault> {
+        let began = Instant::now();
+        let mut attempts = 0u32;
+        let db = if db == self.db.name() { self.db.clone() } else { self.db.client().database(db) };
+        loop {
+            self.lock.heartbeat.check()?;
+            let mut sent = command.clone();
+            sent.insert("comment", self.comment());
+            let patience = patience.map(|p| i64::try_from(p.as_millis()).unwrap_or(i64::MAX));
+            if let Some(ms) = [patience, self.time_left()].into_iter().flatten().min() {
+                sent.insert("maxTimeMS", ms);
+            }
+            let running = wire::run(&db, None, sent);
+            if failpoint::is_due_after_sending(&["stmt_sent"]) {
+                let _ = tokio::time::timeout(Duration::from_millis(300), running).await;
+                failpoint::die();
+            }
+            match running.await {
+                Ok(reply) => return Ok(reply),
+                Err(fault) => {
+                    attempts += 1;
+                    let in_time = began.elapsed() < self.options.retry_for
+                        && self.options.deadline.is_none_or(|d| Instant::now() < d);
+                    if fault.code == Some(50) && patience.is_some() && in_time {
+                        sleep(jittered(Duration::from_millis(200))).await;
+                        continue;
+                    }
+                    return Err(explained(fault, attempts, began));
+                }
+            }
+        }
+    }
+}
+
+/// Says how often something was tried.
+fn explained(mut fault: Fault, attempts: u32, began: Instant) -> Fault {
+    if let DriverError::Statement(failure) = &mut fault.error
+        && attempts > 1
+    {
+        let tried = format!("tried {attempts} times in {:.1} s", began.elapsed().as_secs_f64());
+        failure.hint = Some(failure.hint.take().map_or(tried.clone(), |h| format!("{h}; {tried}")));
+    }
+    fault
+}
+
+impl Session for MongodbSession {
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    async fn fence(&mut self, at_least: Epoch) -> Result<Epoch, DriverError> {
+        let session = self.client.as_ref().and_then(|c| c.id().get("id").cloned()).unwrap_or(Bson::Null);
+        let began = Instant::now();
+        loop {
+            let mut command = history::take_fence(at_least, &self.options.by, &self.options.run, session.clone());
+            command.insert("writeConcern", majority());
+            command.insert("maxTimeMS", 2_000);
+            match wire::run(&self.db, None, command).await {
+                Ok(reply) => {
+                    let epoch = reply.get_document("value").ok().and_then(|f| wire::number(f.get("epoch")));
+                    self.epoch =
+                        Epoch(epoch.ok_or_else(|| DriverError::History("the fence holds no epoch".to_owned()))?);
+                    self.predecessor = None;
+                    return Ok(self.epoch);
+                }
+                // An older run's transaction still holds the fence: it is ended, for that run is taken over.
+                Err(fault) if fault.code == Some(50) && began.elapsed() < self.options.lock_wait => {
+                    settle::end_session(&self.db, self.predecessor.as_ref()).await?;
+                }
+                Err(fault) => return Err(fault.error),
+            }
+        }
+    }
+
+    async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
+        self.flush().await?;
+        Ok(read_history(&self.db).await?)
+    }
+
+    async fn settle_orphans(&mut self, runs: &[RunId]) -> Result<(), DriverError> {
+        if runs.is_empty() && self.lock.taken_from.is_none() {
+            return Ok(());
+        }
+        let mut all: Vec<String> = runs.iter().map(ToString::to_string).collect();
+        all.extend(self.lock.taken_from.clone());
+        all.extend(self.predecessor.as_ref().and_then(|p| p.run.clone()));
+        settle::end_session(&self.db, self.predecessor.as_ref()).await?;
+        settle::statements(&self.db, &all, &self.options).await
+    }
+
+    async fn run_script(&mut self, _script: &Script<'_>) -> Result<(), DriverError> {
+        Err(refusal("MongoDB migrations are operations, not scripts".to_owned(), "write the operations as JSON"))
+    }
+
+    async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
+        match operations::run(self, statement).await {
+            Err(DriverError::Lost(why)) => Err(self.lost(why).await),
+            other => other,
+        }
+    }
+
+    async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
+        let unit = Unit { history: vec![history::done(statement, Document::new())], ..Unit::default() };
+        match self.change(&unit).await {
+            Ok(_) => Ok(()),
+            Err(Fault { error: DriverError::Lost(why), .. }) => Err(self.lost(why).await),
+            Err(fault) => Err(fault.error),
+        }
+    }
+
+    async fn probe(&mut self, statement: &SingleStatement<'_>) -> Result<Probe, DriverError> {
+        probe::look_for(self, statement).await
+    }
+
+    async fn repair(&mut self, statement: &str) -> Result<(), DriverError> {
+        Err(refusal(
+            format!("no repair is known of `{statement}`"),
+            "this is a mistake of the program: please report it",
+        ))
+    }
+
+    async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {
+        self.action = row.action;
+        if row.state == MigrationState::Running && self.client.is_some() {
+            self.flush().await?;
+            self.pending = Some((row.clone(), Instant::now()));
+            return Ok(());
+        }
+        let unit = Unit { history: vec![history::put(row, 0)], ..Unit::default() };
+        match self.change(&unit).await {
+            // Writing the same row twice is the same.
+            Err(Fault { error: DriverError::Lost(_), .. }) => Ok(self.change(&unit).await.map(|_| ())?),
+            other => Ok(other.map(|_| ())?),
+        }
+    }
+
+    async fn unlock(mut self) -> Result<(), DriverError> {
+        let flushed = self.flush().await;
+        self.lock.give_back(&self.db).await?;
+        Ok(flushed?)
+    }
+}
