@@ -29,6 +29,9 @@ pub const NAMES: [&str; 10] = [
 /// once the environment is recorded, once people were told.
 pub const OF_THE_BOT: [&str; 5] = ["run_pre", "run_post", "end_audited", "end_recorded", "end_told"];
 
+/// How long something is being sent before it counts as sent.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
+
 /// What happens at a point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Action {
@@ -63,11 +66,11 @@ fn armed() -> Option<&'static Armed> {
 
 /// Something that is to happen now.
 #[derive(Debug, Clone, Copy)]
-pub struct Due(&'static Action);
+struct Due(&'static Action);
 
 impl Due {
     /// Makes it happen: no destructor runs and no connection is closed in order, or the process waits here.
-    pub fn happens(self) {
+    fn happens(self) {
         match self.0 {
             Action::Kill => std::process::abort(),
             Action::Wait(file) => wait(file),
@@ -97,9 +100,16 @@ pub fn hit(name: &'static str) {
     }
 }
 
-/// What is to happen once that which comes next has been sent; the caller sends, then lets it happen.
-pub fn due_after_sending(names: &[&'static str]) -> Option<Due> {
-    names.iter().find_map(|n| due(n))
+/// Sends, and if one of `names` is due, lets it happen while the answer is on its way.
+pub async fn sent<T>(names: &[&'static str], sending: impl Future<Output = T>) -> T {
+    let Some(due) = names.iter().find_map(|n| due(n)) else { return sending.await };
+    let mut sending = std::pin::pin!(sending);
+    let answer = tokio::time::timeout(ON_ITS_WAY, &mut sending).await.ok();
+    due.happens();
+    match answer {
+        Some(answer) => answer,
+        None => sending.await,
+    }
 }
 
 #[cfg(test)]
