@@ -203,7 +203,7 @@ fn an_interrupted_rollback_is_finished_by_resume_and_by_nothing_else() {
 #[test]
 fn r4_resume_closes_a_run_that_had_nothing_left_to_do() {
     for kind in BOTH {
-        let project = Project::new(kind, &files(kind, true));
+        let project = Project::new(kind, &files(kind));
         assert_eq!(project.run_killed_at("record_pre:kill", &["apply", "--yes"]).code, None);
         let fingerprint = project.database.one("select target_id from godwit_fence");
         let store = format!("sqlite:{}", project.store().display());
