@@ -32,7 +32,7 @@ pub struct Place {
     /// The environment
     #[arg(long = "env", value_name = "ENVIRONMENT", conflicts_with_all = ["url", "path"])]
     pub environment: Option<EnvironmentName>,
-    /// A database, without any configuration: `postgres://…`, `sqlite:FILE`
+    /// A database, without any configuration: `postgres://…`, `mongodb://…`, `redis://…`, `elasticsearch+https://…`, `sqlite:FILE`
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The folder with its migrations (default: `migrations`)
@@ -251,11 +251,13 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
             set = below;
         }
     }
-    if set.migrations.is_empty() && set.problems.is_empty() {
-        return Err(Failure::usage(format!(
-            "no migrations found in `{}`; they look like `0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
-            dir.display()
-        )));
+    if set.migrations.is_empty() && set.problems.iter().all(|p| p.rule == "stray-file") {
+        let form = match engine {
+            Engine::Postgresql | Engine::Sqlite => "`0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
+            Engine::Mongodb | Engine::Elasticsearch => "`001_name.json`",
+            Engine::Redis => "`001_name.json` with `001_name.lua` beside it",
+        };
+        return Err(Failure::usage(format!("no migrations found in `{}`; they look like {form}", dir.display())));
     }
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
     let prefix = |path: &mut String| *path = dir.join(&*path).display().to_string();
@@ -270,19 +272,36 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
 fn engine_of(url: &str) -> anyhow::Result<Engine> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("postgres" | "postgresql") => Ok(Engine::Postgresql),
+        Some("mongodb" | "mongodb+srv") => Ok(Engine::Mongodb),
+        Some("redis" | "rediss" | "redis-cluster") => Ok(Engine::Redis),
+        Some("elasticsearch+http" | "elasticsearch+https") => Ok(Engine::Elasticsearch),
         Some("sqlite") => Ok(Engine::Sqlite),
+        Some("http" | "https") => Err(Failure::usage(
+            "`http` could be anything; for Elasticsearch write `elasticsearch+` in front: `elasticsearch+https://HOST:9200`",
+        )),
         _ => Err(Failure::usage(
-            "the URL's scheme names no database that this build runs on: `postgres://…` or `sqlite:FILE`",
+            "the URL's scheme names no database: `postgres://…`, `mongodb://…`, `mongodb+srv://…`, `redis://…`, `rediss://…`, \
+             `redis-cluster://…`, `elasticsearch+http(s)://…` or `sqlite:FILE`",
         )),
     }
 }
 
-/// A name for a database that nobody named: its own.
+/// A name for a database that nobody named: its own, or that of its server where databases have no names.
 fn target_name(url: &str) -> TargetName {
     let path = url.split(['?', '#']).next().unwrap_or(url).trim_end_matches('/');
-    let last = path.rsplit(['/', ':']).next().unwrap_or_default();
-    let last = last.rsplit('@').next().unwrap_or_default();
-    let stem = last.split_once('.').map_or(last, |(stem, _)| stem);
+    let (scheme, rest) = path.split_once(':').unwrap_or(("", path));
+    let rest = rest.trim_start_matches('/');
+    let authority = rest.split('/').next().unwrap_or_default();
+    // Of several servers, the first; without credentials and port.
+    let host = authority.rsplit('@').next().and_then(|hosts| hosts.split(',').next()).unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let last = match scheme {
+        "redis" | "rediss" | "redis-cluster" | "elasticsearch+http" | "elasticsearch+https" => host,
+        _ if path.contains("://") && !rest.contains('/') => host,
+        _ => rest.rsplit('/').next().unwrap_or_default(),
+    };
+    let is_address = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let stem = if is_address { "database" } else { last.split_once('.').map_or(last, |(stem, _)| stem) };
     TargetName::new(stem).unwrap_or_else(|_| TargetName::new("database").expect("a plain word is a target name"))
 }
 
@@ -434,6 +453,10 @@ mod tests {
             ("sqlite:shop.db", "shop"),
             ("postgres://u:secret@host", "host"),
             ("postgres:///", "database"),
+            ("mongodb://u:secret@a.example.com:27017,b:27018/shop?replicaSet=rs0", "shop"),
+            ("redis://:secret@cache.example.com:6379/2", "cache"),
+            ("redis-cluster://127.0.0.1:7000,127.0.0.1:7001", "database"),
+            ("elasticsearch+https://u:secret@search.example.com:9200/prefix", "search"),
         ] {
             assert_eq!(target_name(url).as_str(), name, "{url}");
         }
