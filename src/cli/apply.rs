@@ -37,13 +37,14 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let gathered = args.place.or_word(args.word)?.gather(global)?;
+    let place = args.place.or_word(args.word)?;
     let word = Word { yes: args.yes, emergency: gates::emergency(args.emergency)? };
-    let mut options = gathered.options(&args.bounds, global);
-    options.to = args.to;
-    options.dry_run = args.dry_run;
     let actor = targets::actor();
     targets::block_on(async {
+        let gathered = place.gather_and_connect(global).await?;
+        let mut options = gathered.options(&args.bounds, global);
+        options.to = args.to;
+        options.dry_run = args.dry_run;
         let keeper = targets::keeper(global);
         if let Some(refused) = gates::before(&gathered, &keeper, &actor, &mut options, &word).await? {
             return targets::conclude(global, &refused);

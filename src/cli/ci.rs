@@ -56,7 +56,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         Format::Github => lint_github::render(&report),
         Format::Markdown => lint_markdown::render(&report, lint_markdown::SUMMARY_LIMIT),
     };
-    lint::print(&text)?;
+    super::print::text(&text)?;
     if let Some(file) = &args.sarif_file {
         let log = serde_json::to_vec(&sarif::render(&report))?;
         std::fs::write(file, log).with_context(|| format!("cannot write `{}`", file.display()))?;

@@ -1,6 +1,8 @@
 //! From paths on the command line to a set of migrations; what cannot be read becomes a problem, never a crash.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::Global;
@@ -8,7 +10,7 @@ use super::exit::Failure;
 use crate::config::{Environments, LintConfig, RepoConfig};
 use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
-use crate::migration::checksum::{checksum, sha256_hex};
+use crate::migration::checksum::both;
 use crate::migration::{
     Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version, execution, resolve,
@@ -53,7 +55,7 @@ pub(super) fn migrations(
             set.files_seen += part.files_seen;
         } else if shown.ends_with(".sql") {
             set.files_seen += 1;
-            single(path, &shown, engine, &mut set);
+            single(path, &found, &shown, engine, &mut set);
         } else {
             return Err(Failure::usage(format!("`{}` is neither a folder nor a `.sql` file", path.display())));
         }
@@ -119,23 +121,20 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
 }
 
 /// One file as a migration of its own.
-fn single(path: &Path, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
-    lone(read_file(path), shown, engine, set);
+fn single(path: &Path, found: &Metadata, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
+    lone(read_found(path, found), shown, engine, set);
 }
 
 fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
     let text = match content {
-        Ok(FileContent::Bytes(bytes)) => {
-            let raw = sha256_hex(&bytes);
-            match String::from_utf8(bytes) {
-                Ok(text) => Ok((text, raw)),
-                Err(e) => {
-                    let upto = e.utf8_error().valid_up_to();
-                    let line = 1 + e.as_bytes()[..upto].iter().filter(|b| **b == b'\n').count();
-                    Err(problem(shown, line, "not-utf8", "is not UTF-8", "save the file as UTF-8"))
-                }
+        Ok(FileContent::Bytes(bytes)) => match String::from_utf8(bytes) {
+            Ok(text) => Ok(text),
+            Err(e) => {
+                let upto = e.utf8_error().valid_up_to();
+                let line = 1 + e.as_bytes()[..upto].iter().filter(|b| **b == b'\n').count();
+                Err(problem(shown, line, "not-utf8", "is not UTF-8", "save the file as UTF-8"))
             }
-        }
+        },
         Ok(FileContent::TooLarge(size)) => Err(problem(
             shown,
             1,
@@ -148,11 +147,12 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         }
         Err(e) => Err(unreadable(shown, &e)),
     };
-    let (text, raw) = match text {
+    let raw = match text {
         Ok(text) => text,
         Err(problem) => return set.problems.push(problem),
     };
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    let (sha256, checksum) = both(raw.as_bytes(), raw.strip_prefix('\u{feff}').unwrap_or(&raw));
+    let text = raw.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(raw);
     let (unit, name) = shown.rsplit_once('/').unwrap_or(("", shown));
     let stem = name.strip_suffix(".sql").unwrap_or(name);
     let id = match MigrationId::new(stem) {
@@ -168,7 +168,6 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
     let engine =
         engine.or_else(|| shown.split('/').rev().find_map(|part| part.parse().ok())).unwrap_or(Engine::Postgresql);
     let mut directives = Directives::parse(shown, &text, 1, &mut set.problems);
-    let checksum = checksum(&text);
     let (up, down) = match sections(shown, &text) {
         Some((up, down, no_transaction)) => {
             directives.no_transaction |= no_transaction;
@@ -196,7 +195,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         up,
         down,
         directives,
-        files: vec![MigrationFile { path: shown.to_owned(), sha256: raw }],
+        files: vec![MigrationFile { path: shown.to_owned(), sha256 }],
         checksum,
     });
 }
@@ -281,7 +280,10 @@ fn walk(dir: &Path) -> Files {
 }
 
 fn read_file(path: &Path) -> std::io::Result<FileContent> {
-    let found = std::fs::metadata(path)?;
+    read_found(path, &std::fs::metadata(path)?)
+}
+
+fn read_found(path: &Path, found: &Metadata) -> std::io::Result<FileContent> {
     if !found.is_file() {
         // A pipe or a device would block or never end.
         return Ok(FileContent::Symlink);
@@ -289,7 +291,10 @@ fn read_file(path: &Path) -> std::io::Result<FileContent> {
     if found.len() > MAX_FILE {
         return Ok(FileContent::TooLarge(found.len()));
     }
-    std::fs::read(path).map(FileContent::Bytes)
+    // Room for all of it and for the look that finds its end: the size is known, so nobody has to be asked again.
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 64);
+    std::fs::File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(FileContent::Bytes(bytes))
 }
 
 fn problem(file: &str, line: usize, rule: &'static str, message: &str, help: &str) -> Problem {
@@ -312,11 +317,13 @@ struct Names {
     repo: Option<PathBuf>,
     /// Folders that were looked up: many files of one folder are named at once.
     folders: HashMap<PathBuf, Option<PathBuf>>,
+    /// What is known of the folders above them.
+    real: HashMap<PathBuf, Option<PathBuf>>,
 }
 
 impl Names {
     fn new(repo: &Path) -> Self {
-        Self { repo: repo.canonicalize().ok(), folders: HashMap::new() }
+        Self { repo: repo.canonicalize().ok(), folders: HashMap::new(), real: HashMap::new() }
     }
 
     fn of(&mut self, path: &Path) -> String {
@@ -339,9 +346,27 @@ impl Names {
         if let Some(known) = self.folders.get(folder) {
             return known.clone();
         }
-        let inside = folder.canonicalize().ok().and_then(|f| f.strip_prefix(repo).map(Path::to_path_buf).ok());
+        let repo = repo.clone();
+        let inside = self.real(folder).and_then(|f| f.strip_prefix(repo).map(Path::to_path_buf).ok());
         self.folders.insert(folder.to_path_buf(), inside.clone());
         inside
+    }
+
+    /// Where a folder really is. One look for each part of a path, however many folders lie below it.
+    fn real(&mut self, folder: &Path) -> Option<PathBuf> {
+        let (Some(parent), Some(name)) = (folder.parent().filter(|p| !p.as_os_str().is_empty()), folder.file_name())
+        else {
+            return folder.canonicalize().ok();
+        };
+        if let Some(known) = self.real.get(folder) {
+            return known.clone();
+        }
+        let real = self.real(parent).map(|p| p.join(name)).and_then(|path| match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => Some(path),
+            Ok(_) | Err(_) => folder.canonicalize().ok(),
+        });
+        self.real.insert(folder.to_path_buf(), real.clone());
+        real
     }
 }
 

@@ -1,13 +1,12 @@
 //! `godwit lint`.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use super::exit::Failure;
-use super::{Exit, Format, Global, gather};
+use super::{Exit, Format, Global, gather, print};
 use crate::config::RepoConfig;
 use crate::ids::Engine;
 use crate::judge::judge;
@@ -75,7 +74,7 @@ impl FailOn {
 /// Usage and configuration errors; findings are not errors.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if args.rules {
-        return print(&list_rules(global)?).map(|()| Exit::Done);
+        return print::text(&list_rules(global)?).map(|()| Exit::Done);
     }
     let (report, set) = lint(global, &args.paths, args.base.as_deref(), args.engine)?;
     let detail = if args.terse { Detail::Terse } else { Detail::Full };
@@ -86,7 +85,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         Format::Github => lint_github::render(&report),
         Format::Markdown => lint_markdown::render(&report, lint_markdown::SUMMARY_LIMIT),
     };
-    print(&text)?;
+    print::text(&text)?;
     if global.format == Format::Text && !global.quiet {
         anstream::eprintln!("{}", summary(&report));
     }
@@ -143,15 +142,6 @@ fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Resu
 #[cfg(not(feature = "bot"))]
 fn changed(_: &Global, _: &mut RepoConfig, _: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
     Err(Failure::usage("this build has no git in it, so `--base` cannot be answered; build with the feature `bot`"))
-}
-
-/// Writes to standard output; a reader that went away is no error.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
-    match out.write_all(crate::redact::text(text).as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(()),
-    }
 }
 
 fn list_rules(global: &Global) -> anyhow::Result<String> {

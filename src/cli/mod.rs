@@ -20,6 +20,7 @@ mod lint;
 mod lock;
 mod plan;
 mod policy;
+mod print;
 mod progress;
 mod resolve;
 mod resume;

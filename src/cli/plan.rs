@@ -26,11 +26,12 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let gathered = args.place.or_word(args.word)?.gather(global)?;
-    let mut options = gathered.options(&args.bounds, global);
-    options.to = args.to;
-    options.brief = false;
+    let place = args.place.or_word(args.word)?;
     targets::block_on(async {
+        let gathered = place.gather_and_connect(global).await?;
+        let mut options = gathered.options(&args.bounds, global);
+        options.to = args.to;
+        options.brief = false;
         let mut report = runner::plan(&gathered.set, &gathered.targets, &targets::actor(), &options)
             .await
             .map_err(targets::failed)?;

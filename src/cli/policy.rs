@@ -1,13 +1,13 @@
 //! `godwit policy`: is the policy sound, who owns a path, what if, and why this verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::exit::Failure;
+use super::print::text as print;
 use super::{Exit, Format, Global};
 use crate::approval::codeowners::CodeOwners;
 use crate::approval::{
@@ -117,12 +117,6 @@ fn loaded(global: &Global) -> anyhow::Result<Policy> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::usage(format!("the policy cannot be read\n{}", lines.join("\n")))
     })
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
-    out.write_all(crate::redact::text(text).as_bytes())?;
-    Ok(())
 }
 
 fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {

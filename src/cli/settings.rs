@@ -170,71 +170,95 @@ pub fn data_dir_or(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
 
 /// Files from which on two threads read: opening many small ones is what takes the time.
 const SHARE_FROM: usize = 256;
+/// What most files fit into (bytes).
+const SMALL_FILE: usize = 16 * 1024;
+
+/// A file that is going to be read: its path as it is shown, and where it is.
+type Named = (String, PathBuf);
 
 /// The files' contents, in their order.
-fn read_all(files: &[(String, PathBuf)]) -> anyhow::Result<Vec<SourceFile>> {
-    let read = |part: &[(String, PathBuf)]| part.iter().map(|(shown, path)| read_one(shown, path)).collect();
+fn read_all(files: Vec<Named>) -> anyhow::Result<Vec<SourceFile>> {
+    let read = |part: Vec<Named>| -> anyhow::Result<Vec<SourceFile>> {
+        let mut buffer = vec![0; SMALL_FILE];
+        part.into_iter().map(|(shown, path)| read_one(shown, &path, &mut buffer)).collect()
+    };
     if files.len() < SHARE_FROM {
         return read(files);
     }
-    let (left, right) = files.split_at(files.len() / 2);
+    let mut left = files;
+    let right = left.split_off(left.len() / 2);
     let (left, right) = std::thread::scope(|s| {
-        let other = s.spawn(|| -> anyhow::Result<Vec<SourceFile>> { read(right) });
-        let left: anyhow::Result<Vec<SourceFile>> = read(left);
-        (left, other.join())
+        let other = s.spawn(move || read(right));
+        (read(left), other.join())
     });
     let mut all = left?;
     all.extend(right.map_err(|_| anyhow::anyhow!("a thread that reads files ended early"))??);
     Ok(all)
 }
 
-fn read_one(shown: &str, path: &Path) -> anyhow::Result<SourceFile> {
-    let cannot = || format!("cannot read `{}`", path.display());
-    let mut file = std::fs::File::open(path).with_context(cannot)?;
-    let size = file.metadata().with_context(cannot)?.len();
-    let content = if size > MAX_FILE {
-        FileContent::TooLarge(size)
-    } else {
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-        file.read_to_end(&mut bytes).with_context(cannot)?;
-        FileContent::Bytes(bytes)
-    };
-    Ok(SourceFile { path: shown.to_owned(), content })
+fn read_one(shown: String, path: &Path, buffer: &mut [u8]) -> anyhow::Result<SourceFile> {
+    let content = read_content(path, buffer).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(SourceFile { path: shown, content })
 }
 
-/// Every file below `dir`, paths relative to `root` with `/`, sorted; hidden folders and `target`, `node_modules` are left out.
+/// A file's bytes. A small one needs no look at its size: it ends before the buffer does.
+fn read_content(path: &Path, buffer: &mut [u8]) -> std::io::Result<FileContent> {
+    let mut file = std::fs::File::open(path)?;
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => return Ok(FileContent::Bytes(buffer[..filled].to_vec())),
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let size = file.metadata()?.len();
+    if size > MAX_FILE {
+        return Ok(FileContent::TooLarge(size));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).max(filled) + 1);
+    bytes.extend_from_slice(&buffer[..filled]);
+    file.read_to_end(&mut bytes)?;
+    Ok(FileContent::Bytes(bytes))
+}
+
+/// Every file below `dir`, paths relative to `dir` with `/`, sorted; hidden folders and `target`, `node_modules` are left out.
 ///
 /// # Errors
 /// When a folder or file cannot be read.
-pub fn read_tree(root: &Path, dir: &Path) -> anyhow::Result<Vec<SourceFile>> {
+pub fn read_tree(dir: &Path) -> anyhow::Result<Vec<SourceFile>> {
     let (mut files, mut to_read) = (Vec::new(), Vec::new());
-    let mut folders = vec![dir.to_path_buf()];
-    while let Some(folder) = folders.pop() {
+    let mut folders = vec![(dir.to_path_buf(), String::new())];
+    while let Some((folder, before)) = folders.pop() {
         let entries =
             std::fs::read_dir(&folder).with_context(|| format!("cannot read the folder `{}`", folder.display()))?;
         for entry in entries {
             let entry = entry.with_context(|| format!("cannot read the folder `{}`", folder.display()))?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
             let path = entry.path();
-            let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
             let kind = entry.file_type().with_context(|| format!("cannot look at `{}`", path.display()))?;
+            let mut shown = entry.file_name().into_string().unwrap_or_else(|name| name.to_string_lossy().into_owned());
+            if kind.is_dir() && (shown.starts_with('.') || shown == "target" || shown == "node_modules") {
+                continue;
+            }
+            if shown.contains('\\') {
+                shown = shown.replace('\\', "/");
+            }
+            shown.insert_str(0, &before);
             if kind.is_dir() {
-                if name.starts_with('.') || name == "target" || name == "node_modules" {
-                    continue;
+                let below = format!("{shown}/");
+                if shown.ends_with(".sql") {
+                    files.push(SourceFile { path: shown, content: FileContent::Directory });
                 }
-                if name.ends_with(".sql") {
-                    files.push(SourceFile { path: relative, content: FileContent::Directory });
-                }
-                folders.push(path);
+                folders.push((path, below));
             } else if kind.is_symlink() {
-                files.push(SourceFile { path: relative, content: FileContent::Symlink });
+                files.push(SourceFile { path: shown, content: FileContent::Symlink });
             } else {
-                to_read.push((relative, path));
+                to_read.push((shown, path));
             }
         }
     }
-    files.extend(read_all(&to_read)?);
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.extend(read_all(to_read)?);
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::targets::{self, Place};
-use super::{Exit, Format, Global};
+use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
 use crate::plan::MigrationState;
 use crate::{report, runner};
@@ -43,13 +43,13 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         match global.format {
             Format::Json => {
                 let value = json!({ "environment": gathered.environment, "lock": lock, "targets": found });
-                anstream::println!("{}", crate::redact::text(&serde_json::to_string_pretty(&value)?));
+                print::text(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
             }
             Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
                 let lock = lock
                     .as_ref()
                     .map(|l| format!("by {} since {}: {}", l.by, l.at.format("%Y-%m-%d %H:%M UTC"), l.reason));
-                anstream::print!("{}", crate::redact::text(&report::run::status(&found, lock.as_deref())));
+                print::text(&report::run::status(&found, lock.as_deref()))?;
             }
         }
         let stuck = found.iter().flat_map(|t| &t.migrations).any(|m| m.state == MigrationState::NeedsHuman);

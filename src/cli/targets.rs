@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use super::bounds::Bounds;
 use super::exit::Failure;
 use super::settings::{read_tree, user};
-use super::{Exit, Format, Global};
+use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::config::{Environment, TargetConfig};
 use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
@@ -23,6 +23,8 @@ use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
 use crate::plan::planner;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report;
+#[cfg(feature = "postgres")]
+use crate::runner::Ahead;
 use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
 use crate::store::AuditEntry;
 
@@ -63,6 +65,9 @@ pub(super) struct Gathered {
     pub is_last: bool,
     /// Only the migrations of this service.
     pub service: Option<String>,
+    /// A connection to the target that is being made already.
+    #[cfg(feature = "postgres")]
+    pub ahead: Ahead,
 }
 
 /// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
@@ -107,6 +112,24 @@ impl Place {
         Ok(gathered)
     }
 
+    /// The same, while a connection to the one PostgreSQL database that was named is made. Needs a runtime around it.
+    ///
+    /// # Errors
+    /// As [`Place::gather`].
+    pub async fn gather_and_connect(self, global: &Global) -> anyhow::Result<Gathered> {
+        #[cfg(feature = "postgres")]
+        if let Some(url) = &self.url
+            && engine_of(url).is_ok_and(|engine| engine == Engine::Postgresql && check_url(engine, url).is_ok())
+        {
+            let ahead = Ahead::start(&SecretString::from(url.clone()));
+            let global = global.clone();
+            let gathered = tokio::task::spawn_blocking(move || self.gather(&global));
+            let gathered = gathered.await.context("a thread that reads files ended early")??;
+            return Ok(Gathered { ahead, ..gathered });
+        }
+        self.gather(global)
+    }
+
     fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
         crate::redact::register_url(url);
         let engine = engine_of(url)?;
@@ -130,6 +153,8 @@ impl Place {
             lint_errors: Vec::new(),
             is_last: false,
             service: None,
+            #[cfg(feature = "postgres")]
+            ahead: Ahead::default(),
         })
     }
 
@@ -161,7 +186,7 @@ impl Place {
             .filter(|t| self.targets.is_empty() || self.targets.contains(&t.name))
             .map(|t| place_of(environment, t))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let set = resolve(&read_tree(root, root)?, &policy.repo.migrations);
+        let set = resolve(&read_tree(root)?, &policy.repo.migrations);
         same_kind(&set, environment)?;
         if let Some(homeless) = set.migrations.iter().find(|m| {
             !environment.targets.iter().any(|t| planner::belongs(m, &t.name, t.engine))
@@ -191,6 +216,8 @@ impl Place {
             is_last: policy.repo.environments.last() == Some(name),
             policy: Some(Box::new(policy)),
             service: None,
+            #[cfg(feature = "postgres")]
+            ahead: Ahead::default(),
         })
     }
 }
@@ -242,7 +269,7 @@ fn lint_errors(set: &MigrationSet, found: &lint::LintReport) -> Vec<(String, Ref
 
 /// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
 fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
-    let files = read_tree(dir, dir)?;
+    let files = read_tree(dir)?;
     let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
     let mut set = resolve(&files, &[here]);
     if set.migrations.is_empty() {
@@ -260,7 +287,8 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
         return Err(Failure::usage(format!("no migrations found in `{}`; they look like {form}", dir.display())));
     }
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
-    let prefix = |path: &mut String| *path = dir.join(&*path).display().to_string();
+    let before = dir.join("").display().to_string();
+    let prefix = |path: &mut String| path.insert_str(0, &before);
     for migration in &mut set.migrations {
         prefix(&mut migration.up.path);
         migration.down.iter_mut().for_each(|d| prefix(&mut d.path));
@@ -323,6 +351,8 @@ impl Gathered {
             service: self.service.clone(),
             brief: global.format != Format::Json,
             risks: self.risks.clone(),
+            #[cfg(feature = "postgres")]
+            ahead: self.ahead.clone(),
             ..bounds.options(self.timeout)
         };
         options.pace.listener = super::progress::listener(global);
@@ -409,11 +439,11 @@ pub(super) fn conclude(global: &Global, report: &RunReport) -> anyhow::Result<Ex
     match global.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(report).context("the report has no JSON form")?;
-            anstream::println!("{}", crate::redact::text(&text));
+            print::text(&format!("{text}\n"))?;
         }
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
             if !(global.quiet && matches!(report.outcome, Outcome::Applied | Outcome::Nothing | Outcome::Planned)) {
-                anstream::print!("{}", crate::redact::text(&report::run::run(report, global.verbose > 0)));
+                print::text(&report::run::run(report, global.verbose > 0))?;
             }
         }
     }

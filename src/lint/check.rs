@@ -34,29 +34,38 @@ pub fn check_judged(
     scope: &Scope,
     today: NaiveDate,
 ) -> LintReport {
-    depth::with_stack(|| check_here(set, judged, config, scope, today))
-}
-
-fn check_here(
-    set: &MigrationSet,
-    judged: &[Judged],
-    config: &LintConfig,
-    scope: &Scope,
-    today: NaiveDate,
-) -> LintReport {
     let linter = Linter::new(config, today);
     let in_scope: Vec<(usize, &Migration)> =
         set.migrations.iter().enumerate().filter(|(_, m)| scope.holds(m)).collect();
+    let scripts = match scope {
+        // What a script may take for granted does not depend on others, so any of them can be looked at first.
+        Scope::All => depth::map_with_stack(&in_scope, |(_, m)| linter.migration(m, &mut HashSet::new(), scope)),
+        Scope::Paths(_) => depth::with_stack(|| {
+            let mut newer = HashSet::new();
+            in_scope.iter().map(|(_, m)| linter.migration(m, &mut newer, scope)).collect()
+        }),
+    };
+    assemble(set, judged, &linter, scope, &in_scope, scripts)
+}
+
+/// The report from what is wrong with each migration's scripts.
+fn assemble(
+    set: &MigrationSet,
+    judged: &[Judged],
+    linter: &Linter<'_>,
+    scope: &Scope,
+    in_scope: &[(usize, &Migration)],
+    scripts: Vec<Checked>,
+) -> LintReport {
     let mut problems: HashMap<&str, Vec<&Problem>> = HashMap::new();
     for problem in &set.problems {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }
     let mut violations = Vec::new();
     let mut summaries = Vec::with_capacity(in_scope.len());
-    let mut newer = HashSet::new();
-    for (at, migration) in &in_scope {
+    for ((at, migration), checked) in in_scope.iter().zip(scripts) {
         let first = violations.len();
-        let transactional = linter.migration(migration, &mut newer, scope, &mut violations);
+        violations.extend(checked.violations);
         for word in judged.iter().filter(|j| j.migration == *at) {
             linter.judged(migration, word, &mut violations);
         }
@@ -64,7 +73,7 @@ fn check_here(
             violations.extend(problems.remove(file.path.as_str()).into_iter().flatten().map(|p| linter.problem(p)));
         }
         linter.waive(migration, &mut violations, first);
-        summaries.push(summary(migration, &violations[first..], transactional));
+        summaries.push(summary(migration, &violations[first..], checked.transactional));
     }
     violations
         .extend(problems.into_values().flatten().filter(|p| scope.holds_path(&p.file)).map(|p| linter.problem(p)));
@@ -102,6 +111,13 @@ fn summary(migration: &Migration, violations: &[Violation], transactional: bool)
     }
 }
 
+/// What came of one migration's scripts.
+struct Checked {
+    violations: Vec<Violation>,
+    /// Whether the forward one runs in a transaction.
+    transactional: bool,
+}
+
 /// What holds for every script of a report.
 struct Linter<'a> {
     config: &'a LintConfig,
@@ -121,14 +137,9 @@ impl<'a> Linter<'a> {
         }
     }
 
-    /// Appends what is wrong with a migration's scripts; gives whether the forward one runs in a transaction.
-    fn migration(
-        &self,
-        migration: &Migration,
-        newer: &mut HashSet<String>,
-        scope: &Scope,
-        violations: &mut Vec<Violation>,
-    ) -> bool {
+    /// What is wrong with a migration's scripts.
+    fn migration(&self, migration: &Migration, newer: &mut HashSet<String>, scope: &Scope) -> Checked {
+        let mut violations = Vec::new();
         let down = migration.down.as_ref().map(|s| (s, Direction::Down));
         let mut transactional = true;
         for (source, direction) in std::iter::once((&migration.up, Direction::Up)).chain(down) {
@@ -139,9 +150,9 @@ impl<'a> Linter<'a> {
             if direction == Direction::Up {
                 transactional = in_transaction;
             }
-            self.locate(&source.path, &source.text, source.first_line, found, violations);
+            self.locate(&source.path, &source.text, source.first_line, found, &mut violations);
         }
-        transactional
+        Checked { violations, transactional }
     }
 
     /// Appends what an engine says, where it stands.

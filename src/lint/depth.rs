@@ -1,12 +1,20 @@
 //! How deep a text would make the parser recurse. The parser goes down one call per nested expression, and a stack that
 //! runs out ends the whole process; a pull request must not be able to do that to the server.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use squawk_lexer::{LiteralKind, TokenKind, tokenize};
 
 /// Levels that are parsed. Real migrations stay below 50; every level takes some kilobytes of stack.
 pub const MAX_DEPTH: usize = 2_000;
 /// Stack of the thread that parses (bytes of address space; only what is used becomes memory).
 pub const STACK: usize = 256 * 1024 * 1024;
+/// Items that are worth a further thread.
+const SHARE_FROM: usize = 32;
+/// Items that a thread takes at once.
+const SHARE: usize = 16;
+/// Threads at most; each may take a [`STACK`].
+const MOST_THREADS: usize = 8;
 /// Bodies within bodies that are looked into.
 const MAX_BODIES: usize = 8;
 
@@ -14,7 +22,31 @@ const MAX_BODIES: usize = 8;
 /// until the next comma or semicolon at their place, since that is how deep they can nest.
 pub fn is_bounded(text: &str) -> bool {
     // A level takes at least one byte.
-    text.len() <= MAX_DEPTH || bounded(text, MAX_BODIES)
+    text.len() <= MAX_DEPTH || most_levels(text) <= MAX_DEPTH || bounded(text, MAX_BODIES)
+}
+
+/// More levels than this a text cannot have, however its tokens are cut: bytes that open one or are part of an operator,
+/// and words that begin as `not`, `case`, `with` and `between` do.
+fn most_levels(text: &str) -> usize {
+    let mut levels = 0;
+    let mut in_word = false;
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => {
+                levels += usize::from(!in_word && matches!(byte | 0x20, b'n' | b'c' | b'w' | b'b'));
+                in_word = true;
+            }
+            // Digits may end before a word begins (`1not`).
+            b'0'..=b'9' | b' ' | b'\t' | b'\n' | b'\r' | b',' | b';' | b')' | b']' | b'\'' | b'"' | b'.' => {
+                in_word = false
+            }
+            _ => {
+                levels += 1;
+                in_word = false;
+            }
+        }
+    }
+    levels
 }
 
 fn bounded(text: &str, bodies: usize) -> bool {
@@ -109,6 +141,42 @@ pub fn with_stack<T: Send>(work: impl Fn() -> T + Send + Sync) -> T {
     })
 }
 
+/// What `work` makes of each item, in their order, on as many threads with such a stack as there are processors.
+pub fn map_with_stack<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
+    let threads =
+        std::thread::available_parallelism().map_or(1, usize::from).min(items.len() / SHARE_FROM).min(MOST_THREADS);
+    if threads < 2 {
+        return with_stack(|| items.iter().map(&work).collect());
+    }
+    // Scripts differ in size, so nobody is given a share beforehand.
+    let next = AtomicUsize::new(0);
+    let some = || {
+        let mut done = Vec::new();
+        loop {
+            let start = next.fetch_add(SHARE, Ordering::Relaxed);
+            let Some(share) = items.get(start..items.len().min(start + SHARE)).filter(|s| !s.is_empty()) else {
+                return done;
+            };
+            done.push((start, share.iter().map(&work).collect::<Vec<T>>()));
+        }
+    };
+    let mut shares: Vec<(usize, Vec<T>)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, some).ok())
+            .collect();
+        let mut shares = with_stack(some);
+        for other in others {
+            match other.join() {
+                Ok(done) => shares.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        shares
+    });
+    shares.sort_unstable_by_key(|(start, _)| *start);
+    shares.into_iter().flat_map(|(_, done)| done).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +193,25 @@ mod tests {
         assert!(!is_bounded(&"select not f(1, ".repeat(n)));
         for flat in ["(1, -2, 'x(((', a = b), ", "select 1 + (2 - 3); ", "-- ((((\n", "/* ((( */ ", "or a "] {
             assert!(is_bounded(&flat.repeat(n)), "{flat}");
+        }
+    }
+
+    #[test]
+    fn many_items_keep_their_order() {
+        for count in [0, 1, 31, 64, 1000] {
+            let items: Vec<usize> = (0..count).collect();
+            let doubled: Vec<usize> = items.iter().map(|n| n * 2).collect();
+            assert_eq!(map_with_stack(&items, |n| n * 2), doubled);
+        }
+    }
+
+    #[test]
+    fn the_quick_look_is_never_below_the_right_one() {
+        // A text that the quick look lets pass must be one that the full look lets pass.
+        let near = MAX_DEPTH - 5;
+        for part in ["(", "not ", "- ", "case when ", "with ", "a between ", "[", "1not ", "*", "@"] {
+            let text = part.repeat(near);
+            assert!(most_levels(&text) >= near, "{part}");
         }
     }
 

@@ -27,6 +27,50 @@ pub struct Statement {
     pub range: Range<usize>,
 }
 
+/// Words that some rules cannot do without. They walk every node of a statement, a search of the text costs nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    /// `CASCADE`.
+    pub cascade: bool,
+    /// `char`, `character`, `varchar`, `bpchar`.
+    pub char: bool,
+    /// `int`, `integer`, `bigint`, …
+    pub int: bool,
+    /// `json`, `jsonb`.
+    pub json: bool,
+    /// `LOGGED`, `UNLOGGED`.
+    pub logged: bool,
+    /// `serial`, `bigserial`, …
+    pub serial: bool,
+    /// `smallint`, `smallserial`, `int2`, `serial2`.
+    pub small: bool,
+    /// `timestamp`.
+    pub timestamp: bool,
+    /// `UPDATE`.
+    pub update: bool,
+}
+
+impl Words {
+    /// The words of a text, in any case and anywhere: in comments and in longer words too.
+    fn of(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        // A name in `U&"…"` may hide any letter behind an escape.
+        let hidden = text.contains("u&\"");
+        let says = |word: &str| hidden || text.contains(word);
+        Self {
+            cascade: says("cascade"),
+            char: says("char"),
+            int: says("int"),
+            json: says("json"),
+            logged: says("logged"),
+            serial: says("serial"),
+            small: says("small") || says("int2") || says("serial2"),
+            timestamp: says("timestamp"),
+            update: says("update"),
+        }
+    }
+}
+
 /// A script with what every rule needs to know.
 pub struct Script<'a> {
     /// The text that was parsed.
@@ -37,6 +81,8 @@ pub struct Script<'a> {
     pub direction: Direction,
     /// Whether it runs as one transaction.
     pub in_transaction: bool,
+    /// Words that it holds somewhere.
+    pub words: Words,
     /// The statements in order.
     pub statements: Vec<Statement>,
     /// The tables and indexes it creates.
@@ -134,7 +180,7 @@ impl<'a> Script<'a> {
                 created.entry(name).or_insert(Created { at, fresh });
             }
         }
-        Self { text, engine, direction, in_transaction, statements, created }
+        Self { text, engine, direction, in_transaction, words: Words::of(text), statements, created }
     }
 
     /// Names of the tables and indexes the script creates.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use squawk_linter::{Linter, LinterSettings, Rule, Version};
 use squawk_syntax::{Parse, SourceFile, ast};
 
-use super::script::{Finding, Script};
+use super::script::{Finding, Script, Words};
 use super::table::{self, RuleInfo};
 
 /// The rules of squawk that a check runs, chosen once per report.
@@ -17,7 +17,7 @@ pub struct Chosen {
 
 /// Which statements a rule looks at. Each rule walks the whole file by itself, so leaving out those that cannot find
 /// anything is most of their cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Gate {
     /// Any, or not looked up here.
     Always,
@@ -31,6 +31,8 @@ enum Gate {
     CreateIndex,
     /// `CREATE TABLE` and `ALTER TABLE`.
     Columns,
+    /// Columns of a type that has this word in its name.
+    Types(fn(&Words) -> bool),
     /// `ALTER …` and `CREATE …`.
     AlterOrCreate,
     /// `TRUNCATE`, `REINDEX`, `VACUUM`, `CLUSTER`.
@@ -77,13 +79,12 @@ fn gate_of(rule: Rule) -> Gate {
         | Rule::BanDropView
         | Rule::RequireConcurrentIndexDeletion => Gate::Drop,
         Rule::RequireConcurrentIndexCreation => Gate::CreateIndex,
-        Rule::AddingForeignKeyConstraint
-        | Rule::BanCharField
-        | Rule::PreferBigintOverInt
-        | Rule::PreferBigintOverSmallint
-        | Rule::PreferIdentity
-        | Rule::PreferTextField
-        | Rule::PreferTimestampTz => Gate::Columns,
+        Rule::AddingForeignKeyConstraint => Gate::Columns,
+        Rule::BanCharField | Rule::PreferTextField => Gate::Types(|w| w.char),
+        Rule::PreferBigintOverInt => Gate::Types(|w| w.int || w.serial),
+        Rule::PreferBigintOverSmallint => Gate::Types(|w| w.small),
+        Rule::PreferIdentity => Gate::Types(|w| w.serial),
+        Rule::PreferTimestampTz => Gate::Types(|w| w.timestamp),
         Rule::BanAlterPolicyCondition
         | Rule::BanAlterPolicyRoles
         | Rule::BanAlterRowLevelSecurity
@@ -97,8 +98,9 @@ fn gate_of(rule: Rule) -> Gate {
 }
 
 /// Which gates a script opens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
+    words: Words,
     alter_table: bool,
     alter: bool,
     drop: bool,
@@ -106,16 +108,21 @@ struct Open {
     create_table: bool,
     create: bool,
     upkeep: bool,
-    update: bool,
     long_name: bool,
 }
 
 impl Open {
     fn of(script: &Script<'_>) -> Self {
         let mut open = Self {
-            update: holds_word(script.text, b"update"),
+            words: script.words,
+            alter_table: false,
+            alter: false,
+            drop: false,
+            create_index: false,
+            create_table: false,
+            create: false,
+            upkeep: false,
             long_name: holds_long_name(script.text),
-            ..Self::default()
         };
         for statement in &script.statements {
             match &statement.node {
@@ -142,17 +149,13 @@ impl Open {
             Gate::Drop => self.drop,
             Gate::CreateIndex => self.create_index,
             Gate::Columns => self.create_table || self.alter_table,
+            Gate::Types(named) => (self.create_table || self.alter_table) && named(&self.words),
             Gate::AlterOrCreate => self.alter || self.create,
             Gate::Upkeep => self.upkeep,
-            Gate::Update => self.update,
+            Gate::Update => self.words.update,
             Gate::LongName => self.long_name,
         }
     }
-}
-
-/// Whether `word` (lower case) stands somewhere in the text, whatever its case.
-fn holds_word(text: &str, word: &[u8]) -> bool {
-    text.as_bytes().windows(word.len()).any(|w| w.eq_ignore_ascii_case(word))
 }
 
 /// Whether a name could have more bytes than PostgreSQL keeps: a run of such letters, or a quoted text, of that length.
@@ -283,6 +286,9 @@ mod tests {
             "/* x */ DROP function f();",
             "drop view v; drop index i; drop type t; drop schema s; drop policy p on t;",
             "create table t (a char(2), b int, c serial, d timestamp, e varchar(3) references u (id));",
+            "create table t (a CHARACTER varying(2), b Integer[], c smallSERIAL, d INT2, e serial8, f bpchar);",
+            "create table t (a timestamp(3) without time zone, b bigint, c int4); alter table t add column d serial4;",
+            "alter table t alter column a type U&\"\\0069nt\"; create table u (a U&\"ser\\0069al\");",
             "alter table t add column a int not null, alter column b set not null, drop column c, add primary key (d);",
             "alter view v rename column a to b; alter sequence s set schema x; alter table t rename to u;",
             "truncate t cascade; reindex index i; cluster t; vacuum full t; create domain d as int check (value > 0);",

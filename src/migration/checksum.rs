@@ -6,7 +6,7 @@ use crate::ids::Checksum;
 
 /// Lower-case hexadecimal SHA-256 of `bytes`.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
+    hexadecimal(&Sha256::digest(bytes))
 }
 
 /// The checksum of a script's text. A byte order mark, CRLF against LF and trailing newlines are no edit;
@@ -22,12 +22,48 @@ pub fn checksum(text: &str) -> Checksum {
         rest = &rest[at + 2..];
     }
     hash.update(rest.as_bytes());
-    Checksum::new(format!("sha256:{}", hex::encode(hash.finalize()))).expect("a SHA-256 in hexadecimal is a checksum")
+    named(&hash.finalize())
+}
+
+/// Both of one file: the hash of its raw bytes and the checksum of its text. Large files are read once for the two.
+pub fn both(raw: &[u8], text: &str) -> (String, Checksum) {
+    let same_start = raw.len() == text.len() && !text.contains('\r');
+    if !same_start {
+        return (sha256_hex(raw), checksum(text));
+    }
+    let end = text.trim_end_matches('\n').len();
+    let mut hash = Sha256::new_with_prefix(&raw[..end]);
+    let of_text = named(&hash.clone().finalize());
+    hash.update(&raw[end..]);
+    (hexadecimal(&hash.finalize()), of_text)
+}
+
+/// A hash as text, without a detour over single characters: there is one for every file.
+fn hexadecimal(hash: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(hash.len() * 2);
+    for byte in hash {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+fn named(hash: &[u8]) -> Checksum {
+    Checksum::new(format!("sha256:{}", hexadecimal(hash))).expect("a SHA-256 in hexadecimal is a checksum")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r13_both_at_once_are_the_same_as_each_alone() {
+        for raw in ["", "\n", "select 1;", "select 1;\n\n", "select 1;\r\n", "a\rb\n", "\u{feff}select 1;\n", "é\n"] {
+            let text = raw.strip_prefix('\u{feff}').unwrap_or(raw);
+            assert_eq!(both(raw.as_bytes(), text), (sha256_hex(raw.as_bytes()), checksum(text)), "{raw:?}");
+        }
+    }
 
     #[test]
     fn r13_line_ends_bom_and_trailing_newlines_are_no_edit() {

@@ -17,7 +17,11 @@ impl Version {
         for part in text.split(['.', '_', '-']) {
             let digits = part.trim_start_matches('0');
             // The length in front makes text order equal number order, whatever the width.
-            sort_key.push_str(&format!("{:04}{digits}.", digits.len()));
+            let length = digits.len().to_string();
+            sort_key.extend(std::iter::repeat_n('0', 4_usize.saturating_sub(length.len())));
+            sort_key.push_str(&length);
+            sort_key.push_str(digits);
+            sort_key.push('.');
         }
         Self { text: text.to_owned(), sort_key }
     }

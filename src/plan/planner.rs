@@ -4,6 +4,7 @@ mod state;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
@@ -112,14 +113,22 @@ pub fn belongs(migration: &Migration, target: &TargetName, engine: Engine) -> bo
 
 /// A hash over everything the history says that a plan depends on.
 pub fn history_hash(history: &[HistoryRow]) -> String {
-    let mut lines: Vec<String> = history
-        .iter()
-        .map(|r| format!("{}\0{}\0{}\0{}\0{}", r.unit, r.id, r.checksum, r.state.as_str(), r.statements_done))
-        .collect();
-    lines.sort();
+    // One text for all of them: a history is long and its lines are short.
+    let mut text = String::with_capacity(history.len() * 160);
+    let mut lines: Vec<Range<usize>> = Vec::with_capacity(history.len());
+    for r in history {
+        let start = text.len();
+        for part in [&r.unit, r.id.as_str(), r.checksum.as_str(), r.state.as_str()] {
+            text.push_str(part);
+            text.push('\0');
+        }
+        text.push_str(&r.statements_done.to_string());
+        lines.push(start..text.len());
+    }
+    lines.sort_unstable_by(|a, b| text[a.clone()].cmp(&text[b.clone()]));
     let mut hash = Sha256::new();
     for line in lines {
-        hash.update(line.as_bytes());
+        hash.update(&text.as_bytes()[line]);
         hash.update(b"\n");
     }
     format!("sha256:{}", hex::encode(hash.finalize()))

@@ -1,5 +1,6 @@
 //! A lint report for a terminal: each finding with the line it is about, or one line per finding.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -168,7 +169,11 @@ fn visible(c: char) -> char {
 }
 
 /// Text of a repository made safe for a terminal; line ends become blanks.
-fn printable(text: &str) -> String {
+fn printable(text: &str) -> Cow<'_, str> {
+    // Nearly every text is plain, and there is one for every finding.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
     text.chars().map(|c| if c == '\n' { ' ' } else { visible(c) }).collect()
 }
 

@@ -21,6 +21,8 @@ use chrono::Utc;
 use secrecy::SecretString;
 
 pub use crate::drivers::failpoint;
+#[cfg(feature = "postgres")]
+pub use crate::drivers::postgres::Ahead;
 pub use drift::{accept as accept_drift, drift};
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
@@ -91,6 +93,9 @@ pub struct ApplyOptions {
     pub retry_for: Option<Duration>,
     /// The digest that was approved: anything else is refused.
     pub approved: Option<Digest>,
+    /// A connection to the target that is being made already.
+    #[cfg(feature = "postgres")]
+    pub ahead: Ahead,
     /// A person accepts that data is lost.
     pub accept_data_loss: bool,
     /// How long a lock lives without a word from its holder, on servers that do not end it with the connection.
@@ -239,6 +244,11 @@ pub async fn status(set: &MigrationSet, targets: &[Target]) -> Result<Vec<Target
 }
 
 async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
+    #[cfg(feature = "postgres")]
+    if job.target.engine == Engine::Postgresql {
+        let driver = job.options.ahead.connect(&job.target.url).await.map_err(connect::unreachable)?;
+        return target::run(driver, job).await;
+    }
     with_driver!(job.target, driver => target::run(driver, job).await)
 }
 

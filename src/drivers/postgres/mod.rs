@@ -1,5 +1,6 @@
 //! PostgreSQL: one dedicated connection that holds a session advisory lock and does all the work.
 
+mod ahead;
 mod effect;
 mod message;
 mod probe;
@@ -13,8 +14,9 @@ use std::time::Duration;
 use chrono::DateTime;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{ConnectOptions as _, PgConnection, Row as _};
+use sqlx::{ConnectOptions as _, PgConnection};
 
+pub use ahead::Ahead;
 pub use session::PostgresSession;
 
 use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor};
@@ -38,6 +40,8 @@ pub struct PostgresDriver {
     tables: Tables,
     /// Whether the tables were there when we came.
     tables_exist: bool,
+    /// The history where it was read with the connection; for the first who asks.
+    read: Option<Vec<HistoryRow>>,
 }
 
 impl PostgresDriver {
@@ -62,7 +66,7 @@ impl PostgresDriver {
                 ));
             }
         };
-        Ok(Self { connection, options, tables: Tables::in_schema(&schema), tables_exist })
+        Ok(Self { connection, options, tables: Tables::in_schema(&schema), tables_exist, read: None })
     }
 }
 
@@ -106,6 +110,9 @@ impl Driver for PostgresDriver {
     type Session = PostgresSession;
 
     async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
+        if let Some(read) = self.read.take() {
+            return Ok(read);
+        }
         if !self.tables_exist {
             return Ok(Vec::new());
         }
@@ -145,8 +152,7 @@ async fn read_history(
     tables: &Tables,
     only: Option<(&str, &str)>,
 ) -> Result<Vec<HistoryRow>, DriverError> {
-    let rows = wire::rows(connection, tables.select_history(only)).await?;
-    rows.iter().map(history_row).collect()
+    wire::read(connection, tables.select_history(only), history_row).await
 }
 
 fn history_row(row: &PgRow) -> Result<HistoryRow, DriverError> {
@@ -155,27 +161,27 @@ fn history_row(row: &PgRow) -> Result<HistoryRow, DriverError> {
             "the table `{HISTORY}` holds `{value}` as {what}, which this version does not understand"
         ))
     };
-    let text = |i: usize| wire::text(row, i);
-    let optional = |i: usize| row.try_get::<Option<String>, _>(i).map_err(|e| wire::unreadable(&e));
-    let number = |i: usize, what: &str| text(i).and_then(|t| t.parse::<i64>().map_err(|_| bad(what, &t)));
+    let text = |i: usize| wire::str(row, i);
+    let optional = |i: usize| wire::optional_str(row, i);
+    let number = |i: usize, what: &str| text(i).and_then(|t| t.parse::<i64>().map_err(|_| bad(what, t)));
     let time = |t: &str| t.parse().ok().and_then(DateTime::from_timestamp_millis).ok_or_else(|| bad("a time", t));
     let (id, checksum, state, action, run) = (text(1)?, text(3)?, text(4)?, text(5)?, text(7)?);
     Ok(HistoryRow {
-        unit: text(0)?,
-        id: MigrationId::new(id.as_str()).map_err(|_| bad("a migration id", &id))?,
-        version: text(2)?,
-        checksum: Checksum::new(checksum.as_str()).map_err(|_| bad("a checksum", &checksum))?,
-        state: MigrationState::parse(&state).ok_or_else(|| bad("a state", &state))?,
-        action: StepAction::parse(&action).ok_or_else(|| bad("an action", &action))?,
+        unit: text(0)?.to_owned(),
+        id: MigrationId::new(id).map_err(|_| bad("a migration id", id))?,
+        version: text(2)?.to_owned(),
+        checksum: Checksum::new(checksum).map_err(|_| bad("a checksum", checksum))?,
+        state: MigrationState::parse(state).ok_or_else(|| bad("a state", state))?,
+        action: StepAction::parse(action).ok_or_else(|| bad("an action", action))?,
         epoch: Epoch(number(6, "an epoch")?),
-        run: RunId::new(run.as_str()).map_err(|_| bad("a run", &run))?,
-        started_at: time(&text(8)?)?,
-        finished_at: optional(9)?.map(|t| time(&t)).transpose()?,
+        run: RunId::new(run).map_err(|_| bad("a run", run))?,
+        started_at: time(text(8)?)?,
+        finished_at: optional(9)?.map(time).transpose()?,
         duration_ms: number(10, "a duration")?,
-        by: text(11)?,
+        by: text(11)?.to_owned(),
         pr: optional(12)?.and_then(|t| t.parse().ok()).map(PrNumber),
         commit: optional(13)?.and_then(|t| CommitSha::new(t).ok()),
         statements_done: i32::try_from(number(14, "a number of statements")?).unwrap_or(i32::MAX),
-        error: optional(15)?,
+        error: optional(15)?.map(str::to_owned),
     })
 }

@@ -49,7 +49,7 @@ pub struct PostgresSession {
 
 impl PostgresSession {
     pub(super) async fn take(driver: PostgresDriver, options: &SessionOptions) -> Result<Self, DriverError> {
-        let PostgresDriver { connection, options: connect, tables, tables_exist } = driver;
+        let PostgresDriver { connection, options: connect, tables, tables_exist, read: _ } = driver;
         let mut session = PostgresSession {
             connection,
             monitor: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgRow};
-use sqlx::{AssertSqlSafe, Either, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Either, PgConnection, Row as _, ValueRef as _};
 
 use crate::drivers::{DriverError, FENCED, StatementFailure};
 
@@ -36,6 +36,20 @@ pub(super) async fn rows(connection: &mut PgConnection, sql: String) -> Result<V
     sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.map_err(|e| failure(&e))
 }
 
+/// What `decode` makes of every row of a query; each is dropped before the next is looked at.
+pub(super) async fn read<T>(
+    connection: &mut PgConnection,
+    sql: String,
+    decode: impl Fn(&PgRow) -> Result<T, DriverError>,
+) -> Result<Vec<T>, DriverError> {
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection);
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().await {
+        out.push(decode(&row.map_err(|e| failure(&e))?)?);
+    }
+    Ok(out)
+}
+
 /// A message whose rows do not matter.
 pub(super) async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), DriverError> {
     match send(connection, Arc::new(sql)).await.error {
@@ -46,10 +60,22 @@ pub(super) async fn execute(connection: &mut PgConnection, sql: String) -> Resul
 
 /// A text column that is never NULL.
 pub(super) fn text(row: &PgRow, column: usize) -> Result<String, DriverError> {
-    row.try_get::<String, _>(column).map_err(|e| unreadable(&e))
+    str(row, column).map(str::to_owned)
 }
 
-pub(super) fn unreadable(error: &sqlx::Error) -> DriverError {
+/// The same, borrowed from the row.
+pub(super) fn str(row: &PgRow, column: usize) -> Result<&str, DriverError> {
+    optional_str(row, column)?.ok_or_else(|| unreadable(&"NULL where something must stand"))
+}
+
+/// A text column that may be NULL.
+pub(super) fn optional_str(row: &PgRow, column: usize) -> Result<Option<&str>, DriverError> {
+    // As it was sent: in this protocol everything is text.
+    let value = row.try_get_raw(column).map_err(|e| unreadable(&e))?;
+    if value.is_null() { Ok(None) } else { value.as_str().map(Some).map_err(|e| unreadable(&e)) }
+}
+
+pub(super) fn unreadable(error: &dyn std::fmt::Display) -> DriverError {
     DriverError::History(format!("the target answered something unexpected: {error}"))
 }
 

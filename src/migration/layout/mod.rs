@@ -11,6 +11,7 @@ use std::str::FromStr;
 use crate::ids::{Engine, InvalidId, MigrationId};
 use crate::migration::checksum::{checksum, sha256_hex};
 use crate::migration::operations::are_operations;
+use crate::migration::checksum::{both, sha256_hex};
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version,
@@ -257,7 +258,6 @@ impl Reader<'_> {
         let files = std::iter::once(found.up).chain(found.down).chain(found.metadata).collect();
         self.put(found.id, found.version, found.name, up, down, directives, files)
     }
-
     /// Adds a migration whose scripts are read, with the files it is made of.
     #[allow(clippy::too_many_arguments)]
     fn put(
@@ -276,7 +276,6 @@ impl Reader<'_> {
                 self.problem(&up.path, 1, "file-name", Severity::Error, e.to_string(), "rename it");
                 return None;
             }
-        };
         let mut files: Vec<MigrationFile> = files
             .into_iter()
             .filter_map(|f| match &f.content {
@@ -284,6 +283,16 @@ impl Reader<'_> {
                 FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
             })
             .collect();
+        let (up_sha256, checksum) = match &found.up.content {
+            FileContent::Bytes(bytes) => both(bytes, &up.text),
+            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
+        };
+        let mut files = Vec::with_capacity(2);
+        files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
+        files.extend(found.down.into_iter().chain(found.metadata).filter_map(|f| match &f.content {
+            FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
+            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
+        }));
         files.sort();
         self.set.migrations.push(Migration {
             id,
@@ -295,7 +304,7 @@ impl Reader<'_> {
             engine: self.engine,
             target: self.root.target.clone(),
             service: service_of(self.unit).map(str::to_owned),
-            checksum: checksum(&up.text),
+            checksum,
             up,
             down,
             directives,

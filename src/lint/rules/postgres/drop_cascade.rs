@@ -27,8 +27,8 @@ pub(super) static RULE: OwnRule = OwnRule {
     ],
 };
 
-fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
-    if !statement_is_drop(&statement.node) {
+fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+    if !script.words.cascade || !statement_is_drop(&statement.node) {
         return;
     }
     let node = statement_node(statement);

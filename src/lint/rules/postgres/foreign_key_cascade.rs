@@ -20,7 +20,10 @@ pub(super) static RULE: OwnRule = OwnRule {
     bad: &["alter table c add constraint f foreign key (a) references t (id) on delete cascade not valid;"],
 };
 
-fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+    if !script.words.cascade {
+        return;
+    }
     let ast::Stmt::AlterTable(alter) = &statement.node else { return };
     for action in alter.actions() {
         let node = match &action {

@@ -17,7 +17,10 @@ pub(super) static RULE: OwnRule = OwnRule {
     bad: &["create table t (a json);", "alter table t add column a json;"],
 };
 
-fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+    if !script.words.json {
+        return;
+    }
     let mut look = |ty: Option<ast::Type>| {
         if let Some(ty) = ty.filter(|t| name_of(t.syntax()) == "json") {
             report.add(ty.syntax(), "`json` has no equality: `DISTINCT`, `GROUP BY` and `UNION` on it fail");

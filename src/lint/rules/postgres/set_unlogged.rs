@@ -17,7 +17,10 @@ pub(super) static RULE: OwnRule = OwnRule {
     bad: &["alter table t set unlogged;", "alter table t set logged;"],
 };
 
-fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+    if !script.words.logged {
+        return;
+    }
     let ast::Stmt::AlterTable(alter) = &statement.node else { return };
     let table = named(alter.table_relation_name());
     for action in alter.actions() {

@@ -1,0 +1,28 @@
+//! What commands print on standard output.
+
+use std::io::Write as _;
+
+/// Writes `text`, without credentials and where nobody wants colours without those, in one piece: standard output by
+/// itself hands on every line alone. A reader that went away is no error.
+///
+/// # Errors
+/// When it cannot be written for another reason.
+pub(super) fn text(text: &str) -> anyhow::Result<()> {
+    let text = crate::redact::text(text);
+    let out = std::io::stdout();
+    let written = match anstream::AutoStream::choice(&out) {
+        anstream::ColorChoice::Never => {
+            let plain = anstream::adapter::strip_str(&text).to_string();
+            let mut out = out.lock();
+            out.write_all(plain.as_bytes()).and_then(|()| out.flush())
+        }
+        anstream::ColorChoice::Auto | anstream::ColorChoice::AlwaysAnsi | anstream::ColorChoice::Always => {
+            let mut out = anstream::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        }
+    };
+    match written {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
