@@ -45,6 +45,32 @@ pub fn text(input: &str) -> String {
     url_passwords(&out)
 }
 
+/// Whether `text`, the value of `key`, is a secret: named like one, or looking like one.
+pub fn is_secret(key: &str, text: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "password", "passwd", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "clientsecret", "authtoken",
+        "secretkey",
+    ];
+    // A reference to a field (`$old_password`) or a name of a type is no secret.
+    if text.is_empty() || text.starts_with('$') {
+        return false;
+    }
+    let plain: String =
+        key.rsplit('.').next().unwrap_or(key).chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    NAMES.contains(&plain.as_str()) || looks_secret(text)
+}
+
+/// An access key, a private key, or a URL with a password.
+pub fn looks_secret(text: &str) -> bool {
+    let access_key = text.match_indices("AKIA").any(|(at, _)| {
+        let id: Vec<u8> = text[at + 4..].bytes().take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit()).collect();
+        id.len() == 16
+    });
+    access_key
+        || (text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----"))
+        || text.contains("://") && url_passwords(text) != *text
+}
+
 /// The password part of a URL, as written.
 fn password_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;

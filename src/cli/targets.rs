@@ -243,7 +243,10 @@ pub(super) fn place_of(environment: &Environment, target: &TargetConfig) -> anyh
     let file = dot_env();
     let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
     let url = environment.resolve_target(target, &lookup)?;
-    crate::redact::register_url(secrecy::ExposeSecret::expose_secret(&url));
+    let text = secrecy::ExposeSecret::expose_secret(&url);
+    crate::redact::register_url(text);
+    check_url(target.engine, text)
+        .map_err(|e| Failure::usage(format!("`{}.{}`: {e:#}", environment.name, target.name)))?;
     Ok(Target { environment: Some(environment.name.clone()), name: target.name.clone(), engine: target.engine, url })
 }
 
@@ -301,7 +304,7 @@ fn engine_of(url: &str) -> anyhow::Result<Engine> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("postgres" | "postgresql") => Ok(Engine::Postgresql),
         Some("mongodb" | "mongodb+srv") => Ok(Engine::Mongodb),
-        Some("redis" | "rediss" | "redis-cluster") => Ok(Engine::Redis),
+        Some("redis" | "rediss" | "redis-cluster" | "rediss-cluster") => Ok(Engine::Redis),
         Some("elasticsearch+http" | "elasticsearch+https") => Ok(Engine::Elasticsearch),
         Some("sqlite") => Ok(Engine::Sqlite),
         Some("http" | "https") => Err(Failure::usage(
@@ -324,7 +327,7 @@ fn target_name(url: &str) -> TargetName {
     let host = authority.rsplit('@').next().and_then(|hosts| hosts.split(',').next()).unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     let last = match scheme {
-        "redis" | "rediss" | "redis-cluster" | "elasticsearch+http" | "elasticsearch+https" => host,
+        "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "elasticsearch+http" | "elasticsearch+https" => host,
         _ if path.contains("://") && !rest.contains('/') => host,
         _ => rest.rsplit('/').next().unwrap_or_default(),
     };

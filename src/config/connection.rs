@@ -127,10 +127,17 @@ pub enum Connection {
 pub struct Parts {
     host: Template,
     port: Option<Template>,
-    database: Template,
+    /// A name (PostgreSQL, MongoDB) or a number (Redis).
+    database: Option<Template>,
     user: Option<Template>,
     password: Option<Template>,
     sslmode: Option<&'static str>,
+    /// Of the engines without `sslmode`.
+    tls: Option<bool>,
+    /// MongoDB: the database that knows the user.
+    auth_source: Option<Template>,
+    /// MongoDB.
+    replica_set: Option<Template>,
 }
 
 /// A variable that a target needs is not set, or empty.
@@ -153,9 +160,10 @@ impl Connection {
         let templates: Vec<&Template> = match self {
             Connection::Url(url) => vec![url],
             Connection::Parts(p) => {
-                [Some(&p.host), p.port.as_ref(), Some(&p.database), p.user.as_ref(), p.password.as_ref()]
+                [&p.port, &p.database, &p.user, &p.password, &p.auth_source, &p.replica_set]
                     .into_iter()
                     .flatten()
+                    .chain(std::iter::once(&p.host))
                     .collect()
             }
         };
@@ -174,8 +182,8 @@ impl Environment {
     /// The complete URL of `target`, its variables filled in by `lookup`. Its password is registered with
     /// [`redact`] before it is given out.
     ///
-    /// Without `sslmode`, TLS is required of a PostgreSQL server outside development and testing, unless it is this
-    /// machine (SPEC 4.1).
+    /// Where nothing is said of it, TLS is required of a server outside development and testing, unless it is this
+    /// machine (SPEC 4.1). A URL says it itself.
     ///
     /// # Errors
     /// The variable that is not set, and the key that needs it.
@@ -186,70 +194,124 @@ impl Environment {
     ) -> Result<SecretString, MissingVariable> {
         let path = |key: &str| format!("{}.{}.{key}", self.name, target.name);
         let url = match &target.connection {
-            Connection::Url(url) => url.fill(&path("url"), lookup)?,
-            Connection::Parts(parts) => {
-                let fill = |template: &Option<Template>, key: &str| {
-                    template.as_ref().map(|t| t.fill(&path(key), lookup)).transpose()
-                };
-                let encode = |text: &str| utf8_percent_encode(text, COMPONENT).to_string();
-                let host = parts.host.fill(&path("host"), lookup)?;
-                let database = parts.database.fill(&path("database"), lookup)?;
-                let port = fill(&parts.port, "port")?;
-                let user = fill(&parts.user, "user")?;
-                let password = fill(&parts.password, "password")?;
-                if let Some(password) = &password {
-                    redact::register(password);
-                }
-                let mut url = format!("{}://", scheme(target.engine));
-                if let Some(user) = &user {
-                    url.push_str(&encode(user));
-                    if let Some(password) = &password {
-                        url.push(':');
-                        url.push_str(&encode(password));
-                    }
-                    url.push('@');
-                }
-                let local = is_this_machine(&host);
-                // An IPv6 address keeps its colons in brackets; a socket folder travels encoded.
-                url.push_str(&if host.contains(':') && !host.starts_with('[') {
-                    format!("[{host}]")
-                } else if host.starts_with('[') {
-                    host
-                } else {
-                    encode(&host)
-                });
-                if let Some(port) = port {
-                    url.push(':');
-                    url.push_str(&encode(&port));
-                }
-                url.push('/');
-                url.push_str(&encode(&database));
-                if target.engine == Engine::Postgresql {
-                    let relaxed = matches!(self.name.as_str(), "development" | "testing");
-                    let sslmode = parts.sslmode.or((!relaxed && !local).then_some("require"));
-                    if let Some(mode) = sslmode {
-                        url.push_str("?sslmode=");
-                        url.push_str(mode);
-                    }
-                }
-                url
+            Connection::Url(url) => {
+                let url = url.fill(&path("url"), lookup)?;
+                // Where the engine is known the prefix may be left out; who connects wants one form.
+                let plain = url.starts_with("http://") || url.starts_with("https://");
+                if target.engine == Engine::Elasticsearch && plain { format!("elasticsearch+{url}") } else { url }
             }
+            Connection::Parts(parts) => self.url_of(target, parts, &path, lookup)?,
         };
         redact::register_url(&url);
         Ok(SecretString::from(url))
     }
+
+    /// The URL that the parts make.
+    fn url_of(
+        &self,
+        target: &TargetConfig,
+        parts: &Parts,
+        path: &dyn Fn(&str) -> String,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<String, MissingVariable> {
+        let fill = |template: &Option<Template>, key: &str| {
+            template.as_ref().map(|t| t.fill(&path(key), lookup)).transpose()
+        };
+        let encode = |text: &str| utf8_percent_encode(text, COMPONENT).to_string();
+        let host = parts.host.fill(&path("host"), lookup)?;
+        let database = fill(&parts.database, "database")?;
+        let port = fill(&parts.port, "port")?;
+        let user = fill(&parts.user, "user")?;
+        let password = fill(&parts.password, "password")?;
+        if let Some(password) = &password {
+            redact::register(password);
+        }
+        let relaxed = matches!(self.name.as_str(), "development" | "testing");
+        let tls = parts.tls.unwrap_or(!relaxed && !host.split(',').all(is_this_machine));
+        let mut url = format!("{}://", scheme(target.engine, tls));
+        // A password alone is how Redis knew people before it knew users.
+        if user.is_some() || password.is_some() {
+            url.push_str(&encode(user.as_deref().unwrap_or_default()));
+            if let Some(password) = &password {
+                url.push(':');
+                url.push_str(&encode(password));
+            }
+            url.push('@');
+        }
+        let hosts: Vec<String> = match target.engine {
+            // The members of a replica set, each with its port or the common one.
+            Engine::Mongodb => host.split(',').map(|h| with_port(h.trim(), port.as_deref(), &encode)).collect(),
+            _ => vec![with_port(&host, port.as_deref(), &encode)],
+        };
+        url.push_str(&hosts.join(","));
+        if let Some(database) = database {
+            url.push('/');
+            url.push_str(&encode(&database));
+        }
+        let mut options: Vec<String> = Vec::new();
+        match target.engine {
+            Engine::Postgresql => {
+                let mode = parts.sslmode.or(tls.then_some("require"));
+                options.extend(mode.map(|m| format!("sslmode={m}")));
+            }
+            Engine::Mongodb => {
+                for (key, name, given) in [
+                    ("auth_source", "authSource", &parts.auth_source),
+                    ("replica_set", "replicaSet", &parts.replica_set),
+                ] {
+                    options.extend(fill(given, key)?.map(|v| format!("{name}={}", encode(&v))));
+                }
+                if tls {
+                    options.push("tls=true".to_owned());
+                }
+            }
+            Engine::Redis | Engine::Elasticsearch | Engine::Sqlite => {}
+        }
+        if !options.is_empty() {
+            url.push('?');
+            url.push_str(&options.join("&"));
+        }
+        Ok(url)
+    }
+}
+
+/// A host with its port, of which it may have one itself. An IPv6 address keeps its colons in brackets; a socket folder
+/// travels encoded.
+fn with_port(host: &str, port: Option<&str>, encode: &dyn Fn(&str) -> String) -> String {
+    let (host, own) = match host.rsplit_once(':') {
+        Some((name, number)) if !name.contains(':') && number.parse::<u16>().is_ok() => (name, Some(number)),
+        _ => (host, None),
+    };
+    let mut text = if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]")
+    } else if host.starts_with('[') {
+        host.to_owned()
+    } else {
+        encode(host)
+    };
+    if let Some(port) = own.or(port) {
+        text.push(':');
+        text.push_str(&encode(port));
+    }
+    text
 }
 
 fn is_this_machine(host: &str) -> bool {
+    let host = match host.trim().rsplit_once(':') {
+        Some((name, _)) if !name.contains(':') => name,
+        _ => host.trim(),
+    };
     host.starts_with('/') || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]")
 }
 
-fn scheme(engine: Engine) -> &'static str {
+fn scheme(engine: Engine, tls: bool) -> &'static str {
     match engine {
         Engine::Postgresql => "postgres",
         Engine::Mongodb => "mongodb",
+        Engine::Redis if tls => "rediss",
         Engine::Redis => "redis",
-        Engine::Elasticsearch => "elasticsearch+https",
+        Engine::Elasticsearch if tls => "elasticsearch+https",
+        Engine::Elasticsearch => "elasticsearch+http",
         Engine::Sqlite => "sqlite",
     }
 }
@@ -259,7 +321,7 @@ fn schemes(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Postgresql => &["postgres://", "postgresql://"],
         Engine::Mongodb => &["mongodb://", "mongodb+srv://"],
-        Engine::Redis => &["redis://", "rediss://", "redis-cluster://"],
+        Engine::Redis => &["redis://", "rediss://", "redis-cluster://", "rediss-cluster://"],
         Engine::Elasticsearch => &["elasticsearch+http://", "elasticsearch+https://", "http://", "https://"],
         Engine::Sqlite => &["sqlite:"],
     }
@@ -273,9 +335,12 @@ pub(super) fn target(
     path: &str,
     engine: Option<Engine>,
 ) -> Option<(Engine, Connection, Option<String>)> {
-    let allowed =
-        ["engine", "url", "uri", "host", "port", "database", "user", "password", "sslmode", "region", "compliance"];
+    let allowed = [
+        "engine", "url", "uri", "host", "port", "database", "user", "password", "sslmode", "tls", "auth_source",
+        "replica_set", "region", "compliance",
+    ];
     let fields = reader.fields(node, path, &allowed);
+    let tls = fields.get("tls").and_then(|(n, p)| reader.bool(n, &p));
     let region = fields.get("region").and_then(|(n, p)| reader.string(n, &p));
     let stated = fields.get("engine").map(|(n, p)| (n, read_engine(reader, n, &p)));
     let mut template = |key: &str| {
@@ -290,7 +355,8 @@ pub(super) fn target(
         }
     };
     let url = template("url").or_else(|| template("uri"));
-    let [host, port, database, user, password] = ["host", "port", "database", "user", "password"].map(&mut template);
+    let [host, port, database, user, password, auth_source, replica_set] =
+        ["host", "port", "database", "user", "password", "auth_source", "replica_set"].map(&mut template);
     let url_given = fields.get("url").or_else(|| fields.get("uri")).is_some();
     let sslmode = fields.get("sslmode").and_then(|(n, p)| reader.one_of(n, &p, &SSLMODES.map(|m| (m, m))));
 
@@ -319,7 +385,8 @@ pub(super) fn target(
             }
         },
     };
-    if url_given && [&host, &port, &database, &user, &password].iter().any(|t| t.is_some()) {
+    let parts_given = [&host, &port, &database, &user, &password, &auth_source, &replica_set];
+    if url_given && (parts_given.iter().any(|t| t.is_some()) || tls.is_some()) {
         reader.wrong(node, format!("`{path}` has both a `url` and its parts; write either"));
         return None;
     }
@@ -358,18 +425,69 @@ pub(super) fn target(
         }
         notes.push(reader.message(n.line, n.column, literal_password(path, "password")));
     }
-    if fields.get("host").is_none() || fields.get("database").is_none() {
-        reader.wrong(node, format!("`{path}` needs a `url`, or at least `host` and `database`"));
+    if !(belongs(reader, &fields, engine) && is_complete(reader, &fields, node, path, engine)) {
+        return None;
     }
     let parts = Parts {
         host: host?.1,
         port: port.map(|(_, t)| t),
-        database: database?.1,
+        database: database.map(|(_, t)| t),
         user: user.map(|(_, t)| t),
         password: password.map(|(_, t)| t),
         sslmode,
+        tls,
+        auth_source: auth_source.map(|(_, t)| t),
+        replica_set: replica_set.map(|(_, t)| t),
     };
     Some((engine, Connection::Parts(Box::new(parts)), region))
+}
+
+/// Whether every field means something to the engine.
+fn belongs(reader: &mut Reader, fields: &super::yaml::Fields<'_>, engine: Engine) -> bool {
+    let mut all = true;
+    for (key, why) in match engine {
+        Engine::Postgresql | Engine::Sqlite => {
+            &[("tls", "write `sslmode`"), ("auth_source", "only MongoDB has it"), ("replica_set", "only MongoDB has it")][..]
+        }
+        Engine::Mongodb => &[("sslmode", "write `tls: true`")][..],
+        Engine::Redis => &[
+            ("sslmode", "write `tls: true`"),
+            ("auth_source", "only MongoDB has it"),
+            ("replica_set", "only MongoDB has it"),
+        ][..],
+        Engine::Elasticsearch => &[
+            ("sslmode", "write `tls: true`"),
+            ("auth_source", "only MongoDB has it"),
+            ("replica_set", "only MongoDB has it"),
+            ("database", "Elasticsearch has no databases"),
+        ][..],
+    } {
+        if let Some((node, path)) = fields.get(key) {
+            reader.wrong(node, format!("`{path}` means nothing to {engine}: {why}"));
+            all = false;
+        }
+    }
+    all
+}
+
+/// Whether there is what the engine cannot do without.
+fn is_complete(
+    reader: &mut Reader,
+    fields: &super::yaml::Fields<'_>,
+    node: &Node,
+    path: &str,
+    engine: Engine,
+) -> bool {
+    let needed: &[&str] = match engine {
+        Engine::Postgresql | Engine::Mongodb => &["host", "database"],
+        Engine::Redis | Engine::Elasticsearch | Engine::Sqlite => &["host"],
+    };
+    let complete = needed.iter().all(|key| fields.get(key).is_some());
+    if !complete {
+        let least: Vec<String> = needed.iter().map(|k| format!("`{k}`")).collect();
+        reader.wrong(node, format!("`{path}` needs a `url`, or at least {}", least.join(" and ")));
+    }
+    complete
 }
 
 /// The mark by which `policy check` knows this note as an error.
@@ -464,6 +582,48 @@ mod tests {
             ),
         ] {
             assert_eq!(resolve(text, variables).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_engine_is_reached_by_a_url_or_by_its_parts() {
+        for (text, expected) in [
+            (
+                "p: {targets: {a: {engine: mongodb, host: 'a.example.com,b.example.com:27018', port: 27017, database: shop, user: u, password: 'p@:', auth_source: admin, replica_set: rs0}}}",
+                "mongodb://u:p%40%3A@a.example.com:27017,b.example.com:27018/shop?authSource=admin&replicaSet=rs0&tls=true",
+            ),
+            ("p: {targets: {a: {engine: mongodb, host: localhost, database: shop}}}", "mongodb://localhost/shop"),
+            (
+                "development: {targets: {a: {engine: mongodb, host: db, database: shop, tls: true}}}",
+                "mongodb://db/shop?tls=true",
+            ),
+            ("p: {targets: {a: {engine: redis, host: cache, port: 6379, database: 2, password: x%y}}}", "rediss://:x%25y@cache:6379/2"),
+            ("p: {targets: {a: {engine: redis, host: cache, tls: false}}}", "redis://cache"),
+            ("testing: {targets: {a: {engine: redis, host: '::1', port: 6380}}}", "redis://[::1]:6380"),
+            ("p: {targets: {a: {engine: elasticsearch, host: search, port: 9200, user: u, password: w}}}", "elasticsearch+https://u:w@search:9200"),
+            ("p: {targets: {a: {engine: elasticsearch, host: 127.0.0.1, port: 9200}}}", "elasticsearch+http://127.0.0.1:9200"),
+            ("p: {elasticsearch: {uri: 'https://search:9200'}}", "elasticsearch+https://search:9200"),
+            ("p: {elasticsearch: {uri: 'elasticsearch+http://search:9200'}}", "elasticsearch+http://search:9200"),
+            ("p: {mongodb: {uri: 'mongodb+srv://c.example.com/shop'}}", "mongodb+srv://c.example.com/shop"),
+            ("p: {redis: {uri: 'redis-cluster://a:7000,b:7001'}}", "redis-cluster://a:7000,b:7001"),
+            ("p: {targets: {a: {url: 'elasticsearch+http://search:9200'}}}", "elasticsearch+http://search:9200"),
+        ] {
+            assert_eq!(resolve(text, &[]).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_of_other_engines_are_refused() {
+        for (text, part) in [
+            ("p: {targets: {a: {engine: mongodb, host: h}}}", "`host` and `database`"),
+            ("p: {targets: {a: {engine: mongodb, host: h, database: d, sslmode: require}}}", "write `tls: true`"),
+            ("p: {targets: {a: {engine: elasticsearch, host: h, database: d}}}", "has no databases"),
+            ("p: {targets: {a: {engine: redis, database: 1}}}", "at least `host`"),
+            ("p: {targets: {a: {engine: postgresql, host: h, database: d, tls: true}}}", "write `sslmode`"),
+            ("p: {targets: {a: {engine: redis, url: 'redis://h', tls: true}}}", "both a `url` and its parts"),
+        ] {
+            let errors = Environments::parse("e", text).expect_err(text);
+            assert!(errors.iter().any(|e| e.message.contains(part)), "{text}: {errors:?}");
         }
     }
 

@@ -52,6 +52,7 @@ mod tests {
             (Engine::Redis, "redis://:p@h:6379/2"),
             (Engine::Redis, "rediss://u:p@h"),
             (Engine::Redis, "redis-cluster://u:p@a:7000,b:7001,[::1]:7002"),
+            (Engine::Redis, "rediss-cluster://a:7000?namespace=shop"),
             (Engine::Elasticsearch, "elasticsearch+https://u:p@h:9200/prefix"),
             (Engine::Elasticsearch, "elasticsearch+http://127.0.0.1:9200"),
             (Engine::Sqlite, "sqlite:shop.db"),

@@ -8,10 +8,11 @@ use squawk_syntax::SourceFile;
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
-use super::{Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, rules, squawk};
+use super::{Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, operations, rules, squawk};
 use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, execution};
+use crate::migration::operations::are_operations;
 use crate::migration::{Migration, MigrationSet, Problem, digest_of};
 use crate::risk;
 
@@ -63,9 +64,13 @@ fn assemble(
     }
     let mut violations = Vec::new();
     let mut summaries = Vec::with_capacity(in_scope.len());
+    let mut looked = operations::look(set, scope);
     for ((at, migration), checked) in in_scope.iter().zip(scripts) {
         let first = violations.len();
         violations.extend(checked.violations);
+        for place in looked.remove(at).into_iter().flatten() {
+            linter.locate(&place.file, &place.text, place.first_line, place.found, &mut violations);
+        }
         for word in judged.iter().filter(|j| j.migration == *at) {
             linter.judged(migration, word, &mut violations);
         }
@@ -141,11 +146,12 @@ impl<'a> Linter<'a> {
     fn migration(&self, migration: &Migration, newer: &mut HashSet<String>, scope: &Scope) -> Checked {
         let mut violations = Vec::new();
         let down = migration.down.as_ref().map(|s| (s, Direction::Down));
-        let mut transactional = true;
+        let mut transactional = !are_operations(migration.engine);
         for (source, direction) in std::iter::once((&migration.up, Direction::Up)).chain(down) {
             let (found, in_transaction) = match migration.engine {
                 Engine::Postgresql | Engine::Sqlite => self.script(migration, &source.text, direction, newer, scope),
-                Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => (Vec::new(), false),
+                // Seen by `operations`, which follows them over the whole set.
+                Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => continue,
             };
             if direction == Direction::Up {
                 transactional = in_transaction;

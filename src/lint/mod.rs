@@ -3,6 +3,7 @@
 mod check;
 mod depth;
 mod lines;
+mod operations;
 pub mod rules;
 mod script;
 pub mod secrets;

@@ -1,9 +1,72 @@
 //! Passwords that stand in a script, blotted out where the script is shown.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::redact::is_secret;
+
+/// `text` with every secret in it as stars, each character at its place: in SQL the literals behind the word `PASSWORD`,
+/// in JSON the texts of keys that are named like a secret, and what looks like a secret wherever it stands.
+pub fn masked(text: &str) -> Cow<'_, str> {
+    let Ok(Value::Object(_) | Value::Array(_)) = serde_json::from_str::<Value>(text) else { return masked_sql(text) };
+    let mut out = String::with_capacity(text.len());
+    let (mut at, mut key, mut rest) = (0, "", text);
+    // Of valid JSON every quote outside of a string begins one.
+    while let Some(start) = rest.find('"') {
+        let body = &rest[start + 1..];
+        let mut end = 0;
+        while let Some(n) = body[end..].find(['"', '\\']) {
+            end += n;
+            if body.as_bytes()[end] == b'"' {
+                break;
+            }
+            end += 2;
+        }
+        let literal = &body[..end];
+        let behind = &body[end + 1..];
+        let from = text.len() - body.len();
+        if behind.trim_start().starts_with(':') {
+            key = literal;
+        } else {
+            if is_secret(key, literal) {
+                out.push_str(&text[at..from]);
+                out.extend(literal.chars().map(|_| '*'));
+                at = from + end;
+            }
+            if !behind.trim_start().starts_with(',') {
+                key = "";
+            }
+        }
+        rest = behind;
+    }
+    if at == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[at..]);
+    Cow::Owned(out)
+}
+
+/// Keys whose texts are secrets, and the keys of texts that look like one.
+pub(super) fn in_json(value: &Value, named: &mut BTreeSet<String>) {
+    fn walk(key: &str, value: &Value, named: &mut BTreeSet<String>) {
+        match value {
+            Value::String(text) if is_secret(key, text) => {
+                named.insert(key.to_owned());
+            }
+            Value::Array(items) => items.iter().for_each(|item| walk(key, item, named)),
+            // A rename's values are names of fields.
+            Value::Object(_) if key == "$rename" => {}
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| walk(key, value, named)),
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    walk("", value, named);
+}
 
 /// `sql` with the text of every literal behind the word `PASSWORD` as stars; each character keeps its place.
-pub fn masked(sql: &str) -> Cow<'_, str> {
+fn masked_sql(sql: &str) -> Cow<'_, str> {
     let lower = sql.to_ascii_lowercase();
     if !lower.contains("password") {
         return Cow::Borrowed(sql);
@@ -41,6 +104,18 @@ pub fn masked(sql: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s4_81_secrets_in_json_become_stars_of_the_same_length() {
+        for (json, shown) in [
+            (r#"{"type":"run_command","pwd":"a\"b","x":"y"}"#, r#"{"type":"run_command","pwd":"****","x":"y"}"#),
+            (r#"{ "api_key" : "k" , "b": ["AKIAABCDEFGHIJKLMNOP"] }"#, r#"{ "api_key" : "*" , "b": ["********************"] }"#),
+            (r#"[{"password": {"type": "keyword"}}]"#, r#"[{"password": {"type": "keyword"}}]"#),
+            (r#"{"$set":{"password":"$old"},"$unset":{"password":""}}"#, r#"{"$set":{"password":"$old"},"$unset":{"password":""}}"#),
+        ] {
+            assert_eq!(masked(json), shown);
+        }
+    }
 
     #[test]
     fn passwords_become_stars_of_the_same_length() {

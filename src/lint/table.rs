@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use squawk_linter::Rule as Squawk;
 
-use super::rules;
+use super::{operations, rules};
 use super::{Category, Severity};
 use crate::ids::{Engine, Risk};
 
@@ -36,6 +36,14 @@ pub enum Applies {
     Sqlite,
     /// Every SQL engine (DECISIONS 18).
     Sql,
+    /// MongoDB only.
+    Mongodb,
+    /// Elasticsearch only.
+    Elasticsearch,
+    /// Redis only.
+    Redis,
+    /// Every engine whose migrations are operations.
+    Operations,
     /// The files, whatever the engine.
     Files,
 }
@@ -47,6 +55,10 @@ impl Applies {
             Pg => engine == Engine::Postgresql,
             Applies::Sqlite => engine == Engine::Sqlite,
             Sql => matches!(engine, Engine::Postgresql | Engine::Sqlite),
+            Applies::Mongodb => engine == Engine::Mongodb,
+            Applies::Elasticsearch => engine == Engine::Elasticsearch,
+            Applies::Redis => engine == Engine::Redis,
+            Applies::Operations => crate::migration::operations::are_operations(engine),
             Applies::Files => true,
         }
     }
@@ -69,7 +81,7 @@ const INFO: Option<Severity> = Some(Severity::Info);
 /// Off until the policy names it.
 const OFF: Option<Severity> = None;
 
-const fn rule(
+pub(super) const fn rule(
     id: &'static str,
     category: Category,
     severity: Option<Severity>,
@@ -454,6 +466,7 @@ const FILES: &[RuleInfo] = &[
     rule("missing-down", Structure, WARN, Medium, Applies::Files, "Nothing undoes the migration"),
     rule("not-utf8", Structure, ERROR, Low, Applies::Files, "The file is not UTF-8"),
     rule("orphan-down", Structure, ERROR, Medium, Applies::Files, "A rollback script without its migration"),
+    rule("pair-half-missing", Structure, ERROR, Low, Applies::Files, "One file of a pair is missing"),
     rule(
         "pair-names-differ",
         Structure,
@@ -477,7 +490,11 @@ pub fn all() -> &'static BTreeMap<&'static str, RuleInfo> {
     ALL.get_or_init(|| {
         let squawk = SQUAWK.iter().map(|(_, info)| *info);
         let own = rules::OWN.iter().map(|r| r.info);
-        squawk.chain(own).chain(FILES.iter().copied()).map(|info| (info.id, info)).collect()
+        squawk
+            .chain(own)
+            .chain(operations::RULES.iter().map(|r| **r))
+            .chain(FILES.iter().copied())
+            .map(|info| (info.id, info)).collect()
     })
 }
 
@@ -499,6 +516,6 @@ mod tests {
 
     #[test]
     fn ids_are_unique() {
-        assert_eq!(all().len(), SQUAWK.len() + rules::OWN.len() + FILES.len());
+        assert_eq!(all().len(), SQUAWK.len() + rules::OWN.len() + operations::RULES.len() + FILES.len());
     }
 }

@@ -2,12 +2,13 @@
 //! stands first, so that a cut never hides it.
 
 use super::escape::{self, code, prose};
-use super::{EnvironmentPlan, Links, and, count, risk_mark};
+use super::{EnvironmentPlan, Links, and, count, irreversible, operation_of, risk_mark};
 use crate::approval::{EnvironmentVerdict, Evaluation, PullRequestSnapshot, Status, Verdict};
 use crate::config::ConfigError;
 use crate::ids::Risk;
 use crate::lint::{LintReport, MigrationSummary, Violation};
 use crate::migration::Severity;
+use crate::migration::operations::are_operations;
 use crate::plan::{RecoveryClass, Refusal, Step, StepAction};
 
 /// First line of the comment, by which the bot finds its own again.
@@ -377,6 +378,15 @@ fn step(step: &Step) -> String {
     let mut sql = String::new();
     for statement in step.statements.iter().take(STATEMENTS_SHOWN) {
         let text = statement.sql.trim();
+        if let Some(operation) = operation_of(step.engine, text) {
+            sql.push_str(&format!("{}\n", operation.describe()));
+            if step.action == StepAction::Apply
+                && let Some(why) = irreversible(&operation)
+            {
+                sql.push_str(&format!("  irreversible: {why}\n"));
+            }
+            continue;
+        }
         match text.char_indices().nth(STATEMENT_CHARS) {
             Some((end, _)) => sql.push_str(&format!("{} …\n", &text[..end])),
             None => sql.push_str(&format!("{}{}\n", text, if text.ends_with(';') { "" } else { ";" })),
@@ -384,7 +394,8 @@ fn step(step: &Step) -> String {
     }
     let more = step.statements.len().saturating_sub(STATEMENTS_SHOWN);
     if more > 0 {
-        sql.push_str(&format!("-- and {} more\n", count(more, "statement")));
+        let (mark, what) = if are_operations(step.engine) { ("", "operation") } else { ("-- ", "statement") };
+        sql.push_str(&format!("{mark}and {} more\n", count(more, what)));
     }
     format!(
         "**{}** on {}: {verb}, {how}\n\n{}\n",
@@ -398,8 +409,7 @@ fn language(step: &Step) -> &'static str {
     use crate::ids::Engine;
     match step.engine {
         Engine::Postgresql | Engine::Sqlite => "sql",
-        Engine::Mongodb | Engine::Elasticsearch => "json",
-        Engine::Redis => "text",
+        Engine::Mongodb | Engine::Elasticsearch | Engine::Redis => "text",
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::lint::{LintReport, Severity, Violation, secrets};
-use crate::migration::{Migration, MigrationSet};
+use crate::migration::{Migration, MigrationSet, Script, operations};
 
 use super::escape::{code, details, fence, html, prose};
+use super::irreversible;
 use super::lint_text::summary;
 
 /// Bytes that GitHub takes for one step's summary; above it the whole upload fails.
@@ -80,6 +81,22 @@ pub fn render(report: &LintReport, limit: usize) -> String {
     out
 }
 
+/// A script as it stands, or its operations in words.
+fn shown(migration: &Migration, script: &Script, forward: bool) -> String {
+    if !operations::are_operations(migration.engine) {
+        return fence("sql", &secrets::masked(&script.text));
+    }
+    let listed = operations::read(migration.engine, &script.text).unwrap_or_default();
+    let mut text = String::new();
+    for located in &listed {
+        let _ = writeln!(text, "{}", located.operation.describe());
+        if forward && let Some(why) = irreversible(&located.operation) {
+            let _ = writeln!(text, "  irreversible: {why}");
+        }
+    }
+    fence("text", &text)
+}
+
 /// The scripts of the report's migrations, folded, in the order in which they would run; within `limit` bytes.
 pub fn scripts(report: &LintReport, set: &MigrationSet, limit: usize) -> String {
     let mut out = String::from("\n### What would run, in order\n\n");
@@ -90,10 +107,10 @@ pub fn scripts(report: &LintReport, set: &MigrationSet, limit: usize) -> String 
             if summary.unit.is_empty() { summary.id.clone() } else { format!("{}/{}", summary.unit, summary.id) };
         let Some(migration) = by_name.get(&reference) else { continue };
         let how = if summary.transactional { "one transaction" } else { "statement by statement" };
-        let mut body = fence("sql", &secrets::masked(&migration.up.text));
+        let mut body = shown(migration, &migration.up, true);
         if let Some(down) = &migration.down {
             body.push_str("\nUndone by:\n\n");
-            body.push_str(&fence("sql", &secrets::masked(&down.text)));
+            body.push_str(&shown(migration, down, false));
         }
         let block = details(&format!("{}. {} ({}, {how})", n + 1, html(&reference), summary.engine), &body);
         if out.len() + block.len() + TAIL > limit {

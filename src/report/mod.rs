@@ -15,7 +15,8 @@ pub mod run;
 pub mod run_comment;
 pub mod sarif;
 
-use crate::ids::{CommitSha, EnvironmentName, RepoName, Risk, TargetName};
+use crate::ids::{CommitSha, Engine, EnvironmentName, RepoName, Risk, TargetName};
+use crate::migration::operations::{Inverse, Operation, are_operations};
 use crate::plan::{Refusal, Step};
 
 /// Where the comment's links go; without an address the text stands alone.
@@ -64,6 +65,22 @@ pub struct EnvironmentPlan {
     pub steps: Vec<Step>,
     /// Why nothing could be done; empty when the steps can run.
     pub refusals: Vec<Refusal>,
+}
+
+/// A statement that is an operation, read again so that it can be told in words; `None` for SQL.
+pub(crate) fn operation_of(engine: Engine, statement: &str) -> Option<Operation> {
+    if !are_operations(engine) {
+        return None;
+    }
+    Operation::parse(engine, statement).ok()
+}
+
+/// Why a forward operation cannot be taken back by itself, if it cannot.
+pub(crate) fn irreversible(operation: &Operation) -> Option<&'static str> {
+    match operation.inverse() {
+        Inverse::None(why) => Some(why),
+        Inverse::Computed => None,
+    }
 }
 
 /// The coloured mark of a risk.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::{irreversible, operation_of};
+use crate::plan::planner::recovery_class;
 use crate::plan::{MigrationState, Outcome, RecoveryClass, Refusal, RunReport, StepAction, StepReport, TargetStatus};
 
 /// A run or a plan. `all`: every step with its statements, not only what is worth saying.
@@ -87,6 +89,17 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
             let _ = writeln!(out, "             {class}: {}", step.recovery_reason);
         }
         for statement in &step.statements {
+            if let Some(operation) = operation_of(step.engine, statement) {
+                let _ = writeln!(out, "             {}", operation.describe());
+                let recovery = operation.recovery();
+                let _ = writeln!(out, "               {}: {}", recovery_class(recovery.nature).as_str(), recovery.why);
+                if step.action == StepAction::Apply
+                    && let Some(why) = irreversible(&operation)
+                {
+                    let _ = writeln!(out, "               irreversible: {why}");
+                }
+                continue;
+            }
             for line in statement.lines() {
                 let _ = writeln!(out, "             {line}");
             }

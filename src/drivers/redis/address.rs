@@ -63,7 +63,7 @@ impl Address {
                 .parse()
                 .ok()
                 .filter(|n| *n >= 0)
-                .ok_or_else(|| format!("`/{number}` is no number of a database, such as `/0`"))?,
+                .ok_or_else(|| format!("`{number}` is not the number of a database: `redis://HOST:6379/0`"))?,
         };
         if cluster && db != 0 {
             return Err("a cluster has the database 0 only: leave the number away".to_owned());
@@ -123,12 +123,14 @@ fn decoded(part: &str) -> Result<Option<String>, String> {
 
 fn host(text: &str) -> Result<(String, u16), String> {
     let (name, port) = match text.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, port.parse().map_err(|_| format!("`{port}` is no port"))?),
+        Some((name, port)) if !port.contains(']') => {
+            (name, port.parse().map_err(|_| format!("`{text}` has no port behind the colon"))?)
+        }
         _ => (text, PORT),
     };
     let name = name.trim_start_matches('[').trim_end_matches(']');
     if name.is_empty() {
-        return Err("the URL of a Redis target names its host: `redis://HOST:PORT/DB`".to_owned());
+        return Err("it names no host: `redis://HOST:6379/0`".to_owned());
     }
     Ok((name.to_owned(), port))
 }
@@ -150,9 +152,9 @@ mod tests {
         for (wrong, part) in [
             ("redis:x", "redis://"),
             ("http://x", "no Redis URL"),
-            ("redis://", "names its host"),
-            ("redis://h:x", "no port"),
-            ("redis://h/x", "no number"),
+            ("redis://", "names no host"),
+            ("redis://h:x", "`h:x` has no port"),
+            ("redis://h/x", "not the number"),
             ("redis://a,b", "redis-cluster://"),
             ("redis-cluster://a/1", "database 0"),
             ("redis://h?namespace={x}", "takes letters"),

@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ids::{Engine, InvalidId, MigrationId};
-use crate::migration::checksum::{checksum, sha256_hex};
+use crate::ids::{Checksum, Engine, InvalidId, MigrationId};
+use crate::migration::checksum::{both, checksum, sha256_hex};
 use crate::migration::operations::are_operations;
-use crate::migration::checksum::{both, sha256_hex};
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version,
@@ -255,44 +254,39 @@ impl Reader<'_> {
             );
         }
         let directives = Directives::parse(&up.path, &up.text, up.first_line, &mut self.set.problems);
-        let files = std::iter::once(found.up).chain(found.down).chain(found.metadata).collect();
-        self.put(found.id, found.version, found.name, up, down, directives, files)
-    }
-    /// Adds a migration whose scripts are read, with the files it is made of.
-    #[allow(clippy::too_many_arguments)]
-    fn put(
-        &mut self,
-        id: &str,
-        version: Version,
-        name: &str,
-        up: Script,
-        down: Option<Script>,
-        directives: Directives,
-        files: Vec<&SourceFile>,
-    ) -> Option<&mut Migration> {
-        let id = match MigrationId::new(id) {
-            Ok(id) => id,
-            Err(e) => {
-                self.problem(&up.path, 1, "file-name", Severity::Error, e.to_string(), "rename it");
-                return None;
-            }
-        let mut files: Vec<MigrationFile> = files
-            .into_iter()
-            .filter_map(|f| match &f.content {
-                FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
-                FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
-            })
-            .collect();
         let (up_sha256, checksum) = match &found.up.content {
             FileContent::Bytes(bytes) => both(bytes, &up.text),
             FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
         };
         let mut files = Vec::with_capacity(2);
         files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
-        files.extend(found.down.into_iter().chain(found.metadata).filter_map(|f| match &f.content {
-            FileContent::Bytes(bytes) => Some(MigrationFile { path: f.path.clone(), sha256: sha256_hex(bytes) }),
-            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
-        }));
+        files.extend(found.down.into_iter().chain(found.metadata).filter_map(file_of));
+        self.put(found.id, found.version, found.name, Read { up, down, checksum, directives, files })
+    }
+
+    /// Adds a migration whose scripts are operations.
+    fn add_operations(
+        &mut self,
+        (id, version, name): (&str, Version, &str),
+        up: Script,
+        down: Option<Script>,
+        directives: Directives,
+        files: &[&SourceFile],
+    ) -> Option<&mut Migration> {
+        let checksum = checksum(&up.text);
+        let files = files.iter().copied().filter_map(file_of).collect();
+        self.put(id, version, name, Read { up, down, checksum, directives, files })
+    }
+
+    fn put(&mut self, id: &str, version: Version, name: &str, read: Read) -> Option<&mut Migration> {
+        let Read { up, down, checksum, directives, mut files } = read;
+        let id = match MigrationId::new(id) {
+            Ok(id) => id,
+            Err(e) => {
+                self.problem(&up.path, 1, "file-name", Severity::Error, e.to_string(), "rename it");
+                return None;
+            }
+        };
         files.sort();
         self.set.migrations.push(Migration {
             id,
@@ -311,6 +305,22 @@ impl Reader<'_> {
             files,
         });
         self.set.migrations.last_mut()
+    }
+}
+
+/// A migration's scripts as they were read, with the files they are made of.
+struct Read {
+    up: Script,
+    down: Option<Script>,
+    checksum: Checksum,
+    directives: Directives,
+    files: Vec<MigrationFile>,
+}
+
+fn file_of(file: &SourceFile) -> Option<MigrationFile> {
+    match &file.content {
+        FileContent::Bytes(bytes) => Some(MigrationFile { path: file.path.clone(), sha256: sha256_hex(bytes) }),
+        FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
     }
 }
 

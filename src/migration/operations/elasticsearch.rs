@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Inverse, Recovery};
+use super::{Inverse, Recovery, condition, short};
 use crate::migration::execution::Nature;
 
 /// One operation.
@@ -153,6 +153,48 @@ impl Operation {
             Self::UpdateByQuery { .. } => "update_by_query",
             Self::DeleteByQuery { .. } => "delete_by_query",
             Self::Undo { .. } => "undo",
+        }
+    }
+
+    /// What it does, in one line for people.
+    pub fn describe(&self) -> String {
+        let name = self.name();
+        let fields = |mapping: &Map<String, Value>| -> Vec<String> {
+            let of = mapping.get("properties").and_then(Value::as_object);
+            of.map(|f| f.keys().cloned().collect()).unwrap_or_default()
+        };
+        let listed = |names: Vec<String>| {
+            let shown = names.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
+            let more = names.len().saturating_sub(6);
+            if more > 0 { format!("{shown} and {more} more") } else { shown }
+        };
+        let with = |names: Vec<String>| {
+            if names.is_empty() { String::new() } else { format!(" with {}", listed(names)) }
+        };
+        match self {
+            Self::CreateIndex { index, mapping, .. } => format!("{name} {index}{}", with(fields(mapping))),
+            Self::DeleteIndex { index } => format!("{name} {index}"),
+            Self::UpdateMapping { index, mapping } => format!("{name} {index}{}", with(fields(mapping))),
+            Self::CreateAlias { index, alias, filter, .. } => {
+                format!("{name} {alias} → {index}{}", condition(filter.as_ref()))
+            }
+            Self::Reindex { source, dest, query, script, block_writes, .. } => {
+                let how = if script.is_some() { ", each by a script" } else { "" };
+                let writes = if *block_writes { ", writes to the source refused meanwhile" } else { "" };
+                format!("{name} {source} → {dest}{}{how}{writes}", condition(query.as_ref()))
+            }
+            Self::PutTemplate { name: template, .. } => format!("{name} {template}"),
+            Self::PutSettings { index, settings } => {
+                format!("{name} {index}: {}", short("", &Value::Object(settings.clone())))
+            }
+            Self::SwapAlias { alias, from, to, mapping, .. } => {
+                let built = if mapping.is_some() { ", which is built and filled first" } else { "" };
+                format!("{name} {alias}: {from} → {to}{built}")
+            }
+            Self::UpdateByQuery { index, query, .. } | Self::DeleteByQuery { index, query, .. } => {
+                format!("{name} {index}{}", condition(Some(query)))
+            }
+            Self::Undo { of, .. } => format!("{name} {}", of.describe()),
         }
     }
 

@@ -12,9 +12,10 @@ pub mod redis;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::ids::Engine;
+use crate::ids::{Engine, Risk};
 use crate::migration::execution::{CannotExecute, Nature, Statement};
 
 /// One operation of one engine.
@@ -118,6 +119,28 @@ impl Operation {
         }
     }
 
+    /// How much can go wrong with it by itself, whatever stands around it (the linter knows more).
+    pub fn risk(&self) -> Risk {
+        match self.name() {
+            "undo" => Risk::Low,
+            _ if self.destroys() => Risk::High,
+            "rename_field" | "rename_collection" | "run_command" | "rename_keys" => Risk::High,
+            "create_index" if matches!(self, Self::Mongodb(_)) => Risk::Medium,
+            "drop_index" | "set_validator" | "update_documents" | "update_mapping" | "reindex" | "swap_alias"
+            | "update_by_query" | "put_settings" | "script" | "set_ttl" => Risk::Medium,
+            _ => Risk::Low,
+        }
+    }
+
+    /// What it does, in one line for people. Values are cut short, and secrets are left out.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Mongodb(o) => o.describe(),
+            Self::Elasticsearch(o) => o.describe(),
+            Self::Redis(o) => o.describe(),
+        }
+    }
+
     /// The line of what an undo takes back.
     fn line_of_undone(&self) -> Option<u32> {
         match self {
@@ -161,7 +184,7 @@ pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecut
         .map(|value| {
             let range = position(text, value.get());
             let before = line_at(text, range.start);
-            let operation = Operation::parse(engine, value.get()).map_err(|e| malformed(&e, before - 1))?;
+            let operation = Operation::parse(engine, value.get()).map_err(|e| wrong_operation(&e, value.get(), before))?;
             Ok(Located { line: operation.line_of_undone().unwrap_or(before), range, operation })
         })
         .collect()
@@ -170,6 +193,7 @@ pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecut
 /// What is said of an `undo` that a person wrote.
 pub(crate) fn own_undo(line: u32) -> CannotExecute {
     CannotExecute {
+        rule: RULE,
         line,
         rule: "invalid-metadata",
         message: "`undo` is Godwit's own operation; no file holds it".to_owned(),
@@ -234,17 +258,66 @@ pub fn undo_of(text: &str, operations: &[Located]) -> String {
     format!("[{}]", undone.join(",\n"))
 }
 
+/// Characters of a value that are shown.
+const SHOWN: usize = 60;
+
+/// A value of `key` for people: on one line, cut short, and not at all where it is a secret.
+fn short(key: &str, value: &Value) -> String {
+    if holds_secret(key, value) {
+        return "…".to_owned();
+    }
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn holds_secret(key: &str, value: &Value) -> bool {
+    match value {
+        Value::String(text) => crate::redact::is_secret(key, text),
+        Value::Array(items) => items.iter().any(|item| holds_secret(key, item)),
+        Value::Object(fields) => fields.iter().any(|(key, value)| holds_secret(key, value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// ` where {…}`, or nothing.
+fn condition(filter: Option<&serde_json::Map<String, Value>>) -> String {
+    filter.map_or(String::new(), |f| format!(" where {}", short("", &Value::Object(f.clone()))))
+}
+
 fn malformed(error: &serde_json::Error, lines_before: u32) -> CannotExecute {
     let line = u32::try_from(error.line()).unwrap_or(1).max(1);
+    CannotExecute { rule: RULE, line: lines_before + line, message: words_of(error), help: HELP.to_owned() }
+}
+
+/// What an operation that cannot be read breaks.
+const RULE: &str = "invalid-operation";
+const HELP: &str = "see docs/operations-json.md for each operation and its fields";
+
+/// The parser's words without its position, which is told beside them.
+fn words_of(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    // The parser's own position is within the operation; the line is told beside the message.
-    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-    CannotExecute {
-        rule: "invalid-metadata",
-        line: lines_before + line,
-        message,
-        help: "see docs/operations-json.md for each operation and its fields".to_owned(),
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}
+
+/// What is wrong with one operation, which begins in `line` of its script. The parser knows a position only where the JSON
+/// itself is broken; else it is the line of the word it complains about, or the operation's own.
+fn wrong_operation(error: &serde_json::Error, json: &str, line: u32) -> CannotExecute {
+    if !error.is_data() {
+        return malformed(error, line - 1);
     }
+    // Nobody writes an `undo`, so it is not offered.
+    let message = words_of(error).replace(", `undo`", "");
+    let named = message.split('`').nth(1).filter(|_| message.starts_with("unknown"));
+    let at = named.and_then(|name| json.find(&format!("\"{name}\""))).unwrap_or(0);
+    let kind = serde_json::from_str::<Value>(json).ok().and_then(|v| v.get("type")?.as_str().map(str::to_owned));
+    let message = match kind {
+        Some(kind) if !message.starts_with("unknown variant") => format!("`{kind}`: {message}"),
+        Some(_) | None => message.replace("unknown variant", "unknown operation"),
+    };
+    CannotExecute { rule: RULE, line: line + line_at(json, at) - 1, message, help: HELP.to_owned() }
 }
 
 /// Where `part`, which was borrowed from `text`, stands in it.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Inverse, Recovery};
+use super::{Inverse, Recovery, condition, short};
 use crate::migration::execution::Nature;
 
 /// One operation.
@@ -148,6 +148,59 @@ impl Operation {
         }
     }
 
+    /// What it does, in one line for people.
+    pub fn describe(&self) -> String {
+        let name = self.name();
+        match self {
+            Self::CreateCollection { collection, options } => {
+                let with: Vec<&str> = options.keys().map(String::as_str).collect();
+                let with = if with.is_empty() { String::new() } else { format!(" with {}", with.join(", ")) };
+                format!("{name} {collection}{with}")
+            }
+            Self::CreateIndex { collection, index, options } => {
+                let fields: Vec<String> = index.iter().map(|(field, d)| format!("{field}: {}", short("", d))).collect();
+                let mut text = format!("{name} {collection} {{{}}}", fields.join(", "));
+                for (option, value) in options.iter().filter(|(o, _)| *o != "name") {
+                    match value {
+                        Value::Bool(true) => text.push_str(&format!(" {option}")),
+                        value => text.push_str(&format!(" {option} {}", short(option, value))),
+                    }
+                }
+                format!("{text}, name {}", index_name(index, options))
+            }
+            Self::DropIndex { collection, name: index } => format!("{name} {collection} {index}"),
+            Self::AddField { collection, field, value, filter, .. } => {
+                format!("{name} {collection} {field} = {}{}", short(field, value), condition(filter.as_ref()))
+            }
+            Self::RemoveField { collection, field, filter, .. } => {
+                format!("{name} {collection} {field}{}", condition(filter.as_ref()))
+            }
+            Self::RenameField { collection, from, to, filter, .. } => {
+                format!("{name} {collection} {from} → {to}{}", condition(filter.as_ref()))
+            }
+            Self::UpdateDocuments { collection, filter, update, multi, .. } => {
+                let one = if *multi { "" } else { ", the first only" };
+                format!("{name} {collection}{}: {}{one}", condition(Some(filter)), short("", update))
+            }
+            Self::DropCollection { collection } => format!("{name} {collection}"),
+            Self::RenameCollection { from, to } => format!("{name} {from} → {to}"),
+            Self::SetValidator { collection, validator, validation_level, validation_action } => {
+                let mut how: Vec<&str> = validation_level.iter().chain(validation_action).map(String::as_str).collect();
+                if validator.is_empty() {
+                    how.insert(0, "none");
+                }
+                let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
+                format!("{name} {collection}{how}")
+            }
+            Self::RunCommand { command } => {
+                let (command, on) = command.iter().next().map_or(("", &Value::Null), |(k, v)| (k.as_str(), v));
+                let on = on.as_str().map_or(String::new(), |on| format!(" {on}"));
+                format!("{name} {command}{on}")
+            }
+            Self::Undo { of, .. } => format!("{name} {}", of.describe()),
+        }
+    }
+
     /// How it is recovered after a crash, and why.
     pub fn recovery(&self) -> Recovery {
         let same = |nature, why| Recovery { nature, without_transactions: nature, why };
@@ -208,6 +261,22 @@ impl Operation {
     pub fn destroys(&self) -> bool {
         matches!(self, Self::RemoveField { .. } | Self::DropCollection { .. })
     }
+}
+
+/// The name of an index: the one given, else as the server makes it of the fields: `email_1_age_-1`.
+pub fn index_name(index: &[(String, Value)], options: &Map<String, Value>) -> String {
+    if let Some(name) = options.get("name").and_then(Value::as_str) {
+        return name.to_owned();
+    }
+    let parts: Vec<String> = index
+        .iter()
+        .map(|(field, direction)| match direction {
+            Value::String(kind) => format!("{field}_{kind}"),
+            Value::Number(n) if n.is_f64() => format!("{field}_{}", n.as_f64().unwrap_or_default()),
+            other => format!("{field}_{other}"),
+        })
+        .collect();
+    parts.join("_")
 }
 
 /// Whether a filter says something of `field`, at any depth.

@@ -110,6 +110,32 @@ impl Operation {
         }
     }
 
+    /// What it does, in one line for people.
+    pub fn describe(&self) -> String {
+        let (name, keys) = (self.name(), self.keys());
+        let keys = match keys {
+            Keys::Matching(matching) => {
+                let kind = matching.key_type.as_ref().map_or(String::new(), |t| format!(" of type {t}"));
+                format!("keys {}{kind}", matching.pattern)
+            }
+            Keys::List(names) => {
+                let more = names.len().saturating_sub(3);
+                let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+                if more > 0 { format!("{shown} and {more} more") } else { shown }
+            }
+        };
+        match self {
+            Self::Script { lua, .. } => format!("{name} of {} lines on {keys}", lua.lines().count()),
+            Self::RenameKeys { from, to, .. } => format!("{name} {keys}: {from}… → {to}…"),
+            Self::SetTtl { seconds, only_missing, .. } => {
+                let which = if *only_missing { ", where they have none" } else { "" };
+                format!("{name} {seconds} s on {keys}{which}")
+            }
+            Self::DeleteKeys { .. } => format!("{name} {keys}"),
+            Self::Undo { of, .. } => format!("{name} {}", of.describe()),
+        }
+    }
+
     /// How it is recovered after a crash, and why.
     pub fn recovery(&self) -> Recovery {
         let same = |nature, why| Recovery { nature, without_transactions: nature, why };

@@ -156,8 +156,13 @@ pub fn destroys(engine: Engine, text: &str) -> bool {
     })
 }
 
-/// The risk of a migration where no linter is asked: its own word, and `HIGH` if it destroys.
+/// The risk of a migration where no linter is asked: its own word, what its operations are by themselves, and `HIGH` if
+/// it destroys.
 pub fn plain_risk(migration: &Migration) -> Risk {
     let declared = migration.declared_risk().unwrap_or(Risk::Low);
+    if operations::are_operations(migration.engine) {
+        let all = operations::read(migration.engine, &migration.up.text).unwrap_or_default();
+        return all.iter().map(|o| o.operation.risk()).chain([declared]).max().unwrap_or(declared);
+    }
     if destroys(migration.engine, &migration.up.text) { Risk::High } else { declared }
 }

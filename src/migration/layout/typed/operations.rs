@@ -71,10 +71,11 @@ pub(super) fn read(
         reader.problem(&up.path, 1, "empty-migration", Severity::Warning, message.to_owned(), help);
     }
     let key = Version::numeric(number);
-    let files = [Some(json), parts.script, parts.rollback_json, parts.rollback_script].into_iter().flatten().collect();
+    let files: Vec<&SourceFile> =
+        [Some(json), parts.script, parts.rollback_json, parts.rollback_script].into_iter().flatten().collect();
     let version = Version::with_key_of(&about.version, &key);
     let description = Some(about.description);
-    reader.put(stem, version, name, up, down, about.directives, files)?.description = description;
+    reader.add_operations((stem, version, name), up, down, about.directives, &files)?.description = description;
     about.semver.map(|v| (v, about.version_line))
 }
 

@@ -1,0 +1,445 @@
+//! What is wrong with a Lua script that Redis is to run, or dangerous.
+//!
+//! full_moon tells whether it compiles; the rest is read from its tokens, so that nothing is reported that does not stand
+//! there word by word.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use full_moon::LuaVersion;
+use full_moon::tokenizer::{Lexer, Token, TokenType};
+
+use super::rules;
+use crate::lint::script::Finding;
+use crate::lint::table;
+
+/// Scripts above this many bytes are not looked into; Redis itself takes larger ones badly.
+const MAX_SCRIPT: usize = 1024 * 1024;
+/// Levels of brackets, blocks and operators that the parser is given (it recurses once or more per level).
+const MAX_DEPTH: usize = 200;
+
+/// One token that carries meaning.
+struct Word<'a> {
+    text: &'a str,
+    range: Range<usize>,
+    /// The content of a string literal.
+    literal: Option<String>,
+    /// Whether it is a name, no keyword.
+    is_name: bool,
+}
+
+/// Looks at `source`.
+pub(super) fn check(source: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if source.len() > MAX_SCRIPT {
+        let message = format!("the script has {} bytes; nothing in it was looked at", source.len());
+        return vec![super::finding(&table::NOT_ANALYSED, 0..0, message, "split it")];
+    }
+    let tokens = match Lexer::new(source, LuaVersion::new()).collect() {
+        full_moon::tokenizer::LexerResult::Ok(tokens) => tokens,
+        full_moon::tokenizer::LexerResult::Fatal(errors) | full_moon::tokenizer::LexerResult::Recovered(_, errors) => {
+            found.extend(errors.first().map(|e| syntax(source, e.range().0.bytes(), &e.error().to_string())));
+            return found;
+        }
+    };
+    let words = words(source, &tokens);
+    if depth(&words) > MAX_DEPTH {
+        let message = format!("the script nests more than {MAX_DEPTH} levels deep; nothing in it was looked at");
+        let mut unseen = super::finding(&table::NOT_ANALYSED, 0..0, message, "make it flatter");
+        unseen.severity = Some(crate::lint::Severity::Error);
+        return vec![unseen];
+    }
+    if let Some(error) = full_moon::parse_fallible(source, LuaVersion::new()).errors().first() {
+        found.push(syntax(source, error.range().0.bytes(), &error.error_message()));
+        return found;
+    }
+    let script = Lua::new(&words);
+    script.calls(&mut found);
+    script.globals(&mut found);
+    script.loops(&mut found);
+    if !script.returns() {
+        found.push(super::finding(
+            &rules::NO_RETURN,
+            0..0,
+            "the script returns nothing, so nothing tells how many keys it changed".to_owned(),
+            "count what it changes and `return` the number",
+        ));
+    }
+    found.extend(words.iter().filter(|w| w.literal.as_deref().is_some_and(crate::redact::looks_secret)).map(|w| {
+        let help = "take it out of the file and change it where it is used: what is committed is known";
+        super::finding(&rules::SECRET_LITERAL, w.range.clone(), "a literal holds a secret [S4-81]".to_owned(), help)
+    }));
+    found.sort_by_key(|f| f.range.start);
+    found
+}
+
+fn syntax(source: &str, at: usize, message: &str) -> Finding {
+    let at = at.min(source.len());
+    super::finding(&rules::LUA_SYNTAX, at..at, format!("the script does not compile: {message}"), "Redis runs Lua 5.1")
+}
+
+fn words<'a>(source: &'a str, tokens: &[Token]) -> Vec<Word<'a>> {
+    tokens
+        .iter()
+        .filter_map(|token| {
+            let (is_name, literal) = match token.token_type() {
+                TokenType::Identifier { .. } => (true, None),
+                TokenType::StringLiteral { literal, .. } => (false, Some(literal.to_string())),
+                TokenType::Number { .. } | TokenType::Symbol { .. } => (false, None),
+                _ => return None,
+            };
+            let range = token.start_position().bytes()..token.end_position().bytes();
+            Some(Word { text: source.get(range.clone())?, range, literal, is_name })
+        })
+        .collect()
+}
+
+/// How deep the parser may have to go: brackets and blocks that are open, and operators since the last comma or keyword.
+fn depth(words: &[Word<'_>]) -> usize {
+    let (mut open, mut deepest, mut operators) = (0usize, 0usize, 0usize);
+    for word in words.iter().filter(|w| w.literal.is_none() && !w.is_name) {
+        match word.text {
+            "(" | "{" | "[" | "function" | "do" | "then" | "repeat" => {
+                open += 1;
+            }
+            ")" | "}" | "]" | "end" | "until" => {
+                open = open.saturating_sub(1);
+            }
+            "," | ";" | "local" | "return" | "if" | "while" | "for" | "=" => operators = 0,
+            "elseif" => open = open.saturating_sub(1),
+            text if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) => {}
+            "." | ":" => {}
+            _ => operators += 1,
+        }
+        deepest = deepest.max(open + operators);
+    }
+    deepest
+}
+
+/// A script as its words, with the names it declares.
+struct Lua<'a> {
+    words: &'a [Word<'a>],
+    /// Names of locals, parameters and loop variables.
+    declared: BTreeSet<&'a str>,
+    /// Names that stand for `redis.call`.
+    callers: BTreeSet<&'a str>,
+    /// Locals that are set to a key which does not come from KEYS.
+    made_up: BTreeMap<&'a str, String>,
+}
+
+impl<'a> Lua<'a> {
+    fn new(words: &'a [Word<'a>]) -> Self {
+        let mut script =
+            Self { words, declared: BTreeSet::new(), callers: BTreeSet::new(), made_up: BTreeMap::new() };
+        for at in 0..words.len() {
+            match script.text(at) {
+                "local" | "for" => {
+                    let first = if script.text(at + 1) == "function" { at + 2 } else { at + 1 };
+                    let mut n = first;
+                    while words.get(n).is_some_and(|w| w.is_name) {
+                        script.declared.insert(words[n].text);
+                        if script.text(n + 1) != "," {
+                            break;
+                        }
+                        n += 2;
+                    }
+                    if script.text(at) == "local" && n == first && script.text(n + 1) == "=" {
+                        script.local(words[first].text, n + 2);
+                    }
+                }
+                "function" => {
+                    let mut n = at + 1;
+                    while n < words.len() && script.text(n) != "(" {
+                        n += 1;
+                    }
+                    while n < words.len() && script.text(n) != ")" {
+                        if words[n].is_name {
+                            script.declared.insert(words[n].text);
+                        }
+                        n += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        script
+    }
+
+    /// What `local name = …` says of the name; the value begins at word `at`.
+    fn local(&mut self, name: &'a str, at: usize) {
+        if self.text(at) == "redis" && self.text(at + 1) == "." && matches!(self.text(at + 2), "call" | "pcall") {
+            if self.text(at + 3) != "(" {
+                self.callers.insert(name);
+            }
+            return;
+        }
+        let end = self.end_of_operand(at);
+        if let Some(key) = self.made_up_key(at..end) {
+            self.made_up.insert(name, key);
+        }
+    }
+
+    /// The word behind an expression that begins at `at`, as far as plain operands joined by `..` go.
+    fn end_of_operand(&self, at: usize) -> usize {
+        let (mut n, mut open) = (at, 0usize);
+        while let Some(word) = self.words.get(n) {
+            match word.text {
+                "(" | "[" | "{" => open += 1,
+                ")" | "]" | "}" if open == 0 => break,
+                ")" | "]" | "}" => open -= 1,
+                _ if open > 0 => {}
+                "," | ";" => break,
+                ".." | "." => {}
+                _ if n > at && !matches!(self.text(n - 1), ".." | ".") && word.text != ".." => break,
+                _ => {}
+            }
+            n += 1;
+        }
+        n
+    }
+
+    fn text(&self, at: usize) -> &'a str {
+        self.words.get(at).map_or("", |w| w.text)
+    }
+
+    /// Why the expression of these words is no key from KEYS, as far as that is certain: a literal, or built.
+    fn made_up_key(&self, range: Range<usize>) -> Option<String> {
+        let words = self.words.get(range.clone())?;
+        match words {
+            [one] => match &one.literal {
+                Some(literal) => Some(format!("the literal `{}`", cut(literal))),
+                None if one.is_name => self.made_up.get(one.text).cloned(),
+                None => None,
+            },
+            _ => {
+                let mut open = 0usize;
+                let joined = words.iter().any(|w| {
+                    match w.text {
+                        "(" | "[" | "{" if w.literal.is_none() => open += 1,
+                        ")" | "]" | "}" if w.literal.is_none() => open = open.saturating_sub(1),
+                        _ => {}
+                    }
+                    open == 0 && w.literal.is_none() && w.text == ".."
+                });
+                joined.then(|| "a name that is built".to_owned())
+            }
+        }
+    }
+
+    /// Judges every `redis.call` and `redis.pcall`.
+    fn calls(&self, found: &mut Vec<Finding>) {
+        for at in 0..self.words.len() {
+            let open = if self.text(at) == "redis"
+                && self.text(at + 1) == "."
+                && matches!(self.text(at + 2), "call" | "pcall")
+                && self.text(at + 3) == "("
+            {
+                at + 3
+            } else if self.words[at].is_name && self.callers.contains(self.text(at)) && self.text(at + 1) == "(" {
+                at + 1
+            } else {
+                continue;
+            };
+            let arguments = self.arguments_of(open);
+            let Some(command) = arguments.first().and_then(|r| match self.words.get(r.clone())? {
+                [one] => one.literal.clone(),
+                _ => None,
+            }) else {
+                continue;
+            };
+            let range = self.words[at].range.start..self.words.get(open).map_or(0, |w| w.range.end);
+            self.call(&command.to_ascii_uppercase(), &arguments[1..], &range, found);
+        }
+    }
+
+    /// The words of each argument of a call whose bracket opens at `open`.
+    fn arguments_of(&self, open: usize) -> Vec<Range<usize>> {
+        let (mut depth, mut from, mut out) = (0usize, open + 1, Vec::new());
+        for n in open..self.words.len() {
+            if self.words[n].literal.is_some() {
+                continue;
+            }
+            match self.text(n) {
+                "(" | "[" | "{" | "function" => depth += 1,
+                ")" | "]" | "}" | "end" => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        if n > from {
+                            out.push(from..n);
+                        }
+                        break;
+                    }
+                }
+                "," if depth == 1 => {
+                    out.push(from..n);
+                    from = n + 1;
+                }
+                _ => {}
+            }
+        }
+        out
+    }
+
+    fn call(&self, command: &str, arguments: &[Range<usize>], at: &Range<usize>, found: &mut Vec<Finding>) {
+        let mut add = |rule, message: String, help: &str| found.push(super::finding(rule, at.clone(), message, help));
+        match command {
+            "KEYS" => add(
+                &rules::KEYS_COMMAND,
+                "`KEYS` looks at every key of the database while everything else waits".to_owned(),
+                "give the pattern as `keys: {\"match\": …}`: the script is then called for each batch that SCAN finds",
+            ),
+            "FLUSHALL" | "FLUSHDB" | "SWAPDB" => add(
+                &rules::FLUSH_COMMAND,
+                format!("`{command}` empties or swaps whole databases"),
+                "delete the keys that are meant, by their names: `delete_keys`",
+            ),
+            "SCAN" => add(
+                &rules::SCAN_IN_SCRIPT,
+                "a script that walks the keys stops everything else until it is through".to_owned(),
+                "give the pattern as `keys: {\"match\": …}`: the script is then called for each batch that SCAN finds",
+            ),
+            "CONFIG" | "DEBUG" | "SHUTDOWN" | "SCRIPT" | "MIGRATE" | "ACL" | "REPLICAOF" | "SLAVEOF" | "CLUSTER"
+            | "FAILOVER" | "MODULE" | "SAVE" | "BGSAVE" | "BGREWRITEAOF" | "CLIENT" | "LATENCY" | "MONITOR" => add(
+                &rules::ADMIN_COMMAND,
+                format!("`{command}` administers the server, which a migration must not do"),
+                "have whoever runs the server do it",
+            ),
+            "SET" => {
+                let options: Vec<String> =
+                    arguments.iter().skip(2).flat_map(|r| &self.words[r.clone()]).filter_map(|w| w.literal.clone()).collect();
+                // What is not written out may be `KEEPTTL` as well.
+                let unknown = arguments.iter().skip(2).any(|r| self.words[r.clone()].iter().any(|w| w.is_name));
+                let keeps = unknown || options
+                    .iter()
+                    .any(|o| ["KEEPTTL", "EX", "PX", "EXAT", "PXAT", "NX"].iter().any(|k| o.eq_ignore_ascii_case(k)));
+                if !keeps {
+                    add(
+                        &rules::LOST_EXPIRY,
+                        "`SET` takes away the lifetime that the key has".to_owned(),
+                        "add `'KEEPTTL'`, or give the lifetime with `'EX'`",
+                    );
+                }
+            }
+            _ => {}
+        }
+        for argument in keys_of(command, arguments) {
+            if let Some(what) = self.made_up_key(argument.clone()) {
+                found.push(super::finding(
+                    &rules::UNDECLARED_KEY,
+                    at.clone(),
+                    format!("the key of `{command}` is {what}, not one of KEYS: a cluster cannot route it"),
+                    "name every key in `keys`, and take it from KEYS in the script",
+                ));
+                break;
+            }
+        }
+    }
+
+    /// Assignments to names that nothing declares: Redis refuses them.
+    fn globals(&self, found: &mut Vec<Finding>) {
+        let mut braces = 0usize;
+        for (at, word) in self.words.iter().enumerate() {
+            if word.literal.is_some() {
+                continue;
+            }
+            match word.text {
+                "{" => braces += 1,
+                "}" => braces = braces.saturating_sub(1),
+                _ => {}
+            }
+            let before = at.checked_sub(1).map_or("", |n| self.text(n));
+            let assigned = word.is_name
+                && braces == 0
+                && self.text(at + 1) == "="
+                && !matches!(before, "." | ":" | "," | "local" | "for")
+                && !self.declared.contains(word.text);
+            let function = word.text == "function"
+                && before != "local"
+                && self.words.get(at + 1).is_some_and(|w| w.is_name && !self.declared.contains(w.text))
+                && self.text(at + 2) == "(";
+            if assigned || function {
+                let name = if function { self.text(at + 1) } else { word.text };
+                let message = format!("`{name}` is a global variable; Redis refuses to set one");
+                found.push(super::finding(&rules::LUA_GLOBAL, word.range.clone(), message, "put `local` in front"));
+            }
+        }
+    }
+
+    /// `while true do` and `repeat … until false` that nothing leaves.
+    fn loops(&self, found: &mut Vec<Finding>) {
+        for at in 0..self.words.len() {
+            let starts = match self.text(at) {
+                "while" => matches!(self.text(at + 1), "true" | "1") && self.text(at + 2) == "do",
+                "repeat" => true,
+                _ => false,
+            };
+            if !starts || self.words[at].literal.is_some() {
+                continue;
+            }
+            let (mut depth, mut leaves, mut end) = (0usize, false, at);
+            for n in at..self.words.len() {
+                if self.words[n].literal.is_some() {
+                    continue;
+                }
+                match self.text(n) {
+                    "do" | "function" | "if" | "repeat" => depth += 1,
+                    "end" | "until" => {
+                        depth = depth.saturating_sub(1);
+                        if depth == 0 {
+                            end = n;
+                            break;
+                        }
+                    }
+                    "break" | "return" | "error" => leaves = true,
+                    _ => {}
+                }
+            }
+            let endless = self.text(at) == "while" || matches!(self.text(end + 1), "false" | "nil") && self.text(end) == "until";
+            if endless && !leaves {
+                found.push(super::finding(
+                    &rules::ENDLESS_LOOP,
+                    self.words[at].range.clone(),
+                    "nothing ends this loop, and a script that has written cannot be stopped".to_owned(),
+                    "count, and leave the loop with `break`",
+                ));
+            }
+        }
+    }
+
+    /// Whether it returns something at its end.
+    fn returns(&self) -> bool {
+        let mut depth = 0usize;
+        self.words.iter().filter(|w| w.literal.is_none()).any(|word| {
+            match word.text {
+                "do" | "function" | "if" | "repeat" => depth += 1,
+                "end" | "until" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            word.text == "return" && depth == 0
+        })
+    }
+}
+
+/// The arguments of a command that are keys.
+fn keys_of<'r>(command: &str, arguments: &'r [Range<usize>]) -> Vec<&'r Range<usize>> {
+    let take = |n: usize| arguments.iter().take(n).collect();
+    match command {
+        "PING" | "TIME" | "SCAN" | "KEYS" | "DBSIZE" | "RANDOMKEY" | "INFO" | "PUBLISH" | "SPUBLISH" | "SELECT" | "ECHO"
+        | "EVAL" | "EVALSHA" | "FCALL" | "FLUSHALL" | "FLUSHDB" | "SWAPDB" | "CONFIG" | "DEBUG" | "SHUTDOWN" | "SCRIPT"
+        | "MIGRATE" | "ACL" | "REPLICAOF" | "SLAVEOF" | "CLUSTER" | "FAILOVER" | "MODULE" | "SAVE" | "BGSAVE"
+        | "BGREWRITEAOF" | "CLIENT" | "LATENCY" | "MONITOR" | "COMMAND" | "WAIT" | "BITOP" | "XREAD" | "XREADGROUP"
+        | "OBJECT" | "MEMORY" | "XGROUP" | "XINFO" | "LMPOP" | "ZMPOP" | "SINTERCARD" | "ZINTER" | "ZUNION" | "ZDIFF" => {
+            Vec::new()
+        }
+        "DEL" | "UNLINK" | "EXISTS" | "TOUCH" | "MGET" | "SINTER" | "SUNION" | "SDIFF" | "PFCOUNT" | "PFMERGE"
+        | "SINTERSTORE" | "SUNIONSTORE" | "SDIFFSTORE" | "WATCH" => arguments.iter().collect(),
+        "MSET" | "MSETNX" => arguments.iter().step_by(2).collect(),
+        "RENAME" | "RENAMENX" | "COPY" | "SMOVE" | "RPOPLPUSH" | "LMOVE" | "GEOSEARCHSTORE" | "ZRANGESTORE" => take(2),
+        _ => take(1),
+    }
+}
+
+fn cut(text: &str) -> String {
+    let short: String = text.chars().take(40).collect();
+    if short.len() < text.len() { format!("{short}…") } else { short }
+}

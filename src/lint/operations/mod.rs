@@ -1,0 +1,317 @@
+//! Rules about migrations that are lists of operations: each operation by itself, and against what the migrations before
+//! it make. Pure.
+
+mod elasticsearch;
+mod lua;
+mod mongodb;
+mod redis;
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+
+use serde_json::Value;
+
+pub(super) use rules::RULES;
+
+use super::Scope;
+use super::script::{Direction, Finding};
+use super::table::RuleInfo;
+use crate::ids::Engine;
+use crate::migration::operations::{self, Inverse, Located, Operation};
+use crate::migration::{Migration, MigrationSet, Script};
+
+/// Findings in one text, which starts at `first_line` of `file`.
+pub(super) struct Place {
+    pub file: String,
+    pub text: String,
+    pub first_line: u32,
+    pub found: Vec<Finding>,
+}
+
+/// What the operations of a set say, by the migration's place in it. Every migration is followed, so that what one in
+/// `scope` uses is known; only those in scope are judged.
+pub(super) fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
+    let mut out = HashMap::new();
+    let mut units: BTreeMap<&str, Unit> = BTreeMap::new();
+    let all: Vec<(usize, &Migration, Vec<Located>)> = set
+        .migrations
+        .iter()
+        .enumerate()
+        .filter(|(_, m)| operations::are_operations(m.engine))
+        .map(|(at, m)| (at, m, operations::read(m.engine, &m.up.text).unwrap_or_default()))
+        .collect();
+    for (at, migration, listed) in &all {
+        let unit = units.entry(migration.unit.as_str()).or_default();
+        for (n, located) in listed.iter().enumerate() {
+            for name in makes(&located.operation) {
+                unit.made_by.entry(name).or_default().push((*at, n, migration.id.to_string()));
+            }
+        }
+    }
+    let mut fresh_of_branch: BTreeSet<String> = BTreeSet::new();
+    for (at, migration, listed) in &all {
+        let unit = units.entry(migration.unit.as_str()).or_default();
+        let judged = scope.holds(migration);
+        let mut fresh = fresh_of_branch.clone();
+        let mut look = Look { at: *at, unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
+        for (n, located) in listed.iter().enumerate() {
+            look.operation(n, located, &migration.up, Direction::Up);
+        }
+        look.whole(migration, listed);
+        let (found, lua) = (std::mem::take(&mut look.found), std::mem::take(&mut look.lua));
+        if matches!(scope, Scope::Paths(_)) && judged {
+            fresh_of_branch = fresh;
+        }
+        if !judged {
+            continue;
+        }
+        let mut places = vec![Place::of(&migration.up, found)];
+        places.extend(lua);
+        if let Some(down) = &migration.down {
+            places.extend(backward(migration.engine, down, *at));
+        }
+        places.retain(|p| !p.found.is_empty());
+        out.insert(*at, places);
+    }
+    out
+}
+
+/// A rollback: only what cannot run, or must not, is worth a word.
+fn backward(engine: Engine, down: &Script, at: usize) -> Vec<Place> {
+    let listed = operations::read(engine, &down.text).unwrap_or_default();
+    if listed.iter().any(|l| l.operation.name() == "undo") {
+        return Vec::new();
+    }
+    let (mut unit, mut fresh) = (Unit::default(), BTreeSet::new());
+    let mut look = Look { at, unit: &mut unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
+    for (n, located) in listed.iter().enumerate() {
+        look.operation(n, located, down, Direction::Down);
+    }
+    let (found, lua) = (std::mem::take(&mut look.found), std::mem::take(&mut look.lua));
+    let mut places = vec![Place::of(down, found)];
+    places.extend(lua);
+    for place in &mut places {
+        place.found.retain(|f| f.severity.or(f.rule.severity) == Some(super::Severity::Error));
+    }
+    places
+}
+
+impl Place {
+    fn of(script: &Script, found: Vec<Finding>) -> Self {
+        Self { file: script.path.clone(), text: script.text.clone(), first_line: script.first_line, found }
+    }
+}
+
+/// What is known of a unit's database at some point of its history.
+#[derive(Default)]
+struct Unit {
+    /// Name of a thing → the operations that make it, in order: migration's place, operation's place, migration's id.
+    made_by: BTreeMap<String, Vec<(usize, usize, String)>>,
+    /// Names of things → whether they are there now; what is not in it is presumed to be there [S4-63].
+    there: BTreeMap<String, bool>,
+    /// MongoDB: `collection/name` → keys and options of an index that migrations made.
+    indexes: BTreeMap<String, Value>,
+    /// Elasticsearch: index → field's path → how it is mapped.
+    mappings: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Elasticsearch: alias → index.
+    aliases: BTreeMap<String, String>,
+    /// The semantic version before.
+    version: Option<[u64; 3]>,
+}
+
+/// One migration being looked at.
+struct Look<'a> {
+    at: usize,
+    unit: &'a mut Unit,
+    /// What this migration (or, of a branch, one before it) made: it holds nothing yet.
+    fresh: &'a mut BTreeSet<String>,
+    found: Vec<Finding>,
+    /// Findings within Lua files.
+    lua: Vec<Place>,
+}
+
+impl Look<'_> {
+    fn operation(&mut self, n: usize, located: &Located, script: &Script, direction: Direction) {
+        let range = located.range.clone();
+        if direction == Direction::Up {
+            for name in uses(&located.operation) {
+                self.used(n, &range, &name);
+            }
+        }
+        match &located.operation {
+            Operation::Mongodb(o) => mongodb::check(self, &range, o),
+            Operation::Elasticsearch(o) => elasticsearch::check(self, &range, o),
+            Operation::Redis(o) => redis::check(self, &range, o, script),
+        }
+        self.secrets(&range, &script.text[range.clone()], &located.operation);
+        // What only gets another name is as full as it was.
+        let renamed = takes_away(&located.operation).iter().any(|name| !self.is_fresh(name));
+        for name in makes(&located.operation) {
+            if !renamed {
+                self.fresh.insert(name.clone());
+            }
+            self.unit.there.insert(name, true);
+        }
+        for name in takes_away(&located.operation) {
+            self.fresh.remove(&name);
+            self.unit.there.insert(name, false);
+        }
+    }
+
+    /// Reports the use of a thing that is not there yet, or not any more.
+    fn used(&mut self, n: usize, range: &Range<usize>, name: &str) {
+        let shown = shown(name);
+        match self.unit.there.get(name) {
+            Some(true) => {}
+            Some(false) => self.add(
+                &rules::USED_BEFORE_CREATED,
+                range,
+                format!("{shown} is gone: an operation before this one took it away"),
+                "take this operation out, or put it before the one that takes it away",
+            ),
+            None => {
+                let later = self.unit.made_by.get(name).and_then(|all| all.iter().find(|m| (m.0, m.1) >= (self.at, n)));
+                if let Some((at, _, id)) = later {
+                    let by = if *at == self.at { "this migration".to_owned() } else { format!("`{id}`") };
+                    self.add(
+                        &rules::USED_BEFORE_CREATED,
+                        range,
+                        format!("{shown} is made only later, by {by} [S4-63]"),
+                        "put the operation behind the one that makes it",
+                    );
+                }
+            }
+        }
+    }
+
+    /// What concerns the migration as a whole.
+    fn whole(&mut self, migration: &Migration, listed: &[Located]) {
+        if migration.down.is_none() {
+            for located in listed {
+                if let Inverse::None(why) = located.operation.inverse() {
+                    let message = format!(
+                        "`{}` cannot be taken back: {why}; and the migration has no rollback [S4-67]",
+                        located.operation.name()
+                    );
+                    let help = "write what brings back as much as can be, as `rollback` or in a `_rollback` file beside it";
+                    self.add(&rules::IRREVERSIBLE, &located.range, message, help);
+                }
+            }
+        }
+        let parts: Option<Vec<u64>> = migration.version.as_str().split('.').map(|p| p.parse().ok()).collect();
+        let Some(version) = parts.and_then(|p| <[u64; 3]>::try_from(p).ok()) else { return };
+        if let Some(before) = self.unit.version {
+            self.version_says(migration, listed, before, version);
+        }
+        self.unit.version = Some(version);
+    }
+
+    /// Major breaks, minor adds, patch repairs [S4-41] [S4-42] [S4-43].
+    fn version_says(&mut self, migration: &Migration, listed: &[Located], before: [u64; 3], version: [u64; 3]) {
+        let at = listed.first().map_or(0..0, |l| l.range.clone());
+        if version[0] > before[0] {
+            let noted = migration.description.as_deref().is_some_and(|d| d.contains("BREAKING"));
+            if !noted {
+                self.add(
+                    &rules::VERSION_CONTENT,
+                    &at,
+                    format!("version {} is a major one, but the description says nothing of BREAKING [S4-61]", migration.version),
+                    "say in `description` what breaks: `BREAKING: …`",
+                );
+            }
+            return;
+        }
+        if let Some(breaking) = listed.iter().find(|l| breaks(&l.operation)) {
+            let name = breaking.operation.name();
+            self.add(
+                &rules::VERSION_CONTENT,
+                &breaking.range,
+                format!("`{name}` breaks what runs, but {} is no major version [S4-41]", migration.version),
+                "raise the first number of `version` and say BREAKING in `description`",
+            );
+        } else if version[1] == before[1]
+            && let Some(adds) = listed.iter().find(|l| !makes(&l.operation).is_empty() && l.operation.name() != "create_index")
+        {
+            let name = adds.operation.name();
+            self.add(
+                &rules::VERSION_CONTENT,
+                &adds.range,
+                format!("`{name}` adds something, but {} is a patch version [S4-43]", migration.version),
+                "raise the second number of `version`",
+            );
+        }
+    }
+
+    /// Secrets among the values [S4-81].
+    fn secrets(&mut self, range: &Range<usize>, json: &str, operation: &Operation) {
+        let Ok(mut value) = serde_json::from_str::<Value>(json) else { return };
+        // A script's own literals are told at its own lines.
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("lua");
+        }
+        let mut named = BTreeSet::new();
+        super::secrets::in_json(&value, &mut named);
+        for key in named {
+            let message = format!("`{}` holds a secret: the value of `{key}` [S4-81]", operation.name());
+            let help = "take it out of the file and change it where it is used: what is committed is known";
+            self.add(&rules::SECRET_LITERAL, range, message, help);
+        }
+    }
+
+    fn add(&mut self, rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &str) {
+        self.found.push(finding(rule, range.clone(), message, help));
+    }
+
+    /// Whether a thing was made just now, so that it holds nothing yet.
+    fn is_fresh(&self, name: &str) -> bool {
+        self.fresh.contains(name)
+    }
+}
+
+fn finding(rule: &'static RuleInfo, range: Range<usize>, message: String, help: &str) -> Finding {
+    Finding { rule, range, message, help: Some(help.to_owned()), severity: None, risk: None }
+}
+
+/// Names of things, such as `collection customers` or `index customers/email_1`.
+fn makes(operation: &Operation) -> Vec<String> {
+    match operation {
+        Operation::Mongodb(o) => mongodb::makes(o),
+        Operation::Elasticsearch(o) => elasticsearch::makes(o),
+        Operation::Redis(_) => Vec::new(),
+    }
+}
+
+fn uses(operation: &Operation) -> Vec<String> {
+    match operation {
+        Operation::Mongodb(o) => mongodb::uses(o),
+        Operation::Elasticsearch(o) => elasticsearch::uses(o),
+        Operation::Redis(_) => Vec::new(),
+    }
+}
+
+fn takes_away(operation: &Operation) -> Vec<String> {
+    match operation {
+        Operation::Mongodb(o) => mongodb::takes_away(o),
+        Operation::Elasticsearch(o) => elasticsearch::takes_away(o),
+        Operation::Redis(_) => Vec::new(),
+    }
+}
+
+/// Whether what runs may miss something afterwards.
+fn breaks(operation: &Operation) -> bool {
+    matches!(
+        operation.name(),
+        "remove_field" | "rename_field" | "drop_collection" | "rename_collection" | "delete_index" | "delete_keys" | "rename_keys"
+    )
+}
+
+fn shown(name: &str) -> String {
+    match name.split_once(' ') {
+        Some((kind, name)) => format!("the {kind} `{name}`"),
+        None => format!("`{name}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

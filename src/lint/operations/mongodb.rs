@@ -1,0 +1,341 @@
+//! What is wrong with operations of MongoDB, or dangerous.
+
+use std::ops::Range;
+
+use serde_json::{Map, Value, json};
+
+use super::{Look, rules};
+use crate::migration::operations::mongodb::{Operation, index_name};
+
+pub(super) fn makes(operation: &Operation) -> Vec<String> {
+    match operation {
+        Operation::CreateCollection { collection, .. } => vec![format!("collection {collection}")],
+        Operation::CreateIndex { collection, index, options } => {
+            vec![format!("index {collection}/{}", index_name(index, options))]
+        }
+        Operation::RenameCollection { to, .. } => vec![format!("collection {to}")],
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn uses(operation: &Operation) -> Vec<String> {
+    match operation {
+        Operation::CreateIndex { collection, .. }
+        | Operation::AddField { collection, .. }
+        | Operation::RemoveField { collection, .. }
+        | Operation::RenameField { collection, .. }
+        | Operation::UpdateDocuments { collection, .. }
+        | Operation::DropCollection { collection }
+        | Operation::SetValidator { collection, .. } => vec![format!("collection {collection}")],
+        Operation::DropIndex { collection, name } => {
+            vec![format!("collection {collection}"), format!("index {collection}/{name}")]
+        }
+        Operation::RenameCollection { from, .. } => vec![format!("collection {from}")],
+        Operation::CreateCollection { .. } | Operation::RunCommand { .. } | Operation::Undo { .. } => Vec::new(),
+    }
+}
+
+pub(super) fn takes_away(operation: &Operation) -> Vec<String> {
+    match operation {
+        Operation::DropIndex { collection, name } => vec![format!("index {collection}/{name}")],
+        Operation::DropCollection { collection } => vec![format!("collection {collection}")],
+        Operation::RenameCollection { from, .. } => vec![format!("collection {from}")],
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operation) {
+    match operation {
+        Operation::CreateCollection { options, .. } => {
+            if let Some(given) = options.get("validator") {
+                validator(look, at, given);
+            }
+        }
+        Operation::CreateIndex { collection, index, options } => create_index(look, at, collection, index, options),
+        Operation::DropIndex { collection, name } => {
+            look.unit.indexes.remove(&format!("{collection}/{name}"));
+            let help = "hide the index first and watch what gets slower; it can be made again from the definition that is recorded";
+            if name == "*" {
+                let message = format!("`*` is the name of no index; it would drop every index of `{collection}`");
+                look.add(&rules::MONGODB_DROP_INDEX, at, message, "name one index; one operation each");
+                if let Some(last) = look.found.last_mut() {
+                    last.severity = Some(crate::lint::Severity::Error);
+                }
+            } else {
+                let message = format!("queries that used `{name}` of `{collection}` read every document");
+                look.add(&rules::MONGODB_DROP_INDEX, at, message, help);
+            }
+        }
+        Operation::AddField { filter, .. } => filter_of(look, at, filter.as_ref()),
+        Operation::RemoveField { collection, field, filter, .. } => {
+            filter_of(look, at, filter.as_ref());
+            look.add(
+                &rules::REMOVE_FIELD,
+                at,
+                format!("the values of `{field}` in `{collection}` are gone for good"),
+                "release an application that does not read the field, take a backup, then remove it",
+            );
+        }
+        Operation::RenameField { collection, from, to, filter, .. } => {
+            filter_of(look, at, filter.as_ref());
+            look.add(
+                &rules::RENAME_FIELD,
+                at,
+                format!("applications that read `{from}` of `{collection}` find nothing while it becomes `{to}`"),
+                "write both fields for a while, copy the values, move the readers, then remove the old field",
+            );
+        }
+        Operation::UpdateDocuments { collection, filter, update, .. } => {
+            if filter.is_empty() {
+                look.add(
+                    &rules::UPDATE_WITHOUT_FILTER,
+                    at,
+                    format!("an empty filter updates every document of `{collection}`"),
+                    "say which documents need it, such as those without the new field: `{\"status\": null}`",
+                );
+            } else {
+                filter_of(look, at, Some(filter));
+            }
+            self::update(look, at, update);
+        }
+        Operation::DropCollection { collection } => {
+            look.unit.indexes.retain(|name, _| !name.starts_with(&format!("{collection}/")));
+            look.add(
+                &rules::DROP_COLLECTION,
+                at,
+                format!("every document of `{collection}` is gone for good"),
+                "rename the collection, wait until nobody misses it, take a backup, then drop it",
+            );
+        }
+        Operation::RenameCollection { from, to } => {
+            let moved: Vec<(String, Value)> = look
+                .unit
+                .indexes
+                .iter()
+                .filter_map(|(name, v)| {
+                    Some((format!("{to}/{}", name.strip_prefix(&format!("{from}/"))?), v.clone()))
+                })
+                .collect();
+            look.unit.indexes.retain(|name, _| !name.starts_with(&format!("{from}/")));
+            look.unit.indexes.extend(moved);
+            look.add(
+                &rules::RENAME_COLLECTION,
+                at,
+                format!("applications that know `{from}` find nothing, and their cursors and change streams end"),
+                "make a view of the old name, or move the readers first",
+            );
+        }
+        Operation::SetValidator { collection, validator: given, validation_level, .. } => {
+            validator(look, at, &Value::Object(given.clone()));
+            let strict = validation_level.as_deref().is_none_or(|l| l == "strict") && !given.is_empty();
+            if strict && !look.is_fresh(&format!("collection {collection}")) {
+                look.add(
+                    &rules::STRICT_VALIDATOR,
+                    at,
+                    format!("documents of `{collection}` that do not fit can no longer be updated"),
+                    "begin with `\"validation_level\": \"moderate\"` or `\"validation_action\": \"warn\"`, mend the documents, then be strict",
+                );
+            }
+        }
+        Operation::RunCommand { command } => {
+            let name = command.keys().next().map_or("", String::as_str);
+            look.add(
+                &rules::RUN_COMMAND,
+                at,
+                format!("nothing is known of what `{name}` does, so after a crash a person must look"),
+                "use the operation that does the same, if there is one",
+            );
+        }
+        Operation::Undo { .. } => {}
+    }
+}
+
+fn create_index(
+    look: &mut Look<'_>,
+    at: &Range<usize>,
+    collection: &str,
+    index: &[(String, Value)],
+    options: &Map<String, Value>,
+) {
+    let name = index_name(index, options);
+    for (field, direction) in index {
+        let known = match direction {
+            Value::Number(n) => n.as_f64().is_some_and(|n| n != 0.0),
+            Value::String(s) => matches!(s.as_str(), "text" | "2d" | "2dsphere" | "hashed"),
+            _ => false,
+        };
+        if !known {
+            look.add(
+                &rules::INDEX_CONFLICT,
+                at,
+                format!("`{direction}` is no direction for `{field}`"),
+                "1, -1, \"text\", \"2d\", \"2dsphere\" or \"hashed\"",
+            );
+        }
+    }
+    if index.is_empty() {
+        look.add(&rules::INDEX_CONFLICT, at, "an index needs at least one field".to_owned(), "`\"index\": [[\"email\", 1]]`");
+    }
+    let mut meaning = options.clone();
+    meaning.remove("background");
+    meaning.remove("name");
+    let spec = json!([index, meaning]);
+    let key = format!("{collection}/{name}");
+    if look.unit.indexes.get(&key).is_some_and(|before| *before != spec) {
+        look.add(
+            &rules::INDEX_CONFLICT,
+            at,
+            format!("the index `{name}` of `{collection}` is made with other keys or options already"),
+            "drop it first, or give this one another `name`",
+        );
+    }
+    look.unit.indexes.insert(key, spec);
+    if options.contains_key("background") {
+        look.add(
+            &rules::BACKGROUND_INDEX,
+            at,
+            "`background` has meant nothing since MongoDB 4.2: every build lets others read and write".to_owned(),
+            "take the option out",
+        );
+    }
+    if look.is_fresh(&format!("collection {collection}")) {
+        return;
+    }
+    look.add(
+        &rules::INDEX_ON_DATA,
+        at,
+        format!("`{name}` reads every document of `{collection}`, and locks it for a moment at its start and end"),
+        "build it when there is little load",
+    );
+    if options.get("unique").is_some_and(|u| *u == Value::Bool(true)) {
+        look.add(
+            &rules::UNIQUE_INDEX_ON_DATA,
+            at,
+            format!("the build of `{name}` fails when two documents of `{collection}` have the same value"),
+            "look for duplicates first; `partialFilterExpression` leaves documents without the field out",
+        );
+    }
+    if options.contains_key("expireAfterSeconds") {
+        look.add(
+            &rules::TTL_INDEX_ON_DATA,
+            at,
+            format!("documents of `{collection}` that are old enough are deleted as soon as `{name}` is built"),
+            "count them first; a backup is the only way back",
+        );
+    }
+}
+
+/// `$where` and filters that every document matches (N303).
+fn filter_of(look: &mut Look<'_>, at: &Range<usize>, filter: Option<&Map<String, Value>>) {
+    let Some(filter) = filter else { return };
+    if filter.contains_key("$where") {
+        look.add(
+            &rules::FILTER_MATCHES_ALL,
+            at,
+            "`$where` runs JavaScript for every document".to_owned(),
+            "say the same with `$expr`, which can use an index",
+        );
+    } else if !filter.is_empty() && matches_all(filter) {
+        look.add(
+            &rules::FILTER_MATCHES_ALL,
+            at,
+            "the filter matches every document".to_owned(),
+            "say which documents need it, such as those without the new field",
+        );
+    }
+}
+
+fn matches_all(filter: &Map<String, Value>) -> bool {
+    let every = |v: &Value| v.as_object().is_some_and(matches_all);
+    filter.iter().all(|(key, value)| match (key.as_str(), value) {
+        ("$or", Value::Array(any)) => any.iter().any(every),
+        ("$and", Value::Array(all)) => !all.is_empty() && all.iter().all(every),
+        ("$expr", Value::Bool(true)) | ("$comment", _) => true,
+        ("_id", Value::Object(test)) => {
+            test.len() == 1
+                && (test.get("$exists") == Some(&Value::Bool(true)) || test.get("$ne") == Some(&Value::Null))
+        }
+        _ => false,
+    })
+}
+
+/// The forms of an update that the server refuses.
+fn update(look: &mut Look<'_>, at: &Range<usize>, update: &Value) {
+    let help = "operators such as `{\"$set\": {…}}`, or a pipeline `[{\"$set\": {…}}]`";
+    let wrong = match update {
+        Value::Object(operators) => match operators.keys().find(|k| !k.starts_with('$')) {
+            Some(key) => Some(format!("`{key}` is no update operator; a whole document cannot be put in place of many")),
+            None if operators.is_empty() => Some("`update` is empty".to_owned()),
+            None => None,
+        },
+        Value::Array(stages) => stages
+            .iter()
+            .find(|s| s.as_object().is_none_or(|s| s.len() != 1 || s.keys().any(|k| !k.starts_with('$'))))
+            .map(|_| "a stage of the pipeline is no object with one operator".to_owned()),
+        _ => Some("`update` is neither an object of operators nor a pipeline".to_owned()),
+    };
+    if let Some(message) = wrong {
+        look.add(&rules::INVALID_UPDATE, at, message, help);
+    }
+}
+
+const BSON_TYPES: [&str; 22] = [
+    "double", "string", "object", "array", "binData", "undefined", "objectId", "bool", "date", "null", "regex",
+    "dbPointer", "javascript", "symbol", "javascriptWithScope", "int", "timestamp", "long", "decimal", "minKey", "maxKey",
+    "number",
+];
+
+/// What of a validator is wrong at its top.
+fn validator(look: &mut Look<'_>, at: &Range<usize>, given: &Value) {
+    let wrong = match given {
+        Value::Object(validator) => match validator.get("$jsonSchema") {
+            None => None,
+            Some(Value::Object(schema)) => wrong_schema(schema),
+            Some(_) => Some("`$jsonSchema` is no object".to_owned()),
+        },
+        _ => Some("`validator` is no object".to_owned()),
+    };
+    if let Some(message) = wrong {
+        let help = "`{\"$jsonSchema\": {\"bsonType\": \"object\", \"required\": [\"email\"], \"properties\": {…}}}`";
+        look.add(&rules::INVALID_VALIDATOR, at, message, help);
+    }
+}
+
+fn wrong_schema(schema: &Map<String, Value>) -> Option<String> {
+    let types = |value: &Value| match value {
+        Value::String(name) => BSON_TYPES.contains(&name.as_str()).then_some(()).ok_or_else(|| name.clone()),
+        Value::Array(names) => names.iter().try_for_each(|n| match n.as_str() {
+            Some(name) if BSON_TYPES.contains(&name) => Ok(()),
+            _ => Err(n.to_string()),
+        }),
+        other => Err(other.to_string()),
+    };
+    if let Some(Err(name)) = schema.get("bsonType").map(types) {
+        return Some(format!("`{name}` is no BSON type"));
+    }
+    if schema.contains_key("bsonType") && schema.contains_key("type") {
+        return Some("`bsonType` and `type` cannot stand together".to_owned());
+    }
+    if let Some(required) = schema.get("required") {
+        let strings = required.as_array().is_some_and(|r| !r.is_empty() && r.iter().all(Value::is_string));
+        if !strings {
+            return Some("`required` must be a list of at least one field".to_owned());
+        }
+    }
+    if let Some(properties) = schema.get("properties") {
+        let Some(properties) = properties.as_object() else { return Some("`properties` is no object".to_owned()) };
+        for (name, property) in properties {
+            let Some(property) = property.as_object() else { return Some(format!("`properties.{name}` is no object")) };
+            if let Some(wrong) = wrong_schema(property) {
+                return Some(format!("`{name}`: {wrong}"));
+            }
+        }
+    }
+    const KEYS: [&str; 31] = [
+        "bsonType", "type", "enum", "required", "properties", "patternProperties", "additionalProperties",
+        "minProperties", "maxProperties", "dependencies", "allOf", "anyOf", "oneOf", "not", "items", "additionalItems",
+        "minItems", "maxItems", "uniqueItems", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+        "minLength", "maxLength", "pattern", "title", "description", "encrypt", "encryptMetadata",
+    ];
+    schema.keys().find(|k| !KEYS.contains(&k.as_str())).map(|k| format!("`{k}` is no keyword of `$jsonSchema`"))
+}

@@ -1,0 +1,317 @@
+use chrono::NaiveDate;
+use proptest::prelude::*;
+
+use crate::config::LintConfig;
+use crate::ids::Risk;
+use crate::lint::{LintReport, Scope, Severity, check};
+use crate::migration::{MigrationRoot, SourceFile, resolve};
+
+fn report_of(files: &[(String, String)]) -> LintReport {
+    let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(p.as_str(), t.as_bytes())).collect();
+    let set = resolve(&files, &[MigrationRoot::folder("migrations/*")]);
+    check(&set, &LintConfig::default(), &Scope::All, NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date"))
+}
+
+/// Migrations of one engine, each a list of operations with an empty rollback so that only what is asked for shows.
+fn migrations(engine: &str, lists: &[&str]) -> LintReport {
+    let files: Vec<_> = lists
+        .iter()
+        .enumerate()
+        .map(|(n, list)| {
+            let n = n + 1;
+            let json = format!(
+                "{{\"version\":\"{n}.0.0\",\"name\":\"m\",\"description\":\"BREAKING\",\"database_type\":\"{engine}\",\
+                 \"migration_type\":\"schema\",\"rollback\":[],\"operations\":[\n{list}\n]}}"
+            );
+            (format!("migrations/{engine}/{n:03}_m.json"), json)
+        })
+        .collect();
+    report_of(&files)
+}
+
+fn lua(source: &str) -> LintReport {
+    let json = r#"{"version":"1.0.0","name":"m","description":"x","database_type":"redis","migration_type":"data","keys":{"match":"a:*"}}"#;
+    report_of(&[
+        ("migrations/redis/001_m.json".to_owned(), json.to_owned()),
+        ("migrations/redis/001_m.lua".to_owned(), source.to_owned()),
+        ("migrations/redis/001_m_rollback.lua".to_owned(), "return 0".to_owned()),
+    ])
+}
+
+fn rules(report: &LintReport) -> Vec<&str> {
+    report.violations.iter().map(|v| v.rule.as_str()).filter(|r| *r != "empty-down").collect()
+}
+
+const MADE: &str = r#"{"type":"create_collection","collection":"c"}"#;
+
+#[test]
+fn mongodb_each_hazard_has_its_rule() {
+    for (list, expected) in [
+        (r#"{"type":"update_documents","collection":"c","filter":{},"update":{"$set":{"a":1}}}"#, "update-without-filter"),
+        (r#"{"type":"update_documents","collection":"c","filter":{"_id":{"$exists":true}},"update":{"$set":{"a":1}}}"#, "filter-matches-all"),
+        (r#"{"type":"add_field","collection":"c","field":"a","value":1,"filter":{"$or":[{},{"a":1}]}}"#, "filter-matches-all"),
+        (r#"{"type":"add_field","collection":"c","field":"a","value":1,"filter":{"$where":"true"}}"#, "filter-matches-all"),
+        (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"a":1}}"#, "invalid-update"),
+        (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":"x"}"#, "invalid-update"),
+        (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"a":1}]}"#, "invalid-update"),
+        (r#"{"type":"remove_field","collection":"c","field":"a"}"#, "remove-field"),
+        (r#"{"type":"rename_field","collection":"c","from":"a","to":"b"}"#, "rename-field"),
+        (r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#, "index-on-data"),
+        (r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"unique":true}}"#, "unique-index-on-data"),
+        (r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"expireAfterSeconds":1}}"#, "ttl-index-on-data"),
+        (r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"background":true}}"#, "background-index"),
+        (r#"{"type":"create_index","collection":"c","index":[["a","up"]]}"#, "index-conflict"),
+        (r#"{"type":"drop_index","collection":"c","name":"a_1"}"#, "drop-index"),
+        (r#"{"type":"drop_collection","collection":"c"}"#, "drop-collection"),
+        (r#"{"type":"rename_collection","from":"c","to":"d"}"#, "rename-collection"),
+        (r#"{"type":"set_validator","collection":"c","validator":{"a":{"$type":"int"}}}"#, "strict-validator"),
+        (r#"{"type":"run_command","command":{"collMod":"c"}}"#, "run-command"),
+        (r#"{"type":"run_command","command":{"updateUser":"a","pwd":"hunter2"}}"#, "secret-literal"),
+        (r#"{"type":"create_collection","collection":"c","options":{"validator":7}}"#, "invalid-validator"),
+        (r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"bsonType":"text"}}}}"#, "invalid-validator"),
+        (r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"required":[]}}}}"#, "invalid-validator"),
+        (r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"properties":{"a":1}}}}}"#, "invalid-validator"),
+        (r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"format":"x"}}}}"#, "invalid-validator"),
+    ] {
+        let report = migrations("mongodb", &[list]);
+        assert!(rules(&report).contains(&expected), "{list}: {:?}", rules(&report));
+        let found = report.violations.iter().find(|v| v.rule == expected).expect("just seen");
+        assert_eq!((found.line, found.file.as_str()), (2, "migrations/mongodb/001_m.json"), "{list}");
+    }
+}
+
+#[test]
+fn mongodb_what_is_safe_has_none() {
+    for list in [
+        r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"bsonType":["object","null"],"required":["a"],"properties":{"a":{"bsonType":"string","minLength":1}}}}}}"#.to_owned(),
+        format!("{MADE},{}", r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"unique":true,"expireAfterSeconds":9}}"#),
+        r#"{"type":"add_field","collection":"c","field":"a","value":{"password":""},"filter":{"$and":[{"a":null},{"b":1}]}}"#.to_owned(),
+        r#"{"type":"update_documents","collection":"c","filter":{"a":null},"update":[{"$set":{"a":"$b"}}]}"#.to_owned(),
+        format!("{MADE},{}", r#"{"type":"set_validator","collection":"c","validator":{"a":{"$type":"int"}}}"#),
+    ] {
+        assert_eq!(rules(&migrations("mongodb", &[&list])), Vec::<&str>::new(), "{list}");
+    }
+}
+
+#[test]
+fn s4_63_what_a_later_operation_makes_cannot_be_used_before() {
+    let index = r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#;
+    let used = |lists: &[&str]| -> Vec<(String, u32, String)> {
+        let report = migrations("mongodb", lists);
+        report
+            .violations
+            .iter()
+            .filter(|v| v.rule == "used-before-created")
+            .map(|v| (v.file.clone(), v.line, v.message.clone()))
+            .collect()
+    };
+    // What no migration makes is presumed to be there.
+    assert_eq!(used(&[index]), []);
+    assert_eq!(used(&[MADE, index]), []);
+    let found = used(&[index, MADE]);
+    assert_eq!((found[0].0.as_str(), found[0].1), ("migrations/mongodb/001_m.json", 2));
+    assert!(found[0].2.contains("`c` is made only later, by `002_m`"), "{found:?}");
+    assert!(used(&[&format!("{index},\n{MADE}")])[0].2.contains("by this migration"));
+    let dropped = r#"{"type":"drop_collection","collection":"c"}"#;
+    assert!(used(&[MADE, dropped, index])[0].2.contains("is gone"));
+    assert_eq!(used(&[MADE, dropped, MADE, index]), []);
+    // The server's own name of an index counts.
+    let drop_index = r#"{"type":"drop_index","collection":"c","name":"a_1"}"#;
+    assert_eq!(used(&[index, drop_index]), []);
+    assert_eq!(used(&[index, drop_index, drop_index]).len(), 1);
+    assert_eq!(used(&[drop_index, index]).len(), 1);
+}
+
+#[test]
+fn an_index_of_one_name_has_one_definition() {
+    let one = r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"i"}}"#;
+    let other = r#"{"type":"create_index","collection":"c","index":[["b",1]],"options":{"name":"i"}}"#;
+    let conflicts = |lists: &[&str]| rules(&migrations("mongodb", lists)).iter().filter(|r| **r == "index-conflict").count();
+    assert_eq!(conflicts(&[one, one]), 0);
+    assert_eq!(conflicts(&[one, other]), 1);
+    assert_eq!(conflicts(&[one, r#"{"type":"drop_index","collection":"c","name":"i"}"#, other]), 0);
+}
+
+#[test]
+fn elasticsearch_each_hazard_has_its_rule() {
+    for (list, expected) in [
+        (r#"{"type":"delete_index","index":"orders_v1"}"#, "delete-index"),
+        (r#"{"type":"delete_index","index":"orders_*"}"#, "index-name"),
+        (r#"{"type":"delete_index","index":"_all"}"#, "index-name"),
+        (r#"{"type":"delete_index","index":"a,b"}"#, "index-name"),
+        (r#"{"type":"create_index","index":"Orders"}"#, "index-name"),
+        (r#"{"type":"create_alias","index":"a","alias":"b c"}"#, "index-name"),
+        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":1}}}"#, "invalid-mapping"),
+        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"typ":"text"}}}}"#, "invalid-mapping"),
+        (r#"{"type":"put_settings","index":"a","settings":{"index":{"number_of_shards":2}}}"#, "static-setting"),
+        (r#"{"type":"reindex","source":"a","dest":"a"}"#, "reindex-onto-itself"),
+        (r#"{"type":"reindex","source":"a","dest":"b"}"#, "reindex-unknown-dest"),
+        (r#"{"type":"reindex","source":"a","dest":"b"}"#, "reindex-load"),
+        (r#"{"type":"delete_by_query","index":"a","query":{"match_all":{}}}"#, "query-matches-all"),
+        (r#"{"type":"delete_by_query","index":"a","query":{"term":{"b":1}}}"#, "delete-by-query"),
+        (r#"{"type":"update_by_query","index":"a","query":{"term":{"b":1}}}"#, "update-by-query"),
+        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"text"}}}},
+            {"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"keyword"}}}}"#, "mapping-type-change"),
+        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"properties":{"c":{"type":"date"}}}}}},
+            {"type":"create_alias","index":"a","alias":"n"},
+            {"type":"update_mapping","index":"n","mapping":{"properties":{"b":{"properties":{"c":{"type":"long"}}}}}}"#, "mapping-type-change"),
+    ] {
+        let report = migrations("elasticsearch", &[list]);
+        assert!(rules(&report).contains(&expected), "{list}: {:?}", rules(&report));
+    }
+    let safe = r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"text"}}}},
+        {"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"text"},"c":{"type":"keyword"}}}},
+        {"type":"put_settings","index":"a","settings":{"index.number_of_replicas":1}},
+        {"type":"create_index","index":"b"},{"type":"reindex","source":"a","dest":"b"},
+        {"type":"swap_alias","alias":"n","from":"a","to":"b"}"#;
+    assert_eq!(rules(&migrations("elasticsearch", &[safe])), Vec::<&str>::new());
+}
+
+#[test]
+fn redis_each_hazard_in_lua_has_its_rule_and_its_own_line() {
+    for (source, expected) in [
+        ("\nlocal = 1\nreturn 1", "lua-syntax"),
+        ("\nreturn 'open", "lua-syntax"),
+        ("\nx = 1\nreturn x", "lua-global"),
+        ("\nfunction f() end\nreturn 1", "lua-global"),
+        ("\nreturn redis.call('keys', 'a*')", "keys-command"),
+        ("local c = redis.call\nreturn c('KEYS', '*')", "keys-command"),
+        ("\nreturn redis.pcall(\"FLUSHDB\")", "flush-command"),
+        ("\nreturn redis.call('CONFIG', 'SET', 'a', 'b')", "admin-command"),
+        ("\nreturn redis.call('GET', 'user:1')", "undeclared-key"),
+        ("\nreturn redis.call('DEL', KEYS[1], KEYS[1] .. ':old')", "undeclared-key"),
+        ("local k = 'user:' .. ARGV[1]\nreturn redis.call('GET', k)", "undeclared-key"),
+        ("\nlocal r = redis.call('SCAN', '0') return 1", "scan-in-script"),
+        ("\nwhile true do redis.call('INCR', KEYS[1]) end return 1", "endless-loop"),
+        ("\nrepeat redis.call('INCR', KEYS[1]) until false return 1", "endless-loop"),
+        ("\nredis.call('SET', KEYS[1], 'a') return 1", "lost-expiry"),
+        ("\nreturn '-----BEGIN RSA PRIVATE KEY-----'", "secret-literal"),
+    ] {
+        let report = lua(source);
+        assert!(rules(&report).contains(&expected), "{source}: {:?}", rules(&report));
+        let found = report.violations.iter().find(|v| v.rule == expected).expect("just seen");
+        assert_eq!((found.line, found.file.as_str()), (2, "migrations/redis/001_m.lua"), "{source}");
+    }
+    assert_eq!(rules(&lua("redis.call('INCR', KEYS[1])")), ["no-return"]);
+}
+
+#[test]
+fn redis_what_is_safe_has_none() {
+    for source in [
+        "-- größer\nlocal changed = 0\nfor _, key in ipairs(KEYS) do\n  if redis.call('TTL', key) == -1 then\n    redis.call('EXPIRE', key, tonumber(ARGV[1]))\n    changed = changed + 1\n  end\nend\nreturn changed",
+        "local t = { a = 1, b = 2 } t.a = 3\nlocal function f(x) x = 2 return x end\nreturn f(t.a)",
+        "while true do if redis.call('LPOP', KEYS[1]) == false then break end end return 1",
+        "redis.call('SET', KEYS[1], 'a', 'KEEPTTL') redis.call('SET', KEYS[1], 'b', 'ex', 5) return 1",
+        "local id = string.sub(KEYS[1], 6) .. 'x' redis.call('HSET', KEYS[1], 'id', id) return 1",
+        "local s = 'KEYS FLUSHALL' -- redis.call('KEYS', '*')\nreturn s",
+        "if ARGV[1] == 'a' then return 1 else return 2 end return 3",
+    ] {
+        assert_eq!(rules(&lua(source)), Vec::<&str>::new(), "{source}");
+    }
+}
+
+#[test]
+fn redis_operations_without_lua() {
+    for (list, expected) in [
+        (r#"{"type":"delete_keys","keys":["a"]}"#, vec!["delete-keys"]),
+        (r#"{"type":"rename_keys","keys":{"match":"a:*"},"from":"a:","to":"b:"}"#, vec!["rename-keys"]),
+        (r#"{"type":"set_ttl","keys":["{c}1","x{c}y"],"seconds":5}"#, vec!["set-ttl"]),
+        (r#"{"type":"set_ttl","keys":["a","b"],"seconds":5}"#, vec!["cross-slot", "set-ttl"]),
+        (r#"{"type":"delete_keys","keys":{"match":"*"}}"#, vec!["delete-keys", "pattern-matches-all"]),
+        (r#"{"type":"script","lua":"\nx = 1 return x","keys":["a"]}"#, vec!["lua-global"]),
+    ] {
+        let report = migrations("redis", &[list]);
+        assert_eq!(rules(&report), expected, "{list}");
+    }
+}
+
+#[test]
+fn s4_67_what_cannot_be_taken_back_is_named() {
+    let json = r#"{"version":"1.0.0","name":"m","description":"x","database_type":"mongodb","migration_type":"data","operations":[
+{"type":"add_field","collection":"c","field":"a","value":1},
+{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"a":2}}}]}"#;
+    let report = report_of(&[("migrations/mongodb/001_m.json".to_owned(), json.to_owned())]);
+    let found = &report.violations[0];
+    assert_eq!((found.rule.as_str(), found.line, found.severity), ("irreversible-operation", 3, Severity::Error));
+    assert!(found.message.starts_with("`update_documents` cannot be taken back: an update has no computed inverse"));
+    assert_eq!((report.risk, report.migrations[0].reversible), (Risk::High, false));
+}
+
+#[test]
+fn s4_41_the_version_says_what_the_operations_do() {
+    let at = |version: &str, description: &str, operation: &str| {
+        let one = |n: u32, version: &str, description: &str, operation: &str| {
+            let json = format!(
+                r#"{{"version":"{version}","name":"m","description":"{description}","database_type":"mongodb","migration_type":"schema","rollback":[],"operations":[{operation}]}}"#
+            );
+            (format!("migrations/mongodb/{n:03}_m.json"), json)
+        };
+        let report = report_of(&[one(1, "1.0.0", "x", MADE), one(2, version, description, operation)]);
+        rules(&report).contains(&"version-content")
+    };
+    let dropped = r#"{"type":"drop_collection","collection":"c"}"#;
+    let other = r#"{"type":"create_collection","collection":"d"}"#;
+    assert!(at("1.1.0", "x", dropped));
+    assert!(at("2.0.0", "x", dropped));
+    assert!(!at("2.0.0", "BREAKING: c goes", dropped));
+    assert!(at("1.0.1", "x", other));
+    assert!(!at("1.1.0", "x", other));
+    assert!(!at("1.0.1", "x", r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#));
+}
+
+#[test]
+fn deep_lua_is_not_looked_into() {
+    for source in [
+        format!("return {}1{}", "(".repeat(50_000), ")".repeat(50_000)),
+        format!("return {}1", "- ".repeat(50_000)),
+        format!("return 'a'{}", " .. 'a'".repeat(50_000)),
+        "do ".repeat(50_000),
+        format!("return {}", "function() return ".repeat(20_000)),
+    ] {
+        assert_eq!(rules(&lua(&source)), ["not-analysed"]);
+    }
+    let nested = format!("return {}1{}", "(".repeat(150), ")".repeat(150));
+    assert_eq!(rules(&lua(&nested)), Vec::<&str>::new());
+}
+
+fn any_json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("1e9".to_owned()),
+        Just("-1".to_owned()),
+        "\"[a-z$_.*{}]{0,6}\"",
+        prop::sample::select(vec!["create_collection", "create_index", "drop_index", "update_documents", "reindex", "script"])
+            .prop_map(|s| format!("\"{s}\"")),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        let key = prop::sample::select(vec![
+            "type", "collection", "index", "options", "validator", "filter", "update", "field", "name", "keys", "lua",
+            "mapping", "settings", "operations", "rollback", "version", "database_type", "$jsonSchema", "properties", "args",
+        ]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(|v| format!("[{}]", v.join(","))),
+            prop::collection::btree_map(key, inner, 0..6).prop_map(|m| {
+                let fields: Vec<String> = m.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
+                format!("{{{}}}", fields.join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_json_is_a_panic(json in any_json(), whole in any_json(), source in "[a-z(){}='\"\\[\\]. \n-]{0,60}") {
+        for engine in ["mongodb", "elasticsearch", "redis"] {
+            let framed = format!(
+                r#"{{"version":"1.0.0","name":"m","description":"x","database_type":"{engine}","migration_type":"data","operations":{json},"rollback":{whole}}}"#
+            );
+            report_of(&[
+                (format!("migrations/{engine}/001_m.json"), framed),
+                (format!("migrations/{engine}/002_m.json"), whole.clone()),
+                (format!("migrations/{engine}/002_m_rollback.json"), json.clone()),
+            ]);
+        }
+        lua(&source);
+    }
+}
