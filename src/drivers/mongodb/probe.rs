@@ -17,7 +17,7 @@ pub(super) async fn look_for(
     Ok(match &operation {
         Operation::CreateCollection { collection, options } => {
             let wanted = operations::wanted(values::document(options))?;
-            match operations::collection(session, collection).await? {
+            match operations::collection(&session.db, collection).await? {
                 None => Probe::NotStarted,
                 Some(listed) => match operations::difference(&wanted, &listed) {
                     None => Probe::Done,
@@ -31,22 +31,24 @@ pub(super) async fn look_for(
             index_at(session, collection, &operations::wanted_index(index, options)?).await?
         }
         Operation::DropIndex { collection, name } => {
-            let all = operations::indexes_of(session, collection).await?;
+            let all = operations::indexes_of(&session.db, collection).await?;
             there(all.iter().all(|i| values::text(i, "name") != name))
         }
-        Operation::DropCollection { collection } => there(operations::collection(session, collection).await?.is_none()),
+        Operation::DropCollection { collection } => {
+            there(operations::collection(&session.db, collection).await?.is_none())
+        }
         Operation::RenameCollection { to, .. } => {
             let running = Running::new(statement, session.action);
             let row = operations::left(session, statement).await?;
             let noted = operations::in_slot(&row, &running.slot).and_then(|f| f.get("uuid").cloned());
-            match (noted, operations::collection(session, to).await?) {
+            match (noted, operations::collection(&session.db, to).await?) {
                 (Some(uuid), Some(listed)) => there(operations::uuid_of(&listed) == uuid),
                 _ => Probe::NotStarted,
             }
         }
         Operation::SetValidator { collection, .. } => {
             let wanted = operations::validator_of(&operation)?;
-            let listed = operations::collection(session, collection).await?;
+            let listed = operations::collection(&session.db, collection).await?;
             there(listed.is_some_and(|l| operations::has_validator(&l, &wanted)))
         }
         Operation::AddField { .. }
@@ -63,7 +65,7 @@ pub(super) async fn look_for(
 /// An index in the list may be one whose build has not ended, or will fail.
 async fn index_at(session: &MongodbSession, collection: &str, wanted: &Document) -> Result<Probe, DriverError> {
     let name = wanted.get_str("name").unwrap_or_default();
-    match operations::place_of(session, collection, wanted).await? {
+    match operations::place_of(&session.db, collection, wanted).await? {
         Place::Free => Ok(Probe::NotStarted),
         Place::Other => Ok(Probe::Different(format!("an index `{name}` is there with another key or other options"))),
         Place::Same if is_building(session, collection, name).await? => {
@@ -79,7 +81,7 @@ async fn is_building(session: &MongodbSession, collection: &str, name: &str) -> 
         "pipeline": [{ "$indexStats": {} }, { "$match": { "name": name, "building": true } }],
         "cursor": {},
     };
-    match session.read(stats).await {
+    match wire::read(&session.db, stats).await {
         Ok(reply) => Ok(!wire::batch_of(&reply).0.is_empty()),
         // Without the right to see the figures the list must do.
         Err(fault) if fault.code == Some(13) => Ok(false),
@@ -97,18 +99,18 @@ async fn undone(
     let there = |yes: bool| if yes { Probe::Done } else { Probe::NotStarted };
     Ok(match operations::back_of(&row, operation, of, statement.sql())? {
         Back::Nothing => Probe::Done,
-        Back::DropCollection { collection } => there(operations::collection(session, &collection).await?.is_none()),
+        Back::DropCollection { collection } => there(operations::collection(&session.db, &collection).await?.is_none()),
         Back::DropIndex { collection, name } => {
-            let all = operations::indexes_of(session, &collection).await?;
+            let all = operations::indexes_of(&session.db, &collection).await?;
             there(all.iter().all(|i| values::text(i, "name") != name))
         }
         Back::CreateIndex { collection, definition } => index_at(session, &collection, &definition).await?,
         Back::RenameCollection { to, uuid, .. } => {
-            let listed = operations::collection(session, &to).await?;
+            let listed = operations::collection(&session.db, &to).await?;
             there(listed.is_some_and(|l| operations::uuid_of(&l) == uuid))
         }
         Back::Validator { collection, before } => {
-            let listed = operations::collection(session, &collection).await?;
+            let listed = operations::collection(&session.db, &collection).await?;
             there(listed.is_some_and(|l| operations::has_validator(&l, &before)))
         }
         Back::Unset { .. } | Back::RenameField { .. } => {

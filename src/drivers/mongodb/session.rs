@@ -12,15 +12,12 @@ use tokio::time::sleep;
 
 use super::history::{self, name_target, new_target_id, session_id};
 use super::lock::{self, Lock, majority};
-use super::wire::{self, Fault, refusal};
+use super::wire::{self, Fault, RECONNECT_FOR, refusal};
 use super::{MongodbDriver, operations, probe, read_history, settle};
 use crate::drivers::failpoint;
 use crate::drivers::{DriverError, FENCE, Probe, Script, Session, SessionOptions, SingleStatement, jittered};
 use crate::ids::{Epoch, RunId};
 use crate::plan::{HistoryRow, MigrationState, StepAction};
-
-/// How long a lost server is waited for.
-pub(super) const RECONNECT_FOR: Duration = Duration::from_secs(30);
 
 /// The session; see [`Session`].
 #[derive(Debug)]
@@ -109,21 +106,6 @@ impl MongodbSession {
     pub(super) fn time_left(&self) -> Option<i64> {
         let left = self.options.deadline?.saturating_duration_since(Instant::now());
         Some(i64::try_from(left.as_millis()).unwrap_or(i64::MAX).max(1))
-    }
-
-    /// A command that reads, outside any transaction.
-    pub(super) async fn read(&self, command: Document) -> Result<Document, Fault> {
-        let mut trouble: Option<Instant> = None;
-        loop {
-            match wire::run(&self.db, None, command.clone()).await {
-                Err(Fault { error: DriverError::Lost(_) | DriverError::Unreachable(_), .. })
-                    if trouble.get_or_insert_with(Instant::now).elapsed() < RECONNECT_FOR =>
-                {
-                    sleep(jittered(Duration::from_millis(200))).await;
-                }
-                other => return other,
-            }
-        }
     }
 
     /// One command within the transaction, if there is one.
@@ -254,7 +236,7 @@ impl MongodbSession {
 
     /// Waits until a lost server answers again, then says that it was lost.
     pub(super) async fn lost(&mut self, why: String) -> DriverError {
-        match self.read(doc! { "ping": 1 }).await {
+        match wire::read(&self.db, doc! { "ping": 1 }).await {
             Ok(_) => DriverError::Lost(why),
             Err(_) => DriverError::Unreachable(format!(
                 "the server was lost ({why}) and does not come back; what is done is in the target's history, and the next \

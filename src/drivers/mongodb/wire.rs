@@ -1,10 +1,12 @@
 //! Commands to the server, and its errors as ours.
 
+use std::time::{Duration, Instant};
+
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::{ClientSession, Database};
 
-use crate::drivers::{DriverError, StatementFailure};
+use crate::drivers::{DriverError, StatementFailure, jittered};
 
 /// What a server says that is not, or not yet, the primary, or that goes down.
 const NOT_PRIMARY: [i32; 8] = [10107, 13435, 10058, 11600, 11602, 13436, 189, 91];
@@ -145,6 +147,24 @@ pub(super) async fn run(
         None => sent.await?,
     };
     check(reply)
+}
+
+/// How long a lost server is waited for.
+pub(super) const RECONNECT_FOR: Duration = Duration::from_secs(30);
+
+/// A command that reads, outside any transaction; a lost server is waited for.
+pub(super) async fn read(db: &Database, command: Document) -> Result<Document, Fault> {
+    let mut trouble: Option<Instant> = None;
+    loop {
+        match run(db, None, command.clone()).await {
+            Err(Fault { error: DriverError::Lost(_), .. })
+                if trouble.get_or_insert_with(Instant::now).elapsed() < RECONNECT_FOR =>
+            {
+                tokio::time::sleep(jittered(Duration::from_millis(200))).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 fn check(reply: Document) -> Result<Document, Fault> {

@@ -105,12 +105,12 @@ async fn page(
     if let Some(left) = session.time_left() {
         find.insert("maxTimeMS", left);
     }
-    let reply = session.read(find).await?;
+    let reply = wire::read(&session.db, find).await?;
     let (found, cursor) = wire::batch_of(&reply);
     if cursor != 0 {
         // Very long ids: the reply was full before the limit.
         let kill = doc! { "killCursors": batch.collection, "cursors": [cursor] };
-        session.read(kill).await?;
+        wire::read(&session.db, kill).await?;
     }
     let over = cursor == 0 && found.len() < usize::try_from(limit).unwrap_or(usize::MAX);
     Ok((found.into_iter().filter_map(|mut d| d.remove("_id")).collect(), over))
@@ -182,9 +182,6 @@ pub(super) async fn run(
         }
         let mut fields = running.record(doc! { "began": true });
         if over {
-            if batch.touched {
-                fields.insert(format!("{}.chunks", running.slot), next.chunks);
-            }
             unit.history.push(history::done(statement, fields));
         } else {
             fields.insert("progress", doc! { "$literal": next.document(running) });
@@ -226,7 +223,7 @@ pub(super) async fn run(
 async fn total(session: &MongodbSession, batch: &Batch<'_>) -> Option<u64> {
     session.options.pace.listener.as_ref()?;
     let count = doc! { "aggregate": batch.collection, "pipeline": [{ "$collStats": { "count": {} } }], "cursor": {} };
-    let (found, _) = wire::batch_of(&session.read(count).await.ok()?);
+    let (found, _) = wire::batch_of(&wire::read(&session.db, count).await.ok()?);
     found.first().and_then(|d| wire::number(d.get("count"))).and_then(|n| u64::try_from(n).ok())
 }
 

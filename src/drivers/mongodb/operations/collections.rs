@@ -45,7 +45,7 @@ pub(super) async fn create(
             Err(fault) => return Err(fault.error),
         }
     }
-    if collection(session, name).await?.is_some() {
+    if collection(&session.db, name).await?.is_some() {
         return leave(session, running, name, options).await;
     }
     command.insert("writeConcern", majority());
@@ -61,7 +61,7 @@ async fn leave(
     name: &str,
     options: &Document,
 ) -> Result<Option<u64>, DriverError> {
-    let listed = collection(session, name).await?.unwrap_or_default();
+    let listed = collection(&session.db, name).await?.unwrap_or_default();
     if let Some(difference) = difference(options, &listed) {
         return Err(refusal(
             format!("a collection `{name}` is there already with other options: {difference}"),
@@ -90,7 +90,7 @@ pub(super) async fn rename(
     from: &str,
     to: &str,
 ) -> Result<Option<u64>, DriverError> {
-    let found = collection(session, from).await?.map(|listed| doc! { "uuid": uuid_of(&listed) });
+    let found = collection(&session.db, from).await?.map(|listed| doc! { "uuid": uuid_of(&listed) });
     let command = rename_command(session.db.name(), from, to);
     outside(session, running, found, Outside { command, db: Some("admin"), bounded: true, ..Outside::default() })
         .await?;
@@ -150,7 +150,7 @@ pub(super) async fn set_validator(
     operation: &Operation,
 ) -> Result<Option<u64>, DriverError> {
     let set = validator_of(operation)?;
-    let found = collection(session, name).await?.map(|listed| doc! { "before": validator_there(&listed) });
+    let found = collection(&session.db, name).await?.map(|listed| doc! { "before": validator_there(&listed) });
     outside(session, running, found, Outside { command: collmod(name, set), bounded: true, ..Outside::default() })
         .await?;
     Ok(None)

@@ -89,7 +89,7 @@ async fn refuse_taken(
     let find = doc! {
         "find": collection, "filter": filter.clone(), "projection": { "_id": 1 }, "limit": 1, "singleBatch": true,
     };
-    let (found, _) = wire::batch_of(&session.read(find).await?);
+    let (found, _) = wire::batch_of(&wire::read(&session.db, find).await?);
     let Some(id) = found.first().and_then(|d| d.get("_id")) else { return Ok(()) };
     Err(refusal(
         format!(

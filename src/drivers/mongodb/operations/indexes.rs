@@ -1,5 +1,6 @@
 //! Indexes: built, dropped.
 
+use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use serde_json::{Map, Value};
 
@@ -38,11 +39,11 @@ pub(in crate::drivers::mongodb) enum Place {
 
 /// Looks for an index of the same name.
 pub(in crate::drivers::mongodb) async fn place_of(
-    session: &MongodbSession,
+    db: &Database,
     name: &str,
     wanted: &Document,
 ) -> Result<Place, DriverError> {
-    let there = indexes_of(session, name).await?;
+    let there = indexes_of(db, name).await?;
     let Some(same_name) = there.iter().find(|i| values::text(i, "name") == values::text(wanted, "name")) else {
         return Ok(Place::Free);
     };
@@ -50,7 +51,7 @@ pub(in crate::drivers::mongodb) async fn place_of(
         return Ok(Place::Same);
     }
     // An index takes on its collection's collation.
-    let listed = collection(session, name).await?.unwrap_or_default();
+    let listed = collection(db, name).await?.unwrap_or_default();
     let same = is_same_index(wanted, same_name, options_of(&listed).get("collation"));
     Ok(if same { Place::Same } else { Place::Other })
 }
@@ -65,7 +66,7 @@ pub(super) async fn create(
     name: &str,
     index: &Document,
 ) -> Result<Option<u64>, DriverError> {
-    let made = matches!(place_of(session, name, index).await?, Place::Free);
+    let made = matches!(place_of(&session.db, name, index).await?, Place::Free);
     let command = create_command(name, index.clone());
     // The server is asked even where an equal index is there: it judges whether it is equal, and waits for its build.
     outside(session, running, Some(doc! { "made": made }), Outside { command, ..Outside::default() }).await?;
@@ -84,7 +85,7 @@ pub(super) async fn drop(
             "name the index; write one `drop_index` for each",
         ));
     }
-    let there = indexes_of(session, collection).await?;
+    let there = indexes_of(&session.db, collection).await?;
     let found = there.into_iter().find(|i| values::text(i, "name") == name).map(|i| doc! { "definition": i });
     let command = drop_command(collection, name);
     outside(session, running, found, Outside { command, bounded: true, ..Outside::default() }).await?;

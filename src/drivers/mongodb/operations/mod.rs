@@ -6,6 +6,7 @@ mod documents;
 mod indexes;
 mod undo;
 
+use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 use sha2::{Digest as _, Sha256};
 
@@ -80,7 +81,7 @@ pub(super) async fn left(
         "filter": { "_id": history::row_id(statement.unit, statement.id) },
         "projection": { "undo": 1, "redo": 1, "progress": 1, "statements_done": 1, "state": 1 },
     };
-    let (found, _) = wire::batch_of(&session.read(find).await?);
+    let (found, _) = wire::batch_of(&wire::read(&session.db, find).await?);
     Ok(found.into_iter().next().unwrap_or_default())
 }
 
@@ -168,14 +169,14 @@ impl MongodbSession {
 }
 
 /// A collection as the server lists it.
-pub(super) async fn collection(session: &MongodbSession, name: &str) -> Result<Option<Document>, DriverError> {
+pub(super) async fn collection(db: &Database, name: &str) -> Result<Option<Document>, DriverError> {
     let command = doc! { "listCollections": 1, "filter": { "name": name }, "cursor": {} };
-    Ok(wire::batch_of(&session.read(command).await?).0.into_iter().next())
+    Ok(wire::batch_of(&wire::read(db, command).await?).0.into_iter().next())
 }
 
 /// A collection's indexes; none where it does not exist.
-pub(super) async fn indexes_of(session: &MongodbSession, collection: &str) -> Result<Vec<Document>, DriverError> {
-    match session.read(doc! { "listIndexes": collection, "cursor": { "batchSize": 1_000 } }).await {
+pub(super) async fn indexes_of(db: &Database, collection: &str) -> Result<Vec<Document>, DriverError> {
+    match wire::read(db, doc! { "listIndexes": collection, "cursor": { "batchSize": 1_000 } }).await {
         Ok(reply) => Ok(wire::batch_of(&reply).0),
         Err(fault) if fault.code == Some(26) => Ok(Vec::new()),
         Err(fault) => Err(fault.error),

@@ -112,25 +112,25 @@ pub(super) async fn run(
         Back::Nothing => nothing(session, statement).await,
         Back::DropCollection { collection } => drop_collection(session, running, &collection).await,
         Back::DropIndex { collection, name } => {
-            if super::indexes_of(session, &collection).await?.iter().all(|i| values::text(i, "name") != name) {
+            if super::indexes_of(&session.db, &collection).await?.iter().all(|i| values::text(i, "name") != name) {
                 return nothing(session, statement).await;
             }
             send(session, running, drop_command(&collection, &name)).await
         }
         Back::CreateIndex { collection, definition } => {
-            if super::collection(session, &collection).await?.is_none() {
+            if super::collection(&session.db, &collection).await?.is_none() {
                 return Err(gone(&collection));
             }
             send(session, running, create_command(&collection, definition)).await
         }
         Back::Validator { collection, before } => {
-            if super::collection(session, &collection).await?.is_none() {
+            if super::collection(&session.db, &collection).await?.is_none() {
                 return Err(gone(&collection));
             }
             send(session, running, collmod(&collection, before)).await
         }
         Back::RenameCollection { from, to, uuid } => {
-            let there = super::collection(session, &from).await?;
+            let there = super::collection(&session.db, &from).await?;
             if there.is_none_or(|l| super::uuid_of(&l) != uuid) {
                 return nothing(session, statement).await;
             }
@@ -177,12 +177,12 @@ async fn drop_collection(
     running: &Running<'_>,
     collection: &str,
 ) -> Result<Option<u64>, DriverError> {
-    let Some(listed) = super::collection(session, collection).await? else {
+    let Some(listed) = super::collection(&session.db, collection).await? else {
         return nothing(session, running.statement).await;
     };
     if values::text(&listed, "type") != "view" && !session.options.accept_data_loss {
         let find = doc! { "find": collection, "projection": { "_id": 1 }, "limit": 1, "singleBatch": true };
-        if !wire::batch_of(&session.read(find).await?).0.is_empty() {
+        if !wire::batch_of(&wire::read(&session.db, find).await?).0.is_empty() {
             return Err(refusal(
                 format!("the collection `{collection}` holds documents, which would be lost with it"),
                 "move them away or accept the loss of data, and run again",
@@ -212,7 +212,7 @@ async fn unset(
             "find": UNDO, "limit": 1, "singleBatch": true, "sort": { "_id": 1 }, "readConcern": { "level": "majority" },
             "filter": { "_id": { "$gte": range(Bson::MinKey), "$lte": range(Bson::MaxKey) } },
         };
-        let (found, _) = wire::batch_of(&session.read(find).await?);
+        let (found, _) = wire::batch_of(&wire::read(&session.db, find).await?);
         let Some(kept) = found.into_iter().next() else { return nothing(session, statement).await.map(|_| Some(done)) };
         let ids = kept.get_array("ids").cloned().unwrap_or_default();
         done += ids.len() as u64;
