@@ -195,7 +195,6 @@ pub(crate) fn own_undo(line: u32) -> CannotExecute {
     CannotExecute {
         rule: RULE,
         line,
-        rule: "invalid-metadata",
         message: "`undo` is Godwit's own operation; no file holds it".to_owned(),
         help: "write the operations that take the migration back, or leave the rollback out to have it computed"
             .to_owned(),
