@@ -1,6 +1,6 @@
 //! One cell of the kill matrix: a run that is disturbed at one point in one way, and what the next one makes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -99,7 +99,13 @@ fn plain(text: &str, database: &Database) -> String {
     out
 }
 
-/// The fields of a document, or the text itself.
+/// The kinds of document among some: how many there are may depend on where a batch was cut.
+fn shapes(documents: &[String]) -> Vec<String> {
+    let shapes: BTreeSet<String> = documents.iter().map(|d| fields(d)).collect();
+    shapes.into_iter().collect()
+}
+
+/// The fields of a document.
 fn fields(text: &str) -> String {
     let at = text.find('{').unwrap_or(text.len());
     match serde_json::from_str::<BTreeMap<String, serde_json::Value>>(&text[at..]) {
@@ -118,14 +124,13 @@ fn state(database: &Database) -> State {
         schema: SchemaSnapshot { objects: look.schema.objects.iter().map(|(k, v)| (plain(k), plain(v))).collect() },
         contents: database.contents(Own::Not).into_iter().map(|(k, v)| (plain(&k), v)).collect(),
         history,
-        own: own.map(|(name, rows)| (plain(&name), rows.iter().map(|r| fields(r)).collect())).collect(),
+        own: own.map(|(name, rows)| (plain(&name), shapes(&rows))).collect(),
     }
 }
 
 /// Where cells of one kind run: the server, and what uninterrupted runs leave there.
 pub struct Place {
     kind: Kind,
-    server: String,
     own: Option<OwnServer>,
     wanted: BTreeMap<Step, State>,
 }
@@ -137,19 +142,22 @@ impl Place {
     /// On a server of its own, which may be killed.
     pub fn own(kind: Kind) -> Self {
         let own = kind.server().map(OwnServer::up);
-        let server = own.as_ref().map(|o| o.url.clone()).unwrap_or_default();
-        Self { kind, server, own, wanted: BTreeMap::new() }
+        Self { kind, own, wanted: BTreeMap::new() }
     }
 
     /// On the server of the tests, which others use.
     pub fn shared(kind: Kind) -> Self {
-        Self { kind, server: crate::support::server_of(kind), own: None, wanted: BTreeMap::new() }
+        Self { kind, own: None, wanted: BTreeMap::new() }
     }
 
     fn project(&self, step: Step) -> Project {
-        let files = files(self.kind, step);
+        let database = match &self.own {
+            Some(server) => Database::alone_on(self.kind, &server.url),
+            None => Database::fresh(self.kind),
+        };
+        let files = files(&database, step);
         let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
-        let project = Project::of(Database::on(self.kind, &self.server), &files);
+        let project = Project::of(database, &files);
         let first = if matches!(self.kind, Kind::Postgres | Kind::Sqlite) { "0001_first" } else { "001_first" };
         project.run(&["apply", "--yes", "--to", first]).expect(0);
         fill(&project.database);

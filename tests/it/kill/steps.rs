@@ -85,8 +85,13 @@ fn lua(number: u32, name: &str, keys: Value, script: &str) -> Files {
     ]
 }
 
-/// The files of the three migrations.
-pub fn files(kind: Kind, step: Step) -> Files {
+/// The files of the three migrations for a database.
+pub fn files(database: &Database, step: Step) -> Files {
+    let files = files_of(database.kind, step);
+    files.into_iter().map(|(name, text)| (name, text.replace("PREFIX", database.name()))).collect()
+}
+
+fn files_of(kind: Kind, step: Step) -> Files {
     let sql = |middle: &str| -> Files {
         [
             ("0001_first.up.sql", "create table hits (id integer primary key, n integer not null);"),
@@ -144,13 +149,13 @@ pub fn files(kind: Kind, step: Step) -> Files {
         (Kind::Redis | Kind::RedisCluster, step) => {
             let add = "for _, key in ipairs(KEYS) do redis.call('INCRBY', key, 100) end\nreturn #KEYS";
             let keys = match step {
-                Step::Atomic => json!(["{n}:1", "{n}:2"]),
-                _ => json!({ "match": "n:*", "count": 5 }),
+                Step::Atomic => json!(["{PREFIX}:1", "{PREFIX}:2"]),
+                _ => json!({ "match": "PREFIX:n:*", "count": 5 }),
             };
             [
-                lua(1, "first", json!(["first"]), "redis.call('SET', KEYS[1], '1')"),
+                lua(1, "first", json!(["PREFIX:first"]), "redis.call('SET', KEYS[1], '1')"),
                 lua(2, "middle", keys, add),
-                lua(3, "last", json!(["last"]), "redis.call('INCRBY', KEYS[1], 4)"),
+                lua(3, "last", json!(["PREFIX:last"]), "redis.call('INCRBY', KEYS[1], 4)"),
             ]
             .concat()
         }
@@ -160,27 +165,27 @@ pub fn files(kind: Kind, step: Step) -> Files {
             let settings = json!({ "number_of_shards": 1, "number_of_replicas": 0 });
             let middle = match step {
                 Step::Verifiable => json!([
-                    { "type": "swap_alias", "alias": "shop", "from": "shop_v1", "to": "shop_v2", "mapping": wider, "settings": settings },
+                    { "type": "swap_alias", "alias": "PREFIX_shop", "from": "PREFIX_shop_v1", "to": "PREFIX_shop_v2", "mapping": wider, "settings": settings },
                 ]),
                 Step::Batched => json!([
-                    { "type": "create_index", "index": "shop_v2", "mapping": wider, "settings": settings },
-                    { "type": "reindex", "source": "shop_v1", "dest": "shop_v2", "batch_size": 10, "block_writes": true,
+                    { "type": "create_index", "index": "PREFIX_shop_v2", "mapping": wider, "settings": settings },
+                    { "type": "reindex", "source": "PREFIX_shop_v1", "dest": "PREFIX_shop_v2", "batch_size": 10, "block_writes": true,
                       "script": { "source": "ctx._source.n += 100" } },
                 ]),
                 _ => json!([
-                    { "type": "update_mapping", "index": "shop_v1", "mapping": { "properties": { "note": { "type": "keyword" } } } },
-                    { "type": "put_template", "name": "shop",
-                      "template": { "index_patterns": ["shop_*"], "template": { "settings": { "number_of_replicas": 0 } } } },
-                    { "type": "put_settings", "index": "shop_v1", "settings": { "index": { "refresh_interval": "5s" } } },
+                    { "type": "update_mapping", "index": "PREFIX_shop_v1", "mapping": { "properties": { "note": { "type": "keyword" } } } },
+                    { "type": "put_template", "name": "PREFIX_shop",
+                      "template": { "index_patterns": ["PREFIX_shop_*"], "template": { "settings": { "number_of_replicas": 0 } } } },
+                    { "type": "put_settings", "index": "PREFIX_shop_v1", "settings": { "index": { "refresh_interval": "5s" } } },
                 ]),
             };
             operations(
                 json!([
-                    { "type": "create_index", "index": "shop_v1", "mapping": mapping, "settings": settings },
-                    { "type": "create_alias", "index": "shop_v1", "alias": "shop" },
+                    { "type": "create_index", "index": "PREFIX_shop_v1", "mapping": mapping, "settings": settings },
+                    { "type": "create_alias", "index": "PREFIX_shop_v1", "alias": "PREFIX_shop" },
                 ]),
                 middle,
-                json!([{ "type": "create_index", "index": "last", "mapping": mapping, "settings": settings }]),
+                json!([{ "type": "create_index", "index": "PREFIX_last", "mapping": mapping, "settings": settings }]),
             )
         }
     }
@@ -191,6 +196,7 @@ const MANY: u32 = 23;
 
 /// Fills what the first migration made.
 pub fn fill(database: &Database) {
+    let name = database.name();
     match database.kind {
         Kind::Postgres | Kind::Sqlite => {
             let rows: Vec<String> = (0..MANY).map(|n| format!("({n}, {n})")).collect();
@@ -202,15 +208,15 @@ pub fn fill(database: &Database) {
         }
         Kind::Redis | Kind::RedisCluster => {
             for n in 0..MANY {
-                database.redis::<()>(&["SET", &format!("n:{n}"), &n.to_string()]);
+                database.redis::<()>(&["SET", &format!("{name}:n:{n}"), &n.to_string()]);
             }
-            database.redis::<()>(&["SET", "{n}:1", "1", "EX", "10000"]);
-            database.redis::<()>(&["SET", "other", "left alone"]);
+            database.redis::<()>(&["SET", &format!("{{{name}}}:1"), "1", "EX", "10000"]);
+            database.redis::<()>(&["SET", &format!("{name}:other"), "left alone"]);
         }
         Kind::Elasticsearch => {
             let lines: String =
                 (0..MANY).map(|n| format!("{{\"index\":{{\"_id\":\"{n}\"}}}}\n{{\"n\":{n}}}\n")).collect();
-            let answer = database.elastic_text("POST", "/shop_v1/_bulk?refresh=true", lines);
+            let answer = database.elastic_text("POST", &format!("/{name}_shop_v1/_bulk?refresh=true"), lines);
             assert_eq!((answer.status, answer.body["errors"].as_bool()), (200, Some(false)), "{}", answer.body);
         }
     }

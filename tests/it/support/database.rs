@@ -1,8 +1,7 @@
 //! Databases that nobody else uses, on the servers of the tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, PoisonError};
 
 use godwit::ids::Engine;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
@@ -85,42 +84,15 @@ impl Place {
     }
 }
 
-/// Places in use in this process: databases of a server that cannot make new ones, or whole servers.
-static IN_USE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-static GIVEN_BACK: Condvar = Condvar::new();
-
-/// Holds a place until dropped.
-struct Alone(String);
-
-impl Alone {
-    /// The first of `places` that nobody holds, as soon as there is one.
-    fn in_one_of(places: &[String]) -> Self {
-        let mut used = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(place) = places.iter().find(|p| !used.contains(*p)) {
-                used.insert(place.clone());
-                return Self(place.clone());
-            }
-            used = GIVEN_BACK.wait(used).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
-        GIVEN_BACK.notify_all();
-    }
-}
-
 /// A database that nobody else uses, taken away when dropped.
 pub struct Database {
     pub kind: Kind,
     pub url: String,
     server: String,
     name: String,
+    /// Whether nobody else uses the server.
+    pub(super) alone: bool,
     _dir: TempDir,
-    _alone: Option<Alone>,
 }
 
 /// URL of the PostgreSQL server for tests.
@@ -171,16 +143,22 @@ async fn sqlite_query(url: &str, sql: &str) -> Result<Vec<Vec<String>>, sqlx::Er
 }
 
 impl Database {
-    /// An empty one on the server of the tests.
+    /// An empty one on the server of the tests. Redis and Elasticsearch have no databases to make: there a namespace
+    /// keeps Godwit's own apart, and what a test makes must have [`Database::name`] in its name.
     pub fn fresh(kind: Kind) -> Self {
-        Self::on(kind, &server_of(kind))
+        Self::made(kind, &server_of(kind), false)
     }
 
-    /// An empty one on `server`.
-    pub fn on(kind: Kind, server: &str) -> Self {
+    /// An empty one on a server that nobody else uses.
+    pub fn alone_on(kind: Kind, server: &str) -> Self {
+        let database = Self::made(kind, server, true);
+        database.wipe();
+        database
+    }
+
+    fn made(kind: Kind, server: &str, alone: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let name = format!("godwit_it_{}", ulid::Ulid::generate().to_string().to_lowercase());
-        let mut alone = None;
+        let name = format!("it_{}", ulid::Ulid::generate().to_string().to_lowercase());
         let url = match kind {
             Kind::Postgres => {
                 // What the server has acknowledged must survive its own end, as on any server that matters.
@@ -192,17 +170,11 @@ impl Database {
             }
             Kind::Sqlite => format!("sqlite:{}", dir.path().join("target.db").display()),
             Kind::Mongodb | Kind::MongodbStandalone => with_database(server, &name),
-            Kind::Redis => {
-                let numbered: Vec<String> = (0..16).map(|n| with_database(server, &n.to_string())).collect();
-                alone.insert(Alone::in_one_of(&numbered)).0.clone()
+            Kind::Redis | Kind::RedisCluster | Kind::Elasticsearch => {
+                format!("{}/?namespace={name}", server.trim_end_matches('/'))
             }
-            Kind::RedisCluster | Kind::Elasticsearch => alone.insert(Alone::in_one_of(&[server.to_owned()])).0.clone(),
         };
-        let database = Self { kind, url, server: server.to_owned(), name, _dir: dir, _alone: alone };
-        if matches!(kind, Kind::Redis | Kind::RedisCluster | Kind::Elasticsearch) {
-            database.wipe();
-        }
-        database
+        Self { kind, url, server: server.to_owned(), name, alone, _dir: dir }
     }
 
     /// The same database for another thread.
@@ -304,7 +276,8 @@ impl Drop for Database {
             Kind::Mongodb | Kind::MongodbStandalone => {
                 let _ = self.mongo(&serde_json::json!({ "dropDatabase": 1 }));
             }
-            Kind::Sqlite | Kind::Redis | Kind::RedisCluster | Kind::Elasticsearch => {}
+            Kind::Redis | Kind::RedisCluster | Kind::Elasticsearch => self.wipe(),
+            Kind::Sqlite => {}
         }
     }
 }

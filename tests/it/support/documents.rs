@@ -19,6 +19,22 @@ fn ordered(value: &Value) -> Value {
     }
 }
 
+/// What MongoDB says, as JSON; kinds of value that JSON does not have, as the words for them.
+fn plain(value: &mongodb::bson::Bson) -> Value {
+    use mongodb::bson::Bson;
+    match value {
+        Bson::Document(fields) => fields.iter().map(|(k, v)| (k.clone(), plain(v))).collect(),
+        Bson::Array(items) => items.iter().map(plain).collect(),
+        Bson::String(text) => json!(text),
+        Bson::Boolean(yes) => json!(yes),
+        Bson::Int32(n) => json!(n),
+        Bson::Int64(n) => json!(n),
+        Bson::Double(n) => json!(n),
+        Bson::Null => Value::Null,
+        other => json!(other.to_string()),
+    }
+}
+
 /// An answer of Elasticsearch.
 pub struct Answer {
     pub status: u16,
@@ -33,7 +49,7 @@ impl Database {
             let client = mongodb::Client::with_uri_str(&self.url).await.map_err(|e| e.to_string())?;
             let name = self.name();
             let said = client.database(name).run_command(command).await.map_err(|e| e.to_string())?;
-            mongodb::bson::deserialize_from_document(said).map_err(|e| e.to_string())
+            Ok(plain(&mongodb::bson::Bson::Document(said)))
         })
     }
 
@@ -51,26 +67,26 @@ impl Database {
                 let client = redis::cluster::ClusterClient::new(self.redis_nodes()).unwrap();
                 packed.query(&mut client.get_connection().unwrap())
             }
-            _ => packed.query(&mut redis::Client::open(self.url.as_str()).unwrap().get_connection().unwrap()),
+            _ => packed.query(&mut connection(&self.redis_nodes()[0])),
         };
         said.unwrap_or_else(|e| panic!("{command:?}: {e}"))
     }
 
     /// The URL of each node.
     pub fn redis_nodes(&self) -> Vec<String> {
-        match self.url.strip_prefix("redis-cluster://") {
-            Some(nodes) => nodes.split(',').map(|n| format!("redis://{}/", n.trim_end_matches('/'))).collect(),
-            None => vec![self.url.clone()],
+        let url = self.url.split("/?").next().unwrap_or_default();
+        match url.strip_prefix("redis-cluster://") {
+            Some(nodes) => nodes.split(',').map(|n| format!("redis://{n}/")).collect(),
+            None => vec![url.to_owned()],
         }
     }
 
     /// Has each node of Redis carry out a command.
     pub fn redis_everywhere(&self, command: &[&str]) {
         for node in self.redis_nodes() {
-            let mut connection = redis::Client::open(node.as_str()).unwrap().get_connection().unwrap();
             redis::cmd(command[0])
                 .arg(&command[1..])
-                .query::<()>(&mut connection)
+                .query::<redis::Value>(&mut connection(&node))
                 .unwrap_or_else(|e| panic!("{command:?}: {e}"));
         }
     }
@@ -82,7 +98,7 @@ impl Database {
 
     /// Asks Elasticsearch with a body that may be several lines of JSON.
     pub fn elastic_text(&self, method: &str, path: &str, body: String) -> Answer {
-        let base = self.url.trim_start_matches("elasticsearch+").trim_end_matches('/');
+        let base = self.url.trim_start_matches("elasticsearch+").split("/?").next().unwrap_or_default();
         let kind = if path.contains("_bulk") { "application/x-ndjson" } else { "application/json" };
         let request = ureq::http::Request::builder()
             .method(method)
@@ -106,16 +122,24 @@ impl Database {
         all.iter().filter_map(|i| i["index"].as_str()).filter(|i| !i.starts_with('.')).map(str::to_owned).collect()
     }
 
-    /// Empties the place, Godwit's own objects included.
+    /// Takes away what is this database's, Godwit's own objects included; on a server of its own, everything.
     pub(super) fn wipe(&self) {
+        let is_ours = |name: &str| self.alone || name.contains(self.name());
         match self.kind {
-            Kind::Redis => self.redis_everywhere(&["FLUSHDB"]),
-            Kind::RedisCluster => self.redis_everywhere(&["FLUSHALL"]),
+            Kind::Redis | Kind::RedisCluster => {
+                for node in self.redis_nodes() {
+                    let mut connection = connection(&node);
+                    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap_or_default();
+                    for key in keys.iter().filter(|k| is_ours(k)) {
+                        let _ = redis::cmd("DEL").arg(key).query::<()>(&mut connection);
+                    }
+                }
+            }
             Kind::Elasticsearch => {
-                for index in self.elastic_indices() {
+                for index in self.elastic_indices().iter().filter(|i| is_ours(i)) {
                     self.elastic("DELETE", &format!("/{index}"), None);
                 }
-                self.elastic("DELETE", "/_index_template/*", None);
+                self.elastic("DELETE", &format!("/_index_template/{}*", self.name()), None);
             }
             Kind::Postgres | Kind::Sqlite | Kind::Mongodb | Kind::MongodbStandalone => {}
         }
@@ -137,10 +161,13 @@ impl Database {
                 .collect(),
             Kind::Redis | Kind::RedisCluster => {
                 let mut found = BTreeMap::new();
+                let is_seen = |key: &str| {
+                    (self.alone || key.contains(self.name())) && (own == Own::Too || !key.starts_with("godwit:"))
+                };
                 for node in self.redis_nodes() {
-                    let mut connection = redis::Client::open(node.as_str()).unwrap().get_connection().unwrap();
+                    let mut connection = connection(&node);
                     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
-                    for key in keys.into_iter().filter(|k| own == Own::Too || !k.starts_with("godwit:")) {
+                    for key in keys.into_iter().filter(|k| is_seen(k)) {
                         let value = redis_value(&mut connection, &key);
                         found.insert(key, value);
                     }
@@ -151,7 +178,7 @@ impl Database {
                 self.elastic("POST", "/_refresh", None);
                 self.elastic_indices()
                     .into_iter()
-                    .filter(|i| is_seen(i))
+                    .filter(|i| is_seen(i) && (self.alone || i.contains(self.name())))
                     .map(|index| {
                         let said = self.elastic("GET", &format!("/{index}/_search?size=10000"), None).body;
                         let hits = said["hits"]["hits"].as_array().cloned().unwrap_or_default();
@@ -165,6 +192,10 @@ impl Database {
             Kind::Postgres | Kind::Sqlite => BTreeMap::new(),
         }
     }
+}
+
+fn connection(node: &str) -> redis::Connection {
+    redis::Client::open(node).unwrap().get_connection().unwrap()
 }
 
 /// A key's type, whether it ends by itself, and what it holds.

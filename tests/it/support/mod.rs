@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub use database::{ALL, BOTH, Database, Kind, Own, postgres_server, server_of};
+pub use database::{ALL, BOTH, Database, Kind, Own, postgres_server};
 
 /// Runs `work` to its end on a runtime of its own.
 pub fn wait<T>(work: impl Future<Output = T>) -> T {
