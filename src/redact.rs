@@ -48,15 +48,30 @@ pub fn text(input: &str) -> String {
 /// Whether `text`, the value of `key`, is a secret: named like one, or looking like one.
 pub fn is_secret(key: &str, text: &str) -> bool {
     const NAMES: [&str; 11] = [
-        "password", "passwd", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "clientsecret", "authtoken",
+        "password",
+        "passwd",
+        "pwd",
+        "secret",
+        "token",
+        "apikey",
+        "accesskey",
+        "privatekey",
+        "clientsecret",
+        "authtoken",
         "secretkey",
     ];
     // A reference to a field (`$old_password`) or a name of a type is no secret.
     if text.is_empty() || text.starts_with('$') {
         return false;
     }
-    let plain: String =
-        key.rsplit('.').next().unwrap_or(key).chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    let plain: String = key
+        .rsplit('.')
+        .next()
+        .unwrap_or(key)
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect::<String>()
+        .to_lowercase();
     NAMES.contains(&plain.as_str()) || looks_secret(text)
 }
 

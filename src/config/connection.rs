@@ -159,13 +159,11 @@ impl Connection {
     pub fn variables(&self) -> Vec<&str> {
         let templates: Vec<&Template> = match self {
             Connection::Url(url) => vec![url],
-            Connection::Parts(p) => {
-                [&p.port, &p.database, &p.user, &p.password, &p.auth_source, &p.replica_set]
-                    .into_iter()
-                    .flatten()
-                    .chain(std::iter::once(&p.host))
-                    .collect()
-            }
+            Connection::Parts(p) => [&p.port, &p.database, &p.user, &p.password, &p.auth_source, &p.replica_set]
+                .into_iter()
+                .flatten()
+                .chain(std::iter::once(&p.host))
+                .collect(),
         };
         templates
             .into_iter()
@@ -214,9 +212,8 @@ impl Environment {
         path: &dyn Fn(&str) -> String,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<String, MissingVariable> {
-        let fill = |template: &Option<Template>, key: &str| {
-            template.as_ref().map(|t| t.fill(&path(key), lookup)).transpose()
-        };
+        let fill =
+            |template: &Option<Template>, key: &str| template.as_ref().map(|t| t.fill(&path(key), lookup)).transpose();
         let encode = |text: &str| utf8_percent_encode(text, COMPONENT).to_string();
         let host = parts.host.fill(&path("host"), lookup)?;
         let database = fill(&parts.database, "database")?;
@@ -336,8 +333,20 @@ pub(super) fn target(
     engine: Option<Engine>,
 ) -> Option<(Engine, Connection, Option<String>)> {
     let allowed = [
-        "engine", "url", "uri", "host", "port", "database", "user", "password", "sslmode", "tls", "auth_source",
-        "replica_set", "region", "compliance",
+        "engine",
+        "url",
+        "uri",
+        "host",
+        "port",
+        "database",
+        "user",
+        "password",
+        "sslmode",
+        "tls",
+        "auth_source",
+        "replica_set",
+        "region",
+        "compliance",
     ];
     let fields = reader.fields(node, path, &allowed);
     let tls = fields.get("tls").and_then(|(n, p)| reader.bool(n, &p));
@@ -446,9 +455,11 @@ pub(super) fn target(
 fn belongs(reader: &mut Reader, fields: &super::yaml::Fields<'_>, engine: Engine) -> bool {
     let mut all = true;
     for (key, why) in match engine {
-        Engine::Postgresql | Engine::Sqlite => {
-            &[("tls", "write `sslmode`"), ("auth_source", "only MongoDB has it"), ("replica_set", "only MongoDB has it")][..]
-        }
+        Engine::Postgresql | Engine::Sqlite => &[
+            ("tls", "write `sslmode`"),
+            ("auth_source", "only MongoDB has it"),
+            ("replica_set", "only MongoDB has it"),
+        ][..],
         Engine::Mongodb => &[("sslmode", "write `tls: true`")][..],
         Engine::Redis => &[
             ("sslmode", "write `tls: true`"),
@@ -471,13 +482,7 @@ fn belongs(reader: &mut Reader, fields: &super::yaml::Fields<'_>, engine: Engine
 }
 
 /// Whether there is what the engine cannot do without.
-fn is_complete(
-    reader: &mut Reader,
-    fields: &super::yaml::Fields<'_>,
-    node: &Node,
-    path: &str,
-    engine: Engine,
-) -> bool {
+fn is_complete(reader: &mut Reader, fields: &super::yaml::Fields<'_>, node: &Node, path: &str, engine: Engine) -> bool {
     let needed: &[&str] = match engine {
         Engine::Postgresql | Engine::Mongodb => &["host", "database"],
         Engine::Redis | Engine::Elasticsearch | Engine::Sqlite => &["host"],
@@ -597,11 +602,20 @@ mod tests {
                 "development: {targets: {a: {engine: mongodb, host: db, database: shop, tls: true}}}",
                 "mongodb://db/shop?tls=true",
             ),
-            ("p: {targets: {a: {engine: redis, host: cache, port: 6379, database: 2, password: x%y}}}", "rediss://:x%25y@cache:6379/2"),
+            (
+                "p: {targets: {a: {engine: redis, host: cache, port: 6379, database: 2, password: x%y}}}",
+                "rediss://:x%25y@cache:6379/2",
+            ),
             ("p: {targets: {a: {engine: redis, host: cache, tls: false}}}", "redis://cache"),
             ("testing: {targets: {a: {engine: redis, host: '::1', port: 6380}}}", "redis://[::1]:6380"),
-            ("p: {targets: {a: {engine: elasticsearch, host: search, port: 9200, user: u, password: w}}}", "elasticsearch+https://u:w@search:9200"),
-            ("p: {targets: {a: {engine: elasticsearch, host: 127.0.0.1, port: 9200}}}", "elasticsearch+http://127.0.0.1:9200"),
+            (
+                "p: {targets: {a: {engine: elasticsearch, host: search, port: 9200, user: u, password: w}}}",
+                "elasticsearch+https://u:w@search:9200",
+            ),
+            (
+                "p: {targets: {a: {engine: elasticsearch, host: 127.0.0.1, port: 9200}}}",
+                "elasticsearch+http://127.0.0.1:9200",
+            ),
             ("p: {elasticsearch: {uri: 'https://search:9200'}}", "elasticsearch+https://search:9200"),
             ("p: {elasticsearch: {uri: 'elasticsearch+http://search:9200'}}", "elasticsearch+http://search:9200"),
             ("p: {mongodb: {uri: 'mongodb+srv://c.example.com/shop'}}", "mongodb+srv://c.example.com/shop"),

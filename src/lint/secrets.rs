@@ -109,9 +109,15 @@ mod tests {
     fn s4_81_secrets_in_json_become_stars_of_the_same_length() {
         for (json, shown) in [
             (r#"{"type":"run_command","pwd":"a\"b","x":"y"}"#, r#"{"type":"run_command","pwd":"****","x":"y"}"#),
-            (r#"{ "api_key" : "k" , "b": ["AKIAABCDEFGHIJKLMNOP"] }"#, r#"{ "api_key" : "*" , "b": ["********************"] }"#),
+            (
+                r#"{ "api_key" : "k" , "b": ["AKIAABCDEFGHIJKLMNOP"] }"#,
+                r#"{ "api_key" : "*" , "b": ["********************"] }"#,
+            ),
             (r#"[{"password": {"type": "keyword"}}]"#, r#"[{"password": {"type": "keyword"}}]"#),
-            (r#"{"$set":{"password":"$old"},"$unset":{"password":""}}"#, r#"{"$set":{"password":"$old"},"$unset":{"password":""}}"#),
+            (
+                r#"{"$set":{"password":"$old"},"$unset":{"password":""}}"#,
+                r#"{"$set":{"password":"$old"},"$unset":{"password":""}}"#,
+            ),
         ] {
             assert_eq!(masked(json), shown);
         }

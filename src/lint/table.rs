@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use squawk_linter::Rule as Squawk;
 
-use super::{operations, rules};
 use super::{Category, Severity};
+use super::{operations, rules};
 use crate::ids::{Engine, Risk};
 
 /// What is known about a rule without looking at any file.
@@ -494,7 +494,8 @@ pub fn all() -> &'static BTreeMap<&'static str, RuleInfo> {
             .chain(own)
             .chain(operations::RULES.iter().map(|r| **r))
             .chain(FILES.iter().copied())
-            .map(|info| (info.id, info)).collect()
+            .map(|info| (info.id, info))
+            .collect()
     })
 }
 

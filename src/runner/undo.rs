@@ -78,6 +78,9 @@ fn newest_to_undo(all: &[Located], failed: usize) -> Option<usize> {
     if computed(last) {
         return Some(failed + 1);
     }
+    if last.operation.may_leave_a_part() {
+        return None;
+    }
     // One that is done whole or not at all has left nothing; one in batches may have.
     match last.operation.recovery().nature {
         Nature::Verifiable | Nature::Transactional | Nature::Session => Some(failed),

@@ -198,8 +198,14 @@ fn query_of(look: &mut Look<'_>, at: &Range<usize>, index: &str, query: &Map<Str
 
 fn static_setting(settings: &Map<String, Value>) -> Option<String> {
     const STATIC: [&str; 8] = [
-        "number_of_shards", "number_of_routing_shards", "codec", "routing_partition_size", "soft_deletes",
-        "analysis", "sort", "similarity",
+        "number_of_shards",
+        "number_of_routing_shards",
+        "codec",
+        "routing_partition_size",
+        "soft_deletes",
+        "analysis",
+        "sort",
+        "similarity",
     ];
     fn walk(prefix: &str, map: &Map<String, Value>) -> Option<String> {
         map.iter().find_map(|(key, value)| {
@@ -248,7 +254,9 @@ fn cannot_change(before: &Value, after: &Value) -> Option<String> {
         let (old, new) = (before.get(key), after.get(key));
         // What is left out stays as it is, except the type: a field without one is an object.
         if old != new && (key == "type" || new.is_some()) {
-            let word = |v: Option<&Value>| v.map_or("not given".to_owned(), |v| v.as_str().map_or(v.to_string(), str::to_owned));
+            let word = |v: Option<&Value>| {
+                v.map_or("not given".to_owned(), |v| v.as_str().map_or(v.to_string(), str::to_owned))
+            };
             return Some(format!("its `{key}` ({} → {})", word(old), word(new)));
         }
     }
@@ -279,13 +287,19 @@ fn walk(prefix: &str, mapping: &Map<String, Value>, fields: &mut BTreeMap<String
             let kind = match how.get("type") {
                 Some(Value::String(kind)) => kind.clone(),
                 Some(_) => return Err(format!("the `type` of `{path}` is no text")),
-                None if has_below || how.is_empty() || how.keys().all(|k| matches!(k.as_str(), "dynamic" | "enabled")) => {
+                None if has_below
+                    || how.is_empty()
+                    || how.keys().all(|k| matches!(k.as_str(), "dynamic" | "enabled")) =>
+                {
                     "object".to_owned()
                 }
                 None => return Err(format!("`{path}` has no `type`")),
             };
-            let mut own: Map<String, Value> =
-                how.iter().filter(|(k, _)| !matches!(k.as_str(), "properties" | "fields")).map(|(k, v)| (k.clone(), v.clone())).collect();
+            let mut own: Map<String, Value> = how
+                .iter()
+                .filter(|(k, _)| !matches!(k.as_str(), "properties" | "fields"))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
             own.insert("type".to_owned(), Value::String(kind));
             fields.insert(path.clone(), Value::Object(own));
             walk(&path, how, fields)?;

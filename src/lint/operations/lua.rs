@@ -129,8 +129,7 @@ struct Lua<'a> {
 
 impl<'a> Lua<'a> {
     fn new(words: &'a [Word<'a>]) -> Self {
-        let mut script =
-            Self { words, declared: BTreeSet::new(), callers: BTreeSet::new(), made_up: BTreeMap::new() };
+        let mut script = Self { words, declared: BTreeSet::new(), callers: BTreeSet::new(), made_up: BTreeMap::new() };
         for at in 0..words.len() {
             match script.text(at) {
                 "local" | "for" => {
@@ -305,13 +304,18 @@ impl<'a> Lua<'a> {
                 "have whoever runs the server do it",
             ),
             "SET" => {
-                let options: Vec<String> =
-                    arguments.iter().skip(2).flat_map(|r| &self.words[r.clone()]).filter_map(|w| w.literal.clone()).collect();
+                let options: Vec<String> = arguments
+                    .iter()
+                    .skip(2)
+                    .flat_map(|r| &self.words[r.clone()])
+                    .filter_map(|w| w.literal.clone())
+                    .collect();
                 // What is not written out may be `KEEPTTL` as well.
                 let unknown = arguments.iter().skip(2).any(|r| self.words[r.clone()].iter().any(|w| w.is_name));
-                let keeps = unknown || options
-                    .iter()
-                    .any(|o| ["KEEPTTL", "EX", "PX", "EXAT", "PXAT", "NX"].iter().any(|k| o.eq_ignore_ascii_case(k)));
+                let keeps = unknown
+                    || options.iter().any(|o| {
+                        ["KEEPTTL", "EX", "PX", "EXAT", "PXAT", "NX"].iter().any(|k| o.eq_ignore_ascii_case(k))
+                    });
                 if !keeps {
                     add(
                         &rules::LOST_EXPIRY,
@@ -394,7 +398,8 @@ impl<'a> Lua<'a> {
                     _ => {}
                 }
             }
-            let endless = self.text(at) == "while" || matches!(self.text(end + 1), "false" | "nil") && self.text(end) == "until";
+            let endless =
+                self.text(at) == "while" || matches!(self.text(end + 1), "false" | "nil") && self.text(end) == "until";
             if endless && !leaves {
                 found.push(super::finding(
                     &rules::ENDLESS_LOOP,
@@ -424,13 +429,12 @@ impl<'a> Lua<'a> {
 fn keys_of<'r>(command: &str, arguments: &'r [Range<usize>]) -> Vec<&'r Range<usize>> {
     let take = |n: usize| arguments.iter().take(n).collect();
     match command {
-        "PING" | "TIME" | "SCAN" | "KEYS" | "DBSIZE" | "RANDOMKEY" | "INFO" | "PUBLISH" | "SPUBLISH" | "SELECT" | "ECHO"
-        | "EVAL" | "EVALSHA" | "FCALL" | "FLUSHALL" | "FLUSHDB" | "SWAPDB" | "CONFIG" | "DEBUG" | "SHUTDOWN" | "SCRIPT"
-        | "MIGRATE" | "ACL" | "REPLICAOF" | "SLAVEOF" | "CLUSTER" | "FAILOVER" | "MODULE" | "SAVE" | "BGSAVE"
-        | "BGREWRITEAOF" | "CLIENT" | "LATENCY" | "MONITOR" | "COMMAND" | "WAIT" | "BITOP" | "XREAD" | "XREADGROUP"
-        | "OBJECT" | "MEMORY" | "XGROUP" | "XINFO" | "LMPOP" | "ZMPOP" | "SINTERCARD" | "ZINTER" | "ZUNION" | "ZDIFF" => {
-            Vec::new()
-        }
+        "PING" | "TIME" | "SCAN" | "KEYS" | "DBSIZE" | "RANDOMKEY" | "INFO" | "PUBLISH" | "SPUBLISH" | "SELECT"
+        | "ECHO" | "EVAL" | "EVALSHA" | "FCALL" | "FLUSHALL" | "FLUSHDB" | "SWAPDB" | "CONFIG" | "DEBUG"
+        | "SHUTDOWN" | "SCRIPT" | "MIGRATE" | "ACL" | "REPLICAOF" | "SLAVEOF" | "CLUSTER" | "FAILOVER" | "MODULE"
+        | "SAVE" | "BGSAVE" | "BGREWRITEAOF" | "CLIENT" | "LATENCY" | "MONITOR" | "COMMAND" | "WAIT" | "BITOP"
+        | "XREAD" | "XREADGROUP" | "OBJECT" | "MEMORY" | "XGROUP" | "XINFO" | "LMPOP" | "ZMPOP" | "SINTERCARD"
+        | "ZINTER" | "ZUNION" | "ZDIFF" => Vec::new(),
         "DEL" | "UNLINK" | "EXISTS" | "TOUCH" | "MGET" | "SINTER" | "SUNION" | "SDIFF" | "PFCOUNT" | "PFMERGE"
         | "SINTERSTORE" | "SUNIONSTORE" | "SDIFFSTORE" | "WATCH" => arguments.iter().collect(),
         "MSET" | "MSETNX" => arguments.iter().step_by(2).collect(),

@@ -194,7 +194,8 @@ impl Look<'_> {
                         "`{}` cannot be taken back: {why}; and the migration has no rollback [S4-67]",
                         located.operation.name()
                     );
-                    let help = "write what brings back as much as can be, as `rollback` or in a `_rollback` file beside it";
+                    let help =
+                        "write what brings back as much as can be, as `rollback` or in a `_rollback` file beside it";
                     self.add(&rules::IRREVERSIBLE, &located.range, message, help);
                 }
             }
@@ -216,7 +217,10 @@ impl Look<'_> {
                 self.add(
                     &rules::VERSION_CONTENT,
                     &at,
-                    format!("version {} is a major one, but the description says nothing of BREAKING [S4-61]", migration.version),
+                    format!(
+                        "version {} is a major one, but the description says nothing of BREAKING [S4-61]",
+                        migration.version
+                    ),
                     "say in `description` what breaks: `BREAKING: …`",
                 );
             }
@@ -231,7 +235,8 @@ impl Look<'_> {
                 "raise the first number of `version` and say BREAKING in `description`",
             );
         } else if version[1] == before[1]
-            && let Some(adds) = listed.iter().find(|l| !makes(&l.operation).is_empty() && l.operation.name() != "create_index")
+            && let Some(adds) =
+                listed.iter().find(|l| !makes(&l.operation).is_empty() && l.operation.name() != "create_index")
         {
             let name = adds.operation.name();
             self.add(
@@ -302,7 +307,13 @@ fn takes_away(operation: &Operation) -> Vec<String> {
 fn breaks(operation: &Operation) -> bool {
     matches!(
         operation.name(),
-        "remove_field" | "rename_field" | "drop_collection" | "rename_collection" | "delete_index" | "delete_keys" | "rename_keys"
+        "remove_field"
+            | "rename_field"
+            | "drop_collection"
+            | "rename_collection"
+            | "delete_index"
+            | "delete_keys"
+            | "rename_keys"
     )
 }
 

@@ -112,9 +112,7 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
                 .unit
                 .indexes
                 .iter()
-                .filter_map(|(name, v)| {
-                    Some((format!("{to}/{}", name.strip_prefix(&format!("{from}/"))?), v.clone()))
-                })
+                .filter_map(|(name, v)| Some((format!("{to}/{}", name.strip_prefix(&format!("{from}/"))?), v.clone())))
                 .collect();
             look.unit.indexes.retain(|name, _| !name.starts_with(&format!("{from}/")));
             look.unit.indexes.extend(moved);
@@ -174,7 +172,12 @@ fn create_index(
         }
     }
     if index.is_empty() {
-        look.add(&rules::INDEX_CONFLICT, at, "an index needs at least one field".to_owned(), "`\"index\": [[\"email\", 1]]`");
+        look.add(
+            &rules::INDEX_CONFLICT,
+            at,
+            "an index needs at least one field".to_owned(),
+            "`\"index\": [[\"email\", 1]]`",
+        );
     }
     let mut meaning = options.clone();
     meaning.remove("background");
@@ -264,7 +267,9 @@ fn update(look: &mut Look<'_>, at: &Range<usize>, update: &Value) {
     let help = "operators such as `{\"$set\": {…}}`, or a pipeline `[{\"$set\": {…}}]`";
     let wrong = match update {
         Value::Object(operators) => match operators.keys().find(|k| !k.starts_with('$')) {
-            Some(key) => Some(format!("`{key}` is no update operator; a whole document cannot be put in place of many")),
+            Some(key) => {
+                Some(format!("`{key}` is no update operator; a whole document cannot be put in place of many"))
+            }
             None if operators.is_empty() => Some("`update` is empty".to_owned()),
             None => None,
         },
@@ -280,8 +285,27 @@ fn update(look: &mut Look<'_>, at: &Range<usize>, update: &Value) {
 }
 
 const BSON_TYPES: [&str; 22] = [
-    "double", "string", "object", "array", "binData", "undefined", "objectId", "bool", "date", "null", "regex",
-    "dbPointer", "javascript", "symbol", "javascriptWithScope", "int", "timestamp", "long", "decimal", "minKey", "maxKey",
+    "double",
+    "string",
+    "object",
+    "array",
+    "binData",
+    "undefined",
+    "objectId",
+    "bool",
+    "date",
+    "null",
+    "regex",
+    "dbPointer",
+    "javascript",
+    "symbol",
+    "javascriptWithScope",
+    "int",
+    "timestamp",
+    "long",
+    "decimal",
+    "minKey",
+    "maxKey",
     "number",
 ];
 
@@ -332,10 +356,37 @@ fn wrong_schema(schema: &Map<String, Value>) -> Option<String> {
         }
     }
     const KEYS: [&str; 31] = [
-        "bsonType", "type", "enum", "required", "properties", "patternProperties", "additionalProperties",
-        "minProperties", "maxProperties", "dependencies", "allOf", "anyOf", "oneOf", "not", "items", "additionalItems",
-        "minItems", "maxItems", "uniqueItems", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-        "minLength", "maxLength", "pattern", "title", "description", "encrypt", "encryptMetadata",
+        "bsonType",
+        "type",
+        "enum",
+        "required",
+        "properties",
+        "patternProperties",
+        "additionalProperties",
+        "minProperties",
+        "maxProperties",
+        "dependencies",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "items",
+        "additionalItems",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "title",
+        "description",
+        "encrypt",
+        "encryptMetadata",
     ];
     schema.keys().find(|k| !KEYS.contains(&k.as_str())).map(|k| format!("`{k}` is no keyword of `$jsonSchema`"))
 }

@@ -47,19 +47,40 @@ const MADE: &str = r#"{"type":"create_collection","collection":"c"}"#;
 #[test]
 fn mongodb_each_hazard_has_its_rule() {
     for (list, expected) in [
-        (r#"{"type":"update_documents","collection":"c","filter":{},"update":{"$set":{"a":1}}}"#, "update-without-filter"),
-        (r#"{"type":"update_documents","collection":"c","filter":{"_id":{"$exists":true}},"update":{"$set":{"a":1}}}"#, "filter-matches-all"),
-        (r#"{"type":"add_field","collection":"c","field":"a","value":1,"filter":{"$or":[{},{"a":1}]}}"#, "filter-matches-all"),
-        (r#"{"type":"add_field","collection":"c","field":"a","value":1,"filter":{"$where":"true"}}"#, "filter-matches-all"),
+        (
+            r#"{"type":"update_documents","collection":"c","filter":{},"update":{"$set":{"a":1}}}"#,
+            "update-without-filter",
+        ),
+        (
+            r#"{"type":"update_documents","collection":"c","filter":{"_id":{"$exists":true}},"update":{"$set":{"a":1}}}"#,
+            "filter-matches-all",
+        ),
+        (
+            r#"{"type":"add_field","collection":"c","field":"a","value":1,"filter":{"$or":[{},{"a":1}]}}"#,
+            "filter-matches-all",
+        ),
+        (
+            r#"{"type":"add_field","collection":"c","field":"a","value":1,"filter":{"$where":"true"}}"#,
+            "filter-matches-all",
+        ),
         (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"a":1}}"#, "invalid-update"),
         (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":"x"}"#, "invalid-update"),
         (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"a":1}]}"#, "invalid-update"),
         (r#"{"type":"remove_field","collection":"c","field":"a"}"#, "remove-field"),
         (r#"{"type":"rename_field","collection":"c","from":"a","to":"b"}"#, "rename-field"),
         (r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#, "index-on-data"),
-        (r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"unique":true}}"#, "unique-index-on-data"),
-        (r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"expireAfterSeconds":1}}"#, "ttl-index-on-data"),
-        (r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"background":true}}"#, "background-index"),
+        (
+            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"unique":true}}"#,
+            "unique-index-on-data",
+        ),
+        (
+            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"expireAfterSeconds":1}}"#,
+            "ttl-index-on-data",
+        ),
+        (
+            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"background":true}}"#,
+            "background-index",
+        ),
         (r#"{"type":"create_index","collection":"c","index":[["a","up"]]}"#, "index-conflict"),
         (r#"{"type":"drop_index","collection":"c","name":"a_1"}"#, "drop-index"),
         (r#"{"type":"drop_collection","collection":"c"}"#, "drop-collection"),
@@ -68,10 +89,22 @@ fn mongodb_each_hazard_has_its_rule() {
         (r#"{"type":"run_command","command":{"collMod":"c"}}"#, "run-command"),
         (r#"{"type":"run_command","command":{"updateUser":"a","pwd":"hunter2"}}"#, "secret-literal"),
         (r#"{"type":"create_collection","collection":"c","options":{"validator":7}}"#, "invalid-validator"),
-        (r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"bsonType":"text"}}}}"#, "invalid-validator"),
-        (r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"required":[]}}}}"#, "invalid-validator"),
-        (r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"properties":{"a":1}}}}}"#, "invalid-validator"),
-        (r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"format":"x"}}}}"#, "invalid-validator"),
+        (
+            r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"bsonType":"text"}}}}"#,
+            "invalid-validator",
+        ),
+        (
+            r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"required":[]}}}}"#,
+            "invalid-validator",
+        ),
+        (
+            r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"properties":{"a":1}}}}}"#,
+            "invalid-validator",
+        ),
+        (
+            r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"format":"x"}}}}"#,
+            "invalid-validator",
+        ),
     ] {
         let report = migrations("mongodb", &[list]);
         assert!(rules(&report).contains(&expected), "{list}: {:?}", rules(&report));
@@ -126,7 +159,8 @@ fn s4_63_what_a_later_operation_makes_cannot_be_used_before() {
 fn an_index_of_one_name_has_one_definition() {
     let one = r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"i"}}"#;
     let other = r#"{"type":"create_index","collection":"c","index":[["b",1]],"options":{"name":"i"}}"#;
-    let conflicts = |lists: &[&str]| rules(&migrations("mongodb", lists)).iter().filter(|r| **r == "index-conflict").count();
+    let conflicts =
+        |lists: &[&str]| rules(&migrations("mongodb", lists)).iter().filter(|r| **r == "index-conflict").count();
     assert_eq!(conflicts(&[one, one]), 0);
     assert_eq!(conflicts(&[one, other]), 1);
     assert_eq!(conflicts(&[one, r#"{"type":"drop_index","collection":"c","name":"i"}"#, other]), 0);
@@ -150,11 +184,17 @@ fn elasticsearch_each_hazard_has_its_rule() {
         (r#"{"type":"delete_by_query","index":"a","query":{"match_all":{}}}"#, "query-matches-all"),
         (r#"{"type":"delete_by_query","index":"a","query":{"term":{"b":1}}}"#, "delete-by-query"),
         (r#"{"type":"update_by_query","index":"a","query":{"term":{"b":1}}}"#, "update-by-query"),
-        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"text"}}}},
-            {"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"keyword"}}}}"#, "mapping-type-change"),
-        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"properties":{"c":{"type":"date"}}}}}},
+        (
+            r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"text"}}}},
+            {"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"keyword"}}}}"#,
+            "mapping-type-change",
+        ),
+        (
+            r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"properties":{"c":{"type":"date"}}}}}},
             {"type":"create_alias","index":"a","alias":"n"},
-            {"type":"update_mapping","index":"n","mapping":{"properties":{"b":{"properties":{"c":{"type":"long"}}}}}}"#, "mapping-type-change"),
+            {"type":"update_mapping","index":"n","mapping":{"properties":{"b":{"properties":{"c":{"type":"long"}}}}}}"#,
+            "mapping-type-change",
+        ),
     ] {
         let report = migrations("elasticsearch", &[list]);
         assert!(rules(&report).contains(&expected), "{list}: {:?}", rules(&report));
@@ -280,13 +320,38 @@ fn any_json() -> impl Strategy<Value = String> {
         Just("1e9".to_owned()),
         Just("-1".to_owned()),
         "\"[a-z$_.*{}]{0,6}\"",
-        prop::sample::select(vec!["create_collection", "create_index", "drop_index", "update_documents", "reindex", "script"])
-            .prop_map(|s| format!("\"{s}\"")),
+        prop::sample::select(vec![
+            "create_collection",
+            "create_index",
+            "drop_index",
+            "update_documents",
+            "reindex",
+            "script"
+        ])
+        .prop_map(|s| format!("\"{s}\"")),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
         let key = prop::sample::select(vec![
-            "type", "collection", "index", "options", "validator", "filter", "update", "field", "name", "keys", "lua",
-            "mapping", "settings", "operations", "rollback", "version", "database_type", "$jsonSchema", "properties", "args",
+            "type",
+            "collection",
+            "index",
+            "options",
+            "validator",
+            "filter",
+            "update",
+            "field",
+            "name",
+            "keys",
+            "lua",
+            "mapping",
+            "settings",
+            "operations",
+            "rollback",
+            "version",
+            "database_type",
+            "$jsonSchema",
+            "properties",
+            "args",
         ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(|v| format!("[{}]", v.join(","))),

@@ -141,6 +141,15 @@ impl Operation {
         }
     }
 
+    /// Whether a failure may leave a part of it behind although its effect and its mark are one: Redis keeps what a script
+    /// has written before its error.
+    pub fn may_leave_a_part(&self) -> bool {
+        match self {
+            Self::Redis(redis::Operation::Script { .. }) => true,
+            Self::Mongodb(_) | Self::Elasticsearch(_) | Self::Redis(_) => false,
+        }
+    }
+
     /// The line of what an undo takes back.
     fn line_of_undone(&self) -> Option<u32> {
         match self {
@@ -184,7 +193,8 @@ pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecut
         .map(|value| {
             let range = position(text, value.get());
             let before = line_at(text, range.start);
-            let operation = Operation::parse(engine, value.get()).map_err(|e| wrong_operation(&e, value.get(), before))?;
+            let operation =
+                Operation::parse(engine, value.get()).map_err(|e| wrong_operation(&e, value.get(), before))?;
             Ok(Located { line: operation.line_of_undone().unwrap_or(before), range, operation })
         })
         .collect()

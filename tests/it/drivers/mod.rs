@@ -1,3 +1,4 @@
 //! One suite for every driver.
 
 mod conformance;
+mod redis;

@@ -3,6 +3,7 @@
 mod database;
 mod documents;
 mod look;
+pub mod redis;
 pub mod servers;
 
 use std::path::{Path, PathBuf};

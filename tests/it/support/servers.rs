@@ -34,6 +34,11 @@ impl OwnServer {
         server
     }
 
+    /// Where its data and its log are.
+    pub fn path(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// Ends it as a crash would.
     pub fn kill(&self) {
         self.script("kill", &[self.name]).unwrap();
