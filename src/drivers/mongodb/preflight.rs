@@ -57,7 +57,11 @@ pub(super) async fn look(db: &Database, plan: &MigrationPlan) -> Result<Vec<Obje
                     Vec::new()
                 }
                 Ok(operation) => {
-                    let found = match one(db, &before, row, &operation, &statement.sql).await {
+                    let found = match unreadable(&statement.sql) {
+                        Some(message) => Ok(vec![impossible(message, "write it as MongoDB's extended JSON")]),
+                        None => one(db, &before, row, &operation, &statement.sql).await,
+                    };
+                    let found = match found {
                         Ok(found) => found,
                         // What cannot be read beforehand, or takes too long, is found by the run itself.
                         Err(DriverError::Statement(_)) => Vec::new(),
@@ -98,6 +102,12 @@ fn begun(row: Option<&Document>, step: &Step) -> Option<usize> {
     let same = values::text(row, "action") == step.action.as_str();
     let done = wire::number(row.get("statements_done")).and_then(|n| usize::try_from(n).ok())?;
     (unfinished && same).then_some(done)
+}
+
+/// What is wrong with a value that an operation holds.
+fn unreadable(text: &str) -> Option<String> {
+    let operation: serde_json::Value = serde_json::from_str(text).ok()?;
+    operation.as_object()?.values().find_map(|part| values::value(part).err())
 }
 
 fn remember(before: &mut Before, operation: &Operation) {
@@ -155,10 +165,7 @@ async fn one(
     let same_documents = |c: &str| !before.documents.contains(c) && !moved(c);
     Ok(match operation {
         Operation::CreateCollection { collection, options } => {
-            let wanted = match values::document(options) {
-                Ok(wanted) => wanted,
-                Err(message) => return Ok(vec![impossible(message, "write it as MongoDB's extended JSON")]),
-            };
+            let wanted = operations::wanted(values::document(options))?;
             let listed = if moved(collection) { None } else { operations::collection(db, collection).await? };
             let differs = listed.and_then(|l| operations::difference(&wanted, &l));
             Vec::from_iter(differs.map(|d| {
@@ -244,6 +251,10 @@ async fn one(
             let Some(row) = row else { return Ok(Vec::new()) };
             match operations::back_of(row, *operation, of, text)? {
                 Back::DropCollection { collection } if !moved(&collection) => {
+                    let listed = operations::collection(db, &collection).await?;
+                    if listed.is_none_or(|l| values::text(&l, "type") == "view") {
+                        return Ok(Vec::new());
+                    }
                     let n = count(db, &collection, doc! {}).await?;
                     Vec::from_iter((n > 0).then(|| Found {
                         kind: ObjectionKind::DataLoss,

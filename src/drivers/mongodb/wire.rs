@@ -122,6 +122,7 @@ fn no_server(message: &str) -> String {
     for (sign, said) in [
         ("certificate", "TLS is refused"),
         ("InvalidContentType", "TLS is refused: the server does not speak it"),
+        ("tls", "TLS is refused"),
         ("TLS", "TLS is refused"),
         ("set name", "the replica set has another name"),
     ] {

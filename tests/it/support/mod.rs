@@ -5,6 +5,7 @@ mod documents;
 mod look;
 pub mod redis;
 pub mod servers;
+pub mod mongodb;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

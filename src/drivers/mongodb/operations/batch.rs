@@ -113,17 +113,28 @@ async fn page(
         wire::read(&session.db, kill).await?;
     }
     let over = cursor == 0 && found.len() < usize::try_from(limit).unwrap_or(usize::MAX);
-    Ok((found.into_iter().filter_map(|mut d| d.remove("_id")).collect(), over))
+    let mut ids: Vec<Bson> = found.into_iter().filter_map(|mut d| d.remove("_id")).collect();
+    if over && last.is_some_and(|l| *l != Bson::MaxKey) {
+        // The bounds end before the greatest id that there can be.
+        let greatest = doc! {
+            "find": batch.collection, "filter": and(&batch.filter, doc! { "_id": { "$type": "maxKey" } }),
+            "projection": { "_id": 1 }, "limit": 1, "singleBatch": true, "comment": session.comment(),
+        };
+        let (found, _) = wire::batch_of(&wire::read(&session.db, greatest).await?);
+        ids.extend(found.into_iter().filter_map(|mut d| d.remove("_id")));
+    }
+    Ok((ids, over))
 }
 
-/// The ids, in documents that are not too large.
+/// The ids, in documents that are not too large. They are added to what stands there: without transactions an earlier
+/// attempt may have come as far as this and no further.
 fn chunks(statement_id: &Document, slot: &str, first: i64, ids: &[Bson]) -> Vec<Document> {
     let mut out = Vec::new();
     let mut chunk: Vec<Bson> = Vec::new();
     let mut size = 0;
     let mut put = |ids: Vec<Bson>| {
         let id = doc! { "of": statement_id.clone(), "slot": slot, "n": first + i64::try_from(out.len()).unwrap_or(0) };
-        out.push(doc! { "q": { "_id": id }, "u": { "$set": { "ids": ids } }, "upsert": true });
+        out.push(doc! { "q": { "_id": id }, "u": { "$addToSet": { "ids": { "$each": ids } } }, "upsert": true });
     };
     for id in ids {
         let length = match id {
