@@ -99,10 +99,16 @@ fn plain(text: &str, database: &Database) -> String {
     out
 }
 
+/// Whether it is the lock, which is judged by its holder: what a dead process left of it is nobody's, and the next run
+/// takes it.
+fn is_lock(name: &str) -> bool {
+    name == "godwit_lock" || name.ends_with(":lock")
+}
+
 /// The kinds of document among some: how many there are may depend on where a batch was cut.
 fn shapes(documents: &[String]) -> Vec<String> {
     let shapes: BTreeSet<String> = documents.iter().map(|d| fields(d)).collect();
-    shapes.into_iter().collect()
+    shapes.into_iter().filter(|s| !s.contains("lease_ms")).collect()
 }
 
 /// The fields of a document.
@@ -124,7 +130,7 @@ fn state(database: &Database) -> State {
         schema: SchemaSnapshot { objects: look.schema.objects.iter().map(|(k, v)| (plain(k), plain(v))).collect() },
         contents: database.contents(Own::Not).into_iter().map(|(k, v)| (plain(&k), v)).collect(),
         history,
-        own: own.map(|(name, rows)| (plain(&name), shapes(&rows))).collect(),
+        own: own.filter(|(name, _)| !is_lock(name)).map(|(name, rows)| (plain(&name), shapes(&rows))).collect(),
     }
 }
 
@@ -347,7 +353,7 @@ fn check(project: &Project, wanted: &State) {
     assert_eq!(now.contents, wanted.contents, "the contents");
     assert_eq!(now.schema, wanted.schema, "the schema");
     assert_eq!(now.own, wanted.own, "what is left of Godwit's own");
-    assert_eq!(database.look().holder, None, "a lock is left");
+    until("nobody holds the lock", || database.look().holder.is_none());
     if database.kind == Kind::Postgres {
         let sessions = "select count(*)::text from pg_stat_activity where datname = current_database() and application_name like 'godwit:%'";
         until("the server has ended the sessions", || database.one(sessions) == "0");

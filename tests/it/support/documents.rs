@@ -175,7 +175,7 @@ impl Database {
                 found
             }
             Kind::Elasticsearch => {
-                self.elastic("POST", "/_refresh", None);
+                self.elastic("POST", "/_all/_refresh?expand_wildcards=all", None);
                 self.elastic_indices()
                     .into_iter()
                     .filter(|i| is_seen(i) && (self.alone || i.contains(self.name())))
