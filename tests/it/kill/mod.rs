@@ -5,6 +5,6 @@ mod matrix;
 mod pooler;
 mod proxy;
 mod report;
-mod steps;
+pub mod steps;
 mod takeover;
 mod wire;

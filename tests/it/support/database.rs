@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
 
 use super::servers::shared;
-use super::wait;
+use super::{apart, wait};
 
 /// The kinds of database that the engine tests run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,22 +65,6 @@ impl Kind {
     /// A word for people.
     pub fn name(self) -> &'static str {
         self.server().map_or("sqlite", |s| if s == "postgres" { "postgresql" } else { s })
-    }
-}
-
-/// A database that somebody else takes away.
-pub struct Place {
-    kind: Kind,
-    url: String,
-}
-
-impl Place {
-    pub fn execute(&self, sql: &str) {
-        match self.kind {
-            Kind::Sqlite => wait(sqlite_query(&self.url, sql)),
-            _ => wait(pg_query(&self.url, sql)),
-        }
-        .unwrap_or_else(|e| panic!("{sql}: {e}"));
     }
 }
 
@@ -177,11 +161,6 @@ impl Database {
         Self { kind, url, server: server.to_owned(), name, alone, _dir: dir }
     }
 
-    /// The same database for another thread.
-    pub fn at(kind: Kind, url: &str) -> Place {
-        Place { kind, url: url.to_owned() }
-    }
-
     /// Its name on its server.
     pub fn name(&self) -> &str {
         &self.name
@@ -199,8 +178,8 @@ impl Database {
 
     pub fn try_query(&self, sql: &str) -> Result<Vec<Vec<String>>, sqlx::Error> {
         match self.kind {
-            Kind::Sqlite => wait(sqlite_query(&self.url, sql)),
-            _ => wait(pg_query(&self.url, sql)),
+            Kind::Sqlite => apart(|| wait(sqlite_query(&self.url, sql))),
+            _ => apart(|| wait(pg_query(&self.url, sql))),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::database::{Database, Kind, Own};
-use super::wait;
+use super::{apart, wait};
 
 /// A value with its fields in the order of their names: two documents are equal whatever the order of their fields.
 fn ordered(value: &Value) -> Value {
@@ -45,12 +45,13 @@ impl Database {
     /// Has a MongoDB database carry out a command.
     pub fn mongo(&self, command: &Value) -> Result<Value, String> {
         let command = mongodb::bson::serialize_to_document(command).unwrap();
-        wait(async {
+        let work = async {
             let client = mongodb::Client::with_uri_str(&self.url).await.map_err(|e| e.to_string())?;
             let name = self.name();
             let said = client.database(name).run_command(command).await.map_err(|e| e.to_string())?;
             Ok(plain(&mongodb::bson::Bson::Document(said)))
-        })
+        };
+        apart(|| wait(work))
     }
 
     fn mongo_batch(&self, command: &Value) -> Vec<Value> {

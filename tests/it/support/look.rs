@@ -9,7 +9,7 @@ use godwit::drivers::sqlite::SqliteDriver;
 use godwit::plan::{HistoryRow, LockHolder, SchemaSnapshot};
 use secrecy::SecretString;
 
-use super::{Database, Kind, wait};
+use super::{Database, Kind, apart, wait};
 
 /// Everything a driver says without changing anything.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl Database {
     /// What its driver reads.
     pub fn look(&self) -> Look {
         let url = self.secret_url();
-        let mut look = wait(async {
+        let work = async {
             match self.kind {
                 Kind::Postgres => all(PostgresDriver::connect(&url).await.unwrap()).await,
                 Kind::Sqlite => all(SqliteDriver::connect(&url).await.unwrap()).await,
@@ -44,7 +44,8 @@ impl Database {
                 Kind::Redis | Kind::RedisCluster => all(RedisDriver::connect(&url).await.unwrap()).await,
                 Kind::Elasticsearch => all(ElasticsearchDriver::connect(&url).await.unwrap()).await,
             }
-        });
+        };
+        let mut look = apart(|| wait(work));
         // A cluster is one target; other tests use the same.
         if self.kind == Kind::Elasticsearch && !self.alone {
             look.schema.objects.retain(|name, _| name.contains(self.name()));
