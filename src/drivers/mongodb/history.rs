@@ -129,8 +129,21 @@ pub(super) fn once(slot: &str, record: &Document) -> Document {
     doc! { slot: { "$cond": [{ "$eq": [format!("${slot}.text"), text] }, format!("${slot}"), { "$literal": record }] } }
 }
 
-/// Statements on the history as one command.
-pub(super) fn update_history(statements: Vec<Document>) -> Document {
+/// Takes away which documents a migration's operations touched, once that serves nothing any more.
+pub(super) fn forget(unit: &str, id: &MigrationId) -> Document {
+    let of = row_id(unit, id);
+    let all = doc! { "$gte": { "of": of.clone() }, "$lte": { "of": of, "slot": Bson::MaxKey } };
+    doc! { "delete": UNDO, "deletes": [{ "q": { "_id": all }, "limit": 0 }] }
+}
+
+/// Statements on the history as one command. A row that a newer run has written is not found by them: without transactions
+/// the fence is asserted a moment before.
+pub(super) fn update_history(mut statements: Vec<Document>, epoch: Epoch) -> Document {
+    for statement in &mut statements {
+        if let Ok(query) = statement.get_document_mut("q") {
+            query.insert("epoch", doc! { "$not": { "$gt": epoch.0 } });
+        }
+    }
     doc! { "update": HISTORY, "updates": statements }
 }
 

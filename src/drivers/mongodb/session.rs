@@ -149,7 +149,15 @@ impl MongodbSession {
         }
         rows.extend(unit.history.iter().cloned());
         if !rows.is_empty() {
-            self.send(history::update_history(rows)).await?;
+            let wanted = i64::try_from(rows.len()).ok();
+            let reply = self.send(history::update_history(rows, self.epoch)).await;
+            let reply = reply.map_err(|fault| match fault.code {
+                Some(11000) => DriverError::Fenced.into(),
+                _ => fault,
+            })?;
+            if wire::number(reply.get("n")) != wanted {
+                return Err(DriverError::Fenced.into());
+            }
         }
         Ok(replies)
     }
@@ -331,7 +339,7 @@ impl Session for MongodbSession {
 
     async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
         self.flush().await?;
-        Ok(read_history(&self.db).await?)
+        read_history(&self.db).await
     }
 
     async fn settle_orphans(&mut self, runs: &[RunId]) -> Result<(), DriverError> {
@@ -383,7 +391,10 @@ impl Session for MongodbSession {
             self.pending = Some((row.clone(), Instant::now()));
             return Ok(());
         }
-        let unit = Unit { history: vec![history::put(row, 0)], ..Unit::default() };
+        let mut unit = Unit { history: vec![history::put(row, 0)], ..Unit::default() };
+        if row.state == MigrationState::RolledBack {
+            unit.effect.push(history::forget(&row.unit, &row.id));
+        }
         match self.change(&unit).await {
             // Writing the same row twice is the same.
             Err(Fault { error: DriverError::Lost(_), .. }) => Ok(self.change(&unit).await.map(|_| ())?),

@@ -64,7 +64,14 @@ pub(super) async fn statements(db: &Database, runs: &[String], options: &Session
             if began.elapsed() >= patience
                 && let Some(id) = op.get("opid")
             {
-                wire::run(&db.client().database("admin"), None, doc! { "killOp": 1, "op": id.clone() }).await?;
+                let kill =
+                    wire::run(&db.client().database("admin"), None, doc! { "killOp": 1, "op": id.clone() }).await;
+                // Without the right to end it one can only wait longer.
+                if let Err(fault) = kill
+                    && !matches!(fault.error, DriverError::Statement(_))
+                {
+                    return Err(fault.error);
+                }
             }
         }
         if began.elapsed() >= options.lock_wait + PATIENCE * 2 {

@@ -13,7 +13,8 @@ use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use secrecy::SecretString;
 
 use crate::support::mongodb::{Mongo, Server, file};
-use crate::support::wait;
+use crate::support::servers::OwnServer;
+use crate::support::{until, wait};
 
 const BOTH: [Server; 2] = [Server::ReplicaSet, Server::Standalone];
 
@@ -255,6 +256,22 @@ fn r1_a_killed_update_counts_each_of_fifty_thousand_documents_once() {
 }
 
 #[test]
+fn r12_a_server_that_crashes_during_the_update_is_waited_for_and_nothing_is_counted_twice() {
+    let text = r#"[{ "type": "update_documents", "collection": "many", "filter": {}, "update": { "$inc": { "n": 1 } }, "batch_size": 50 }]"#;
+    let server = OwnServer::up("mongodb");
+    let mongo = Mongo::at(&server.url, &[file(1, text, Some("[]"))]);
+    mongo.insert("many", (0..20_000).map(|n| doc! { "_id": n }).collect());
+    let mut command = mongo.command_line(&["apply", "--yes"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("it is under way", || mongo.count("godwit_history", doc! { "progress.done": { "$gt": 0 } }) == 1);
+    server.kill();
+    server.start();
+    crate::support::Said::from(child.wait_with_output().unwrap()).expect(0);
+    assert_eq!(mongo.count("many", doc! { "n": 1 }), 20_000);
+    assert_eq!(mongo.history(), ["001_m1 applied"]);
+}
+
+#[test]
 fn r18_an_update_in_doubt_without_transactions_waits_for_a_person() {
     let text =
         r#"[{ "type": "update_documents", "collection": "people", "filter": {}, "update": { "$inc": { "n": 1 } } }]"#;
@@ -382,7 +399,7 @@ fn r9_the_lock_ends_with_its_lease_and_is_never_taken_from_another() {
         let mut second = MongodbDriver::connect(&url).await.unwrap();
         let holder = second.holder().await.unwrap().expect("somebody holds it");
         assert!(holder.who.contains(&format!("godwit:{}", first.run)), "{holder:?}");
-        let refused = second.lock(&options()).await.err().expect("it is held");
+        let refused = second.lock(&options()).await.expect_err("it is held");
         assert!(matches!(refused, DriverError::Locked(h) if h.who.contains(first.run.as_str())));
         // Without a word from its holder, as after a crash on another machine.
         drop(session);

@@ -6,6 +6,8 @@ mod look;
 pub mod redis;
 pub mod servers;
 pub mod mongodb;
+pub mod mongodb;
+pub mod servers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -38,11 +38,13 @@ impl Mongo {
             Server::ReplicaSet => "GODWIT_TEST_MONGODB_URL",
             Server::Standalone => "GODWIT_TEST_MONGODB_STANDALONE_URL",
         };
-        let base = std::env::var(variable).unwrap_or_else(|_| {
-            panic!("these tests need a MongoDB server: set {variable}, or run `scripts/test`, which brings one up")
-        });
+        Self::at(&super::servers::shared(variable), files)
+    }
+
+    /// The same on the server of this address.
+    pub fn at(server: &str, files: &[(String, String)]) -> Self {
         let name = format!("godwit_it_{}", ulid::Ulid::generate().to_string().to_lowercase());
-        let (host, query) = base.split_once('?').map_or((base.as_str(), ""), |(h, q)| (h, q));
+        let (host, query) = server.split_once('?').unwrap_or((server, ""));
         let url = format!("{}/{name}?{query}", host.trim_end_matches('/'));
         let mongo = Self { url, name, dir: tempfile::tempdir().unwrap() };
         std::fs::create_dir(mongo.dir.path().join("m")).unwrap();

@@ -126,6 +126,11 @@ async fn page(
     Ok((ids, over))
 }
 
+/// By which name the ids of one operation are kept; one that was edited meanwhile has another.
+pub(super) fn kept_under(slot: &str, digest: &str) -> String {
+    format!("{slot}:{digest}")
+}
+
 /// The ids, in documents that are not too large. They are added to what stands there: without transactions an earlier
 /// attempt may have come as far as this and no further.
 fn chunks(statement_id: &Document, slot: &str, first: i64, ids: &[Bson]) -> Vec<Document> {
@@ -182,7 +187,12 @@ pub(super) async fn run(
         };
         if count > 0 {
             if batch.touched {
-                let kept = chunks(&history::row_id(statement.unit, statement.id), &running.slot, at.chunks, &ids);
+                let kept = chunks(
+                    &history::row_id(statement.unit, statement.id),
+                    &kept_under(&running.slot, &running.digest),
+                    at.chunks,
+                    &ids,
+                );
                 next.chunks += i64::try_from(kept.len()).unwrap_or(0);
                 unit.effect.push(doc! { "update": UNDO, "updates": kept });
                 unit.exactly = session.has_transactions().then_some(count as u64);

@@ -77,7 +77,7 @@ pub(in crate::drivers::mongodb) fn back_of(
             collection: collection.clone(),
             field: field.clone(),
             value: wanted(values::value(value))?,
-            slot,
+            slot: batch::kept_under(&slot, &written),
         },
         Operation::RenameField { collection, from, to, filter, batch_size } => Back::RenameField {
             collection: collection.clone(),
