@@ -22,6 +22,7 @@ mod plan;
 mod policy;
 mod print;
 mod progress;
+mod rehearse;
 mod resolve;
 mod resume;
 mod rollback;
@@ -106,6 +107,9 @@ pub enum Command {
     Resume(resume::Args),
     /// Settle a migration whose state only a person can tell
     Resolve(resolve::Args),
+    /// Try migrations on a scratch database: forward, back, forward again
+    #[command(visible_alias = "test")]
+    Rehearse(rehearse::Args),
     /// Tell what was changed on an environment's databases outside Godwit
     Drift(drift::Args),
     /// What is applied, pending, failed, locked
@@ -143,6 +147,7 @@ impl Command {
             Command::Rollback(_) => ("rollback", false),
             Command::Resume(_) => ("resume", false),
             Command::Resolve(_) => ("resolve", false),
+            Command::Rehearse(_) => ("rehearse", false),
             Command::Drift(_) => ("drift", false),
             Command::Status(_) => ("status", false),
             Command::Baseline(_) => ("baseline", false),
@@ -185,6 +190,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Rollback(args) => rollback::run(&global, args),
         Command::Resume(args) => resume::run(&global, args),
         Command::Resolve(args) => resolve::run(&global, args),
+        Command::Rehearse(args) => rehearse::run(&global, args),
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),

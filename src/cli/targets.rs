@@ -300,7 +300,7 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
     Ok(set)
 }
 
-fn engine_of(url: &str) -> anyhow::Result<Engine> {
+pub(super) fn engine_of(url: &str) -> anyhow::Result<Engine> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("postgres" | "postgresql") => Ok(Engine::Postgresql),
         Some("mongodb" | "mongodb+srv") => Ok(Engine::Mongodb),

@@ -14,6 +14,7 @@ pub mod pace;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+pub mod scratch;
 pub mod sqlite;
 mod url;
 

@@ -2,6 +2,7 @@
 
 pub mod drift;
 pub mod planner;
+pub mod rehearsal;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -11,6 +11,7 @@ pub mod lint_markdown;
 pub mod lint_text;
 pub mod policy_text;
 pub mod policy_yaml;
+pub mod rehearsal;
 pub mod run;
 pub mod run_comment;
 pub mod sarif;

@@ -8,6 +8,7 @@
 mod connect;
 mod drift;
 mod keeper;
+pub mod rehearse;
 mod settle;
 mod stepwise;
 mod target;

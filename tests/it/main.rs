@@ -18,6 +18,7 @@ mod git;
 mod house;
 mod kill;
 mod lint;
+mod rehearse;
 mod sandbox;
 mod servers;
 mod store;

@@ -1,6 +1,7 @@
 //! The messages of the PostgreSQL driver as text, and the way back from an error's position to a line. Pure.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use crate::drivers::{FENCE, FENCED, HISTORY, Script, SingleStatement};
 use crate::ids::{Engine, Epoch};
@@ -243,13 +244,36 @@ fn sets_role(body: &str) -> bool {
         .any(|w| ["role", "authorization", "session_authorization"].iter().any(|x| w.eq_ignore_ascii_case(x)))
 }
 
+/// How much of a long message is sent at a time (bytes): the server holds all statements of a message at once, at about
+/// ten times their length.
+const PIECE: usize = 1024 * 1024;
+
+/// A message's pieces, cut where statements begin. Most messages are one.
+pub fn pieces(message: &str) -> Vec<Range<usize>> {
+    let whole = std::iter::once(0..message.len()).collect();
+    if message.len() < 4 * PIECE {
+        return whole;
+    }
+    let Ok(statements) = execution::statements(Engine::Postgresql, message) else { return whole };
+    let mut out = Vec::new();
+    let mut begin = 0;
+    for statement in statements {
+        if statement.range.start - begin >= PIECE {
+            out.push(begin..statement.range.start);
+            begin = statement.range.start;
+        }
+    }
+    out.push(begin..message.len());
+    out
+}
+
 /// The line (from 1) of `text` that an error is about: by the server's position (characters from 1, in `message`,
 /// whose script begins at byte `start`), else by the number of statements that had succeeded.
 pub fn line_of_error(
-    message: &str,
+    (message, from): (&str, usize),
     start: usize,
     text: &str,
-    body: &std::ops::Range<usize>,
+    body: &Range<usize>,
     position: Option<usize>,
     succeeded: Option<usize>,
 ) -> Option<u32> {
@@ -258,7 +282,8 @@ pub fn line_of_error(
         u32::try_from(text.as_bytes()[..up_to].iter().filter(|b| **b == b'\n').count() + 1).ok()
     };
     if let Some(position) = position {
-        let byte = message.char_indices().nth(position.saturating_sub(1)).map_or(message.len(), |(at, _)| at);
+        let sent = &message[from..];
+        let byte = from + sent.char_indices().nth(position.saturating_sub(1)).map_or(sent.len(), |(at, _)| at);
         if byte >= start && byte - start <= body.len() {
             return line_at(byte - start);
         }
@@ -285,9 +310,30 @@ mod tests {
         let message = format!("BEGIN;é;{}", &text[body.clone()]);
         let start = "BEGIN;é;".len();
         let position = message[..message.find("nope").unwrap()].chars().count() + 1;
-        assert_eq!(line_of_error(&message, start, text, &body, Some(position), None), Some(4));
-        assert_eq!(line_of_error(&message, start, text, &body, None, Some(1)), Some(4));
-        assert_eq!(line_of_error(&message, start, text, &body, None, Some(0)), Some(3));
-        assert_eq!(line_of_error(&message, start, text, &body, Some(2), None), None);
+        assert_eq!(line_of_error((&message, 0), start, text, &body, Some(position), None), Some(4));
+        assert_eq!(line_of_error((&message, 0), start, text, &body, None, Some(1)), Some(4));
+        assert_eq!(line_of_error((&message, 0), start, text, &body, None, Some(0)), Some(3));
+        assert_eq!(line_of_error((&message, 0), start, text, &body, Some(2), None), None);
+    }
+
+    #[test]
+    fn dec19_a_long_message_is_cut_where_statements_begin() {
+        let short = "BEGIN;select 1;COMMIT";
+        assert_eq!(pieces(short).len(), 1);
+        assert_eq!(pieces(short).first(), Some(&(0..short.len())));
+        let line = format!("insert into t values ('; {}');\n", "x".repeat(1000));
+        let long = format!("BEGIN;{}COMMIT", line.repeat(10_000));
+        let found = pieces(&long);
+        assert!(found.len() >= 9, "{}", found.len());
+        assert_eq!((found[0].start, found[found.len() - 1].end), (0, long.len()));
+        for pair in found.windows(2) {
+            assert_eq!(pair[0].end, pair[1].start);
+            assert!(long[pair[1].clone()].starts_with("insert into t"));
+        }
+        // An error in a later piece is found at its line of the file.
+        let text = format!("{}select nope;\n", line.repeat(5_000));
+        let from = 4_000 * line.len();
+        let position = text[from..].find("nope").unwrap() + 1;
+        assert_eq!(line_of_error((&text, from), 0, &text, &(0..text.len()), Some(position), None), Some(5_001));
     }
 }

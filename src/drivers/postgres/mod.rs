@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{ConnectOptions as _, PgConnection};
+use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 
 pub use ahead::Ahead;
 pub use session::PostgresSession;
@@ -79,6 +79,17 @@ const FIND_TABLES: &str = "WITH path AS (SELECT n.oid, n.nspname, p.ord FROM \
      LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = p.oid AND c.relname = '$HISTORY' AND c.relkind IN ('r', 'p') \
      ORDER BY c.oid IS NULL, NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE'), \
      p.nspname = current_user AND pg_catalog.current_setting('search_path') LIKE '%$user%', p.ord LIMIT 1";
+
+impl PostgresDriver {
+    /// Statements of a rehearsal on its scratch database; the rows of the last as texts.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn ask(&mut self, sql: String) -> Result<Vec<Vec<String>>, DriverError> {
+        let rows = wire::rows(&mut self.connection, sql).await?;
+        rows.iter().map(|row| (0..row.len()).map(|i| wire::text(row, i)).collect()).collect()
+    }
+}
 
 async fn open(options: &PgConnectOptions) -> Result<PgConnection, DriverError> {
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {

@@ -1,5 +1,6 @@
 //! The connection that holds the lock: everything that changes a PostgreSQL target goes through it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -191,6 +192,24 @@ impl PostgresSession {
         }
     }
 
+    /// Sends a message in its pieces, which are one transaction; gives what came of them, and where the last one sent
+    /// begins.
+    async fn send_pieces(&mut self, message: &Arc<String>, pieces: &[Range<usize>]) -> (Reply, usize) {
+        let mut succeeded = 0;
+        for (n, piece) in pieces.iter().enumerate() {
+            let is_last = n + 1 == pieces.len();
+            let after_sending: &[&str] = if is_last { &["stmt_sent", "commit_sent"] } else { &[] };
+            let text =
+                if pieces.len() == 1 { Arc::clone(message) } else { Arc::new(message[piece.clone()].to_owned()) };
+            let reply = self.send(&text, after_sending).await;
+            succeeded += reply.succeeded;
+            if is_last || reply.error.is_some() {
+                return (Reply { succeeded, error: reply.error }, piece.start);
+            }
+        }
+        (Reply { succeeded, error: None }, 0)
+    }
+
     /// Ends what a failed message left open.
     async fn roll_back(&mut self) {
         // A connection that is gone has nothing open.
@@ -232,13 +251,14 @@ impl PostgresSession {
         message: Arc<String>,
         row: (&str, &str),
         recorded: &(dyn Fn(&HistoryRow) -> bool + Sync),
-        locate: &(dyn Fn(&sqlx::Error, usize) -> Option<u32> + Sync),
+        locate: &(dyn Fn(&sqlx::Error, usize, usize) -> Option<u32> + Sync),
     ) -> Result<(), DriverError> {
         let mut trouble: Option<Instant> = None;
         let (mut reconnects, mut attempts) = (0, 0u32);
         self.blockers = None;
+        let pieces = message::pieces(&message);
         loop {
-            let reply = self.send(&message, &["stmt_sent", "commit_sent"]).await;
+            let (reply, from) = self.send_pieces(&message, &pieces).await;
             let Some(error) = reply.error else {
                 failpoint::hit("stmt_acked");
                 failpoint::hit("commit_acked");
@@ -273,7 +293,7 @@ impl PostgresSession {
                 sleep(jittered(pause)).await;
                 continue;
             }
-            let mut failure = wire::statement_failure(&error, locate(&error, reply.succeeded));
+            let mut failure = wire::statement_failure(&error, locate(&error, reply.succeeded, from));
             self.explain(&mut failure, attempts, began);
             return Err(DriverError::Statement(failure));
         }
@@ -381,9 +401,9 @@ impl Session for PostgresSession {
         // BEGIN, the settings and the fence come before the script's own statements.
         let before = if self.options.deadline.is_some() { 4 } else { 3 };
         let (text, body, sent) = (script.text, script.body.clone(), Arc::clone(&message));
-        let locate = move |error: &sqlx::Error, succeeded: usize| {
+        let locate = move |error: &sqlx::Error, succeeded: usize, from: usize| {
             let own = succeeded.checked_sub(before);
-            message::line_of_error(&sent, start, text, &body, wire::position(error), own)
+            message::line_of_error((&sent, from), start, text, &body, wire::position(error), own)
         };
         let (run, epoch, state) = (&script.row.run, script.row.epoch, script.row.state);
         let recorded = |row: &HistoryRow| &row.run == run && row.epoch == epoch && row.state == state;
@@ -400,8 +420,15 @@ impl Session for PostgresSession {
             let (message, start) = self.tables.marked_statement(statement, self.epoch, lock_timeout);
             let message = Arc::new(message);
             let (text, range, sent) = (statement.text, statement.range.clone(), Arc::clone(&message));
-            let locate = move |error: &sqlx::Error, succeeded: usize| {
-                message::line_of_error(&sent, start, text, &range, wire::position(error), succeeded.checked_sub(3))
+            let locate = move |error: &sqlx::Error, succeeded: usize, from: usize| {
+                message::line_of_error(
+                    (&sent, from),
+                    start,
+                    text,
+                    &range,
+                    wire::position(error),
+                    succeeded.checked_sub(3),
+                )
             };
             let (run, done) = (self.options.run.clone(), statement.done);
             let recorded = move |row: &HistoryRow| row.run == run && row.statements_done >= done;
@@ -428,7 +455,7 @@ impl Session for PostgresSession {
                 return Err(DriverError::Lost(wire::describe(&error)));
             }
             let (text, range) = (statement.text, &statement.range);
-            let line = message::line_of_error(&sql, 0, text, range, wire::position(&error), Some(0));
+            let line = message::line_of_error((&sql, 0), 0, text, range, wire::position(&error), Some(0));
             let mut failure = wire::statement_failure(&error, line);
             self.explain(&mut failure, 1, began);
             return Err(DriverError::Statement(failure));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ids::{Engine, InvalidId, MigrationId};
+use crate::ids::{Checksum, Engine, InvalidId, MigrationId};
 use crate::migration::checksum::{both, checksum, sha256_hex};
 use crate::migration::operations::are_operations;
 use crate::migration::{
@@ -88,7 +88,21 @@ impl Folder<'_> {
         let named = dir.split('/').any(|p| matches!(p, "migrations" | "migration" | "migrate"));
         let pairs = self.files.iter().any(|(n, _)| n.ends_with(".up.sql") && numbered::parse_name(n).is_some());
         let sql = self.files.iter().any(|(n, _)| n.ends_with(".sql"));
-        pairs || self.is_diesel() || (named && (sql || self.is_typed(engine_of_folder(dir))))
+        pairs || self.is_diesel() || self.says_so(dir) || (named && (sql || self.is_typed(engine_of_folder(dir))))
+    }
+
+    /// Whether the folder is named after an engine and a numbered JSON file in it says which database it is for.
+    fn says_so(&self, dir: &str) -> bool {
+        let field = b"\"database_type\"";
+        engine_of_folder(dir).is_some()
+            && self.files.iter().any(|(name, file)| match &file.content {
+                FileContent::Bytes(bytes)
+                    if name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit()) =>
+                {
+                    bytes.windows(field.len()).any(|part| part == field)
+                }
+                _ => false,
+            })
     }
 
     /// Whether numbered JSON files stand in a folder of `engine`.
@@ -254,21 +268,32 @@ impl Reader<'_> {
             );
         }
         let directives = Directives::parse(&up.path, &up.text, up.first_line, &mut self.set.problems);
-        let files = std::iter::once(found.up).chain(found.down).chain(found.metadata).collect();
-        self.put(found.id, found.version, found.name, up, down, directives, files)
+        let (up_sha256, checksum) = match &found.up.content {
+            FileContent::Bytes(bytes) => both(bytes, &up.text),
+            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
+        };
+        let mut files = Vec::with_capacity(2);
+        files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
+        files.extend(found.down.into_iter().chain(found.metadata).filter_map(file_of));
+        self.put(found.id, found.version, found.name, Read { up, down, checksum, directives, files })
     }
-    /// Adds a migration whose scripts are read, with the files it is made of.
-    #[allow(clippy::too_many_arguments)]
-    fn put(
+
+    /// Adds a migration whose scripts are operations.
+    fn add_operations(
         &mut self,
-        id: &str,
-        version: Version,
-        name: &str,
+        (id, version, name): (&str, Version, &str),
         up: Script,
         down: Option<Script>,
         directives: Directives,
-        files: Vec<&SourceFile>,
+        files: &[&SourceFile],
     ) -> Option<&mut Migration> {
+        let checksum = checksum(&up.text);
+        let files = files.iter().copied().filter_map(file_of).collect();
+        self.put(id, version, name, Read { up, down, checksum, directives, files })
+    }
+
+    fn put(&mut self, id: &str, version: Version, name: &str, read: Read) -> Option<&mut Migration> {
+        let Read { up, down, checksum, directives, mut files } = read;
         let id = match MigrationId::new(id) {
             Ok(id) => id,
             Err(e) => {
@@ -276,22 +301,6 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let mut hashed = Vec::with_capacity(files.len());
-        let mut of_up = None;
-        for file in files {
-            let FileContent::Bytes(bytes) = &file.content else { continue };
-            // A script that is its file's own bytes is read once for both hashes.
-            let sha256 = if of_up.is_none() && file.path == up.path && bytes == up.text.as_bytes() {
-                let (sha256, checksum) = both(bytes, &up.text);
-                of_up = Some(checksum);
-                sha256
-            } else {
-                sha256_hex(bytes)
-            };
-            hashed.push(MigrationFile { path: file.path.clone(), sha256 });
-        }
-        let checksum = of_up.unwrap_or_else(|| checksum(&up.text));
-        let mut files = hashed;
         files.sort();
         self.set.migrations.push(Migration {
             id,
@@ -310,6 +319,22 @@ impl Reader<'_> {
             files,
         });
         self.set.migrations.last_mut()
+    }
+}
+
+/// A migration's scripts as they were read, with the files they are made of.
+struct Read {
+    up: Script,
+    down: Option<Script>,
+    checksum: Checksum,
+    directives: Directives,
+    files: Vec<MigrationFile>,
+}
+
+fn file_of(file: &SourceFile) -> Option<MigrationFile> {
+    match &file.content {
+        FileContent::Bytes(bytes) => Some(MigrationFile { path: file.path.clone(), sha256: sha256_hex(bytes) }),
+        FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
     }
 }
 

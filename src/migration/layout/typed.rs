@@ -219,4 +219,208 @@ mod tests {
         let rules: Vec<_> = set.problems.iter().map(|p| p.rule).collect();
         assert_eq!(rules, ["invalid-metadata", "pair-half-missing", "pair-half-missing", "orphan-down"]);
     }
+
+    const MONGO: &str = r#"{
+  "version": "1.0.0", "name": "a", "description": "A", "database_type": "mongodb", "migration_type": "schema",
+  "operations": [
+    { "type": "create_collection", "collection": "c" },
+    { "type": "add_field", "collection": "c", "field": "f", "value": 1 }
+  ]
+}"#;
+
+    fn one(set: &MigrationSet) -> &crate::migration::Migration {
+        assert_eq!((set.migrations.len(), set.problems.as_slice()), (1, &[][..]));
+        &set.migrations[0]
+    }
+
+    #[test]
+    fn s4_12_operations_are_one_migration_with_a_computed_rollback() {
+        let set = read(&[("migrations/mongodb/001_a.json", MONGO)]);
+        let migration = one(&set);
+        assert_eq!((migration.up.text.as_str(), migration.up.first_line), (MONGO, 1));
+        assert_eq!((migration.engine, migration.description.as_deref()), (Engine::Mongodb, Some("A")));
+        let down = migration.down.as_ref().expect("computed");
+        assert!(
+            down.text.starts_with(r#"[{"type":"undo","operation":1,"line":5,"of":{ "type": "add_field""#),
+            "{}",
+            down.text
+        );
+        assert_eq!(down.path, "migrations/mongodb/001_a.json");
+        assert!(migration.is_reversible());
+        // What cannot be taken back has none; the linter says so.
+        let gone = MONGO.replace("\"add_field\"", "\"remove_field\"").replace(", \"value\": 1", "");
+        let set = read(&[("migrations/mongodb/001_a.json", &gone)]);
+        assert!(one(&set).down.is_none() && !one(&set).is_reversible());
+    }
+
+    #[test]
+    fn s4_66_an_inline_rollback_or_a_partner_replaces_what_is_computed() {
+        let inline = MONGO.replace(
+            "\n  ]\n",
+            "\n  ],\n  \"rollback\": [\n    { \"type\": \"drop_collection\", \"collection\": \"c\" }\n  ]\n",
+        );
+        let set = read(&[("migrations/mongodb/001_a.json", &inline)]);
+        let down = one(&set).down.clone().expect("inline");
+        assert_eq!((down.first_line, down.text.lines().count()), (7, 3));
+        assert_eq!(crate::migration::operations::read(Engine::Mongodb, &down.text).expect("a list")[0].line, 2);
+        let partner = MONGO.replace("\"a\"", "\"a_rollback\"");
+        let set =
+            read(&[("migrations/mongodb/001_a.json", MONGO), ("migrations/mongodb/001_a_rollback.json", &partner)]);
+        let migration = one(&set);
+        assert_eq!(migration.down.as_ref().map(|d| d.text.as_str()), Some(partner.as_str()));
+        assert_eq!(migration.files.len(), 2);
+        let set =
+            read(&[("migrations/mongodb/001_a.json", &inline), ("migrations/mongodb/001_a_rollback.json", &partner)]);
+        assert!(set.problems[0].message.contains("as well as a `_rollback` file"), "{:?}", set.problems);
+        assert_eq!((set.problems[0].line, set.migrations.len()), (7, 0));
+    }
+
+    #[test]
+    fn s4_77_mistakes_in_operations_are_told_at_their_lines_all_at_once() {
+        let change = |from: &str, to: &str| MONGO.replace(from, to);
+        for (json, line, rule, part) in [
+            (
+                change("create_collection", "make_collection"),
+                4,
+                "invalid-operation",
+                "unknown operation `make_collection`",
+            ),
+            (change("\"field\": \"f\", ", ""), 5, "invalid-operation", "`add_field`: missing field `field`"),
+            (change("\"value\"", "\n \"valu\""), 6, "invalid-operation", "`add_field`: unknown field `valu`"),
+            (change("\"field\": \"f\"", "\"field\": 7"), 5, "invalid-operation", "expected a string"),
+            (change("\"type\": \"add_field\", ", ""), 5, "invalid-operation", "missing field `type`"),
+            (change("\"f\", \"value\": 1 }", "\"f\", \"value\": 1"), 7, "invalid-metadata", "line 6"),
+            (change("\"operations\"", "\"operation\""), 3, "invalid-metadata", "unknown field `operation`"),
+            (change("schema", "magic"), 2, "invalid-metadata", "magic"),
+            (change("1.0.0", "1.0"), 2, "invalid-metadata", "[S4-07]"),
+            (
+                change("\"description\"", "\"keys\": [], \"description\""),
+                2,
+                "invalid-metadata",
+                "`keys` has no place here",
+            ),
+            (
+                change("\"description\"", "\"waive\": \"drop-index\", \"description\""),
+                2,
+                "invalid-metadata",
+                "gives no reason",
+            ),
+            (
+                change(
+                    "{ \"type\": \"create_collection\", \"collection\": \"c\" }",
+                    "{\"type\":\"undo\",\"operation\":0,\"line\":1,\"of\":{\"type\":\"drop_collection\",\"collection\":\"c\"}}",
+                ),
+                4,
+                "invalid-operation",
+                "Godwit's own",
+            ),
+        ] {
+            let set = read(&[("migrations/mongodb/001_a.json", &json)]);
+            let found = set.problems.iter().find(|p| p.message.contains(part));
+            let found = found.unwrap_or_else(|| panic!("{part}: {:?}", set.problems));
+            assert_eq!((found.rule, found.file.as_str()), (rule, "migrations/mongodb/001_a.json"));
+            assert!(
+                found.line == line || rule == "invalid-metadata" && found.line.abs_diff(line) <= 1,
+                "{part}: {found:?}"
+            );
+        }
+        let two = change("\"collection\": \"c\"", "\"colection\": \"c\"");
+        let set = read(&[("migrations/mongodb/001_a.json", &two)]);
+        assert_eq!(set.problems.iter().map(|p| p.line).collect::<Vec<_>>(), [4, 5]);
+        let none = read(&[(
+            "migrations/elasticsearch/001_a.json",
+            &change("mongodb", "elasticsearch").replace("\"operations\"", "\"rollback\""),
+        )]);
+        assert!(none.problems[0].message.contains("has no `operations`"), "{:?}", none.problems);
+    }
+
+    const CART: &str = r#"{"version":"1.0.0","name":"a","description":"A","database_type":"redis","migration_type":"data",
+"keys":{"match":"cart:*"},"args":["1"]}"#;
+
+    #[test]
+    fn a_redis_pair_is_one_script_whose_line_ends_are_no_edit() {
+        let pair = |lua: &str, json: &str| {
+            let set = read(&[("migrations/redis/001_a.json", json), ("migrations/redis/001_a.lua", lua)]);
+            one(&set).clone()
+        };
+        let plain = pair("return 1\nor 2\n", CART);
+        assert_eq!(
+            plain.up.text,
+            r#"[{"type":"script","lua":"return 1\nor 2","keys":{"match":"cart:*"},"args":["1"]}]"#
+        );
+        assert_eq!((plain.up.path.as_str(), plain.files.len()), ("migrations/redis/001_a.lua", 2));
+        assert!(plain.down.is_none());
+        assert_eq!(pair("\u{feff}return 1\r\nor 2\r\n\r\n", CART).checksum, plain.checksum);
+        assert_eq!(
+            pair("return 1\nor 2", &CART.replace("{\"match\":\"cart:*\"}", "{ \"match\" : \"cart:*\" }")).checksum,
+            plain.checksum
+        );
+        assert_ne!(pair("return 1\nor 3\n", CART).checksum, plain.checksum);
+        assert_ne!(pair("return 1\nor 2\n", &CART.replace("cart", "car")).checksum, plain.checksum);
+    }
+
+    #[test]
+    fn the_rollback_of_a_redis_pair_gets_the_same_keys_or_its_own() {
+        let files = [
+            ("migrations/redis/001_a.json", CART),
+            ("migrations/redis/001_a.lua", "return 1"),
+            ("migrations/redis/001_a_rollback.lua", "return 2"),
+        ];
+        let down = one(&read(&files)).down.clone().expect("a rollback");
+        assert_eq!(down.text, r#"[{"type":"script","lua":"return 2","keys":{"match":"cart:*"},"args":["1"]}]"#);
+        let own = CART
+            .replace("\"name\":\"a\"", "\"name\":\"a_rollback\"")
+            .replace("cart:*", "old:*")
+            .replace(",\"args\":[\"1\"]", "");
+        let mut all = files.to_vec();
+        all.push(("migrations/redis/001_a_rollback.json", &own));
+        let set = read(&all);
+        let down = one(&set).down.clone().expect("a rollback");
+        assert!(down.text.contains("old:*") && down.text.contains(r#""args":["1"]"#), "{}", down.text);
+        assert_eq!(one(&set).files.len(), 4);
+        // Without a script the operations stand in the JSON.
+        let renamed = CART.replace(
+            "\"keys\":{\"match\":\"cart:*\"},\"args\":[\"1\"]",
+            r#""operations":[{"type":"rename_keys","keys":["a:1"],"from":"a:","to":"b:"}]"#,
+        );
+        assert!(one(&read(&[("migrations/redis/001_a.json", &renamed)])).is_reversible());
+        for (json, part) in [(CART, "`keys` for a `.lua` file that is not there"), ("{}", "missing field")] {
+            let set = read(&[("migrations/redis/001_a.json", json)]);
+            assert!(
+                set.problems.iter().any(|p| p.message.contains(part) || p.message.contains("neither `operations`")),
+                "{:?}",
+                set.problems
+            );
+        }
+        let both = read(&[("migrations/redis/001_a.json", &renamed), ("migrations/redis/001_a.lua", "return 1")]);
+        assert!(both.problems[0].message.contains("as well as a `.lua`"), "{:?}", both.problems);
+    }
+
+    #[test]
+    fn s4_45_numbers_and_versions_tell_one_order() {
+        let at = |n: u32, version: &str| (format!("migrations/mongodb/{n:03}_a.json"), MONGO.replace("1.0.0", version));
+        let rules = |versions: [&str; 3]| {
+            let files: Vec<_> = (1u32..).zip(versions).map(|(n, v)| at(n, v)).collect();
+            let files: Vec<_> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+            let set = read(&files);
+            set.problems.iter().map(|p| (p.rule, p.line)).collect::<Vec<_>>()
+        };
+        assert_eq!(rules(["1.0.0", "1.9.0", "1.10.0"]), []);
+        assert_eq!(rules(["1.0.0", "1.2.0", "1.1.9"]), [("version-order", 2)]);
+        assert_eq!(rules(["1.0.0", "1.0.0", "2.0.0"]), [("duplicate-version", 2)]);
+    }
+
+    #[test]
+    fn the_folder_of_an_engine_that_is_known_may_have_any_name() {
+        let files = [SourceFile::new("deep/changes/001_a.json", MONGO.as_bytes())];
+        let root = MigrationRoot { engine: Some(Engine::Mongodb), ..MigrationRoot::folder("deep/changes") };
+        assert_eq!(one(&resolve(&files, &[root])).engine, Engine::Mongodb);
+        // Where nothing is configured, the folder's name and the file's own word are enough; one of them is not.
+        let everywhere = |path: &str, text: &str| {
+            resolve(&[SourceFile::new(path, text.as_bytes())], &[MigrationRoot::folder("**")]).migrations.len()
+        };
+        assert_eq!(everywhere("mongodb/001_a.json", MONGO), 1);
+        assert_eq!(everywhere("fixtures/001_a.json", MONGO), 0);
+        assert_eq!(everywhere("fixtures/mongodb/001_a.json", "{}"), 0);
+    }
 }

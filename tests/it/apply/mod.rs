@@ -260,3 +260,18 @@ fn a_schema_named_like_the_user_does_not_hide_the_history() {
     project.database.query("do $$ begin execute format('create schema %I', current_user); end $$");
     assert_eq!(project.run(&["apply", "--yes", "--format", "json"]).expect(0).json()["outcome"], "nothing");
 }
+
+#[test]
+fn dec19_a_script_of_many_megabytes_is_one_transaction_in_pieces() {
+    let line = format!("insert into big values ('{}; it''s long');\n", "x".repeat(10_000));
+    let text = format!("create table big (t text);\n{}insert into nowhere values (1);\n", line.repeat(600));
+    let project = Project::new(Kind::Postgres, &[("0001_big.up.sql", &text)]);
+    let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+    let error = &said["steps"][0]["error"];
+    assert_eq!((&error["line"], &error["undone"]), (&602.into(), &true.into()), "{}", error["message"]);
+    assert!(!project.database.has_table("big"));
+    project.write("0001_big.up.sql", &text.replace("nowhere", "big"));
+    project.run(&["apply", "--yes"]).expect(0);
+    assert_eq!(project.database.one("select count(*)::text from big"), "601");
+    assert_eq!(project.database.history(), ["0001_big applied"]);
+}

@@ -3,10 +3,8 @@
 mod database;
 mod documents;
 mod look;
+pub mod mongodb;
 pub mod redis;
-pub mod servers;
-pub mod mongodb;
-pub mod mongodb;
 pub mod servers;
 
 use std::path::{Path, PathBuf};

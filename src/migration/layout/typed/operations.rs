@@ -144,7 +144,10 @@ fn listed(script: &Script, reader: &mut Reader<'_>) -> Option<Vec<Located>> {
     let mut mistakes = 0;
     for one in all {
         let mistake = match one {
-            Ok(located) if located.operation.name() == "undo" => operations::own_undo(located.line),
+            Ok(located) if located.operation.name() == "undo" => {
+                let before = &script.text.as_bytes()[..located.range.start];
+                operations::own_undo(1 + u32::try_from(before.iter().filter(|b| **b == b'\n').count()).unwrap_or(0))
+            }
             Ok(located) => {
                 sound.push(located);
                 continue;

@@ -1,0 +1,45 @@
+//! What trying migrations on a scratch database showed, as data.
+
+use serde::{Deserialize, Serialize};
+
+use super::drift::SchemaChange;
+use crate::ids::{Engine, MigrationId};
+
+/// A lock that a migration held until its end.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HeldLock {
+    /// The table or index.
+    pub relation: String,
+    /// The mode in the manual's words, without `Lock`.
+    pub mode: String,
+}
+
+/// One migration, tried forward, back and forward again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsed {
+    /// The unit (directory).
+    pub unit: String,
+    /// The migration.
+    pub migration: MigrationId,
+    /// The kind of database.
+    pub engine: Engine,
+    /// Milliseconds of the way forward, the way back, and forward again; as far as it came.
+    pub took_ms: Vec<u64>,
+    /// Locks on relations that were there before, as the server told before the commit (PostgreSQL).
+    pub locks: Vec<HeldLock>,
+    /// Whether it has a way back.
+    pub reversible: bool,
+    /// What the way back did not restore.
+    pub not_restored: Vec<SchemaChange>,
+    /// What is different after going forward for the second time.
+    pub not_repeated: Vec<SchemaChange>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+impl Rehearsed {
+    /// Whether it did what a migration should.
+    pub fn is_sound(&self) -> bool {
+        self.error.is_none() && self.not_restored.is_empty() && self.not_repeated.is_empty()
+    }
+}

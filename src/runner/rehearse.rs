@@ -1,0 +1,255 @@
+//! Migrations tried on a scratch database: forward, back, forward again, with what that leaves, locks and takes.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::connect::with_driver;
+use super::{Actor, ApplyOptions, Keeper, RunError, Target, apply_with, rollback};
+use crate::drivers::Driver as _;
+use crate::drivers::scratch::Scratch;
+use crate::ids::{Engine, TargetName};
+use crate::migration::execution::{Execution, execution};
+use crate::migration::{Migration, MigrationSet, checksum};
+use crate::plan::drift::changes;
+use crate::plan::planner::Selector;
+use crate::plan::rehearsal::{HeldLock, Rehearsed};
+use crate::plan::{Outcome, RunReport, SchemaSnapshot};
+use crate::store::Store;
+
+/// Where a rehearsal notes the locks of each migration; it goes with the scratch database.
+const LOCKS: &str = "godwit_rehearsal_locks";
+
+/// What a rehearsal is given.
+pub struct Rehearsal<'a> {
+    /// The migrations, in order; those of other engines are left out.
+    pub set: &'a MigrationSet,
+    /// The kind of database.
+    pub engine: Engine,
+    /// A server on which a scratch database may be made.
+    pub server: &'a SecretString,
+    /// A folder for the store of the rehearsal and for SQLite's scratch file.
+    pub folder: &'a std::path::Path,
+    /// Try only these, by `unit/id`; the others are applied first without being tried. Empty: all of them.
+    pub only: &'a [String],
+    /// Bound on one migration.
+    pub timeout: Option<Duration>,
+}
+
+/// Tries each migration of the set on a scratch database that is taken away afterwards. Stops at the first that cannot
+/// be applied.
+///
+/// # Errors
+/// When the server cannot be reached, or the place is not empty.
+pub async fn rehearse(rehearsal: &Rehearsal<'_>, actor: &Actor) -> Result<Vec<Rehearsed>, RunError> {
+    let scratch = Scratch::make(rehearsal.engine, rehearsal.server, rehearsal.folder)
+        .await
+        .map_err(super::connect::unreachable)?;
+    let store = Store::open(&format!("sqlite:{}", rehearsal.folder.join("rehearsal.db").display())).await?;
+    let target = Target {
+        environment: None,
+        name: TargetName::new("scratch").expect("a plain word is a target name"),
+        engine: rehearsal.engine,
+        url: scratch.url.clone(),
+    };
+    let tried = on(rehearsal, &target, &Keeper::opened(&store), actor).await;
+    let removed = scratch.remove().await;
+    let tried = tried?;
+    removed.map_err(super::connect::unreachable)?;
+    Ok(tried)
+}
+
+async fn on(
+    rehearsal: &Rehearsal<'_>,
+    target: &Target,
+    keeper: &Keeper,
+    actor: &Actor,
+) -> Result<Vec<Rehearsed>, RunError> {
+    let empty = schema(target).await?;
+    if !empty.objects.is_empty() {
+        return Err(RunError::Unreachable(format!(
+            "the scratch place is not empty: it holds {}; give one that nobody uses",
+            empty.objects.keys().take(3).cloned().collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let mut set = rehearsal.set.clone();
+    set.migrations.retain(|m| m.engine == rehearsal.engine);
+    for migration in &mut set.migrations {
+        migration.target = None;
+        // What other databases hold cannot be asked here.
+        let own: Vec<String> = migration.directives.depends_on.clone();
+        migration.directives.depends_on =
+            own.into_iter().filter(|d| rehearsal.set.find(d).is_some_and(|m| m.engine == rehearsal.engine)).collect();
+        note_locks(migration);
+    }
+    prepare(target).await?;
+    let mut tried = Vec::new();
+    for n in 0..set.migrations.len() {
+        let migration = &set.migrations[n];
+        let wanted = rehearsal.only.is_empty() || rehearsal.only.contains(&migration.reference());
+        let one = Attempt { rehearsal, set: &set, target, keeper, actor };
+        let result = one.migration(migration, wanted).await?;
+        let stops = result.error.is_some();
+        if wanted || stops {
+            tried.push(result);
+        }
+        if stops {
+            break;
+        }
+    }
+    Ok(tried)
+}
+
+struct Attempt<'a> {
+    rehearsal: &'a Rehearsal<'a>,
+    set: &'a MigrationSet,
+    target: &'a Target,
+    keeper: &'a Keeper,
+    actor: &'a Actor,
+}
+
+impl Attempt<'_> {
+    async fn migration(&self, migration: &Migration, wanted: bool) -> Result<Rehearsed, RunError> {
+        let mut result = Rehearsed {
+            unit: migration.unit.clone(),
+            migration: migration.id.clone(),
+            engine: migration.engine,
+            took_ms: Vec::new(),
+            locks: Vec::new(),
+            reversible: migration.is_reversible(),
+            not_restored: Vec::new(),
+            not_repeated: Vec::new(),
+            error: None,
+        };
+        let before = if wanted { schema(self.target).await? } else { SchemaSnapshot::default() };
+        if !self.forward(migration, &mut result).await? || !wanted {
+            return Ok(result);
+        }
+        result.locks = locks(self.target, &before, migration).await?;
+        if !result.reversible {
+            return Ok(result);
+        }
+        let after = schema(self.target).await?;
+        let report = rollback(
+            self.keeper,
+            self.set,
+            std::slice::from_ref(self.target),
+            self.actor,
+            &ApplyOptions { accept_data_loss: true, ..self.options() },
+            Selector::Migration(migration.reference()),
+        )
+        .await?;
+        if !self.went_well(&report, "the way back", &mut result) {
+            return Ok(result);
+        }
+        result.not_restored = changes(&before, &schema(self.target).await?);
+        if self.forward(migration, &mut result).await? {
+            result.not_repeated = changes(&after, &schema(self.target).await?);
+        }
+        Ok(result)
+    }
+
+    fn options(&self) -> ApplyOptions {
+        ApplyOptions { brief: true, timeout: self.rehearsal.timeout, ..ApplyOptions::default() }
+    }
+
+    async fn forward(&self, migration: &Migration, result: &mut Rehearsed) -> Result<bool, RunError> {
+        let options = ApplyOptions { to: Some(migration.reference()), ..self.options() };
+        let targets = std::slice::from_ref(self.target);
+        let report = apply_with(self.keeper, self.set, targets, self.actor, &options).await?;
+        let way = if result.took_ms.is_empty() { "the way forward" } else { "the second way forward" };
+        Ok(self.went_well(&report, way, result))
+    }
+
+    fn went_well(&self, report: &RunReport, way: &str, result: &mut Rehearsed) -> bool {
+        result.took_ms.push(report.steps.iter().map(|s| s.duration_ms).sum());
+        if matches!(report.outcome, Outcome::Applied | Outcome::Nothing) {
+            return true;
+        }
+        let failed = report.steps.iter().find_map(|s| s.error.as_ref());
+        let why = failed
+            .map(|e| format!("{}:{}: {}", e.file, e.line, e.message))
+            .or_else(|| report.blocked_by.first().map(|r| r.message.clone()))
+            .unwrap_or_else(|| report.outcome.as_str().to_owned());
+        result.error = Some(format!("{way}: {why}"));
+        false
+    }
+}
+
+async fn schema(target: &Target) -> Result<SchemaSnapshot, RunError> {
+    let mut found = with_driver!(target, driver => driver.schema().await.map_err(unreachable)?);
+    found.objects.retain(|name, _| !name.contains(LOCKS));
+    Ok(found)
+}
+
+/// Lets a script in one transaction on PostgreSQL tell its locks just before it commits.
+fn note_locks(migration: &mut Migration) {
+    if migration.engine != Engine::Postgresql {
+        return;
+    }
+    let execution = execution(migration.engine, &migration.up.text, migration.directives.no_transaction);
+    let Ok(Execution::Transaction { body, .. }) = execution else { return };
+    let id = migration.reference().replace('\'', "''");
+    // On a line of its own, since the script may end in a comment.
+    let note = format!(
+        "\n;INSERT INTO {LOCKS} SELECT DISTINCT '{id}', l.relation, replace(l.mode, 'Lock', '') FROM pg_catalog.pg_locks l \
+         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.relation IS NOT NULL;\n"
+    );
+    migration.up.text.insert_str(body.end, &note);
+    migration.checksum = checksum::checksum(&migration.up.text);
+}
+
+#[cfg(feature = "postgres")]
+async fn prepare(target: &Target) -> Result<(), RunError> {
+    if target.engine == Engine::Postgresql {
+        let sql = format!("CREATE TABLE public.{LOCKS} (migration text, relation oid, mode text)");
+        crate::drivers::postgres::PostgresDriver::connect(&target.url)
+            .await
+            .map_err(super::connect::unreachable)?
+            .ask(sql)
+            .await
+            .map_err(super::connect::unreachable)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn prepare(_target: &Target) -> Result<(), RunError> {
+    Ok(())
+}
+
+/// The locks on relations that were there before the migration.
+#[cfg(feature = "postgres")]
+async fn locks(target: &Target, before: &SchemaSnapshot, migration: &Migration) -> Result<Vec<HeldLock>, RunError> {
+    if target.engine != Engine::Postgresql {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), k.mode FROM public.{LOCKS} k \
+         JOIN pg_catalog.pg_class c ON c.oid = k.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE k.migration = '{}'",
+        migration.reference().replace('\'', "''")
+    );
+    let rows = crate::drivers::postgres::PostgresDriver::connect(&target.url)
+        .await
+        .map_err(super::connect::unreachable)?
+        .ask(sql)
+        .await
+        .map_err(super::connect::unreachable)?;
+    let mut held: Vec<HeldLock> = rows
+        .into_iter()
+        .filter_map(|row| match row.as_slice() {
+            [relation, mode] => Some(HeldLock { relation: relation.clone(), mode: mode.clone() }),
+            _ => None,
+        })
+        .filter(|l| before.objects.keys().any(|name| name.split_once(' ').is_some_and(|(_, n)| n == l.relation)))
+        .collect();
+    held.sort();
+    held.dedup();
+    Ok(held)
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn locks(_target: &Target, _before: &SchemaSnapshot, _migration: &Migration) -> Result<Vec<HeldLock>, RunError> {
+    Ok(Vec::new())
+}
