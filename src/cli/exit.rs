@@ -40,7 +40,8 @@ impl Exit {
     pub fn of_refusals(refusals: &[Refusal]) -> Self {
         let one = |r: &Refusal| match r.reason.as_str() {
             _ if r.needs_human => Exit::NeedsHuman,
-            "invalid-set" | "lint" | "mixed-transaction" | "psql-command" | "syntax-error" | "no-down" => Exit::Failed,
+            "invalid-set" | "invalid-operation" | "lint" | "mixed-transaction" | "psql-command" | "syntax-error"
+            | "no-down" => Exit::Failed,
             "unknown" | "not-applied" | "no-target" => Exit::Usage,
             "unreachable" => Exit::Unreachable,
             _ => Exit::Blocked,

@@ -64,7 +64,7 @@ fn assemble(
     }
     let mut violations = Vec::new();
     let mut summaries = Vec::with_capacity(in_scope.len());
-    let mut looked = operations::look(set, scope);
+    let mut looked = operations::look_with_stack(set, scope);
     for ((at, migration), checked) in in_scope.iter().zip(scripts) {
         let first = violations.len();
         violations.extend(checked.violations);

@@ -10,7 +10,12 @@ use crate::redact::is_secret;
 /// `text` with every secret in it as stars, each character at its place: in SQL the literals behind the word `PASSWORD`,
 /// in JSON the texts of keys that are named like a secret, and what looks like a secret wherever it stands.
 pub fn masked(text: &str) -> Cow<'_, str> {
-    let Ok(Value::Object(_) | Value::Array(_)) = serde_json::from_str::<Value>(text) else { return masked_sql(text) };
+    let Ok(Value::Object(_) | Value::Array(_)) = serde_json::from_str::<Value>(text) else {
+        return match masked_sql(text) {
+            Cow::Borrowed(text) => without_access_keys(text),
+            Cow::Owned(text) => Cow::Owned(without_access_keys(&text).into_owned()),
+        };
+    };
     let mut out = String::with_capacity(text.len());
     let (mut at, mut key, mut rest) = (0, "", text);
     // Of valid JSON every quote outside of a string begins one.
@@ -65,6 +70,18 @@ pub(super) fn in_json(value: &Value, named: &mut BTreeSet<String>) {
     walk("", value, named);
 }
 
+/// The text without access keys of AWS, each character of which becomes a star.
+fn without_access_keys(text: &str) -> Cow<'_, str> {
+    let mut out = Cow::Borrowed(text);
+    for (at, _) in text.match_indices("AKIA") {
+        let id: usize = text[at..].bytes().take_while(u8::is_ascii_alphanumeric).count();
+        if crate::redact::looks_secret(&text[at..at + id]) {
+            out.to_mut().replace_range(at..at + id, &"*".repeat(id));
+        }
+    }
+    out
+}
+
 /// `sql` with the text of every literal behind the word `PASSWORD` as stars; each character keeps its place.
 fn masked_sql(sql: &str) -> Cow<'_, str> {
     let lower = sql.to_ascii_lowercase();
@@ -113,6 +130,7 @@ mod tests {
                 r#"{ "api_key" : "k" , "b": ["AKIAABCDEFGHIJKLMNOP"] }"#,
                 r#"{ "api_key" : "*" , "b": ["********************"] }"#,
             ),
+            ("return 'AKIAABCDEFGHIJKLMNOP'", "return '********************'"),
             (r#"[{"password": {"type": "keyword"}}]"#, r#"[{"password": {"type": "keyword"}}]"#),
             (
                 r#"{"$set":{"password":"$old"},"$unset":{"password":""}}"#,

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::ids::Engine;
 use crate::lint::{LintReport, Severity, Violation, secrets};
+use crate::migration::operations::{self, Operation, redis};
 use crate::migration::{MigrationSet, Script};
 
 const BOLD: Style = Style::new().bold();
@@ -41,24 +43,43 @@ pub fn render(report: &LintReport, set: &MigrationSet, detail: Detail) -> String
             for script in set.migrations.iter().flat_map(|m| std::iter::once(&m.up).chain(&m.down)) {
                 sources.entry(script.path.as_str()).or_default().push(script);
             }
-            let mut file = "";
-            let mut lines: HashMap<u32, &str> = HashMap::new();
-            for violation in &report.violations {
-                // Violations are sorted by file, so each source is cut into lines once.
-                if violation.file != file {
-                    file = &violation.file;
-                    lines = sources
-                        .get(file)
-                        .into_iter()
-                        .flatten()
-                        .flat_map(|script| (script.first_line..).zip(script.text.lines()))
-                        .collect();
+            // Violations are sorted by file, so each source is cut into lines once.
+            for of_file in report.violations.chunk_by(|a, b| a.file == b.file) {
+                let scripts = of_file.first().and_then(|v| sources.get(v.file.as_str())).map_or(&[][..], Vec::as_slice);
+                let texts: Vec<(u32, Cow<'_, str>)> =
+                    scripts.iter().filter_map(|script| Some((script.first_line, source(script)?))).collect();
+                let mut lines: HashMap<u32, &str> = HashMap::new();
+                for (first, text) in &texts {
+                    for (n, line) in (*first..).zip(text.lines()) {
+                        // An inline rollback is a part of the file that is there already.
+                        lines.entry(n).or_insert(line);
+                    }
                 }
-                full(&mut out, violation, &lines);
+                for violation in of_file {
+                    full(&mut out, violation, &lines);
+                }
             }
         }
     }
     out
+}
+
+/// The text of the file that a script was read from, as far as the script tells it.
+fn source(script: &Script) -> Option<Cow<'_, str>> {
+    if script.path.ends_with(".lua") {
+        let listed = operations::read(Engine::Redis, &script.text).ok()?;
+        return listed.into_iter().find_map(|l| match l.operation {
+            Operation::Redis(redis::Operation::Script { lua, .. }) => {
+                Some(Cow::Owned(secrets::masked(&lua).into_owned()))
+            }
+            _ => None,
+        });
+    }
+    if script.path.ends_with(".json") {
+        // A computed rollback stands in no file.
+        return (!script.text.starts_with("[{\"type\":\"undo\"")).then(|| secrets::masked(&script.text));
+    }
+    Some(Cow::Borrowed(&script.text))
 }
 
 /// One line about the whole: how many of each, and the risk.

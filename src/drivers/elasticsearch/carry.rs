@@ -1,6 +1,6 @@
 //! Each operation to the code that carries it out, looks at it, or takes it back.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::copy::Copy;
 use super::session::{At, ElasticsearchSession};
@@ -53,18 +53,11 @@ impl ElasticsearchSession {
     /// Looks whether an operation's effect is there. Changes nothing.
     pub(super) async fn look_at(&mut self, operation: &Operation, at: &At<'_>) -> Result<Probe, DriverError> {
         Ok(match operation {
-            Operation::CreateIndex { index, mapping, .. } => {
-                let record = self.record(at, at.place).await?;
-                match own::index(&self.wire, index).await? {
-                    None => Probe::NotStarted,
-                    Some(shown) if super::index::same_mapping(&shown, mapping) => Probe::Done,
-                    Some(shown) if is_of(&shown, record.as_ref()) => Probe::Different(format!(
-                        "the index `{index}` was made by this migration, and somebody has changed its mapping since"
-                    )),
-                    // The run says what is in the way.
-                    Some(_) => Probe::NotStarted,
-                }
-            }
+            Operation::CreateIndex { index, mapping, .. } => match own::index(&self.wire, index).await? {
+                Some(shown) if super::index::same_mapping(&shown, mapping) => Probe::Done,
+                // The run says what is in the way.
+                Some(_) | None => Probe::NotStarted,
+            },
             Operation::DeleteIndex { index } => match own::index(&self.wire, index).await? {
                 Some(_) => Probe::NotStarted,
                 None => Probe::Done,
@@ -110,10 +103,10 @@ impl ElasticsearchSession {
     }
 }
 
-/// Whether an index is the one that a run recorded to have made.
-pub(super) fn is_of(shown: &Value, record: Option<&Value>) -> bool {
-    let epoch = &shown["mappings"]["_meta"]["godwit"]["epoch"];
-    record.is_some_and(|r| r["epoch"].is_i64() && &r["epoch"] == epoch)
+/// Whether an index is one that the migration made: a run recorded that it was not there before, and it says that it was
+/// made from this mapping. One that was deleted and came back by a later migration's rollback is as good as the first.
+pub(super) fn is_of(shown: &Value, mapping: &Map<String, Value>, record: &Value) -> bool {
+    record["existed"] != true && shown["mappings"]["_meta"]["godwit"]["mapping"] == own::hash(&json!(mapping))
 }
 
 /// Refuses a name that could mean several indices.

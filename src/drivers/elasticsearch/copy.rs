@@ -136,8 +136,22 @@ impl ElasticsearchSession {
         Ok(())
     }
 
+    /// Ends copies of this run whose names were lost with an answer: one that goes on would make an index anew that is
+    /// deleted under it.
+    pub(super) async fn end_strays(&self) -> Result<(), DriverError> {
+        let awaited: Vec<&str> =
+            self.entry().map(|e| e.unawaited.iter().map(|u| u.task.as_str()).collect()).unwrap_or_default();
+        for task in task::of_runs(&self.wire, std::slice::from_ref(&self.options.run)).await? {
+            if !awaited.contains(&task.as_str()) {
+                task::end(&self.wire, &task).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends a copy; gives the server's task.
     async fn begin(&self, copy: &Copy<'_>) -> Result<String, DriverError> {
+        self.end_strays().await?;
         let mut path = "_reindex?wait_for_completion=false".to_owned();
         match copy.requests_per_second {
             Some(rate) => path.push_str(&format!("&requests_per_second={rate}")),
@@ -159,6 +173,12 @@ impl ElasticsearchSession {
     /// Copies, and again when the server lost the task. `about` is kept with the task's name in the progress.
     pub(super) async fn copy(&mut self, at: &At<'_>, copy: &Copy<'_>, about: &Value) -> Result<Counts, DriverError> {
         let mut known = self.progress(at).and_then(|p| p["task"].as_str().map(str::to_owned));
+        if let Some(task) = &known
+            && task::was_cancelled(&self.wire, task).await?
+        {
+            // It was told to stop; a new one completes it.
+            known = None;
+        }
         for _ in 0..AGAIN {
             let task = match known.take() {
                 Some(task) => task,

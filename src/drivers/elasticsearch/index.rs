@@ -66,6 +66,13 @@ impl ElasticsearchSession {
         mapping: &Map<String, Value>,
     ) -> Result<(), DriverError> {
         check_literal(index)?;
+        let mut mapping = mapping.clone();
+        if let Some(meta) = mapping.get_mut("_meta").and_then(Value::as_object_mut)
+            && let Some(shown) = own::index(&self.wire, index).await?
+        {
+            // Given, it takes the place of the whole, and with it of what says who made the index.
+            meta.insert("godwit".to_owned(), mapping_of(&shown)["_meta"]["godwit"].clone());
+        }
         self.intend(at, json!({}), None).await?;
         let path = format!("{}/_mapping", part(index));
         self.effect(Method::Put, &path, Some(&json!(mapping))).await?.ok().map(|_| ())

@@ -305,9 +305,9 @@ impl Eyes<'_> {
 
     async fn look_at_undo(&mut self, place: &Place<'_>, of: &Operation, record: &Value) -> Result<(), DriverError> {
         match of {
-            Operation::CreateIndex { index, .. } if record["existed"] != true => {
+            Operation::CreateIndex { index, mapping, .. } => {
                 let shown = own::index(self.wire, index).await?;
-                if shown.is_some_and(|s| super::carry::is_of(&s, Some(record))) {
+                if shown.is_some_and(|s| super::carry::is_of(&s, mapping, record)) {
                     self.delete(place, index).await?;
                     self.planned.insert(index.clone(), false);
                 }

@@ -417,7 +417,10 @@ impl Session for ElasticsearchSession {
 
     async fn repair(&mut self, statement: &str) -> Result<(), DriverError> {
         match statement.strip_prefix("DELETE /") {
-            Some(index) if super::is_literal(index) => self.remove_index(index).await,
+            Some(index) if super::is_literal(index) => {
+                self.end_strays().await?;
+                self.remove_index(index).await
+            }
             Some(_) | None => {
                 Err(refused(format!("`{statement}` is no repair"), "this is a fault of Godwit: please report it"))
             }

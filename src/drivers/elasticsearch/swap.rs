@@ -16,13 +16,19 @@ use crate::migration::operations::elasticsearch::Operation;
 /// Documents compared one by one.
 const SAMPLE: usize = 200;
 
+/// An index that is built.
+pub(super) struct Plan<'a> {
+    mapping: &'a Map<String, Value>,
+    settings: Map<String, Value>,
+}
+
 /// The operation.
 pub(super) struct Swap<'a> {
     pub alias: &'a str,
     pub from: &'a str,
     pub to: &'a str,
-    /// Mapping and settings of an index that is built.
-    pub build: Option<(&'a Map<String, Value>, Map<String, Value>)>,
+    /// The index that is built; without, the alias only moves.
+    pub build: Option<Plan<'a>>,
     pub script: Option<&'a Value>,
     pub requests_per_second: Option<f64>,
     pub batch_size: Option<u32>,
@@ -47,7 +53,7 @@ impl<'a> Swap<'a> {
                 alias,
                 from,
                 to,
-                build: mapping.as_ref().map(|m| (m, settings.clone().unwrap_or_default())),
+                build: mapping.as_ref().map(|mapping| Plan { mapping, settings: settings.clone().unwrap_or_default() }),
                 script: script.as_ref(),
                 requests_per_second: *requests_per_second,
                 batch_size: *batch_size,
@@ -98,13 +104,13 @@ impl ElasticsearchSession {
                 "correct `from`, or move the alias with `create_alias`",
             ));
         };
-        let Some((mapping, settings)) = &swap.build else {
+        let Some(plan) = &swap.build else {
             self.intend(at, json!({}), Some(json!({"to": swap.to, "before": there}))).await?;
             self.publish(vec![remove(swap.from, swap.alias), add(swap.to, swap.alias, &definition)]).await?;
             return Ok(None);
         };
         let to = format!("{}_e{}", swap.to, self.epoch());
-        match self.build(at, swap, &to, mapping, settings, &there).await {
+        match self.build(at, swap, &to, plan, &there).await {
             Ok(changed) => {
                 self.publish(vec![remove(swap.from, swap.alias), add(&to, swap.alias, &definition)]).await?;
                 Ok(Some(changed))
@@ -122,8 +128,7 @@ impl ElasticsearchSession {
         at: &At<'_>,
         swap: &Swap<'_>,
         to: &str,
-        mapping: &Map<String, Value>,
-        settings: &Map<String, Value>,
+        plan: &Plan<'_>,
         there: &Holders,
     ) -> Result<u64, DriverError> {
         // What an attempt before this one has left is not trusted.
@@ -135,7 +140,7 @@ impl ElasticsearchSession {
         if swap.block_writes {
             self.block(swap.from, false).await?;
         }
-        self.make_index(to, mapping, settings).await?;
+        self.make_index(to, plan.mapping, &plan.settings).await?;
         let copy = swap.copy(to);
         let counts = self.copy(at, &copy, &json!({"build": to})).await?;
         self.verify(&copy, &counts, swap.block_writes).await?;

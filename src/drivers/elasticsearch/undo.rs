@@ -25,9 +25,9 @@ impl ElasticsearchSession {
         // A person who rolls back was asked before, when there was something to ask.
         let accepted = action == StepAction::Rollback;
         match of {
-            Operation::CreateIndex { index, .. } => {
+            Operation::CreateIndex { index, mapping, .. } => {
                 let Some(shown) = own::index(&self.wire, index).await? else { return Ok(()) };
-                if record["existed"] == true || !is_of(&shown, Some(record)) {
+                if !is_of(&shown, mapping, record) {
                     return Ok(());
                 }
                 if !accepted && !self.is_all_ours(at, index).await? {
@@ -89,9 +89,9 @@ impl ElasticsearchSession {
     /// Where an undo stands.
     pub(super) async fn look_at_undo(&mut self, of: &Operation, record: &Value) -> Result<Probe, DriverError> {
         let done = match of {
-            Operation::CreateIndex { index, .. } => {
+            Operation::CreateIndex { index, mapping, .. } => {
                 let shown = own::index(&self.wire, index).await?;
-                record["existed"] == true || shown.is_none_or(|shown| !is_of(&shown, Some(record)))
+                shown.is_none_or(|shown| !is_of(&shown, mapping, record))
             }
             Operation::CreateAlias { alias, .. } => {
                 let before: Holders = serde_json::from_value(record["before"].clone()).unwrap_or_default();

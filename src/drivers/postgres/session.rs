@@ -168,8 +168,7 @@ impl PostgresSession {
     /// Sends a message and looks, over a second connection, who is in the way when it takes long.
     async fn send(&mut self, message: &Arc<String>, after_sending: &[&'static str]) -> Reply {
         let Self { connection, monitor, connect, pid, blockers, timed_out, options, .. } = self;
-        let mut work =
-            std::pin::pin!(failpoint::sent(after_sending, wire::send(connection, Arc::clone(message))));
+        let mut work = std::pin::pin!(failpoint::sent(after_sending, wire::send(connection, Arc::clone(message))));
         *timed_out = false;
         let mut wait = (options.lock_timeout / 2).max(Duration::from_millis(50));
         loop {

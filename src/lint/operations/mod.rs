@@ -29,9 +29,18 @@ pub(super) struct Place {
     pub found: Vec<Finding>,
 }
 
+/// [`look`], with a stack that a script's parser cannot use up; sets without operations cost nothing.
+pub(super) fn look_with_stack(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
+    if set.migrations.iter().any(|m| operations::are_operations(m.engine)) {
+        super::depth::with_stack(|| look(set, scope))
+    } else {
+        HashMap::new()
+    }
+}
+
 /// What the operations of a set say, by the migration's place in it. Every migration is followed, so that what one in
 /// `scope` uses is known; only those in scope are judged.
-pub(super) fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
+fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
     let mut out = HashMap::new();
     let mut units: BTreeMap<&str, Unit> = BTreeMap::new();
     let all: Vec<(usize, &Migration, Vec<Located>)> = set

@@ -1,5 +1,6 @@
 //! One suite for every driver.
 
 mod conformance;
-mod redis;
+mod elasticsearch;
 mod mongodb;
+mod redis;

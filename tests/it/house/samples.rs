@@ -1,6 +1,11 @@
 //! Configuration that a page shows is configuration that loads.
 
+use std::collections::BTreeSet;
+
 use godwit::approval::Policy;
+use godwit::ids::Engine;
+use godwit::migration::execution::Nature;
+use godwit::migration::operations::{Inverse, Operation};
 
 use super::{none, pages, read};
 
@@ -23,5 +28,57 @@ fn every_sample_of_configuration_loads() {
         }
     }
     assert!(loaded >= 3, "only {loaded} samples were found");
+    none(&findings);
+}
+
+/// Every operation there is has its section, whose example can be read and whose words are what the program does.
+#[test]
+fn the_page_of_operations_tells_all_of_them_as_they_are() {
+    let page = read("docs/operations-json.md");
+    let mut findings = Vec::new();
+    for (title, engine) in
+        [("MongoDB", Engine::Mongodb), ("Elasticsearch", Engine::Elasticsearch), ("Redis", Engine::Redis)]
+    {
+        let (_, part) = page.split_once(&format!("\n## {title}\n")).expect(title);
+        let part = part.split("\n## ").next().unwrap();
+        let mut told = BTreeSet::new();
+        for section in part.split("\n### `").skip(1) {
+            let name = section.split('`').next().unwrap();
+            let (words, rest) =
+                section.split_once(&format!("```json {engine}\n")).unwrap_or_else(|| panic!("{name}: no example"));
+            let operation = match Operation::parse(engine, rest.split("```").next().unwrap()) {
+                Ok(operation) => operation,
+                Err(e) => {
+                    findings.push(format!("{title}, {name}: {e}"));
+                    continue;
+                }
+            };
+            told.insert(name.to_owned());
+            if operation.name() != name || !operation.describe().starts_with(name) {
+                findings.push(format!("{title}, {name}: the example is of `{}`", operation.name()));
+            }
+            let can_be = !words.contains("Irreversible");
+            if can_be != (operation.inverse() == Inverse::Computed) {
+                findings.push(format!("{title}, {name}: the page says otherwise whether it can be taken back"));
+            }
+            let class = match operation.recovery().nature {
+                Nature::Verifiable => "*Verifiable",
+                Nature::Idempotent => "*Idempotent",
+                Nature::Unprovable => "*Manual",
+                Nature::Transactional | Nature::Session => "",
+            };
+            if engine != Engine::Redis && !words.contains(class) {
+                findings.push(format!("{title}, {name}: its class is {class}*"));
+            }
+        }
+        // The parser's own list of what it knows.
+        let known = Operation::parse(engine, "{\"type\":\"?\"}").expect_err("no operation").to_string();
+        for name in known.split('`').skip(3).step_by(2).filter(|n| *n != "undo") {
+            if !told.remove(name) {
+                findings.push(format!("{title}: `{name}` has no section"));
+            }
+        }
+        findings.extend(told.iter().map(|name| format!("{title}: there is no `{name}`")));
+    }
     none(&findings);
 }

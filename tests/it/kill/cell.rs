@@ -69,7 +69,7 @@ impl std::fmt::Display for Cell {
 
 /// Everything that tells two targets apart, with what differs from run to run taken out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
+pub(super) struct State {
     schema: SchemaSnapshot,
     contents: BTreeMap<String, Vec<String>>,
     history: Vec<String>,
@@ -142,7 +142,7 @@ pub struct Place {
 }
 
 /// How long a run that stands still keeps its lock.
-const LEASE: &str = "2";
+pub(super) const LEASE: &str = "2";
 
 impl Place {
     /// On a server of its own, which may be killed.
@@ -156,7 +156,7 @@ impl Place {
         Self { kind, own: None, wanted: BTreeMap::new() }
     }
 
-    fn project(&self, step: Step) -> Project {
+    pub(super) fn project(&self, step: Step) -> Project {
         let database = match &self.own {
             Some(server) => Database::alone_on(self.kind, &server.url),
             None => Database::fresh(self.kind),
@@ -171,7 +171,7 @@ impl Place {
     }
 
     /// What an uninterrupted run leaves.
-    fn wanted(&mut self, step: Step) -> State {
+    pub(super) fn wanted(&mut self, step: Step) -> State {
         if let Some(state) = self.wanted.get(&step) {
             return state.clone();
         }
@@ -200,7 +200,8 @@ impl Place {
         let yesterday = project.dir.path().join("yesterday");
         copy(&project.dir.path().join("state"), &yesterday);
         // In batches the second one is disturbed: the first has left a mark.
-        let nth = if cell.step == Step::Batched && (cell.point.starts_with("stmt") || cell.point.starts_with("commit")) {
+        let nth = if cell.step == Step::Batched && (cell.point.starts_with("stmt") || cell.point.starts_with("commit"))
+        {
             2
         } else {
             1
@@ -346,7 +347,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The oracle.
-fn check(project: &Project, wanted: &State) {
+pub(super) fn check(project: &Project, wanted: &State) {
     let database = &project.database;
     let now = state(database);
     assert_eq!(now.history, wanted.history, "the history");
@@ -357,11 +358,15 @@ fn check(project: &Project, wanted: &State) {
     if database.kind == Kind::Postgres {
         let sessions = "select count(*)::text from pg_stat_activity where datname = current_database() and application_name like 'godwit:%'";
         until("the server has ended the sessions", || database.one(sessions) == "0");
-        assert_eq!(database.one("select count(*)::text from pg_prepared_xacts where database = current_database()"), "0");
+        assert_eq!(
+            database.one("select count(*)::text from pg_prepared_xacts where database = current_database()"),
+            "0"
+        );
         assert_eq!(database.one("select count(*)::text from pg_index where not indisvalid"), "0");
     }
     let again: Said = project.run(&["apply", "--yes", "--format", "json"]).expect(0);
     assert_eq!(again.json()["outcome"], "nothing");
-    let audit = crate::support::godwit(project.dir.path()).args(["audit", "verify", "--format", "json"]).output().unwrap();
+    let audit =
+        crate::support::godwit(project.dir.path()).args(["audit", "verify", "--format", "json"]).output().unwrap();
     assert_eq!(Said::from(audit).expect(0).json()["valid"], true, "the audit log");
 }

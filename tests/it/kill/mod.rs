@@ -4,6 +4,7 @@ mod cell;
 mod matrix;
 mod pooler;
 mod proxy;
+mod random;
 mod report;
 pub mod steps;
 mod takeover;

@@ -18,7 +18,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// Those of `folder` that the build of this program made.
+    /// Those of `folder`; new ones are of this build.
     pub fn in_folder(folder: &Path, build: String) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         Self { folder: folder.to_owned(), build }
@@ -33,14 +33,19 @@ impl Results {
         let text = std::fs::read_to_string(self.file(kind)).unwrap_or_default();
         text.lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|result| result["build"] == self.build.as_str())
             .filter_map(|result| Some((result["cell"].as_str()?.to_owned(), result.clone())))
             .collect()
     }
 
+    /// Whether a result is of this build and holds.
+    pub fn is_settled(&self, result: &Value) -> bool {
+        result["why"].is_null() && result["build"] == self.build.as_str()
+    }
+
     /// Adds one.
     pub fn add(&self, cell: Cell, why: Option<&str>, ms: u128) {
-        let line = json!({ "cell": cell.to_string(), "why": why, "ms": u64::try_from(ms).unwrap(), "build": self.build });
+        let line =
+            json!({ "cell": cell.to_string(), "why": why, "ms": u64::try_from(ms).unwrap(), "build": self.build });
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(self.file(cell.kind)).unwrap();
         writeln!(file, "{line}").unwrap();
     }
@@ -51,7 +56,14 @@ impl Results {
         let results = || all.values().flat_map(BTreeMap::values);
         let held = results().filter(|r| r["why"].is_null()).count();
         let minutes = results().filter_map(|r| r["ms"].as_u64()).sum::<u64>() / 60_000;
-        let mut page = format!("{HEAD}\n{held} of {} cells hold; together they took {minutes} minutes.\n", results().count());
+        let mut page =
+            format!("{HEAD}\n{held} of {} cells hold; together they took {minutes} minutes.\n", results().count());
+        let older = results().filter(|r| r["build"] != self.build.as_str()).count();
+        if older > 0 {
+            page.push_str(&format!(
+                "{older} of them were run on an earlier build; `scripts/kill-matrix` runs them again.\n"
+            ));
+        }
         for (kind, results) in &all {
             if results.is_empty() {
                 continue;
@@ -62,7 +74,8 @@ impl Results {
         if !failed.is_empty() {
             page.push_str("\n## Cells that do not hold\n\n");
             for result in failed {
-                let why: String = result["why"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+                let why: String =
+                    result["why"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
                 let why: String = why.chars().take(300).map(|c| if c == '`' { '\'' } else { c }).collect();
                 page.push_str(&format!("* {}: `{why}`\n", result["cell"].as_str().unwrap_or_default()));
             }

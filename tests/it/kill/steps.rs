@@ -60,7 +60,9 @@ pub fn describe(kind: Kind, step: Step) -> &'static str {
         (Kind::Redis | Kind::RedisCluster, Step::Atomic) => "a script that adds to two keys of one slot",
         (Kind::Redis | Kind::RedisCluster, _) => "a script that adds to every key of a pattern, batches of five",
         (Kind::Elasticsearch, Step::Verifiable) => "`swap_alias` that builds the new index and fills it",
-        (Kind::Elasticsearch, Step::Batched) => "`create_index`, then `reindex` with a script that adds, the source closed to writes",
+        (Kind::Elasticsearch, Step::Batched) => {
+            "`create_index`, then `reindex` with a script that adds, the source closed to writes"
+        }
         (Kind::Elasticsearch, _) => "`update_mapping`, `put_template`, `put_settings`",
     }
 }
@@ -114,10 +116,10 @@ fn files_of(kind: Kind, step: Step) -> Files {
             sql("update hits set n = n + 100;\nupdate hits set n = n * 2;\ninsert into hits values (100, 1);")
         }
         (Kind::Postgres, Step::Verifiable) => sql("create index concurrently hits_n on hits (n);"),
-        (Kind::Postgres, _) => sql(
-            "-- godwit: no-transaction\nupdate hits set n = n + 100;\nvacuum hits;\nupdate hits set n = n * 2;\n\
-             insert into hits values (100, 1);",
-        ),
+        (Kind::Postgres, _) => {
+            sql("-- godwit: no-transaction\nupdate hits set n = n + 100;\nvacuum hits;\nupdate hits set n = n * 2;\n\
+             insert into hits values (100, 1);")
+        }
         (Kind::Sqlite, _) => {
             sql("-- godwit: no-transaction\nupdate hits set n = n + 100;\nvacuum;\nupdate hits set n = n * 2;")
         }

@@ -3,6 +3,7 @@
 mod ci;
 mod examples;
 mod input;
+mod operations;
 mod output;
 mod pages;
 mod sqlite;

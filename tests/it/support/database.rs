@@ -202,7 +202,11 @@ impl Database {
             if !self.has_table("godwit_history") {
                 return Vec::new();
             }
-            return self.query("select id, state from godwit_history order by id").iter().map(|r| r.join(" ")).collect();
+            return self
+                .query("select id, state from godwit_history order by id")
+                .iter()
+                .map(|r| r.join(" "))
+                .collect();
         }
         let mut rows: Vec<String> =
             self.look().history.iter().map(|r| format!("{} {}", r.id, r.state.as_str())).collect();

@@ -107,11 +107,8 @@ impl Database {
             .header("Content-Type", kind)
             .body(body)
             .unwrap();
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .build()
-            .into();
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true).build().into();
         let mut answer = agent.run(request).unwrap_or_else(|e| panic!("{method} {path}: {e}"));
         let text = answer.body_mut().read_to_string().unwrap();
         Answer { status: answer.status().as_u16(), body: serde_json::from_str(&text).unwrap_or(Value::Null) }
@@ -204,14 +201,19 @@ fn redis_value(connection: &mut redis::Connection, key: &str) -> Vec<String> {
     let kind: String = redis::cmd("TYPE").arg(key).query(connection).unwrap();
     let ends: i64 = redis::cmd("PTTL").arg(key).query(connection).unwrap();
     let mut read = |command: &str, arguments: &[&str]| -> Vec<String> {
-        redis::cmd(command).arg(key).arg(arguments).query(connection).unwrap()
+        let said: Vec<Vec<u8>> = redis::cmd(command).arg(key).arg(arguments).query(connection).unwrap();
+        said.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     };
     let mut held = match kind.as_str() {
         "hash" => read("HGETALL", &[]).chunks(2).map(|pair| pair.join("=")).collect(),
         "set" => read("SMEMBERS", &[]),
         "zset" => read("ZRANGE", &["0", "-1", "WITHSCORES"]),
         "list" => read("LRANGE", &["0", "-1"]),
-        "string" => vec![redis::cmd("GET").arg(key).query(connection).unwrap()],
+        "string" => {
+            // Godwit keeps bit strings too.
+            let bytes: Vec<u8> = redis::cmd("GET").arg(key).query(connection).unwrap();
+            vec![String::from_utf8_lossy(&bytes).into_owned()]
+        }
         other => vec![format!("a {other}")],
     };
     if matches!(kind.as_str(), "hash" | "set") {

@@ -2,6 +2,7 @@
 
 mod database;
 mod documents;
+pub mod elasticsearch;
 mod look;
 pub mod mongodb;
 pub mod redis;
