@@ -397,7 +397,10 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
         .enable_all()
         .build()
         .context("cannot start what waits for databases")?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // A name that is still being looked up for a connection nobody needs any more is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 /// The first Ctrl-C stops before the next statement, the second at once.

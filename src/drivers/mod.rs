@@ -255,6 +255,10 @@ pub trait Session: Send {
         statement: &SingleStatement<'_>,
     ) -> impl Future<Output = Result<Option<u64>, DriverError>> + Send;
 
+    /// Says before the last statement of a script how the row reads once it is done. A driver that can writes the row
+    /// together with that statement; [`Session::write_row`] is called all the same.
+    fn ends_with(&mut self, _row: &HistoryRow) {}
+
     /// Marks a statement done that a probe found done.
     fn mark(&mut self, statement: &SingleStatement<'_>) -> impl Future<Output = Result<(), DriverError>> + Send;
 

@@ -9,7 +9,7 @@ use super::{RunError, undo};
 use crate::drivers::{DriverError, Probe, Session, SingleStatement, StatementFailure, jittered};
 use crate::migration::execution::{Nature, Statement};
 use crate::migration::{Script, operations};
-use crate::plan::{MigrationState, Refusal, StepAction};
+use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
 use crate::store::Store;
 
 /// How often one statement is begun again after a lost connection.
@@ -62,6 +62,15 @@ pub(super) async fn run<S: Session>(
         return Ok(StepEnd::Refused(refusal_of(error)?));
     }
     let began = row.started_at;
+    let ended = || HistoryRow {
+        started_at: began,
+        statements_done: i32::try_from(statements.len()).unwrap_or(i32::MAX),
+        ..run.row(match run.step.action {
+            StepAction::Apply | StepAction::Baseline => MigrationState::Applied,
+            StepAction::Rollback => MigrationState::RolledBack,
+            StepAction::Undo => MigrationState::Failed,
+        })
+    };
     let mut rows: Option<u64> = None;
     for (n, statement) in statements.iter().enumerate() {
         let stands_alone = statement.nature == Nature::Session;
@@ -88,6 +97,9 @@ pub(super) async fn run<S: Session>(
             id: &row.id,
             done,
         };
+        if n + 1 == statements.len() {
+            session.ends_with(&ended());
+        }
         match one(session, store, run, &single, interrupted && n == first).await? {
             End::Done(changed) => {
                 rows = rows.or(changed).map(|sum| if rows.is_some() { sum + changed.unwrap_or(0) } else { sum })
@@ -124,13 +136,7 @@ pub(super) async fn run<S: Session>(
             End::Refused(refusal) => return Ok(StepEnd::Refused(refusal)),
         }
     }
-    let mut row = run.row(match run.step.action {
-        StepAction::Apply | StepAction::Baseline => MigrationState::Applied,
-        StepAction::Rollback => MigrationState::RolledBack,
-        StepAction::Undo => MigrationState::Failed,
-    });
-    row.started_at = began;
-    row.statements_done = i32::try_from(statements.len()).unwrap_or(i32::MAX);
+    let row = ended();
     match session.write_row(&row).await {
         Ok(()) => Ok(StepEnd::Done(rows)),
         // Done, but the record of it is refused: what was done is taken back, so that the two agree [S4-65].

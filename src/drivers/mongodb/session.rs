@@ -33,6 +33,12 @@ pub struct MongodbSession {
     predecessor: Option<Predecessor>,
     /// A row that the next change writes with it, and since when.
     pending: Option<(HistoryRow, Instant)>,
+    /// Marks that the next change writes with it: of statements whose effect a probe would find.
+    deferred: Vec<Document>,
+    /// How the row reads once the statement that comes is done.
+    ends: Option<HistoryRow>,
+    /// The row that came along with the last statement.
+    ended: Option<HistoryRow>,
     /// What the rows of this session are about.
     pub(super) action: StepAction,
 }
@@ -55,6 +61,8 @@ pub(super) struct Unit {
     pub counts: bool,
     /// How many documents the last effect must find; [`MOVED`] if it is another number.
     pub exactly: Option<u64>,
+    /// Whether the statement is done with it: the migration's last row may come along.
+    pub ends: bool,
 }
 
 /// Code of our own: others changed what a unit was made for. No server has negative ones.
@@ -87,6 +95,9 @@ impl MongodbSession {
             epoch: Epoch(0),
             predecessor: Some(Predecessor { run, session: fence.get("session").cloned().and_then(session_id) }),
             pending: None,
+            deferred: Vec::new(),
+            ends: None,
+            ended: None,
             action: StepAction::Apply,
             lock,
         })
@@ -147,7 +158,9 @@ impl MongodbSession {
         if unit.counts && !unit.effect.is_empty() {
             failpoint::hit("stmt_acked");
         }
+        rows.extend(self.deferred.iter().cloned());
         rows.extend(unit.history.iter().cloned());
+        rows.extend(self.ends.as_ref().filter(|_| unit.ends).map(|row| history::put(row, 0)));
         if !rows.is_empty() {
             let wanted = i64::try_from(rows.len()).ok();
             let reply = self.send(history::update_history(rows, self.epoch)).await;
@@ -184,7 +197,7 @@ impl MongodbSession {
                 return Err(fault);
             }
         };
-        self.commit(unit.counts).await?;
+        self.commit(unit.counts || !self.deferred.is_empty()).await?;
         Ok(replies)
     }
 
@@ -222,6 +235,10 @@ impl MongodbSession {
             let fault = match self.attempt(unit).await {
                 Ok(replies) => {
                     self.pending = None;
+                    self.deferred.clear();
+                    if unit.ends {
+                        self.ended = self.ends.take();
+                    }
                     return Ok(replies);
                 }
                 Err(fault) => fault,
@@ -253,9 +270,14 @@ impl MongodbSession {
         }
     }
 
-    /// Writes the row that waits.
+    /// Leaves a mark to the next change. A crash before it costs a probe.
+    pub(super) fn defer(&mut self, mark: Document) {
+        self.deferred.push(mark);
+    }
+
+    /// Writes what waits.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
-        if self.pending.is_some() {
+        if self.pending.is_some() || !self.deferred.is_empty() {
             self.change(&Unit::default()).await?;
         }
         Ok(())
@@ -364,6 +386,12 @@ impl Session for MongodbSession {
         }
     }
 
+    fn ends_with(&mut self, row: &HistoryRow) {
+        // The end of a rollback takes more away than the row says.
+        let may = self.client.is_some() && row.state == MigrationState::Applied;
+        self.ends = may.then(|| row.clone());
+    }
+
     async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         let unit = Unit { history: vec![history::done(statement, Document::new())], ..Unit::default() };
         match self.change(&unit).await {
@@ -386,6 +414,12 @@ impl Session for MongodbSession {
 
     async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {
         self.action = row.action;
+        self.ends = None;
+        if let Some(ended) = self.ended.take()
+            && (&ended.unit, &ended.id, ended.state, &ended.run) == (&row.unit, &row.id, row.state, &row.run)
+        {
+            return Ok(());
+        }
         if row.state == MigrationState::Running && self.client.is_some() {
             self.flush().await?;
             self.pending = Some((row.clone(), Instant::now()));

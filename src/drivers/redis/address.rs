@@ -3,6 +3,7 @@
 //! `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` with TLS, `redis-cluster://[USER:PASSWORD@]HOST[:PORT],…` and
 //! `rediss-cluster://`. `?namespace=NAME` keeps Godwit's keys apart from those of another history on the same server.
 
+use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo, RedisError};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -99,13 +100,18 @@ impl Address {
         if let Some(password) = &self.password {
             settings = settings.set_password(password.expose_secret());
         }
-        Ok(addr.into_connection_info()?.set_redis_settings(settings))
+        Ok(addr.into_connection_info()?.set_redis_settings(settings).set_tcp_settings(tcp()))
     }
 
     /// The hosts, for people.
     pub fn shown(&self) -> String {
         self.hosts.iter().map(|(h, p)| format!("{h}:{p}")).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A script's keys fill several packets; without this each call would wait for the answer to the one before.
+pub(super) fn tcp() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
 }
 
 fn is_namespace(name: &str) -> bool {

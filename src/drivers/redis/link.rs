@@ -11,7 +11,7 @@ use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, Value};
 use tokio::sync::Mutex;
 
-use super::address::Address;
+use super::address::{self, Address};
 use super::lua::Lua;
 use super::message::{self, Kind};
 use super::names::{SLOTS, slot_of};
@@ -19,6 +19,8 @@ use crate::drivers::{DriverError, jittered};
 
 /// How long the server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a server that is not ready yet is waited for at first.
+const AT_FIRST: Duration = Duration::from_secs(10);
 /// How long one answer may take before the connection counts as dead; a script of a migration may be slow.
 const ANSWER: Duration = Duration::from_secs(120);
 
@@ -46,7 +48,7 @@ pub(super) struct Node {
 
 #[derive(Clone)]
 enum Wire {
-    One { client: Client, current: Arc<Mutex<(u64, MultiplexedConnection)>> },
+    One { client: Arc<Client>, current: Arc<Mutex<(u64, MultiplexedConnection)>> },
     Many(ClusterConnection),
 }
 
@@ -70,10 +72,29 @@ fn config() -> AsyncConnectionConfig {
 }
 
 impl Link {
-    /// Connects once.
+    /// Connects; a server that reads its data or runs a script is waited for.
     pub async fn open(address: &Address) -> Result<Self, DriverError> {
         let shown = address.shown();
-        let wire = Self::wire(address).await.map_err(|e| message::unreachable(&e, &shown))?;
+        let began = Instant::now();
+        let wire = loop {
+            match Self::wire(address).await {
+                // The client says in words what the server said of the choice of a database.
+                Err(error)
+                    if began.elapsed() < AT_FIRST
+                        && (message::kind(&error) == Kind::Wait || error.to_string().contains("BUSY ")) =>
+                {
+                    tokio::time::sleep(jittered(Duration::from_millis(200))).await;
+                }
+                answer => break answer,
+            }
+        };
+        let wire = wire.map_err(|e| match message::unreachable(&e, &shown) {
+            // A server without TLS says nothing to a greeting that it does not understand.
+            DriverError::Unreachable(words) if address.tls && e.is_timeout() => DriverError::Unreachable(format!(
+                "{words}: does it speak TLS on this port? `redis://` is for servers without TLS"
+            )),
+            error => error,
+        })?;
         Ok(Self { wire, shown: shown.into(), patience: Duration::from_secs(5) })
     }
 
@@ -84,6 +105,7 @@ impl Link {
             let client = ClusterClient::builder(infos)
                 .connection_timeout(CONNECT)
                 .response_timeout(ANSWER)
+                .tcp_settings(address::tcp())
                 .retries(3)
                 .min_retry_wait(20)
                 .max_retry_wait(300)
@@ -93,7 +115,7 @@ impl Link {
         let first = infos.into_iter().next().ok_or((redis::ErrorKind::InvalidClientConfig, "no host"))?;
         let client = Client::open(first)?;
         let connection = client.get_multiplexed_async_connection_with_config(&config()).await?;
-        Ok(Wire::One { client, current: Arc::new(Mutex::new((0, connection))) })
+        Ok(Wire::One { client: Arc::new(client), current: Arc::new(Mutex::new((0, connection))) })
     }
 
     /// Whether it leads to a cluster.

@@ -127,14 +127,28 @@ for i = 1, n do
 end
 local changed, count, result, touched = 0, #keys, nil, nil
 if count > 0 or mode == 'list' then
-  local works
-  works, result, touched = pcall(godwit_step, keys, args, names)
+  local works, place
+  works, result, touched = xpcall(
+    function() return godwit_step(keys, args, names) end,
+    function(wrong)
+      -- A command's error does not say where it was called; the caller of the command is the first that has a line.
+      for level = 3, 6 do
+        local _, at = pcall(error, '', level)
+        local line = tonumber(string.match(tostring(at), 'user_script:(%d+)'))
+        if line then
+          if line <= godwit_lines then place = line end
+          break
+        end
+      end
+      return wrong
+    end
+  )
   local wrong = nil
   if not works then wrong = result elseif type(result) == 'table' and result.err then wrong = result end
   if type(wrong) == 'table' then
-    return {'ERROR', tostring(wrong.err), tostring(wrong.line or ''), tostring(wrong.source or '')}
+    return {'ERROR', tostring(wrong.err), tostring(wrong.line or place or '')}
   elseif wrong ~= nil then
-    return {'ERROR', tostring(wrong), '', ''}
+    return {'ERROR', tostring(wrong), tostring(place or '')}
   end
   if type(result) == 'number' then changed = math.floor(result) end
   for i = 1, count do
@@ -165,11 +179,12 @@ return {'OK', tostring(count), changed}";
 /// A migration's own script as a step. It stands on the first line, so that the lines of its errors are its own.
 /// It must have been compiled alone before: then it cannot end the function that it becomes.
 pub(super) fn of_script(text: &str) -> Lua {
-    Lua::new(format!("local function godwit_step(KEYS, ARGV) {text}\nend{FRAME}"))
+    let lines = text.lines().count();
+    Lua::new(format!("local function godwit_step(KEYS, ARGV) {text}\nend\nlocal godwit_lines = {lines}{FRAME}"))
 }
 
 fn built_in(body: &str) -> Lua {
-    Lua::new(format!("local function godwit_step(KEYS, ARGV, NAMES)\n{body}\nend{FRAME}"))
+    Lua::new(format!("local function godwit_step(KEYS, ARGV, NAMES)\n{body}\nend\nlocal godwit_lines = 0{FRAME}"))
 }
 
 /// Sets lifetimes. ARGV: seconds, `1` for keys without one only.

@@ -49,7 +49,7 @@ pub(super) fn unreachable(error: &RedisError, shown: &str) -> DriverError {
     let help = match error.code() {
         Some("NOAUTH") => ": the server asks for a password: write it into the URL",
         Some("WRONGPASS") => ": user or password is wrong",
-        Some("NOPERM") => ": the user lacks a permission; Godwit needs those of docs/operations.md",
+        Some("NOPERM") => ": the user lacks a permission; docs/redis.md lists what Godwit needs",
         Some("LOADING") => ": the server is still reading its data; try again later",
         Some("BUSY") => {
             ": a script is running on the server; wait for its end, or end it with `redis-cli SCRIPT KILL` (possible as \
@@ -61,7 +61,9 @@ pub(super) fn unreachable(error: &RedisError, shown: &str) -> DriverError {
         Some("OOM") => ": the server has no memory left; raise `maxmemory` or free some",
         Some("MOVED") => ": this server is a node of a cluster; write `redis-cluster://`",
         _ if is_tls(error) => ": no encrypted connection could be made; `redis://` is for servers without TLS",
-        _ if matches!(error.kind(), ErrorKind::AuthenticationFailed) => ": the login was refused",
+        _ if matches!(error.kind(), ErrorKind::AuthenticationFailed) => {
+            ": the login was refused: user or password is wrong"
+        }
         _ => "",
     };
     DriverError::Unreachable(format!("the Redis server at {shown}: {words}{help}"))

@@ -60,8 +60,9 @@ impl RedisSession {
         let bits: Vec<&str> = bits.iter().map(String::as_str).collect();
         // Whoever takes over must know of a zone before it is opened.
         self.fenced(lua::NOTE_SLOTS, &[&self.names.fence, &self.names.zones(&walk.token)], &bits).await?;
-        let until = self.last_moments().await?;
         for part in new.chunks(TOGETHER) {
+            // Asked anew each time, since the lock is renewed meanwhile.
+            let until = self.last_moments().await?;
             let openings = part.iter().map(|slot| {
                 let zone = Zone::of_slot(*slot, &walk.token);
                 let last = until

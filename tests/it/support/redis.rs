@@ -11,7 +11,7 @@ use super::{Said, godwit, servers};
 /// What a connection of a test can be.
 pub enum Wire {
     One(redis::Connection),
-    Many(redis::cluster::ClusterConnection),
+    Many(Box<redis::cluster::ClusterConnection>),
 }
 
 /// A folder of migrations and a place on a server.
@@ -79,7 +79,7 @@ impl RedisProject {
     pub fn connect(&self) -> Wire {
         if self.cluster {
             let nodes: Vec<String> = nodes(&self.server);
-            Wire::Many(redis::cluster::ClusterClient::new(nodes).unwrap().get_connection().unwrap())
+            Wire::Many(Box::new(redis::cluster::ClusterClient::new(nodes).unwrap().get_connection().unwrap()))
         } else {
             Wire::One(redis::Client::open(self.server.as_str()).unwrap().get_connection().unwrap())
         }
@@ -135,7 +135,7 @@ impl RedisProject {
                         });
                         pipe.add_command(command).ignore();
                     }
-                    pipe.exec(c).unwrap();
+                    pipe.exec(c.as_mut()).unwrap();
                 }
             }
         }
@@ -198,7 +198,7 @@ impl RedisProject {
                     part.iter().for_each(|k| {
                         pipe.hget(k, field);
                     });
-                    pipe.query(c).unwrap()
+                    pipe.query(c.as_mut()).unwrap()
                 }
             };
             for value in values {

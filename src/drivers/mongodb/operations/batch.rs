@@ -203,6 +203,7 @@ pub(super) async fn run(
         }
         let mut fields = running.record(doc! { "began": true });
         if over {
+            unit.ends = true;
             unit.history.push(history::done(statement, fields));
         } else {
             fields.insert("progress", doc! { "$literal": next.document(running) });

@@ -37,6 +37,7 @@ pub(super) async fn create(
             history: vec![history::done(running.statement, made)],
             counts: true,
             exactly: None,
+            ends: true,
         };
         match session.change(&unit).await {
             Ok(_) => return Ok(None),

@@ -113,6 +113,7 @@ async fn first(
         history: vec![history::done(running.statement, Document::new())],
         counts: true,
         exactly: None,
+        ends: true,
     };
     let replies = session.change(&unit).await?;
     Ok(replies.first().and_then(|r| wire::number(r.get("nModified"))).and_then(|n| u64::try_from(n).ok()))

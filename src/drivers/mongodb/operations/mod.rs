@@ -15,6 +15,7 @@ use super::wire::{self, Fault, refusal};
 use super::{history, values};
 use crate::drivers::{DriverError, HISTORY, SingleStatement, failpoint};
 use crate::ids::Engine;
+use crate::migration::execution::Nature;
 use crate::migration::operations::Operation as Any;
 use crate::migration::operations::mongodb::Operation;
 use crate::plan::StepAction;
@@ -155,7 +156,12 @@ pub(super) async fn outside(
     session.change(&before).await?;
     let reply = session.send_outside(&sent).await?;
     failpoint::hit("stmt_acked");
-    let mark = Unit { history: vec![history::done(running.statement, sent.with)], counts: true, ..Unit::default() };
+    let done = history::done(running.statement, sent.with);
+    if session.has_transactions() && running.statement.nature == Nature::Verifiable {
+        session.defer(done);
+        return Ok(reply);
+    }
+    let mark = Unit { history: vec![done], counts: true, ..Unit::default() };
     session.change(&mark).await?;
     Ok(reply)
 }

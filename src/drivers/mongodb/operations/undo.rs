@@ -231,7 +231,7 @@ async fn unset(
             ],
             history: vec![history::set(statement.unit, statement.id, doc! { "progress": { "$literal": at } })],
             counts: true,
-            exactly: None,
+            ..Unit::default()
         };
         session.change(&unit).await?;
         let progress = Progress {

@@ -56,7 +56,7 @@ async fn suite(project: &RedisProject) {
     let mut second = connect().await.unwrap();
     let holder = second.holder().await.unwrap().expect("somebody holds it");
     assert!(holder.who.contains(&format!("godwit:{}", first.run)), "{holder:?}");
-    let refused = second.lock(&options()).await.err().expect("it is held");
+    let refused = second.lock(&options()).await.expect_err("it is held");
     assert!(matches!(refused, DriverError::Locked(h) if h.who.contains(first.run.as_str())));
     session.unlock().await.unwrap();
 
