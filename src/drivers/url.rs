@@ -18,7 +18,10 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
         Engine::Redis => super::redis::check_url(url),
         #[cfg(not(feature = "redis"))]
         Engine::Redis => Ok(()),
-        Engine::Elasticsearch => elasticsearch(url),
+        #[cfg(feature = "elasticsearch")]
+        Engine::Elasticsearch => super::elasticsearch::check_url(url),
+        #[cfg(not(feature = "elasticsearch"))]
+        Engine::Elasticsearch => Ok(()),
     }
 }
 
@@ -33,25 +36,6 @@ fn mongodb(url: &str) -> Result<(), String> {
     };
     if database.is_none_or(|name| name.is_empty()) {
         return Err("it names no database; write its name behind the host: `mongodb://HOST:27017/NAME`".to_owned());
-    }
-    Ok(())
-}
-
-/// `elasticsearch+https://[USER:PASSWORD@]HOST:PORT[/PREFIX]`.
-#[cfg(feature = "elasticsearch")]
-fn elasticsearch(url: &str) -> Result<(), String> {
-    super::elasticsearch::check_url(url)
-}
-
-#[cfg(not(feature = "elasticsearch"))]
-fn elasticsearch(url: &str) -> Result<(), String> {
-    let plain = url.strip_prefix("elasticsearch+").unwrap_or(url);
-    let parsed = ::url::Url::parse(plain).map_err(|e| e.to_string())?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err("write `elasticsearch+https://HOST:9200`".to_owned());
-    }
-    if parsed.host_str().is_none_or(str::is_empty) {
-        return Err("it names no host: `elasticsearch+https://HOST:9200`".to_owned());
     }
     Ok(())
 }

@@ -5,8 +5,8 @@
 mod apply;
 mod approval;
 mod audit;
-mod backup;
 mod backfill;
+mod backup;
 mod bot;
 mod cli;
 mod config;

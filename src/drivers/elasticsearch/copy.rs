@@ -173,6 +173,12 @@ impl ElasticsearchSession {
     /// Copies, and again when the server lost the task. `about` is kept with the task's name in the progress.
     pub(super) async fn copy(&mut self, at: &At<'_>, copy: &Copy<'_>, about: &Value) -> Result<Counts, DriverError> {
         let mut known = self.progress(at).and_then(|p| p["task"].as_str().map(str::to_owned));
+        if let Some(task) = &known
+            && task::was_cancelled(&self.wire, task).await?
+        {
+            // It was told to stop; a new one completes it.
+            known = None;
+        }
         for _ in 0..AGAIN {
             let task = match known.take() {
                 Some(task) => task,

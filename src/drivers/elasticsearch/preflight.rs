@@ -36,10 +36,17 @@ pub(super) async fn look(wire: &Wire, own: &Own, plan: &MigrationPlan) -> Result
     eyes.look_at_own().await?;
     for step in &plan.steps {
         let settled = eyes.entry(step).map_or(0, |e| settled(e, step.action));
-        for statement in step.statements.iter().skip(settled) {
+        for (n, statement) in step.statements.iter().enumerate() {
             // What cannot be read was refused when the plan was made.
             let Ok(operation) = serde_json::from_str::<Operation>(&statement.sql) else { continue };
-            eyes.look_at(&Place { step, line: statement.line }, &operation).await?;
+            let objections = eyes.found.len();
+            if n >= settled || n + 1 == settled {
+                eyes.look_at(&Place { step, line: statement.line }, &operation).await?;
+            }
+            if n < settled {
+                // The one that may have been begun makes what the next ones need, and nothing can be said against it.
+                eyes.found.truncate(objections);
+            }
         }
     }
     Ok(eyes.found)

@@ -169,12 +169,7 @@ impl ElasticsearchSession {
         entry.blocks.retain(|b| b.to_the_end);
         entry.progress = None;
         entry.row.statements_done = statement.done;
-        if failpoint::is_due_after_sending(&["commit_sent"]) {
-            let _ =
-                tokio::time::timeout(Duration::from_millis(250), self.commit(|fence| fence.entry = Some(entry))).await;
-            failpoint::die();
-        }
-        self.commit(|fence| fence.entry = Some(entry)).await?;
+        failpoint::sent(&["commit_sent"], self.commit(|fence| fence.entry = Some(entry))).await?;
         failpoint::hit("commit_acked");
         Ok(())
     }

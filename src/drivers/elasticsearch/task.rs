@@ -103,6 +103,11 @@ pub(super) async fn look(wire: &Wire, task: &str) -> Result<State, DriverError> 
     Ok(if body["completed"] == true { State::Ended(body) } else { State::Running(body["task"]["status"].clone()) })
 }
 
+/// Whether a task was ended before it had done everything, as an earlier attempt does when it is told to stop.
+pub(super) async fn was_cancelled(wire: &Wire, task: &str) -> Result<bool, DriverError> {
+    Ok(matches!(look(wire, task).await?, State::Ended(body) if body["response"]["canceled"].is_string()))
+}
+
 /// Asks a task to end. One that is not known has.
 pub(super) async fn cancel(wire: &Wire, task: &str) -> Result<(), DriverError> {
     wire.ask(Method::Post, &format!("_tasks/{}/_cancel", part(task)), None).await?.found().map(|_| ())

@@ -257,12 +257,8 @@ impl Wire {
     pub(super) async fn change(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, DriverError> {
         let began = Instant::now();
         let mut pause = Duration::from_millis(50);
-        if failpoint::is_due_after_sending(&["stmt_sent"]) {
-            let _ = tokio::time::timeout(Duration::from_millis(250), self.once(method, path, body)).await;
-            failpoint::die();
-        }
         loop {
-            let why = match self.once(method, path, body).await {
+            let why = match failpoint::sent(&["stmt_sent"], self.once(method, path, body)).await {
                 Ok(answer) if answer.is_busy() && began.elapsed() < self.retry_for => {
                     tokio::time::sleep(jittered(pause)).await;
                     pause = (pause * 2).min(Duration::from_secs(2));

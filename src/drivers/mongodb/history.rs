@@ -136,8 +136,14 @@ pub(super) fn forget(unit: &str, id: &MigrationId) -> Document {
     doc! { "delete": UNDO, "deletes": [{ "q": { "_id": all }, "limit": 0 }] }
 }
 
-/// Statements on the history as one command.
-pub(super) fn update_history(statements: Vec<Document>) -> Document {
+/// Statements on the history as one command. A row that a newer run has written is not found by them: without transactions
+/// the fence is asserted a moment before.
+pub(super) fn update_history(mut statements: Vec<Document>, epoch: Epoch) -> Document {
+    for statement in &mut statements {
+        if let Ok(query) = statement.get_document_mut("q") {
+            query.insert("epoch", doc! { "$not": { "$gt": epoch.0 } });
+        }
+    }
     doc! { "update": HISTORY, "updates": statements }
 }
 

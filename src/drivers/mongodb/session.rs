@@ -147,12 +147,8 @@ impl MongodbSession {
         rows.extend(self.waiting());
         let mut replies = Vec::with_capacity(unit.effect.len());
         for (n, command) in unit.effect.iter().enumerate() {
-            let dies = unit.counts && n + 1 == unit.effect.len() && failpoint::is_due_after_sending(&["stmt_sent"]);
-            let reply = self.send(command.clone()).await;
-            if dies {
-                failpoint::die();
-            }
-            replies.push(reply?);
+            let points: &[_] = if unit.counts && n + 1 == unit.effect.len() { &["stmt_sent"] } else { &[] };
+            replies.push(failpoint::sent(points, self.send(command.clone())).await?);
         }
         if let (Some(wanted), Some(last)) = (unit.exactly, replies.last())
             && wire::number(last.get("n")).and_then(|n| u64::try_from(n).ok()) != Some(wanted)
@@ -166,7 +162,15 @@ impl MongodbSession {
         rows.extend(unit.history.iter().cloned());
         rows.extend(self.ends.as_ref().filter(|_| unit.ends).map(|row| history::put(row, 0)));
         if !rows.is_empty() {
-            self.send(history::update_history(rows)).await?;
+            let wanted = i64::try_from(rows.len()).ok();
+            let reply = self.send(history::update_history(rows, self.epoch)).await;
+            let reply = reply.map_err(|fault| match fault.code {
+                Some(11000) => DriverError::Fenced.into(),
+                _ => fault,
+            })?;
+            if wire::number(reply.get("n")) != wanted {
+                return Err(DriverError::Fenced.into());
+            }
         }
         Ok(replies)
     }
@@ -199,19 +203,18 @@ impl MongodbSession {
 
     /// Commits, as often as it takes to know what became of it.
     async fn commit(&mut self, counts: bool) -> Result<(), Fault> {
-        let dies = counts && failpoint::is_due_after_sending(&["commit_sent"]);
+        let points: &[_] = if counts { &["commit_sent"] } else { &[] };
         let began = Instant::now();
         if let Some(client) = &mut self.client {
-            while let Err(error) = client.commit_transaction().await {
+            while let Err(error) = failpoint::sent(points, client.commit_transaction().into_future()).await {
                 let fault = Fault::from(error);
                 if !fault.commit_unknown || began.elapsed() >= RECONNECT_FOR {
                     return Err(fault);
                 }
                 sleep(jittered(Duration::from_millis(100))).await;
             }
-        }
-        if dies {
-            failpoint::die();
+        } else {
+            failpoint::sent(points, async {}).await;
         }
         if counts {
             failpoint::hit("commit_acked");
@@ -299,12 +302,7 @@ impl MongodbSession {
             if let Some(ms) = [patience, self.time_left()].into_iter().flatten().min() {
                 sent.insert("maxTimeMS", ms);
             }
-            let running = wire::run(&db, None, sent);
-            if failpoint::is_due_after_sending(&["stmt_sent"]) {
-                let _ = tokio::time::timeout(Duration::from_millis(300), running).await;
-                failpoint::die();
-            }
-            match running.await {
+            match failpoint::sent(&["stmt_sent"], wire::run(&db, None, sent)).await {
                 Ok(reply) => return Ok(reply),
                 Err(fault) => {
                     attempts += 1;

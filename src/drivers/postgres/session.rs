@@ -172,13 +172,8 @@ impl PostgresSession {
 
     /// Sends a message and looks, over a second connection, who is in the way when it takes long.
     pub(super) async fn send(&mut self, message: &Arc<String>, after_sending: &[&'static str]) -> Reply {
-        let due = failpoint::is_due_after_sending(after_sending);
         let Self { connection, monitor, connect, pid, blockers, timed_out, options, .. } = self;
-        let mut work = std::pin::pin!(wire::send(connection, Arc::clone(message)));
-        if due {
-            tokio::select! { biased; _ = &mut work => {}, () = sleep(Duration::from_millis(30)) => {} }
-            failpoint::die();
-        }
+        let mut work = std::pin::pin!(failpoint::sent(after_sending, wire::send(connection, Arc::clone(message))));
         *timed_out = false;
         let mut wait = (options.lock_timeout / 2).max(Duration::from_millis(50));
         loop {
@@ -484,11 +479,7 @@ impl Session for PostgresSession {
 
     async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         let sql = self.tables.mark(statement, self.epoch);
-        if failpoint::is_due_after_sending(&["commit_sent"]) {
-            let _ = wire::execute(&mut self.connection, sql).await;
-            failpoint::die();
-        }
-        self.through(sql).await
+        self.through_at(&["commit_sent"], sql).await
     }
 
     async fn probe(&mut self, statement: &SingleStatement<'_>) -> Result<Probe, DriverError> {
@@ -577,7 +568,11 @@ impl PostgresSession {
 
     /// A short message of our own; a lost connection is made anew and reported as lost.
     async fn through(&mut self, sql: String) -> Result<(), DriverError> {
-        match wire::execute(&mut self.connection, sql).await {
+        self.through_at(&[], sql).await
+    }
+
+    async fn through_at(&mut self, points: &[&'static str], sql: String) -> Result<(), DriverError> {
+        match failpoint::sent(points, wire::execute(&mut self.connection, sql)).await {
             Err(DriverError::Lost(why)) => {
                 self.recover(&why).await?;
                 Err(DriverError::Lost(why))

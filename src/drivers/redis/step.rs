@@ -116,12 +116,7 @@ impl RedisSession {
         self.heartbeat.check()?;
         let (keys, args) = step.parts(self.epoch.0);
         let calling = self.link.run(&step.effect.lua, &keys, &args);
-        if failpoint::is_due_after_sending(&["stmt_sent", "commit_sent"]) {
-            // The call is on its way, or done: the process knows neither.
-            let _ = tokio::time::timeout(std::time::Duration::from_millis(20), calling).await;
-            failpoint::die();
-        }
-        let answer = calling.await?;
+        let answer = failpoint::sent(&["stmt_sent", "commit_sent"], calling).await?;
         failpoint::hit("stmt_acked");
         failpoint::hit("commit_acked");
         let number = |at: usize| answer.get(at).and_then(|n| n.parse::<i64>().ok());

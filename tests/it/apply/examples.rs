@@ -9,7 +9,7 @@ fn the_worked_examples_go_forward_back_and_forward_again() {
     for kind in BOTH {
         let folder = match kind {
             Kind::Postgres => "migrations/postgresql",
-            Kind::Sqlite => "migrations/sqlite",
+            _ => "migrations/sqlite",
         };
         let project = Project::new(kind, &[]);
         let mut count = 0;

@@ -47,9 +47,7 @@ fn r15_a_plan_writes_nothing_anywhere() {
         project.run(&["status"]).expect(0);
         match kind {
             Kind::Postgres => assert!(!project.database.has_table("godwit_history")),
-            Kind::Sqlite => {
-                assert!(!std::path::Path::new(project.database.url.trim_start_matches("sqlite:")).exists());
-            }
+            _ => assert!(!project.database.file().exists()),
         }
         assert!(!project.store().exists());
     }

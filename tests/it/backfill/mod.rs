@@ -26,6 +26,7 @@ fn table(kind: Kind) -> String {
              with recursive n(i) as (select 1 union all select i + 1 from n where i < {ROWS}) \
              insert into items select i * 3, 0 from n;"
         ),
+        other => panic!("{other:?} has no rows"),
     }
 }
 

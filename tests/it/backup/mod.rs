@@ -149,6 +149,7 @@ fn r24_a_full_disk_stops_the_run_before_anything_changes() {
                 "WITH RECURSIVE c(n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM c WHERE n < 6000) \
                  INSERT INTO item SELECT n, hex(zeroblob(600)) FROM c"
             }
+            other => panic!("{other:?} has no rows"),
         };
         world.database.query(big);
         world.write("db/0002_gone.up.sql", SECOND);

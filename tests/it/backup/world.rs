@@ -15,10 +15,7 @@ pub struct World {
 impl World {
     pub fn new(kind: Kind) -> Self {
         let world = Self { dir: tempfile::tempdir().unwrap(), database: Database::fresh(kind) };
-        let engine = match kind {
-            Kind::Postgres => "postgresql",
-            Kind::Sqlite => "sqlite",
-        };
+        let engine = kind.engine();
         world.write(
             "godwit.yml",
             "version: 1\nenvironments: [development]\nmigrations:\n  - { path: db, target: shop }\n",

@@ -1,77 +1,148 @@
-//! Kill at each point × engine × with and without a transaction; the oracle is an uninterrupted run.
+//! Every fail point × what can go wrong there × every kind of database × the kinds of step it has; the oracle is an
+//! uninterrupted run. Tests play a part of it; `scripts/kill-matrix` plays all and writes `docs/kill-matrix.md`.
+
+use std::path::PathBuf;
+use std::time::Instant;
 
 use godwit::drivers::failpoint::NAMES;
 
+use super::cell::{Cell, FAULTS, Fault, Place};
+use super::report::Results;
+use super::steps::steps;
 use crate::support::{BOTH, Kind, Project};
 
-/// Three migrations; the one in the middle is what the matrix is about.
-fn files(kind: Kind, transactional: bool) -> Vec<(&'static str, &'static str)> {
-    let middle = match (kind, transactional) {
-        (Kind::Postgres, true) => "insert into hits values (2);\nselect pg_sleep(0.1);\ninsert into hits values (3);",
-        (Kind::Postgres, false) => "create index concurrently hits_n on hits (n);",
-        (Kind::Sqlite, true) => "insert into hits values (2);\ninsert into hits values (3);",
-        (Kind::Sqlite, false) => "vacuum;",
+/// Every cell of a kind.
+fn all(kind: Kind) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for step in steps(kind) {
+        for (fault, _) in FAULTS.into_iter().filter(|(f, _)| f.is_for(kind)) {
+            cells.extend(NAMES.map(|point| Cell { kind, step: *step, point, fault }));
+        }
+    }
+    cells
+}
+
+/// Every point with a kill, the steps taking turns, and one of each other fault that leaves the server alone.
+fn part(kind: Kind) -> Vec<Cell> {
+    let steps = steps(kind);
+    let killed = NAMES.iter().enumerate().map(|(n, point)| (*point, Fault::Kill, n));
+    let other = [
+        ("stmt_sent", Fault::Reset, 0),
+        ("commit_sent", Fault::Reset, 1),
+        ("stmt_acked", Fault::Stop, 1),
+        ("commit_acked", Fault::StoreLost, 0),
+        ("record_pre", Fault::StoreOld, 1),
+    ];
+    killed
+        .chain(other)
+        .filter(|(_, fault, _)| fault.is_for(kind))
+        .map(|(point, fault, n)| Cell { kind, step: steps[n % steps.len()], point, fault })
+        .collect()
+}
+
+/// What a variable names, or everything.
+fn chosen(variable: &str, word: &str) -> bool {
+    std::env::var(variable).ok().filter(|v| !v.is_empty()).is_none_or(|v| v.split(',').any(|w| w == word))
+}
+
+/// Runs the part, or with GODWIT_KILL_MATRIX, a folder for results, whatever of the whole is not there yet.
+fn hold(kind: Kind) {
+    let Some(folder) = std::env::var_os("GODWIT_KILL_MATRIX").map(PathBuf::from) else {
+        let mut place = Place::shared(kind);
+        for cell in part(kind) {
+            if let Err(why) = place.run(cell) {
+                panic!("{cell}: {why}");
+            }
+        }
+        return;
     };
+    let results = Results::in_folder(&folder, std::env::var("GODWIT_KILL_BUILD").unwrap_or_default());
+    let done = results.of(kind);
+    let mut cells = all(kind);
+    cells.retain(|c| {
+        chosen("GODWIT_KILL_ENGINE", kind.name())
+            && chosen("GODWIT_KILL_POINT", c.point)
+            && chosen("GODWIT_KILL_FAULT", c.fault.name())
+            && done.get(&c.to_string()).is_none_or(|r| !results.is_settled(r))
+    });
+    let mut failed = 0;
+    if !cells.is_empty() {
+        let mut place = Place::own(kind);
+        for (n, cell) in cells.iter().enumerate() {
+            let began = Instant::now();
+            let result = place.run(*cell);
+            let ms = began.elapsed().as_millis();
+            let why = result.as_ref().err().map(String::as_str);
+            results.add(*cell, why, ms);
+            failed += u32::from(why.is_some());
+            println!("{} {cell} ({}/{}, {ms} ms)", if why.is_some() { "FAIL" } else { "ok  " }, n + 1, cells.len());
+        }
+    }
+    std::fs::write(folder.join("kill-matrix.md"), results.page()).unwrap();
+    assert_eq!(failed, 0, "cells of {} do not hold", kind.name());
+}
+
+#[test]
+fn r1_postgresql_disturbed_at_any_point_then_resumed_is_as_if_never_disturbed() {
+    hold(Kind::Postgres);
+}
+
+#[test]
+fn r1_sqlite_disturbed_at_any_point_then_resumed_is_as_if_never_disturbed() {
+    hold(Kind::Sqlite);
+}
+
+#[test]
+fn r1_mongodb_disturbed_at_any_point_then_resumed_is_as_if_never_disturbed() {
+    hold(Kind::Mongodb);
+}
+
+#[test]
+fn r1_mongodb_without_transactions_disturbed_at_any_point_then_resumed_is_as_if_never_disturbed() {
+    hold(Kind::MongodbStandalone);
+}
+
+#[test]
+fn r1_redis_disturbed_at_any_point_then_resumed_is_as_if_never_disturbed() {
+    hold(Kind::Redis);
+}
+
+#[test]
+fn r1_redis_cluster_disturbed_at_any_point_then_resumed_is_as_if_never_disturbed() {
+    hold(Kind::RedisCluster);
+}
+
+#[test]
+fn r1_elasticsearch_disturbed_at_any_point_then_resumed_is_as_if_never_disturbed() {
+    hold(Kind::Elasticsearch);
+}
+
+#[test]
+fn r1_a_server_that_crashes_and_comes_back_under_a_run_changes_nothing_of_its_end() {
+    for (kind, point) in [(Kind::Postgres, "stmt_sent"), (Kind::Redis, "stmt_acked")] {
+        let mut place = Place::own(kind);
+        for step in steps(kind) {
+            let cell = Cell { kind, step: *step, point, fault: Fault::Restart };
+            if let Err(why) = place.run(cell) {
+                panic!("{cell}: {why}");
+            }
+        }
+    }
+}
+
+/// Three migrations of which the middle one takes its time.
+fn files(kind: Kind) -> Vec<(&'static str, &'static str)> {
     vec![
         ("0001_hits.up.sql", "create table hits (n integer);\ninsert into hits values (1);"),
-        ("0002_middle.up.sql", middle),
+        (
+            "0002_middle.up.sql",
+            match kind {
+                Kind::Postgres => "insert into hits values (2);\nselect pg_sleep(0.1);\ninsert into hits values (3);",
+                _ => "insert into hits values (2);\ninsert into hits values (3);",
+            },
+        ),
         ("0003_more.up.sql", "insert into hits values (4);"),
     ]
-}
-
-/// Everything that tells two databases apart.
-fn state(project: &Project) -> (Vec<Vec<String>>, Vec<String>, Vec<Vec<String>>) {
-    let objects = match project.database.kind {
-        Kind::Postgres => {
-            "select c.relname::text, coalesce(i.indisvalid::text, '') from pg_class c left join pg_index i on i.indexrelid = c.oid \
-             where c.relnamespace = 'public'::regnamespace order by 1"
-        }
-        Kind::Sqlite => "select name, coalesce(sql, '') from sqlite_master order by 1",
-    };
-    (
-        project.database.query("select cast(n as text) from hits order by n"),
-        project.database.history(),
-        project.database.query(objects),
-    )
-}
-
-fn check(kind: Kind, transactional: bool, lose_the_store: bool) {
-    let whole = Project::new(kind, &files(kind, transactional));
-    whole.run(&["apply", "--yes"]).expect(0);
-    let wanted = state(&whole);
-    assert_eq!(wanted.1, ["0001_hits applied", "0002_middle applied", "0003_more applied"]);
-    for name in NAMES {
-        // Points of single statements are come to once for each migration: the second time is the one in the middle.
-        let nth = if name.starts_with("stmt") || name.starts_with("commit") { 2 } else { 1 };
-        let project = Project::new(kind, &files(kind, transactional));
-        let killed = project.run_killed_at(&format!("{name}:kill:{nth}"), &["apply", "--yes"]);
-        assert_eq!(killed.code, None, "{kind:?} {name} was not come to: {killed:?}");
-        if lose_the_store {
-            std::fs::remove_dir_all(project.dir.path().join("state")).unwrap();
-        }
-        project.run(&["resume"]).expect(0);
-        assert_eq!(state(&project), wanted, "{kind:?} transactional={transactional} {name}");
-        let again = project.run(&["apply", "--yes", "--format", "json"]).expect(0);
-        assert_eq!(again.json()["outcome"], "nothing", "{name}");
-    }
-}
-
-#[test]
-fn r1_killed_at_any_point_of_a_transaction_then_resumed_is_as_if_never_killed() {
-    BOTH.into_iter().for_each(|kind| check(kind, true, false));
-}
-
-#[test]
-fn r1_killed_at_any_point_without_a_transaction_then_resumed_is_as_if_never_killed() {
-    BOTH.into_iter().for_each(|kind| check(kind, false, false));
-}
-
-#[test]
-fn r3_a_lost_store_makes_nothing_run_twice() {
-    for kind in BOTH {
-        check(kind, true, true);
-        check(kind, false, true);
-    }
 }
 
 #[test]
@@ -93,7 +164,7 @@ fn r2_killed_before_commit_neither_table_nor_row_is_there() {
 #[test]
 fn r3_the_intent_is_in_the_store_before_the_first_statement() {
     for kind in BOTH {
-        let project = Project::new(kind, &files(kind, true));
+        let project = Project::new(kind, &files(kind));
         assert_eq!(project.run_killed_at("intent_post:kill", &["apply", "--yes"]).code, None);
         assert!(!project.database.has_table("hits"));
         let store = format!("sqlite:{}", project.store().display());
@@ -130,7 +201,7 @@ fn an_interrupted_rollback_is_finished_by_resume_and_by_nothing_else() {
 #[test]
 fn r4_resume_closes_a_run_that_had_nothing_left_to_do() {
     for kind in BOTH {
-        let project = Project::new(kind, &files(kind, true));
+        let project = Project::new(kind, &files(kind));
         assert_eq!(project.run_killed_at("record_pre:kill", &["apply", "--yes"]).code, None);
         let fingerprint = project.database.one("select target_id from godwit_fence");
         let store = format!("sqlite:{}", project.store().display());

@@ -1,6 +1,11 @@
-//! The program killed at every instrumented point, and what the next one makes of it.
+//! The program disturbed at every instrumented point, and what the next one makes of it.
 
+mod cell;
 mod matrix;
 mod pooler;
+mod proxy;
+mod random;
+mod report;
+pub mod steps;
 pub mod takeover;
 mod wire;
