@@ -14,6 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a strained server is left alone before it is asked again.
 const REST: Duration = Duration::from_millis(500);
 /// Share of a server's connections that may be busy before batches wait (percent).
+#[cfg(feature = "postgres")]
 pub(super) const BUSY_PERCENT: u32 = 95;
 
 /// What the loop asks of an engine's session. A lost connection has been made anew when it says [`DriverError::Lost`].

@@ -335,10 +335,17 @@ async fn run_all(
                 }
             };
             report.risk = report.risk.max(outcome.risk);
-            moved |= !outcome.steps.is_empty();
+            // What a target holds already may be what another one waits for.
+            let known_before = known.len();
             known.extend(outcome.applied);
+            moved |= known.len() > known_before || !(outcome.steps.is_empty() || options.dry_run);
             report.ended.extend(outcome.ended.into_iter().filter(|r| !report.ended.contains(r)).collect::<Vec<_>>());
-            report.steps.extend(outcome.steps);
+            // A plan of a target that came round again begins with what was planned for it before.
+            let planned = |step: &StepReport| {
+                options.dry_run && report.steps.iter().any(|s| s.target == step.target && s.migration == step.migration)
+            };
+            let new: Vec<StepReport> = outcome.steps.into_iter().filter(|s| !planned(s)).collect();
+            report.steps.extend(new);
             report.blocked_by.extend(outcome.refusals);
             report.notes.extend(outcome.notes.into_iter().filter(|n| !report.notes.contains(n)).collect::<Vec<_>>());
             if let Some(backup) = outcome.backup {
