@@ -144,7 +144,7 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        migrations::migrator().run(&writer).await?;
+        bring_up_to_date(&writer).await?;
         let reader = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true));
         let ids = Arc::new(Mutex::new(ulid::Generator::new()));
         #[cfg(feature = "bot")]
@@ -246,6 +246,24 @@ pub(crate) fn millis(at: DateTime<Utc>) -> i64 {
 pub(crate) fn time_of(millis: i64) -> Result<DateTime<Utc>, StoreError> {
     DateTime::from_timestamp_millis(millis)
         .ok_or_else(|| StoreError::Value { what: "a time", value: millis.to_string() })
+}
+
+/// Applies what the schema lacks. SQLite gives sqlx no lock for that, so of two processes that open a new store at once
+/// one fails; it finds the other's work when it looks again.
+async fn bring_up_to_date(writer: &SqlitePool) -> Result<(), StoreError> {
+    let mut left = 20;
+    loop {
+        match migrations::migrator().run(writer).await {
+            Ok(()) => return Ok(()),
+            Err(sqlx::migrate::MigrateError::Execute(_) | sqlx::migrate::MigrateError::ExecuteMigration(_, _))
+                if left > 0 =>
+            {
+                left -= 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -56,3 +56,20 @@ async fn two_processes_write_one_after_the_other() {
     two.await.unwrap();
     assert_eq!(fresh.store.queue().await.unwrap().queued, 100);
 }
+
+#[test]
+fn programs_that_make_a_new_store_at_once_all_use_it() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("m")).unwrap();
+    std::fs::write(dir.path().join("m/1_a.up.sql"), "create table a (n integer);").unwrap();
+    let running: Vec<_> = (0..6)
+        .map(|n| {
+            let mut command = crate::support::godwit(dir.path());
+            command.args(["apply", "--url", &format!("sqlite:{n}.db"), "--path", "m", "--yes"]);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in running {
+        crate::support::Said::from(child.wait_with_output().unwrap()).expect(0);
+    }
+}
