@@ -33,8 +33,9 @@ use seal::{Keys, Seal};
 
 /// What every backup's name begins with [S3-54].
 pub const PREFIX: &str = "migration_backup_";
-/// What scratch databases, collections, keys and indices are named after.
-pub const SCRATCH: &str = "godwit_scratch_";
+/// What scratch databases, collections, keys and indices are named after; a rehearsal's too, so that what it left behind is
+/// swept as well.
+pub use crate::drivers::scratch::PREFIX as SCRATCH;
 
 /// Why a backup could not be made or brought back.
 #[derive(Debug, Clone, thiserror::Error)]

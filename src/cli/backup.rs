@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::bounds::ShelfArgs;
 use super::exit::Failure;
 use super::targets::{self, Place};
-use super::{Exit, Format, Global};
+use super::{Exit, Format, Global, print};
 use crate::backup::meta::Meta;
 use crate::backup::retention::{self, Listed, Shelf};
 use crate::backup::{BackupError, Made};
@@ -128,20 +128,15 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             if let (Some(last), Format::Text) = (made.last(), global.format)
                 && !global.quiet
             {
-                anstream::print!("{}", crate::redact::text(&told(last)));
+                print::text(&told(last))?;
             }
         }
         if global.format == Format::Json {
             let all: Vec<Value> = made.iter().map(|m| entry(&m.file, &m.meta, true)).collect();
-            print_json(&json!({ "backups": all }))?;
+            print::json(&json!({ "backups": all }))?;
         }
         Ok(Exit::Done)
     })
-}
-
-fn print_json(value: &Value) -> anyhow::Result<()> {
-    anstream::println!("{}", crate::redact::text(&serde_json::to_string_pretty(value)?));
-    Ok(())
 }
 
 fn told(made: &Made) -> String {
@@ -208,7 +203,7 @@ pub fn list(global: &Global, args: ListArgs) -> anyhow::Result<Exit> {
 fn show(global: &Global, shelf: &Shelf) -> anyhow::Result<Exit> {
     if global.format == Format::Json {
         let all: Vec<Value> = shelf.backups.iter().map(|b| entry(&b.file, &b.meta, b.reachable)).collect();
-        print_json(&json!({ "backups": all, "leftovers": shelf.leftovers }))?;
+        print::json(&json!({ "backups": all, "leftovers": shelf.leftovers }))?;
         return Ok(Exit::Done);
     }
     if shelf.backups.is_empty() {
@@ -248,7 +243,7 @@ fn prune(global: &Global, shelf: &Shelf, args: &ListArgs) -> anyhow::Result<Exit
     }
     let files: Vec<String> = going.iter().map(|b| b.file.display().to_string()).collect();
     if global.format == Format::Json {
-        print_json(&json!({ "deleted": files, "dry_run": args.dry_run }))?;
+        print::json(&json!({ "deleted": files, "dry_run": args.dry_run }))?;
         return Ok(Exit::Done);
     }
     for file in &files {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::exit::Failure;
 use super::targets::{self, Place};
-use super::{Exit, Format, Global};
+use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
 use crate::store::AuditEntry;
 use crate::{report, runner};
@@ -48,11 +48,10 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let found = runner::drift(&store, &gathered.targets, &actor).await.map_err(targets::failed)?;
         match global.format {
             Format::Json => {
-                let value = json!({ "environment": environment, "accepted": args.accept, "targets": found });
-                anstream::println!("{}", crate::redact::text(&serde_json::to_string_pretty(&value)?));
+                print::json(&json!({ "environment": environment, "accepted": args.accept, "targets": found }))?;
             }
             Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-                anstream::print!("{}", crate::redact::text(&report::drift::drift(&found)));
+                print::text(&report::drift::drift(&found))?;
             }
         }
         if args.accept {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::exit::Failure;
-use super::print::text as print;
+use super::print;
 use super::{Exit, Format, Global};
 use crate::approval::codeowners::CodeOwners;
 use crate::approval::{
@@ -119,22 +119,18 @@ fn loaded(global: &Global) -> anyhow::Result<Policy> {
     })
 }
 
-fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
-}
-
 fn show_policy(global: &Global) -> anyhow::Result<Exit> {
     let policy = loaded(global)?;
     let (matrix, roles) = (policy_yaml::matrix(&policy.matrix), policy_yaml::roles(&policy.roles));
     match global.format {
         Format::Json => {
             let tree = |text: &str| serde_yaml::from_str::<serde_json::Value>(text);
-            print_json(
+            print::json(
                 &json!({ "approval_matrix": tree(&matrix)?, "roles": tree(&roles)?, "policy_hash": policy.hash }),
             )?;
         }
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-            print(&format!("# policies/approval_matrix.yml\n{matrix}\n# policies/roles.yml\n{roles}"))?;
+            print::text(&format!("# policies/approval_matrix.yml\n{matrix}\n# policies/roles.yml\n{roles}"))?;
         }
     }
     Ok(Exit::Done)
@@ -159,9 +155,9 @@ fn check_policy(global: &Global) -> anyhow::Result<Exit> {
                         "message": f.what.message })
             })
             .collect();
-        print_json(&json!({ "valid": errors == 0, "files": files, "findings": list }))?;
+        print::json(&json!({ "valid": errors == 0, "files": files, "findings": list }))?;
     } else {
-        print(&policy_text::findings(&files, &findings))?;
+        print::text(&policy_text::findings(&files, &findings))?;
     }
     Ok(if errors == 0 { Exit::Done } else { Exit::Usage })
 }
@@ -202,7 +198,7 @@ fn owners(global: &Global, args: &OwnersArgs) -> anyhow::Result<Exit> {
     if global.format == Format::Json {
         let list: Vec<_> =
             rows.iter().map(|(path, owners, line)| json!({ "path": path, "owners": owners, "line": line })).collect();
-        print_json(&json!(list))?;
+        print::json(&json!(list))?;
     } else {
         let mut out = String::new();
         for (path, owners, line) in rows {
@@ -213,7 +209,7 @@ fn owners(global: &Global, args: &OwnersArgs) -> anyhow::Result<Exit> {
             };
             out.push_str(&format!("{path}: {owners}\n"));
         }
-        print(&out)?;
+        print::text(&out)?;
     }
     Ok(Exit::Done)
 }
@@ -325,9 +321,9 @@ fn explain(global: &Global, args: &ExplainArgs) -> anyhow::Result<Exit> {
 /// Prints a verdict; exit 0 only when it is a yes.
 fn show(global: &Global, verdict: &Verdict) -> anyhow::Result<Exit> {
     if global.format == Format::Json {
-        print_json(&serde_json::to_value(verdict)?)?;
+        print::json(&serde_json::to_value(verdict)?)?;
     } else {
-        print(&policy_text::verdict(verdict))?;
+        print::text(&policy_text::verdict(verdict))?;
     }
     Ok(match verdict.status {
         Status::Approved => Exit::Done,

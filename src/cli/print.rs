@@ -2,6 +2,14 @@
 
 use std::io::Write as _;
 
+/// Writes `value` as indented JSON, in the same way as [`text`].
+///
+/// # Errors
+/// As [`text`].
+pub(super) fn json(value: &serde_json::Value) -> anyhow::Result<()> {
+    text(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
 /// Writes `text`, without credentials and where nobody wants colours without those, in one piece: standard output by
 /// itself hands on every line alone. A reader that went away is no error.
 ///

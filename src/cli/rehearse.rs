@@ -79,7 +79,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
 
 fn conclude(global: &Global, tried: &[Rehearsed]) -> anyhow::Result<Exit> {
     match global.format {
-        Format::Json => print::text(&format!("{}\n", serde_json::to_string_pretty(&json!({ "migrations": tried }))?))?,
+        Format::Json => print::json(&json!({ "migrations": tried }))?,
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
             print::text(&report::rehearsal::rehearsal(tried))?;
         }

@@ -9,7 +9,7 @@ use super::backup::failed;
 use super::bounds::ShelfArgs;
 use super::exit::Failure;
 use super::targets::{self, Place};
-use super::{Exit, Format, Global};
+use super::{Exit, Format, Global, print};
 use crate::backup::meta::{Meta, Scope};
 use crate::backup::{atomicity, retention};
 use crate::ids::EnvironmentName;
@@ -84,7 +84,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         for (target, file, _) in &chosen {
             let recovered = runner::backup::restore(&keeper, target, &actor, &wish, file).await.map_err(failed)?;
             if global.format == Format::Text && !global.quiet {
-                anstream::print!("{}", crate::redact::text(&told(target, file, &recovered)));
+                print::text(&told(target, file, &recovered))?;
             }
             all.push(json!({
                 "target": target.name, "backup": file.display().to_string(), "made_at": recovered.meta.created_at,
@@ -92,8 +92,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             }));
         }
         if global.format == Format::Json {
-            let text = serde_json::to_string_pretty(&json!({ "restored": all }))?;
-            anstream::println!("{}", crate::redact::text(&text));
+            print::json(&json!({ "restored": all }))?;
         }
         Ok(Exit::Done)
     })

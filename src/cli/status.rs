@@ -45,7 +45,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         match global.format {
             Format::Json => {
                 let value = json!({ "environment": gathered.environment, "lock": lock, "targets": found });
-                print::text(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
+                print::json(&value)?;
             }
             Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
                 let lock = lock

@@ -215,10 +215,9 @@ impl Place {
         let (environment, targets) = self.of_environment(&policy, name)?;
         let set = resolve(&read_tree(root)?, &policy.repo.migrations);
         same_kind(&set, environment)?;
-        if let Some(homeless) = set.migrations.iter().find(|m| {
-            !environment.targets.iter().any(|t| planner::belongs(m, &t.name, t.engine))
-                && m.target.as_ref().is_none_or(|t| environment.targets.iter().any(|e| &e.name == t))
-        }) {
+        // A migration with a target of its own was looked at just now, or is another environment's.
+        let taken = |m: &Migration| environment.targets.iter().any(|t| planner::belongs(m, &t.name, t.engine));
+        if let Some(homeless) = set.migrations.iter().find(|m| m.target.is_none() && !taken(m)) {
             return Err(Failure::usage(format!(
                 "no target of `{name}` takes `{}`, a {} migration: give its folder a `target` in `godwit.yml`, or the \
                  environment such a target",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::drift::{ChangeKind, TargetDrift};
+use crate::plan::drift::{ChangeKind, SchemaChange, TargetDrift};
 
 /// What was changed outside Godwit, target by target.
 pub fn drift(found: &[TargetDrift]) -> String {
@@ -28,20 +28,26 @@ pub fn drift(found: &[TargetDrift]) -> String {
         if target.history_moved {
             out.push_str("  migrations ran since then without leaving a record here; some of this may be theirs\n");
         }
-        for change in &target.changes {
-            let mark = match change.kind {
-                ChangeKind::Added => '+',
-                ChangeKind::Removed => '-',
-                ChangeKind::Changed => '~',
-            };
-            let _ = writeln!(out, "  {mark} {}", change.object);
-            for line in &change.removed {
-                let _ = writeln!(out, "      - {line}");
-            }
-            for line in &change.added {
-                let _ = writeln!(out, "      + {line}");
-            }
-        }
+        differences(&mut out, 2, &target.changes);
     }
     out
+}
+
+/// What is different, object by object, `indent` columns in.
+pub(super) fn differences(out: &mut String, indent: usize, changes: &[SchemaChange]) {
+    let (object, property) = (" ".repeat(indent), " ".repeat(indent + 4));
+    for change in changes {
+        let mark = match change.kind {
+            ChangeKind::Added => '+',
+            ChangeKind::Removed => '-',
+            ChangeKind::Changed => '~',
+        };
+        let _ = writeln!(out, "{object}{mark} {}", change.object);
+        for line in &change.removed {
+            let _ = writeln!(out, "{property}- {line}");
+        }
+        for line in &change.added {
+            let _ = writeln!(out, "{property}+ {line}");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::drift::{ChangeKind, SchemaChange};
+use super::drift::differences;
+use crate::plan::drift::SchemaChange;
 use crate::plan::rehearsal::Rehearsed;
 
 /// Lock modes that keep readers or writers out, in the words of what waits.
@@ -36,31 +37,17 @@ pub fn rehearsal(tried: &[Rehearsed]) -> String {
         if !one.reversible && one.error.is_none() {
             out.push_str("         has no way back, so only the way forward was tried\n");
         }
-        differences(&mut out, "the way back did not restore", &one.not_restored);
-        differences(&mut out, "the second time left something else", &one.not_repeated);
+        wrong(&mut out, "the way back did not restore", &one.not_restored);
+        wrong(&mut out, "the second time left something else", &one.not_repeated);
     }
-    let wrong = tried.iter().filter(|t| !t.is_sound()).count();
-    let _ = writeln!(out, "{} tried, {wrong} wrong; the scratch database is gone", tried.len());
+    let unsound = tried.iter().filter(|t| !t.is_sound()).count();
+    let _ = writeln!(out, "{} tried, {unsound} wrong; the scratch database is gone", tried.len());
     out
 }
 
-fn differences(out: &mut String, what: &str, changes: &[SchemaChange]) {
-    if changes.is_empty() {
-        return;
-    }
-    let _ = writeln!(out, "         {what}:");
-    for change in changes {
-        let mark = match change.kind {
-            ChangeKind::Added => '+',
-            ChangeKind::Removed => '-',
-            ChangeKind::Changed => '~',
-        };
-        let _ = writeln!(out, "           {mark} {}", change.object);
-        for line in &change.removed {
-            let _ = writeln!(out, "               - {line}");
-        }
-        for line in &change.added {
-            let _ = writeln!(out, "               + {line}");
-        }
+fn wrong(out: &mut String, what: &str, changes: &[SchemaChange]) {
+    if !changes.is_empty() {
+        let _ = writeln!(out, "         {what}:");
+        differences(out, 11, changes);
     }
 }
