@@ -139,6 +139,8 @@ pub struct Standing<'a> {
     pub promoted: bool,
     /// Whether a person asked to try again after a failure.
     pub retry: bool,
+    /// What forbids the run whoever agrees.
+    pub blocker: Option<&'a Evaluation>,
     /// The verdict as of now.
     pub verdict: &'a EnvironmentVerdict,
 }
@@ -166,6 +168,10 @@ pub fn next(standing: Standing<'_>) -> Next {
         return Next::Stopped;
     }
     let environment = standing.environment;
+    if let Some(blocker) = standing.blocker {
+        let what_to_do = "nothing runs; correct it by a pull request of its own, which is judged anew".to_owned();
+        return Next::Waits(refusal(&blocker.name, blocker.reason.clone(), what_to_do));
+    }
     if let Some(lock) = standing.lock {
         let message = format!("`{environment}` is locked by {} since {}: {}", lock.by, stamp(lock.at), lock.reason);
         return Next::Waits(refusal("locked", message, format!("`/godwit unlock {environment}` opens it")));
@@ -267,6 +273,7 @@ mod tests {
         let (applied, failed, unknown) =
             (record(Outcome::Applied), record(Outcome::Failed), record(Outcome::NeedsHuman));
         let name = environment();
+        let lint = no("lint", "1 error".into());
         let open = Standing {
             environment: &name,
             record: None,
@@ -274,6 +281,7 @@ mod tests {
             promotion: Promotion::Auto,
             promoted: false,
             retry: false,
+            blocker: None,
             verdict: &approved,
         };
         for (standing, expected) in [
@@ -288,6 +296,9 @@ mod tests {
             (Standing { promotion: Promotion::Manual, promoted: true, ..open }, "runs"),
             (Standing { promotion: Promotion::Manual, promoted: true, verdict: &pending, ..open }, "approval"),
             (Standing { verdict: &pending, ..open }, "approval"),
+            (Standing { blocker: Some(&lint), ..open }, "lint"),
+            (Standing { blocker: Some(&lint), record: Some(&failed), retry: true, ..open }, "lint"),
+            (Standing { blocker: Some(&lint), record: Some(&applied), ..open }, "holds"),
             (Standing { verdict: &verdict(Status::Skipped), ..open }, "approval"),
             (Standing { verdict: &verdict(Status::Disapproved), ..open }, "approval"),
         ] {

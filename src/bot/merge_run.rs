@@ -176,6 +176,7 @@ impl Bot {
         let promoted = promotion == Promotion::Manual && self.is_promoted(journey, environment).await?;
         let (policy, snapshot) = (&journey.gathered.contents.policy, &journey.gathered.snapshot);
         let verdict = evaluate_environment(policy, snapshot, environment, journey.now);
+        let blockers = decide::blockers(&journey.merged.contents);
         let standing = Standing {
             environment,
             record: record.as_ref(),
@@ -183,6 +184,7 @@ impl Bot {
             promotion,
             promoted,
             retry,
+            blocker: blockers.first(),
             verdict: &verdict,
         };
         match decide::next(standing) {

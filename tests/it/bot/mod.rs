@@ -8,4 +8,4 @@ mod merging;
 mod postgres;
 mod process;
 mod reviewing;
-mod world;
+pub mod world;
