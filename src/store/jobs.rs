@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use tokio::sync::watch;
 
 use super::{Store, StoreError, millis, time_of};
@@ -438,7 +438,7 @@ pub(super) fn event_to_text(event: &Event) -> Result<String, StoreError> {
     serde_json::to_string(event).map_err(|e| StoreError::Value { what: "an event", value: e.to_string() })
 }
 
-fn job_of(row: &SqliteRow) -> Result<Job, StoreError> {
+fn job_of(row: &AnyRow) -> Result<Job, StoreError> {
     let event: String = row.try_get(1)?;
     Ok(Job {
         id: row.try_get(0)?,
