@@ -10,7 +10,7 @@ use super::exit::Failure;
 use super::{Exit, Global};
 use crate::config::RepoConfig;
 use crate::migration::{FileContent, SourceFile};
-use crate::store::{AuditKey, Store};
+use crate::store::{AuditKey, Store, StoreError};
 
 /// Files above this many bytes are not read into memory as migrations (bytes).
 const MAX_FILE: u64 = 512 * 1024 * 1024;
@@ -64,7 +64,11 @@ impl Global {
     pub async fn open_store_at(&self, url: &str, data: Option<&Path>) -> anyhow::Result<Store> {
         let data = data_dir_for(url, data)?;
         Store::open_in(url, data.as_deref(), given_audit_key()?).await.map_err(|e| {
-            Failure::with_causes(Exit::Unreachable, format!("cannot open the store `{}`", crate::redact::text(url)), &e)
+            let exit = match e {
+                StoreError::OtherAuditKey | StoreError::Url(_) => Exit::Usage,
+                _ => Exit::Unreachable,
+            };
+            Failure::with_causes(exit, format!("cannot open the store `{}`", crate::redact::text(url)), &e)
         })
     }
 

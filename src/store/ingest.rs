@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{AnyPool, Row as _};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::replicas::{bump, wake_others};
 use super::{Store, StoreError, StoreKind, WriteTransaction, millis, next_id};
 use crate::github::Event;
 use crate::ids::DeliveryId;
@@ -67,7 +68,7 @@ pub(super) fn start(writer: Writer) -> mpsc::Sender<Arrival> {
             let taken = std::mem::take(&mut batch);
             match writer.write(&taken).await {
                 Ok(results) => {
-                    writer.changes.send_modify(|n| *n = n.wrapping_add(1));
+                    bump(&writer.changes);
                     for (arrival, result) in taken.into_iter().zip(results) {
                         // A caller that went away has no use for the answer; the delivery is stored all the same.
                         let _ = arrival.answer.send(Ok(result));
@@ -108,6 +109,7 @@ impl Writer {
         let mut results: Vec<Ingest> =
             batch.iter().map(|a| if fresh.remove(a.id.as_str()) { Ingest::New } else { Ingest::Duplicate }).collect();
 
+        let mut woken = false;
         let work: Vec<(&Arrival, &str, String)> = batch
             .iter()
             .zip(&results)
@@ -124,12 +126,17 @@ impl Writer {
                 insert = insert.bind(id).bind(key).bind(a.id.as_str()).bind(a.event.as_str()).bind(a.at).bind(a.at);
             }
             insert.execute(&mut *tx).await?;
+            woken = true;
         }
         // A redelivery asks for work that was given up to be tried again.
         for (arrival, result) in batch.iter().zip(&mut results) {
             if *result == Ingest::Duplicate && revive(&mut tx, &arrival.id, arrival.at).await? {
                 *result = Ingest::New;
+                woken = true;
             }
+        }
+        if woken {
+            wake_others(self.kind, &mut tx).await?;
         }
         tx.commit().await?;
         Ok(results)

@@ -26,6 +26,7 @@ const FILES: &[(i64, &str, Text)] = &[
     (7, "verdicts", Text::Both(include_str!("schema/0007_verdicts.sql"))),
     (8, "schemas", Text::Both(include_str!("schema/0008_schemas.sql"))),
     (9, "releases", Text::Both(include_str!("schema/0009_releases.sql"))),
+    (10, "replicas", Text::Both(include_str!("schema/0010_replicas.sql"))),
 ];
 
 /// A change in the words of the databases.

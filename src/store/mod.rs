@@ -14,6 +14,8 @@ mod ingest;
 mod jobs;
 mod migrations;
 pub mod releases;
+#[cfg(feature = "bot")]
+mod replicas;
 pub mod runs;
 pub mod schemas;
 mod verdicts;
@@ -37,6 +39,8 @@ pub use environments::{EnvironmentLock, EnvironmentRecord};
 pub use ingest::{Ingest, NewDelivery};
 #[cfg(feature = "bot")]
 pub use jobs::{Claim, DeadJob, Job, MAX_ATTEMPTS, QueueState, next_attempt, wait_after};
+#[cfg(feature = "bot")]
+pub use replicas::Replica;
 pub use verdicts::Agreed;
 
 /// Why the store could not do what was asked.
@@ -79,6 +83,12 @@ pub enum StoreError {
     /// One failure of several callers whose work shared a transaction.
     #[error(transparent)]
     Shared(Arc<StoreError>),
+    /// Replicas with different keys would make a log that none of them finds valid.
+    #[error(
+        "the audit key is not the one that this store's log is written with: give every replica the same, as \
+         `GODWIT_AUDIT_KEY` or `GODWIT_AUDIT_KEY_FILE`, or copy `audit.key` from the data directory of the first"
+    )]
+    OtherAuditKey,
     /// The file that holds the audit key cannot be used.
     #[error("the audit key `{}` cannot be used", file.display())]
     AuditKey {
@@ -93,6 +103,8 @@ pub enum StoreError {
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    #[cfg(feature = "bot")]
+    fence: Option<replicas::Fence>,
 }
 
 #[derive(Debug)]
@@ -107,6 +119,11 @@ struct Inner {
     changes: watch::Sender<u64>,
     #[cfg(feature = "bot")]
     arrivals: mpsc::Sender<ingest::Arrival>,
+    /// Where other processes' words are heard.
+    #[cfg(feature = "bot")]
+    listen_at: Option<String>,
+    #[cfg(feature = "bot")]
+    listening: std::sync::atomic::AtomicBool,
 }
 
 /// A transaction that writes; it is taken back when dropped without `commit`.
@@ -158,6 +175,9 @@ impl Store {
         let kind = place.kind();
         let writer = place.writer().await?;
         bring_up_to_date(&writer, kind).await?;
+        if kind == StoreKind::Postgres {
+            agree_on_key(&writer, &audit_key).await?;
+        }
         let reader = place.reader()?;
         let ids = Arc::new(Mutex::new(ulid::Generator::new()));
         #[cfg(feature = "bot")]
@@ -181,7 +201,16 @@ impl Store {
                 changes,
                 #[cfg(feature = "bot")]
                 arrivals,
+                #[cfg(feature = "bot")]
+                listen_at: match place {
+                    Place::File(_) => None,
+                    Place::Server(url) => Some(url),
+                },
+                #[cfg(feature = "bot")]
+                listening: std::sync::atomic::AtomicBool::new(false),
             }),
+            #[cfg(feature = "bot")]
+            fence: None,
         })
     }
 
@@ -209,9 +238,16 @@ impl Store {
     /// until it ends. Keep it short, and never ask the store for anything else before it ends.
     ///
     /// # Errors
-    /// When another process has been writing for too long, or the database fails.
+    /// When another process has been writing for too long, the claim that this store is used under is lost, or the
+    /// database fails.
     pub async fn begin(&self) -> Result<WriteTransaction, StoreError> {
-        Ok(self.inner.writer.begin_with(self.inner.kind.begin_alone()).await?)
+        #[allow(unused_mut, reason = "only a claim looks into it")]
+        let mut tx = self.inner.writer.begin_with(self.inner.kind.begin_alone()).await?;
+        #[cfg(feature = "bot")]
+        if let Some(fence) = &self.fence {
+            fence.check(&mut tx).await?;
+        }
+        Ok(tx)
     }
 
     /// An id above every one before it in this process: a ULID.
@@ -275,6 +311,18 @@ async fn bring_up_to_date(writer: &AnyPool, kind: StoreKind) -> Result<(), Store
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Refuses another key than that of the first process; a file's key stands beside it, so there nobody can err.
+async fn agree_on_key(writer: &AnyPool, key: &AuditKey) -> Result<(), StoreError> {
+    let mine = key.sign(b"the key of a store");
+    sqlx::query("INSERT INTO facts (name, value) VALUES ('audit_key', $1) ON CONFLICT (name) DO NOTHING")
+        .bind(&mine)
+        .execute(writer)
+        .await?;
+    let agreed: String =
+        sqlx::query_scalar("SELECT value FROM facts WHERE name = 'audit_key'").fetch_one(writer).await?;
+    if agreed == mine { Ok(()) } else { Err(StoreError::OtherAuditKey) }
 }
 
 #[cfg(test)]

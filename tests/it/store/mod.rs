@@ -4,6 +4,7 @@
 
 mod queue;
 mod records;
+mod replicas;
 mod schema;
 
 use std::process::Command;
