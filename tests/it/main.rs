@@ -22,6 +22,7 @@ mod house;
 mod kill;
 mod lint;
 mod rehearse;
+mod replicas;
 mod sandbox;
 mod servers;
 mod store;

@@ -6,6 +6,6 @@ mod killed;
 mod mending;
 mod merging;
 mod postgres;
-mod process;
+pub mod process;
 mod reviewing;
 pub mod world;
