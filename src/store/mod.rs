@@ -13,8 +13,12 @@ mod ingest;
 mod jobs;
 mod migrations;
 pub mod releases;
+#[cfg(feature = "bot")]
+pub mod rollbacks;
 pub mod runs;
 pub mod schemas;
+#[cfg(feature = "bot")]
+pub mod turns;
 mod verdicts;
 
 use std::path::{Path, PathBuf};
