@@ -57,9 +57,11 @@ impl Bot {
         command: &str,
         mut entry: AuditEntry,
     ) -> Result<(), JobError> {
-        let known = self.rows(about).await?.iter().any(|r| {
-            r.body.action == entry.action && r.body.details.get(COMMAND).is_some_and(|c| c == command)
-        });
+        let known = self
+            .rows(about)
+            .await?
+            .iter()
+            .any(|r| r.body.action == entry.action && r.body.details.get(COMMAND).is_some_and(|c| c == command));
         if known {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
+use super::Bot;
 use super::command::{self, Command, addresses_bot, commands};
 use super::contents::{Unreadable, policy_at};
 use super::decide;
@@ -14,7 +15,6 @@ use super::error::JobError;
 use super::gather::{Found, Gathered, Place, person};
 use super::permission::{self, Need, may, need};
 use super::work::Comment;
-use super::Bot;
 use crate::approval::{Person, Policy};
 use crate::config::ConfigError;
 use crate::git::Want;
@@ -75,8 +75,7 @@ impl Bot {
         }
         let mut answers = Vec::new();
         for (line, (text, read)) in (0..).zip(commands(&comment.body, &policy.repo.environments)) {
-            let order =
-                Order { place: &place, comment, line, pull: &pull, policy: &policy, person: &person, now };
+            let order = Order { place: &place, comment, line, pull: &pull, policy: &policy, person: &person, now };
             let answer = match read {
                 Err(wrong) => format!("⚠️ {wrong}."),
                 Ok(command) => match order.may(need(&command)) {

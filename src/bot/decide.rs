@@ -204,7 +204,10 @@ pub fn next(standing: Standing<'_>) -> Next {
             let local = if local.ends_with(" UTC") { String::new() } else { format!(" ({local})") };
             Next::Waits(refusal(
                 "window",
-                format!("`{environment}` runs in its maintenance window only; the next one opens {}{local}", stamp(*opens)),
+                format!(
+                    "`{environment}` runs in its maintenance window only; the next one opens {}{local}",
+                    stamp(*opens)
+                ),
                 "nothing: the run is queued and starts by itself then".to_owned(),
             ))
         }
@@ -323,7 +326,8 @@ mod tests {
             emergency: false,
             verdict: &approved,
         };
-        let closed = WindowState::Closed { opens: DateTime::UNIX_EPOCH, local: "1970-01-01 01:00 Europe/Berlin".into() };
+        let closed =
+            WindowState::Closed { opens: DateTime::UNIX_EPOCH, local: "1970-01-01 01:00 Europe/Berlin".into() };
         let (never, earlier) = (
             refusal("lint", "1 error".into(), String::new()),
             refusal("promotion", "staging first".into(), String::new()),

@@ -73,7 +73,8 @@ impl Bot {
         entry.details.insert(UNTIL.to_owned(), until(order.now, cell.timeout_hours));
         entry.details.insert("skipped".to_owned(), skipped(&verdict).join("; "));
         self.note_asked(order.about(environment, digest), &order.key(), entry).await?;
-        let follow = self.follow_up(order, &gathered, environment, digest, &verdict, reason, cell.timeout_hours).await?;
+        let follow =
+            self.follow_up(order, &gathered, environment, digest, &verdict, reason, cell.timeout_hours).await?;
         self.enqueue_look(order.place, order.pull).await?;
         Ok(format!(
             "🚨 {name} runs {} without approvals, window and promotion order, for {} hours at most and this content only. Lint \

@@ -331,7 +331,11 @@ impl Bot {
 }
 
 /// What GitHub says of a person, with those of `teams` that they are an active member of.
-pub(super) async fn person(api: &RepoApi, login: Login, teams: BTreeSet<TeamSlug>) -> Result<(Login, Person), GithubError> {
+pub(super) async fn person(
+    api: &RepoApi,
+    login: Login,
+    teams: BTreeSet<TeamSlug>,
+) -> Result<(Login, Person), GithubError> {
     let permission = api.permission(&login).await?;
     let mut member_of = BTreeSet::new();
     for team in teams {

@@ -277,13 +277,8 @@ impl Bot {
         };
         failpoint::hit("run_pre");
         let by = journey.started_by(asked);
-        let about = Watched {
-            place: journey.place,
-            number: journey.gathered.snapshot.number,
-            environment,
-            run: &run,
-            by: &by,
-        };
+        let about =
+            Watched { place: journey.place, number: journey.gathered.snapshot.number, environment, run: &run, by: &by };
         let going = runner::apply(&self.store, &contents.set, &targets, &actor, &options);
         let mut report = match self.looked_after(&about, &cancel, &seen, going).await {
             Ok(report) => report,
@@ -367,6 +362,9 @@ impl Bot {
     ) -> Result<bool, JobError> {
         // The comment names what people approved, not the digest of every migration of the repository.
         report.digest = journey.digest.clone();
+        for note in report.notes.iter_mut().filter(|n| n.contains("held: contract")) {
+            note.push_str(&format!("; here: `/godwit release {environment} MIGRATION REASON`"));
+        }
         // A target that is busy is waited for; everything else is how it ended.
         if report.outcome == Outcome::Blocked && report.blocked_by.iter().any(|r| r.reason == "locked") {
             let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };

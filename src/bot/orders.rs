@@ -203,14 +203,9 @@ impl Bot {
         let repo = &order.place.repository.name;
         let name = code(environment.as_str());
         let mut answers = Vec::new();
-        for request in
-            self.store.rollback_requests(repo, order.comment.number, RequestState::Pending).await?
-        {
+        for request in self.store.rollback_requests(repo, order.comment.number, RequestState::Pending).await? {
             let withdrawn = &request.environment == environment
-                && self
-                    .store
-                    .move_rollback(&request.id, RequestState::Pending, RequestState::Withdrawn, None)
-                    .await?;
+                && self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Withdrawn, None).await?;
             if withdrawn {
                 answers.push(format!("The rollback {} is withdrawn.", code(request.id.as_str())));
             }
@@ -264,7 +259,8 @@ impl Bot {
         let mut text = String::new();
         for target in &targets {
             let states =
-                match runner::resolve(&self.store, &tip.set, target, &order.actor(), &found.reference(), settlement).await
+                match runner::resolve(&self.store, &tip.set, target, &order.actor(), &found.reference(), settlement)
+                    .await
                 {
                     Ok(Ok(states)) => states,
                     Ok(Err(refusal)) => return Ok(refused(&refusal.message, &refusal.what_to_do)),
@@ -300,14 +296,10 @@ impl Bot {
     }
 
     /// Lets the pull request that stopped in an environment go on there; `false` when none did.
-    async fn go_on(
-        &self,
-        order: &Order<'_>,
-        environment: &EnvironmentName,
-        owner: PrNumber,
-    ) -> Result<bool, JobError> {
+    async fn go_on(&self, order: &Order<'_>, environment: &EnvironmentName, owner: PrNumber) -> Result<bool, JobError> {
         let repo = &order.place.repository.name;
-        let Some(record) = self.store.latest_of_pull(repo, environment, owner).await?.filter(|r| !holds(Some(r))) else {
+        let Some(record) = self.store.latest_of_pull(repo, environment, owner).await?.filter(|r| !holds(Some(r)))
+        else {
             return Ok(false);
         };
         let about = Subject { repo, number: owner, environment, digest: &record.digest };

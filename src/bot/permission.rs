@@ -179,10 +179,7 @@ mod tests {
             assert_eq!(got, expected, "{login}");
         }
         let refused = may(&policy, need(&commands[3]), &Login::new("bob"), &person(write, None)).unwrap_err();
-        assert_eq!(
-            refused,
-            "`@bob` may not do this; a holder of `cto` (`@carl`) or `dba` (`@acme/dba`) may"
-        );
+        assert_eq!(refused, "`@bob` may not do this; a holder of `cto` (`@carl`) or `dba` (`@acme/dba`) may");
         assert!(who_rolls_back(&policy, &env("production")).ends_with("and a second one confirms"));
     }
 }

@@ -76,7 +76,9 @@ impl Bot {
         let chain: BTreeSet<&EnvironmentName> = policy.chain(base, default).into_iter().map(|(e, _)| e).collect();
         for migration in journey.merged.contents.own_migrations() {
             let takes = |e: &Environment| e.targets.iter().any(|t| belongs(migration, &t.name, t.engine));
-            let Some(before) = policy.before(environment, &takes).filter(|e| !chain.contains(&e.name)) else { continue };
+            let Some(before) = policy.before(environment, &takes).filter(|e| !chain.contains(&e.name)) else {
+                continue;
+            };
             let ledger = self.store.environment_ledger(&before.name).await?;
             let on = before.targets.iter().filter(|t| belongs(migration, &t.name, t.engine));
             let held = on.clone().all(|t| {
@@ -219,10 +221,8 @@ fn blocked_behind(
             ),
         );
     }
-    let told: Vec<String> = failed
-        .iter()
-        .filter_map(|(pr, r)| Some(format!("{pr} stopped there {}", stamp(r.as_ref()?.at))))
-        .collect();
+    let told: Vec<String> =
+        failed.iter().filter_map(|(pr, r)| Some(format!("{pr} stopped there {}", stamp(r.as_ref()?.at)))).collect();
     let first = names.first().map_or("MIGRATION", |n| n.rsplit('/').next().unwrap_or(n));
     let on = failed.first().map_or_else(String::new, |(pr, _)| format!(" on {pr}"));
     refusal(

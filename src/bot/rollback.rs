@@ -142,7 +142,10 @@ impl Bot {
             return Ok(format!("The rollback {id} is {}{}.", request.state.as_str(), confirmed.unwrap_or_default()));
         }
         if request.pr != order.comment.number {
-            return Ok(refused(&format!("the rollback `{}` was asked for on {}", request.id, request.pr), "confirm it there"));
+            return Ok(refused(
+                &format!("the rollback `{}` was asked for on {}", request.id, request.pr),
+                "confirm it there",
+            ));
         }
         if Utc::now() > request.expires_at {
             self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Withdrawn, None).await?;
@@ -231,14 +234,8 @@ impl Bot {
         let run = RunId::generate();
         let targets: Vec<_> = wanted.targets.iter().map(|t| t.name.clone()).collect();
         let event = look(&place.repository, pull);
-        let asker = Asker {
-            repo,
-            environment,
-            pr: request.pr,
-            targets: &targets,
-            merged_at: request.asked_at,
-            event: &event,
-        };
+        let asker =
+            Asker { repo, environment, pr: request.pr, targets: &targets, merged_at: request.asked_at, event: &event };
         if !self.store.take_turn(&asker, &run).await?.is_empty() {
             let reason = format!("a rollback waits for its turn in `{environment}`");
             return Err(JobError::Later { at: soon(Utc::now()), reason });

@@ -77,13 +77,7 @@ impl Bot {
         out
     }
 
-    async fn look_after(
-        &self,
-        about: &Watched<'_>,
-        cancel: &Cancel,
-        seen: &Seen,
-        mut ended: watch::Receiver<bool>,
-    ) {
+    async fn look_after(&self, about: &Watched<'_>, cancel: &Cancel, seen: &Seen, mut ended: watch::Receiver<bool>) {
         let since = Utc::now();
         let (mut kept, mut told) = (Instant::now(), Instant::now());
         let every = self.settings.progress_interval;

@@ -327,12 +327,7 @@ staging:
             production.waves().into_iter().map(|(r, t)| (r, t.iter().map(|t| t.name.as_str()).collect())).collect();
         assert_eq!(
             waves,
-            [
-                (None, vec!["b"]),
-                (Some("south"), vec!["c"]),
-                (Some("west"), vec!["a", "d"]),
-                (Some("north"), vec!["e"])
-            ]
+            [(None, vec!["b"]), (Some("south"), vec!["c"]), (Some("west"), vec!["a", "d"]), (Some("north"), vec!["e"])]
         );
     }
 
@@ -363,8 +358,16 @@ staging:
             ("a:\n  windows:\n    - { start: \"02:00\" }\n", 3, "`a.windows.end` is missing"),
             ("a:\n  windows:\n    - { start: \"02:00\", end: \"02:00\" }\n", 3, "ends after it starts"),
             ("a:\n  windows:\n    - { start: \"02:00\", end: \"03:00\", timezone: hunter2/x }\n", 3, "time zone"),
-            ("a:\n  windows:\n    - { start: \"02:00\", end: \"03:00\", time_zone: UTC }\n", 3, "did you mean `timezone`"),
-            ("a:\n  maintenance_windows:\n    - { start: \"02:00\", end: \"03:00\" }\n  windows: []\n", 4, "another name"),
+            (
+                "a:\n  windows:\n    - { start: \"02:00\", end: \"03:00\", time_zone: UTC }\n",
+                3,
+                "did you mean `timezone`",
+            ),
+            (
+                "a:\n  maintenance_windows:\n    - { start: \"02:00\", end: \"03:00\" }\n  windows: []\n",
+                4,
+                "another name",
+            ),
             ("a:\n  regions: [{ provider: aws }]\n", 2, "`a.regions.name` is missing"),
             ("a:\n  regions: [{ name: hunter2 }]\n", 2, "no target"),
             ("a:\n  regions: [{ name: x, tags: [] }]\n", 2, "unknown key `tags`"),

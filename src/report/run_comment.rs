@@ -87,11 +87,7 @@ pub fn progress(input: &ProgressInput<'_>) -> String {
         out.push_str(&format!("- {} on {}{far}\n", code(migration.as_str()), code(target.as_str())));
     }
     let took = duration(u64::try_from((input.now - input.since).num_milliseconds()).unwrap_or(0));
-    out.push_str(&format!(
-        "\nRunning for {took}, {}. Seen {}.\n\n",
-        prose(input.by),
-        input.now.format("%H:%M:%S UTC")
-    ));
+    out.push_str(&format!("\nRunning for {took}, {}. Seen {}.\n\n", prose(input.by), input.now.format("%H:%M:%S UTC")));
     match input.stopping {
         Some(by) => out.push_str(&format!("🛑 {} asked it to stop: it ends before its next statement.\n", code(by))),
         None => out.push_str(&format!(
@@ -297,8 +293,11 @@ fn regions(input: &RunCommentInput<'_>) -> String {
 /// What this run has to show where a rule asks who agreed, what was kept and where it is written down.
 fn answer(input: &RunCommentInput<'_>) -> String {
     let people: Vec<String> = input.approved_by.iter().map(|(_, login)| code(&format!("@{login}"))).collect();
-    let people =
-        if people.is_empty() { "no approval asked for".to_owned() } else { format!("approved by {}", people.join(", ")) };
+    let people = if people.is_empty() {
+        "no approval asked for".to_owned()
+    } else {
+        format!("approved by {}", people.join(", "))
+    };
     let backup = input.report.backup.as_ref().map_or_else(|| "no backup".to_owned(), |b| format!("backup {}", code(b)));
     let record = input.audit_head.map_or_else(|| "not recorded yet".to_owned(), |_| "in the audit log".to_owned());
     format!("{people}; {backup}; {record}")
@@ -310,10 +309,9 @@ fn what_next(input: &RunCommentInput<'_>) -> String {
         Next::Waits(environment, reason) => format!("{} waits: {}", code(environment.as_str()), prose(reason)),
         Next::Stops => "the chain stops here; no later environment was touched.".to_owned(),
         Next::Done => "nothing; every environment of this branch has it.".to_owned(),
-        Next::Undone => format!(
-            "nothing by itself; {} brings it again.",
-            code(&format!("/godwit retry {}", input.environment))
-        ),
+        Next::Undone => {
+            format!("nothing by itself; {} brings it again.", code(&format!("/godwit retry {}", input.environment)))
+        }
     };
     format!("**Next:** {text}\n\n")
 }

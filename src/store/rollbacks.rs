@@ -73,8 +73,7 @@ impl RequestState {
     }
 }
 
-type Row =
-    (String, String, i64, String, Option<i64>, String, String, i64, i64, Option<String>, String, i64, i64);
+type Row = (String, String, i64, String, Option<i64>, String, String, i64, i64, Option<String>, String, i64, i64);
 const COLUMNS: &str = "SELECT id, environment, pr, migration, brought_by, steps, asked_by, asked_in, line, confirmed_by, state, \
                        asked_at, expires_at FROM rollback_requests";
 
@@ -196,8 +195,21 @@ impl Store {
 }
 
 fn request_of(row: Row) -> Result<RollbackRequest, StoreError> {
-    let (id, environment, pr, migration, brought_by, steps, asked_by, asked_in, line, confirmed_by, state, asked_at, expires_at) =
-        row;
+    let (
+        id,
+        environment,
+        pr,
+        migration,
+        brought_by,
+        steps,
+        asked_by,
+        asked_in,
+        line,
+        confirmed_by,
+        state,
+        asked_at,
+        expires_at,
+    ) = row;
     let pull = |n: i64| PrNumber(u64::try_from(n).unwrap_or_default());
     Ok(RollbackRequest {
         id: parsed("a request", id)?,

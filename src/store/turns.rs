@@ -182,11 +182,8 @@ impl Store {
     /// # Errors
     /// When the database fails, or holds what this version does not understand.
     pub async fn turns(&self, repo: &RepoName, environment: &EnvironmentName) -> Result<Vec<Turn>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as(COLUMNS)
-            .bind(repo.as_str())
-            .bind(environment.as_str())
-            .fetch_all(self.reader())
-            .await?;
+        let rows: Vec<Row> =
+            sqlx::query_as(COLUMNS).bind(repo.as_str()).bind(environment.as_str()).fetch_all(self.reader()).await?;
         rows.into_iter().map(turn_of).collect()
     }
 
@@ -282,12 +279,11 @@ impl Store {
     /// # Errors
     /// When the database fails, or holds what this version does not understand.
     pub async fn steps_of(&self, run: &RunId) -> Result<Vec<(TargetName, MigrationId, MigrationState)>, StoreError> {
-        let rows: Vec<(String, String, String)> = sqlx::query_as(
-            "SELECT target, migration, state FROM run_steps WHERE run = $1 ORDER BY target, position",
-        )
-        .bind(run.as_str())
-        .fetch_all(self.reader())
-        .await?;
+        let rows: Vec<(String, String, String)> =
+            sqlx::query_as("SELECT target, migration, state FROM run_steps WHERE run = $1 ORDER BY target, position")
+                .bind(run.as_str())
+                .fetch_all(self.reader())
+                .await?;
         rows.into_iter()
             .map(|(target, migration, state)| {
                 Ok((
