@@ -199,6 +199,8 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
         }
         let row = index.of(migration);
         match row.map(|r| r.state) {
+            Some(MigrationState::Applied)
+                if migration.repeatable && row.is_some_and(|r| r.checksum != migration.checksum) => {}
             Some(MigrationState::Applied | MigrationState::NeedsHuman) => continue,
             Some(MigrationState::Running) if row.is_some_and(|r| r.action == StepAction::Rollback) => continue,
             Some(
@@ -288,7 +290,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             // Newest is what was applied last, whatever its version.
             let mut newest = applied.clone();
             newest.sort_by_key(|(at, m)| std::cmp::Reverse((index.of(m).map(|r| (r.started_at, r.epoch)), *at)));
-            newest.into_iter().map(|(_, m)| m).filter(|m| request.wants(m)).take(*n).collect()
+            newest.into_iter().map(|(_, m)| m).filter(|m| request.wants(m) && !m.repeatable).take(*n).collect()
         }
         Selector::Migration(name) => match lookup(request.set, name) {
             Some(m) if applied.iter().any(|(_, a)| a.reference() == m.reference()) => vec![m],
@@ -310,7 +312,8 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
         },
         Selector::To(name) => match lookup(request.set, name) {
             Some(m) => {
-                applied.iter().rev().map(|(_, a)| *a).filter(|a| a.unit == m.unit && a.version > m.version).collect()
+                let later = |a: &&Migration| a.unit == m.unit && a.version > m.version && !a.repeatable;
+                applied.iter().rev().map(|(_, a)| *a).filter(later).collect()
             }
             None => {
                 refusals.push(unknown(name));
@@ -327,8 +330,8 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             });
             // Later ones of the same folder were written for what this one left behind, unless they were there first.
             let begun = |m: &Migration| index.of(m).map(|r| r.started_at);
-            let follows =
-                other.unit == migration.unit && other.version > migration.version && begun(other) >= begun(migration);
+            let follows = !other.repeatable
+                && other.unit == migration.unit && other.version > migration.version && begun(other) >= begun(migration);
             if also_undone || !(needs || follows) {
                 continue;
             }
@@ -446,7 +449,8 @@ fn invalid_set(set: &MigrationSet) -> Vec<Refusal> {
 fn highest_applied<'a>(request: &Request<'a>, index: &Index<'_>) -> BTreeMap<&'a str, &'a Migration> {
     let mut highest: BTreeMap<&str, &Migration> = BTreeMap::new();
     for m in request.set.migrations.iter().filter(|m| belongs(m, request.target, request.engine)) {
-        if index.of(m).is_some_and(|r| r.state == MigrationState::Applied) {
+        // A repeatable script stands behind all versions, those to come included.
+        if !m.repeatable && index.of(m).is_some_and(|r| r.state == MigrationState::Applied) {
             let slot = highest.entry(m.unit.as_str()).or_insert(m);
             if m.version > slot.version {
                 *slot = m;

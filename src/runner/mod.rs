@@ -240,6 +240,8 @@ pub async fn status(
 ) -> Result<Vec<TargetStatus>, RunError> {
     let mut out = Vec::with_capacity(targets.len());
     for target in targets {
+        let (set, _) = set.for_environment(target.environment.as_ref());
+        let set = set.as_ref();
         let (history, lock) = with_driver!(target, driver => {
             (driver.history().await.map_err(unreachable)?, driver.holder().await.map_err(unreachable)?)
         });
@@ -300,6 +302,9 @@ async fn run_all(
         report.outcome = Outcome::Blocked;
         return Ok(report);
     }
+    let (set, elsewhere) = set.for_environment(report.environment.as_ref());
+    let set = set.as_ref();
+    report.notes.extend(elsewhere);
     let deadline = options.timeout.map(|t| began + t);
     let mut known: BTreeSet<String> = BTreeSet::new();
     let mut waiting: Vec<&Target> = targets.iter().collect();

@@ -75,6 +75,14 @@ pub fn statuses(
             },
             Some(row) => {
                 let edited = row.state == MigrationState::Applied && row.checksum != m.checksum;
+                if edited && m.repeatable {
+                    let note = Some("changed since it was applied, and runs again".to_owned());
+                    return MigrationStatus {
+                        unit: m.unit.clone(),
+                        state: MigrationState::Pending,
+                        ..status_of(row, note)
+                    };
+                }
                 let note = edited.then(|| format!("edited after it was applied: `{}`", m.up.path));
                 MigrationStatus { unit: m.unit.clone(), ..status_of(row, note) }
             }
@@ -114,7 +122,7 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
         let Some(row) = index.of(migration) else { continue };
         let same = row.checksum == migration.checksum;
         match row.state {
-            MigrationState::Applied if !same => out.push(refusal(
+            MigrationState::Applied if !same && !migration.repeatable => out.push(refusal(
                 "edited",
                 format!("`{}` was edited after it was applied", migration.up.path),
                 format!(
