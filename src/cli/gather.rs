@@ -195,6 +195,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         service: None,
         only_in: None,
         repeatable: false,
+        native: Default::default(),
         checks: Vec::new(),
         up,
         down,

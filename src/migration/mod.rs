@@ -5,6 +5,7 @@ pub mod checksum;
 pub mod directives;
 pub mod execution;
 pub mod layout;
+pub mod native;
 pub mod operations;
 mod set;
 mod version;
@@ -95,6 +96,8 @@ pub struct Migration {
     pub only_in: Option<EnvironmentName>,
     /// Run again whenever its text changes, after all versions (Flyway's `R__`).
     pub repeatable: bool,
+    /// Whether the table of the folder's own tool is kept.
+    pub native: native::Keep,
     /// Queries of the forward script that say which value they must give.
     pub checks: Vec<Check>,
     /// The forward script.

@@ -6,6 +6,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{Digest, Engine, TargetName};
+use crate::migration::native::Keep;
 use crate::migration::layout::{self, Folder, Surroundings};
 use crate::migration::{Layout, Migration, MigrationSet, Problem, Severity, SourceFile};
 
@@ -20,12 +21,14 @@ pub struct MigrationRoot {
     pub engine: Option<Engine>,
     /// The target that takes its migrations.
     pub target: Option<TargetName>,
+    /// Whether the table of the folders' own tool is kept.
+    pub native: Keep,
 }
 
 impl MigrationRoot {
     /// The folder `path` itself, everything else detected.
     pub fn folder(path: impl Into<String>) -> Self {
-        Self { path: path.into(), layout: None, engine: None, target: None }
+        Self { path: path.into(), layout: None, engine: None, target: None, native: Keep::Auto }
     }
 
     /// Whether it looks everywhere, as without configuration; then only folders that clearly hold migrations count.

@@ -280,6 +280,7 @@ impl Reader<'_> {
             service: service::of(self.layout, self.unit).map(str::to_owned),
             only_in: self.only_in.clone(),
             repeatable: false,
+            native: self.root.native,
             checks: Vec::new(),
             checksum,
             up,
