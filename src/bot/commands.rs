@@ -74,6 +74,7 @@ impl Bot {
             number: comment.number,
             correlation: comment.correlation.clone(),
             by: Some(comment.by.clone()),
+            again: false,
         };
         let (mut answers, mut wishes) = (Vec::new(), Vec::new());
         for (line, read) in commands(&comment.body, &policy.repo.environments) {
@@ -132,7 +133,7 @@ impl Bot {
     }
 
     /// Whether a person may give commands: write access, or a role.
-    async fn may_command(&self, place: &Place, policy: &Policy, login: &Login) -> Result<bool, JobError> {
+    pub(super) async fn may_command(&self, place: &Place, policy: &Policy, login: &Login) -> Result<bool, JobError> {
         let person = self.person(place, policy, login).await?;
         let holds_a_role = policy.roles.0.keys().any(|role| policy.roles.holds(role, login, &person.teams));
         Ok(person.permission >= Permission::Write || holds_a_role)
@@ -146,7 +147,7 @@ impl Bot {
         Ok(())
     }
 
-    async fn policy_of_base(
+    pub(super) async fn policy_of_base(
         &self,
         place: &Place,
         pull: &model::PullRequest,

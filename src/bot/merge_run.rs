@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use super::commands::Wish;
 use super::contents::Contents;
 use super::decide::{self, Next, Standing, refusal};
+use super::deployments::Picture;
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
 use super::plans::{migration_of, risks, takers, takes_any};
@@ -218,7 +219,10 @@ impl Bot {
             ended: Vec::new(),
             duration_ms: 0,
         };
-        self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await
+        self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await?;
+        let why = report.blocked_by.first().map_or("", |refusal| refusal.message.as_str());
+        self.picture(journey, environment, Picture::Waits(why)).await;
+        Ok(())
     }
 
     /// Runs an environment, records how it went, tells people; `true` when it holds the digest afterwards.
@@ -265,6 +269,7 @@ impl Bot {
             backup: Some(backup),
             ..ApplyOptions::default()
         };
+        self.picture(journey, environment, Picture::Runs).await;
         failpoint::hit("run_pre");
         let report = match runner::apply(&self.store, &contents.set, &targets, &actor, &options).await {
             Ok(report) => report,
@@ -434,7 +439,9 @@ impl Bot {
             (true, None) => run_comment::Next::Done,
             (false, _) => run_comment::Next::Stops,
         };
-        self.comment_on(journey, environment, &report, &approved_by, &next, Some(&end.hash)).await
+        self.comment_on(journey, environment, &report, &approved_by, &next, Some(&end.hash)).await?;
+        self.picture(journey, environment, Picture::Ended(report.outcome)).await;
+        Ok(())
     }
 
     async fn comment_on(

@@ -4,20 +4,29 @@
 //! judges values; `act`, `merge_run` and `commands` carry out; `worker` and `reconcile` keep it going.
 
 mod act;
+mod buttons;
 pub mod command;
 mod commands;
 pub mod contents;
 pub mod decide;
+mod deployments;
 mod error;
 mod gather;
 mod handle;
 pub mod labels;
+mod life;
 mod measure;
 mod merge_group;
 mod merge_run;
+mod onboarding;
+mod outdated;
 pub mod people;
 mod plans;
+mod protection;
+mod pushes;
 mod reconcile;
+mod reviewers;
+mod stacked;
 mod untold;
 mod work;
 mod worker;
@@ -54,6 +63,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Pause between passes that repair missed webhooks.
     pub sweep_interval: Duration,
+    /// How long GitHub may take to know which pull request a pushed commit belongs to.
+    pub push_grace: Duration,
 }
 
 impl Settings {
@@ -68,6 +79,7 @@ impl Settings {
             parallel: 4,
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(300),
+            push_grace: Duration::from_secs(60),
         }
     }
 }

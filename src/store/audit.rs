@@ -564,7 +564,13 @@ impl Store {
         let mut query = sqlx::QueryBuilder::new(COLUMNS);
         query.push(" WHERE seq > ").push_bind(filter.after);
         if let Some(repo) = &filter.repo {
-            query.push(" AND repo = ").push_bind(repo.as_str());
+            query.push(" AND (repo = ").push_bind(repo.as_str());
+            // What was written before the repository was renamed.
+            query.push(
+                " OR EXISTS (SELECT 1 FROM former_names f JOIN repositories r ON r.id = f.repository \
+                 WHERE f.former = audit.repo AND audit.at < f.until_at AND r.name = ",
+            );
+            query.push_bind(repo.as_str()).push("))");
         }
         if let Some(pr) = filter.pr {
             query.push(" AND pr = ").push_bind(number(pr));

@@ -16,6 +16,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (7, "verdicts", include_str!("schema/0007_verdicts.sql")),
     (8, "schemas", include_str!("schema/0008_schemas.sql")),
     (9, "releases", include_str!("schema/0009_releases.sql")),
+    (10, "github", include_str!("schema/0010_github.sql")),
 ];
 
 /// The migrator over [`FILES`].

@@ -7,8 +7,10 @@ mod anchor;
 mod approvals;
 mod audit;
 mod environments;
+pub mod gates;
 #[cfg(feature = "bot")]
 mod ingest;
+pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
 mod migrations;
