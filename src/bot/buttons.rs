@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
+use super::commands::holder;
 use super::error::JobError;
 use super::gather::{Found, Place};
+use super::permission::{Need, may};
 use super::{Bot, reviewers};
 use crate::approval::{PullRequestSnapshot, Status, Verdict};
 use crate::github::{CheckAction, Event, Repository, Sender, model};
@@ -67,10 +69,11 @@ impl Bot {
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
         let login = &pressed.sender.login;
-        if let Ok(policy) = self.policy_of_base(place, pull).await?
-            && !self.may_command(place, &policy, login).await?
-        {
-            return self.refuse_button(place, pull.number, login).await;
+        if let Ok(policy) = self.policy_of_base(place, pull).await? {
+            let person = holder(place, &policy, login).await?;
+            if may(&policy, Need::Anybody, login, &person).is_err() {
+                return self.refuse_button(place, pull.number, login).await;
+            }
         }
         if pressed.button == ASK {
             self.ask_again(place, pull, login, now).await?;

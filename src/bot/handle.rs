@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 
 use super::buttons::Pressed;
-use super::commands::Wish;
 use super::error::JobError;
 use super::gather::{Found, Gathered, Place};
 use super::people::{label_subject, review_subject};
@@ -40,8 +39,9 @@ impl Bot {
     }
 
     /// Judges a pull request and shows the verdict; goes on with its environments when it is merged.
-    pub(super) async fn judge(&self, judge: &Judge, wishes: &[Wish], now: DateTime<Utc>) -> Result<(), JobError> {
+    pub(super) async fn judge(&self, judge: &Judge, now: DateTime<Utc>) -> Result<(), JobError> {
         let place = self.place(&judge.repo).await?;
+        self.carry_out_rollbacks(&place, judge.number, now).await?;
         let gathered = match self.gather(&place, judge.number, now).await? {
             Found::Complete(gathered) => gathered,
             Found::BrokenPolicy(pull, errors) => {
@@ -63,7 +63,7 @@ impl Bot {
         self.show(&place, &gathered, &verdict, &plans, judge, now).await?;
         self.ask_reviewers(&place, &gathered, &verdict, now).await?;
         if let Some(merged) = &gathered.merged {
-            self.advance(&place, &gathered, merged, judge, wishes, now).await?;
+            self.advance(&place, &gathered, merged, judge, now).await?;
         }
         self.answer_gates(&place, now).await
     }

@@ -5,7 +5,7 @@
 //! repeat a POST, and its closed enums refuse values that GitHub adds (GITHUB 7).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::header::{ETAG, IF_NONE_MATCH, LOCATION, USER_AGENT};
@@ -74,10 +74,12 @@ impl GithubSettings {
 /// The client of the App; cheap to clone.
 #[derive(Clone)]
 pub struct Github {
-    inner: Arc<Inner>,
+    /// Another one when the App's key is replaced.
+    inner: Arc<RwLock<Arc<Inner>>>,
 }
 
 struct Inner {
+    settings: GithubSettings,
     app: Caller,
     app_id: u64,
     installations: Mutex<HashMap<u64, Caller>>,
@@ -131,6 +133,81 @@ impl Github {
     /// # Errors
     /// When the private key or the URL cannot be used.
     pub fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
+        Ok(Self { inner: Arc::new(RwLock::new(Arc::new(Inner::new(settings)?))) })
+    }
+
+    /// Signs with another key of the App from now on; tokens that were given out stay good.
+    ///
+    /// # Errors
+    /// When it is no key; then the one before stays.
+    pub fn use_key(&self, private_key: SecretString) -> Result<(), GithubError> {
+        let new = Inner::new(&GithubSettings { private_key, ..self.inner().settings.clone() })?;
+        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        Ok(())
+    }
+
+    fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The way to GitHub as the App itself.
+    pub(super) fn caller(&self) -> Caller {
+        self.inner().app.clone()
+    }
+
+    /// The App's id.
+    pub fn app_id(&self) -> u64 {
+        self.inner().app_id
+    }
+
+    /// The login under which the App writes, `<slug>[bot]`; asked once (GET /app).
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn bot_login(&self) -> Result<Login, GithubError> {
+        let inner = self.inner();
+        let app = inner.identity.get_or_try_init(|| async { inner.app.get::<model::App>("/app").await }).await?;
+        Ok(Login::new(format!("{}[bot]", app.slug)))
+    }
+
+    /// A view of one repository with the rights of its installation. One client is kept per installation, so that its
+    /// token is fetched once an hour and not once a request.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub async fn repo(&self, repo: &RepoName, installation: u64) -> Result<RepoApi, GithubError> {
+        Ok(RepoApi { caller: self.installation(installation).await?, repo: repo.clone(), github: self.clone() })
+    }
+
+    /// Repositories that an installation may see.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn repositories(&self, installation: u64) -> Result<Vec<model::Repo>, GithubError> {
+        self.installation(installation).await?.list_in("/installation/repositories", "repositories").await
+    }
+
+    async fn installation(&self, id: u64) -> Result<Caller, GithubError> {
+        let inner = self.inner();
+        let mut known = inner.installations.lock().await;
+        if let Some(caller) = known.get(&id) {
+            return Ok(caller.clone());
+        }
+        let crab = inner
+            .app
+            .crab
+            .installation(InstallationId(id))
+            .map_err(|e| GithubError::Unusable(format!("cannot use installation {id}: {e}")))?;
+        // Limits are counted, and answers are given, to each installation by itself.
+        let gate = Arc::new(Gate::new(inner.app.paced));
+        let caller = Caller { crab: Arc::new(crab), gate, cache: Arc::default(), ..inner.app.clone() };
+        known.insert(id, caller.clone());
+        Ok(caller)
+    }
+}
+
+impl Inner {
+    fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
         let unusable =
             |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
         let crab = Octocrab::builder()
@@ -156,69 +233,13 @@ impl Github {
             cache: Arc::default(),
             paced: settings.paced,
         };
-        let inner = Inner {
+        Ok(Self {
+            settings: settings.clone(),
             app,
             app_id: settings.app_id,
             installations: Mutex::new(HashMap::new()),
             identity: OnceCell::new(),
-        };
-        Ok(Self { inner: Arc::new(inner) })
-    }
-
-    /// The way to GitHub as the App itself.
-    pub(super) fn caller(&self) -> &Caller {
-        &self.inner.app
-    }
-
-    /// The App's id.
-    pub fn app_id(&self) -> u64 {
-        self.inner.app_id
-    }
-
-    /// The login under which the App writes, `<slug>[bot]`; asked once (GET /app).
-    ///
-    /// # Errors
-    /// When GitHub cannot be asked.
-    pub async fn bot_login(&self) -> Result<Login, GithubError> {
-        let app =
-            self.inner.identity.get_or_try_init(|| async { self.inner.app.get::<model::App>("/app").await }).await?;
-        Ok(Login::new(format!("{}[bot]", app.slug)))
-    }
-
-    /// A view of one repository with the rights of its installation. One client is kept per installation, so that its
-    /// token is fetched once an hour and not once a request.
-    ///
-    /// # Errors
-    /// When no client can be made.
-    pub async fn repo(&self, repo: &RepoName, installation: u64) -> Result<RepoApi, GithubError> {
-        Ok(RepoApi { caller: self.installation(installation).await?, repo: repo.clone(), github: self.clone() })
-    }
-
-    /// Repositories that an installation may see.
-    ///
-    /// # Errors
-    /// When GitHub cannot be asked.
-    pub async fn repositories(&self, installation: u64) -> Result<Vec<model::Repo>, GithubError> {
-        self.installation(installation).await?.list_in("/installation/repositories", "repositories").await
-    }
-
-    async fn installation(&self, id: u64) -> Result<Caller, GithubError> {
-        let mut known = self.inner.installations.lock().await;
-        if let Some(caller) = known.get(&id) {
-            return Ok(caller.clone());
-        }
-        let crab = self
-            .inner
-            .app
-            .crab
-            .installation(InstallationId(id))
-            .map_err(|e| GithubError::Unusable(format!("cannot use installation {id}: {e}")))?;
-        let app = &self.inner.app;
-        // Limits are counted, and answers are given, to each installation by itself.
-        let gate = Arc::new(Gate::new(app.paced));
-        let caller = Caller { crab: Arc::new(crab), gate, cache: Arc::default(), ..app.clone() };
-        known.insert(id, caller.clone());
-        Ok(caller)
+        })
     }
 }
 

@@ -19,6 +19,8 @@ pub const NAMED: &[&str] = &[
     "runs",
     "told",
     "protection_requests",
+    "turns",
+    "rollback_requests",
 ];
 
 /// How an installation stands.

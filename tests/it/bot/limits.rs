@@ -64,6 +64,8 @@ proptest! {
             next: &Next::Stops,
             audit_head: None,
             links: &Links::default(),
+            rollback: None,
+            regions: &[],
         });
         prop_assert!(text.chars().map(char::len_utf16).sum::<usize>() <= escape::COMMENT_LIMIT);
         prop_assert!(text.contains("END OF IT") && text.contains("/godwit retry staging"));
