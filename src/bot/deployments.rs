@@ -47,7 +47,8 @@ impl Bot {
         let (deployment, status, line) = picture.words();
         // Back-ticks are not read as Markdown there.
         let line = crate::redact::text(&line.replace('`', ""));
-        let (what, said) = (format!("environment {environment}"), format!("{} {deployment} {line}", journey.merged.commit));
+        let (what, said) =
+            (format!("environment {environment}"), format!("{} {deployment} {line}", journey.merged.commit));
         match self.store.told(repo, number, &what).await {
             Ok(told) if told.as_deref() == Some(&said) => return,
             Ok(_) | Err(_) => {}
@@ -88,7 +89,9 @@ impl Bot {
 /// What the App may not do is left out; `godwit doctor` names the permission that is missing.
 fn allowed(done: Result<(), GithubError>) -> Result<(), GithubError> {
     match done {
-        Err(refused @ (GithubError::Forbidden { .. } | GithubError::NotFound { .. } | GithubError::Rejected { .. })) => {
+        Err(
+            refused @ (GithubError::Forbidden { .. } | GithubError::NotFound { .. } | GithubError::Rejected { .. }),
+        ) => {
             tracing::debug!(error = %refused, "left out");
             Ok(())
         }

@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::Bot;
 use super::contents::{self, Unreadable, policy_at};
 use super::error::JobError;
 use super::gather::{Found, Place};
 use super::plans::takers;
 use super::worker::chain;
-use super::Bot;
 use crate::approval::{Policy, Status, evaluate_environment};
 use crate::git::{GitError, Want};
 use crate::github::{GateWord, GithubError};
@@ -44,13 +44,21 @@ fn word(environment: &EnvironmentName, standing: &Standing) -> (GateWord, String
     let name = code(environment.as_str());
     if !standing.stuck.is_empty() {
         let list = names(&standing.stuck);
-        return (GateWord::Rejected, format!("In {name} these migrations of the commit did not end well: {list}. Settle them, then run the job again."));
+        return (
+            GateWord::Rejected,
+            format!(
+                "In {name} these migrations of the commit did not end well: {list}. Settle them, then run the job again."
+            ),
+        );
     }
     if standing.pending.is_empty() {
         return (GateWord::Approved, format!("{name} holds every migration of this commit."));
     }
     if standing.agreed {
-        return (GateWord::Approved, format!("Everybody whom {name} asks for has agreed to the migrations of this commit."));
+        return (
+            GateWord::Approved,
+            format!("Everybody whom {name} asks for has agreed to the migrations of this commit."),
+        );
     }
     let mut report = format!("{name} does not hold these migrations of the commit yet: {}.", names(&standing.pending));
     if !standing.missing.is_empty() {
@@ -83,7 +91,9 @@ impl Bot {
                 Ok(()) => self.store.note_gate(repo, &request, &report, ends).await?,
                 // The job is gone or was let through by a person, or the App may not answer it.
                 Err(
-                    error @ (GithubError::NotFound { .. } | GithubError::Forbidden { .. } | GithubError::Rejected { .. }),
+                    error @ (GithubError::NotFound { .. }
+                    | GithubError::Forbidden { .. }
+                    | GithubError::Rejected { .. }),
                 ) => {
                     tracing::warn!(repo = %repo, run = request.run, error = chain(&error), "a job could not be answered");
                     self.store.note_gate(repo, &request, &report, Some(now)).await?;
@@ -129,7 +139,9 @@ impl Bot {
         let released = self.store.releases(Some(&place.repository.name), environment.as_str()).await?;
         let statuses = match runner::status(&set, &targets, &released).await {
             Ok(statuses) => statuses,
-            Err(error) => return Ok((GateWord::Waits, format!("{} cannot be looked at: {error}", code(environment.as_str())))),
+            Err(error) => {
+                return Ok((GateWord::Waits, format!("{} cannot be looked at: {error}", code(environment.as_str()))));
+            }
         };
         let mut standing = Standing::default();
         for migration in statuses.iter().flat_map(|t| &t.migrations) {
@@ -208,9 +220,21 @@ mod tests {
         for (standing, expected, part) in [
             (Standing::default(), GateWord::Approved, "holds every"),
             (Standing { pending: list(&["0002_x"]), ..Standing::default() }, GateWord::Waits, "`0002_x`"),
-            (Standing { pending: list(&["0002_x"]), missing: list(&["dba"]), ..Standing::default() }, GateWord::Waits, "dba"),
-            (Standing { pending: list(&["0002_x"]), agreed: true, ..Standing::default() }, GateWord::Approved, "agreed"),
-            (Standing { stuck: list(&["0001_y"]), agreed: true, ..Standing::default() }, GateWord::Rejected, "`0001_y`"),
+            (
+                Standing { pending: list(&["0002_x"]), missing: list(&["dba"]), ..Standing::default() },
+                GateWord::Waits,
+                "dba",
+            ),
+            (
+                Standing { pending: list(&["0002_x"]), agreed: true, ..Standing::default() },
+                GateWord::Approved,
+                "agreed",
+            ),
+            (
+                Standing { stuck: list(&["0001_y"]), agreed: true, ..Standing::default() },
+                GateWord::Rejected,
+                "`0001_y`",
+            ),
         ] {
             let (said, report) = word(&production, &standing);
             assert_eq!(said, expected, "{standing:?}");

@@ -75,7 +75,13 @@ async fn look(github: &Github, policy: &Policy, found: &mut Vec<Diagnosis>) -> R
     let app = github.app().await?;
     found.push(Diagnosis::good(APP, "key", format!("signed in as `{}`", app.slug)));
     let teams = policy.roles.0.values().any(|holders| !holders.teams.is_empty());
-    of_permissions(APP, &app.permissions, teams, "grant it in the App's settings, then accept it on each account", found);
+    of_permissions(
+        APP,
+        &app.permissions,
+        teams,
+        "grant it in the App's settings, then accept it on each account",
+        found,
+    );
     of_events(&app.events, found);
     of_webhook(github, found).await?;
     let installations = github.all_installations().await?;
@@ -121,7 +127,13 @@ fn of_events(events: &[String], found: &mut Vec<Diagnosis>) {
     for (name, need) in EVENTS.iter().filter(|(name, _)| !events.iter().any(|e| e == name)) {
         let health = if *need == Need::Always { Health::Wrong } else { Health::Warning };
         let message = format!("it is not subscribed to `{name}`");
-        found.push(Diagnosis::of(APP, "events", health, message, "subscribe in the App's settings, Permissions & events"));
+        found.push(Diagnosis::of(
+            APP,
+            "events",
+            health,
+            message,
+            "subscribe in the App's settings, Permissions & events",
+        ));
     }
     if found.len() == before {
         found.push(Diagnosis::good(APP, "events", "everything it needs"));
@@ -141,7 +153,13 @@ async fn of_webhook(github: &Github, found: &mut Vec<Diagnosis>) -> Result<(), G
     found.push(match (last.first(), last.iter().find(arrived)) {
         (None, _) => {
             let message = format!("GitHub has sent nothing to `{url}` lately");
-            Diagnosis::of(APP, "webhook", Health::Warning, message, "open a pull request, or press Redeliver in the App's settings")
+            Diagnosis::of(
+                APP,
+                "webhook",
+                Health::Warning,
+                message,
+                "open a pull request, or press Redeliver in the App's settings",
+            )
         }
         (Some(newest), _) if arrived(&newest) => {
             let message = format!("the last delivery arrived at `{url}` at {}", stamp(newest));
@@ -155,7 +173,8 @@ async fn of_webhook(github: &Github, found: &mut Vec<Diagnosis>) -> Result<(), G
             }
         }
         (Some(newest), before) => {
-            let since = before.map_or_else(|| "none of the last ones did".to_owned(), |d| format!("the last that did: {}", stamp(d)));
+            let since = before
+                .map_or_else(|| "none of the last ones did".to_owned(), |d| format!("the last that did: {}", stamp(d)));
             let message = format!(
                 "the newest delivery to `{url}` did not arrive: {} ({}); {since}",
                 newest.status, newest.status_code
@@ -220,8 +239,12 @@ async fn of_installation(
             Err(error) => return Err(error),
         };
         if !checks.contains(check_run::APPROVAL) {
-            let message =
-                format!("`{}` can be merged into `{}` without `{}`", repo.full_name, repo.default_branch, check_run::APPROVAL);
+            let message = format!(
+                "`{}` can be merged into `{}` without `{}`",
+                repo.full_name,
+                repo.default_branch,
+                check_run::APPROVAL
+            );
             let what = "make it a required status check of the branch (Settings, Rules)";
             found.push(Diagnosis::of(&about, "protection", Health::Warning, message, what));
         }

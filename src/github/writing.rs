@@ -127,8 +127,7 @@ impl RepoApi {
             .map(|(path, text)| json!({ "path": path, "mode": "100644", "type": "blob", "content": text }))
             .collect();
         let body = json!({ "base_tree": parent, "tree": entries });
-        let tree: MadeObject =
-            self.caller.write(Method::Post, &self.path("/git/trees"), &body, Repeat::Safe).await?;
+        let tree: MadeObject = self.caller.write(Method::Post, &self.path("/git/trees"), &body, Repeat::Safe).await?;
         let body = json!({ "message": message, "tree": tree.sha, "parents": [parent] });
         let commit: MadeObject =
             self.caller.write(Method::Post, &self.path("/git/commits"), &body, Repeat::Safe).await?;
@@ -144,13 +143,7 @@ impl RepoApi {
     ///
     /// # Errors
     /// When GitHub cannot be asked or refuses.
-    pub async fn open_pull(
-        &self,
-        head: &str,
-        base: &str,
-        title: &str,
-        body: &str,
-    ) -> Result<PullRequest, GithubError> {
+    pub async fn open_pull(&self, head: &str, base: &str, title: &str, body: &str) -> Result<PullRequest, GithubError> {
         let body = json!({ "title": title, "head": head, "base": base, "body": body });
         self.caller.write(Method::Post, &self.path("/pulls"), &body, Repeat::Never).await
     }

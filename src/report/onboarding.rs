@@ -109,8 +109,7 @@ pub fn text(repo: &RepoName, found: &Found) -> String {
         }
         out.push('\n');
     }
-    let allowed: Vec<String> =
-        engines(found).into_iter().map(|engine| variable("ENVIRONMENT", engine)).collect();
+    let allowed: Vec<String> = engines(found).into_iter().map(|engine| variable("ENVIRONMENT", engine)).collect();
     out.push_str(&format!(
         "### Before merging\n\n\
          1. Name people and teams in `policies/roles.yml`. The built-in approval matrix holds until \

@@ -1,7 +1,7 @@
 //! The issue about migrations that reached a branch without a pull request.
 
-use super::escape::{self, code};
 use super::and;
+use super::escape::{self, code};
 use crate::ids::{CommitSha, Login};
 
 /// Files named of one push.

@@ -112,7 +112,9 @@ async fn look_at(about: &str, (host, port): &(String, u16), found: &mut Vec<Diag
                 why = format!("`{host}:{port}` refuses connections: nothing listens there");
             }
             Ok(Err(error)) => why = format!("`{host}:{port}` cannot be reached: {error}"),
-            Err(_) => why = format!("`{host}:{port}` does not answer within {} s: a firewall, perhaps", PATIENCE.as_secs()),
+            Err(_) => {
+                why = format!("`{host}:{port}` does not answer within {} s: a firewall, perhaps", PATIENCE.as_secs())
+            }
         }
     }
     let what = "start the server, correct the port, or let this machine through";
@@ -163,7 +165,9 @@ async fn of_postgres(about: &str, target: &Target) -> Result<Vec<Diagnosis>, Run
     let rights = "SELECT COALESCE(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'CREATE'), false)::text, \
                   pg_catalog.pg_is_in_recovery()::text, current_user::text, pg_catalog.current_schema()::text";
     let rows = one.ask(rights.to_owned()).await.map_err(unreachable)?;
-    if let Some([create, standby, user, schema]) = rows.first().and_then(|r| <&[String; 4]>::try_from(r.as_slice()).ok()) {
+    if let Some([create, standby, user, schema]) =
+        rows.first().and_then(|r| <&[String; 4]>::try_from(r.as_slice()).ok())
+    {
         if standby == "true" {
             let what = "give the address of the primary";
             found.push(Diagnosis::of(about, "server", Health::Wrong, "it is a standby, which takes no writes", what));
@@ -178,8 +182,7 @@ async fn of_postgres(about: &str, target: &Target) -> Result<Vec<Diagnosis>, Run
     }
     // Two sessions at once on one backend: somebody hands backends out statement by statement.
     let pid = || "SELECT pg_catalog.pg_backend_pid()::text".to_owned();
-    let (first, second) =
-        (one.ask(pid()).await.map_err(unreachable)?, two.ask(pid()).await.map_err(unreachable)?);
+    let (first, second) = (one.ask(pid()).await.map_err(unreachable)?, two.ask(pid()).await.map_err(unreachable)?);
     found.push(if first == second {
         let message = "this connection goes through a pooler in transaction mode, where no lock can be held";
         let what = "give the server's own address, or the pooler's port for session mode";
@@ -195,15 +198,37 @@ fn classify(message: &str) -> (&'static str, Health, &'static str) {
     let text = message.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if says(&["certificate", "tls", "ssl ", "ssl)", "handshake", "no encryption"]) && !says(&["password"]) {
-        ("tls", Health::Wrong, "compare `sslmode` (or `tls`) with what the server speaks, and its certificate with the host's name")
+        (
+            "tls",
+            Health::Wrong,
+            "compare `sslmode` (or `tls`) with what the server speaks, and its certificate with the host's name",
+        )
     } else if says(&["does not exist"]) && says(&["database"]) && !says(&["role"]) {
         ("database", Health::Wrong, "create the database, or correct its name")
     } else if says(&["permission denied", "not authorized", "noperm", "insufficient", "forbidden", "privilege"]) {
-        ("permissions", Health::Wrong, "grant the user what migrations need: to create, change and drop what they are about")
-    } else if says(&["password", "authentic", "wrongpass", "noauth", "unauthorized", "pg_hba", "role", "scram", "security_exception"]) {
+        (
+            "permissions",
+            Health::Wrong,
+            "grant the user what migrations need: to create, change and drop what they are about",
+        )
+    } else if says(&[
+        "password",
+        "authentic",
+        "wrongpass",
+        "noauth",
+        "unauthorized",
+        "pg_hba",
+        "role",
+        "scram",
+        "security_exception",
+    ]) {
         ("login", Health::Wrong, "correct user and password, or let this machine in (`pg_hba.conf`, access lists)")
     } else if says(&["replica set", "no primary", "not primary", "server selection"]) {
-        ("server", Health::Unreachable, "look whether the set has a primary that this machine can reach by its own name")
+        (
+            "server",
+            Health::Unreachable,
+            "look whether the set has a primary that this machine can reach by its own name",
+        )
     } else if says(&["url is wrong", "names no"]) {
         ("address", Health::Wrong, "correct the address")
     } else {
@@ -275,7 +300,11 @@ mod tests {
             ("server does not support TLS", "tls"),
             ("something else", "connection"),
         ] {
-            let message = if expected == "login" && message.contains("pg_hba") { "no pg_hba.conf entry: password" } else { message };
+            let message = if expected == "login" && message.contains("pg_hba") {
+                "no pg_hba.conf entry: password"
+            } else {
+                message
+            };
             assert_eq!(classify(message).0, expected, "{message}");
         }
     }

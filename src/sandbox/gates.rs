@@ -29,17 +29,10 @@ impl RepoHandle {
                 states: Vec::new(),
             };
             entry.deployments.push(deployment.clone());
-            entry.gates.push(Gate {
-                run,
-                environment: environment.to_owned(),
-                sha,
-                state: None,
-                comments: Vec::new(),
-            });
+            entry.gates.push(Gate { run, environment: environment.to_owned(), sha, state: None, comments: Vec::new() });
             let full_name = entry.full_name.clone();
             let Some(entry) = w.repo(name) else { return Err(SandboxError::NoSuchRepo(full_name)) };
-            let callback =
-                format!("{}/repos/{full_name}/actions/runs/{run}/deployment_protection_rule", w.base_url);
+            let callback = format!("{}/repos/{full_name}/actions/runs/{run}/deployment_protection_rule", w.base_url);
             let payload = json!({
                 "action": "requested", "environment": environment, "event": "push",
                 "deployment_callback_url": callback, "deployment": shapes::deployment(w, entry, &deployment),

@@ -35,7 +35,9 @@ pub use people::{Change, NewCommit, RepoHandle};
 pub use pulls::{NewPull, PullHandle};
 pub use queue::MergeGroup;
 pub use record::{Exchange, Fired, Recorder};
-pub use snapshots::{CheckRunView, CommentView, DeploymentView, GateView, PullView, ReviewView, StatusView, TimelineView};
+pub use snapshots::{
+    CheckRunView, CommentView, DeploymentView, GateView, PullView, ReviewView, StatusView, TimelineView,
+};
 pub use state::{MergeMethod, Permission, ReviewVerdict};
 
 use state::{App, Org, Team, User, World};

@@ -122,8 +122,10 @@ impl Store {
         at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let known: Option<String> =
-            sqlx::query_scalar("SELECT name FROM repositories WHERE id = $1").bind(big(id)).fetch_optional(&mut *tx).await?;
+        let known: Option<String> = sqlx::query_scalar("SELECT name FROM repositories WHERE id = $1")
+            .bind(big(id))
+            .fetch_optional(&mut *tx)
+            .await?;
         sqlx::query(
             "INSERT INTO repositories (id, name, installation, removed_at) VALUES ($1, $2, $3, NULL) \
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, installation = excluded.installation, removed_at = NULL",

@@ -54,7 +54,8 @@ fn tree(call: &Call<'_>, name: &str) -> Answer {
             json!({ "path": path, "mode": mode, "type": kind, "sha": e.id().to_string(), "url": format!("{api}/{kind}s/{}", e.id()) })
         })
         .collect();
-    let body = json!({ "sha": oid.to_string(), "url": format!("{api}/trees/{oid}"), "tree": entries, "truncated": false });
+    let body =
+        json!({ "sha": oid.to_string(), "url": format!("{api}/trees/{oid}"), "tree": entries, "truncated": false });
     Ok(Reply::json(201, body))
 }
 

@@ -1,8 +1,8 @@
 //! The REST API: who is asking, may they, and which topic answers.
 
+mod actions;
 pub(super) mod apps;
 mod checks;
-mod actions;
 mod deployments;
 mod git;
 mod graphql;
@@ -52,7 +52,16 @@ pub(super) fn is_rest(path: &str) -> bool {
     let first = strip_enterprise(path).trim_start_matches('/').split('/').next().unwrap_or_default();
     matches!(
         first,
-        "repos" | "app" | "orgs" | "users" | "installation" | "rate_limit" | "graphql" | "api" | "organizations" | "repositories"
+        "repos"
+            | "app"
+            | "orgs"
+            | "users"
+            | "installation"
+            | "rate_limit"
+            | "graphql"
+            | "api"
+            | "organizations"
+            | "repositories"
     )
 }
 

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::super::http::Reply;
-use super::super::shapes::{self, Detail};
 use super::super::pulls::NewPull;
+use super::super::shapes::{self, Detail};
 use super::super::state::{Issue, PullPart};
 use super::super::{gitrepo, pulls};
 use super::{Answer, Call, invalid, not_found, number};
@@ -60,9 +60,11 @@ fn list(call: &Call<'_>, name: &str) -> Answer {
 fn create(call: &mut Call<'_>, name: &str) -> Answer {
     let (head, base) = (call.text("PullRequest", "head")?, call.text("PullRequest", "base")?);
     let (title, body) = (call.text("PullRequest", "title")?, call.optional("body").unwrap_or_default());
-    let taken = call.repo(name)?.issues.values().any(|i| {
-        i.open && i.pull.as_ref().is_some_and(|p| p.head_ref == head && p.base_ref == base)
-    });
+    let taken = call
+        .repo(name)?
+        .issues
+        .values()
+        .any(|i| i.open && i.pull.as_ref().is_some_and(|p| p.head_ref == head && p.base_ref == base));
     if taken {
         return Err(invalid("PullRequest", "head", &format!("A pull request already exists for {head}.")));
     }

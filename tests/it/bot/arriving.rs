@@ -53,8 +53,11 @@ async fn dec12_every_way_of_merging_is_no_straight_push() {
     for method in [MergeMethod::Merge, MergeMethod::Squash, MergeMethod::Rebase] {
         let world = World::start().await;
         let pull = world.open("orders", &ORDERS).await;
-        pull.push("alice", &[commit("alice", &[("migrations/0002_x.up.sql", "CREATE TABLE x (id INTEGER PRIMARY KEY);\n")])])
-            .unwrap();
+        pull.push(
+            "alice",
+            &[commit("alice", &[("migrations/0002_x.up.sql", "CREATE TABLE x (id INTEGER PRIMARY KEY);\n")])],
+        )
+        .unwrap();
         world.settle().await;
         world.approve(&pull, "omar").await;
         world.approve(&pull, "dora").await;

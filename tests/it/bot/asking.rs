@@ -116,8 +116,7 @@ async fn dec12_a_stacked_pull_request_is_linted_only_and_judged_where_the_stack_
 
 #[tokio::test]
 async fn dec12_aimed_at_another_branch_it_is_judged_from_scratch() {
-    let environments =
-        super::world::ENVIRONMENTS_YML.replace("staging:\n", "staging:\n  branch: develop\n");
+    let environments = super::world::ENVIRONMENTS_YML.replace("staging:\n", "staging:\n  branch: develop\n");
     let world = World::start_with(&[("policies/environments.yml", &environments)]).await;
     let main = world.repo.branch_sha("main").unwrap();
     world.repo.force_push("develop", "rosa", &main, &[commit("rosa", &[("develop.txt", "x")])]).unwrap();

@@ -5,8 +5,10 @@ use godwit::sandbox::PullHandle;
 use super::world::{APPROVAL, LINT, World, check, comment, commit, conclusion};
 
 const UP: &str = "migrations/0001_orders.up.sql";
-const ORDERS: [(&str, &str); 2] =
-    [(UP, "CREATE TABLE orders (id INTEGER PRIMARY KEY);\n"), ("migrations/0001_orders.down.sql", "DROP TABLE orders;\n")];
+const ORDERS: [(&str, &str); 2] = [
+    (UP, "CREATE TABLE orders (id INTEGER PRIMARY KEY);\n"),
+    ("migrations/0001_orders.down.sql", "DROP TABLE orders;\n"),
+];
 
 #[tokio::test]
 async fn b19_a_check_that_is_run_again_ends_anew_and_stands_once() {
@@ -91,10 +93,15 @@ async fn b19_a_group_of_several_is_judged_by_its_content_and_runs_when_it_lands(
     let items = approved(&world, "items", &[items]).await;
     let group = world.repo.merge_group("rosa", &[orders.number(), items.number()]).unwrap();
     world.settle().await;
-    assert_eq!((of_group(&world, &group.head_sha, LINT), of_group(&world, &group.head_sha, APPROVAL)), ("success".into(), "success".into()));
+    assert_eq!(
+        (of_group(&world, &group.head_sha, LINT), of_group(&world, &group.head_sha, APPROVAL)),
+        ("success".into(), "success".into())
+    );
     world.repo.destroy_merge_group("rosa", &group, "invalidated").unwrap();
     // One of the two changes after that; the group that follows brings what nobody approved.
-    orders.push("alice", &[commit("alice", &[(UP, "CREATE TABLE orders (id INTEGER PRIMARY KEY, n TEXT);\n")])]).unwrap();
+    orders
+        .push("alice", &[commit("alice", &[(UP, "CREATE TABLE orders (id INTEGER PRIMARY KEY, n TEXT);\n")])])
+        .unwrap();
     world.settle().await;
     let group = world.repo.merge_group("rosa", &[orders.number(), items.number()]).unwrap();
     world.settle().await;

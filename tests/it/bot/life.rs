@@ -126,7 +126,8 @@ async fn limits_of_github_delay_and_are_nobodys_failure() {
     let pull = world.open("orders", &ORDERS).await;
     assert_eq!(conclusion(&pull, APPROVAL), "action_required");
     // Waiting used up no attempt, and no check was ever red with a failure of ours.
-    let attempts: i64 = sqlx::query_scalar("SELECT max(attempts) FROM jobs").fetch_one(world.store.reader()).await.unwrap();
+    let attempts: i64 =
+        sqlx::query_scalar("SELECT max(attempts) FROM jobs").fetch_one(world.store.reader()).await.unwrap();
     assert_eq!(attempts, 1);
     let all = world.repo.check_runs(None).unwrap();
     assert!(all.iter().all(|c| !c.title.as_deref().unwrap_or_default().contains("could not judge")));
@@ -151,7 +152,14 @@ async fn github_enterprise_has_its_api_below_v3_and_graphql_beside_it() {
     let pull = world.open("orders", &ORDERS).await;
     let asked = pull.comment("bob", "/godwit status").unwrap();
     world.settle().await;
-    pull.push("alice", &[super::world::commit("alice", &[("migrations/0001_orders.up.sql", "CREATE TABLE orders (id INTEGER PRIMARY KEY, n TEXT);\n")])]).unwrap();
+    pull.push(
+        "alice",
+        &[super::world::commit(
+            "alice",
+            &[("migrations/0001_orders.up.sql", "CREATE TABLE orders (id INTEGER PRIMARY KEY, n TEXT);\n")],
+        )],
+    )
+    .unwrap();
     world.settle().await;
     let marker = format!("<!-- godwit:answer:{asked} -->");
     assert_eq!(super::world::comment(&pull, &marker).unwrap().minimized.as_deref(), Some("OUTDATED"));

@@ -46,7 +46,12 @@ fn s0_78_name_port_login_and_database_are_told_apart() {
     expect(&format!("postgres://u:s3cret@127.0.0.1:{closed}/shop"), 5, "port", "refuses");
     expect(&format!("postgres://nobody_of_that_name:s3cret@{host}:{port}/postgres"), 1, "login", "nobody_of_that_name");
     let user = url::Url::parse(&database.url).unwrap().username().to_owned();
-    expect(&format!("postgres://{user}@{host}:{port}/no_database_of_that_name"), 1, "database", "no_database_of_that_name");
+    expect(
+        &format!("postgres://{user}@{host}:{port}/no_database_of_that_name"),
+        1,
+        "database",
+        "no_database_of_that_name",
+    );
     expect(&format!("postgres://{user}@{host}:{port}/postgres?sslmode=require"), 1, "tls", "");
     let good = doctor(&database.url).expect(0);
     assert_eq!(wrong(&good), []);

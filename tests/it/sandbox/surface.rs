@@ -55,7 +55,10 @@ fn files_are_written_and_proposed() {
     client.post("/repos/acme/shop/pulls", pull).expect(422);
     assert_eq!(opened["user"]["login"], "godwit[bot]");
     assert_eq!(repo.file("proposal", "a/b.yml").unwrap().as_deref(), Some("x: 1\n"));
-    assert_eq!(client.get("/repos/acme/shop/pulls?state=all&head=acme:proposal").expect(200).as_array().unwrap().len(), 1);
+    assert_eq!(
+        client.get("/repos/acme/shop/pulls?state=all&head=acme:proposal").expect(200).as_array().unwrap().len(),
+        1
+    );
     contract::validate(&sandbox.recorder());
 }
 
@@ -131,9 +134,7 @@ fn buttons_send_back_what_the_app_wrote_on_them() {
     let receiver = Receiver::start();
     sandbox.set_webhook_url(&receiver.url);
     let action = |label: &str| json!({ "label": label, "description": "d", "identifier": "ask" });
-    let new = |actions: serde_json::Value| {
-        json!({ "name": "x", "head_sha": pull.head_sha().unwrap(), "status": "in_progress", "actions": actions })
-    };
+    let new = |actions: serde_json::Value| json!({ "name": "x", "head_sha": pull.head_sha().unwrap(), "status": "in_progress", "actions": actions });
     client.post("/repos/acme/shop/check-runs", new(json!([action("a label that is far too long")]))).expect(422);
     let made = client.post("/repos/acme/shop/check-runs", new(json!([action("Ask")]))).expect(201);
     repo.press_check_action("bob", made["id"].as_u64().unwrap(), "ask").unwrap();
