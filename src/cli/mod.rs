@@ -20,6 +20,7 @@ mod drift;
 mod exit;
 mod gates;
 mod gather;
+mod graph;
 mod lint;
 mod lock;
 mod plan;
@@ -126,6 +127,9 @@ pub enum Command {
     Status(status::Args),
     /// Adopt an existing database
     Baseline(baseline::Args),
+    /// Draw which migration needs which
+    #[command(visible_alias = "deps")]
+    Graph(graph::Args),
     /// Copy databases into files, each verified by restoring it
     Backup(backup::Args),
     /// The backups that there are; `prune` deletes old ones
@@ -158,6 +162,7 @@ impl Command {
         let (name, findings) = match self {
             Command::Lint(args) => ("lint --rules", !args.rules),
             Command::Ci(_) => ("ci", true),
+            Command::Graph(_) => ("graph", format == Format::Markdown),
             Command::Plan(_) => ("plan", false),
             Command::Apply(_) => ("apply", false),
             Command::Rollback(_) => ("rollback", false),
@@ -217,6 +222,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),
+        Command::Graph(args) => graph::run(&global, args),
         Command::Backup(args) => backup::run(&global, args),
         Command::Backups(args) => backup::list(&global, args),
         Command::Restore(args) => restore::run(&global, args),

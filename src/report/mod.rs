@@ -7,6 +7,7 @@ pub mod comment;
 pub mod doctor;
 pub mod drift;
 pub mod escape;
+pub mod graph;
 pub mod lint_github;
 pub mod lint_markdown;
 pub mod lint_text;

@@ -21,6 +21,7 @@ mod environments;
 mod git;
 mod house;
 mod kill;
+mod layouts;
 mod lint;
 mod rehearse;
 mod replicas;
