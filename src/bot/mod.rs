@@ -14,6 +14,7 @@ mod error;
 mod gather;
 mod handle;
 pub mod labels;
+mod live;
 mod measure;
 mod merge_group;
 mod merge_run;
@@ -26,7 +27,7 @@ mod reconcile;
 mod rollback;
 mod tip;
 mod untold;
-mod watch;
+
 mod work;
 mod worker;
 
