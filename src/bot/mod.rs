@@ -62,6 +62,8 @@ pub struct Settings {
     pub lookup: Lookup,
     /// Name of this worker in the store.
     pub worker: String,
+    /// The region whose work this worker does; `None`: what belongs to no region.
+    pub region: Option<String>,
     /// How many pull requests are worked on at once.
     pub parallel: usize,
     /// How long a claimed job is held without a heartbeat.
@@ -83,6 +85,7 @@ impl Settings {
             secret_vars,
             lookup: Arc::new(|name| std::env::var(name).ok()),
             worker: format!("worker-{}", std::process::id()),
+            region: None,
             parallel: 4,
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(300),
@@ -92,7 +95,8 @@ impl Settings {
     }
 }
 
-/// Everything that acts on pull requests.
+/// Everything that acts on pull requests; cheap to clone.
+#[derive(Clone)]
 pub struct Bot {
     store: Store,
     github: Github,
@@ -101,7 +105,7 @@ pub struct Bot {
     backups: PathBuf,
     settings: Settings,
     /// No further environment is begun.
-    stopping: AtomicBool,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Bot {
@@ -113,6 +117,13 @@ impl Bot {
         // A large repository takes longer to send than an API call to answer.
         let mirrors = Mirrors::new(data_dir.join("mirrors"), &github.api_url, Duration::from_secs(600))?;
         let backups = data_dir.join("backups");
-        Ok(Self { store, github: Github::new(github)?, mirrors, backups, settings, stopping: AtomicBool::new(false) })
+        Ok(Self { store, github: Github::new(github)?, mirrors, backups, settings, stopping: Arc::default() })
+    }
+    /// Acts as the App with another of its keys from now on.
+    ///
+    /// # Errors
+    /// When it is no key; then the one before stays.
+    pub fn use_app_key(&self, key: secrecy::SecretString) -> Result<(), JobError> {
+        Ok(self.github.use_key(key)?)
     }
 }

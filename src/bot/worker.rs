@@ -28,8 +28,11 @@ impl Bot {
             lanes.spawn(async move { bot.lane(lane, shutdown).await });
         }
         let shutdown_told = shutdown.clone();
-        let (bot, sweeping) = (Arc::clone(self), shutdown);
-        lanes.spawn(async move { bot.keep_sweeping(sweeping).await });
+        // What was lost is looked for by those who judge.
+        if self.settings.region.is_none() {
+            let (bot, sweeping) = (Arc::clone(self), shutdown);
+            lanes.spawn(async move { bot.keep_sweeping(sweeping).await });
+        }
         let (bot, mut stop) = (Arc::clone(self), shutdown_told);
         lanes.spawn(async move {
             // An error means that whoever could say so is gone, which is the same.
@@ -94,9 +97,12 @@ impl Bot {
     /// Claims the jobs of one key and does them; `false` when nothing was due.
     async fn step(&self, lane: usize) -> Result<bool, StoreError> {
         let worker = format!("{}-{lane}", self.settings.worker);
-        let Some(claim) = self.store.claim(&worker, self.settings.lease).await? else { return Ok(false) };
+        let region = self.settings.region.as_deref();
+        let Some(claim) = self.store.claim_in(region, &worker, self.settings.lease).await? else { return Ok(false) };
+        // What was begun here and is somebody else's by now cannot write any more.
+        let bound = Self { store: self.store.under(&claim), ..self.clone() };
         let done = tokio::select! {
-            done = self.handle(&claim) => done,
+            done = bound.handle(&claim) => done,
             // Somebody else has the work by now; what was begun here must not be finished twice.
             lost = self.beat(&claim) => {
                 tracing::warn!(key = claim.key, error = chain(&lost), "the claim was lost");
@@ -105,7 +111,11 @@ impl Bot {
         };
         let ended = match done {
             Ok(()) => self.store.complete(&claim).await,
-            Err(error) => self.put_back(&claim, error).await,
+            // It may have failed because somebody else has the work; then there is nothing to put back, or to tell.
+            Err(error) => match self.store.heartbeat(&claim).await {
+                Err(StoreError::LostClaim) => Err(StoreError::LostClaim),
+                Ok(()) | Err(_) => bound.put_back(&claim, error).await,
+            },
         };
         match ended {
             Err(StoreError::LostClaim) => {

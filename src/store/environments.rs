@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::approvals::{number, parsed};
 use super::{Store, StoreError, millis, time_of};
@@ -214,7 +214,7 @@ impl Store {
     }
 }
 
-fn record_of(row: &SqliteRow) -> Result<EnvironmentRecord, StoreError> {
+fn record_of(row: &AnyRow) -> Result<EnvironmentRecord, StoreError> {
     let run: Option<String> = row.try_get(6)?;
     Ok(EnvironmentRecord {
         repo: parsed("a repository", row.try_get(0)?)?,
@@ -234,7 +234,7 @@ fn outcome_of(name: String) -> Result<Outcome, StoreError> {
     ALL.into_iter().find(|o| o.as_str() == name).ok_or(StoreError::Value { what: "an outcome", value: name })
 }
 
-fn lock_of(row: &SqliteRow) -> Result<EnvironmentLock, StoreError> {
+fn lock_of(row: &AnyRow) -> Result<EnvironmentLock, StoreError> {
     let repo: String = row.try_get(0)?;
     Ok(EnvironmentLock {
         repo: if repo.is_empty() { None } else { Some(parsed("a repository", repo)?) },
