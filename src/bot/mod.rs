@@ -17,6 +17,7 @@ mod gather;
 mod handle;
 pub mod labels;
 mod life;
+mod live;
 mod measure;
 mod merge_group;
 mod merge_run;
@@ -35,7 +36,6 @@ mod rollback;
 mod stacked;
 mod tip;
 mod untold;
-mod watch;
 mod work;
 mod worker;
 
