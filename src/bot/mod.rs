@@ -18,6 +18,7 @@ mod merge_run;
 pub mod people;
 mod plans;
 mod reconcile;
+mod redeliver;
 mod untold;
 mod work;
 mod worker;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::header::USER_AGENT;
+use axum::http::header::{LINK, USER_AGENT};
 use chrono::Utc;
 use octocrab::Octocrab;
 use octocrab::models::{AppId, InstallationId};
@@ -174,6 +174,11 @@ impl Github {
         self.installation(installation).await?.list_in("/installation/repositories", "repositories").await
     }
 
+    /// The caller with the App's own rights.
+    pub(super) fn app(&self) -> Caller {
+        self.inner().app.clone()
+    }
+
     async fn installation(&self, id: u64) -> Result<Caller, GithubError> {
         let inner = self.inner();
         let mut known = inner.installations.lock().await;
@@ -288,6 +293,12 @@ impl Caller {
         read(path, &text)
     }
 
+    /// Reads one value, and the path of the next page where GitHub names one instead of counting pages.
+    pub(super) async fn get_linked<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Option<String>), GithubError> {
+        let (text, next) = self.send_linked(Method::Get, path, None, Repeat::Safe).await?;
+        Ok((read(path, &text)?, next))
+    }
+
     /// Sends a request, again and again while that is safe and the failure is a passing one.
     pub(super) async fn send(
         &self,
@@ -296,11 +307,22 @@ impl Caller {
         body: Option<&Value>,
         repeat: Repeat,
     ) -> Result<String, GithubError> {
+        Ok(self.send_linked(method, path, body, repeat).await?.0)
+    }
+
+    /// The same with the address of the next page.
+    async fn send_linked(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        repeat: Repeat,
+    ) -> Result<(String, Option<String>), GithubError> {
         let mut wait = self.backoff;
         let mut attempt = 1;
         loop {
             let error = match self.send_once(method, path, body).await {
-                Ok(text) => return Ok(text),
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             // A rate limit is refused before anything happened, so even a write may be sent again.
@@ -324,7 +346,12 @@ impl Caller {
         }
     }
 
-    async fn send_once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, GithubError> {
+    async fn send_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(String, Option<String>), GithubError> {
         let what = format!("{} {}", method.as_str(), path.split('?').next().unwrap_or(path));
         let exchange = async {
             let response = match method {
@@ -336,13 +363,20 @@ impl Caller {
             .map_err(|e| from_octocrab(&what, &e))?;
             let (status, headers) = (response.status(), response.headers().clone());
             let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(&what, &e))?;
-            if status.is_success() { Ok(text) } else { Err(classify(&what, status, &headers, &text, Utc::now())) }
+            let next = headers.get(LINK).and_then(|link| next_of(link.to_str().ok()?));
+            if status.is_success() { Ok((text, next)) } else { Err(classify(&what, status, &headers, &text, Utc::now())) }
         };
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(result) => result,
             Err(_) => Err(GithubError::Transport { what, message: "no answer in time".into() }),
         }
     }
+}
+
+/// The address that a `Link` header gives for the next page.
+fn next_of(link: &str) -> Option<String> {
+    let (address, _) = link.split(',').filter_map(|part| part.split_once(';')).find(|(_, rel)| rel.contains("rel=\"next\""))?;
+    Some(address.trim().trim_start_matches('<').trim_end_matches('>').to_owned())
 }
 
 fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, GithubError> {
@@ -380,6 +414,14 @@ pub(super) fn segment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_page_is_where_the_header_says() {
+        let link = "<https://h/a?cursor=1>; rel=\"prev\", <https://h/a?per_page=2&cursor=v1_7>; rel=\"next\"";
+        assert_eq!(next_of(link).as_deref(), Some("https://h/a?per_page=2&cursor=v1_7"));
+        assert_eq!(next_of("<https://h/a>; rel=\"first\""), None);
+        assert_eq!(next_of("nonsense"), None);
+    }
 
     #[test]
     fn names_stay_within_their_segment() {

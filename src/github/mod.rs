@@ -3,6 +3,7 @@
 mod checks;
 mod client;
 mod comments;
+mod deliveries;
 mod error;
 mod event;
 pub mod model;
@@ -12,6 +13,7 @@ pub mod webhook;
 pub use checks::{CheckAnnotation, NewCheckRun};
 pub use client::{Github, GithubSettings};
 pub use comments::own_comment;
+pub use deliveries::Attempt;
 pub use error::GithubError;
 pub use event::{Event, Repository, Sender};
 pub use repo::{Files, RepoApi};

@@ -7,5 +7,6 @@ mod mending;
 mod merging;
 mod postgres;
 pub mod process;
+mod redelivering;
 mod reviewing;
 pub mod world;
