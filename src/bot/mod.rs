@@ -31,6 +31,7 @@ mod promotion;
 mod protection;
 mod pushes;
 mod reconcile;
+mod redeliver;
 mod reviewers;
 mod rollback;
 mod stacked;

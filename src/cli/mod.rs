@@ -37,6 +37,8 @@ mod rollback;
 mod serve;
 mod settings;
 mod status;
+#[cfg(feature = "bot")]
+mod store;
 mod targets;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -149,6 +151,9 @@ pub enum Command {
     /// The webhook endpoint and the worker
     #[cfg(feature = "bot")]
     Serve(Box<serve::Args>),
+    /// Copy Godwit's own tables: into a file, back, or to another database
+    #[cfg(feature = "bot")]
+    Store(store::Args),
     /// The whole story on this machine, with no account and no server
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -183,6 +188,8 @@ impl Command {
             Command::Audit(_) => ("audit", false),
             #[cfg(feature = "bot")]
             Command::Serve(_) => ("serve", false),
+            #[cfg(feature = "bot")]
+            Command::Store(_) => ("store", false),
             #[cfg(feature = "demo")]
             Command::Demo(_) => ("demo", false),
             Command::Completions(_) => ("completions", false),
@@ -233,6 +240,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ci(args) => ci::run(&global, args),
         #[cfg(feature = "bot")]
         Command::Serve(args) => serve::run(&global, *args),
+        #[cfg(feature = "bot")]
+        Command::Store(args) => store::run(&global, args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&global, args),
         Command::Completions(args) => completions::run(&global, args),
