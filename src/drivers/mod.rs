@@ -4,13 +4,13 @@
 //! that can; dropping it closes the connection that holds the lock, so no path leaves it behind.
 
 mod batches;
-mod native;
 #[cfg(feature = "elasticsearch")]
 pub mod elasticsearch;
 pub mod failpoint;
 pub mod lease;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
+mod native;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;

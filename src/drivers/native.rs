@@ -52,9 +52,7 @@ pub(super) fn create(dialect: Dialect, tool: Tool, table: &str) -> String {
         Tool::GolangMigrate => "version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL",
         Tool::Dbmate if sqlite => "version varchar(128) PRIMARY KEY",
         Tool::Dbmate => "version varchar NOT NULL PRIMARY KEY",
-        Tool::Diesel => {
-            "version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP"
-        }
+        Tool::Diesel => "version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP",
         Tool::Goose if sqlite => {
             "id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL, is_applied INTEGER NOT NULL, \
              tstamp TIMESTAMP DEFAULT (datetime('now'))"
@@ -218,7 +216,10 @@ pub(super) fn record(dialect: Dialect, ledger: &Ledger, table: &str, entry: &Ent
         Tool::Flyway => {
             let version = if entry.repeatable { "NULL".to_owned() } else { key.clone() };
             let same = if entry.repeatable {
-                format!("version IS NULL AND description = {} AND checksum = {checksum}", dialect.text(&entry.description))
+                format!(
+                    "version IS NULL AND description = {} AND checksum = {checksum}",
+                    dialect.text(&entry.description)
+                )
             } else {
                 format!("version = {key}")
             };
@@ -319,9 +320,9 @@ impl Kept {
     pub fn follow(&self, row: &HistoryRow, started: &str) -> String {
         match row.state {
             MigrationState::Applied => self.record(&row.unit, &row.id, started),
-            MigrationState::RolledBack => self
-                .find(&row.unit, &row.id)
-                .map_or(String::new(), |(l, e, table)| forget(self.dialect, l, table, e)),
+            MigrationState::RolledBack => {
+                self.find(&row.unit, &row.id).map_or(String::new(), |(l, e, table)| forget(self.dialect, l, table, e))
+            }
             MigrationState::Pending | MigrationState::Running | MigrationState::Failed | MigrationState::NeedsHuman => {
                 String::new()
             }

@@ -26,8 +26,7 @@ pub enum Keep {
 
 impl Keep {
     /// Every value with its word in `godwit.yml`.
-    pub const ALL: [(Keep, &'static str); 3] =
-        [(Keep::Auto, "auto"), (Keep::Always, "always"), (Keep::Never, "never")];
+    pub const ALL: [(Keep, &'static str); 3] = [(Keep::Auto, "auto"), (Keep::Always, "always"), (Keep::Never, "never")];
 }
 
 /// A migration tool with a table of its own.
@@ -374,7 +373,10 @@ mod tests {
         let files = [("services/user-service/migrations/0003_a.up.sql", "select 1;")];
         let found = book(&files, Engine::Postgresql);
         let ledger = &found.ledgers[0];
-        assert_eq!((ledger.schema.as_deref(), ledger.table.as_str()), (Some("user_service"), "user_service_schema_migrations"));
+        assert_eq!(
+            (ledger.schema.as_deref(), ledger.table.as_str()),
+            (Some("user_service"), "user_service_schema_migrations")
+        );
         assert_eq!((ledger.entries[0].key.as_str(), ledger.make), ("3", true));
         assert_eq!(found.schema_of("services/user-service/migrations"), Some("user_service"));
         assert_eq!(book(&files, Engine::Sqlite).ledgers[0].schema, None);

@@ -6,8 +6,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{Digest, Engine, TargetName};
-use crate::migration::native::Keep;
 use crate::migration::layout::{self, Folder, Surroundings};
+use crate::migration::native::Keep;
 use crate::migration::{Layout, Migration, MigrationSet, Problem, Severity, SourceFile};
 
 /// A place where migrations are looked for.
@@ -85,9 +85,7 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
                 taken.remove(dir);
                 continue;
             }
-            let around = Surroundings {
-                rollbacks: rollbacks.get(split(dir).0).filter(|_| split(dir).1 == "scripts"),
-            };
+            let around = Surroundings { rollbacks: rollbacks.get(split(dir).0).filter(|_| split(dir).1 == "scripts") };
             // The folders of single migrations, and those of environments, belong to this one.
             taken.extend(
                 folder
@@ -232,7 +230,7 @@ fn cycle(start: usize, needs: &[Vec<usize>], done: &[bool]) -> Vec<usize> {
     }
 }
 
-fn find_dependency(all: &[Migration], from: usize, reference: &str) -> Option<usize> {
+pub(super) fn find_dependency(all: &[Migration], from: usize, reference: &str) -> Option<usize> {
     // An id alone means the same unit first (SPEC 2).
     let unit = &all[from].unit;
     if let Some(at) = all.iter().position(|m| &m.unit == unit && m.id.as_str() == reference) {

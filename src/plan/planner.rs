@@ -201,10 +201,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     let mut steps: Vec<Step> = other.adopt.iter().map(|m| baseline_step(request, m)).collect();
     let mut planned: BTreeSet<String> = other.adopt.iter().map(|m| m.reference()).collect();
     for migration in request.set.migrations.iter().take(last.saturating_add(1)) {
-        if !belongs(migration, request.target, request.engine)
-            || !request.wants(migration)
-            || other.adopts(migration)
-        {
+        if !belongs(migration, request.target, request.engine) || !request.wants(migration) || other.adopts(migration) {
             continue;
         }
         let row = index.of(migration);
@@ -352,7 +349,9 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             // Later ones of the same folder were written for what this one left behind, unless they were there first.
             let begun = |m: &Migration| index.of(m).map(|r| r.started_at);
             let follows = !other.repeatable
-                && other.unit == migration.unit && other.version > migration.version && begun(other) >= begun(migration);
+                && other.unit == migration.unit
+                && other.version > migration.version
+                && begun(other) >= begun(migration);
             if also_undone || !(needs || follows) {
                 continue;
             }

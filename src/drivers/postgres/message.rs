@@ -222,9 +222,9 @@ impl Tables {
             let _ = write!(out, "SET LOCAL statement_timeout={limit_ms};");
         }
         // In the fence's own statement: a failure's line is found by counting those before the script's.
-        let path = self.search_path(&script.row.unit).map_or(String::new(), |path| {
-            format!("pg_catalog.set_config('search_path', {}, true),", literal(&path))
-        });
+        let path = self
+            .search_path(&script.row.unit)
+            .map_or(String::new(), |path| format!("pg_catalog.set_config('search_path', {}, true),", literal(&path)));
         out.push_str(&self.assert_fence_and(epoch, &path));
         let start = out.len();
         out.push_str(body);

@@ -69,9 +69,12 @@ impl PostgresDriver {
         let find = FIND_TABLES.replace("$HISTORY", HISTORY).replace("$OTHERS", native::NAMES);
         let rows = wire::rows(&mut connection, find).await?;
         let (schema, tables_exist, tables_are_old, others_exist) = match rows.first() {
-            Some(row) => {
-                (wire::text(row, 0)?, wire::text(row, 1)? == "t", wire::text(row, 2)? == "f", wire::text(row, 3)? == "t")
-            }
+            Some(row) => (
+                wire::text(row, 0)?,
+                wire::text(row, 1)? == "t",
+                wire::text(row, 2)? == "f",
+                wire::text(row, 3)? == "t",
+            ),
             None => {
                 return Err(DriverError::Unreachable(
                     "the connection's search_path names no schema that exists; create one first".to_owned(),

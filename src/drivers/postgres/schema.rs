@@ -37,7 +37,10 @@ const OBJECTS: &str = "WITH mine AS (SELECT oid, nspname FROM pg_catalog.pg_name
 /// Reads it.
 pub(super) async fn snapshot(connection: &mut PgConnection) -> Result<SchemaSnapshot, DriverError> {
     // Other tools' tables are no part of what migrations make; they come and go with the tools.
-    let ours = format!("'{HISTORY}', '{FENCE}', '{HISTORY}_pkey', '{FENCE}_pkey', 'goose_db_version_id_seq', {}", super::native::NAMES);
+    let ours = format!(
+        "'{HISTORY}', '{FENCE}', '{HISTORY}_pkey', '{FENCE}_pkey', 'goose_db_version_id_seq', {}",
+        super::native::NAMES
+    );
     let rows = wire::rows(connection, OBJECTS.replace("$OURS", &ours)).await?;
     let mut properties: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in &rows {

@@ -150,7 +150,8 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         let message = "is a baseline script of Flyway, which stands for all versions up to its own".to_owned();
         let help = "make it a `V` script of its own for new databases, or take it out and use `godwit baseline`";
         reader.problem(&file.path, 1, "unsupported-file", Severity::Error, message, help);
-    } else if file_name.starts_with(['V', 'U', 'R']) && file_name[1..].starts_with(|c: char| c.is_ascii_digit() || c == '_')
+    } else if file_name.starts_with(['V', 'U', 'R'])
+        && file_name[1..].starts_with(|c: char| c.is_ascii_digit() || c == '_')
     {
         reader.problem(
             &file.path,

@@ -29,8 +29,12 @@ pub struct Marked {
 /// What a comment line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
-    Up { no_transaction: bool },
-    Down { no_transaction: bool },
+    Up {
+        no_transaction: bool,
+    },
+    Down {
+        no_transaction: bool,
+    },
     NoTransaction,
     Unsupported(&'static str),
     /// `StatementBegin` and its like: the lexer knows where statements end.
@@ -149,9 +153,7 @@ fn named(layout: Layout, file: &str) -> Option<(Version, &str, &str)> {
         Layout::SqlMigrate if number.is_empty() => Some((Version::textual(stem, &format!("~{stem}")), stem, stem)),
         Layout::SqlMigrate => Some((Version::numeric(number), stem, title)),
         // Its order is that of the file names; what follows the digits is never one.
-        Layout::Dbmate => {
-            (!number.is_empty()).then(|| (Version::textual(number, &format!("{number}_")), stem, title))
-        }
+        Layout::Dbmate => (!number.is_empty()).then(|| (Version::textual(number, &format!("{number}_")), stem, title)),
         _ => (!number.is_empty() && rest.starts_with('_')).then(|| (Version::numeric(number), stem, title)),
     }
 }

@@ -173,13 +173,20 @@ impl Reader<'_> {
     fn add(&mut self, found: Found<'_>) -> Option<&mut Migration> {
         let up = self.script(found.up)?;
         if let Some(layout) = marked::layout_of(&up.text) {
-            let help = if layout == self.layout { "" } else { "take the file out of the folder, or write each direction into a file of its own" };
+            let help = if layout == self.layout {
+                ""
+            } else {
+                "take the file out of the folder, or write each direction into a file of its own"
+            };
             self.problem(
                 &up.path,
                 1,
                 "unsupported-layout",
                 Severity::Error,
-                format!("holds both directions in one file, as `{layout}` does, but this folder is read as `{}`", self.layout),
+                format!(
+                    "holds both directions in one file, as `{layout}` does, but this folder is read as `{}`",
+                    self.layout
+                ),
                 help,
             );
             return None;
@@ -198,7 +205,14 @@ impl Reader<'_> {
     }
 
     /// The same for scripts that were read already; `has_down`: a place for the backward one is there, readable or not.
-    fn add_scripts(&mut self, id: &str, version: Version, name: &str, read: Read, has_down: bool) -> Option<&mut Migration> {
+    fn add_scripts(
+        &mut self,
+        id: &str,
+        version: Version,
+        name: &str,
+        read: Read,
+        has_down: bool,
+    ) -> Option<&mut Migration> {
         let (up, down) = (&read.up, &read.down);
         if crate::migration::execution::is_blank_sql(&up.text) {
             self.problem(

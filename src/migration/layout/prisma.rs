@@ -36,8 +36,9 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
         let (number, rest) = dir.split_at(digits);
         if number.len() != 14 {
             let found = if number.is_empty() { "no digits".to_owned() } else { format!("{} digits", number.len()) };
-            let message =
-                format!("the folder's name `{dir}` begins with {found}; names sort by their bytes, so it may run out of order");
+            let message = format!(
+                "the folder's name `{dir}` begins with {found}; names sort by their bytes, so it may run out of order"
+            );
             let help = "name new ones `YYYYMMDDHHMMSS_name`; leave one that is applied as it is";
             reader.problem(&up.path, 1, "file-name", Severity::Warning, message, help);
         }

@@ -33,8 +33,11 @@ fn parse(stem: &str) -> Option<Name<'_>> {
     let (number, date, time, title) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
     let numbered = !number.is_empty() && digits(number, number.len());
-    (numbered && digits(date, 8) && digits(time, 6) && !title.is_empty())
-        .then(|| Name { number, stamp: &stem[..number.len() + 16], title })
+    (numbered && digits(date, 8) && digits(time, 6) && !title.is_empty()).then(|| Name {
+        number,
+        stamp: &stem[..number.len() + 16],
+        title,
+    })
 }
 
 /// Whether a file is named as this layout wants it.
@@ -70,7 +73,8 @@ pub(super) fn read(folder: &Folder<'_>, rollbacks: &[(&str, &SourceFile)], reade
             continue;
         }
         let Some(name) = parse(stem).filter(|name| is_real(name.stamp)) else {
-            let message = "does not fit `NNN_YYYYMMDD_HHMMSS_name.sql` with a real date and time, so it would never run";
+            let message =
+                "does not fit `NNN_YYYYMMDD_HHMMSS_name.sql` with a real date and time, so it would never run";
             let help = "rename it, its rollback as well";
             reader.problem(&file.path, 1, "file-name", Severity::Error, message.to_owned(), help);
             continue;
@@ -106,7 +110,8 @@ const TYPES: [&str; 3] = ["SCHEMA_CHANGE", "DATA_MIGRATION", "HOTFIX"];
 /// Reads the comment lines at the top: `-- Migration: …`, `-- Risk: …`, `-- Depends: …` [S2-87] [S2-88].
 fn read_header(migration: &mut Migration, problems: &mut Vec<(u32, String, &'static str)>) {
     let Migration { up, directives, description, .. } = migration;
-    let lines = up.text.lines().zip(1u32..).take_while(|(l, _)| l.trim().is_empty() || l.trim_start().starts_with("--"));
+    let lines =
+        up.text.lines().zip(1u32..).take_while(|(l, _)| l.trim().is_empty() || l.trim_start().starts_with("--"));
     for (line, n) in lines {
         let comment = line.trim_start().trim_start_matches('-').trim();
         let Some((key, value)) = comment.split_once(':') else { continue };
@@ -151,7 +156,9 @@ pub fn checks(engine: Engine, text: &str) -> Vec<Check> {
             let expected = behind.lines().find_map(|line| {
                 let comment = line.trim_start().trim_start_matches(';').trim_start().strip_prefix("--")?.trim();
                 let words = comment.get(..WORDS.len())?;
-                words.eq_ignore_ascii_case(WORDS).then(|| comment[WORDS.len()..].trim().trim_end_matches('.').to_owned())
+                words
+                    .eq_ignore_ascii_case(WORDS)
+                    .then(|| comment[WORDS.len()..].trim().trim_end_matches('.').to_owned())
             })?;
             is_query.then(|| Check { sql: sql.to_owned(), expected, line: statement.line })
         })

@@ -68,7 +68,14 @@ fn widths(from: usize, reader: &mut Reader<'_>) {
         .collect();
     for (path, digits) in odd {
         let message = format!("its number has {digits} digits, where a service's have four");
-        reader.problem(&path, 1, "file-name", Severity::Warning, message, "fill it up with zeros, unless it is applied");
+        reader.problem(
+            &path,
+            1,
+            "file-name",
+            Severity::Warning,
+            message,
+            "fill it up with zeros, unless it is applied",
+        );
     }
 }
 
@@ -152,7 +159,10 @@ mod tests {
     const USERS: [(&str, &str); 4] = [
         ("services/user-service/migrations/0001_create_users.up.sql", "create table user_service.users (id bigint);"),
         ("services/user-service/migrations/0001_create_users.down.sql", "drop table user_service.users;"),
-        ("services/order-service/migrations/0001_create_orders.up.sql", "create table order_service.orders (id bigint);"),
+        (
+            "services/order-service/migrations/0001_create_orders.up.sql",
+            "create table order_service.orders (id bigint);",
+        ),
         ("services/order-service/migrations/0001_create_orders.down.sql", "drop table order_service.orders;"),
     ];
 

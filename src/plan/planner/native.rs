@@ -175,7 +175,12 @@ fn one<'a>(
         }
         out.unclear.push(refusal(
             "missing",
-            format!("`{table}` of {} knows `{}`, which no file of `{}` has", ledger.tool.name(), key.trim_start_matches('~'), ledger.unit),
+            format!(
+                "`{table}` of {} knows `{}`, which no file of `{}` has",
+                ledger.tool.name(),
+                key.trim_start_matches('~'),
+                ledger.unit
+            ),
             "put the file back; or leave the table alone with `native: never` in `godwit.yml`".to_owned(),
             true,
         ));
