@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::Bot;
 use super::error::JobError;
 use super::gather::Place;
-use super::worker::chain;
+use super::worker::{chain, soon};
 use crate::ids::{EnvironmentName, MigrationId, PrNumber, RunId, TargetName};
 use crate::report::run_comment::{self, ProgressInput};
 use crate::runner::{Cancel, Pace, Progress};
@@ -84,6 +84,14 @@ fn in_words(progress: &Progress) -> String {
 }
 
 impl Bot {
+    /// A place for a run on this server. A run may take hours, and a command that is to stop one must still be heard.
+    pub(super) fn place_to_run(&self) -> Result<SemaphorePermit<'_>, JobError> {
+        self.runs.try_acquire().map_err(|_| JobError::Later {
+            at: soon(Utc::now()),
+            reason: "this server runs as many migrations as it may at once".to_owned(),
+        })
+    }
+
     /// Carries `run` out and looks after it meanwhile. What is told has been told when this returns, so that it never
     /// overtakes the result.
     pub(super) async fn looked_after<T>(

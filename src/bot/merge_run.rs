@@ -245,6 +245,7 @@ impl Bot {
             commit: Some(journey.merged.commit.clone()),
             correlation: journey.judge.correlation.clone(),
         };
+        let _place = self.place_to_run()?;
         let run = RunId::generate();
         self.take_turn(journey, environment, &run).await?;
         match self.foreign(journey, environment, &targets, &actor).await {

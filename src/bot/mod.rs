@@ -46,6 +46,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use error::JobError;
+use tokio::sync::Semaphore;
 
 use chrono::{DateTime, Utc};
 
@@ -118,6 +119,8 @@ pub struct Bot {
     settings: Settings,
     /// No further environment is begun.
     stopping: Arc<AtomicBool>,
+    /// How many more runs may be begun: one lane is left for what people say meanwhile.
+    runs: Arc<Semaphore>,
 }
 
 impl Bot {
@@ -129,7 +132,8 @@ impl Bot {
         // A large repository takes longer to send than an API call to answer.
         let mirrors = Mirrors::new(data_dir.join("mirrors"), &github.api_url, Duration::from_secs(600))?;
         let backups = data_dir.join("backups");
-        Ok(Self { store, github: Github::new(github)?, mirrors, backups, settings, stopping: Arc::default() })
+        let runs = Arc::new(Semaphore::new(settings.parallel.saturating_sub(1).max(1)));
+        Ok(Self { store, github: Github::new(github)?, mirrors, backups, settings, stopping: Arc::default(), runs })
     }
     /// Acts as the App with another of its keys from now on.
     ///

@@ -231,6 +231,7 @@ impl Bot {
             }
             Err(refusal) => return self.refuse_rollback(place, pull, request, Some(tip), refusal).await,
         };
+        let _place = self.place_to_run()?;
         let run = RunId::generate();
         let targets: Vec<_> = wanted.targets.iter().map(|t| t.name.clone()).collect();
         let event = look(&place.repository, pull);

@@ -6,6 +6,7 @@ mod backup;
 mod baseline;
 mod bounds;
 #[cfg(feature = "bot")]
+mod cancel;
 mod changes;
 mod ci;
 #[cfg(feature = "bot")]
@@ -142,6 +143,8 @@ pub enum Command {
     Lock(lock::LockArgs),
     /// Unfreeze an environment
     Unlock(lock::UnlockArgs),
+    /// Stop what runs in an environment before its next statement
+    Cancel(cancel::Args),
     /// Check and explain the policy
     Policy(policy::Args),
     /// The hash-chained audit log
@@ -184,6 +187,7 @@ impl Command {
             Command::Restore(_) => ("restore", false),
             Command::Lock(_) => ("lock", false),
             Command::Unlock(_) => ("unlock", false),
+            Command::Cancel(_) => ("cancel", false),
             Command::Policy(_) => ("policy", false),
             Command::Audit(_) => ("audit", false),
             #[cfg(feature = "bot")]
@@ -235,6 +239,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Restore(args) => restore::run(&global, args),
         Command::Lock(args) => lock::lock(&global, args),
         Command::Unlock(args) => lock::unlock(&global, args),
+        Command::Cancel(args) => cancel::run(&global, args),
         Command::Policy(args) => policy::run(&global, args),
         Command::Audit(args) => audit::run(&global, args),
         Command::Ci(args) => ci::run(&global, args),

@@ -24,6 +24,7 @@ mod replicas;
 pub mod rollbacks;
 pub mod runs;
 pub mod schemas;
+mod stops;
 #[cfg(feature = "bot")]
 pub mod turns;
 mod verdicts;
