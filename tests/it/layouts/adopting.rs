@@ -203,7 +203,7 @@ fn s1_80_a_dirty_version_is_settled_by_either_side() {
         let said = project.run(&["apply", "--yes", "--format", "json"]).expect(4).json();
         assert_eq!(reasons(&said), ["dirty"]);
         assert!(said["blocked_by"][0]["what_to_do"].as_str().unwrap().contains("migrate force"));
-        project.run(&["resolve", "0002_t2", "--as", "applied", "--reason", "looked at it"]).expect(0);
+        project.run(&["baseline", "--to", "2"]).expect(0);
         project.run(&["apply", "--yes"]).expect(0);
         assert_eq!(case.keys(&project.database), ["3"]);
         let dirty = format!("select cast(dirty as text) from {table}user_service_schema_migrations");
