@@ -13,6 +13,9 @@ mod ci_comment;
 mod completions;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
+#[cfg(feature = "bot")]
+mod doctor_app;
 mod drift;
 mod exit;
 mod gates;
@@ -116,6 +119,8 @@ pub enum Command {
     /// Try migrations on a scratch database: forward, back, forward again
     #[command(visible_alias = "test")]
     Rehearse(rehearse::Args),
+    /// What is wrong with a connection, or with the App's set-up
+    Doctor(Box<doctor::Args>),
     /// Tell what was changed on an environment's databases outside Godwit
     Drift(drift::Args),
     /// What is applied, pending, failed, locked
@@ -165,6 +170,7 @@ impl Command {
             Command::Resolve(_) => ("resolve", false),
             Command::Release(_) => ("release", false),
             Command::Rehearse(_) => ("rehearse", false),
+            Command::Doctor(_) => ("doctor", false),
             Command::Drift(_) => ("drift", false),
             Command::Status(_) => ("status", false),
             Command::Baseline(_) => ("baseline", false),
@@ -212,6 +218,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Resolve(args) => resolve::run(&global, args),
         Command::Release(args) => release::run(&global, args),
         Command::Rehearse(args) => rehearse::run(&global, args),
+        Command::Doctor(args) => doctor::run(&global, *args),
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),

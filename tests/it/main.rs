@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod contract;
 mod demo;
+mod doctor;
 mod drift;
 mod drivers;
 mod emulate;
