@@ -1,6 +1,7 @@
 //! Folders of other migration tools: read as those tools read them, and their own tables kept.
 
 mod adopting;
+mod beginning;
 mod cases;
 mod dependencies;
 mod services;
