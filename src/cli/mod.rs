@@ -22,6 +22,7 @@ mod exit;
 mod gates;
 mod gather;
 mod graph;
+mod init;
 mod lint;
 mod lock;
 mod plan;
@@ -130,6 +131,8 @@ pub enum Command {
     Status(status::Args),
     /// Adopt an existing database
     Baseline(baseline::Args),
+    /// Write what a repository needs: `godwit.yml`, policies, a workflow, a first migration
+    Init(init::Args),
     /// Draw which migration needs which
     #[command(visible_alias = "deps")]
     Graph(graph::Args),
@@ -170,6 +173,7 @@ impl Command {
         let (name, findings) = match self {
             Command::Lint(args) => ("lint --rules", !args.rules),
             Command::Ci(_) => ("ci", true),
+            Command::Init(_) => ("init", false),
             Command::Graph(_) => ("graph", format == Format::Markdown),
             Command::Plan(_) => ("plan", false),
             Command::Apply(_) => ("apply", false),
@@ -233,6 +237,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),
+        Command::Init(args) => init::run(&global, args),
         Command::Graph(args) => graph::run(&global, args),
         Command::Backup(args) => backup::run(&global, args),
         Command::Backups(args) => backup::list(&global, args),

@@ -326,8 +326,12 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
     let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
     let mut set = resolve(&files, &[here]);
     if set.migrations.is_empty() {
-        let below = resolve(&files, &[MigrationRoot::folder("**")]);
-        if !below.migrations.is_empty() {
+        let mut below = resolve(&files, &[MigrationRoot::folder("**")]);
+        if !below.migrations.iter().any(|m| m.engine == engine) {
+            // Nothing below says what it is for: then it is for the database that was named.
+            below = resolve(&files, &[MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("**") }]);
+        }
+        if !below.migrations.is_empty() || below.problems.iter().any(|p| p.rule != "stray-file") {
             set = below;
         }
     }
