@@ -9,6 +9,7 @@ pub mod backup;
 mod connect;
 mod drift;
 mod keeper;
+mod locked;
 pub mod rehearse;
 mod settle;
 mod stepwise;
