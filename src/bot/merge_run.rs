@@ -190,6 +190,9 @@ impl Bot {
             Next::Holds => {
                 self.tell(journey, environment, record.as_ref(), following).await?;
                 self.label_migrated(journey, environment).await?;
+                if let (Some(settings), Some(record)) = (policy.environments.get(environment), &record) {
+                    self.watch(journey, settings, record, Utc::now()).await?;
+                }
                 Ok(true)
             }
             Next::Stopped => self.tell(journey, environment, record.as_ref(), following).await.map(|()| false),
@@ -216,6 +219,7 @@ impl Bot {
             backup: None,
             run: RunId::generate(),
             ended: Vec::new(),
+            health: None,
             duration_ms: 0,
         };
         self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await
@@ -263,6 +267,7 @@ impl Bot {
             // Whoever holds the target may take long; the job is queued again meanwhile.
             lock_wait: Some(Duration::from_secs(5)),
             backup: Some(backup),
+            health: Some(self.health(journey, settings)),
             ..ApplyOptions::default()
         };
         failpoint::hit("run_pre");
@@ -474,7 +479,13 @@ impl Bot {
         Ok(())
     }
 
-    fn entry(&self, journey: &Journey<'_>, environment: &EnvironmentName, action: &str, result: &str) -> AuditEntry {
+    pub(super) fn entry(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        action: &str,
+        result: &str,
+    ) -> AuditEntry {
         let mut entry = AuditEntry::new(journey.now, journey.by.clone(), action, result);
         entry.repo = Some(journey.place.repository.name.clone());
         entry.pr = Some(journey.gathered.snapshot.number);

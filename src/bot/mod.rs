@@ -19,6 +19,7 @@ pub mod people;
 mod plans;
 mod reconcile;
 mod untold;
+mod watch;
 mod work;
 mod worker;
 
@@ -30,6 +31,7 @@ use std::time::Duration;
 pub use error::JobError;
 
 use crate::config::server::SecretVars;
+use crate::config::urls::AllowedUrls;
 use crate::git::Mirrors;
 use crate::github::{Github, GithubSettings};
 use crate::store::Store;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Which variables a repository's configuration may name.
     pub secret_vars: SecretVars,
+    /// Which addresses a repository's configuration may name.
+    pub allowed_urls: AllowedUrls,
     /// The value of a variable.
     pub lookup: Lookup,
     /// Name of this worker in the store.
@@ -63,6 +67,7 @@ impl Settings {
         Self {
             public_url: None,
             secret_vars,
+            allowed_urls: AllowedUrls::default(),
             lookup: Arc::new(|name| std::env::var(name).ok()),
             worker: format!("worker-{}", std::process::id()),
             parallel: 4,

@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use super::connection::{self, Connection};
+use super::health::{self, HealthChecks};
 use super::yaml::{self, Node, Reader, join};
 use crate::ids::{Engine, EnvironmentName, TargetName};
 
@@ -22,6 +23,8 @@ pub struct Environment {
     pub promotion: Promotion,
     /// The branch whose merges run it; `None` means the default branch.
     pub branch: Option<String>,
+    /// What is looked at around its runs.
+    pub health: HealthChecks,
 }
 
 /// One database. Texts may hold `${VAR}`, which is filled in only where the run happens, never while judging.
@@ -73,7 +76,7 @@ const SINGLE: [(&str, Engine); 5] = [
 ];
 
 /// Documented keys that are read but do nothing yet; each gives a note.
-const LATER: [&str; 5] = ["windows", "maintenance_windows", "health_checks", "monitoring", "variables"];
+const LATER: [&str; 3] = ["windows", "maintenance_windows", "variables"];
 
 impl Environments {
     /// The settings of `name`, if the file has them.
@@ -101,7 +104,7 @@ impl Environments {
 
 fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, name: EnvironmentName) -> Environment {
     let path = name.to_string();
-    let allowed: Vec<&str> = ["targets", "migration", "promotion", "branch"]
+    let allowed: Vec<&str> = ["targets", "migration", "promotion", "branch", "health_checks", "monitoring"]
         .into_iter()
         .chain(SINGLE.map(|(k, _)| k))
         .chain(LATER)
@@ -152,7 +155,8 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             None
         }
     });
-    Environment { name, targets, migration, promotion, branch }
+    let health = health::of_environment(reader, &fields, &path, &targets);
+    Environment { name, targets, migration, promotion, branch, health }
 }
 
 fn settings(reader: &mut Reader, node: &Node, path: &str) -> MigrationSettings {
@@ -226,8 +230,9 @@ staging:
         );
         assert!(environments.0[0].migration.auto_approve);
         assert_eq!(environments.0[1].migration.timeout, 600);
-        assert_eq!(notes.len(), 1);
-        assert!(notes[0].to_string().starts_with("config/environments.yml:13:3: `development.monitoring` is read but"));
+        assert_eq!(notes, []);
+        let monitoring = &environments.0[0].health.monitoring;
+        assert_eq!((monitoring.enabled, monitoring.metrics_endpoint.as_deref()), (true, Some("http://localhost:9090")));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub async fn start(sandbox: &Sandbox, store: Store, folder: &Path, databases: &P
         github_api_url: sandbox.base_url().parse().map_err(|e| wrong(&e))?,
         app: Some(AppCredentials { id: sandbox.app_id(), private_key: SecretString::from(keys::PRIVATE_KEY_PEM) }),
         secret_vars: rules.join(";").parse().map_err(|e| wrong(&e))?,
+        allowed_urls: Default::default(),
         sweep_interval: Duration::from_secs(300),
         lease: Duration::from_secs(30),
     };

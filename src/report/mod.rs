@@ -6,6 +6,7 @@ pub mod check_run;
 pub mod comment;
 pub mod drift;
 pub mod escape;
+pub mod health;
 pub mod lint_github;
 pub mod lint_markdown;
 pub mod lint_text;

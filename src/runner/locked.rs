@@ -6,7 +6,7 @@ use std::time::Instant;
 use chrono::Utc;
 
 use super::target::{Job, TargetOutcome, reference, refusal_of};
-use super::{RunError, pending_steps, refused, step_report, stepwise};
+use super::{RunError, Work, pending_steps, refused, step_report, stepwise};
 use crate::drivers::failpoint;
 use crate::drivers::{DriverError, Script, Session, StatementFailure};
 use crate::ids::{Epoch, RunId};
@@ -70,12 +70,17 @@ pub(super) async fn locked<S: Session>(
     let mut told = Teller { store, job, told: 0, at: Instant::now() };
     let mut end = Outcome::Applied;
     let mut refusals = Vec::new();
+    let mut looked = Instant::now();
     for (position, step) in plan.steps.iter().enumerate() {
         if end != Outcome::Applied {
             reports.push(step_report(step, MigrationState::Pending));
             continue;
         }
-        if let Some(refusal) = should_stop(job) {
+        let stops = match should_stop(job) {
+            None if job.work != &Work::Baseline => super::health::between(job, &mut looked).await,
+            stops => stops,
+        };
+        if let Some(refusal) = stops {
             refusals.push(refusal);
             end = Outcome::Failed;
             reports.push(step_report(step, MigrationState::Pending));

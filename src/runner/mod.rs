@@ -8,6 +8,7 @@
 pub mod backup;
 mod connect;
 mod drift;
+pub mod health;
 mod keeper;
 mod locked;
 pub mod rehearse;
@@ -109,6 +110,8 @@ pub struct ApplyOptions {
     pub pace: Pace,
     /// When a backup is made first; never if not given.
     pub backup: Option<backup::BackupWish>,
+    /// What is looked at before, between and after; nothing if not given.
+    pub health: Option<health::HealthWish>,
 }
 
 /// Why a run could not even be judged, or what became of it cannot be told from here.
@@ -263,6 +266,17 @@ async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
     with_driver!(job.target, driver => target::run(driver, job).await)
 }
 
+/// Everything that a run over several targets is called with.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    keeper: &'a Keeper,
+    set: &'a MigrationSet,
+    targets: &'a [Target],
+    actor: &'a Actor,
+    options: &'a ApplyOptions,
+    work: &'a Work,
+}
+
 async fn run_all(
     keeper: &Keeper,
     set: &MigrationSet,
@@ -271,6 +285,18 @@ async fn run_all(
     options: &ApplyOptions,
     work: &Work,
 ) -> Result<RunReport, RunError> {
+    let began = Instant::now();
+    let call = Call { keeper, set, targets, actor, options, work };
+    let wish = options.health.as_ref().filter(|_| !options.dry_run && work != &Work::Baseline);
+    let report = match wish {
+        Some(wish) => health::around(&call, wish).await?,
+        None => on_targets(&call).await?,
+    };
+    Ok(finish(keeper, report, began).await)
+}
+
+async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
+    let Call { keeper, set, targets, actor, options, work } = *call;
     let began = Instant::now();
     let digest = set.digest();
     let mut report = RunReport {
@@ -284,6 +310,7 @@ async fn run_all(
         backup: None,
         run: RunId::generate(),
         ended: Vec::new(),
+        health: None,
         duration_ms: 0,
     };
     if let Some(approved) = options.approved.as_ref().filter(|a| **a != digest) {
@@ -373,7 +400,7 @@ async fn run_all(
             });
         }
         if !matches!(report.outcome, Outcome::Planned | Outcome::Applied | Outcome::Nothing) {
-            return Ok(finish(keeper, report, began).await);
+            return Ok(report);
         }
         if !moved {
             if !reasons.is_empty() {
@@ -384,7 +411,7 @@ async fn run_all(
         }
         waiting = later;
     }
-    Ok(finish(keeper, report, began).await)
+    Ok(report)
 }
 
 /// Records how the run ended, if it began.

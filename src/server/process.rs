@@ -118,6 +118,7 @@ fn bot(
         sweep_interval: settings.sweep_interval,
         lease: settings.lease,
         lookup,
+        allowed_urls: settings.allowed_urls.clone(),
         ..bot::Settings::new(settings.secret_vars.clone())
     };
     Ok(Some(Bot::new(store.clone(), &github, data_dir, settings)?))

@@ -3,6 +3,7 @@
 mod ahead;
 mod batches;
 mod effect;
+mod health;
 mod message;
 mod preflight;
 mod probe;
@@ -23,6 +24,7 @@ pub use session::PostgresSession;
 
 use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
+use crate::plan::health::Reading;
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
 };
@@ -44,6 +46,8 @@ pub struct PostgresDriver {
     tables_exist: bool,
     /// Whether they lack what this version added to them.
     tables_are_old: bool,
+    /// What this user may not do, if it is something that every run needs.
+    lacks: Option<health::Lack>,
     /// The history where it was read with the connection; for the first who asks.
     read: Option<Vec<HistoryRow>>,
 }
@@ -62,15 +66,19 @@ impl PostgresDriver {
         let options = options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
         let mut connection = open(&options).await?;
         let rows = wire::rows(&mut connection, FIND_TABLES.replace("$HISTORY", HISTORY)).await?;
-        let (schema, tables_exist, tables_are_old) = match rows.first() {
-            Some(row) => (wire::text(row, 0)?, wire::text(row, 1)? == "t", wire::text(row, 2)? == "f"),
+        let (schema, tables_exist, tables_are_old, lacks) = match rows.first() {
+            Some(row) => {
+                let lacks = health::Lack::of(wire::str(row, 3)?);
+                (wire::text(row, 0)?, wire::text(row, 1)? == "t", wire::text(row, 2)? == "f", lacks)
+            }
             None => {
                 return Err(DriverError::Unreachable(
                     "the connection's search_path names no schema that exists; create one first".to_owned(),
                 ));
             }
         };
-        Ok(Self { connection, options, tables: Tables::in_schema(&schema), tables_exist, tables_are_old, read: None })
+        let tables = Tables::in_schema(&schema);
+        Ok(Self { connection, options, tables, tables_exist, tables_are_old, lacks, read: None })
     }
 }
 
@@ -81,7 +89,13 @@ const FIND_TABLES: &str = "WITH path AS (SELECT n.oid, n.nspname, p.ord FROM \
      unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY p(name, ord) JOIN pg_catalog.pg_namespace n ON n.nspname = p.name) \
      SELECT p.nspname::text, CASE WHEN c.oid IS NULL THEN 'f' ELSE 't' END, \
      CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'progress') \
-     THEN 't' ELSE 'f' END FROM path p \
+     THEN 't' ELSE 'f' END, \
+     CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'primary' \
+     WHEN pg_catalog.current_setting('transaction_read_only') = 'on' THEN 'writing' \
+     WHEN c.oid IS NULL AND NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE') THEN 'create' \
+     WHEN c.oid IS NOT NULL AND NOT (pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+     AND pg_catalog.has_table_privilege(c.oid, 'INSERT') AND pg_catalog.has_table_privilege(c.oid, 'UPDATE')) THEN 'history' \
+     ELSE '' END FROM path p \
      LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = p.oid AND c.relname = '$HISTORY' AND c.relkind IN ('r', 'p') \
      ORDER BY c.oid IS NULL, NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE'), \
      p.nspname = current_user AND pg_catalog.current_setting('search_path') LIKE '%$user%', p.ord LIMIT 1";
@@ -153,12 +167,25 @@ impl Driver for PostgresDriver {
     async fn preflight(&mut self, plan: &MigrationPlan) -> Result<Vec<Objection>, DriverError> {
         let version = self.capabilities().await?.version;
         let mut objections: Vec<Objection> = below_floor("PostgreSQL", &version, FLOOR).into_iter().collect();
+        objections.extend(self.lacks.map(|lack| lack.objection(&self.options)));
         objections.extend(preflight::objections(&mut self.connection, plan).await?);
         Ok(objections)
     }
 
     async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {
         schema::snapshot(&mut self.connection).await
+    }
+
+    async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {
+        health::vitals(&mut self.connection).await
+    }
+
+    async fn readable(&mut self, name: &str) -> Result<(), DriverError> {
+        health::readable(&mut self.connection, name).await
+    }
+
+    async fn answer(&mut self, sql: &str) -> Result<Option<String>, DriverError> {
+        health::answer(&mut self.connection, sql).await
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<PostgresSession, DriverError> {

@@ -50,7 +50,8 @@ pub struct PostgresSession {
 
 impl PostgresSession {
     pub(super) async fn take(driver: PostgresDriver, options: &SessionOptions) -> Result<Self, DriverError> {
-        let PostgresDriver { connection, options: connect, tables, tables_exist, tables_are_old, read: _ } = driver;
+        let PostgresDriver { connection, options: connect, tables, tables_exist, tables_are_old, lacks: _, read: _ } =
+            driver;
         let mut session = PostgresSession {
             connection,
             monitor: None,

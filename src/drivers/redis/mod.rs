@@ -5,6 +5,7 @@
 //! what a Lua error has left is told, not undone.
 
 mod address;
+mod health;
 mod kept;
 pub(crate) mod link;
 mod list;
@@ -28,6 +29,7 @@ use self::names::Names;
 use self::server::Server;
 pub use self::session::RedisSession;
 use super::{Driver, DriverError, SessionOptions, below_floor};
+use crate::plan::health::Reading;
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, ObjectionKind, SchemaSnapshot,
 };
@@ -172,6 +174,14 @@ impl Driver for RedisDriver {
             }
         }
         Ok(snapshot)
+    }
+
+    async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {
+        health::vitals(&self.link, &self.nodes).await
+    }
+
+    async fn readable(&mut self, _name: &str) -> Result<(), DriverError> {
+        Err(super::refused("Redis has no tables"))
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<RedisSession, DriverError> {
