@@ -1,72 +1,144 @@
-//! The minutes after a run: the environment is measured again at every pass that looks at its pull request, and a critical
-//! value is told once (SPEC 13.4).
+//! Looks after a run while it goes on: hears when somebody asks it to stop, keeps its turn, and tells in the environment's
+//! comment how far it is.
 
-use chrono::{DateTime, Duration, Utc};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Bot;
 use super::error::JobError;
-use super::merge_run::Journey;
-use super::plans::takers;
+use super::gather::Place;
 use super::worker::chain;
-use super::{Bot, measure};
-use crate::config::{Environment, HealthChecks};
-use crate::ids::RepoName;
-use crate::migration::Migration;
-use crate::plan::health;
-use crate::report::health::{watch_marker, watched};
-use crate::runner::health::{HealthWish, measure as look};
-use crate::store::{AuditFilter, EnvironmentRecord};
+use crate::ids::{EnvironmentName, MigrationId, PrNumber, RunId, TargetName};
+use crate::plan::MigrationState;
+use crate::report::run_comment::{self, ProgressInput};
+use crate::runner::{Cancel, Pace, Progress};
 
-/// The audit word for a critical value after a run.
-const ALERTED: &str = "health-alert";
+/// How often the store is asked whether somebody wants the run to stop.
+const LISTEN: Duration = Duration::from_millis(500);
+/// How often a run says that it still goes on.
+const KEEP: Duration = Duration::from_secs(5);
+
+/// A run that is looked after.
+pub(super) struct Watched<'a> {
+    pub place: &'a Place,
+    pub number: PrNumber,
+    pub environment: &'a EnvironmentName,
+    pub run: &'a RunId,
+    /// Who or what caused it, in words.
+    pub by: &'a str,
+}
+
+/// How far the long statements of a run are, by target.
+#[derive(Clone, Default)]
+pub(super) struct Seen(Arc<Mutex<BTreeMap<TargetName, Progress>>>);
+
+impl Seen {
+    /// What a run needs to tell it.
+    pub fn pace(&self) -> Pace {
+        let seen = Arc::clone(&self.0);
+        let listener = move |p: &Progress| {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).insert(p.target.clone(), p.clone());
+        };
+        Pace { listener: Some(Arc::new(listener)), ..Pace::default() }
+    }
+
+    fn of(&self, target: &TargetName, migration: &MigrationId) -> Option<String> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = seen.get(target).filter(|p| &p.migration == migration)?;
+        let of = progress.total.map(|t| format!(" of {t}")).unwrap_or_default();
+        let waits = progress.waits.as_ref().map(|w| format!(", waiting: {w}")).unwrap_or_default();
+        Some(format!("statement {}, {}{of} {}{waits}", progress.statement, progress.done, progress.what))
+    }
+}
 
 impl Bot {
-    /// What is looked at around runs of an environment.
-    pub(super) fn health(&self, journey: &Journey<'_>, settings: &Environment) -> HealthWish {
-        let repo: &RepoName = &journey.place.repository.name;
-        let policy = &journey.gathered.contents.policy;
-        HealthWish {
-            checks: HealthChecks::of(&policy.repo, settings),
-            allowed: self.settings.allowed_urls.of(repo, &settings.name),
+    /// Carries `run` out and looks after it meanwhile. What is told has been told when this returns, so that it never
+    /// overtakes the result.
+    pub(super) async fn looked_after<T>(
+        &self,
+        about: &Watched<'_>,
+        cancel: &Cancel,
+        seen: &Seen,
+        run: impl Future<Output = T>,
+    ) -> T {
+        let (end, ended) = watch::channel(false);
+        let run = async {
+            let out = run.await;
+            end.send_replace(true);
+            out
+        };
+        let (out, ()) = tokio::join!(run, self.look_after(about, cancel, seen, ended));
+        out
+    }
+
+    async fn look_after(&self, about: &Watched<'_>, cancel: &Cancel, seen: &Seen, mut ended: watch::Receiver<bool>) {
+        let since = Utc::now();
+        let (mut kept, mut told) = (Instant::now(), Instant::now());
+        let every = self.settings.progress_interval;
+        loop {
+            tokio::select! {
+                _ = ended.wait_for(|ended| *ended) => return,
+                () = tokio::time::sleep(LISTEN.min(every)) => {}
+            }
+            let stopping = match self.store.asked_to_stop(about.run).await {
+                Ok(by) => by,
+                Err(error) => {
+                    tracing::warn!(run = %about.run, error = chain(&error), "whether a run is to stop cannot be told");
+                    None
+                }
+            };
+            if stopping.is_some() {
+                cancel.cancel();
+            }
+            if kept.elapsed() >= KEEP {
+                kept = Instant::now();
+                if let Err(error) = self.store.keep_turn(about.run).await {
+                    tracing::warn!(run = %about.run, error = chain(&error), "a run's turn could not be kept");
+                }
+            }
+            if told.elapsed() >= every {
+                if let Err(error) = self.tell_progress(about, seen, since, stopping.as_deref()).await {
+                    tracing::warn!(run = %about.run, error = chain(&error), "a run's progress could not be told");
+                }
+                told = Instant::now();
+            }
         }
     }
 
-    /// Measures an environment whose run is not long over, and tells of a critical value. Nothing is done about it.
-    pub(super) async fn watch(
+    async fn tell_progress(
         &self,
-        journey: &Journey<'_>,
-        settings: &Environment,
-        record: &EnvironmentRecord,
-        now: DateTime<Utc>,
+        about: &Watched<'_>,
+        seen: &Seen,
+        since: DateTime<Utc>,
+        stopping: Option<&str>,
     ) -> Result<(), JobError> {
-        let wish = self.health(journey, settings);
-        let minutes = i64::try_from(wish.checks.watch).unwrap_or(0);
-        if !wish.checks.stated || now - record.at > Duration::minutes(minutes) {
-            return Ok(());
-        }
-        let Some(run) = &record.run else { return Ok(()) };
-        let own: Vec<&Migration> = journey.merged.contents.own_migrations().collect();
-        let Ok(targets) = self.targets(journey.place, settings, &takers(settings, &own)) else { return Ok(()) };
-        let measured = match look(&targets, &wish).await {
-            Ok(measured) => measured,
-            Err(error) => {
-                tracing::warn!(environment = %settings.name, error = chain(&error), "an environment could not be watched");
-                return Ok(());
+        let steps = self.store.steps_of(about.run).await?;
+        let open = |state: MigrationState| matches!(state, MigrationState::Pending | MigrationState::Running);
+        let mut current: Vec<(TargetName, MigrationId, Option<String>)> = Vec::new();
+        for (target, migration, state) in &steps {
+            // The first of a target that is not done is what runs there.
+            if open(*state) && !current.iter().any(|(t, ..)| t == target) {
+                current.push((target.clone(), migration.clone(), seen.of(target, migration)));
             }
-        };
-        measure::vitals(&settings.name, "after", &measured);
-        let Some(critical) = health::critical(&measured) else { return Ok(()) };
-        let filter = AuditFilter { run: Some(run.clone()), ..AuditFilter::default() };
-        if self.store.audit(&filter).await?.iter().any(|r| r.body.action == ALERTED) {
-            return Ok(());
         }
-        let text = watched(&settings.name, (now - record.at).num_minutes(), &critical);
-        let number = journey.gathered.snapshot.number;
-        journey.place.api.keep_comment(number, &watch_marker(settings.name.as_str()), &text).await?;
-        let mut entry = self.entry(journey, &settings.name, ALERTED, "critical");
-        entry.at = now;
-        entry.run = Some(run.clone());
-        entry.details.insert("critical".to_owned(), critical);
-        self.store.append_audit(entry).await?;
+        let text = run_comment::progress(&ProgressInput {
+            environment: about.environment,
+            run: about.run,
+            by: about.by,
+            since,
+            now: Utc::now(),
+            done: steps.iter().filter(|(.., state)| !open(*state)).count(),
+            total: steps.len(),
+            current: &current,
+            stopping,
+        });
+        about.place.api.keep_comment(about.number, &run_comment::marker(about.environment), &text).await?;
         Ok(())
     }
 }

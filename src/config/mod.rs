@@ -7,6 +7,7 @@ pub mod lint;
 pub mod matrix;
 pub mod repo;
 pub mod roles;
+pub mod windows;
 pub(crate) mod yaml;
 
 #[cfg(feature = "bot")]
@@ -17,12 +18,13 @@ pub mod urls;
 use std::fmt;
 
 pub use connection::{Connection, MissingVariable};
-pub use environments::{Environment, Environments, MigrationSettings, Promotion, TargetConfig};
+pub use environments::{Environment, Environments, MigrationSettings, Promotion, Region, TargetConfig};
 pub use health::HealthChecks;
 pub use lint::LintConfig;
 pub use matrix::{ApprovalMatrix, Cell};
 pub use repo::RepoConfig;
 pub use roles::Roles;
+pub use windows::{WindowState, Windows};
 
 /// A mistake in a configuration file, located, with what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@
 //! repeat a POST, and its closed enums refuse values that GitHub adds (GITHUB 7).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::header::USER_AGENT;
@@ -61,10 +61,12 @@ impl GithubSettings {
 /// The client of the App; cheap to clone.
 #[derive(Clone)]
 pub struct Github {
-    inner: Arc<Inner>,
+    /// Another one when the App's key is replaced.
+    inner: Arc<RwLock<Arc<Inner>>>,
 }
 
 struct Inner {
+    settings: GithubSettings,
     app: Caller,
     app_id: u64,
     installations: Mutex<HashMap<u64, Caller>>,
@@ -114,34 +116,26 @@ impl Github {
     /// # Errors
     /// When the private key or the URL cannot be used.
     pub fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
-        let unusable =
-            |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
-        let crab = Octocrab::builder()
-            .base_uri(settings.api_url.trim_end_matches('/'))
-            .map_err(|_| GithubError::Unusable(format!("`{}` is not a URL of GitHub's API", settings.api_url)))?
-            .add_header(USER_AGENT, concat!("godwit/", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_connect_timeout(Some(Duration::from_secs(10).min(settings.timeout)))
-            .set_read_timeout(Some(settings.timeout))
-            .set_write_timeout(Some(settings.timeout))
-            .app_from_rsa_pem(AppId(settings.app_id), settings.private_key.expose_secret())
-            .map_err(|_| {
-                GithubError::Unusable("the App's private key is not an RSA key in PEM form; download it again".into())
-            })?
-            .build()
-            .map_err(|e| unusable(&e))?;
-        let app = Caller { crab: Arc::new(crab), timeout: settings.timeout, backoff: settings.backoff };
-        let inner = Inner {
-            app,
-            app_id: settings.app_id,
-            installations: Mutex::new(HashMap::new()),
-            identity: OnceCell::new(),
-        };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(RwLock::new(Arc::new(Inner::new(settings)?))) })
+    }
+
+    /// Signs with another key of the App from now on; tokens that were given out stay good.
+    ///
+    /// # Errors
+    /// When it is no key; then the one before stays.
+    pub fn use_key(&self, private_key: SecretString) -> Result<(), GithubError> {
+        let new = Inner::new(&GithubSettings { private_key, ..self.inner().settings.clone() })?;
+        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        Ok(())
+    }
+
+    fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The App's id.
     pub fn app_id(&self) -> u64 {
-        self.inner.app_id
+        self.inner().app_id
     }
 
     /// The login under which the App writes, `<slug>[bot]`; asked once (GET /app).
@@ -149,8 +143,8 @@ impl Github {
     /// # Errors
     /// When GitHub cannot be asked.
     pub async fn bot_login(&self) -> Result<Login, GithubError> {
-        let app =
-            self.inner.identity.get_or_try_init(|| async { self.inner.app.get::<model::App>("/app").await }).await?;
+        let inner = self.inner();
+        let app = inner.identity.get_or_try_init(|| async { inner.app.get::<model::App>("/app").await }).await?;
         Ok(Login::new(format!("{}[bot]", app.slug)))
     }
 
@@ -168,7 +162,7 @@ impl Github {
     /// # Errors
     /// When GitHub cannot be asked.
     pub async fn installations(&self) -> Result<Vec<u64>, GithubError> {
-        let all: Vec<model::Installation> = self.inner.app.list("/app/installations").await?;
+        let all: Vec<model::Installation> = self.inner().app.list("/app/installations").await?;
         Ok(all.into_iter().filter(|i| i.suspended_at.is_none()).map(|i| i.id).collect())
     }
 
@@ -181,19 +175,47 @@ impl Github {
     }
 
     async fn installation(&self, id: u64) -> Result<Caller, GithubError> {
-        let mut known = self.inner.installations.lock().await;
+        let inner = self.inner();
+        let mut known = inner.installations.lock().await;
         if let Some(caller) = known.get(&id) {
             return Ok(caller.clone());
         }
-        let crab = self
-            .inner
+        let crab = inner
             .app
             .crab
             .installation(InstallationId(id))
             .map_err(|e| GithubError::Unusable(format!("cannot use installation {id}: {e}")))?;
-        let caller = Caller { crab: Arc::new(crab), ..self.inner.app.clone() };
+        let caller = Caller { crab: Arc::new(crab), ..inner.app.clone() };
         known.insert(id, caller.clone());
         Ok(caller)
+    }
+}
+
+impl Inner {
+    fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
+        let unusable =
+            |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
+        let crab = Octocrab::builder()
+            .base_uri(settings.api_url.trim_end_matches('/'))
+            .map_err(|_| GithubError::Unusable(format!("`{}` is not a URL of GitHub's API", settings.api_url)))?
+            .add_header(USER_AGENT, concat!("godwit/", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_connect_timeout(Some(Duration::from_secs(10).min(settings.timeout)))
+            .set_read_timeout(Some(settings.timeout))
+            .set_write_timeout(Some(settings.timeout))
+            .app_from_rsa_pem(AppId(settings.app_id), settings.private_key.expose_secret())
+            .map_err(|_| {
+                GithubError::Unusable("the App's private key is not an RSA key in PEM form; download it again".into())
+            })?
+            .build()
+            .map_err(|e| unusable(&e))?;
+        let app = Caller { crab: Arc::new(crab), timeout: settings.timeout, backoff: settings.backoff };
+        Ok(Self {
+            settings: settings.clone(),
+            app,
+            app_id: settings.app_id,
+            installations: Mutex::new(HashMap::new()),
+            identity: OnceCell::new(),
+        })
     }
 }
 

@@ -112,6 +112,11 @@ pub struct ApplyOptions {
     pub backup: Option<backup::BackupWish>,
     /// What is looked at before, between and after; nothing if not given.
     pub health: Option<health::HealthWish>,
+    /// The run's id, where the caller wants to know it while the run goes on.
+    pub run: Option<RunId>,
+    /// Targets that come one group after the other, such as the regions of an environment: a group begins when the one
+    /// before it has ended well. What no group names comes with the first.
+    pub waves: Vec<Vec<TargetName>>,
 }
 
 /// Why a run could not even be judged, or what became of it cannot be told from here.
@@ -308,7 +313,7 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
         blocked_by: Vec::new(),
         notes: Vec::new(),
         backup: None,
-        run: RunId::generate(),
+        run: options.run.clone().unwrap_or_else(RunId::generate),
         ended: Vec::new(),
         health: None,
         duration_ms: 0,
@@ -330,7 +335,8 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
     }
     let deadline = options.timeout.map(|t| began + t);
     let mut known: BTreeSet<String> = BTreeSet::new();
-    let mut waiting: Vec<&Target> = targets.iter().collect();
+    let mut waves = in_waves(targets, &options.waves).into_iter();
+    let mut waiting: Vec<&Target> = waves.next().unwrap_or_default();
     // A target whose next migration waits for another target's comes round again once that one has moved.
     while !waiting.is_empty() {
         let (mut later, mut moved, mut reasons) = (Vec::new(), false, Vec::new());
@@ -402,6 +408,12 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
         if !matches!(report.outcome, Outcome::Planned | Outcome::Applied | Outcome::Nothing) {
             return Ok(report);
         }
+        if let Some(next) = if moved && !later.is_empty() { None } else { waves.next() } {
+            // What waits for a target of the next group comes round with it.
+            later.extend(next);
+            waiting = later;
+            continue;
+        }
         if !moved {
             if !reasons.is_empty() {
                 report.outcome = Outcome::Blocked;
@@ -412,6 +424,14 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
         waiting = later;
     }
     Ok(report)
+}
+
+/// The targets in the groups that come one after the other.
+fn in_waves<'t>(targets: &'t [Target], waves: &[Vec<TargetName>]) -> Vec<Vec<&'t Target>> {
+    let place = |t: &Target| waves.iter().position(|names| names.contains(&t.name)).unwrap_or(0);
+    let count = waves.len().max(1);
+    let group = |n: usize| targets.iter().filter(|t| place(t) == n).collect::<Vec<_>>();
+    (0..count).map(group).filter(|group| !group.is_empty()).collect()
 }
 
 /// Records how the run ended, if it began.

@@ -36,6 +36,7 @@ pub(super) async fn take_back(call: &Call<'_>, report: &mut RunReport, wish: &He
         let Some(target) = target else { return by_hand(report, "a database is missing") };
         let options = ApplyOptions {
             health: None,
+            run: None,
             backup: None,
             approved: None,
             to: None,
