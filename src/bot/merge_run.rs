@@ -167,7 +167,7 @@ impl Bot {
                 self.tell(journey, environment, record.as_ref(), following).await?;
                 self.label_migrated(journey, environment).await?;
                 if let (Some(settings), Some(record)) = (policy.environments.get(environment), &record) {
-                    self.watch(journey, settings, record, Utc::now()).await?;
+                    self.watch(journey, settings, record, journey.now).await?;
                 }
                 Ok(true)
             }

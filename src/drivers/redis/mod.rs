@@ -75,6 +75,28 @@ impl RedisDriver {
 }
 
 impl RedisDriver {
+    /// How many keys there are, Godwit's own among them.
+    ///
+    /// # Errors
+    /// When a node does not answer.
+    pub async fn keys(&self) -> Result<u64, DriverError> {
+        let mut keys = 0;
+        for node in &self.nodes {
+            keys += self.link.ask::<u64>(&redis::cmd("DBSIZE"), &To::Node(node.clone())).await?;
+        }
+        Ok(keys)
+    }
+
+    /// Takes Godwit's own history, fence and lock away.
+    ///
+    /// # Errors
+    /// When a node does not answer.
+    pub async fn forget(&self) -> Result<(), DriverError> {
+        let mut command = redis::cmd("UNLINK");
+        command.arg(&self.names.history).arg(&self.names.fence).arg(&self.names.lock);
+        self.link.ask::<u64>(&command, &session::home(&self.names)).await.map(|_| ())
+    }
+
     /// The connection, Godwit's own names, the masters and the server's version.
     pub(crate) fn parts(&self) -> (&Link, &Names, &[Node], &str) {
         (&self.link, &self.names, &self.nodes, &self.server.version)

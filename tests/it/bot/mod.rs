@@ -2,6 +2,7 @@
 
 mod commands;
 mod failures;
+mod health;
 mod killed;
 mod mending;
 mod merging;

@@ -165,7 +165,7 @@ fn a_query_of_a_check_can_change_nothing() {
 }
 
 #[test]
-fn collections_and_indices_are_checked_too_and_taken_back() {
+fn collections_and_indices_are_checked_too() {
     for kind in [Kind::Mongodb, Kind::MongodbStandalone] {
         let (name, text) = file(1, r#"[{ "type": "create_collection", "collection": "people" }]"#, None);
         let files = [(name.as_str(), text.as_str())];
@@ -177,21 +177,26 @@ fn collections_and_indices_are_checked_too_and_taken_back() {
         assert_eq!(said["steps"][0]["state"], "rolled_back", "{kind:?} {said:#}");
         assert_eq!(world.database.history(), ["001_m1 rolled_back"]);
     }
-    let database = Database::fresh(Kind::Elasticsearch);
-    let prefix = database.name().to_owned();
-    let text = format!(
-        "{{\"version\": \"1.0.0\", \"name\": \"a\", \"description\": \"a test\", \"database_type\": \"elasticsearch\", \
-         \"migration_type\": \"schema\", \"operations\": [{{\"type\": \"create_index\", \"index\": \"{prefix}_a\"}}]}}"
-    );
-    // The machine of the tests is busy.
-    let calm = "thresholds: { cpu_usage: { critical: 1000 }, memory_usage: { critical: 1000 }, disk_usage: { critical: 1000 } }";
-    let more = |index: &str| format!("  health_checks: {{ critical_tables: [{prefix}_{index}], {calm} }}\n");
-    let world = World::on(database, &[("001_a.json", &text)], &more("nowhere"));
-    let said = world.apply(1);
-    assert!(check(&said, "critical-table")["message"].as_str().unwrap().contains("index_not_found"), "{said:#}");
-    assert_eq!(world.database.history(), ["001_a rolled_back"], "{said:#}");
-    world.environment(&more("a"));
-    assert_eq!(check(&world.apply(0), "critical-table")["status"], "passed");
+    // Others make indices in the same cluster, so that nothing is undone here: it would be taken for drift.
+    let calm = "thresholds: { cpu_usage: { critical: 1000 }, memory_usage: { critical: 1000 }, disk_usage: { critical: 1000 }, \
+                cluster_status: { critical: 3 } }";
+    for (index, code, status) in [("nowhere", 1, "failed"), ("a", 0, "passed")] {
+        let database = Database::fresh(Kind::Elasticsearch);
+        let prefix = database.name().to_owned();
+        let text = format!(
+            "{{\"version\": \"1.0.0\", \"name\": \"a\", \"description\": \"a test\", \"database_type\": \"elasticsearch\", \
+             \"migration_type\": \"schema\", \"operations\": [{{\"type\": \"create_index\", \"index\": \"{prefix}_a\"}}]}}"
+        );
+        let more = format!("  health_checks: {{ on_failure: stop, critical_tables: [{prefix}_{index}], {calm} }}\n");
+        let world = World::on(database, &[("001_a.json", &text)], &more);
+        let said = world.apply(code);
+        assert_eq!(check(&said, "critical-table")["status"], status, "{said:#}");
+        assert_eq!(world.database.history(), ["001_a applied"]);
+        let after = said["health"]["after"].as_array().unwrap();
+        for vital in ["cluster_status", "cpu_usage", "memory_usage", "disk_usage"] {
+            assert!(after.iter().any(|m| m["vital"] == vital), "{vital}: {said:#}");
+        }
+    }
 }
 
 #[test]
@@ -297,4 +302,18 @@ fn mistakes_in_the_configuration_are_located() {
         said.stderr.contains("policies/environments.yml:3:") && said.stderr.contains("unknown key `endpoint`"),
         "{said:?}"
     );
+}
+
+#[test]
+fn r7_an_index_that_somebody_left_invalid_is_told_where_another_is_built() {
+    let index = ("0002_i.up.sql", "CREATE INDEX CONCURRENTLY a_n ON a (n);");
+    let world = World::new(Kind::Postgres, &[TABLE, index], "");
+    world.run(&["apply", "development", "--yes", "--to", "0001_a"]).expect(0);
+    world.database.query("INSERT INTO a VALUES (7)");
+    // A unique build that fails leaves its index behind.
+    assert!(world.database.try_query("CREATE UNIQUE INDEX CONCURRENTLY left_over ON a (n)").is_err());
+    let said = world.apply(0);
+    let notes = said["notes"].to_string();
+    assert!(notes.contains("left_over") && notes.contains("INVALID"), "{notes}");
+    assert_eq!(world.database.one("SELECT indisvalid::text FROM pg_index WHERE indexrelid = 'a_n'::regclass"), "true");
 }
