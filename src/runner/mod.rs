@@ -8,6 +8,7 @@
 pub mod backup;
 mod connect;
 mod drift;
+mod examine;
 pub mod health;
 mod keeper;
 mod locked;
@@ -28,6 +29,7 @@ pub use crate::drivers::failpoint;
 #[cfg(feature = "postgres")]
 pub use crate::drivers::postgres::Ahead;
 pub use drift::{accept as accept_drift, drift};
+pub use examine::examine;
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
 
@@ -35,8 +37,9 @@ pub use crate::drivers::{Cancel, Pace, Progress};
 
 use crate::drivers::Driver as _;
 use crate::ids::{CommitSha, DeliveryId, Digest, Engine, EnvironmentName, PrNumber, RepoName, Risk, RunId, TargetName};
+use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
-use crate::plan::planner::{self, Detail, OutOfOrder, Selector};
+use crate::plan::planner::{self, Detail, Native, OutOfOrder, Selector};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepReport, TargetStatus};
 use crate::store::{EnvironmentLock, Store};
 use connect::with_driver;
@@ -249,14 +252,22 @@ pub async fn status(
 ) -> Result<Vec<TargetStatus>, RunError> {
     let mut out = Vec::with_capacity(targets.len());
     for target in targets {
-        let (history, lock) = with_driver!(target, driver => {
-            (driver.history().await.map_err(unreachable)?, driver.holder().await.map_err(unreachable)?)
+        let (set, _) = set.for_environment(target.environment.as_ref());
+        let set = set.as_ref();
+        let book = Book::of(set, &target.name, target.engine);
+        let (history, found, lock) = with_driver!(target, driver => {
+            (
+                driver.history().await.map_err(unreachable)?,
+                driver.native(&book).await.map_err(unreachable)?,
+                driver.holder().await.map_err(unreachable)?,
+            )
         });
+        let native = Native { book, found };
         out.push(TargetStatus {
             target: target.name.clone(),
             engine: target.engine,
             lock,
-            migrations: planner::statuses(set, &target.name, target.engine, &history, released),
+            migrations: planner::statuses(set, &target.name, target.engine, &history, &native, released),
         });
     }
     Ok(out)
@@ -333,6 +344,9 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
         report.outcome = Outcome::Blocked;
         return Ok(report);
     }
+    let (set, elsewhere) = set.for_environment(report.environment.as_ref());
+    let set = set.as_ref();
+    report.notes.extend(elsewhere);
     let deadline = options.timeout.map(|t| began + t);
     let mut known: BTreeSet<String> = BTreeSet::new();
     let mut waves = in_waves(targets, &options.waves).into_iter();

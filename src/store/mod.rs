@@ -8,8 +8,10 @@ mod approvals;
 mod audit;
 mod database;
 mod environments;
+pub mod gates;
 #[cfg(feature = "bot")]
 mod ingest;
+pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
 mod migrations;

@@ -5,6 +5,7 @@ mod batches;
 mod effect;
 mod health;
 mod message;
+mod native;
 mod preflight;
 mod probe;
 mod schema;
@@ -20,10 +21,12 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 
 pub use ahead::Ahead;
+pub(super) use message::literal as text_literal;
 pub use session::PostgresSession;
 
 use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
+use crate::migration::native::{Book, Found};
 use crate::plan::health::Reading;
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
@@ -48,6 +51,8 @@ pub struct PostgresDriver {
     tables_are_old: bool,
     /// What this user may not do, if it is something that every run needs.
     lacks: Option<health::Lack>,
+    /// Whether a table is there that may be another migration tool's.
+    others_exist: bool,
     /// The history where it was read with the connection; for the first who asks.
     read: Option<Vec<HistoryRow>>,
 }
@@ -65,20 +70,17 @@ impl PostgresDriver {
             .map_err(|e: sqlx::Error| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
         let options = options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
         let mut connection = open(&options).await?;
-        let rows = wire::rows(&mut connection, FIND_TABLES.replace("$HISTORY", HISTORY)).await?;
-        let (schema, tables_exist, tables_are_old, lacks) = match rows.first() {
-            Some(row) => {
-                let lacks = health::Lack::of(wire::str(row, 3)?);
-                (wire::text(row, 0)?, wire::text(row, 1)? == "t", wire::text(row, 2)? == "f", lacks)
-            }
-            None => {
-                return Err(DriverError::Unreachable(
-                    "the connection's search_path names no schema that exists; create one first".to_owned(),
-                ));
-            }
+        let find = FIND_TABLES.replace("$HISTORY", HISTORY).replace("$OTHERS", native::NAMES);
+        let rows = wire::rows(&mut connection, find).await?;
+        let Some(row) = rows.first() else {
+            return Err(DriverError::Unreachable(
+                "the connection's search_path names no schema that exists; create one first".to_owned(),
+            ));
         };
-        let tables = Tables::in_schema(&schema);
-        Ok(Self { connection, options, tables, tables_exist, tables_are_old, lacks, read: None })
+        let holds = |column: usize, word: &str| wire::str(row, column).map(|text| text == word);
+        let (tables_exist, tables_are_old, others_exist) = (holds(1, "t")?, holds(2, "f")?, holds(3, "t")?);
+        let (tables, lacks) = (Tables::in_schema(wire::str(row, 0)?), health::Lack::of(wire::str(row, 4)?));
+        Ok(Self { connection, options, tables, tables_exist, tables_are_old, others_exist, lacks, read: None })
     }
 }
 
@@ -90,6 +92,9 @@ const FIND_TABLES: &str = "WITH path AS (SELECT n.oid, n.nspname, p.ord FROM \
      SELECT p.nspname::text, CASE WHEN c.oid IS NULL THEN 'f' ELSE 't' END, \
      CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'progress') \
      THEN 't' ELSE 'f' END, \
+     CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_class o WHERE o.relname IN ($OTHERS)) \
+     OR EXISTS (SELECT 1 FROM pg_catalog.pg_namespace m JOIN pg_catalog.pg_class o ON o.relnamespace = m.oid \
+     AND o.relname = (m.nspname::text || '_schema_migrations')::pg_catalog.name) THEN 't' ELSE 'f' END, \
      CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'primary' \
      WHEN pg_catalog.current_setting('transaction_read_only') = 'on' THEN 'writing' \
      WHEN c.oid IS NULL AND NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE') THEN 'create' \
@@ -148,6 +153,10 @@ impl Driver for PostgresDriver {
             return Ok(Vec::new());
         }
         read_history(&mut self.connection, &self.tables, None).await
+    }
+
+    async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
+        if self.others_exist { native::read(&mut self.connection, book).await } else { Ok(Vec::new()) }
     }
 
     async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {

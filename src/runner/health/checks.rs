@@ -6,8 +6,10 @@ use super::{HealthWish, http};
 use crate::config::health::CriticalPath;
 use crate::drivers::{Driver, DriverError};
 use crate::ids::{Engine, TargetName};
+use crate::migration::native::Book;
 use crate::plan::health::{Check, CheckStatus};
-use crate::plan::{MigrationState, RunReport, StepAction, planner};
+use crate::plan::planner::{self, Native};
+use crate::plan::{MigrationState, RunReport, StepAction};
 
 /// Every check, database by database.
 pub(super) async fn after(call: &Call<'_>, report: &RunReport, wish: &HealthWish) -> Vec<Check> {
@@ -67,10 +69,17 @@ async fn of_target(
 ) -> Result<Vec<Check>, RunError> {
     Ok(with_driver!(target, driver => {
         let mut checks = vec![passed("connectivity", target, "it answers")];
-        checks.push(match driver.history().await {
-            Ok(history) => {
-                let statuses = planner::statuses(call.set, &target.name, target.engine, &history, &call.options.released);
-                status(target, report, &statuses)
+        let book = Book::of(call.set, &target.name, target.engine);
+        let found = async {
+            let found = driver.native(&book).await?;
+            Ok::<_, DriverError>((driver.history().await?, found))
+        };
+        checks.push(match found.await {
+            Ok((history, found)) => {
+                let native = Native { book, found };
+                let released = &call.options.released;
+                let all = planner::statuses(call.set, &target.name, target.engine, &history, &native, released);
+                status(target, report, &all)
             }
             Err(error) => failed("migration-status", target, error.to_string()),
         });
