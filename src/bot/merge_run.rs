@@ -167,6 +167,9 @@ impl Bot {
                 self.store.end_turn(repo, environment, number).await?;
                 self.tell(journey, environment, record.as_ref(), following).await?;
                 self.label_migrated(journey, environment).await?;
+                if let (Some(settings), Some(record)) = (policy.environments.get(environment), &record) {
+                    self.watch(journey, settings, record, journey.now).await?;
+                }
                 Ok(true)
             }
             Next::Stopped => {
@@ -213,6 +216,7 @@ impl Bot {
             backup: None,
             run: RunId::generate(),
             ended: Vec::new(),
+            health: None,
             duration_ms: 0,
         };
         let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
@@ -274,6 +278,7 @@ impl Bot {
             // Whoever holds the target may take long; the job is queued again meanwhile.
             lock_wait: Some(Duration::from_secs(5)),
             backup: Some(backup),
+            health: Some(self.health(journey, settings)),
             cancel: cancel.clone(),
             pace: seen.pace(),
             run: Some(run.clone()),
@@ -494,7 +499,13 @@ impl Bot {
         Ok(())
     }
 
-    fn entry(&self, journey: &Journey<'_>, environment: &EnvironmentName, action: &str, result: &str) -> AuditEntry {
+    pub(super) fn entry(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        action: &str,
+        result: &str,
+    ) -> AuditEntry {
         let mut entry = AuditEntry::new(journey.now, journey.by.clone(), action, result);
         entry.repo = Some(journey.place.repository.name.clone());
         entry.pr = Some(journey.gathered.snapshot.number);
