@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::commands::Wish;
 use super::error::JobError;
 use super::gather::{Found, Gathered, Place};
 use super::people::{label_subject, review_subject};
@@ -39,8 +38,9 @@ impl Bot {
     }
 
     /// Judges a pull request and shows the verdict; goes on with its environments when it is merged.
-    pub(super) async fn judge(&self, judge: &Judge, wishes: &[Wish], now: DateTime<Utc>) -> Result<(), JobError> {
+    pub(super) async fn judge(&self, judge: &Judge, now: DateTime<Utc>) -> Result<(), JobError> {
         let place = self.place(&judge.repo).await?;
+        self.carry_out_rollbacks(&place, judge.number, now).await?;
         let gathered = match self.gather(&place, judge.number, now).await? {
             Found::Complete(gathered) => gathered,
             Found::BrokenPolicy(pull, errors) => {
@@ -55,7 +55,7 @@ impl Bot {
         let plans = self.plans(&place, &gathered).await?;
         self.show(&place, &gathered, &verdict, &plans, judge.correlation.as_ref(), now).await?;
         match &gathered.merged {
-            Some(merged) => self.advance(&place, &gathered, merged, judge, wishes, now).await,
+            Some(merged) => self.advance(&place, &gathered, merged, judge, now).await,
             None => Ok(()),
         }
     }
@@ -109,7 +109,7 @@ impl Bot {
 }
 
 /// The event that asks for another look at a pull request.
-fn look(repository: &Repository, pull: &model::PullRequest) -> Event {
+pub(super) fn look(repository: &Repository, pull: &model::PullRequest) -> Event {
     Event::PullRequest {
         repo: repository.clone(),
         number: pull.number,

@@ -4,10 +4,12 @@
 //! judges values; `act`, `merge_run` and `commands` carry out; `worker` and `reconcile` keep it going.
 
 mod act;
+mod asked;
 pub mod command;
 mod commands;
 pub mod contents;
 pub mod decide;
+mod emergency;
 mod error;
 mod gather;
 mod handle;
@@ -15,11 +17,17 @@ pub mod labels;
 mod measure;
 mod merge_group;
 mod merge_run;
+mod orders;
 pub mod people;
+pub mod permission;
 mod plans;
+mod promotion;
 mod reconcile;
 mod redeliver;
+mod rollback;
+mod tip;
 mod untold;
+mod watch;
 mod work;
 mod worker;
 
@@ -30,6 +38,8 @@ use std::time::Duration;
 
 pub use error::JobError;
 
+use chrono::{DateTime, Utc};
+
 use crate::config::server::SecretVars;
 use crate::git::Mirrors;
 use crate::github::{Github, GithubSettings};
@@ -37,6 +47,9 @@ use crate::store::Store;
 
 /// Finds the value of a variable of the server; what a repository may ask for is checked before.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What time it is, for everything that waits for a moment.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// How the bot works.
 #[derive(Clone)]
@@ -57,11 +70,15 @@ pub struct Settings {
     pub lease: Duration,
     /// Pause between passes that repair missed webhooks.
     pub sweep_interval: Duration,
+    /// The least time between two edits of a comment that tells how far a run is.
+    pub progress_interval: Duration,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl Settings {
     /// The usual settings: variables from this process's environment, four pull requests at once, a lease of half a minute,
-    /// a sweep every five minutes.
+    /// a sweep every five minutes, word of a long run every ten seconds.
     pub fn new(secret_vars: SecretVars) -> Self {
         Self {
             public_url: None,
@@ -72,6 +89,8 @@ impl Settings {
             parallel: 4,
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(300),
+            progress_interval: Duration::from_secs(10),
+            clock: Arc::new(Utc::now),
         }
     }
 }

@@ -59,6 +59,15 @@ impl Bot {
         Ok(())
     }
 
+    /// Does everything that is due now; what is due later stays.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn run_due(&self) -> Result<(), StoreError> {
+        while self.step(0).await? {}
+        Ok(())
+    }
+
     async fn lane(&self, lane: usize, mut shutdown: watch::Receiver<bool>) {
         let mut changes = self.store.job_changes();
         while !*shutdown.borrow() {
@@ -169,23 +178,21 @@ impl Bot {
 
     /// Does the jobs of one claim. Everything in it may have been done before, by a worker that died.
     async fn handle(&self, claim: &Claim) -> Result<(), JobError> {
-        let now = Utc::now();
+        let now = (self.settings.clock)();
         let Work { notes, comments, judge, spread } = coalesce(&claim.jobs);
         for note in &notes {
             self.remember(note, now).await?;
         }
-        let mut asked = Vec::new();
         for comment in &comments {
-            asked.extend(self.answer(comment, now).await?);
+            self.answer(comment, now).await?;
         }
         for event in &spread {
             self.spread(event, now).await?;
         }
-        if let Some(judge) = judge.or_else(|| asked.first().map(|(judge, _)| judge.clone())) {
-            let wishes = asked.into_iter().map(|(_, wish)| wish).collect::<Vec<_>>();
-            self.judge(&judge, &wishes, now).await?;
+        match judge {
+            Some(judge) => self.judge(&judge, now).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn keep_sweeping(&self, mut shutdown: watch::Receiver<bool>) {
@@ -200,7 +207,7 @@ impl Bot {
                 }
                 // Of several workers one looks.
                 let pause = chrono::Duration::from_std(self.settings.sweep_interval).unwrap_or_default();
-                match self.store.take_turn("sweep", pause * 9 / 10).await {
+                match self.store.take_pass("sweep", pause * 9 / 10).await {
                     Ok(true) => break,
                     Ok(false) => {}
                     Err(error) => tracing::warn!(error = chain(&error), "the store failed; trying again"),

@@ -364,7 +364,11 @@ impl Caller {
             let (status, headers) = (response.status(), response.headers().clone());
             let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(&what, &e))?;
             let next = headers.get(LINK).and_then(|link| next_of(link.to_str().ok()?));
-            if status.is_success() { Ok((text, next)) } else { Err(classify(&what, status, &headers, &text, Utc::now())) }
+            if status.is_success() {
+                Ok((text, next))
+            } else {
+                Err(classify(&what, status, &headers, &text, Utc::now()))
+            }
         };
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(result) => result,
@@ -375,7 +379,8 @@ impl Caller {
 
 /// The address that a `Link` header gives for the next page.
 fn next_of(link: &str) -> Option<String> {
-    let (address, _) = link.split(',').filter_map(|part| part.split_once(';')).find(|(_, rel)| rel.contains("rel=\"next\""))?;
+    let (address, _) =
+        link.split(',').filter_map(|part| part.split_once(';')).find(|(_, rel)| rel.contains("rel=\"next\""))?;
     Some(address.trim().trim_start_matches('<').trim_end_matches('>').to_owned())
 }
 

@@ -93,6 +93,28 @@ impl Store {
         row.as_ref().map(record_of).transpose()
     }
 
+    /// The newest record that a pull request left in an environment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_of_pull(
+        &self,
+        repo: &RepoName,
+        environment: &EnvironmentName,
+        pr: PrNumber,
+    ) -> Result<Option<EnvironmentRecord>, StoreError> {
+        let row = sqlx::query(
+            "SELECT repo, environment, pr, commit_id, digest, outcome, run, at FROM environment_records \
+             WHERE repo = $1 AND environment = $2 AND pr = $3 ORDER BY id DESC LIMIT 1",
+        )
+        .bind(repo.as_str())
+        .bind(environment.as_str())
+        .bind(number(pr))
+        .fetch_optional(self.reader())
+        .await?;
+        row.as_ref().map(record_of).transpose()
+    }
+
     /// The records of a repository's environments, newest first.
     ///
     /// # Errors

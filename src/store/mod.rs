@@ -18,8 +18,12 @@ mod migrations;
 pub mod releases;
 #[cfg(feature = "bot")]
 mod replicas;
+#[cfg(feature = "bot")]
+pub mod rollbacks;
 pub mod runs;
 pub mod schemas;
+#[cfg(feature = "bot")]
+pub mod turns;
 mod verdicts;
 
 use std::path::{Path, PathBuf};

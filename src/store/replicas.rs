@@ -130,18 +130,16 @@ impl Store {
             .collect()
     }
 
-    /// Whether it is this process's turn to do something that one process does every `pause`; taken when it is.
+    /// Whether this process is the one that does something now which one does every `pause`; taken when it is.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn take_turn(&self, what: &str, pause: chrono::Duration) -> Result<bool, StoreError> {
+    pub async fn take_pass(&self, what: &str, pause: chrono::Duration) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let now = self.clock(&mut tx).await?;
-        let name = format!("turn:{what}");
-        let last: Option<String> = sqlx::query_scalar("SELECT value FROM facts WHERE name = $1")
-            .bind(&name)
-            .fetch_optional(&mut *tx)
-            .await?;
+        let name = format!("pass:{what}");
+        let last: Option<String> =
+            sqlx::query_scalar("SELECT value FROM facts WHERE name = $1").bind(&name).fetch_optional(&mut *tx).await?;
         let since = last.and_then(|at| at.parse::<i64>().ok()).map_or(i64::MAX, |at| now.saturating_sub(at));
         // A clock that was set back does not keep everybody waiting.
         if (0..pause.num_milliseconds()).contains(&since) {

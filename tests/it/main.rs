@@ -8,6 +8,7 @@ mod audit;
 mod backfill;
 mod backup;
 mod bot;
+mod chaos;
 mod cli;
 mod config;
 mod contract;

@@ -11,7 +11,7 @@ use godwit::plan::Outcome;
 use godwit::store::{Agreed, AuditEntry, EnvironmentRecord, NewDelivery, Store};
 use serde_json::Value;
 
-use super::{Fresh, fresh, fresh_on, on_both, place_on};
+use super::{Fresh, fresh, on_both, place_on};
 use crate::support::Kind;
 
 on_both! {
