@@ -13,10 +13,11 @@ use chrono::{DateTime, Utc};
 use super::asked::{Asked, Subject};
 use super::contents::Contents;
 use super::decide::{self, Next, Standing, refusal};
+use super::deployments::Picture;
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
+use super::live::{Seen, Watched};
 use super::plans::{migration_of, risks, takers, takes_any};
-use super::watch::{Seen, Watched};
 use super::work::Judge;
 use super::worker::{chain, soon};
 use super::{Bot, labels, measure, permission, promotion};
@@ -46,7 +47,7 @@ pub(super) struct Journey<'a> {
     pub(super) gathered: &'a Gathered,
     pub(super) merged: &'a Merged,
     pub(super) digest: &'a Digest,
-    judge: &'a Judge,
+    pub(super) judge: &'a Judge,
     /// Who caused it, for history, store and audit.
     by: String,
     pub(super) now: DateTime<Utc>,
@@ -215,7 +216,10 @@ impl Bot {
             duration_ms: 0,
         };
         let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
-        self.comment_on(journey, environment, &report, told).await
+        self.comment_on(journey, environment, &report, told).await?;
+        let why = report.blocked_by.first().map_or("", |refusal| refusal.message.as_str());
+        self.picture(journey, environment, Picture::Waits(why)).await;
+        Ok(())
     }
 
     /// Runs an environment, records how it went, tells people; `true` when it holds the digest afterwards.
@@ -230,7 +234,11 @@ impl Bot {
         let contents = &journey.merged.contents;
         let Some(settings) = journey.settings(environment) else { return Ok(false) };
         let own: Vec<&Migration> = contents.own_migrations().collect();
-        let targets = match self.targets(journey.place, settings, &takers(settings, &own)) {
+        let names = takers(settings, &own);
+        if self.hands_on(journey, settings, environment, &names).await? {
+            return Ok(false);
+        }
+        let targets = match self.targets(journey.place, settings, &names) {
             Ok(targets) => targets,
             Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
         };
@@ -275,6 +283,7 @@ impl Bot {
             waves: settings.waves().iter().map(|(_, ts)| ts.iter().map(|t| t.name.clone()).collect()).collect(),
             ..ApplyOptions::default()
         };
+        self.picture(journey, environment, Picture::Runs).await;
         failpoint::hit("run_pre");
         let by = journey.started_by(asked);
         let about =
@@ -451,7 +460,9 @@ impl Bot {
             next: &next,
             audit_head: Some(&end.hash),
         };
-        self.comment_on(journey, environment, &report, told).await
+        self.comment_on(journey, environment, &report, told).await?;
+        self.picture(journey, environment, Picture::Ended(report.outcome)).await;
+        Ok(())
     }
 
     async fn comment_on(

@@ -5,29 +5,39 @@
 
 mod act;
 mod asked;
+mod buttons;
 pub mod command;
 mod commands;
 pub mod contents;
 pub mod decide;
+mod deployments;
 mod emergency;
 mod error;
 mod gather;
 mod handle;
 pub mod labels;
+mod life;
+mod live;
 mod measure;
 mod merge_group;
 mod merge_run;
+mod onboarding;
 mod orders;
+mod outdated;
 pub mod people;
 pub mod permission;
 mod plans;
 mod promotion;
+mod protection;
+mod pushes;
 mod reconcile;
 mod redeliver;
+mod regions;
+mod reviewers;
 mod rollback;
+mod stacked;
 mod tip;
 mod untold;
-mod watch;
 mod work;
 mod worker;
 
@@ -70,6 +80,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Pause between passes that repair missed webhooks.
     pub sweep_interval: Duration,
+    /// How long GitHub may take to know which pull request a pushed commit belongs to.
+    pub push_grace: Duration,
     /// The least time between two edits of a comment that tells how far a run is.
     pub progress_interval: Duration,
     /// What time it is.
@@ -89,6 +101,7 @@ impl Settings {
             parallel: 4,
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(300),
+            push_grace: Duration::from_secs(60),
             progress_interval: Duration::from_secs(10),
             clock: Arc::new(Utc::now),
         }

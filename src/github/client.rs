@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::header::{LINK, USER_AGENT};
+use axum::http::header::{ETAG, IF_NONE_MATCH, LINK, LOCATION, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use chrono::Utc;
 use octocrab::Octocrab;
 use octocrab::models::{AppId, InstallationId};
@@ -18,7 +19,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
+use super::cache::Cache;
 use super::error::{GithubError, classify};
+use super::limits::Gate;
 use super::model;
 use super::repo::RepoApi;
 use crate::ids::{Login, RepoName};
@@ -29,6 +32,10 @@ const PER_PAGE: usize = 100;
 const MAX_PAGES: usize = 200;
 /// The longest wait for a rate limit inside a request (seconds); longer ones are handed back to the queue.
 const PATIENCE: i64 = 3;
+/// Redirects followed in a row.
+const REDIRECTS: usize = 3;
+/// How this program calls itself.
+const AGENT: &str = concat!("godwit/", env!("CARGO_PKG_VERSION"));
 
 /// How to reach GitHub.
 #[derive(Debug, Clone)]
@@ -43,13 +50,19 @@ pub struct GithubSettings {
     pub timeout: Duration,
     /// Wait before the first repetition; doubled each time.
     pub backoff: Duration,
+    /// Whether writes are counted: GitHub's own service allows eighty a minute, a GitHub Enterprise Server any number.
+    pub paced: bool,
 }
 
 impl GithubSettings {
     /// Settings with the usual bounds: half a minute a request, a quarter of a second before the first repetition.
     pub fn new(api_url: impl Into<String>, app_id: u64, private_key: SecretString) -> Self {
+        let api_url = api_url.into();
+        let host = url::Url::parse(&api_url).ok().and_then(|u| u.host_str().map(str::to_ascii_lowercase));
+        let paced = host.is_some_and(|h| h == "api.github.com" || h.ends_with(".ghe.com"));
         Self {
-            api_url: api_url.into(),
+            api_url,
+            paced,
             app_id,
             private_key,
             timeout: Duration::from_secs(30),
@@ -79,6 +92,10 @@ pub(super) struct Caller {
     crab: Arc<Octocrab>,
     timeout: Duration,
     backoff: Duration,
+    root: Arc<url::Url>,
+    gate: Arc<Gate>,
+    cache: Arc<Cache>,
+    paced: bool,
 }
 
 /// Whether a request may be sent again when its answer was lost.
@@ -133,6 +150,11 @@ impl Github {
         Arc::clone(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The way to GitHub as the App itself.
+    pub(super) fn caller(&self) -> Caller {
+        self.inner().app.clone()
+    }
+
     /// The App's id.
     pub fn app_id(&self) -> u64 {
         self.inner().app_id
@@ -157,26 +179,12 @@ impl Github {
         Ok(RepoApi { caller: self.installation(installation).await?, repo: repo.clone(), github: self.clone() })
     }
 
-    /// Installations of the App that are not suspended.
-    ///
-    /// # Errors
-    /// When GitHub cannot be asked.
-    pub async fn installations(&self) -> Result<Vec<u64>, GithubError> {
-        let all: Vec<model::Installation> = self.inner().app.list("/app/installations").await?;
-        Ok(all.into_iter().filter(|i| i.suspended_at.is_none()).map(|i| i.id).collect())
-    }
-
     /// Repositories that an installation may see.
     ///
     /// # Errors
     /// When GitHub cannot be asked.
     pub async fn repositories(&self, installation: u64) -> Result<Vec<model::Repo>, GithubError> {
         self.installation(installation).await?.list_in("/installation/repositories", "repositories").await
-    }
-
-    /// The caller with the App's own rights.
-    pub(super) fn app(&self) -> Caller {
-        self.inner().app.clone()
     }
 
     async fn installation(&self, id: u64) -> Result<Caller, GithubError> {
@@ -190,7 +198,9 @@ impl Github {
             .crab
             .installation(InstallationId(id))
             .map_err(|e| GithubError::Unusable(format!("cannot use installation {id}: {e}")))?;
-        let caller = Caller { crab: Arc::new(crab), ..inner.app.clone() };
+        // Limits are counted, and answers are given, to each installation by itself.
+        let gate = Arc::new(Gate::new(inner.app.paced));
+        let caller = Caller { crab: Arc::new(crab), gate, cache: Arc::default(), ..inner.app.clone() };
         known.insert(id, caller.clone());
         Ok(caller)
     }
@@ -203,7 +213,7 @@ impl Inner {
         let crab = Octocrab::builder()
             .base_uri(settings.api_url.trim_end_matches('/'))
             .map_err(|_| GithubError::Unusable(format!("`{}` is not a URL of GitHub's API", settings.api_url)))?
-            .add_header(USER_AGENT, concat!("godwit/", env!("CARGO_PKG_VERSION")).to_owned())
+            .add_header(USER_AGENT, AGENT.to_owned())
             .set_connect_timeout(Some(Duration::from_secs(10).min(settings.timeout)))
             .set_read_timeout(Some(settings.timeout))
             .set_write_timeout(Some(settings.timeout))
@@ -213,7 +223,16 @@ impl Inner {
             })?
             .build()
             .map_err(|e| unusable(&e))?;
-        let app = Caller { crab: Arc::new(crab), timeout: settings.timeout, backoff: settings.backoff };
+        let root = url::Url::parse(settings.api_url.trim_end_matches('/')).map_err(|e| unusable(&e))?;
+        let app = Caller {
+            crab: Arc::new(crab),
+            timeout: settings.timeout,
+            backoff: settings.backoff,
+            root: Arc::new(root),
+            gate: Arc::new(Gate::new(settings.paced)),
+            cache: Arc::default(),
+            paced: settings.paced,
+        };
         Ok(Self {
             settings: settings.clone(),
             app,
@@ -293,10 +312,25 @@ impl Caller {
         read(path, &text)
     }
 
-    /// Reads one value, and the path of the next page where GitHub names one instead of counting pages.
+    /// Reads one value, and the address of the next page where GitHub names one instead of counting pages. Asked once:
+    /// who reads such a list reads it again anyhow.
     pub(super) async fn get_linked<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Option<String>), GithubError> {
-        let (text, next) = self.send_linked(Method::Get, path, None, Repeat::Safe).await?;
-        Ok((read(path, &text)?, next))
+        let what = format!("GET {}", path.split('?').next().unwrap_or(path));
+        let _turn = self.gate.enter(false).await?;
+        let asked = async {
+            let response = self.crab._get(path).await.map_err(|e| from_octocrab(&what, &e))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            self.gate.heard(&headers);
+            let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(&what, &e))?;
+            if !status.is_success() {
+                return Err(classify(&what, status, &headers, &text, Utc::now()));
+            }
+            Ok((read(path, &text)?, headers.get(LINK).and_then(|link| next_of(link.to_str().ok()?))))
+        };
+        match tokio::time::timeout(self.timeout, asked).await {
+            Ok(result) => result,
+            Err(_) => Err(GithubError::Transport { what, message: "no answer in time".into() }),
+        }
     }
 
     /// Sends a request, again and again while that is safe and the failure is a passing one.
@@ -307,22 +341,11 @@ impl Caller {
         body: Option<&Value>,
         repeat: Repeat,
     ) -> Result<String, GithubError> {
-        Ok(self.send_linked(method, path, body, repeat).await?.0)
-    }
-
-    /// The same with the address of the next page.
-    async fn send_linked(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        repeat: Repeat,
-    ) -> Result<(String, Option<String>), GithubError> {
         let mut wait = self.backoff;
         let mut attempt = 1;
         loop {
             let error = match self.send_once(method, path, body).await {
-                Ok(answer) => return Ok(answer),
+                Ok(text) => return Ok(text),
                 Err(error) => error,
             };
             // A rate limit is refused before anything happened, so even a write may be sent again.
@@ -346,34 +369,122 @@ impl Caller {
         }
     }
 
-    async fn send_once(
+    async fn send_once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, GithubError> {
+        let what = format!("{} {}", method.as_str(), path.split('?').next().unwrap_or(path));
+        let _turn = self.gate.enter(method != Method::Get).await?;
+        match tokio::time::timeout(self.timeout, self.exchange(&what, method, path, body)).await {
+            Ok(result) => result.inspect_err(|error| {
+                if let GithubError::RateLimited { until } = error {
+                    self.gate.close_until(*until);
+                }
+            }),
+            Err(_) => Err(GithubError::Transport { what, message: "no answer in time".into() }),
+        }
+    }
+
+    /// One request, with the redirects that a renamed repository answers with.
+    async fn exchange(
         &self,
+        what: &str,
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<(String, Option<String>), GithubError> {
-        let what = format!("{} {}", method.as_str(), path.split('?').next().unwrap_or(path));
-        let exchange = async {
+    ) -> Result<String, GithubError> {
+        let mut path = path.to_owned();
+        for _ in 0..=REDIRECTS {
+            let known = if method == Method::Get { self.cache.get(&path) } else { None };
             let response = match method {
-                Method::Get => self.crab._get(path).await,
-                Method::Post => self.crab._post(path, body).await,
-                Method::Patch => self.crab._patch(path, body).await,
-                Method::Delete => self.crab._delete(path, body).await,
+                Method::Get => {
+                    let mut headers = HeaderMap::new();
+                    if let Some(tag) = known.as_ref().and_then(|(tag, _)| HeaderValue::from_str(tag).ok()) {
+                        headers.insert(IF_NONE_MATCH, tag);
+                    }
+                    self.crab._get_with_headers(path.as_str(), Some(headers)).await
+                }
+                Method::Post => self.crab._post(path.as_str(), body).await,
+                Method::Patch => self.crab._patch(path.as_str(), body).await,
+                Method::Delete => self.crab._delete(path.as_str(), body).await,
             }
-            .map_err(|e| from_octocrab(&what, &e))?;
+            .map_err(|e| from_octocrab(what, &e))?;
             let (status, headers) = (response.status(), response.headers().clone());
-            let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(&what, &e))?;
-            let next = headers.get(LINK).and_then(|link| next_of(link.to_str().ok()?));
-            if status.is_success() {
-                Ok((text, next))
-            } else {
-                Err(classify(&what, status, &headers, &text, Utc::now()))
+            self.gate.heard(&headers);
+            if status == StatusCode::NOT_MODIFIED
+                && let Some((_, text)) = known
+            {
+                return Ok(text);
+            }
+            if status.is_redirection() {
+                path = self.redirected(what, &headers)?;
+                continue;
+            }
+            let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(what, &e))?;
+            if !status.is_success() {
+                return Err(classify(what, status, &headers, &text, Utc::now()));
+            }
+            if method == Method::Get
+                && let Some(tag) = headers.get(ETAG).and_then(|t| t.to_str().ok())
+            {
+                self.cache.put(&path, tag, &text);
+            }
+            return Ok(text);
+        }
+        Err(GithubError::Unusable(format!("GitHub redirects `{what}` again and again")))
+    }
+
+    /// The path that a redirect leads to. Whoever leads away from GitHub's API gets no token.
+    fn redirected(&self, what: &str, headers: &HeaderMap) -> Result<String, GithubError> {
+        let away = || GithubError::Unusable(format!("GitHub redirects `{what}` to an address that is not its API's"));
+        let location = headers.get(LOCATION).and_then(|l| l.to_str().ok()).ok_or_else(away)?;
+        let url = self.root.join(location).map_err(|_| away())?;
+        let base = self.root.path().trim_end_matches('/');
+        let path = url.path().strip_prefix(base).filter(|p| p.starts_with('/')).ok_or_else(away)?;
+        if url.origin() != self.root.origin() {
+            return Err(away());
+        }
+        Ok(url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
+    }
+
+    /// Asks GitHub's other API, which does a few things that REST cannot. On a GitHub Enterprise Server it stands beside
+    /// `/api/v3`, not below it.
+    pub(super) async fn graphql(&self, body: &Value) -> Result<Value, GithubError> {
+        let what = "POST /graphql";
+        let token = self.token().await?;
+        let _turn = self.gate.enter(true).await?;
+        let root = self.root.as_str().trim_end_matches('/');
+        let crab = Octocrab::builder()
+            .base_uri(root.strip_suffix("/api/v3").map_or_else(|| root.to_owned(), |host| format!("{host}/api")))
+            .map_err(|_| GithubError::Unusable(format!("`{root}` is not a URL of GitHub's API")))?
+            .add_header(USER_AGENT, AGENT.to_owned())
+            .personal_token(token)
+            .build()
+            .map_err(|e| GithubError::Unusable(format!("cannot use the GitHub settings: {e}")))?;
+        let asked = async {
+            let response = crab._post("/graphql", Some(body)).await.map_err(|e| from_octocrab(what, &e))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let text = crab.body_to_string(response).await.map_err(|e| from_octocrab(what, &e))?;
+            if !status.is_success() {
+                return Err(classify(what, status, &headers, &text, Utc::now()));
+            }
+            let answer: Value = read(what, &text)?;
+            match answer["errors"][0]["message"].as_str() {
+                Some(message) => Err(refused(what, &answer["errors"][0]["type"], message)),
+                None => Ok(answer["data"].clone()),
             }
         };
-        match tokio::time::timeout(self.timeout, exchange).await {
+        match tokio::time::timeout(self.timeout, asked).await {
             Ok(result) => result,
-            Err(_) => Err(GithubError::Transport { what, message: "no answer in time".into() }),
+            Err(_) => Err(GithubError::Transport { what: what.into(), message: "no answer in time".into() }),
         }
+    }
+}
+
+/// GraphQL answers 200 and says in words what went wrong.
+fn refused(what: &str, kind: &Value, message: &str) -> GithubError {
+    let (what, message) = (what.to_owned(), crate::redact::text(message));
+    match kind.as_str() {
+        Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => GithubError::Forbidden { what, message },
+        Some("RATE_LIMITED") => GithubError::RateLimited { until: Utc::now() + chrono::Duration::seconds(60) },
+        Some(_) | None => GithubError::Rejected { status: 200, what, message },
     }
 }
 

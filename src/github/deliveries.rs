@@ -26,7 +26,7 @@ impl Github {
     /// When GitHub cannot be asked.
     pub async fn attempts(&self, cursor: Option<&str>) -> Result<(Vec<Attempt>, Option<String>), GithubError> {
         let cursor = cursor.map(|c| format!("&cursor={}", segment(c))).unwrap_or_default();
-        let (page, next) = self.app().get_linked(&format!("/app/hook/deliveries?per_page=100{cursor}")).await?;
+        let (page, next) = self.caller().get_linked(&format!("/app/hook/deliveries?per_page=100{cursor}")).await?;
         // Only the cursor is taken from it: where GitHub is, the settings say.
         Ok((page, next.as_deref().and_then(cursor_of)))
     }
@@ -37,7 +37,7 @@ impl Github {
     /// When GitHub refuses, as for what is older than three days.
     pub async fn deliver_again(&self, attempt: u64) -> Result<(), GithubError> {
         let path = format!("/app/hook/deliveries/{attempt}/attempts");
-        self.app().send(Method::Post, &path, None, Repeat::Never).await?;
+        self.caller().send(Method::Post, &path, None, Repeat::Never).await?;
         Ok(())
     }
 }

@@ -8,7 +8,10 @@ use squawk_syntax::SourceFile;
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
-use super::{Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, operations, rules, squawk};
+use super::{
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, operations, references, rules,
+    squawk,
+};
 use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, execution};
@@ -59,7 +62,8 @@ fn assemble(
     scripts: Vec<Checked>,
 ) -> LintReport {
     let mut problems: HashMap<&str, Vec<&Problem>> = HashMap::new();
-    for problem in &set.problems {
+    let undeclared = references::undeclared(set);
+    for problem in set.problems.iter().chain(&undeclared) {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }
     let mut violations = Vec::new();
@@ -400,7 +404,7 @@ fn finding(rule: &'static RuleInfo, range: std::ops::Range<usize>, message: Stri
 }
 
 /// Why a text is not handed to the parser, if it is not, and how bad that is.
-fn cannot_parse(text: &str) -> Option<(Severity, String)> {
+pub(super) fn cannot_parse(text: &str) -> Option<(Severity, String)> {
     if text.len() > MAX_PARSED {
         let message = format!("the script has {} bytes; only its structure was looked at", text.len());
         Some((Severity::Warning, message))

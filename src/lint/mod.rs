@@ -4,6 +4,7 @@ mod check;
 mod depth;
 mod lines;
 mod operations;
+mod references;
 pub mod rules;
 mod script;
 pub mod secrets;

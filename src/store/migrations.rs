@@ -28,6 +28,7 @@ const FILES: &[(i64, &str, Text)] = &[
     (9, "releases", Text::Both(include_str!("schema/0009_releases.sql"))),
     (10, "replicas", Text::Both(include_str!("schema/0010_replicas.sql"))),
     (11, "turns", Text::Both(include_str!("schema/0011_turns.sql"))),
+    (12, "github", Text::Both(include_str!("schema/0012_github.sql"))),
 ];
 
 /// A change in the words of the databases.

@@ -10,8 +10,10 @@ mod audit;
 pub mod copy;
 mod database;
 mod environments;
+pub mod gates;
 #[cfg(feature = "bot")]
 mod ingest;
+pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
 mod migrations;

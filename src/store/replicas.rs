@@ -1,5 +1,6 @@
 //! The processes that serve one store: who they are, how they hear of each other's work, and who may still write.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -128,6 +129,17 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// The regions that have workers of their own, alive or not: their targets are left to them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn served_regions(&self) -> Result<BTreeSet<String>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar("SELECT DISTINCT region FROM replicas WHERE region <> ''")
+            .fetch_all(self.reader())
+            .await?;
+        Ok(names.into_iter().collect())
     }
 
     /// Whether this process is the one that does something now which one does every `pause`; taken when it is.

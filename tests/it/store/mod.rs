@@ -5,6 +5,7 @@
 mod moving;
 mod queue;
 mod records;
+mod renames;
 mod replicas;
 mod schema;
 
