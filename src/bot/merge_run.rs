@@ -47,7 +47,7 @@ pub(super) struct Journey<'a> {
     pub(super) gathered: &'a Gathered,
     pub(super) merged: &'a Merged,
     pub(super) digest: &'a Digest,
-    judge: &'a Judge,
+    pub(super) judge: &'a Judge,
     /// Who caused it, for history, store and audit.
     by: String,
     pub(super) now: DateTime<Utc>,
@@ -238,7 +238,11 @@ impl Bot {
         let contents = &journey.merged.contents;
         let Some(settings) = journey.settings(environment) else { return Ok(false) };
         let own: Vec<&Migration> = contents.own_migrations().collect();
-        let targets = match self.targets(journey.place, settings, &takers(settings, &own)) {
+        let names = takers(settings, &own);
+        if self.hands_on(journey, settings, environment, &names).await? {
+            return Ok(false);
+        }
+        let targets = match self.targets(journey.place, settings, &names) {
             Ok(targets) => targets,
             Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
         };

@@ -32,6 +32,7 @@ mod protection;
 mod pushes;
 mod reconcile;
 mod redeliver;
+mod regions;
 mod reviewers;
 mod rollback;
 mod stacked;
