@@ -95,7 +95,7 @@ fn values(health: &Health) -> String {
         let _ = writeln!(
             out,
             "| {} | {target} | {} | {} |",
-            prose(row.vital.as_str()),
+            code(row.vital.as_str()),
             of(&health.before, row),
             of(&health.after, row)
         );

@@ -88,7 +88,7 @@ async fn ask_monitoring(targets: &[Target], wish: &HealthWish) -> Option<(Vec<Me
             None => measured.extend(health::judge([reading], None, "the monitoring", &wish.checks)),
         }
     }
-    let said = format!("{} values at {url}", measured.len());
+    let said = format!("values told by {url}: {}", measured.len());
     Some((measured, check(CheckStatus::Passed, said)))
 }
 

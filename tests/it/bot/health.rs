@@ -54,7 +54,7 @@ async fn s3_86_an_environment_is_watched_after_its_run_and_a_critical_value_is_t
         world.bot.sweep(chrono::Utc::now()).await.unwrap();
         world.settle().await;
         let alert = comment(&pull, WATCHED).unwrap().body;
-        assert!(alert.contains("cpu_usage 99 %"), "{alert}");
+        assert!(alert.contains("99 %") && alert.contains("fares badly"), "{alert}");
         assert_eq!(audited(&world, "health-alert").await, 1);
     }
     // Nothing was done about it, and after the half hour nobody looks any more.

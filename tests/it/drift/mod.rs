@@ -134,6 +134,7 @@ fn s2_138_a_setting_changed_by_hand_is_drift_of_keys() {
         r#"{"version": "1.0.0", "name": "on", "description": "a test", "database_type": "redis", "migration_type": "data", "keys": ["flag"]}"#,
     );
     shop.write("db/001_on.lua", "return redis.call('SET', KEYS[1], 'on') and 1");
+    shop.write("db/001_on_rollback.lua", "return redis.call('DEL', KEYS[1])");
     shop.run(&["apply", "development", "--yes"]).expect(0);
     shop.run(&["drift", "development"]).expect(0);
     shop.database.redis::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
@@ -156,7 +157,7 @@ fn s2_138_a_mapping_changed_by_hand_is_drift_of_an_index() {
     );
     shop.run(&["apply", "development", "--yes"]).expect(0);
     let body = serde_json::json!({ "properties": { "by_hand": { "type": "long" } } });
-    shop.database.elastic("PUT", &format!("{index}/_mapping"), Some(&body));
+    shop.database.elastic("PUT", &format!("/{index}/_mapping"), Some(&body));
     // Other tests make and change indices in the same cluster: only this one is looked at.
     let said = shop.run(&["drift", "development", "--format", "json"]).expect(4).json();
     let changes = said["targets"][0]["changes"].as_array().unwrap();

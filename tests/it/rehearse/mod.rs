@@ -1,7 +1,7 @@
 //! `godwit rehearse`: a scratch database, forward, back and forward again.
 
 use crate::support::mongodb::file;
-use crate::support::servers::{OwnServer, shared};
+use crate::support::servers::OwnServer;
 use crate::support::{Database, Kind, Project, Said, postgres_server};
 
 fn rehearse(project: &Project, args: &[&str]) -> Said {
@@ -90,10 +90,10 @@ fn s2_108_documents_are_rehearsed_on_a_database_of_their_own() {
         // A way back that drops nothing of what was made.
         let unsound = file(2, index, Some("[]"));
         let project = Project::new(kind, &[(&sound.0, &sound.1)]);
-        let said = rehearse_on(&project, &shared(variable), &["--format", "json"]).expect(0).json();
+        let said = rehearse_on(&project, &project.database.url, &["--format", "json"]).expect(0).json();
         assert_eq!(said["migrations"][0]["took_ms"].as_array().unwrap().len(), 3, "{said}");
         project.write(&unsound.0, &unsound.1);
-        let said = rehearse_on(&project, &shared(variable), &[]).expect(1);
+        let said = rehearse_on(&project, &project.database.url, &[]).expect(1);
         assert!(said.stdout.contains("did not restore") && said.stdout.contains("name_1"), "{said:?}");
         assert!(project.database.contents(crate::support::Own::Too).is_empty(), "the database itself is not touched");
     }
