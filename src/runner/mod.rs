@@ -10,6 +10,7 @@ mod connect;
 mod drift;
 mod examine;
 mod keeper;
+mod native;
 pub mod rehearse;
 mod settle;
 mod stepwise;
