@@ -16,8 +16,8 @@ use super::decide::{self, Next, Standing, refusal};
 use super::deployments::Picture;
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
+use super::live::{Seen, Watched};
 use super::plans::{migration_of, risks, takers, takes_any};
-use super::watch::{Seen, Watched};
 use super::work::Judge;
 use super::worker::{chain, soon};
 use super::{Bot, labels, measure, permission, promotion};
@@ -245,6 +245,7 @@ impl Bot {
             commit: Some(journey.merged.commit.clone()),
             correlation: journey.judge.correlation.clone(),
         };
+        let _place = self.place_to_run()?;
         let run = RunId::generate();
         self.take_turn(journey, environment, &run).await?;
         match self.foreign(journey, environment, &targets, &actor).await {

@@ -222,9 +222,18 @@ impl Bot {
             if let Err(error) = self.sweep(Utc::now()).await {
                 tracing::warn!(error = chain(&error), "the sweep failed");
             }
-            tokio::select! {
-                _ = shutdown.wait_for(|stop| *stop) => return,
-                () = tokio::time::sleep(self.settings.sweep_interval) => {}
+            loop {
+                tokio::select! {
+                    _ = shutdown.wait_for(|stop| *stop) => return,
+                    () = tokio::time::sleep(self.settings.sweep_interval) => {}
+                }
+                // Of several workers one looks.
+                let pause = chrono::Duration::from_std(self.settings.sweep_interval).unwrap_or_default();
+                match self.store.is_due("sweep", pause * 9 / 10).await {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(error = chain(&error), "the store failed; trying again"),
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::header::{ETAG, IF_NONE_MATCH, LOCATION, USER_AGENT};
+use axum::http::header::{ETAG, IF_NONE_MATCH, LINK, LOCATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use chrono::Utc;
 use octocrab::Octocrab;
@@ -312,6 +312,12 @@ impl Caller {
         read(path, &text)
     }
 
+    /// Reads one value, and the path of the next page where GitHub names one instead of counting pages.
+    pub(super) async fn get_linked<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Option<String>), GithubError> {
+        let (text, next) = self.send_linked(Method::Get, path, None, Repeat::Safe).await?;
+        Ok((read(path, &text)?, next))
+    }
+
     /// Sends a request, again and again while that is safe and the failure is a passing one.
     pub(super) async fn send(
         &self,
@@ -320,11 +326,22 @@ impl Caller {
         body: Option<&Value>,
         repeat: Repeat,
     ) -> Result<String, GithubError> {
+        Ok(self.send_linked(method, path, body, repeat).await?.0)
+    }
+
+    /// The same with the address of the next page.
+    async fn send_linked(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        repeat: Repeat,
+    ) -> Result<(String, Option<String>), GithubError> {
         let mut wait = self.backoff;
         let mut attempt = 1;
         loop {
             let error = match self.send_once(method, path, body).await {
-                Ok(text) => return Ok(text),
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             // A rate limit is refused before anything happened, so even a write may be sent again.
@@ -348,7 +365,12 @@ impl Caller {
         }
     }
 
-    async fn send_once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, GithubError> {
+    async fn send_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(String, Option<String>), GithubError> {
         let what = format!("{} {}", method.as_str(), path.split('?').next().unwrap_or(path));
         let _turn = self.gate.enter(method != Method::Get).await?;
         match tokio::time::timeout(self.timeout, self.exchange(&what, method, path, body)).await {
@@ -368,7 +390,7 @@ impl Caller {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<String, GithubError> {
+    ) -> Result<(String, Option<String>), GithubError> {
         let mut path = path.to_owned();
         for _ in 0..=REDIRECTS {
             let known = if method == Method::Get { self.cache.get(&path) } else { None };
@@ -387,10 +409,11 @@ impl Caller {
             .map_err(|e| from_octocrab(what, &e))?;
             let (status, headers) = (response.status(), response.headers().clone());
             self.gate.heard(&headers);
+            let next = headers.get(LINK).and_then(|link| next_of(link.to_str().ok()?));
             if status == StatusCode::NOT_MODIFIED
                 && let Some((_, text)) = known
             {
-                return Ok(text);
+                return Ok((text, next));
             }
             if status.is_redirection() {
                 path = self.redirected(what, &headers)?;
@@ -405,7 +428,7 @@ impl Caller {
             {
                 self.cache.put(&path, tag, &text);
             }
-            return Ok(text);
+            return Ok((text, next));
         }
         Err(GithubError::Unusable(format!("GitHub redirects `{what}` again and again")))
     }
@@ -467,6 +490,13 @@ fn refused(what: &str, kind: &Value, message: &str) -> GithubError {
     }
 }
 
+/// The address that a `Link` header gives for the next page.
+fn next_of(link: &str) -> Option<String> {
+    let (address, _) =
+        link.split(',').filter_map(|part| part.split_once(';')).find(|(_, rel)| rel.contains("rel=\"next\""))?;
+    Some(address.trim().trim_start_matches('<').trim_end_matches('>').to_owned())
+}
+
 fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, GithubError> {
     serde_json::from_str(text)
         .map_err(|e| GithubError::Unusable(format!("cannot read GitHub's answer to `{path}`: {e}")))
@@ -502,6 +532,14 @@ pub(super) fn segment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_page_is_where_the_header_says() {
+        let link = "<https://h/a?cursor=1>; rel=\"prev\", <https://h/a?per_page=2&cursor=v1_7>; rel=\"next\"";
+        assert_eq!(next_of(link).as_deref(), Some("https://h/a?per_page=2&cursor=v1_7"));
+        assert_eq!(next_of("<https://h/a>; rel=\"first\""), None);
+        assert_eq!(next_of("nonsense"), None);
+    }
 
     #[test]
     fn names_stay_within_their_segment() {

@@ -130,6 +130,32 @@ impl Store {
             .collect()
     }
 
+    /// Whether it is this process's turn to do something that one process does every `pause`; taken when it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_due(&self, what: &str, pause: chrono::Duration) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let now = self.clock(&mut tx).await?;
+        let name = format!("turn:{what}");
+        let last: Option<String> =
+            sqlx::query_scalar("SELECT value FROM facts WHERE name = $1").bind(&name).fetch_optional(&mut *tx).await?;
+        let since = last.and_then(|at| at.parse::<i64>().ok()).map_or(i64::MAX, |at| now.saturating_sub(at));
+        // A clock that was set back does not keep everybody waiting.
+        if (0..pause.num_milliseconds()).contains(&since) {
+            return Ok(false);
+        }
+        sqlx::query(
+            "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(&name)
+        .bind(now.to_string())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// Tells when jobs were added or given back, by this process, or by any on PostgreSQL: await `changed()`, then claim.
     /// A word may be lost, and processes that share a file do not hear each other: claim by interval too.
     pub fn job_changes(&self) -> watch::Receiver<u64> {
