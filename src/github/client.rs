@@ -312,10 +312,25 @@ impl Caller {
         read(path, &text)
     }
 
-    /// Reads one value, and the path of the next page where GitHub names one instead of counting pages.
+    /// Reads one value, and the address of the next page where GitHub names one instead of counting pages. Asked once:
+    /// who reads such a list reads it again anyhow.
     pub(super) async fn get_linked<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Option<String>), GithubError> {
-        let (text, next) = self.send_linked(Method::Get, path, None, Repeat::Safe).await?;
-        Ok((read(path, &text)?, next))
+        let what = format!("GET {}", path.split('?').next().unwrap_or(path));
+        let _turn = self.gate.enter(false).await?;
+        let asked = async {
+            let response = self.crab._get(path).await.map_err(|e| from_octocrab(&what, &e))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            self.gate.heard(&headers);
+            let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(&what, &e))?;
+            if !status.is_success() {
+                return Err(classify(&what, status, &headers, &text, Utc::now()));
+            }
+            Ok((read(path, &text)?, headers.get(LINK).and_then(|link| next_of(link.to_str().ok()?))))
+        };
+        match tokio::time::timeout(self.timeout, asked).await {
+            Ok(result) => result,
+            Err(_) => Err(GithubError::Transport { what, message: "no answer in time".into() }),
+        }
     }
 
     /// Sends a request, again and again while that is safe and the failure is a passing one.
@@ -326,22 +341,11 @@ impl Caller {
         body: Option<&Value>,
         repeat: Repeat,
     ) -> Result<String, GithubError> {
-        Ok(self.send_linked(method, path, body, repeat).await?.0)
-    }
-
-    /// The same with the address of the next page.
-    async fn send_linked(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        repeat: Repeat,
-    ) -> Result<(String, Option<String>), GithubError> {
         let mut wait = self.backoff;
         let mut attempt = 1;
         loop {
             let error = match self.send_once(method, path, body).await {
-                Ok(answer) => return Ok(answer),
+                Ok(text) => return Ok(text),
                 Err(error) => error,
             };
             // A rate limit is refused before anything happened, so even a write may be sent again.
@@ -365,12 +369,7 @@ impl Caller {
         }
     }
 
-    async fn send_once(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<(String, Option<String>), GithubError> {
+    async fn send_once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, GithubError> {
         let what = format!("{} {}", method.as_str(), path.split('?').next().unwrap_or(path));
         let _turn = self.gate.enter(method != Method::Get).await?;
         match tokio::time::timeout(self.timeout, self.exchange(&what, method, path, body)).await {

@@ -6,6 +6,7 @@ mod checks;
 mod commands;
 mod deploying;
 mod failures;
+mod health;
 mod killed;
 mod life;
 mod limits;

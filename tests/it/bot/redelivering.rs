@@ -1,6 +1,6 @@
 //! Deliveries that never arrived come back by GitHub's own log of them (B-9).
 
-use chrono::{Duration, Utc};
+use chrono::Utc;
 use godwit::sandbox::{WebhookFault, WebhookFaultKind};
 
 use super::world::{World, answer};
@@ -32,23 +32,4 @@ async fn b9_a_command_that_never_arrived_is_done_after_the_sweep_and_once() {
     world.bot.sweep(Utc::now()).await.unwrap();
     world.settle().await;
     assert_eq!(asked(&world), 1);
-}
-
-#[tokio::test]
-async fn b9_what_goes_on_failing_is_asked_for_ever_more_rarely() {
-    let world = World::start().await;
-    let pull = world.open("orders", &[ORDERS]).await;
-    world.sandbox.webhook_fault(WebhookFault::new(2, WebhookFaultKind::Lose).on("issue_comment"));
-    let lost = pull.comment("alice", "/godwit help").unwrap();
-    world.settle().await;
-    world.bot.sweep(Utc::now()).await.unwrap();
-    world.settle().await;
-    assert_eq!((asked(&world), answer(&pull, lost)), (1, String::new()));
-    world.bot.sweep(Utc::now()).await.unwrap();
-    world.settle().await;
-    assert_eq!(asked(&world), 1, "not at once");
-    world.bot.sweep(Utc::now() + Duration::minutes(5)).await.unwrap();
-    world.settle().await;
-    assert_eq!(asked(&world), 2);
-    assert!(answer(&pull, lost).contains("/godwit"));
 }
