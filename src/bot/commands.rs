@@ -110,7 +110,13 @@ impl Bot {
             Command::Lint => ("Looking again; the checks and the summary follow.".to_owned(), Some(Wish::Look)),
             Command::Status => (self.status_text(place, pull, now).await?, None),
             Command::Plan(environment) => (self.plan_text(place, pull, environment.as_ref(), now).await?, None),
-            Command::Apply(_) | Command::Promote(_) | Command::Retry(_) if !pull.is_merged() => not_merged(),
+            Command::Retry(environment) if !pull.is_merged() => (
+                format!(
+                    "If the approvals for `{environment}` have expired, people are asked anew; the summary shows it."
+                ),
+                Some(Wish::Retry(environment.clone(), comment.by.clone())),
+            ),
+            Command::Apply(_) | Command::Promote(_) if !pull.is_merged() => not_merged(),
             Command::Apply(environment) => (started(environment), Some(Wish::Start(environment.clone()))),
             Command::Promote(environment) => {
                 (started(environment), Some(Wish::Promote(environment.clone(), comment.by.clone())))

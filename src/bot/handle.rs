@@ -41,19 +41,28 @@ impl Bot {
     /// Judges a pull request and shows the verdict; goes on with its environments when it is merged.
     pub(super) async fn judge(&self, judge: &Judge, wishes: &[Wish], now: DateTime<Utc>) -> Result<(), JobError> {
         let place = self.place(&judge.repo).await?;
-        let gathered = match self.gather(&place, judge.number, now).await? {
+        let mut gathered = match self.gather(&place, judge.number, now).await? {
             Found::Complete(gathered) => gathered,
             Found::BrokenPolicy(pull, errors) => {
                 return if is_open(&pull) { self.show_broken_policy(&place, &pull, &errors).await } else { Ok(()) };
             }
         };
         if !is_open(&gathered.pull) && gathered.merged.is_none() {
-            return Ok(());
+            self.store.close_judged(&place.repository.name, judge.number).await?;
+            return self.leave(&place, judge.number, "was closed").await;
         }
-        let verdict = decide::judge(&gathered.contents, &gathered.snapshot, now);
+        self.note_asking(&mut gathered, wishes, now).await?;
+        let mut verdict = decide::judge(&gathered.contents, &gathered.snapshot, now);
+        if gathered.merged.is_none() {
+            verdict.notes.extend(self.collide(&place, &gathered).await?);
+        } else {
+            self.leave(&place, judge.number, "was merged").await?;
+        }
         self.remember_agreed(&place, &gathered, now).await?;
         let plans = self.plans(&place, &gathered).await?;
         self.show(&place, &gathered, &verdict, &plans, judge.correlation.as_ref(), now).await?;
+        self.remember_judged(&place, &gathered, &verdict, now).await?;
+        self.remind(&place, &gathered, &verdict, now).await?;
         match &gathered.merged {
             Some(merged) => self.advance(&place, &gathered, merged, judge, wishes, now).await,
             None => Ok(()),
@@ -109,7 +118,7 @@ impl Bot {
 }
 
 /// The event that asks for another look at a pull request.
-fn look(repository: &Repository, pull: &model::PullRequest) -> Event {
+pub(super) fn look(repository: &Repository, pull: &model::PullRequest) -> Event {
     Event::PullRequest {
         repo: repository.clone(),
         number: pull.number,

@@ -127,16 +127,12 @@ impl Bot {
 
     /// Writes down what people asked for, so that it holds when the work is repeated.
     async fn note_wishes(&self, journey: &Journey<'_>, wishes: &[Wish]) -> Result<(), JobError> {
-        let (repo, number) = (&journey.place.repository.name, journey.gathered.snapshot.number);
         for wish in wishes {
             let (action, environment, by) = match wish {
                 Wish::Promote(environment, by) => (PROMOTED, environment, by),
                 Wish::Retry(environment, by) => ("retry", environment, by),
                 Wish::Look | Wish::Start(_) => continue,
             };
-            if let (Wish::Retry(..), Some(binding)) = (wish, &journey.gathered.snapshot.binding) {
-                self.store.ask_again(repo, number, binding, journey.now).await?;
-            }
             if action == PROMOTED && self.is_promoted(journey, environment).await? {
                 continue;
             }

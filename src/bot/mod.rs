@@ -4,13 +4,17 @@
 //! judges values; `act`, `merge_run` and `commands` carry out; `worker` and `reconcile` keep it going.
 
 mod act;
+mod asking;
+mod collide;
 pub mod command;
 mod commands;
 pub mod contents;
 pub mod decide;
+pub mod entered;
 mod error;
 mod gather;
 mod handle;
+mod judged;
 pub mod labels;
 mod measure;
 mod merge_group;

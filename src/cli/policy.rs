@@ -290,6 +290,9 @@ fn simulate(global: &Global, args: &SimulateArgs) -> anyhow::Result<Exit> {
         migration_paths: paths,
         policy_paths: Vec::new(),
         asked_at: Some(now),
+        asked: BTreeMap::new(),
+        entered: Vec::new(),
+        held: Default::default(),
     };
     let mut verdict = evaluate(&policy, &snapshot, now);
     if let Some(only) = &args.environment {

@@ -400,7 +400,7 @@ fn finding(rule: &'static RuleInfo, range: std::ops::Range<usize>, message: Stri
 }
 
 /// Why a text is not handed to the parser, if it is not, and how bad that is.
-fn cannot_parse(text: &str) -> Option<(Severity, String)> {
+pub(super) fn cannot_parse(text: &str) -> Option<(Severity, String)> {
     if text.len() > MAX_PARSED {
         let message = format!("the script has {} bytes; only its structure was looked at", text.len());
         Some((Severity::Warning, message))

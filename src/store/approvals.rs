@@ -118,54 +118,19 @@ impl Store {
         binding: &Binding,
         now: DateTime<Utc>,
     ) -> Result<DateTime<Utc>, StoreError> {
-        self.ask(
+        let mut tx = self.begin().await?;
+        let at: i64 = sqlx::query_scalar(
             "INSERT INTO asked (repo, pr, digest, policy_hash, risk, at) VALUES ($1, $2, $3, $4, $5, $6) \
              ON CONFLICT (repo, pr, digest, policy_hash, risk) DO UPDATE SET at = asked.at RETURNING at",
-            (repo, pr),
-            binding,
-            now,
         )
-        .await
-    }
-
-    /// Starts the time again, as `/godwit retry` does; gives the new one.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn ask_again(
-        &self,
-        repo: &RepoName,
-        pr: PrNumber,
-        binding: &Binding,
-        now: DateTime<Utc>,
-    ) -> Result<DateTime<Utc>, StoreError> {
-        self.ask(
-            "INSERT INTO asked (repo, pr, digest, policy_hash, risk, at) VALUES ($1, $2, $3, $4, $5, $6) \
-             ON CONFLICT (repo, pr, digest, policy_hash, risk) DO UPDATE SET at = excluded.at RETURNING at",
-            (repo, pr),
-            binding,
-            now,
-        )
-        .await
-    }
-
-    async fn ask(
-        &self,
-        sql: &'static str,
-        (repo, pr): (&RepoName, PrNumber),
-        binding: &Binding,
-        now: DateTime<Utc>,
-    ) -> Result<DateTime<Utc>, StoreError> {
-        let mut tx = self.begin().await?;
-        let at: i64 = sqlx::query_scalar(sql)
-            .bind(repo.as_str())
-            .bind(number(pr))
-            .bind(binding.digest.as_str())
-            .bind(&binding.policy_hash)
-            .bind(binding.risk.as_str())
-            .bind(millis(now))
-            .fetch_one(&mut *tx)
-            .await?;
+        .bind(repo.as_str())
+        .bind(number(pr))
+        .bind(binding.digest.as_str())
+        .bind(&binding.policy_hash)
+        .bind(binding.risk.as_str())
+        .bind(millis(now))
+        .fetch_one(&mut *tx)
+        .await?;
         tx.commit().await?;
         time_of(at)
     }

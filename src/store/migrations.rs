@@ -16,6 +16,8 @@ const FILES: &[(i64, &str, &str)] = &[
     (7, "verdicts", include_str!("schema/0007_verdicts.sql")),
     (8, "schemas", include_str!("schema/0008_schemas.sql")),
     (9, "releases", include_str!("schema/0009_releases.sql")),
+    (10, "collisions", include_str!("schema/0010_collisions.sql")),
+    (11, "entered", include_str!("schema/0011_entered.sql")),
 ];
 
 /// The migrator over [`FILES`].

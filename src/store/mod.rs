@@ -6,12 +6,16 @@
 mod anchor;
 mod approvals;
 mod audit;
+mod collisions;
+mod entered;
 mod environments;
 #[cfg(feature = "bot")]
 mod ingest;
 #[cfg(feature = "bot")]
 mod jobs;
 mod migrations;
+mod pulls;
+mod recorded;
 pub mod releases;
 pub mod runs;
 pub mod schemas;
@@ -29,11 +33,14 @@ use tokio::sync::{mpsc, watch};
 
 pub use approvals::StoredBinding;
 pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditKey, AuditRecord, AuditVerdict, verify_export};
+pub use collisions::StoredCollision;
+pub use entered::{EnteredRow, NewEntered};
 pub use environments::{EnvironmentLock, EnvironmentRecord};
 #[cfg(feature = "bot")]
 pub use ingest::{Ingest, NewDelivery};
 #[cfg(feature = "bot")]
 pub use jobs::{Claim, DeadJob, Job, MAX_ATTEMPTS, QueueState, next_attempt, wait_after};
+pub use pulls::JudgedPull;
 pub use verdicts::Agreed;
 
 /// How long a writer waits for another process that writes.

@@ -90,6 +90,9 @@ impl World {
                 migration_paths: vec!["migrations/postgresql/0004_orders.up.sql".to_owned()],
                 policy_paths: Vec::new(),
                 asked_at: Some(now),
+                asked: Default::default(),
+                entered: Vec::new(),
+                held: Default::default(),
             },
         };
         world.rebind('1', risk);
