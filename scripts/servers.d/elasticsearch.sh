@@ -82,7 +82,9 @@ run_elasticsearch() {
   claim elasticsearch_transport
   mkdir -p "$place"/{config,data,snapshots,tmp}
   cp "$elasticsearch_files/log4j2.properties" "$place/config/"
-  # One node needs no votes; a full disk or many scripts of many tests at once are no reason to refuse one of them.
+  # One node needs no votes; a full disk or many scripts of many tests at once are no reason to refuse one of them. The
+  # breaker counts what requests reserve: by the heap's real use, a full old generation refuses for ever, since nothing
+  # is allocated that would have it collected.
   cat >"$place/config/elasticsearch.yml" <<YML
 cluster.name: godwit-test
 node.name: only
@@ -96,6 +98,7 @@ xpack.security.enabled: false
 cluster.routing.allocation.disk.threshold_enabled: false
 cluster.max_shards_per_node: 5000
 script.max_compilations_rate: 10000/1m
+indices.breaker.total.use_real_memory: false
 YML
   own nobody "$place"
   may_enter nobody
@@ -110,7 +113,7 @@ YML
   # one collector thread and the quick compiler alone: it is up in half the time and in half the memory.
   # shellcheck disable=SC2046 # several words, or none
   cd "$place" && launch elasticsearch $(switch_to nobody) env ES_TMPDIR="$place/tmp" LIBFFI_TMPDIR="$place/tmp" \
-    "$java/bin/java" -Xms512m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError \
+    "$java/bin/java" -Xms"${ELASTICSEARCH_HEAP:-512m}" -Xmx"${ELASTICSEARCH_HEAP:-512m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError \
     -Djava.io.tmpdir="$place/tmp" -Djava.awt.headless=true -Dfile.encoding=UTF-8 -Djava.locale.providers=SPI,COMPAT \
     --add-opens=java.base/java.io=ALL-UNNAMED "${options[@]}" -Djna.nosys=true \
     -Dio.netty.noUnsafe=true -Dio.netty.noKeySetOptimization=true -Dio.netty.recycler.maxCapacityPerThread=0 \
