@@ -3,6 +3,7 @@
 //! This module does not know GitHub: what GitHub says is in the snapshot, and whatever the snapshot does not say for
 //! certain does not count as an approval.
 
+pub mod alone;
 pub mod check;
 pub mod codeowners;
 pub mod collisions;

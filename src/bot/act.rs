@@ -146,7 +146,8 @@ impl Bot {
         let snapshot = &gathered.snapshot;
         let risk: Option<Risk> =
             snapshot.binding.as_ref().filter(|_| !snapshot.migration_paths.is_empty()).map(|b| b.risk);
-        let wanted = labels::wanted(risk, verdict, !snapshot.draft);
+        let mut wanted = labels::wanted(risk, verdict, !snapshot.draft);
+        wanted.extend(labels::of_contents(&gathered.contents));
         let bot = self.github.bot_login().await?;
         let change = labels::change(&snapshot.labels, &wanted, &bot);
         for name in &change.add {

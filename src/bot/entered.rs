@@ -31,8 +31,8 @@ pub fn of_pull(rows: &[EnteredRow], contents: &Contents, binding: Option<&Bindin
         let risk = approvals.iter().map(|a| a.binding.risk).max();
         let oldest = approvals.iter().min_by_key(|a| a.at);
         if let (true, Some(risk), Some(oldest)) = (all, risk, oldest) {
-            // At another risk than the pull request's it counts as little as any other approval, and says so.
-            found.push(entered(oldest, Binding { risk, ..binding.clone() }));
+            // One that was given at too low a risk counts as little as any other approval, and says so.
+            found.push(entered(oldest, Binding { risk: risk.min(binding.risk), ..binding.clone() }));
         }
     }
     found

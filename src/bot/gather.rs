@@ -171,6 +171,7 @@ impl Bot {
         let subject = merged.as_ref().map_or(&contents, |m| &m.contents);
         let binding = subject.binding(labelled_risk(&labels));
         let asked_at = match &binding {
+            Some(binding) if self.settings.looks_only => self.store.asked_since(repo, number, binding).await?,
             Some(binding) if !pull.draft => Some(self.store.asked_at(repo, number, binding, now).await?),
             Some(_) | None => None,
         };

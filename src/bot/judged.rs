@@ -28,9 +28,9 @@ impl Bot {
             head: snapshot.head.clone(),
             base_ref: snapshot.base_ref.clone(),
             status: super::act::status_word(verdict.status).to_owned(),
-            summary: verdict.summary.clone(),
+            summary: crate::redact::text(&verdict.summary),
             binding: snapshot.binding.clone(),
-            verdict: serde_json::to_string(verdict).map_err(unwritable)?,
+            verdict: crate::redact::text(&serde_json::to_string(verdict).map_err(unwritable)?),
             at: now,
         };
         Ok(self.store.remember_judged(&judged).await?)

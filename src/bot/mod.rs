@@ -12,6 +12,7 @@ pub mod contents;
 pub mod decide;
 pub mod entered;
 mod error;
+pub mod explain;
 mod gather;
 mod handle;
 mod judged;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Pause between passes that repair missed webhooks.
     pub sweep_interval: Duration,
+    /// Only judges; that people are asked does not begin by it.
+    pub looks_only: bool,
 }
 
 impl Settings {
@@ -72,6 +75,7 @@ impl Settings {
             parallel: 4,
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(300),
+            looks_only: false,
         }
     }
 }

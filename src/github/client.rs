@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use axum::http::header::USER_AGENT;
 use chrono::Utc;
-use octocrab::Octocrab;
 use octocrab::models::{AppId, InstallationId};
+use octocrab::{DefaultOctocrabBuilderConfig, NoAuth, NoSvc, NotLayerReady, Octocrab, OctocrabBuilder};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::error::{GithubError, classify};
+use super::event::Repository;
 use super::model;
 use super::repo::RepoApi;
 use crate::ids::{Login, RepoName};
@@ -65,6 +66,7 @@ pub struct Github {
 }
 
 struct Inner {
+    /// The App, or the person whose token is used instead.
     app: Caller,
     app_id: u64,
     installations: Mutex<HashMap<u64, Caller>>,
@@ -75,6 +77,8 @@ struct Inner {
 #[derive(Clone)]
 pub(super) struct Caller {
     crab: Arc<Octocrab>,
+    /// A person's own token, where it is one that asks.
+    person: Option<SecretString>,
     timeout: Duration,
     backoff: Duration,
 }
@@ -116,27 +120,63 @@ impl Github {
     pub fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
         let unusable =
             |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
-        let crab = Octocrab::builder()
-            .base_uri(settings.api_url.trim_end_matches('/'))
-            .map_err(|_| GithubError::Unusable(format!("`{}` is not a URL of GitHub's API", settings.api_url)))?
-            .add_header(USER_AGENT, concat!("godwit/", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_connect_timeout(Some(Duration::from_secs(10).min(settings.timeout)))
-            .set_read_timeout(Some(settings.timeout))
-            .set_write_timeout(Some(settings.timeout))
+        let crab = builder(&settings.api_url, settings.timeout)?
             .app_from_rsa_pem(AppId(settings.app_id), settings.private_key.expose_secret())
             .map_err(|_| {
                 GithubError::Unusable("the App's private key is not an RSA key in PEM form; download it again".into())
             })?
             .build()
             .map_err(|e| unusable(&e))?;
-        let app = Caller { crab: Arc::new(crab), timeout: settings.timeout, backoff: settings.backoff };
-        let inner = Inner {
-            app,
-            app_id: settings.app_id,
-            installations: Mutex::new(HashMap::new()),
-            identity: OnceCell::new(),
+        let app = Caller { crab: Arc::new(crab), person: None, timeout: settings.timeout, backoff: settings.backoff };
+        Ok(Self::of(app, settings.app_id))
+    }
+
+    /// A client that asks as the person whose token it is, with what that person may see. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the URL cannot be used.
+    pub fn of_person(api_url: &str, token: &SecretString, timeout: Duration) -> Result<Self, GithubError> {
+        crate::redact::register(token.expose_secret());
+        let crab = builder(api_url, timeout)?
+            .personal_token(token.clone())
+            .build()
+            .map_err(|e| GithubError::Unusable(format!("cannot use the GitHub settings: {e}")))?;
+        let backoff = Duration::from_millis(250);
+        let caller = Caller { crab: Arc::new(crab), person: Some(token.clone()), timeout, backoff };
+        Ok(Self::of(caller, 0))
+    }
+
+    fn of(app: Caller, app_id: u64) -> Self {
+        let installations = Mutex::new(HashMap::new());
+        Self { inner: Arc::new(Inner { app, app_id, installations, identity: OnceCell::new() }) }
+    }
+
+    /// Whose token it is (GET /user).
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or does not accept the token.
+    pub async fn person(&self) -> Result<Login, GithubError> {
+        Ok(self.inner.app.get::<model::MaybeUser>("/user").await?.login.unwrap_or_else(|| Login::new("")))
+    }
+
+    /// A repository by its name, with the rights of whoever asks.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or does not show it.
+    pub async fn find(&self, repo: &RepoName) -> Result<Repository, GithubError> {
+        let path = format!("/repos/{}/{}", segment(repo.owner()), segment(repo.name()));
+        let installation = match self.inner.app.person {
+            Some(_) => 0,
+            None => self.inner.app.get::<model::Installation>(&format!("{path}/installation")).await?.id,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let found: model::Repo = self.installation(installation).await?.get(&path).await?;
+        Ok(Repository {
+            id: found.id,
+            name: found.full_name,
+            clone_url: found.clone_url,
+            default_branch: found.default_branch,
+            installation,
+        })
     }
 
     /// The App's id.
@@ -149,6 +189,9 @@ impl Github {
     /// # Errors
     /// When GitHub cannot be asked.
     pub async fn bot_login(&self) -> Result<Login, GithubError> {
+        if self.inner.app.person.is_some() {
+            return self.person().await;
+        }
         let app =
             self.inner.identity.get_or_try_init(|| async { self.inner.app.get::<model::App>("/app").await }).await?;
         Ok(Login::new(format!("{}[bot]", app.slug)))
@@ -181,6 +224,9 @@ impl Github {
     }
 
     async fn installation(&self, id: u64) -> Result<Caller, GithubError> {
+        if self.inner.app.person.is_some() {
+            return Ok(self.inner.app.clone());
+        }
         let mut known = self.inner.installations.lock().await;
         if let Some(caller) = known.get(&id) {
             return Ok(caller.clone());
@@ -200,6 +246,9 @@ impl Github {
 impl Caller {
     /// An installation token for git that holds for ten minutes at least.
     pub(super) async fn token(&self) -> Result<SecretString, GithubError> {
+        if let Some(token) = &self.person {
+            return Ok(token.clone());
+        }
         let what = "POST /app/installations/ID/access_tokens";
         let minted = self.crab.installation_token_with_buffer(chrono::Duration::minutes(10));
         match tokio::time::timeout(self.timeout, minted).await {
@@ -321,6 +370,22 @@ impl Caller {
             Err(_) => Err(GithubError::Transport { what, message: "no answer in time".into() }),
         }
     }
+}
+
+/// A client that nobody has signed in to yet.
+type Builder = OctocrabBuilder<NoSvc, DefaultOctocrabBuilderConfig, NoAuth, NotLayerReady>;
+
+/// What every client has in common.
+fn builder(api_url: &str, timeout: Duration) -> Result<Builder, GithubError> {
+    Octocrab::builder()
+        .base_uri(api_url.trim_end_matches('/'))
+        .map(|b| {
+            b.add_header(USER_AGENT, concat!("godwit/", env!("CARGO_PKG_VERSION")).to_owned())
+                .set_connect_timeout(Some(Duration::from_secs(10).min(timeout)))
+                .set_read_timeout(Some(timeout))
+                .set_write_timeout(Some(timeout))
+        })
+        .map_err(|_| GithubError::Unusable(format!("`{api_url}` is not a URL of GitHub's API")))
 }
 
 fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, GithubError> {

@@ -358,6 +358,8 @@ pub(super) struct World {
     pub orgs: BTreeMap<String, Org>,
     pub repos: BTreeMap<String, Repo>,
     pub tokens: HashMap<String, Token>,
+    /// Tokens that people made for themselves, with their logins.
+    pub personal_tokens: HashMap<String, String>,
     pub deliveries: Vec<Delivery>,
     pub faults: Vec<Fault>,
     pub webhook_faults: Vec<WebhookFault>,
@@ -464,6 +466,7 @@ impl World {
             orgs: BTreeMap::new(),
             repos: BTreeMap::new(),
             tokens: HashMap::new(),
+            personal_tokens: HashMap::new(),
             deliveries: Vec::new(),
             faults: Vec::new(),
             webhook_faults: Vec::new(),

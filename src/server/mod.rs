@@ -1,5 +1,6 @@
-//! The HTTP server: webhook endpoint, health, metrics. Leaves what deliveries mean to the worker beside it.
+//! The HTTP server: webhook endpoint, API, health, metrics. Leaves what deliveries mean to the worker beside it.
 
+mod api;
 mod health;
 mod listener;
 pub mod logs;
@@ -62,6 +63,8 @@ pub struct AppState {
     pub worker: Option<WorkerLife>,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// GitHub's REST API, which says whose token a request of the API carries.
+    pub github_api_url: Option<String>,
     /// When this process began.
     pub started_at: DateTime<Utc>,
 }
@@ -69,7 +72,14 @@ pub struct AppState {
 impl AppState {
     /// With GitHub's own time limit for bodies.
     pub fn new(store: Store, secrets: WebhookSecrets, worker: Option<WorkerLife>) -> Self {
-        Self { store, secrets, worker, body_timeout: Duration::from_secs(10), started_at: Utc::now() }
+        Self {
+            store,
+            secrets,
+            worker,
+            body_timeout: Duration::from_secs(10),
+            github_api_url: None,
+            started_at: Utc::now(),
+        }
     }
 }
 
@@ -86,6 +96,7 @@ pub fn router(state: AppState) -> Router {
         .route("/actuator/prometheus", get(metrics::prometheus))
         .route("/actuator/metrics", get(metrics::names))
         .route("/actuator/metrics/{name}", get(metrics::measurements))
+        .merge(api::routes())
         .with_state(state)
 }
 

@@ -78,7 +78,8 @@ impl Process {
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let worker = (works && settings.app.is_some()).then_some(life);
-        let state = AppState::new(store.clone(), settings.webhook_secrets.clone(), worker);
+        let mut state = AppState::new(store.clone(), settings.webhook_secrets.clone(), worker);
+        state.github_api_url = Some(settings.github_api_url.as_str().trim_end_matches('/').to_owned());
         tasks.push(tokio::spawn(async move {
             if let Err(error) = super::serve(listener, state, stopping).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the listener failed");

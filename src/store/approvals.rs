@@ -135,6 +135,29 @@ impl Store {
         time_of(at)
     }
 
+    /// When people were first asked at this binding, if they were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn asked_since(
+        &self,
+        repo: &RepoName,
+        pr: PrNumber,
+        binding: &Binding,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let at: Option<i64> = sqlx::query_scalar(
+            "SELECT at FROM asked WHERE repo = $1 AND pr = $2 AND digest = $3 AND policy_hash = $4 AND risk = $5",
+        )
+        .bind(repo.as_str())
+        .bind(number(pr))
+        .bind(binding.digest.as_str())
+        .bind(&binding.policy_hash)
+        .bind(binding.risk.as_str())
+        .fetch_optional(self.reader())
+        .await?;
+        at.map(time_of).transpose()
+    }
+
     /// Remembers that somebody pushed to the pull request; such a person cannot approve it (DECISIONS 5).
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::approvals::{number, parsed};
 use super::collisions::pr_of;
-use super::{Store, StoreError, millis, time_of};
+use super::{AuditEntry, Store, StoreError, millis, time_of};
 use crate::approval::{Asked, Binding, Source};
 use crate::ids::{EnvironmentName, Login, PrNumber, RepoName, RoleName};
 use crate::redact;
@@ -47,6 +47,30 @@ pub struct EnteredRow {
     pub id: String,
     /// What it says.
     pub approval: NewEntered,
+}
+
+impl NewEntered {
+    /// The audit row of its being entered.
+    pub fn audit_entry(&self) -> AuditEntry {
+        let mut entry = AuditEntry::new(self.at, self.entered_by.as_str(), "approve", "entered");
+        entry.repo = Some(self.repo.clone());
+        entry.pr = self.pr;
+        entry.environment = Some(self.environment.clone());
+        entry.digest = Some(self.binding.digest.clone());
+        entry.policy_hash = Some(self.binding.policy_hash.clone());
+        entry.basis = Some(format!("{}: {}", self.role, self.approver));
+        for (key, value) in [
+            ("approver", self.approver.to_string()),
+            ("entered_by", self.entered_by.to_string()),
+            ("source", self.source.as_str().to_owned()),
+            ("subject", self.subject.clone()),
+            ("risk", self.binding.risk.to_string()),
+            ("comment", self.comment.clone()),
+        ] {
+            entry.details.insert(key.to_owned(), value);
+        }
+        entry
+    }
 }
 
 const SELECT: &str = "SELECT id, repo, pr, environment, role, approver, entered_by, source, comment, subject, digest, \

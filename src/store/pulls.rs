@@ -104,6 +104,20 @@ impl Store {
         row.as_ref().map(judged_of).transpose()
     }
 
+    /// Queues another look at a pull request, serial with everything else about it.
+    ///
+    /// # Errors
+    /// When the database fails or holds something this version does not understand.
+    #[cfg(feature = "bot")]
+    pub async fn look_again(&self, judged: &JudgedPull) -> Result<(), StoreError> {
+        let event: crate::github::Event = serde_json::from_str(&judged.look)
+            .map_err(|_| StoreError::Value { what: "an event", value: judged.look.clone() })?;
+        match event.serial_key() {
+            Some(key) => self.enqueue(&key, &event, None).await,
+            None => Ok(()),
+        }
+    }
+
     /// The pull requests of a repository that were judged, newest first.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 mod asking;
 mod colliding;
 mod commands;
+mod entered;
+mod explaining;
 mod failures;
 mod killed;
 mod ledger;
@@ -11,4 +13,5 @@ mod merging;
 mod postgres;
 mod process;
 mod reviewing;
+mod trust;
 mod world;
