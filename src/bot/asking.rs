@@ -3,43 +3,41 @@
 use chrono::{DateTime, Utc};
 
 use super::Bot;
-use super::commands::Wish;
 use super::decide::stamp;
 use super::error::JobError;
 use super::gather::{Gathered, Place};
 use crate::approval::{Asked, EnvironmentVerdict, Policy, Status, Verdict, evaluate_environment};
-use crate::ids::{Login, RoleName};
+use crate::ids::{EnvironmentName, Login, RoleName};
 
 impl Bot {
-    /// Writes down since when people are asked for what somebody promoted or wants to try again: a promotion asks the
-    /// people of that environment for the first time; a retry asks them anew where their approvals expired, and only
-    /// there, so that it never makes an old approval young.
-    pub(super) async fn note_asking(
+    /// The people of an environment are asked from now on, since somebody promotes it; earlier if they were before.
+    pub(super) async fn ask_from_now(
         &self,
-        gathered: &mut Gathered,
-        wishes: &[Wish],
+        gathered: &Gathered,
+        environment: &EnvironmentName,
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
-        let Some(binding) = gathered.snapshot.binding.clone() else { return Ok(()) };
-        let (repo, number) = (gathered.snapshot.repo.clone(), gathered.snapshot.number);
-        for wish in wishes {
-            let (environment, asked) = match wish {
-                Wish::Promote(environment, _) if !gathered.snapshot.asked.contains_key(environment) => {
-                    (environment, Asked { at: now, anew: false })
-                }
-                Wish::Retry(environment, _) => {
-                    let verdict = evaluate_environment(&gathered.contents.policy, &gathered.snapshot, environment, now);
-                    if verdict.expires_at.is_none_or(|until| until >= now) {
-                        continue;
-                    }
-                    (environment, Asked { at: now, anew: true })
-                }
-                Wish::Promote(..) | Wish::Look | Wish::Start(_) => continue,
-            };
-            self.store.ask_in(&repo, number, environment, &binding, asked).await?;
-            gathered.snapshot.asked.insert(environment.clone(), asked);
+        let Some(binding) = &gathered.snapshot.binding else { return Ok(()) };
+        let (repo, number) = (&gathered.snapshot.repo, gathered.snapshot.number);
+        Ok(self.store.ask_in(repo, number, environment, binding, Asked { at: now, anew: false }).await?)
+    }
+
+    /// Asks the people of an environment anew where their approvals expired, and only there: a retry never makes an old
+    /// approval young. Gives whether it did.
+    pub(super) async fn ask_anew(
+        &self,
+        gathered: &Gathered,
+        environment: &EnvironmentName,
+        now: DateTime<Utc>,
+    ) -> Result<bool, JobError> {
+        let Some(binding) = &gathered.snapshot.binding else { return Ok(false) };
+        let verdict = evaluate_environment(&gathered.contents.policy, &gathered.snapshot, environment, now);
+        if verdict.expires_at.is_none_or(|until| until >= now) {
+            return Ok(false);
         }
-        Ok(())
+        let (repo, number) = (&gathered.snapshot.repo, gathered.snapshot.number);
+        self.store.ask_in(repo, number, environment, binding, Asked { at: now, anew: true }).await?;
+        Ok(true)
     }
 
     /// Reminds those who are missing, once, when three quarters of their time are over.

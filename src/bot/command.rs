@@ -13,6 +13,26 @@ const MAX_COMMANDS: usize = 10;
 /// Longest reason (characters).
 const MAX_REASON: usize = 500;
 
+impl Command {
+    /// The environment it is about.
+    pub fn environment(&self) -> Option<&EnvironmentName> {
+        match self {
+            Command::Help | Command::Status | Command::Lint | Command::Confirm(_) => None,
+            Command::Plan(environment) => environment.as_ref(),
+            Command::Apply(environment)
+            | Command::Promote(environment)
+            | Command::Rollback(environment, _)
+            | Command::Retry(environment)
+            | Command::Cancel(environment)
+            | Command::Resolve { environment, .. }
+            | Command::Lock(environment, _)
+            | Command::Unlock(environment)
+            | Command::Emergency(environment, _)
+            | Command::Release(environment, ..) => Some(environment),
+        }
+    }
+}
+
 /// What a person asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -53,6 +73,8 @@ pub enum Command {
     Unlock(EnvironmentName),
     /// Run without approvals.
     Emergency(EnvironmentName, String),
+    /// Let a contract migration run.
+    Release(EnvironmentName, MigrationId, String),
 }
 
 /// How a person says an unproved migration ended.
@@ -72,7 +94,7 @@ pub enum Settled {
 pub struct NotACommand(pub String);
 
 /// Every verb with its usage and what it does; help and errors are written from it.
-pub const VERBS: [(&str, &str, &str); 14] = [
+pub const VERBS: [(&str, &str, &str); 15] = [
     ("help", "help", "this list"),
     ("status", "status", "where this pull request stands in every environment"),
     ("lint", "lint", "look at the migrations again"),
@@ -87,6 +109,7 @@ pub const VERBS: [(&str, &str, &str); 14] = [
     ("lock", "lock ENV REASON", "freeze an environment"),
     ("unlock", "unlock ENV", "unfreeze it"),
     ("emergency", "emergency ENV REASON", "run without approvals; needs the role, and a reason"),
+    ("release", "release ENV MIGRATION REASON", "let a migration with `phase=contract` run"),
 ];
 
 /// Every command of a comment, in order, with the line as it was written. Lines that do not address the bot are not
@@ -195,6 +218,7 @@ fn parse(line: &str, environments: &[EnvironmentName]) -> Result<Command, NotACo
         "lock" => Command::Lock(environment(0)?, reason(1)?),
         "unlock" => exactly(1).and_then(|()| Ok(Command::Unlock(environment(0)?)))?,
         "emergency" => Command::Emergency(environment(0)?, reason(1)?),
+        "release" => Command::Release(environment(0)?, migration(1)?, reason(2)?),
         _ => return Err(wrong()),
     })
 }
@@ -269,10 +293,14 @@ mod tests {
             ("lock production release freeze", Command::Lock(env("production"), "release freeze".into())),
             ("unlock production", Command::Unlock(env("production"))),
             ("emergency production site is down", Command::Emergency(env("production"), "site is down".into())),
+            (
+                "release production 0007_drop version 4 is everywhere",
+                Command::Release(env("production"), id("0007_drop"), "version 4 is everywhere".into()),
+            ),
         ] {
             assert_eq!(read(&format!("/godwit {line}")), [Ok(expected)], "{line}");
         }
-        assert_eq!(VERBS.len(), 14);
+        assert_eq!(VERBS.len(), 15);
     }
 
     #[test]

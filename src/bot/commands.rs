@@ -1,38 +1,58 @@
 //! Answers commands in comments: 👀 at once, then one comment per comment, edited in place when the work is repeated.
+//!
+//! Comments are worked in a line of their own, so that they are heard while a run goes on. What a command asks for is
+//! written down here; the pull request's own line, which is told to look again, carries it out.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
+use super::Bot;
 use super::command::{self, Command, addresses_bot, commands};
 use super::contents::{Unreadable, policy_at};
+use super::decide;
 use super::error::JobError;
-use super::gather::{Found, Gathered, Place};
-use super::work::{Comment, Judge};
-use super::{Bot, decide};
-use crate::approval::{Permission, Policy};
+use super::gather::{Found, Gathered, Place, person};
+use super::permission::{self, Need, may, need};
+use super::work::Comment;
+use crate::approval::{Person, Policy};
 use crate::config::ConfigError;
 use crate::git::Want;
 use crate::github::{GithubError, model};
-use crate::ids::{EnvironmentName, Login};
+use crate::ids::{EnvironmentName, Login, TeamSlug};
 use crate::report::{EnvironmentPlan, escape};
+use crate::store::turns::TurnState;
 
-/// What a command asks of the work that follows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
-    /// Look again.
-    Look,
-    /// Start an environment where its gate is open.
-    Start(EnvironmentName),
-    /// Open a manual gate.
-    Promote(EnvironmentName, Login),
-    /// Try again after a failure or an expiry.
-    Retry(EnvironmentName, Login),
+/// One command of a comment, with everything that answers it.
+pub(super) struct Order<'a> {
+    pub place: &'a Place,
+    pub comment: &'a Comment,
+    /// Which of the comment's commands it is, from 0.
+    pub line: u64,
+    pub pull: &'a model::PullRequest,
+    /// The policy of the tip of the base branch.
+    pub policy: &'a Policy,
+    pub person: &'a Person,
+    pub now: DateTime<Utc>,
+}
+
+impl Order<'_> {
+    /// Under what it is known once it was carried out.
+    pub(super) fn key(&self) -> String {
+        format!("{}:{}", self.comment.id, self.line)
+    }
+
+    /// Whether who gives it may, or why not.
+    pub(super) fn may(&self, need: Need<'_>) -> Result<(), String> {
+        may(self.policy, need, &self.comment.by, self.person)
+    }
 }
 
 impl Bot {
-    /// Answers the commands of a comment; gives what they ask for beyond the answer.
-    pub(super) async fn answer(&self, comment: &Comment, now: DateTime<Utc>) -> Result<Vec<(Judge, Wish)>, JobError> {
+    /// Answers the commands of a comment.
+    pub(super) async fn answer(&self, comment: &Comment, now: DateTime<Utc>) -> Result<(), JobError> {
         if !addresses_bot(&comment.body) {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let place = self.place(&comment.repo).await?;
         match place.api.react(comment.id, "eyes").await {
@@ -46,102 +66,55 @@ impl Bot {
             Err(errors) => {
                 let list: String = errors.iter().map(|e| format!("- {}\n", escape::prose(&e.to_string()))).collect();
                 let text = format!("The policy of the base branch cannot be read, so I can do nothing:\n\n{list}");
-                self.reply(&place, comment, &text).await?;
-                return Ok(Vec::new());
+                return self.reply(&place, comment, &text).await;
             }
         };
-        if !self.may_command(&place, &policy, &comment.by).await? {
-            let text = format!(
-                "{} has neither write access to this repository nor a role in its policy, so I do nothing.",
-                escape::code(comment.by.as_str())
-            );
-            self.reply(&place, comment, &text).await?;
-            return Ok(Vec::new());
+        let person = holder(&place, &policy, &comment.by).await?;
+        if let Err(refused) = may(&policy, Need::Anybody, &comment.by, &person) {
+            return self.reply(&place, comment, &format!("{}.", escape::prose(&refused))).await;
         }
-        self.carry_out(&place, comment, &pull, &policy, now).await
-    }
-
-    async fn carry_out(
-        &self,
-        place: &Place,
-        comment: &Comment,
-        pull: &model::PullRequest,
-        policy: &Policy,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<(Judge, Wish)>, JobError> {
-        let judge = Judge {
-            repo: comment.repo.clone(),
-            number: comment.number,
-            correlation: comment.correlation.clone(),
-            by: Some(comment.by.clone()),
-        };
-        let (mut answers, mut wishes) = (Vec::new(), Vec::new());
-        for (line, read) in commands(&comment.body, &policy.repo.environments) {
-            let text = match read {
+        let mut answers = Vec::new();
+        for (line, (text, read)) in (0..).zip(commands(&comment.body, &policy.repo.environments)) {
+            let order = Order { place: &place, comment, line, pull: &pull, policy: &policy, person: &person, now };
+            let answer = match read {
                 Err(wrong) => format!("⚠️ {wrong}."),
-                Ok(command) => {
-                    let (text, wish) = self.one(place, comment, pull, &command, now).await?;
-                    wishes.extend(wish.map(|w| (judge.clone(), w)));
-                    text
-                }
+                Ok(command) => match order.may(need(&command)) {
+                    Err(refused) => format!("⛔ {}.", escape::prose(&refused)),
+                    Ok(()) => self.one(&order, &command).await?,
+                },
             };
-            answers.push(format!("> {}\n\n{text}", escape::code(&line)));
+            answers.push(format!("> {}\n\n{answer}", escape::code(&text)));
         }
-        self.reply(place, comment, &answers.join("\n\n")).await?;
-        Ok(wishes)
+        self.reply(&place, comment, &answers.join("\n\n")).await
     }
 
-    /// One command: its answer, and what it asks for beyond.
-    async fn one(
-        &self,
-        place: &Place,
-        comment: &Comment,
-        pull: &model::PullRequest,
-        command: &Command,
-        now: DateTime<Utc>,
-    ) -> Result<(String, Option<Wish>), JobError> {
-        let not_merged =
-            || (String::from("This pull request is not merged yet; its merge starts the environments."), None);
-        let started = |environment: &EnvironmentName| {
-            format!("Looking at `{environment}` now; its comment tells how it went, or what it waits for.")
-        };
-        Ok(match command {
-            Command::Help => (command::help(), None),
-            Command::Lint => ("Looking again; the checks and the summary follow.".to_owned(), Some(Wish::Look)),
-            Command::Status => (self.status_text(place, pull, now).await?, None),
-            Command::Plan(environment) => (self.plan_text(place, pull, environment.as_ref(), now).await?, None),
-            Command::Retry(environment) if !pull.is_merged() => (
-                format!(
-                    "If the approvals for `{environment}` have expired, people are asked anew; the summary shows it."
-                ),
-                Some(Wish::Retry(environment.clone(), comment.by.clone())),
-            ),
-            Command::Apply(_) | Command::Promote(_) if !pull.is_merged() => not_merged(),
-            Command::Apply(environment) => (started(environment), Some(Wish::Start(environment.clone()))),
-            Command::Promote(environment) => {
-                (started(environment), Some(Wish::Promote(environment.clone(), comment.by.clone())))
+    /// One command: its answer, once what it asks for is written down.
+    async fn one(&self, order: &Order<'_>, command: &Command) -> Result<String, JobError> {
+        let (place, pull, now) = (order.place, order.pull, order.now);
+        match command {
+            Command::Help => Ok(command::help()),
+            Command::Lint => {
+                self.enqueue_look(place, pull).await?;
+                Ok("Looking again; the checks and the summary follow.".to_owned())
             }
-            Command::Retry(environment) => {
-                (started(environment), Some(Wish::Retry(environment.clone(), comment.by.clone())))
+            Command::Status => self.status_text(place, pull, now).await,
+            Command::Plan(environment) => self.plan_text(place, pull, environment.as_ref(), now).await,
+            Command::Apply(environment) => self.order_apply(order, environment).await,
+            Command::Promote(environment) => self.order_promotion(order, environment).await,
+            Command::Retry(environment) => self.order_retry(order, environment).await,
+            Command::Lock(environment, reason) => self.order_lock(order, environment, reason).await,
+            Command::Unlock(environment) => self.order_unlock(order, environment).await,
+            Command::Cancel(environment) => self.order_stop(order, environment).await,
+            Command::Resolve { environment, migration, settled, reason } => {
+                self.order_settlement(order, environment, migration, *settled, reason).await
             }
-            Command::Lock(..)
-            | Command::Unlock(_)
-            | Command::Rollback(..)
-            | Command::Cancel(_)
-            | Command::Confirm(_)
-            | Command::Resolve { .. }
-            | Command::Emergency(..) => (
-                "This version cannot do that from a comment yet; use the command line (`godwit --help`).".to_owned(),
-                None,
-            ),
-        })
-    }
-
-    /// Whether a person may give commands: write access, or a role.
-    async fn may_command(&self, place: &Place, policy: &Policy, login: &Login) -> Result<bool, JobError> {
-        let person = self.person(place, policy, login).await?;
-        let holds_a_role = policy.roles.0.keys().any(|role| policy.roles.holds(role, login, &person.teams));
-        Ok(person.permission >= Permission::Write || holds_a_role)
+            Command::Release(environment, migration, reason) => {
+                self.order_release(order, environment, migration, reason).await
+            }
+            Command::Emergency(environment, reason) => self.order_emergency(order, environment, reason).await,
+            Command::Rollback(environment, migration) => self.order_rollback(order, environment, migration).await,
+            Command::Confirm(request) => self.order_confirmation(order, request).await,
+        }
     }
 
     async fn reply(&self, place: &Place, comment: &Comment, text: &str) -> Result<(), JobError> {
@@ -188,6 +161,11 @@ impl Bot {
                 environment.evaluation.missing.iter().map(|m| escape::prose(m)).collect::<Vec<_>>().join(", ");
             text.push_str(&format!("| `{}` | {state} | {missing} |\n", environment.environment));
         }
+        text.push_str("\nA rollback (`/godwit rollback ENV MIGRATION`):\n");
+        for environment in &gathered.contents.policy.repo.environments {
+            let who = permission::who_rolls_back(&gathered.contents.policy, environment);
+            text.push_str(&format!("- in {}: {}\n", escape::code(environment.as_str()), escape::prose(&who)));
+        }
         Ok(text)
     }
 
@@ -203,9 +181,24 @@ impl Bot {
         }
         let digest = gathered.merged.as_ref().and_then(|m| m.contents.digest.as_ref());
         let Some(digest) = digest else { return Ok("not merged".to_owned()) };
-        let record = self.store.latest_environment(repo, environment, digest).await?;
-        Ok(record
-            .map_or_else(|| "pending".to_owned(), |r| format!("{} at {}", r.outcome.as_str(), decide::stamp(r.at))))
+        let turns = self.store.turns(repo, environment).await?;
+        if let Some(turn) = turns.iter().find(|t| t.pr == gathered.snapshot.number) {
+            let since = decide::stamp(turn.since);
+            return Ok(match turn.state {
+                TurnState::Running => format!("running since {since}"),
+                TurnState::Queued => format!("waits for its turn since {since}"),
+                TurnState::Waiting => format!("waits since {since}: {}", escape::inline(&turn.reason)),
+            });
+        }
+        let Some(record) = self.store.latest_environment(repo, environment, digest).await? else {
+            return Ok("pending".to_owned());
+        };
+        let undone = match &record.run {
+            Some(run) => self.store.is_rollback(run).await?,
+            None => false,
+        };
+        let word = if undone { "undone" } else { record.outcome.as_str() };
+        Ok(format!("{word} at {}", decide::stamp(record.at)))
     }
 
     async fn plan_text(
@@ -226,6 +219,12 @@ impl Bot {
         let text: String = wanted.map(plan_of).collect();
         Ok(if text.is_empty() { "There is nothing to do.".to_owned() } else { text })
     }
+}
+
+/// What GitHub says of somebody, with every team that holds a role.
+pub(super) async fn holder(place: &Place, policy: &Policy, login: &Login) -> Result<Person, JobError> {
+    let teams: BTreeSet<TeamSlug> = policy.roles.0.values().flat_map(|h| h.teams.iter().cloned()).collect();
+    Ok(person(&place.api, login.clone(), teams).await?.1)
 }
 
 /// One environment's plan, briefly; the summary comment shows the statements.

@@ -19,7 +19,7 @@ use crate::migration::{Migration, MigrationRoot, MigrationSet, SourceFile, both,
 /// Files above this many bytes are named, not read (bytes).
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// What migrations are written in; without configured folders only such files are read.
-const EXTENSIONS: [&str; 4] = [".sql", ".json", ".lua", ".js"];
+const EXTENSIONS: [&str; 6] = [".sql", ".json", ".lua", ".js", ".toml", ".conf"];
 
 /// How two commits are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,7 +259,11 @@ fn may_hold(root: &MigrationRoot, path: &str) -> bool {
     let literal: &str = root.path.split(['*', '?', '[', '{']).next().unwrap_or_default();
     let folder = literal.rsplit_once('/').map_or("", |(f, _)| f);
     let inside = if literal.len() == root.path.len() {
-        root.path.is_empty() || path.strip_prefix(literal).is_some_and(|rest| rest.starts_with('/'))
+        // What undoes the files of `scripts` stands in the folder beside it.
+        let beside = literal.strip_suffix("scripts").filter(|around| around.is_empty() || around.ends_with('/'));
+        root.path.is_empty()
+            || path.strip_prefix(literal).is_some_and(|rest| rest.starts_with('/'))
+            || beside.is_some_and(|around| path.strip_prefix(around).is_some_and(|rest| rest.starts_with("rollbacks/")))
     } else {
         folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
     };
@@ -348,6 +352,8 @@ mod tests {
             ("migrations/postgresql", "migrations/postgresql/0001_a.sql", true),
             ("migrations/postgresql", "migrations/postgresql/notes.txt", true),
             ("migrations/postgresql", "migrations/postgresql2/0001_a.sql", false),
+            ("migrations/scripts", "migrations/rollbacks/1_rollback.sql", true),
+            ("migrations/scripts", "migrations/other/1.sql", false),
             ("services/*/migrations", "services/a/migrations/1.sql", true),
             ("services/*/migrations", "src/a.sql", false),
             ("**", "anywhere/1.sql", true),

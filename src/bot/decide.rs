@@ -7,7 +7,7 @@ use crate::approval::gates::POLICY_OWNERS;
 use crate::approval::{
     EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate, evaluate_environment,
 };
-use crate::config::Promotion;
+use crate::config::{Promotion, WindowState};
 use crate::ids::EnvironmentName;
 use crate::migration::{Severity, digest_of};
 use crate::plan::{Outcome, Refusal};
@@ -140,6 +140,16 @@ pub struct Standing<'a> {
     pub promoted: bool,
     /// Whether a person asked to try again after a failure.
     pub retry: bool,
+    /// Whether something was let go that the environment does not hold yet.
+    pub released: bool,
+    /// What nobody can say yes to, an emergency least of all.
+    pub never: Option<&'a Refusal>,
+    /// What an environment of another branch does not hold yet.
+    pub earlier: Option<&'a Refusal>,
+    /// Whether it may run at this time of the week.
+    pub window: &'a WindowState,
+    /// Whether approvals, promotion order and window are passed over.
+    pub emergency: bool,
     /// The verdict as of now.
     pub verdict: &'a EnvironmentVerdict,
 }
@@ -157,9 +167,10 @@ pub enum Next {
     Runs,
 }
 
-/// Decides what happens next in an environment. Whatever is not known to be open is closed.
+/// Decides what happens next in an environment. Whatever is not known to be open is closed. People are asked before the
+/// window is waited for, so that nothing is missing when it opens.
 pub fn next(standing: Standing<'_>) -> Next {
-    if holds(standing.record) {
+    if holds(standing.record) && !standing.released {
         return Next::Holds;
     }
     let failed = standing.record.is_some_and(|r| matches!(r.outcome, Outcome::Failed | Outcome::NeedsHuman));
@@ -169,15 +180,39 @@ pub fn next(standing: Standing<'_>) -> Next {
     let environment = standing.environment;
     if let Some(lock) = standing.lock {
         let message = format!("`{environment}` is locked by {} since {}: {}", lock.by, stamp(lock.at), lock.reason);
-        return Next::Waits(refusal("locked", message, format!("`/godwit unlock {environment}` opens it")));
+        return Next::Waits(refusal(
+            "locked",
+            message,
+            format!("`/godwit unlock {environment}` opens it; the run then starts by itself"),
+        ));
+    }
+    if let Some(never) = standing.never {
+        return Next::Waits(never.clone());
+    }
+    if standing.emergency {
+        return Next::Runs;
+    }
+    if let Some(earlier) = standing.earlier {
+        return Next::Waits(earlier.clone());
     }
     if standing.promotion == Promotion::Manual && !standing.promoted {
         let message = format!("`{environment}` is promoted by a person");
         return Next::Waits(refusal("promotion", message, format!("write `/godwit promote {environment}`")));
     }
-    match standing.verdict.evaluation.status {
-        Status::Approved => Next::Runs,
-        Status::Skipped | Status::Pending | Status::Disapproved => {
+    match (standing.verdict.evaluation.status, standing.window) {
+        (Status::Approved, WindowState::Open) => Next::Runs,
+        (Status::Approved, WindowState::Closed { opens, local }) => {
+            let local = if local.ends_with(" UTC") { String::new() } else { format!(" ({local})") };
+            Next::Waits(refusal(
+                "window",
+                format!(
+                    "`{environment}` runs in its maintenance window only; the next one opens {}{local}",
+                    stamp(*opens)
+                ),
+                "nothing: the run is queued and starts by itself then".to_owned(),
+            ))
+        }
+        (Status::Skipped | Status::Pending | Status::Disapproved, _) => {
             let missing = &standing.verdict.evaluation.missing;
             let what_to_do = if missing.is_empty() {
                 "settle what stands in the approvals table; the run starts by itself".to_owned()
@@ -187,6 +222,16 @@ pub fn next(standing: Standing<'_>) -> Next {
             Next::Waits(refusal("approval", standing.verdict.evaluation.reason.clone(), what_to_do))
         }
     }
+}
+
+/// What no person can agree to when a run starts: findings at error level, whoever merged past them.
+pub fn never(contents: &Contents, environment: &EnvironmentName) -> Option<Refusal> {
+    let lint = blockers(contents).into_iter().find(|b| b.name == "lint")?;
+    Some(refusal(
+        "lint",
+        format!("nothing runs in `{environment}` that has {}", lint.reason),
+        "correct it by a new pull request, or waive the rule where the policy allows it".to_owned(),
+    ))
 }
 
 /// How long to wait before a database that is down is tried again: soon after the merge, rarely when it lasts.
@@ -278,8 +323,19 @@ mod tests {
             promotion: Promotion::Auto,
             promoted: false,
             retry: false,
+            released: false,
+            never: None,
+            earlier: None,
+            window: &WindowState::Open,
+            emergency: false,
             verdict: &approved,
         };
+        let closed =
+            WindowState::Closed { opens: DateTime::UNIX_EPOCH, local: "1970-01-01 01:00 Europe/Berlin".into() };
+        let (never, earlier) = (
+            refusal("lint", "1 error".into(), String::new()),
+            refusal("promotion", "staging first".into(), String::new()),
+        );
         for (standing, expected) in [
             (open, "runs"),
             (Standing { record: Some(&applied), ..open }, "holds"),
@@ -294,6 +350,18 @@ mod tests {
             (Standing { verdict: &pending, ..open }, "approval"),
             (Standing { verdict: &verdict(Status::Skipped), ..open }, "approval"),
             (Standing { verdict: &verdict(Status::Disapproved), ..open }, "approval"),
+            (Standing { window: &closed, ..open }, "window"),
+            (Standing { window: &closed, verdict: &pending, ..open }, "approval"),
+            (Standing { earlier: Some(&earlier), ..open }, "promotion"),
+            (Standing { never: Some(&never), ..open }, "lint"),
+            (Standing { record: Some(&applied), released: true, ..open }, "runs"),
+            // An emergency passes over people, order and window, and over nothing else.
+            (Standing { emergency: true, verdict: &pending, window: &closed, earlier: Some(&earlier), ..open }, "runs"),
+            (Standing { emergency: true, promotion: Promotion::Manual, ..open }, "runs"),
+            (Standing { emergency: true, lock: Some(&lock), ..open }, "locked"),
+            (Standing { emergency: true, never: Some(&never), ..open }, "lint"),
+            (Standing { emergency: true, record: Some(&failed), ..open }, "stopped"),
+            (Standing { emergency: true, record: Some(&applied), ..open }, "holds"),
         ] {
             assert_eq!(word(&next(standing)), expected, "{standing:?}");
         }

@@ -1,6 +1,7 @@
 //! Judges a pull request for somebody who only asks: nothing is shown, nothing begins.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ impl Bot {
         let mirrors = Mirrors::new(data_dir.join("mirrors"), api_url, Duration::from_secs(600))?;
         let settings = Settings { looks_only: true, ..Settings::new(SecretVars::default()) };
         let backups = data_dir.join("backups");
-        Ok(Self { store, github, mirrors, backups, settings, stopping: AtomicBool::new(false) })
+        Ok(Self { store, github, mirrors, backups, settings, stopping: Arc::new(AtomicBool::new(false)) })
     }
 
     /// Judges a pull request as it is now.

@@ -374,14 +374,14 @@ impl Bot {
         }
         Ok(known)
     }
-
-    /// What GitHub says of one person, with their teams among those the policy names.
-    pub(super) async fn person(&self, place: &Place, policy: &Policy, login: &Login) -> Result<Person, JobError> {
-        Ok(person(&place.api, login.clone(), relevant_teams(policy, &[])).await?.1)
-    }
 }
 
-async fn person(api: &RepoApi, login: Login, teams: BTreeSet<TeamSlug>) -> Result<(Login, Person), GithubError> {
+/// What GitHub says of a person, with those of `teams` that they are an active member of.
+pub(super) async fn person(
+    api: &RepoApi,
+    login: Login,
+    teams: BTreeSet<TeamSlug>,
+) -> Result<(Login, Person), GithubError> {
     let permission = api.permission(&login).await?;
     let mut member_of = BTreeSet::new();
     for team in teams {

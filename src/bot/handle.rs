@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::commands::Wish;
 use super::error::JobError;
 use super::gather::{Found, Gathered, Place};
 use super::people::{label_subject, review_subject};
@@ -39,9 +38,10 @@ impl Bot {
     }
 
     /// Judges a pull request and shows the verdict; goes on with its environments when it is merged.
-    pub(super) async fn judge(&self, judge: &Judge, wishes: &[Wish], now: DateTime<Utc>) -> Result<(), JobError> {
+    pub(super) async fn judge(&self, judge: &Judge, now: DateTime<Utc>) -> Result<(), JobError> {
         let place = self.place(&judge.repo).await?;
-        let mut gathered = match self.gather(&place, judge.number, now).await? {
+        self.carry_out_rollbacks(&place, judge.number, now).await?;
+        let gathered = match self.gather(&place, judge.number, now).await? {
             Found::Complete(gathered) => gathered,
             Found::BrokenPolicy(pull, errors) => {
                 return if is_open(&pull) { self.show_broken_policy(&place, &pull, &errors).await } else { Ok(()) };
@@ -51,7 +51,6 @@ impl Bot {
             self.store.close_judged(&place.repository.name, judge.number).await?;
             return self.leave(&place, judge.number, "was closed").await;
         }
-        self.note_asking(&mut gathered, wishes, now).await?;
         let mut verdict = decide::judge(&gathered.contents, &gathered.snapshot, now);
         if gathered.merged.is_none() {
             verdict.notes.extend(self.collide(&place, &gathered).await?);
@@ -64,7 +63,7 @@ impl Bot {
         self.remember_judged(&place, &gathered, &verdict, now).await?;
         self.remind(&place, &gathered, &verdict, now).await?;
         match &gathered.merged {
-            Some(merged) => self.advance(&place, &gathered, merged, judge, wishes, now).await,
+            Some(merged) => self.advance(&place, &gathered, merged, judge, now).await,
             None => Ok(()),
         }
     }

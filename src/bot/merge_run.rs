@@ -10,47 +10,61 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::commands::Wish;
+use super::asked::{Asked, Subject};
 use super::contents::Contents;
 use super::decide::{self, Next, Standing, refusal};
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
 use super::plans::{migration_of, risks, takers, takes_any};
-use super::reconcile::LATELY;
+use super::watch::{Seen, Watched};
 use super::work::Judge;
 use super::worker::{chain, soon};
-use super::{Bot, labels, measure};
-use crate::approval::{EnvironmentVerdict, evaluate_environment};
-use crate::config::{Environment, Promotion};
-use crate::ids::{Digest, EnvironmentName, Login, RoleName, RunId};
+use super::{Bot, labels, measure, permission, promotion};
+use crate::approval::{EnvironmentVerdict, Policy, evaluate_environment};
+use crate::config::{Environment, Promotion, WindowState};
+use crate::ids::{CommitSha, Digest, EnvironmentName, Login, RoleName, RunId};
 use crate::migration::Migration;
-use crate::plan::{Outcome, Refusal, RunReport};
+use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
+use crate::report::Links;
 use crate::report::run_comment::{self, RunCommentInput};
 use crate::runner::backup::{BackupWish, Keys};
-use crate::runner::{self, Actor, ApplyOptions, RunError, Target, failpoint};
+use crate::runner::{self, Actor, ApplyOptions, Cancel, RunError, Target, failpoint};
 use crate::store::{AuditEntry, AuditFilter, EnvironmentRecord};
 
-/// The audit word for opening a manual gate.
-const PROMOTED: &str = "promote";
 /// The audit word for the end of a run.
-const RUN_FINISHED: &str = "run-finished";
+pub(super) const RUN_FINISHED: &str = "run-finished";
 /// The detail of that row that holds the report, as JSON.
-const REPORT: &str = "report";
+pub(super) const REPORT: &str = "report";
 /// The detail of that row that holds who filled which role, as JSON.
-const APPROVED_BY: &str = "approved_by";
-/// Audit records looked through for a promotion.
-const RECENT: u32 = 200;
+pub(super) const APPROVED_BY: &str = "approved_by";
+/// The detail of that row that says who caused the run, where that is not the merge.
+pub(super) const STARTED_BY: &str = "started_by";
 
 /// One merged pull request on its way through the environments.
 pub(super) struct Journey<'a> {
     pub(super) place: &'a Place,
     pub(super) gathered: &'a Gathered,
     pub(super) merged: &'a Merged,
-    digest: &'a Digest,
+    pub(super) digest: &'a Digest,
     judge: &'a Judge,
     /// Who caused it, for history, store and audit.
     by: String,
-    now: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Journey<'_> {
+    pub(super) fn about<'e>(&'e self, environment: &'e EnvironmentName) -> Subject<'e> {
+        Subject {
+            repo: &self.place.repository.name,
+            number: self.gathered.snapshot.number,
+            environment,
+            digest: self.digest,
+        }
+    }
+
+    fn settings(&self, environment: &EnvironmentName) -> Option<&Environment> {
+        self.gathered.contents.policy.environments.get(environment)
+    }
 }
 
 impl Bot {
@@ -61,7 +75,6 @@ impl Bot {
         gathered: &Gathered,
         merged: &Merged,
         judge: &Judge,
-        wishes: &[Wish],
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
         // Only policy files were merged, or nothing that a database takes.
@@ -79,39 +92,28 @@ impl Bot {
             let Some((first, _)) = taking.first() else { return Ok(()) };
             return self.refuse_differing(&journey, first).await;
         }
-        self.note_wishes(&journey, wishes).await?;
+        let (mut open, mut later) = (true, None);
         for (i, (environment, promotion)) in taking.iter().enumerate() {
+            let asked = self.asked(journey.about(environment), now).await?;
+            // An emergency passes over the order too.
+            if !open && asked.emergency.is_none() {
+                continue;
+            }
             if i > 0 && self.stopping.load(Ordering::Relaxed) {
                 let reason = format!("the server stops before `{environment}`; whoever starts next goes on there");
                 return Err(JobError::Later { at: Utc::now(), reason });
             }
-            let retry = wishes.iter().any(|w| matches!(w, Wish::Retry(e, _) if e == *environment));
             let following = taking.get(i + 1).map(|(e, _)| *e);
-            if !self.one_environment(&journey, environment, *promotion, retry, following).await? {
-                return Ok(());
+            match self.one_environment(&journey, environment, *promotion, &asked, following).await {
+                Ok(held) => open &= held,
+                Err(error @ JobError::Later { .. }) => {
+                    open = false;
+                    later.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
             }
         }
-        self.wake_others(&journey).await
-    }
-
-    /// Looks again at merged pull requests that came to rest behind this one. Only when something ran just now: two that
-    /// are done must not wake each other for ever.
-    async fn wake_others(&self, journey: &Journey<'_>) -> Result<(), JobError> {
-        let (repo, number) = (&journey.place.repository.name, journey.gathered.snapshot.number);
-        let filter =
-            AuditFilter { repo: Some(repo.clone()), pr: Some(number), last: Some(1), ..AuditFilter::default() };
-        let ran =
-            self.store.audit(&filter).await?.iter().any(|r| r.body.action == RUN_FINISHED && r.body.at >= journey.now);
-        if !ran {
-            return Ok(());
-        }
-        for pull in journey.place.api.recently_closed().await? {
-            let lately = pull.merged_at.is_some_and(|at| at > journey.now - LATELY);
-            if pull.number != number && lately && self.knows(journey.place, &pull).await? {
-                self.enqueue_look(journey.place, &pull).await?;
-            }
-        }
-        Ok(())
+        later.map_or(Ok(()), Err)
     }
 
     /// What stands on the base branch is not what was agreed to: nothing runs, and people are told which files differ.
@@ -125,77 +127,75 @@ impl Bot {
         self.wait(journey, first, refused).await
     }
 
-    /// Writes down what people asked for, so that it holds when the work is repeated.
-    async fn note_wishes(&self, journey: &Journey<'_>, wishes: &[Wish]) -> Result<(), JobError> {
-        for wish in wishes {
-            let (action, environment, by) = match wish {
-                Wish::Promote(environment, by) => (PROMOTED, environment, by),
-                Wish::Retry(environment, by) => ("retry", environment, by),
-                Wish::Look | Wish::Start(_) => continue,
-            };
-            if action == PROMOTED && self.is_promoted(journey, environment).await? {
-                continue;
-            }
-            let mut entry = self.entry(journey, environment, action, "asked");
-            entry.actor = by.to_string();
-            self.store.append_audit(entry).await?;
-        }
-        Ok(())
-    }
-
-    async fn is_promoted(&self, journey: &Journey<'_>, environment: &EnvironmentName) -> Result<bool, JobError> {
-        let filter = AuditFilter {
-            repo: Some(journey.place.repository.name.clone()),
-            pr: Some(journey.gathered.snapshot.number),
-            environment: Some(environment.clone()),
-            last: Some(RECENT),
-            ..AuditFilter::default()
-        };
-        let records = self.store.audit(&filter).await?;
-        Ok(records
-            .iter()
-            .any(|r| r.body.action == PROMOTED && r.body.digest.as_deref() == Some(journey.digest.as_str())))
-    }
-
     /// One environment's turn; `true` when it holds the digest and the next one may follow.
     async fn one_environment(
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
         promotion: Promotion,
-        retry: bool,
+        asked: &Asked,
         following: Option<&EnvironmentName>,
     ) -> Result<bool, JobError> {
-        let repo = &journey.place.repository.name;
+        let (repo, number) = (&journey.place.repository.name, journey.gathered.snapshot.number);
         let record = self.store.latest_environment(repo, environment, journey.digest).await?;
         let lock = self.store.environment_lock(Some(repo), environment).await?;
-        let promoted = promotion == Promotion::Manual && self.is_promoted(journey, environment).await?;
         let (policy, snapshot) = (&journey.gathered.contents.policy, &journey.gathered.snapshot);
         let verdict = evaluate_environment(policy, snapshot, environment, journey.now);
+        let since = |at: Option<DateTime<Utc>>| at.is_some_and(|at| record.as_ref().is_none_or(|r| r.at < at));
+        let never = decide::never(&journey.merged.contents, environment);
+        let earlier = self.earlier(journey, environment).await?;
+        let window =
+            journey.settings(environment).map_or(WindowState::Open, |settings| settings.windows.at(journey.now));
         let standing = Standing {
             environment,
             record: record.as_ref(),
             lock: lock.as_ref(),
             promotion,
-            promoted,
-            retry,
+            promoted: asked.promoted,
+            retry: since(asked.retry_at),
+            released: since(asked.released_at),
+            never: never.as_ref(),
+            earlier: earlier.as_ref(),
+            window: &window,
+            emergency: asked.emergency.is_some(),
             verdict: &verdict,
         };
         match decide::next(standing) {
             // A worker that died between run and comment left the telling to whoever looks next.
             Next::Holds => {
+                self.store.end_turn(repo, environment, number).await?;
                 self.tell(journey, environment, record.as_ref(), following).await?;
                 self.label_migrated(journey, environment).await?;
                 Ok(true)
             }
-            Next::Stopped => self.tell(journey, environment, record.as_ref(), following).await.map(|()| false),
-            Next::Waits(refusal) => self.wait(journey, environment, refusal).await.map(|()| false),
-            Next::Runs => self.run(journey, environment, &verdict, following).await,
+            Next::Stopped => {
+                self.store.end_turn(repo, environment, number).await?;
+                self.tell(journey, environment, record.as_ref(), following).await.map(|()| false)
+            }
+            Next::Waits(refusal) => {
+                if let (WindowState::Closed { opens, .. }, "window") = (&window, refusal.reason.as_str()) {
+                    self.store.enqueue_once(&journey.look(), *opens).await?;
+                }
+                self.wait(journey, environment, refusal).await.map(|()| false)
+            }
+            Next::Runs => self.run(journey, environment, &verdict, asked, following).await,
         }
     }
 
+    /// Says what an environment waits for, in its comment, and remembers whom to wake.
+    pub(super) async fn wait(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        refusal: Refusal,
+    ) -> Result<(), JobError> {
+        let targets = journey.targets(environment);
+        self.store.wait_at_gate(&journey.asker(environment, &targets, &journey.look()), &refusal.reason).await?;
+        self.tell_waiting(journey, environment, refusal).await
+    }
+
     /// Says what an environment waits for, in its comment.
-    async fn wait(
+    pub(super) async fn tell_waiting(
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
@@ -214,7 +214,8 @@ impl Bot {
             ended: Vec::new(),
             duration_ms: 0,
         };
-        self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await
+        let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
+        self.comment_on(journey, environment, &report, told).await
     }
 
     /// Runs an environment, records how it went, tells people; `true` when it holds the digest afterwards.
@@ -223,10 +224,11 @@ impl Bot {
         journey: &Journey<'_>,
         environment: &EnvironmentName,
         verdict: &EnvironmentVerdict,
+        asked: &Asked,
         following: Option<&EnvironmentName>,
     ) -> Result<bool, JobError> {
         let contents = &journey.merged.contents;
-        let Some(settings) = journey.gathered.contents.policy.environments.get(environment) else { return Ok(false) };
+        let Some(settings) = journey.settings(environment) else { return Ok(false) };
         let own: Vec<&Migration> = contents.own_migrations().collect();
         let targets = match self.targets(journey.place, settings, &takers(settings, &own)) {
             Ok(targets) => targets,
@@ -239,6 +241,8 @@ impl Bot {
             commit: Some(journey.merged.commit.clone()),
             correlation: journey.judge.correlation.clone(),
         };
+        let run = RunId::generate();
+        self.take_turn(journey, environment, &run).await?;
         match self.foreign(journey, environment, &targets, &actor).await {
             Ok(None) => {}
             Ok(Some(refusal)) => return self.wait(journey, environment, refusal).await.map(|()| false),
@@ -248,9 +252,15 @@ impl Bot {
             Ok(wish) => wish,
             Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
         };
+        let basis = match &asked.emergency {
+            Some((by, reason)) => format!("emergency by {by}: {reason}"),
+            None => decide::basis(verdict),
+        };
         let mut started = self.entry(journey, environment, "run-started", "running");
-        started.basis = Some(decide::basis(verdict));
+        started.basis = Some(basis.clone());
+        started.run = Some(run.clone());
         self.store.append_audit(started).await?;
+        let (cancel, seen) = (Cancel::default(), Seen::default());
         let timeout = Some(Duration::from_secs(settings.migration.timeout));
         let options = ApplyOptions {
             timeout,
@@ -259,16 +269,26 @@ impl Bot {
             // Whoever holds the target may take long; the job is queued again meanwhile.
             lock_wait: Some(Duration::from_secs(5)),
             backup: Some(backup),
+            cancel: cancel.clone(),
+            pace: seen.pace(),
+            run: Some(run.clone()),
+            waves: settings.waves().iter().map(|(_, ts)| ts.iter().map(|t| t.name.clone()).collect()).collect(),
             ..ApplyOptions::default()
         };
         failpoint::hit("run_pre");
-        let report = match runner::apply(&self.store, &contents.set, &targets, &actor, &options).await {
+        let by = journey.started_by(asked);
+        let about =
+            Watched { place: journey.place, number: journey.gathered.snapshot.number, environment, run: &run, by: &by };
+        let going = runner::apply(&self.store, &contents.set, &targets, &actor, &options);
+        let mut report = match self.looked_after(&about, &cancel, &seen, going).await {
             Ok(report) => report,
             Err(error) => return Err(self.could_not_run(journey, environment, error).await),
         };
+        self.name_who_stopped(&mut report).await?;
         failpoint::hit("run_post");
         measure::run(&journey.place.repository.name, environment, &report);
-        self.finish(journey, environment, verdict, report, following).await
+        let end = Ended { basis, by, approved_by: verdict.filled.iter().collect() };
+        self.finish(journey, environment, end, report, following).await
     }
 
     /// When a run of this environment makes a backup first.
@@ -328,37 +348,34 @@ impl Bot {
         if foreign.is_empty() {
             return Ok(None);
         }
-        let names: Vec<String> = foreign.into_iter().collect();
-        Ok(Some(refusal(
-            "promotion",
-            format!("{} must run in `{environment}` first and are not part of this pull request", quoted(&names)),
-            format!(
-                "finish the pull request that brought them, or bring `{environment}` up to them with \
-                 `godwit apply {environment}` or `godwit baseline`; this run then starts by itself"
-            ),
-        )))
+        let refused = self.behind(journey, environment, foreign).await;
+        refused.map(Some).map_err(|e| RunError::Store(chain(&e)))
     }
 
     async fn finish(
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
-        verdict: &EnvironmentVerdict,
+        end: Ended<'_>,
         mut report: RunReport,
         following: Option<&EnvironmentName>,
     ) -> Result<bool, JobError> {
         // The comment names what people approved, not the digest of every migration of the repository.
         report.digest = journey.digest.clone();
+        for note in report.notes.iter_mut().filter(|n| n.contains("held: contract")) {
+            note.push_str(&format!("; here: `/godwit release {environment} MIGRATION REASON`"));
+        }
         // A target that is busy is waited for; everything else is how it ended.
         if report.outcome == Outcome::Blocked && report.blocked_by.iter().any(|r| r.reason == "locked") {
-            self.comment_on(journey, environment, &report, &[], &run_comment::Next::Stops, None).await?;
+            let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
+            self.comment_on(journey, environment, &report, told).await?;
             let reason = format!("a target of `{environment}` is busy");
             return Err(JobError::Later { at: soon(Utc::now()), reason });
         }
         if matches!(report.outcome, Outcome::Applied | Outcome::Nothing) {
             self.tell_of_earlier(journey, environment, &mut report).await?;
         }
-        self.record_end(journey, environment, verdict, &report).await?;
+        self.record_end(journey, environment, &end, &report).await?;
         failpoint::hit("end_audited");
         let record = EnvironmentRecord {
             repo: journey.place.repository.name.clone(),
@@ -372,6 +389,7 @@ impl Bot {
         };
         self.store.record_environment(&record).await?;
         failpoint::hit("end_recorded");
+        self.end_turn(journey, environment).await?;
         self.tell(journey, environment, Some(&record), following).await?;
         let done = decide::holds(Some(&record));
         if done {
@@ -386,21 +404,16 @@ impl Bot {
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
-        verdict: &EnvironmentVerdict,
+        end: &Ended<'_>,
         report: &RunReport,
     ) -> Result<(), JobError> {
         let mut entry = self.entry(journey, environment, RUN_FINISHED, report.outcome.as_str());
         entry.at = Utc::now();
-        entry.basis = Some(decide::basis(verdict));
+        entry.basis = Some(end.basis.clone());
         entry.run = Some(report.run.clone());
-        let mut brief = report.clone();
-        for step in &mut brief.steps {
-            // Only how many there were is told; the texts stand in the repository at the commit.
-            step.statements.iter_mut().for_each(String::clear);
-        }
-        let approved_by: Vec<(&RoleName, &Login)> = verdict.filled.iter().collect();
-        entry.details.insert(REPORT.to_owned(), json(&brief)?);
-        entry.details.insert(APPROVED_BY.to_owned(), json(&approved_by)?);
+        entry.details.insert(REPORT.to_owned(), json(&brief(report))?);
+        entry.details.insert(APPROVED_BY.to_owned(), json(&end.approved_by)?);
+        entry.details.insert(STARTED_BY.to_owned(), end.by.clone());
         self.store.append_audit(entry).await?;
         Ok(())
     }
@@ -425,12 +438,20 @@ impl Bot {
         ) else {
             return Ok(());
         };
+        let undone = report.steps.iter().any(|s| s.state == MigrationState::RolledBack);
         let next = match (decide::holds(record), following) {
             (true, Some(next)) => run_comment::Next::Starts(next.clone()),
             (true, None) => run_comment::Next::Done,
+            (false, _) if undone => run_comment::Next::Undone,
             (false, _) => run_comment::Next::Stops,
         };
-        self.comment_on(journey, environment, &report, &approved_by, &next, Some(&end.hash)).await
+        let told = Told {
+            by: end.body.details.get(STARTED_BY).map(String::as_str),
+            approved_by: &approved_by,
+            next: &next,
+            audit_head: Some(&end.hash),
+        };
+        self.comment_on(journey, environment, &report, told).await
     }
 
     async fn comment_on(
@@ -438,22 +459,17 @@ impl Bot {
         journey: &Journey<'_>,
         environment: &EnvironmentName,
         report: &RunReport,
-        approved_by: &[(RoleName, Login)],
-        next: &run_comment::Next,
-        audit_head: Option<&str>,
+        told: Told<'_>,
     ) -> Result<(), JobError> {
-        let links = self.links(journey.place, &journey.merged.commit);
-        let by = format!("merge by {}", journey.by);
-        let text = run_comment::result(&RunCommentInput {
+        let by = told.by.map_or_else(|| format!("merge by {}", journey.by), str::to_owned);
+        let text = run_text(
+            &journey.gathered.contents.policy,
             environment,
             report,
-            commit: &journey.merged.commit,
-            by: &by,
-            approved_by,
-            next,
-            audit_head,
-            links: &links,
-        });
+            &journey.merged.commit,
+            &self.links(journey.place, &journey.merged.commit),
+            Told { by: Some(&by), ..told },
+        );
         let number = journey.gathered.snapshot.number;
         journey.place.api.keep_comment(number, &run_comment::marker(environment), &text).await?;
         Ok(())
@@ -483,11 +499,64 @@ impl Bot {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String, JobError> {
+/// How a run ended, besides its report.
+struct Ended<'a> {
+    /// What allowed it.
+    basis: String,
+    /// Who or what caused it, in words.
+    by: String,
+    approved_by: Vec<(&'a RoleName, &'a Login)>,
+}
+
+/// What a run's comment tells besides its report.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    /// Who or what caused it, in words; the merge, if not given.
+    pub by: Option<&'a str>,
+    pub approved_by: &'a [(RoleName, Login)],
+    pub next: &'a run_comment::Next,
+    pub audit_head: Option<&'a str>,
+}
+
+/// A run's comment.
+pub(super) fn run_text(
+    policy: &Policy,
+    environment: &EnvironmentName,
+    report: &RunReport,
+    commit: &CommitSha,
+    links: &Links,
+    told: Told<'_>,
+) -> String {
+    let rollback = permission::who_rolls_back(policy, environment);
+    let settings = policy.environments.get(environment);
+    run_comment::result(&RunCommentInput {
+        environment,
+        report,
+        commit,
+        by: told.by.unwrap_or("godwit"),
+        approved_by: told.approved_by,
+        next: told.next,
+        audit_head: told.audit_head,
+        links,
+        rollback: Some(&rollback),
+        regions: &settings.map(promotion::regions).unwrap_or_default(),
+    })
+}
+
+/// A report without the statements' texts: only how many there were is told, and they stand in the repository.
+pub(super) fn brief(report: &RunReport) -> RunReport {
+    let mut brief = report.clone();
+    for step in &mut brief.steps {
+        step.statements.iter_mut().for_each(String::clear);
+    }
+    brief
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String, JobError> {
     serde_json::to_string(value).map_err(|e| JobError::Internal(format!("a report cannot be written down: {e}")))
 }
 
 /// Names in back-ticks, for a sentence.
-fn quoted(names: &[String]) -> String {
+pub(super) fn quoted(names: &[String]) -> String {
     names.iter().map(|n| format!("`{}`", n.replace('`', "'"))).collect::<Vec<_>>().join(", ")
 }

@@ -4,12 +4,14 @@
 //! judges values; `act`, `merge_run` and `commands` carry out; `worker` and `reconcile` keep it going.
 
 mod act;
+mod asked;
 mod asking;
 mod collide;
 pub mod command;
 mod commands;
 pub mod contents;
 pub mod decide;
+mod emergency;
 pub mod entered;
 mod error;
 pub mod explain;
@@ -20,10 +22,16 @@ pub mod labels;
 mod measure;
 mod merge_group;
 mod merge_run;
+mod orders;
 pub mod people;
+pub mod permission;
 mod plans;
+mod promotion;
 mod reconcile;
+mod rollback;
+mod tip;
 mod untold;
+mod watch;
 mod work;
 mod worker;
 
@@ -34,6 +42,8 @@ use std::time::Duration;
 
 pub use error::JobError;
 
+use chrono::{DateTime, Utc};
+
 use crate::config::server::SecretVars;
 use crate::git::Mirrors;
 use crate::github::{Github, GithubSettings};
@@ -41,6 +51,9 @@ use crate::store::Store;
 
 /// Finds the value of a variable of the server; what a repository may ask for is checked before.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What time it is, for everything that waits for a moment.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// How the bot works.
 #[derive(Clone)]
@@ -53,6 +66,8 @@ pub struct Settings {
     pub lookup: Lookup,
     /// Name of this worker in the store.
     pub worker: String,
+    /// The region whose work this worker does; `None`: what belongs to no region.
+    pub region: Option<String>,
     /// How many pull requests are worked on at once.
     pub parallel: usize,
     /// How long a claimed job is held without a heartbeat.
@@ -61,26 +76,34 @@ pub struct Settings {
     pub sweep_interval: Duration,
     /// Only judges; that people are asked does not begin by it.
     pub looks_only: bool,
+    /// The least time between two edits of a comment that tells how far a run is.
+    pub progress_interval: Duration,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl Settings {
     /// The usual settings: variables from this process's environment, four pull requests at once, a lease of half a minute,
-    /// a sweep every five minutes.
+    /// a sweep every five minutes, word of a long run every ten seconds.
     pub fn new(secret_vars: SecretVars) -> Self {
         Self {
             public_url: None,
             secret_vars,
             lookup: Arc::new(|name| std::env::var(name).ok()),
             worker: format!("worker-{}", std::process::id()),
+            region: None,
             parallel: 4,
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(300),
             looks_only: false,
+            progress_interval: Duration::from_secs(10),
+            clock: Arc::new(Utc::now),
         }
     }
 }
 
-/// Everything that acts on pull requests.
+/// Everything that acts on pull requests; cheap to clone.
+#[derive(Clone)]
 pub struct Bot {
     store: Store,
     github: Github,
@@ -89,7 +112,7 @@ pub struct Bot {
     backups: PathBuf,
     settings: Settings,
     /// No further environment is begun.
-    stopping: AtomicBool,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Bot {
@@ -101,6 +124,13 @@ impl Bot {
         // A large repository takes longer to send than an API call to answer.
         let mirrors = Mirrors::new(data_dir.join("mirrors"), &github.api_url, Duration::from_secs(600))?;
         let backups = data_dir.join("backups");
-        Ok(Self { store, github: Github::new(github)?, mirrors, backups, settings, stopping: AtomicBool::new(false) })
+        Ok(Self { store, github: Github::new(github)?, mirrors, backups, settings, stopping: Arc::default() })
+    }
+    /// Acts as the App with another of its keys from now on.
+    ///
+    /// # Errors
+    /// When it is no key; then the one before stays.
+    pub fn use_app_key(&self, key: secrecy::SecretString) -> Result<(), JobError> {
+        Ok(self.github.use_key(key)?)
     }
 }

@@ -28,8 +28,11 @@ impl Bot {
             lanes.spawn(async move { bot.lane(lane, shutdown).await });
         }
         let shutdown_told = shutdown.clone();
-        let (bot, sweeping) = (Arc::clone(self), shutdown);
-        lanes.spawn(async move { bot.keep_sweeping(sweeping).await });
+        // What was lost is looked for by those who judge.
+        if self.settings.region.is_none() {
+            let (bot, sweeping) = (Arc::clone(self), shutdown);
+            lanes.spawn(async move { bot.keep_sweeping(sweeping).await });
+        }
         let (bot, mut stop) = (Arc::clone(self), shutdown_told);
         lanes.spawn(async move {
             // An error means that whoever could say so is gone, which is the same.
@@ -53,6 +56,15 @@ impl Bot {
                 tokio::time::sleep(self.until_due(GLANCE).await).await;
             }
         }
+        Ok(())
+    }
+
+    /// Does everything that is due now; what is due later stays.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn run_due(&self) -> Result<(), StoreError> {
+        while self.step(0).await? {}
         Ok(())
     }
 
@@ -85,9 +97,12 @@ impl Bot {
     /// Claims the jobs of one key and does them; `false` when nothing was due.
     async fn step(&self, lane: usize) -> Result<bool, StoreError> {
         let worker = format!("{}-{lane}", self.settings.worker);
-        let Some(claim) = self.store.claim(&worker, self.settings.lease).await? else { return Ok(false) };
+        let region = self.settings.region.as_deref();
+        let Some(claim) = self.store.claim_in(region, &worker, self.settings.lease).await? else { return Ok(false) };
+        // What was begun here and is somebody else's by now cannot write any more.
+        let bound = Self { store: self.store.under(&claim), ..self.clone() };
         let done = tokio::select! {
-            done = self.handle(&claim) => done,
+            done = bound.handle(&claim) => done,
             // Somebody else has the work by now; what was begun here must not be finished twice.
             lost = self.beat(&claim) => {
                 tracing::warn!(key = claim.key, error = chain(&lost), "the claim was lost");
@@ -96,7 +111,11 @@ impl Bot {
         };
         let ended = match done {
             Ok(()) => self.store.complete(&claim).await,
-            Err(error) => self.put_back(&claim, error).await,
+            // It may have failed because somebody else has the work; then there is nothing to put back, or to tell.
+            Err(error) => match self.store.heartbeat(&claim).await {
+                Err(StoreError::LostClaim) => Err(StoreError::LostClaim),
+                Ok(()) | Err(_) => bound.put_back(&claim, error).await,
+            },
         };
         match ended {
             Err(StoreError::LostClaim) => {
@@ -159,23 +178,21 @@ impl Bot {
 
     /// Does the jobs of one claim. Everything in it may have been done before, by a worker that died.
     async fn handle(&self, claim: &Claim) -> Result<(), JobError> {
-        let now = Utc::now();
+        let now = (self.settings.clock)();
         let Work { notes, comments, judge, spread } = coalesce(&claim.jobs);
         for note in &notes {
             self.remember(note, now).await?;
         }
-        let mut asked = Vec::new();
         for comment in &comments {
-            asked.extend(self.answer(comment, now).await?);
+            self.answer(comment, now).await?;
         }
         for event in &spread {
             self.spread(event, now).await?;
         }
-        if let Some(judge) = judge.or_else(|| asked.first().map(|(judge, _)| judge.clone())) {
-            let wishes = asked.into_iter().map(|(_, wish)| wish).collect::<Vec<_>>();
-            self.judge(&judge, &wishes, now).await?;
+        match judge {
+            Some(judge) => self.judge(&judge, now).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn keep_sweeping(&self, mut shutdown: watch::Receiver<bool>) {

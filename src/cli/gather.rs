@@ -11,6 +11,7 @@ use crate::config::{Environments, LintConfig, RepoConfig};
 use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
 use crate::migration::checksum::both;
+use crate::migration::layout::split_marked;
 use crate::migration::{
     Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version, execution, resolve,
@@ -19,7 +20,7 @@ use crate::migration::{
 /// Files above this many bytes are not read (bytes).
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// Endings of files that a layout may want to read; of others only the name counts.
-const READ: [&str; 6] = [".sql", ".json", ".toml", ".lua", ".yml", ".yaml"];
+const READ: [&str; 7] = [".sql", ".json", ".toml", ".lua", ".yml", ".yaml", ".conf"];
 
 /// Files as they were found, with what could not be read.
 #[derive(Debug, Default)]
@@ -168,10 +169,10 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
     let engine =
         engine.or_else(|| shown.split('/').rev().find_map(|part| part.parse().ok())).unwrap_or(Engine::Postgresql);
     let mut directives = Directives::parse(shown, &text, 1, &mut set.problems);
-    let (up, down) = match sections(shown, &text) {
-        Some((up, down, no_transaction)) => {
-            directives.no_transaction |= no_transaction;
-            (up, down)
+    let (up, down) = match split_marked(shown, &text) {
+        Some(marked) => {
+            directives.no_transaction |= marked.no_transaction;
+            (marked.up, marked.down)
         }
         None => {
             let script = Script { path: shown.to_owned(), text, first_line: 1 };
@@ -192,44 +193,16 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         engine,
         target: None,
         service: None,
+        only_in: None,
+        repeatable: false,
+        native: Default::default(),
+        checks: Vec::new(),
         up,
         down,
         directives,
         files: vec![MigrationFile { path: shown.to_owned(), sha256 }],
         checksum,
     });
-}
-
-/// The two directions of a file that holds both, as goose, dbmate and sql-migrate mark them; the mark that switches the
-/// transaction off is the third.
-fn sections(path: &str, text: &str) -> Option<(Script, Option<Script>, bool)> {
-    const UP: [&str; 3] = ["+goose up", "migrate:up", "+migrate up"];
-    const DOWN: [&str; 3] = ["+goose down", "migrate:down", "+migrate down"];
-    if !text.contains("+goose") && !text.contains("migrate:") && !text.contains("+migrate") {
-        return None;
-    }
-    let (mut up, mut down, mut no_transaction) = (None, None, false);
-    let mut at = 0;
-    for (line, n) in text.split_inclusive('\n').zip(1u32..) {
-        let mark = line.trim().strip_prefix("--").map(|m| m.trim().to_ascii_lowercase()).unwrap_or_default();
-        if up.is_none() && UP.iter().any(|m| mark.starts_with(m)) {
-            up = Some((at, n));
-        } else if up.is_some() && down.is_none() && DOWN.iter().any(|m| mark.starts_with(m)) {
-            down = Some((at, n));
-        }
-        no_transaction |= mark.starts_with("+goose no transaction") || mark.ends_with("transaction:false");
-        at += line.len();
-    }
-    let (start, line) = up?;
-    let script = |from: usize, to: usize, first_line| Script {
-        path: path.to_owned(),
-        text: text[from..to].to_owned(),
-        first_line,
-    };
-    Some(match down {
-        Some((middle, below)) => (script(start, middle, line), Some(script(middle, text.len(), below)), no_transaction),
-        None => (script(start, text.len(), line), None, no_transaction),
-    })
 }
 
 /// Every file below `dir`, paths relative to it with `/`, sorted; hidden folders and those of build tools are left out.
@@ -414,21 +387,4 @@ pub(super) fn take_engines(
         return Ok(());
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_directions_of_one_file_keep_their_lines() {
-        let text = "-- comment\n-- +goose Up\ncreate table a (id int);\n-- +goose Down\ndrop table a;\n";
-        let (up, down, no_transaction) = sections("a.sql", text).expect("marked");
-        let down = down.expect("a down part");
-        assert_eq!((up.first_line, down.first_line, no_transaction), (2, 4, false));
-        assert!(up.text.contains("create") && !up.text.contains("drop"));
-        assert_eq!(sections("a.sql", "select 1;"), None);
-        let dbmate = sections("a.sql", "-- migrate:up transaction:false\nselect 1;").expect("marked");
-        assert!(dbmate.2 && dbmate.1.is_none());
-    }
 }

@@ -42,7 +42,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         args.server.settings().map_err(|e| Failure::with_causes(Exit::Usage, "the server cannot start", &e))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     runtime.block_on(async {
-        let store = global.open_store_at(&url).await?;
+        let store = global.open_store_at(&url, Some(&data_dir)).await?;
         serve(global, settings, store, data_dir).await
     })
 }

@@ -10,7 +10,7 @@ use super::exit::Failure;
 use super::{Exit, Global};
 use crate::config::RepoConfig;
 use crate::migration::{FileContent, SourceFile};
-use crate::store::{AuditKey, Store};
+use crate::store::{AuditKey, Store, StoreError};
 
 /// Files above this many bytes are not read into memory as migrations (bytes).
 const MAX_FILE: u64 = 512 * 1024 * 1024;
@@ -54,20 +54,21 @@ impl Global {
     /// # Errors
     /// With the exit code for something that cannot be reached.
     pub async fn open_store(&self) -> anyhow::Result<Store> {
-        self.open_store_at(&self.store_url()?).await
+        self.open_store_at(&self.store_url()?, None).await
     }
 
-    /// The same at a URL.
+    /// The same at a URL, where the command itself may have been told of a data directory.
     ///
     /// # Errors
     /// With the exit code for something that cannot be reached.
-    pub async fn open_store_at(&self, url: &str) -> anyhow::Result<Store> {
-        let opened = match given_audit_key()? {
-            Some(key) => Store::open_with_key(url, key).await,
-            None => Store::open(url).await,
-        };
-        opened.map_err(|e| {
-            Failure::with_causes(Exit::Unreachable, format!("cannot open the store `{}`", crate::redact::text(url)), &e)
+    pub async fn open_store_at(&self, url: &str, data: Option<&Path>) -> anyhow::Result<Store> {
+        let data = data_dir_for(url, data)?;
+        Store::open_in(url, data.as_deref(), given_audit_key()?).await.map_err(|e| {
+            let exit = match e {
+                StoreError::OtherAuditKey | StoreError::Url(_) => Exit::Usage,
+                _ => Exit::Unreachable,
+            };
+            Failure::with_causes(exit, format!("cannot open the store `{}`", crate::redact::text(url)), &e)
         })
     }
 
@@ -80,7 +81,7 @@ impl Global {
             return Ok(key);
         }
         let url = self.store_url()?;
-        let file = Store::audit_key_file(&url)?;
+        let file = Store::audit_key_file(&url, data_dir_for(&url, None)?.as_deref())?;
         if !file.exists() {
             return Err(Failure::usage(format!(
                 "there is no audit key at `{}`: set `GODWIT_AUDIT_KEY` or `GODWIT_AUDIT_KEY_FILE`",
@@ -166,6 +167,11 @@ pub fn data_dir_or(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
     };
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the data directory `{}`", dir.display()))?;
     Ok(dir)
+}
+
+/// The data directory where the store at `url` needs one: a file keeps everything beside it.
+fn data_dir_for(url: &str, data: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    if url.starts_with("sqlite:") { Ok(None) } else { data_dir_or(data).map(Some) }
 }
 
 /// Files from which on two threads read: opening many small ones is what takes the time.

@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use super::connection::{self, Connection};
+use super::windows::{self, Windows};
 use super::yaml::{self, Node, Reader, join};
 use crate::ids::{Engine, EnvironmentName, TargetName};
 
@@ -22,6 +23,21 @@ pub struct Environment {
     pub promotion: Promotion,
     /// The branch whose merges run it; `None` means the default branch.
     pub branch: Option<String>,
+    /// When a run may begin.
+    pub windows: Windows,
+    /// Its regions in the order in which a run takes them.
+    pub regions: Vec<Region>,
+}
+
+/// A region that targets of an environment lie in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    /// Its name, as targets give it.
+    pub name: String,
+    /// Whose it is, if named.
+    pub provider: Option<String>,
+    /// The rules that hold there, such as `GDPR`.
+    pub compliance: Vec<String>,
 }
 
 /// One database. Texts may hold `${VAR}`, which is filled in only where the run happens, never while judging.
@@ -73,7 +89,9 @@ const SINGLE: [(&str, Engine); 5] = [
 ];
 
 /// Documented keys that are read but do nothing yet; each gives a note.
-const LATER: [&str; 5] = ["windows", "maintenance_windows", "health_checks", "monitoring", "variables"];
+const LATER: [&str; 3] = ["health_checks", "monitoring", "variables"];
+/// The two names of the key that says when an environment may run.
+const WINDOWS: [&str; 2] = ["maintenance_windows", "windows"];
 
 impl Environments {
     /// The settings of `name`, if the file has them.
@@ -101,8 +119,9 @@ impl Environments {
 
 fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, name: EnvironmentName) -> Environment {
     let path = name.to_string();
-    let allowed: Vec<&str> = ["targets", "migration", "promotion", "branch"]
+    let allowed: Vec<&str> = ["targets", "migration", "promotion", "branch", "regions"]
         .into_iter()
+        .chain(WINDOWS)
         .chain(SINGLE.map(|(k, _)| k))
         .chain(LATER)
         .collect();
@@ -152,7 +171,58 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             None
         }
     });
-    Environment { name, targets, migration, promotion, branch }
+    let mut windows = Windows::default();
+    for (i, word) in WINDOWS.into_iter().enumerate() {
+        let (Some((node, path)), Some(key)) = (fields.get(word), fields.key(word)) else { continue };
+        if i > 0 && fields.key(WINDOWS[0]).is_some() {
+            reader.wrong_key(key, format!("`{path}` is another name of `{}`; keep one of them", WINDOWS[0]));
+            continue;
+        }
+        windows = windows::read(reader, node, &path, key);
+    }
+    let regions = fields.get("regions").map(|(node, path)| regions(reader, node, &path, &targets)).unwrap_or_default();
+    Environment { name, targets, migration, promotion, branch, windows, regions }
+}
+
+fn regions(reader: &mut Reader, node: &Node, path: &str, targets: &[TargetConfig]) -> Vec<Region> {
+    let mut regions: Vec<Region> = Vec::new();
+    for item in reader.list(node, path) {
+        let fields = reader.fields(item, path, &["name", "provider", "compliance"]);
+        let Some((name_node, name_path)) = fields.get("name") else {
+            reader.wrong(item, format!("`{}` is missing", join(path, "name")));
+            continue;
+        };
+        let Some(name) = reader.string(name_node, &name_path) else { continue };
+        if regions.iter().any(|r| r.name == name) {
+            reader.wrong(name_node, format!("`{name_path}` is named twice"));
+        }
+        if !targets.iter().any(|t| t.region.as_deref() == Some(name.as_str())) {
+            reader.wrong(name_node, format!("`{name_path}`: no target of the environment lies in that region"));
+        }
+        let provider = fields.get("provider").and_then(|(node, path)| reader.string(node, &path));
+        let mut compliance = Vec::new();
+        if let Some((list, path)) = fields.get("compliance") {
+            compliance.extend(reader.list(list, &path).iter().filter_map(|tag| reader.string(tag, &path)));
+        }
+        regions.push(Region { name, provider, compliance });
+    }
+    regions
+}
+
+impl Environment {
+    /// The targets in the order in which a run takes them: what lies in no region first, then region by region; those of
+    /// one region side by side. Regions come as `regions` lists them, others behind, as the targets name them.
+    pub fn waves(&self) -> Vec<(Option<&str>, Vec<&TargetConfig>)> {
+        let mut names: Vec<Option<&str>> = vec![None];
+        names.extend(self.regions.iter().map(|r| Some(r.name.as_str())));
+        for target in &self.targets {
+            if !names.contains(&target.region.as_deref()) {
+                names.push(target.region.as_deref());
+            }
+        }
+        let of = |name: Option<&str>| self.targets.iter().filter(|t| t.region.as_deref() == name).collect::<Vec<_>>();
+        names.into_iter().map(|name| (name, of(name))).filter(|(_, targets)| !targets.is_empty()).collect()
+    }
 }
 
 fn settings(reader: &mut Reader, node: &Node, path: &str) -> MigrationSettings {
@@ -246,6 +316,22 @@ staging:
     }
 
     #[test]
+    fn s0_07_regions_are_taken_one_after_the_other_in_their_order() {
+        let text = "production:\n  targets:\n    a: { engine: sqlite, url: 'sqlite:a', region: west }\n    b: { engine: sqlite, url: 'sqlite:b' }\n    c: { engine: sqlite, url: 'sqlite:c', region: south }\n    d: { engine: sqlite, url: 'sqlite:d', region: west }\n    e: { engine: sqlite, url: 'sqlite:e', region: north }\n  regions:\n    - { name: south, provider: aws, compliance: [POPIA] }\n    - { name: west, compliance: [GDPR, SOX] }\n  maintenance_windows:\n    - { days: [sat], start: \"02:00\", end: \"04:00\", timezone: Europe/Berlin }\n";
+        let (environments, notes) = Environments::parse("policies/environments.yml", text).expect("valid");
+        assert_eq!(notes, []);
+        let production = &environments.0[0];
+        assert_eq!(production.windows.0.len(), 1);
+        assert_eq!(production.regions[1].compliance, ["GDPR", "SOX"]);
+        let waves: Vec<(Option<&str>, Vec<&str>)> =
+            production.waves().into_iter().map(|(r, t)| (r, t.iter().map(|t| t.name.as_str()).collect())).collect();
+        assert_eq!(
+            waves,
+            [(None, vec!["b"]), (Some("south"), vec!["c"]), (Some("west"), vec!["a", "d"]), (Some("north"), vec!["e"])]
+        );
+    }
+
+    #[test]
     fn b20_mistakes_are_located_and_never_quote_a_value() {
         for (text, line, part) in [
             ("a:\n  target: {}\n", 2, "did you mean `targets`"),
@@ -264,6 +350,27 @@ staging:
             ("a:\n  database: { host: h, database: d, port: hunter2 }\n", 2, "port"),
             ("a:\n  database: { host: h, database: d, sslmode: hunter2 }\n", 2, "`verify-full`"),
             ("'a/b': {}\n", 1, "environment name"),
+            ("a:\n  maintenance_windows: []\n", 2, "names no window"),
+            ("a:\n  windows:\n    - { days: [hunter2], start: \"01:00\", end: \"02:00\" }\n", 3, "`mon`, `tue`"),
+            ("a:\n  windows:\n    - { days: [sat, sat], start: \"01:00\", end: \"02:00\" }\n", 3, "twice"),
+            ("a:\n  windows:\n    - { start: hunter2, end: \"02:00\" }\n", 3, "time of day"),
+            ("a:\n  windows:\n    - { start: \"25:00\", end: \"02:00\" }\n", 3, "time of day"),
+            ("a:\n  windows:\n    - { start: \"02:00\" }\n", 3, "`a.windows.end` is missing"),
+            ("a:\n  windows:\n    - { start: \"02:00\", end: \"02:00\" }\n", 3, "ends after it starts"),
+            ("a:\n  windows:\n    - { start: \"02:00\", end: \"03:00\", timezone: hunter2/x }\n", 3, "time zone"),
+            (
+                "a:\n  windows:\n    - { start: \"02:00\", end: \"03:00\", time_zone: UTC }\n",
+                3,
+                "did you mean `timezone`",
+            ),
+            (
+                "a:\n  maintenance_windows:\n    - { start: \"02:00\", end: \"03:00\" }\n  windows: []\n",
+                4,
+                "another name",
+            ),
+            ("a:\n  regions: [{ provider: aws }]\n", 2, "`a.regions.name` is missing"),
+            ("a:\n  regions: [{ name: hunter2 }]\n", 2, "no target"),
+            ("a:\n  regions: [{ name: x, tags: [] }]\n", 2, "unknown key `tags`"),
         ] {
             let errors = Environments::parse("policies/environments.yml", text).expect_err(text);
             assert_eq!(errors[0].line, Some(line), "{text:?} {errors:?}");

@@ -6,6 +6,7 @@ pub mod lint;
 pub mod matrix;
 pub mod repo;
 pub mod roles;
+pub mod windows;
 pub(crate) mod yaml;
 
 #[cfg(feature = "bot")]
@@ -14,11 +15,12 @@ pub mod server;
 use std::fmt;
 
 pub use connection::{Connection, MissingVariable};
-pub use environments::{Environment, Environments, MigrationSettings, Promotion, TargetConfig};
+pub use environments::{Environment, Environments, MigrationSettings, Promotion, Region, TargetConfig};
 pub use lint::LintConfig;
 pub use matrix::{ApprovalMatrix, Cell};
 pub use repo::RepoConfig;
 pub use roles::Roles;
+pub use windows::{WindowState, Windows};
 
 /// A mistake in a configuration file, located, with what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,7 @@
 use super::yaml::{self, Node, Reader};
 use super::{ConfigError, Environments};
 use crate::ids::{Engine, EnvironmentName, TargetName};
+use crate::migration::native::Keep;
 use crate::migration::{Layout, MigrationRoot};
 
 /// The parsed `godwit.yml`; [`RepoConfig::default`] is what holds without the file.
@@ -138,7 +139,7 @@ fn promotion_order(reader: &mut Reader, node: &Node, path: &str) -> Vec<Environm
 }
 
 fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<MigrationRoot> {
-    let fields = reader.fields(node, path, &["path", "layout", "engine", "target"]);
+    let fields = reader.fields(node, path, &["path", "layout", "engine", "target", "native"]);
     let layout = match fields.get("layout") {
         None => None,
         Some((node, path)) => match reader.string(node, &path).as_deref() {
@@ -152,6 +153,16 @@ fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<Migrat
             },
         },
     };
+    let native = match fields.get("native") {
+        None => Keep::Auto,
+        Some((node, path)) => {
+            let word = reader.string(node, &path).unwrap_or_default();
+            Keep::ALL.iter().find(|(_, name)| *name == word).map(|(keep, _)| *keep).unwrap_or_else(|| {
+                reader.wrong(node, format!("`{path}: {word}` is none of `auto`, `always` and `never`"));
+                Keep::Auto
+            })
+        }
+    };
     let target = fields.get("target").and_then(|(node, path)| reader.parsed::<TargetName>(node, &path));
     let engine = fields.get("engine").and_then(|(node, path)| reader.parsed::<Engine>(node, &path));
     let Some((folder, folder_path)) = fields.get("path") else {
@@ -159,7 +170,7 @@ fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<Migrat
         return None;
     };
     match inside(&reader.string(folder, &folder_path)?) {
-        Ok(path) => Some(MigrationRoot { path, layout, engine, target }),
+        Ok(path) => Some(MigrationRoot { path, layout, engine, target, native }),
         Err(message) => {
             reader.wrong(folder, message);
             None

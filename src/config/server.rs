@@ -36,7 +36,7 @@ pub struct ServerArgs {
     /// Answer GitHub, work, or both
     #[arg(long, env = "GODWIT_ROLE", value_name = "ROLE", default_value = "all")]
     pub role: Role,
-    /// Name of the region this process runs in, for metrics and the audit log
+    /// Region whose targets this worker works on, and no others; with `--role worker`
     #[arg(long, env = "GODWIT_REGION", value_name = "NAME")]
     pub region: Option<String>,
     /// Git mirrors and generated keys (default: the platform's state directory)
@@ -90,6 +90,8 @@ pub struct AppCredentials {
     pub id: u64,
     /// Its private key, PEM.
     pub private_key: SecretString,
+    /// The file it was read from, which may be replaced while the server runs.
+    pub private_key_file: Option<PathBuf>,
 }
 
 /// The settings, checked.
@@ -103,8 +105,10 @@ pub struct ServerSettings {
     pub region: Option<String>,
     /// Where people reach this server.
     pub public_url: Option<Url>,
-    /// What deliveries are signed with.
-    pub webhook_secrets: WebhookSecrets,
+    /// What deliveries are signed with; `None` where none are taken.
+    pub webhook_secrets: Option<WebhookSecrets>,
+    /// The file they were read from, which may be replaced while the server runs.
+    pub webhook_secret_file: Option<PathBuf>,
     /// The REST API.
     pub github_api_url: Url,
     /// The App; without it deliveries are stored but nothing is worked on.
@@ -125,6 +129,14 @@ pub enum SettingsError {
         "no webhook secret: set `GODWIT_WEBHOOK_SECRET` (or `GODWIT_WEBHOOK_SECRET_FILE`) to the secret of the App's webhook"
     )]
     NoWebhookSecret,
+    /// A region is a matter of workers.
+    #[error(
+        "`--region {0}` is for `--role worker`: a worker of a region does the work of its targets and nothing else"
+    )]
+    RegionOfNoWorker(String),
+    /// A region without a name.
+    #[error("`--region` needs a name, as the targets in `environments.yml` have it")]
+    NoRegion,
     /// The list of webhook secrets is no such list.
     #[error("`GODWIT_WEBHOOK_SECRET` is one secret, or two separated by a comma: {0}")]
     WebhookSecret(crate::github::webhook::InvalidSecrets),
@@ -154,22 +166,45 @@ pub enum SettingsError {
     },
 }
 
+impl Role {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::All => "all",
+            Role::Web => "web",
+            Role::Worker => "worker",
+        }
+    }
+}
+
 impl ServerArgs {
     /// Checks the flags and reads the files they name. Every secret found is remembered for [`crate::redact`].
     ///
     /// # Errors
     /// Which variable is missing or wrong.
     pub fn settings(self) -> Result<ServerSettings, SettingsError> {
-        let webhook = secret("GODWIT_WEBHOOK_SECRET_FILE", self.webhook_secret, self.webhook_secret_file.as_deref())?
-            .ok_or(SettingsError::NoWebhookSecret)?;
-        let webhook_secrets = WebhookSecrets::parse(&webhook).map_err(|error| match error {
-            crate::github::webhook::InvalidSecrets::None => SettingsError::NoWebhookSecret,
-            error => SettingsError::WebhookSecret(error),
-        })?;
+        match (&self.region, self.role) {
+            (Some(region), _) if region.trim().is_empty() => return Err(SettingsError::NoRegion),
+            (Some(region), Role::All | Role::Web) => return Err(SettingsError::RegionOfNoWorker(region.clone())),
+            (Some(_), Role::Worker) | (None, _) => {}
+        }
+        let webhook = secret("GODWIT_WEBHOOK_SECRET_FILE", self.webhook_secret, self.webhook_secret_file.as_deref())?;
+        let webhook_secrets = match (webhook, self.role) {
+            (_, Role::Worker) => None,
+            (None, Role::All | Role::Web) => return Err(SettingsError::NoWebhookSecret),
+            (Some(webhook), Role::All | Role::Web) => {
+                Some(WebhookSecrets::parse(&webhook).map_err(|error| match error {
+                    crate::github::webhook::InvalidSecrets::None => SettingsError::NoWebhookSecret,
+                    error => SettingsError::WebhookSecret(error),
+                })?)
+            }
+        };
         let key =
             secret("GODWIT_GITHUB_PRIVATE_KEY_FILE", self.github_private_key, self.github_private_key_file.as_deref())?;
         let app = match (self.github_app_id, key) {
-            (Some(id), Some(private_key)) => Some(AppCredentials { id, private_key }),
+            (Some(id), Some(private_key)) => {
+                Some(AppCredentials { id, private_key, private_key_file: self.github_private_key_file })
+            }
             (None, None) => None,
             (Some(_), None) => return Err(SettingsError::HalfAnApp("GODWIT_GITHUB_PRIVATE_KEY")),
             (None, Some(_)) => return Err(SettingsError::HalfAnApp("GODWIT_GITHUB_APP_ID")),
@@ -190,6 +225,7 @@ impl ServerArgs {
             region: self.region,
             public_url: self.public_url,
             webhook_secrets,
+            webhook_secret_file: self.webhook_secret_file,
             github_api_url: self.github_api_url,
             app,
             secret_vars: self.secret_vars.as_deref().unwrap_or("").parse()?,
@@ -363,6 +399,19 @@ mod tests {
             assert!(error.to_string().contains("GODWIT_WEBHOOK_SECRET"));
         }
         assert!(settings(&["--webhook-secret", "a,b,c"]).is_err());
+    }
+
+    #[test]
+    fn a_worker_takes_no_deliveries_and_alone_has_a_region() {
+        assert!(settings(&["--role", "worker"]).unwrap().webhook_secrets.is_none());
+        assert!(matches!(settings(&["--role", "web"]).unwrap_err(), SettingsError::NoWebhookSecret));
+        let flags = ["--role", "worker", "--region", "eu-west"];
+        assert_eq!(settings(&flags).unwrap().region.as_deref(), Some("eu-west"));
+        for role in ["all", "web"] {
+            let error = settings(&["--webhook-secret", "x", "--role", role, "--region", "eu-west"]).unwrap_err();
+            assert!(error.to_string().contains("--role worker"), "{error}");
+        }
+        assert!(matches!(settings(&["--role", "worker", "--region", " "]).unwrap_err(), SettingsError::NoRegion));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod failpoint;
 pub mod lease;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
+mod native;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -19,6 +20,7 @@ pub mod scratch;
 pub mod sqlite;
 mod url;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 use crate::ids::{Epoch, MigrationId, RunId, TargetName};
 use crate::migration::Backfill;
 use crate::migration::execution::Nature;
+use crate::migration::native::{Book, Found};
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 pub use pace::{Cancel, Pace, Progress};
 pub use url::check_url;
@@ -215,6 +218,11 @@ pub trait Driver: Sized + Send {
     /// What the target says was applied; empty where Godwit has never been.
     fn history(&mut self) -> impl Future<Output = Result<Vec<HistoryRow>, DriverError>> + Send;
 
+    /// What the tables of other migration tools say, where they are there.
+    fn native(&mut self, _book: &Book) -> impl Future<Output = Result<Vec<Found>, DriverError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
+
     /// Who holds the lock at the moment.
     fn holder(&mut self) -> impl Future<Output = Result<Option<LockHolder>, DriverError>> + Send;
 
@@ -243,6 +251,23 @@ pub trait Session: Send {
 
     /// What the target says was applied.
     fn history(&mut self) -> impl Future<Output = Result<Vec<HistoryRow>, DriverError>> + Send;
+
+    /// What the tables of other migration tools say, where they are there.
+    fn native(&mut self, _book: &Book) -> impl Future<Output = Result<Vec<Found>, DriverError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
+
+    /// Keeps those tables from now on: what is written into the history is written into them in the same transaction.
+    /// Those of `units` that are made where they are missing are made, with `applied` in them.
+    fn keep_native(
+        &mut self,
+        _book: &Book,
+        _found: &[Found],
+        _units: &BTreeSet<&str>,
+        _applied: &[(String, MigrationId)],
+    ) -> impl Future<Output = Result<(), DriverError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Waits until no statement of `runs` is alive on the server, ending them when it takes too long.
     fn settle_orphans(&mut self, runs: &[RunId]) -> impl Future<Output = Result<(), DriverError>> + Send;

@@ -1,7 +1,9 @@
 //! SQLite: a lock of the operating system on a file beside the database, and one transaction per migration.
 
 mod batches;
+mod native;
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,12 +14,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
+use super::native::Kept;
 use super::{
     Driver, DriverError, FENCE, HISTORY, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure,
     failpoint, jittered,
 };
 use crate::ids::{Checksum, CommitSha, Engine, Epoch, MigrationId, PrNumber, RunId};
 use crate::migration::execution::{self, Nature, touches_session};
+use crate::migration::native::{Book, Found};
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
 };
@@ -81,6 +85,13 @@ impl Driver for SqliteDriver {
         }
     }
 
+    async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
+        match &mut self.connection {
+            Some(connection) => native::read(connection, book).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {
         let path = lock_path(&self.path);
         let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) else { return Ok(None) };
@@ -101,8 +112,11 @@ impl Driver for SqliteDriver {
 
     async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {
         let Some(connection) = &mut self.connection else { return Ok(SchemaSnapshot::default()) };
+        // Other tools' tables are no part of what migrations make.
         let sql = "SELECT type || ' ' || name, coalesce(sql, 'implied') FROM sqlite_master \
-                   WHERE tbl_name NOT IN ('godwit_history', 'godwit_fence') AND name NOT LIKE 'sqlite_%'";
+                   WHERE tbl_name NOT IN ('godwit_history', 'godwit_fence', 'schema_migrations', '_prisma_migrations', \
+                   'flyway_schema_history', '_sqlx_migrations', '__diesel_schema_migrations', 'goose_db_version', \
+                   'gorp_migrations') AND name NOT LIKE 'sqlite_%'";
         let rows: Vec<(String, String)> =
             sqlx::query_as(sql).fetch_all(connection).await.map_err(|e| DriverError::Unreachable(e.to_string()))?;
         Ok(SchemaSnapshot { objects: rows.into_iter().collect() })
@@ -144,6 +158,7 @@ impl Driver for SqliteDriver {
             options: options.clone(),
             fingerprint: String::new(),
             epoch: Epoch(0),
+            kept: None,
         };
         session.prepare().await?;
         Ok(session)
@@ -245,6 +260,7 @@ pub struct SqliteSession {
     options: SessionOptions,
     fingerprint: String,
     epoch: Epoch,
+    kept: Option<Kept>,
 }
 
 impl SqliteSession {
@@ -344,8 +360,11 @@ impl SqliteSession {
             .bind(&row.error)
             .execute(&mut self.connection)
             .await
-            .map(|_| ())
-            .map_err(|e| failure(&e, None))
+            .map_err(|e| failure(&e, None))?;
+        match self.kept.as_ref().map(|kept| kept.follow(row, "")).filter(|sql| !sql.is_empty()) {
+            Some(sql) => self.say(&sql).await,
+            None => Ok(()),
+        }
     }
 
     async fn set_done(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
@@ -471,6 +490,25 @@ impl Session for SqliteSession {
 
     async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
         read_history(&mut self.connection).await
+    }
+
+    async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
+        native::read(&mut self.connection, book).await
+    }
+
+    async fn keep_native(
+        &mut self,
+        book: &Book,
+        found: &[Found],
+        units: &BTreeSet<&str>,
+        applied: &[(String, MigrationId)],
+    ) -> Result<(), DriverError> {
+        let (kept, missing) = native::keep(book, found, units, applied);
+        if !missing.is_empty() {
+            self.say(&format!("BEGIN IMMEDIATE;{missing}COMMIT;")).await?;
+        }
+        self.kept = Some(kept);
+        Ok(())
     }
 
     async fn settle_orphans(&mut self, _runs: &[RunId]) -> Result<(), DriverError> {

@@ -5,7 +5,7 @@
 //! repeat a POST, and its closed enums refuse values that GitHub adds (GITHUB 7).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::header::USER_AGENT;
@@ -62,10 +62,12 @@ impl GithubSettings {
 /// The client of the App; cheap to clone.
 #[derive(Clone)]
 pub struct Github {
-    inner: Arc<Inner>,
+    /// Another one when the App's key is replaced.
+    inner: Arc<RwLock<Arc<Inner>>>,
 }
 
 struct Inner {
+    settings: GithubSettings,
     /// The App, or the person whose token is used instead.
     app: Caller,
     app_id: u64,
@@ -118,17 +120,7 @@ impl Github {
     /// # Errors
     /// When the private key or the URL cannot be used.
     pub fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
-        let unusable =
-            |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
-        let crab = builder(&settings.api_url, settings.timeout)?
-            .app_from_rsa_pem(AppId(settings.app_id), settings.private_key.expose_secret())
-            .map_err(|_| {
-                GithubError::Unusable("the App's private key is not an RSA key in PEM form; download it again".into())
-            })?
-            .build()
-            .map_err(|e| unusable(&e))?;
-        let app = Caller { crab: Arc::new(crab), person: None, timeout: settings.timeout, backoff: settings.backoff };
-        Ok(Self::of(app, settings.app_id))
+        Ok(Self { inner: Arc::new(RwLock::new(Arc::new(Inner::new(settings)?))) })
     }
 
     /// A client that asks as the person whose token it is, with what that person may see. Nothing is sent yet.
@@ -137,18 +129,13 @@ impl Github {
     /// When the URL cannot be used.
     pub fn of_person(api_url: &str, token: &SecretString, timeout: Duration) -> Result<Self, GithubError> {
         crate::redact::register(token.expose_secret());
-        let crab = builder(api_url, timeout)?
+        let settings = GithubSettings { timeout, ..GithubSettings::new(api_url, 0, SecretString::from(String::new())) };
+        let crab = builder(&settings)?
             .personal_token(token.clone())
             .build()
             .map_err(|e| GithubError::Unusable(format!("cannot use the GitHub settings: {e}")))?;
-        let backoff = Duration::from_millis(250);
-        let caller = Caller { crab: Arc::new(crab), person: Some(token.clone()), timeout, backoff };
-        Ok(Self::of(caller, 0))
-    }
-
-    fn of(app: Caller, app_id: u64) -> Self {
-        let installations = Mutex::new(HashMap::new());
-        Self { inner: Arc::new(Inner { app, app_id, installations, identity: OnceCell::new() }) }
+        let inner = Inner::of(settings, crab, Some(token.clone()));
+        Ok(Self { inner: Arc::new(RwLock::new(Arc::new(inner))) })
     }
 
     /// Whose token it is (GET /user).
@@ -156,7 +143,8 @@ impl Github {
     /// # Errors
     /// When GitHub cannot be asked, or does not accept the token.
     pub async fn person(&self) -> Result<Login, GithubError> {
-        Ok(self.inner.app.get::<model::MaybeUser>("/user").await?.login.unwrap_or_else(|| Login::new("")))
+        let user: model::MaybeUser = self.inner().app.get("/user").await?;
+        user.login.ok_or_else(|| GithubError::Unusable("GitHub does not say whose token this is".to_owned()))
     }
 
     /// A repository by its name, with the rights of whoever asks.
@@ -165,9 +153,10 @@ impl Github {
     /// When GitHub cannot be asked, or does not show it.
     pub async fn find(&self, repo: &RepoName) -> Result<Repository, GithubError> {
         let path = format!("/repos/{}/{}", segment(repo.owner()), segment(repo.name()));
-        let installation = match self.inner.app.person {
+        let inner = self.inner();
+        let installation = match inner.app.person {
             Some(_) => 0,
-            None => self.inner.app.get::<model::Installation>(&format!("{path}/installation")).await?.id,
+            None => inner.app.get::<model::Installation>(&format!("{path}/installation")).await?.id,
         };
         let found: model::Repo = self.installation(installation).await?.get(&path).await?;
         Ok(Repository {
@@ -179,9 +168,23 @@ impl Github {
         })
     }
 
+    /// Signs with another key of the App from now on; tokens that were given out stay good.
+    ///
+    /// # Errors
+    /// When it is no key; then the one before stays.
+    pub fn use_key(&self, private_key: SecretString) -> Result<(), GithubError> {
+        let new = Inner::new(&GithubSettings { private_key, ..self.inner().settings.clone() })?;
+        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        Ok(())
+    }
+
+    fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The App's id.
     pub fn app_id(&self) -> u64 {
-        self.inner.app_id
+        self.inner().app_id
     }
 
     /// The login under which the App writes, `<slug>[bot]`; asked once (GET /app).
@@ -189,11 +192,11 @@ impl Github {
     /// # Errors
     /// When GitHub cannot be asked.
     pub async fn bot_login(&self) -> Result<Login, GithubError> {
-        if self.inner.app.person.is_some() {
+        let inner = self.inner();
+        if inner.app.person.is_some() {
             return self.person().await;
         }
-        let app =
-            self.inner.identity.get_or_try_init(|| async { self.inner.app.get::<model::App>("/app").await }).await?;
+        let app = inner.identity.get_or_try_init(|| async { inner.app.get::<model::App>("/app").await }).await?;
         Ok(Login::new(format!("{}[bot]", app.slug)))
     }
 
@@ -211,7 +214,7 @@ impl Github {
     /// # Errors
     /// When GitHub cannot be asked.
     pub async fn installations(&self) -> Result<Vec<u64>, GithubError> {
-        let all: Vec<model::Installation> = self.inner.app.list("/app/installations").await?;
+        let all: Vec<model::Installation> = self.inner().app.list("/app/installations").await?;
         Ok(all.into_iter().filter(|i| i.suspended_at.is_none()).map(|i| i.id).collect())
     }
 
@@ -224,22 +227,47 @@ impl Github {
     }
 
     async fn installation(&self, id: u64) -> Result<Caller, GithubError> {
-        if self.inner.app.person.is_some() {
-            return Ok(self.inner.app.clone());
+        let inner = self.inner();
+        if inner.app.person.is_some() {
+            return Ok(inner.app.clone());
         }
-        let mut known = self.inner.installations.lock().await;
+        let mut known = inner.installations.lock().await;
         if let Some(caller) = known.get(&id) {
             return Ok(caller.clone());
         }
-        let crab = self
-            .inner
+        let crab = inner
             .app
             .crab
             .installation(InstallationId(id))
             .map_err(|e| GithubError::Unusable(format!("cannot use installation {id}: {e}")))?;
-        let caller = Caller { crab: Arc::new(crab), ..self.inner.app.clone() };
+        let caller = Caller { crab: Arc::new(crab), ..inner.app.clone() };
         known.insert(id, caller.clone());
         Ok(caller)
+    }
+}
+
+impl Inner {
+    fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
+        let unusable =
+            |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
+        let crab = builder(settings)?
+            .app_from_rsa_pem(AppId(settings.app_id), settings.private_key.expose_secret())
+            .map_err(|_| {
+                GithubError::Unusable("the App's private key is not an RSA key in PEM form; download it again".into())
+            })?
+            .build()
+            .map_err(|e| unusable(&e))?;
+        Ok(Self::of(settings.clone(), crab, None))
+    }
+
+    fn of(settings: GithubSettings, crab: Octocrab, person: Option<SecretString>) -> Self {
+        Self {
+            app: Caller { crab: Arc::new(crab), person, timeout: settings.timeout, backoff: settings.backoff },
+            app_id: settings.app_id,
+            installations: Mutex::new(HashMap::new()),
+            identity: OnceCell::new(),
+            settings,
+        }
     }
 }
 
@@ -376,16 +404,16 @@ impl Caller {
 type Builder = OctocrabBuilder<NoSvc, DefaultOctocrabBuilderConfig, NoAuth, NotLayerReady>;
 
 /// What every client has in common.
-fn builder(api_url: &str, timeout: Duration) -> Result<Builder, GithubError> {
+fn builder(settings: &GithubSettings) -> Result<Builder, GithubError> {
     Octocrab::builder()
-        .base_uri(api_url.trim_end_matches('/'))
+        .base_uri(settings.api_url.trim_end_matches('/'))
         .map(|b| {
             b.add_header(USER_AGENT, concat!("godwit/", env!("CARGO_PKG_VERSION")).to_owned())
-                .set_connect_timeout(Some(Duration::from_secs(10).min(timeout)))
-                .set_read_timeout(Some(timeout))
-                .set_write_timeout(Some(timeout))
+                .set_connect_timeout(Some(Duration::from_secs(10).min(settings.timeout)))
+                .set_read_timeout(Some(settings.timeout))
+                .set_write_timeout(Some(settings.timeout))
         })
-        .map_err(|_| GithubError::Unusable(format!("`{api_url}` is not a URL of GitHub's API")))
+        .map_err(|_| GithubError::Unusable(format!("`{}` is not a URL of GitHub's API", settings.api_url)))
 }
 
 fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, GithubError> {

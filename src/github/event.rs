@@ -141,12 +141,14 @@ impl Event {
         }
     }
 
-    /// Work with equal keys is done one after the other: per pull request, else per repository. `None`: no work.
+    /// Work with equal keys is done one after the other: per pull request, else per repository. Comments are a line of
+    /// their own, so that a command is heard while a run of its pull request goes on. `None`: no work.
     pub fn serial_key(&self) -> Option<String> {
         match self {
-            Event::PullRequest { repo, number, .. }
-            | Event::Review { repo, number, .. }
-            | Event::Comment { repo, number, .. } => Some(format!("{}{number}", repo.name)),
+            Event::PullRequest { repo, number, .. } | Event::Review { repo, number, .. } => {
+                Some(format!("{}{number}", repo.name))
+            }
+            Event::Comment { repo, number, .. } => Some(format!("{}{number} comments", repo.name)),
             Event::CheckRequested { repo, .. } | Event::Push { repo, .. } | Event::MergeGroup { repo, .. } => {
                 Some(repo.name.to_string())
             }

@@ -456,6 +456,8 @@ const FILES: &[RuleInfo] = &[
     EXPIRED_WAIVER,
     OTHER_STRUCTURE,
     CONTRACT_WITH_EXPAND,
+    rule("ambiguous-layout", Structure, ERROR, Low, Applies::Files, "A folder whose files speak for several layouts"),
+    rule("undeclared-dependency", Structure, ERROR, Medium, Applies::Files, "A dependency that nobody wrote down"),
     rule("dependency-cycle", Structure, ERROR, Low, Applies::Files, "Migrations wait for each other in a circle"),
     rule("directory-named-sql", Structure, WARN, Low, Applies::Files, "A directory is named like a migration"),
     rule("duplicate-version", Structure, ERROR, High, Applies::Files, "Two migrations with one version"),
@@ -485,7 +487,7 @@ const FILES: &[RuleInfo] = &[
     rule("unreadable-file", Structure, ERROR, Low, Applies::Files, "The file cannot be read"),
     rule("unsupported-file", Structure, ERROR, Low, Applies::Files, "A migration that is not SQL"),
     rule("version-order", Structure, ERROR, High, Applies::Files, "Number and version tell different orders"),
-    rule("unsupported-layout", Structure, ERROR, Low, Applies::Files, "A layout that is not read"),
+    rule("unsupported-layout", Structure, ERROR, Low, Applies::Files, "A file of another layout than its folder's"),
 ];
 
 /// Every rule by id.

@@ -5,18 +5,20 @@ pub mod checksum;
 pub mod directives;
 pub mod execution;
 pub mod layout;
+pub mod native;
 pub mod operations;
 mod set;
 mod version;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::ids::{Checksum, Digest, Engine, MigrationId, Risk, TargetName};
+use crate::ids::{Checksum, Digest, Engine, EnvironmentName, MigrationId, Risk, TargetName};
 pub use backfill::Backfill;
 pub use directives::{Directives, Phase, Waiver};
-pub use layout::Layout;
+pub use layout::{Check, Layout};
 pub use set::{MigrationRoot, both, digest_of, resolve};
 pub use version::Version;
 
@@ -90,6 +92,14 @@ pub struct Migration {
     pub target: Option<TargetName>,
     /// The service that owns it, in layouts that have services.
     pub service: Option<String>,
+    /// The one environment it runs in, for files of an environment's own folder [S1-09].
+    pub only_in: Option<EnvironmentName>,
+    /// Run again whenever its text changes, after all versions (Flyway's `R__`).
+    pub repeatable: bool,
+    /// Whether the table of the folder's own tool is kept.
+    pub native: native::Keep,
+    /// Queries of the forward script that say which value they must give.
+    pub checks: Vec<Check>,
     /// The forward script.
     pub up: Script,
     /// The backward script, if there is one.
@@ -106,6 +116,11 @@ impl Migration {
     /// `unit/id`, unique in a repository.
     pub fn reference(&self) -> String {
         if self.unit.is_empty() { self.id.to_string() } else { format!("{}/{}", self.unit, self.id) }
+    }
+
+    /// The schema in which a service's migrations run and whose tables are its own [S1-18].
+    pub fn schema(&self) -> Option<String> {
+        (self.layout == Layout::Service).then(|| self.service.as_ref().map(|s| s.replace('-', "_")))?
     }
 
     /// Whether it can be undone by a script.
@@ -175,6 +190,20 @@ impl MigrationSet {
         }
     }
 
+    /// The set without what runs in other environments only, and the references of what was taken out [S1-09].
+    pub fn for_environment(&self, environment: Option<&EnvironmentName>) -> (Cow<'_, Self>, Vec<String>) {
+        let elsewhere = |m: &Migration| m.only_in.as_ref().is_some_and(|only| Some(only) != environment);
+        if !self.migrations.iter().any(elsewhere) {
+            return (Cow::Borrowed(self), Vec::new());
+        }
+        let mut set = self.clone();
+        set.migrations.retain(|m| !elsewhere(m));
+        let left_out = self.migrations.iter().filter(|m| elsewhere(m));
+        let told = left_out
+            .map(|m| format!("{} runs in `{}` only", m.reference(), m.only_in.as_ref().map_or("", |e| e.as_str())));
+        (Cow::Owned(set), told.collect())
+    }
+
     /// Digest over all migrations of the set.
     pub fn digest(&self) -> Digest {
         digest_of(self.migrations.iter())
@@ -198,6 +227,7 @@ impl Migration {
                 id == self.id.as_str()
                     && (scope == self.unit
                         || self.unit.rsplit('/').next() == Some(scope)
+                        || self.service.as_deref() == Some(scope)
                         || self.target.as_ref().is_some_and(|t| t.as_str() == scope))
             }
             None => false,

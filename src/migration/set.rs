@@ -6,7 +6,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{Digest, Engine, TargetName};
-use crate::migration::layout::{self, Folder};
+use crate::migration::layout::{self, Folder, Surroundings};
+use crate::migration::native::Keep;
 use crate::migration::{Layout, Migration, MigrationSet, Problem, Severity, SourceFile};
 
 /// A place where migrations are looked for.
@@ -20,12 +21,14 @@ pub struct MigrationRoot {
     pub engine: Option<Engine>,
     /// The target that takes its migrations.
     pub target: Option<TargetName>,
+    /// Whether the table of the folders' own tool is kept.
+    pub native: Keep,
 }
 
 impl MigrationRoot {
     /// The folder `path` itself, everything else detected.
     pub fn folder(path: impl Into<String>) -> Self {
-        Self { path: path.into(), layout: None, engine: None, target: None }
+        Self { path: path.into(), layout: None, engine: None, target: None, native: Keep::Auto }
     }
 
     /// Whether it looks everywhere, as without configuration; then only folders that clearly hold migrations count.
@@ -59,7 +62,7 @@ const NEVER: [&str; 12] = [
 /// Nothing is refused: what cannot be read is a problem in the result, located, so that every mistake is seen at once.
 pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
     let mut set = MigrationSet::default();
-    let folders = folders(files);
+    let (folders, rollbacks) = folders(files);
     let mut taken = BTreeSet::new();
     for root in roots {
         let Some(matcher) = root.matcher() else {
@@ -82,15 +85,16 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
                 taken.remove(dir);
                 continue;
             }
-            // The folders of single diesel migrations belong to this one.
+            let around = Surroundings { rollbacks: rollbacks.get(split(dir).0).filter(|_| split(dir).1 == "scripts") };
+            // The folders of single migrations, and those of environments, belong to this one.
             taken.extend(
                 folder
-                    .migration_folders(dir)
+                    .migration_folders(dir, root.layout)
                     .filter_map(|child| folders.get_key_value(child.as_str()).map(|(k, _)| *k)),
             );
             let before = set.migrations.len();
-            set.files_seen += folder.file_count();
-            layout::read_folder(dir, folder, root, &mut set);
+            set.files_seen += folder.file_count(dir, root.layout);
+            layout::read_folder(dir, folder, around, root, &mut set);
             set.migrations[before..].sort_by(|a, b| a.version.cmp(&b.version).then_with(|| a.id.cmp(&b.id)));
             duplicates(&set.migrations[before..], &mut set.problems);
         }
@@ -110,11 +114,19 @@ pub fn both(old: &[MigrationRoot], new: &[MigrationRoot]) -> Vec<MigrationRoot> 
     roots
 }
 
-/// Every folder with the files directly in it and those one level below, by path.
-fn folders(files: &[SourceFile]) -> BTreeMap<&str, Folder<'_>> {
+/// Files by their names.
+type Named<'a> = Vec<(&'a str, &'a SourceFile)>;
+
+/// Every folder with the files directly in it and those one level below, by path; and the files of `rollbacks` folders by
+/// the path of the folder around them.
+fn folders(files: &[SourceFile]) -> (BTreeMap<&str, Folder<'_>>, BTreeMap<&str, Named<'_>>) {
     let mut folders: BTreeMap<&str, Folder<'_>> = BTreeMap::new();
+    let mut rollbacks: BTreeMap<&str, Named<'_>> = BTreeMap::new();
     for file in files {
         let (dir, name) = split(&file.path);
+        if split(dir).1 == "rollbacks" {
+            rollbacks.entry(split(dir).0).or_default().push((name, file));
+        }
         let hidden = dir.split('/').any(|part| (part.starts_with('.') && part.len() > 1) || NEVER.contains(&part));
         if hidden {
             continue;
@@ -125,7 +137,7 @@ fn folders(files: &[SourceFile]) -> BTreeMap<&str, Folder<'_>> {
             folders.entry(parent).or_default().below.entry(child).or_default().push((name, file));
         }
     }
-    folders
+    (folders, rollbacks)
 }
 
 /// Folder and last name of a path with `/`.

@@ -36,6 +36,11 @@ impl Version {
         Self { text: text.to_owned(), sort_key: other.sort_key.clone() }
     }
 
+    /// What places of the order are told apart by.
+    pub(super) fn key(&self) -> &str {
+        &self.sort_key
+    }
+
     /// As written in the file's name.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -1,5 +1,6 @@
 //! From a set and a history to a plan, or to the reasons why there is none. Pure.
 
+mod native;
 mod state;
 mod steps;
 
@@ -8,6 +9,7 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
+pub use native::Native;
 pub use state::{Index, held, statuses};
 pub use steps::{destroys, plain_risk, recovery_class};
 
@@ -61,6 +63,8 @@ pub struct Request<'a> {
     pub history: &'a [HistoryRow],
     /// Runs in the history that the store knows to be another repository's.
     pub foreign: &'a BTreeMap<RunId, RepoName>,
+    /// What other tools' tables say.
+    pub native: &'a Native,
     /// Stop after this migration or version.
     pub to: Option<&'a str>,
     /// Only the migrations of this service.
@@ -190,15 +194,20 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
         }
         None => usize::MAX,
     };
-    let highest = highest_applied(request, &index);
-    let (mut steps, mut left_out, mut waiting, mut waits) = (Vec::new(), Vec::new(), Vec::new(), None);
-    let mut planned: BTreeSet<String> = BTreeSet::new();
+    let other = native::compare(request.set, (request.target, request.engine), request.native, &index);
+    let highest = highest_applied(request, &index, &other);
+    let (mut left_out, mut waiting, mut waits) = (Vec::new(), Vec::new(), None);
+    // What another tool has applied is recorded first.
+    let mut steps: Vec<Step> = other.adopt.iter().map(|m| baseline_step(request, m)).collect();
+    let mut planned: BTreeSet<String> = other.adopt.iter().map(|m| m.reference()).collect();
     for migration in request.set.migrations.iter().take(last.saturating_add(1)) {
-        if !belongs(migration, request.target, request.engine) || !request.wants(migration) {
+        if !belongs(migration, request.target, request.engine) || !request.wants(migration) || other.adopts(migration) {
             continue;
         }
         let row = index.of(migration);
         match row.map(|r| r.state) {
+            Some(MigrationState::Applied)
+                if migration.repeatable && row.is_some_and(|r| r.checksum != migration.checksum) => {}
             Some(MigrationState::Applied | MigrationState::NeedsHuman) => continue,
             Some(MigrationState::Running) if row.is_some_and(|r| r.action == StepAction::Rollback) => continue,
             Some(
@@ -254,6 +263,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
             Err(r) => refusals.push(r),
         }
     }
+    refusals.extend(other.unclear.into_iter().chain(other.refusals));
     if !refusals.is_empty() {
         return Err(refusals);
     }
@@ -269,6 +279,16 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
     let mut refusals = invalid_set(request.set);
     // An interrupted rollback is what may go on here.
     refusals.extend(drift(request, &index).into_iter().filter(|r| r.reason != INTERRUPTED_ROLLBACK));
+    let other = native::compare(request.set, (request.target, request.engine), request.native, &index);
+    if let Some(unrecorded) = other.adopt.first() {
+        refusals.push(refusal(
+            "not-recorded",
+            format!("`{}` was {}", unrecorded.reference(), native::by_other_tool(request.native, unrecorded)),
+            "record what was applied there first: `godwit baseline`".to_owned(),
+            false,
+        ));
+    }
+    refusals.extend(other.unclear.into_iter().chain(other.refusals));
     let applied: Vec<(usize, &Migration)> = request
         .set
         .migrations
@@ -288,7 +308,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             // Newest is what was applied last, whatever its version.
             let mut newest = applied.clone();
             newest.sort_by_key(|(at, m)| std::cmp::Reverse((index.of(m).map(|r| (r.started_at, r.epoch)), *at)));
-            newest.into_iter().map(|(_, m)| m).filter(|m| request.wants(m)).take(*n).collect()
+            newest.into_iter().map(|(_, m)| m).filter(|m| request.wants(m) && !m.repeatable).take(*n).collect()
         }
         Selector::Migration(name) => match lookup(request.set, name) {
             Some(m) if applied.iter().any(|(_, a)| a.reference() == m.reference()) => vec![m],
@@ -310,7 +330,8 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
         },
         Selector::To(name) => match lookup(request.set, name) {
             Some(m) => {
-                applied.iter().rev().map(|(_, a)| *a).filter(|a| a.unit == m.unit && a.version > m.version).collect()
+                let later = |a: &&Migration| a.unit == m.unit && a.version > m.version && !a.repeatable;
+                applied.iter().rev().map(|(_, a)| *a).filter(later).collect()
             }
             None => {
                 refusals.push(unknown(name));
@@ -327,8 +348,10 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
             });
             // Later ones of the same folder were written for what this one left behind, unless they were there first.
             let begun = |m: &Migration| index.of(m).map(|r| r.started_at);
-            let follows =
-                other.unit == migration.unit && other.version > migration.version && begun(other) >= begun(migration);
+            let follows = !other.repeatable
+                && other.unit == migration.unit
+                && other.version > migration.version
+                && begun(other) >= begun(migration);
             if also_undone || !(needs || follows) {
                 continue;
             }
@@ -370,10 +393,10 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
     Ok(finish(request, steps))
 }
 
-/// Plans recording everything up to `to` as applied without running it.
+/// Plans recording everything up to `to` as applied without running it; without `to`, what another tool's table says.
 ///
 /// # Errors
-/// An unknown version, or a broken set.
+/// An unknown version, a broken set, or tables of other tools that cannot be understood.
 pub fn plan_baseline(request: &Request<'_>) -> Result<MigrationPlan, Vec<Refusal>> {
     let index = Index::new(request.set, request.history);
     let mut refusals = invalid_set(request.set);
@@ -385,25 +408,52 @@ pub fn plan_baseline(request: &Request<'_>) -> Result<MigrationPlan, Vec<Refusal
         }
         None => usize::MAX,
     };
+    let other = native::compare(request.set, (request.target, request.engine), request.native, &index);
+    let adopts: Vec<&Migration> = other.adopt.clone();
+    refusals.extend(other.unclear);
+    if request.to.is_none() {
+        refusals.extend(other.refusals);
+        if request.native.found.is_empty() {
+            refusals.push(refusal(
+                "no-native-history",
+                format!("`{}` holds no table of another migration tool for these folders", request.target),
+                "say what the database holds already: `--to VERSION`".to_owned(),
+                false,
+            ));
+        }
+    }
     if !refusals.is_empty() {
         return Err(refusals);
     }
+    let missing = |m: &Migration| {
+        index.of(m).is_none_or(|r| r.state != MigrationState::Applied)
+            // What the other tool lacks is written there as well.
+            || other.unwritten.iter().any(|u| std::ptr::eq(*u, m))
+    };
+    let wanted = |m: &&Migration| match request.to {
+        Some(_) => belongs(m, request.target, request.engine) && missing(m),
+        None => adopts.iter().any(|a| std::ptr::eq(*a, *m)),
+    };
     let steps = request
         .set
         .migrations
         .iter()
         .take(last.saturating_add(1))
-        .filter(|m| belongs(m, request.target, request.engine))
-        .filter(|m| index.of(m).is_none_or(|r| r.state != MigrationState::Applied))
-        .map(|m| Step {
-            statements: Vec::new(),
-            recovery: RecoveryClass::Atomic,
-            recovery_reason: "only a row of the history is written".to_owned(),
-            in_transaction: true,
-            ..bare_step(request, m, StepAction::Baseline, &m.up)
-        })
+        .filter(wanted)
+        .map(|m| baseline_step(request, m))
         .collect();
     Ok(finish(request, steps))
+}
+
+/// A step that only records.
+fn baseline_step(request: &Request<'_>, migration: &Migration) -> Step {
+    Step {
+        statements: Vec::new(),
+        recovery: RecoveryClass::Atomic,
+        recovery_reason: "only a row of the history is written".to_owned(),
+        in_transaction: true,
+        ..bare_step(request, migration, StepAction::Baseline, &migration.up)
+    }
 }
 
 fn unknown(name: &str) -> Refusal {
@@ -443,10 +493,16 @@ fn invalid_set(set: &MigrationSet) -> Vec<Refusal> {
 }
 
 /// Unit → the applied migration with the highest version.
-fn highest_applied<'a>(request: &Request<'a>, index: &Index<'_>) -> BTreeMap<&'a str, &'a Migration> {
+fn highest_applied<'a>(
+    request: &Request<'a>,
+    index: &Index<'_>,
+    other: &native::Compared<'_>,
+) -> BTreeMap<&'a str, &'a Migration> {
     let mut highest: BTreeMap<&str, &Migration> = BTreeMap::new();
     for m in request.set.migrations.iter().filter(|m| belongs(m, request.target, request.engine)) {
-        if index.of(m).is_some_and(|r| r.state == MigrationState::Applied) {
+        // A repeatable script stands behind all versions, those to come included.
+        let applied = index.of(m).is_some_and(|r| r.state == MigrationState::Applied) || other.adopts(m);
+        if applied && !m.repeatable {
             let slot = highest.entry(m.unit.as_str()).or_insert(m);
             if m.version > slot.version {
                 *slot = m;

@@ -1,8 +1,11 @@
 //! The comment about one environment after a run: what happened, what it left behind, what comes next.
 
+use chrono::{DateTime, Utc};
+
 use super::escape::{self, code, prose};
 use super::{Links, count, duration};
-use crate::ids::{CommitSha, EnvironmentName, Login, RoleName};
+use crate::config::Region;
+use crate::ids::{CommitSha, EnvironmentName, Login, MigrationId, RoleName, RunId, TargetName};
 use crate::plan::{MigrationState, Outcome, RunReport, StepAction, StepError, StepReport};
 
 /// Lines of a server's error that are shown, from the end.
@@ -19,6 +22,8 @@ pub enum Next {
     Stops,
     /// This was the last one.
     Done,
+    /// It was undone, and stays so until somebody says otherwise.
+    Undone,
 }
 
 /// Everything the comment is made from.
@@ -40,6 +45,58 @@ pub struct RunCommentInput<'a> {
     pub audit_head: Option<&'a str>,
     /// Where links go.
     pub links: &'a Links,
+    /// Who may undo it, in words, where the policy says.
+    pub rollback: Option<&'a str>,
+    /// The regions that the run takes one after the other, each with its targets; empty where there are none.
+    pub regions: &'a [(Region, Vec<TargetName>)],
+}
+
+/// A run that goes on.
+#[derive(Debug, Clone)]
+pub struct ProgressInput<'a> {
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// The run.
+    pub run: &'a RunId,
+    /// Who or what caused it.
+    pub by: &'a str,
+    /// When it began.
+    pub since: DateTime<Utc>,
+    /// When this is said.
+    pub now: DateTime<Utc>,
+    /// How many migrations are done.
+    pub done: usize,
+    /// How many there are; none where that is not known yet.
+    pub total: usize,
+    /// What runs on each target at the moment, with how far a long statement is, in words.
+    pub current: &'a [(TargetName, MigrationId, Option<String>)],
+    /// Who asked it to stop, if somebody did.
+    pub stopping: Option<&'a str>,
+}
+
+/// The comment while a run goes on.
+pub fn progress(input: &ProgressInput<'_>) -> String {
+    let environment = code(input.environment.as_str());
+    let far = match input.total {
+        0 => "getting ready".to_owned(),
+        total => format!("{} of {} done", input.done, count(total, "migration")),
+    };
+    let mut out = format!("{}\n## 🔄 {environment}: running, {far}\n\n", marker(input.environment));
+    for (target, migration, far) in input.current {
+        let far = far.as_ref().map(|f| format!(": {}", prose(f))).unwrap_or_default();
+        out.push_str(&format!("- {} on {}{far}\n", code(migration.as_str()), code(target.as_str())));
+    }
+    let took = duration(u64::try_from((input.now - input.since).num_milliseconds()).unwrap_or(0));
+    out.push_str(&format!("\nRunning for {took}, {}. Seen {}.\n\n", prose(input.by), input.now.format("%H:%M:%S UTC")));
+    match input.stopping {
+        Some(by) => out.push_str(&format!("🛑 {} asked it to stop: it ends before its next statement.\n", code(by))),
+        None => out.push_str(&format!(
+            "{} stops it before its next statement.\n",
+            code(&format!("/godwit cancel {}", input.environment))
+        )),
+    }
+    out.push_str(&format!("\n<sub>Run {}</sub>\n", code(input.run.as_str())));
+    escape::cut_at(&crate::redact::text(&out), escape::COMMENT_LIMIT, "_This comment is cut._")
 }
 
 /// First line of the comment of an environment, by which the bot finds its own again.
@@ -53,6 +110,8 @@ pub fn result(input: &RunCommentInput<'_>) -> String {
     out.push_str(&failure(input));
     out.push_str(&earlier(input.report));
     out.push_str(&steps(input.report));
+    out.push_str(&regions(input));
+    out.push_str(&notes(input.report));
     out.push_str(&what_next(input));
     out.push_str(&undo(input));
     out.push_str(&record(input));
@@ -75,14 +134,28 @@ fn headline(input: &RunCommentInput<'_>) -> String {
         Outcome::Applied => ("✅", format!("{} applied in {took}", count(applied, "migration"))),
         Outcome::Nothing => ("➖", "nothing to do, everything is applied already".to_owned()),
         Outcome::Planned => ("📝", format!("{} planned, nothing was run", count(report.steps.len(), "migration"))),
+        Outcome::Failed if stopped(report) => {
+            ("🛑", format!("cancelled after {applied} of {}", count(report.steps.len(), "migration")))
+        }
         Outcome::Failed if applied > 0 => {
             ("❌", format!("failed after {applied} of {}", count(report.steps.len(), "migration")))
         }
         Outcome::Failed => ("❌", "failed, nothing was applied".to_owned()),
+        Outcome::Blocked if waits(report, "turn") => ("⏳", "waits for its turn".to_owned()),
+        Outcome::Blocked if waits(report, "window") => ("⏳", "waits for its maintenance window".to_owned()),
         Outcome::Blocked => ("⛔", "not started".to_owned()),
         Outcome::NeedsHuman => ("🧑‍🔧", "a person is needed: the state of a migration cannot be proved".to_owned()),
     };
     format!("## {mark} {}: {text}\n\n", code(input.environment.as_str()))
+}
+
+/// Whether a person stopped it.
+fn stopped(report: &RunReport) -> bool {
+    report.blocked_by.iter().any(|r| r.reason == "cancelled")
+}
+
+fn waits(report: &RunReport, reason: &str) -> bool {
+    report.blocked_by.iter().any(|r| r.reason == reason)
 }
 
 /// What went wrong and what to do, before the table.
@@ -129,8 +202,11 @@ fn step_failure(input: &RunCommentInput<'_>, step: &StepReport, error: &StepErro
         | MigrationState::Applied
         | MigrationState::Failed
         | MigrationState::RolledBack => {
+            let id = step.migration.as_str().replace('`', "");
             format!(
-                "correct the cause, then `/godwit retry {environment}`; a correction of the file is a new pull request"
+                "correct the cause, then `/godwit retry {environment}`; a correction of the file is a new pull request. What \
+                 comes behind waits until then: to go on without it, once its effect is there by hand or not wanted, \
+                 `/godwit resolve {environment} {id} applied REASON`"
             )
         }
     };
@@ -178,12 +254,64 @@ fn steps(report: &RunReport) -> String {
     out
 }
 
+/// What was noticed, such as a migration that is held until somebody releases it.
+fn notes(report: &RunReport) -> String {
+    let lines: String = report.notes.iter().map(|n| format!("- ℹ️ {}\n", prose(n))).collect();
+    if lines.is_empty() { lines } else { format!("{lines}\n") }
+}
+
+/// One row for each region: how it went there, and what answers the rules that hold there.
+fn regions(input: &RunCommentInput<'_>) -> String {
+    if input.regions.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("| | Region | Targets | Compliance |\n|:-:|---|---|---|\n");
+    for (region, targets) in input.regions {
+        let steps: Vec<&StepReport> = input.report.steps.iter().filter(|s| targets.contains(&s.target)).collect();
+        let all = |state: MigrationState| steps.iter().all(|s| s.state == state);
+        let mark = match input.report.outcome {
+            _ if steps.iter().any(|s| s.error.is_some()) => "❌",
+            Outcome::Applied | Outcome::Nothing if all(MigrationState::RolledBack) && !steps.is_empty() => "↩️",
+            Outcome::Applied | Outcome::Nothing => "✅",
+            _ if !steps.is_empty() && all(MigrationState::Applied) => "✅",
+            Outcome::Planned | Outcome::Failed | Outcome::Blocked | Outcome::NeedsHuman => "·",
+        };
+        let provider = region.provider.as_ref().map(|p| format!(" ({})", prose(p))).unwrap_or_default();
+        let targets: Vec<String> = targets.iter().map(|t| code(t.as_str())).collect();
+        let answer = if region.compliance.is_empty() {
+            String::new()
+        } else {
+            let tags: Vec<String> = region.compliance.iter().map(|t| code(t)).collect();
+            format!("{}: {}", tags.join(", "), answer(input))
+        };
+        out.push_str(&format!("| {mark} | {}{provider} | {} | {answer} |\n", code(&region.name), targets.join(", ")));
+    }
+    out.push('\n');
+    out
+}
+
+/// What this run has to show where a rule asks who agreed, what was kept and where it is written down.
+fn answer(input: &RunCommentInput<'_>) -> String {
+    let people: Vec<String> = input.approved_by.iter().map(|(_, login)| code(&format!("@{login}"))).collect();
+    let people = if people.is_empty() {
+        "no approval asked for".to_owned()
+    } else {
+        format!("approved by {}", people.join(", "))
+    };
+    let backup = input.report.backup.as_ref().map_or_else(|| "no backup".to_owned(), |b| format!("backup {}", code(b)));
+    let record = input.audit_head.map_or_else(|| "not recorded yet".to_owned(), |_| "in the audit log".to_owned());
+    format!("{people}; {backup}; {record}")
+}
+
 fn what_next(input: &RunCommentInput<'_>) -> String {
     let text = match input.next {
         Next::Starts(environment) => format!("{} starts now.", code(environment.as_str())),
         Next::Waits(environment, reason) => format!("{} waits: {}", code(environment.as_str()), prose(reason)),
         Next::Stops => "the chain stops here; no later environment was touched.".to_owned(),
         Next::Done => "nothing; every environment of this branch has it.".to_owned(),
+        Next::Undone => {
+            format!("nothing by itself; {} brings it again.", code(&format!("/godwit retry {}", input.environment)))
+        }
     };
     format!("**Next:** {text}\n\n")
 }
@@ -198,7 +326,13 @@ fn undo(input: &RunCommentInput<'_>) -> String {
         .collect();
     let Some(last) = applied.last() else { return String::new() };
     let command = format!("/godwit rollback {} {}", input.environment, last.migration);
-    format!("**Undo:** {} takes back the newest one, if it has a rollback.\n\n", code(&command))
+    let who = input.rollback.map(|who| format!(" {}.", first_upper(&prose(who)))).unwrap_or_default();
+    format!("**Undo:** {} takes back the newest one, if it has a rollback.{who}\n\n", code(&command))
+}
+
+fn first_upper(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
 }
 
 /// What an auditor looks for.

@@ -33,8 +33,9 @@ pub use crate::drivers::{Cancel, Pace, Progress};
 
 use crate::drivers::Driver as _;
 use crate::ids::{CommitSha, DeliveryId, Digest, Engine, EnvironmentName, PrNumber, RepoName, Risk, RunId, TargetName};
+use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
-use crate::plan::planner::{self, Detail, OutOfOrder, Selector};
+use crate::plan::planner::{self, Detail, Native, OutOfOrder, Selector};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepReport, TargetStatus};
 use crate::store::{EnvironmentLock, Store};
 use connect::with_driver;
@@ -108,6 +109,11 @@ pub struct ApplyOptions {
     pub pace: Pace,
     /// When a backup is made first; never if not given.
     pub backup: Option<backup::BackupWish>,
+    /// The run's id, where the caller wants to know it while the run goes on.
+    pub run: Option<RunId>,
+    /// Targets that come one group after the other, such as the regions of an environment: a group begins when the one
+    /// before it has ended well. What no group names comes with the first.
+    pub waves: Vec<Vec<TargetName>>,
 }
 
 /// Why a run could not even be judged, or what became of it cannot be told from here.
@@ -240,14 +246,22 @@ pub async fn status(
 ) -> Result<Vec<TargetStatus>, RunError> {
     let mut out = Vec::with_capacity(targets.len());
     for target in targets {
-        let (history, lock) = with_driver!(target, driver => {
-            (driver.history().await.map_err(unreachable)?, driver.holder().await.map_err(unreachable)?)
+        let (set, _) = set.for_environment(target.environment.as_ref());
+        let set = set.as_ref();
+        let book = Book::of(set, &target.name, target.engine);
+        let (history, found, lock) = with_driver!(target, driver => {
+            (
+                driver.history().await.map_err(unreachable)?,
+                driver.native(&book).await.map_err(unreachable)?,
+                driver.holder().await.map_err(unreachable)?,
+            )
         });
+        let native = Native { book, found };
         out.push(TargetStatus {
             target: target.name.clone(),
             engine: target.engine,
             lock,
-            migrations: planner::statuses(set, &target.name, target.engine, &history, released),
+            migrations: planner::statuses(set, &target.name, target.engine, &history, &native, released),
         });
     }
     Ok(out)
@@ -281,7 +295,7 @@ async fn run_all(
         blocked_by: Vec::new(),
         notes: Vec::new(),
         backup: None,
-        run: RunId::generate(),
+        run: options.run.clone().unwrap_or_else(RunId::generate),
         ended: Vec::new(),
         duration_ms: 0,
     };
@@ -300,9 +314,13 @@ async fn run_all(
         report.outcome = Outcome::Blocked;
         return Ok(report);
     }
+    let (set, elsewhere) = set.for_environment(report.environment.as_ref());
+    let set = set.as_ref();
+    report.notes.extend(elsewhere);
     let deadline = options.timeout.map(|t| began + t);
     let mut known: BTreeSet<String> = BTreeSet::new();
-    let mut waiting: Vec<&Target> = targets.iter().collect();
+    let mut waves = in_waves(targets, &options.waves).into_iter();
+    let mut waiting: Vec<&Target> = waves.next().unwrap_or_default();
     // A target whose next migration waits for another target's comes round again once that one has moved.
     while !waiting.is_empty() {
         let (mut later, mut moved, mut reasons) = (Vec::new(), false, Vec::new());
@@ -374,6 +392,12 @@ async fn run_all(
         if !matches!(report.outcome, Outcome::Planned | Outcome::Applied | Outcome::Nothing) {
             return Ok(finish(keeper, report, began).await);
         }
+        if let Some(next) = if moved && !later.is_empty() { None } else { waves.next() } {
+            // What waits for a target of the next group comes round with it.
+            later.extend(next);
+            waiting = later;
+            continue;
+        }
         if !moved {
             if !reasons.is_empty() {
                 report.outcome = Outcome::Blocked;
@@ -384,6 +408,14 @@ async fn run_all(
         waiting = later;
     }
     Ok(finish(keeper, report, began).await)
+}
+
+/// The targets in the groups that come one after the other.
+fn in_waves<'t>(targets: &'t [Target], waves: &[Vec<TargetName>]) -> Vec<Vec<&'t Target>> {
+    let place = |t: &Target| waves.iter().position(|names| names.contains(&t.name)).unwrap_or(0);
+    let count = waves.len().max(1);
+    let group = |n: usize| targets.iter().filter(|t| place(t) == n).collect::<Vec<_>>();
+    (0..count).map(group).filter(|group| !group.is_empty()).collect()
 }
 
 /// Records how the run ended, if it began.

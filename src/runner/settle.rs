@@ -3,12 +3,13 @@
 use chrono::Utc;
 
 use super::connect::with_driver;
-use super::target::refusal_of;
+use super::target::{keep_native, refusal_of};
 use super::{Actor, RunError, Target};
 use crate::drivers::{Driver, Session, SessionOptions};
 use crate::ids::RunId;
+use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
-use crate::plan::planner::{self, Index};
+use crate::plan::planner::{self, Index, Native};
 use crate::plan::{HistoryRow, MigrationState, Outcome, Refusal, StepAction};
 use crate::store::Store;
 use crate::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
@@ -129,14 +130,19 @@ struct Request<'a> {
 impl Request<'_> {
     async fn carry_out<D: Driver>(
         &self,
-        driver: D,
+        mut driver: D,
         options: &SessionOptions,
     ) -> Result<Result<(MigrationState, MigrationState), Refusal>, RunError> {
+        let book = Book::of(self.set, &self.target.name, self.target.engine);
+        let native = match driver.native(&book).await {
+            Ok(found) => Native { book, found },
+            Err(error) => return Ok(Err(refusal_of(error)?)),
+        };
         let mut session = match driver.lock(options).await {
             Ok(session) => session,
             Err(error) => return Ok(Err(refusal_of(error)?)),
         };
-        let result = self.settle(&mut session).await;
+        let result = self.settle(&mut session, native).await;
         if let Err(error) = session.unlock().await {
             tracing::warn!(%error, "the target's lock was not given back in order");
         }
@@ -146,11 +152,15 @@ impl Request<'_> {
     async fn settle<S: Session>(
         &self,
         session: &mut S,
+        native: Native,
     ) -> Result<Result<(MigrationState, MigrationState), Refusal>, RunError> {
         let history = match session.history().await {
             Ok(history) => history,
             Err(error) => return Ok(Err(refusal_of(error)?)),
         };
+        if let Err(error) = keep_native(session, self.set, native, &[], &history).await {
+            return Ok(Err(refusal_of(error)?));
+        }
         let index = Index::new(self.set, &history);
         let migration =
             self.set.find(self.reference).filter(|m| planner::belongs(m, &self.target.name, self.target.engine));

@@ -14,8 +14,9 @@ use crate::drivers::failpoint;
 use crate::drivers::{Driver, DriverError, Pace, Script, Session, SessionOptions, StatementFailure};
 use crate::ids::{Digest, Epoch, RepoName, Risk, RunId};
 use crate::migration::execution::{Execution, execution};
+use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet, Script as Text};
-use crate::plan::planner::{self, Index, Planned, Request, Selector, history_hash};
+use crate::plan::planner::{self, Index, Native, Planned, Request, Selector, history_hash};
 use crate::plan::{
     HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepAction, StepError,
     StepReport,
@@ -123,7 +124,7 @@ async fn foreign_runs(job: &Job<'_>, history: &[HistoryRow]) -> Result<BTreeMap<
 
 fn make_plan(
     job: &Job<'_>,
-    history: &[HistoryRow],
+    (history, native): (&[HistoryRow], &Native),
     foreign: &BTreeMap<RunId, RepoName>,
     work: &Work,
 ) -> Result<Planned, Vec<Refusal>> {
@@ -137,6 +138,7 @@ fn make_plan(
         digest: job.digest,
         history,
         foreign,
+        native,
         to: job.options.to.as_deref(),
         service: job.options.service.as_deref(),
         transactions: job.transactions(),
@@ -184,6 +186,11 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
         Ok(history) => history,
         Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
     };
+    let mut native = Native { book: Book::of(job.set, &job.target.name, job.target.engine), found: Vec::new() };
+    match driver.native(&native.book).await {
+        Ok(found) => native.found = found,
+        Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
+    }
     let notes = match driver.capabilities().await {
         Ok(capabilities) => {
             let _ = job.transactions.set(capabilities.transactions);
@@ -193,7 +200,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     };
     let mut notes: Vec<String> = notes.into_iter().map(|n| format!("{}: {n}", job.target.name)).collect();
     let mut work = effective_work(job.work, &history);
-    let mut planned = match make_plan(job, &history, &foreign_runs(job, &history).await?, &work) {
+    let mut planned = match make_plan(job, (&history, &native), &foreign_runs(job, &history).await?, &work) {
         Ok(planned) => planned,
         Err(refusals) => return Ok(TargetOutcome::refused(refusals)),
     };
@@ -270,7 +277,11 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     if history_hash(&now) != planned.plan.history_hash {
         // Another run came first while we waited.
         work = effective_work(job.work, &now);
-        planned = match make_plan(job, &now, &foreign_runs(job, &now).await?, &work) {
+        match session.native(&native.book).await {
+            Ok(found) => native.found = found,
+            Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
+        }
+        planned = match make_plan(job, (&now, &native), &foreign_runs(job, &now).await?, &work) {
             Ok(planned) => planned,
             Err(refusals) => {
                 give_back(session).await;
@@ -293,6 +304,10 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
             });
         }
     }
+    if let Err(error) = keep_native(&mut session, job.set, native, &planned.plan.steps, &now).await {
+        give_back(session).await;
+        return Ok(TargetOutcome::refused(vec![refusal_of(error)?]));
+    }
     let result = locked(&mut session, store, job, &planned, &now).await;
     failpoint::hit("unlock_pre");
     give_back(session).await;
@@ -301,6 +316,32 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
     outcome.waits = planned.waits;
     outcome.notes = notes;
     Ok(outcome)
+}
+
+/// Has the session keep the tables of the folders' own tools: those that are there, and those that the steps make. A new
+/// one gets what was applied before it was there.
+pub(super) async fn keep_native<S: Session>(
+    session: &mut S,
+    set: &MigrationSet,
+    mut native: Native,
+    steps: &[Step],
+    history: &[HistoryRow],
+) -> Result<(), DriverError> {
+    if native.book.is_empty() {
+        return Ok(());
+    }
+    let index = Index::new(set, history);
+    let mut applied = Vec::new();
+    for migration in &set.migrations {
+        let Some(row) = index.of(migration) else { continue };
+        native.book.also_known(&row.unit, &migration.unit);
+        if row.state == MigrationState::Applied {
+            applied.push((migration.unit.clone(), migration.id.clone()));
+        }
+    }
+    let forward = steps.iter().filter(|s| matches!(s.action, StepAction::Apply | StepAction::Baseline));
+    let units: BTreeSet<&str> = forward.map(|s| s.unit.as_str()).collect();
+    session.keep_native(&native.book, &native.found, &units, &applied).await
 }
 
 /// What forbids the run, and what is only told.

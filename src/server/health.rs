@@ -1,6 +1,8 @@
 //! Whether the process lives, whether it can work, and how much waits. Neither version nor names are told: these pages ask
 //! for no sign-in (B-20).
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,6 +10,9 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use super::AppState;
+
+/// How long ago a process may have been heard of that is told of.
+pub(super) const LATELY: Duration = Duration::from_secs(120);
 
 /// What the probes found.
 struct Found {
@@ -42,12 +47,19 @@ pub(super) async fn healthz(State(state): State<AppState>) -> Json<Value> {
     let seconds = |at: Option<chrono::DateTime<Utc>>| at.map(|at| (now - at).num_seconds().max(0));
     let queue = state.store.queue().await.ok();
     let unknown = state.store.unknown_runs().await.ok();
+    let replicas = state.store.replicas(LATELY).await.ok();
     Json(json!({
         "status": if queue.is_some() { "ok" } else { "degraded" },
         "queue": queue.map(|q| json!({ "queued": q.queued, "running": q.running, "dead": q.dead })),
         "delivery_lag_seconds": queue.and_then(|q| seconds(q.oldest)),
         "lease_age_seconds": queue.and_then(|q| seconds(q.oldest_claim)),
         "unknown_runs": unknown,
+        "role": state.who.role.as_str(),
+        "region": state.who.region,
+        "replica": state.who.id,
+        "replicas": replicas.map(|all| all.iter().map(|r| json!({
+            "id": r.id, "role": r.role, "region": r.region, "seen_seconds_ago": (now - r.seen_at).num_seconds().max(0),
+        })).collect::<Vec<_>>()),
         "uptime_seconds": (now - state.started_at).num_seconds(),
     }))
 }

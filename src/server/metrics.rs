@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 
 use super::AppState;
+use super::health::LATELY;
 
 const DELIVERIES: &str = "godwit_webhook_deliveries_total";
 const WEBHOOK_SECONDS: &str = "godwit_webhook_seconds";
@@ -22,6 +23,8 @@ const LEASE_AGE: &str = "godwit_queue_lease_age_seconds";
 const STORE_UP: &str = "godwit_store_up";
 const WORKER_UP: &str = "godwit_worker_up";
 const UNKNOWN_RUNS: &str = "godwit_unknown_runs";
+const REPLICA: &str = "godwit_replica_info";
+const REPLICAS: &str = "godwit_replicas";
 
 /// Bounds for answers to deliveries (seconds); GitHub gives up after ten.
 const WEBHOOK_BOUNDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -75,6 +78,8 @@ fn describe() {
     metrics::describe_gauge!(LEASE_AGE, "Age of the oldest claim, in seconds");
     metrics::describe_gauge!(STORE_UP, "1 when the store answers");
     metrics::describe_gauge!(WORKER_UP, "1 when the worker of this process lives");
+    metrics::describe_gauge!(REPLICA, "1, with this process's id, role and region");
+    metrics::describe_gauge!(REPLICAS, "Processes on this store that were heard of lately, by role and region");
     metrics::describe_counter!("godwit_migration_runs_total", "Runs by environment and result");
     metrics::describe_histogram!("godwit_migration_duration_seconds", "Seconds a migration took");
     metrics::describe_gauge!("godwit_migration_pending", "Migrations that an environment has yet to take");
@@ -103,6 +108,18 @@ async fn render(state: &AppState) -> Option<String> {
     }
     if let Ok(unknown) = state.store.unknown_runs().await {
         gauge!(UNKNOWN_RUNS).set(unknown as f64);
+    }
+    let region = |name: &Option<String>| name.clone().unwrap_or_default();
+    let who = &state.who;
+    gauge!(REPLICA, "replica" => who.id.clone(), "role" => who.role.as_str(), "region" => region(&who.region)).set(1.0);
+    if let Ok(replicas) = state.store.replicas(LATELY).await {
+        let mut counts = std::collections::BTreeMap::<(String, String), f64>::new();
+        for replica in replicas {
+            *counts.entry((replica.role.clone(), region(&replica.region))).or_default() += 1.0;
+        }
+        for ((role, region), count) in counts {
+            gauge!(REPLICAS, "role" => role, "region" => region).set(count);
+        }
     }
     if let Some(worker) = &state.worker {
         gauge!(WORKER_UP).set(f64::from(u8::from(worker.is_alive())));

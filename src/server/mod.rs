@@ -6,6 +6,7 @@ mod listener;
 pub mod logs;
 mod metrics;
 pub mod process;
+pub mod rotation;
 mod webhook;
 
 use std::sync::Arc;
@@ -19,8 +20,10 @@ use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::config::server::Role;
 use crate::github::webhook::WebhookSecrets;
 use crate::store::Store;
+use rotation::Secrets;
 
 /// The largest payload GitHub sends (bytes).
 pub const MAX_BODY: usize = 25 * 1024 * 1024;
@@ -57,8 +60,8 @@ impl Drop for WorkerAlive {
 pub struct AppState {
     /// Where deliveries go.
     pub store: Store,
-    /// What deliveries are signed with.
-    pub secrets: WebhookSecrets,
+    /// What deliveries are signed with; `None` where none are taken.
+    pub secrets: Option<Secrets>,
     /// The worker of this process; `None` where another process works.
     pub worker: Option<WorkerLife>,
     /// How long a body may take to arrive.
@@ -67,11 +70,30 @@ pub struct AppState {
     pub github_api_url: Option<String>,
     /// When this process began.
     pub started_at: DateTime<Utc>,
+    /// Which of the processes on the store this is.
+    pub who: Who,
+}
+
+/// Which of the processes on one store this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// New at each start.
+    pub id: String,
+    /// What it does.
+    pub role: Role,
+    /// The region whose targets it works on.
+    pub region: Option<String>,
 }
 
 impl AppState {
-    /// With GitHub's own time limit for bodies.
+    /// Of a process that takes deliveries, with GitHub's own time limit for bodies.
     pub fn new(store: Store, secrets: WebhookSecrets, worker: Option<WorkerLife>) -> Self {
+        let who = Who { id: ulid::Ulid::generate().to_string(), role: Role::All, region: None };
+        Self::of(store, Some(Secrets::fixed(secrets)), worker, who)
+    }
+
+    /// Of any process.
+    pub fn of(store: Store, secrets: Option<Secrets>, worker: Option<WorkerLife>, who: Who) -> Self {
         Self {
             store,
             secrets,
@@ -79,14 +101,19 @@ impl AppState {
             body_timeout: Duration::from_secs(10),
             github_api_url: None,
             started_at: Utc::now(),
+            who,
         }
     }
 }
 
 /// Every route.
 pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/github/webhook", post(webhook::receive).layer(DefaultBodyLimit::max(MAX_BODY)))
+    let deliveries = if state.secrets.is_some() {
+        Router::new().route("/github/webhook", post(webhook::receive).layer(DefaultBodyLimit::max(MAX_BODY)))
+    } else {
+        Router::new()
+    };
+    deliveries
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::prometheus))

@@ -10,11 +10,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{AppState, WorkerLife};
+use super::rotation::{self, Secrets};
+use super::{AppState, Who, WorkerLife};
 use crate::bot::{self, Bot, JobError};
 use crate::config::server::{Role, ServerSettings};
 use crate::github::GithubSettings;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// How long deliveries and their finished work are kept.
 const KEEP: chrono::TimeDelta = chrono::TimeDelta::days(30);
@@ -32,6 +33,12 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The store does not answer.
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+    /// A worker without an App has nothing to work with.
+    #[error("a worker needs the App: set `GODWIT_GITHUB_APP_ID` and `GODWIT_GITHUB_PRIVATE_KEY` (or `…_FILE`)")]
+    NoApp,
     /// The App's key or address cannot be used.
     #[error("the GitHub App's settings cannot be used: {0}")]
     App(#[from] JobError),
@@ -43,6 +50,7 @@ pub struct Process {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     store: Store,
+    who: Who,
 }
 
 impl Process {
@@ -59,15 +67,21 @@ impl Process {
     ) -> Result<Self, StartError> {
         let (stop, stopping) = watch::channel(false);
         let life = WorkerLife::default();
+        let who = Who { id: ulid::Ulid::generate().to_string(), role: settings.role, region: settings.region.clone() };
         let mut tasks = Vec::new();
         let works = match settings.role {
             Role::All | Role::Worker => true,
             Role::Web => false,
         };
+        let mut app_key = None;
         if works {
-            match bot(settings, &store, data_dir, lookup)? {
-                Some(bot) => tasks.push(tokio::spawn(work(bot, life.clone(), stopping.clone()))),
-                None => tracing::warn!(
+            match (bot(settings, &who, &store, data_dir, lookup)?, &settings.app) {
+                (Some(bot), Some(app)) => {
+                    app_key = app.private_key_file.clone().map(|file| (bot.clone(), file, app.private_key.clone()));
+                    tasks.push(tokio::spawn(work(bot, life.clone(), stopping.clone())));
+                }
+                _ if settings.role == Role::Worker => return Err(StartError::NoApp),
+                _ => tracing::warn!(
                     "no GitHub App: deliveries are stored and worked on once `GODWIT_GITHUB_APP_ID` and \
                      `GODWIT_GITHUB_PRIVATE_KEY` are set"
                 ),
@@ -77,15 +91,22 @@ impl Process {
         let failed = |source| StartError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        store.join(&who.id, who.role.as_str(), who.region.as_deref()).await?;
+        tasks.push(tokio::spawn(stay_known(store.clone(), who.clone(), settings.lease / 3, stopping.clone())));
+        let secrets = settings.webhook_secrets.clone().map(|secrets| match &settings.webhook_secret_file {
+            Some(file) => Secrets::in_file(secrets, file.clone()),
+            None => Secrets::fixed(secrets),
+        });
+        tasks.push(tokio::spawn(rotation::keep_reading(secrets.clone(), app_key, stopping.clone())));
         let worker = (works && settings.app.is_some()).then_some(life);
-        let mut state = AppState::new(store.clone(), settings.webhook_secrets.clone(), worker);
+        let mut state = AppState::of(store.clone(), secrets, worker, who.clone());
         state.github_api_url = Some(settings.github_api_url.as_str().trim_end_matches('/').to_owned());
         tasks.push(tokio::spawn(async move {
             if let Err(error) = super::serve(listener, state, stopping).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the listener failed");
             }
         }));
-        Ok(Self { address, stop, tasks, store })
+        Ok(Self { address, stop, tasks, store, who })
     }
 
     /// Where it listens.
@@ -100,6 +121,9 @@ impl Process {
             // A task that panicked has said so already.
             let _ = task.await;
         }
+        if let Err(error) = self.store.leave(&self.who.id).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the store was not told of the end");
+        }
         self.store.close().await;
     }
 }
@@ -107,6 +131,7 @@ impl Process {
 /// The bot, if there is an App to be.
 fn bot(
     settings: &ServerSettings,
+    who: &Who,
     store: &Store,
     data_dir: &Path,
     lookup: bot::Lookup,
@@ -119,6 +144,8 @@ fn bot(
         sweep_interval: settings.sweep_interval,
         lease: settings.lease,
         lookup,
+        worker: who.id.clone(),
+        region: who.region.clone(),
         ..bot::Settings::new(settings.secret_vars.clone())
     };
     Ok(Some(Bot::new(store.clone(), &github, data_dir, settings)?))
@@ -127,6 +154,19 @@ fn bot(
 async fn work(bot: Bot, life: WorkerLife, stopping: watch::Receiver<bool>) {
     let _alive = life.begin();
     Arc::new(bot).work(stopping).await;
+}
+
+/// Says every `pause` that this process serves the store.
+async fn stay_known(store: Store, who: Who, pause: Duration, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(pause.max(Duration::from_secs(1))) => {}
+        }
+        if let Err(error) = store.join(&who.id, who.role.as_str(), who.region.as_deref()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the store was not told that this process lives");
+        }
+    }
 }
 
 /// Forgets what is old, now and then; comments people wrote are among it.

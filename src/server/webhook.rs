@@ -11,6 +11,7 @@ use chrono::Utc;
 use serde_json::json;
 use tracing::Instrument as _;
 
+use super::rotation::Secrets;
 use super::{AppState, MAX_BODY, metrics};
 use crate::github::Event;
 use crate::github::webhook::{self, MalformedPayload};
@@ -95,16 +96,13 @@ async fn take(state: &AppState, request: Request, id: Option<DeliveryId>, name: 
         Ok(Err(_)) => return Received::Malformed("the body ended early"),
         Ok(Ok(body)) => body,
     };
-    let checked = if body.len() > LARGE {
-        let (secrets, name) = (state.secrets.clone(), name.to_owned());
-        let work = move || check(&secrets, &signature, &name, &body);
-        match tokio::task::spawn_blocking(work).await {
-            Ok(checked) => checked,
-            Err(_) => return Received::StoreFailed,
-        }
-    } else {
-        check(&state.secrets, &signature, name, &body)
-    };
+    let Some(secrets) = &state.secrets else { return Received::Unsigned };
+    let mut checked = checked(secrets, &signature, name, &body).await;
+    // The secret may have been replaced a moment ago.
+    if matches!(checked, Some(None)) && secrets.look_again() {
+        checked = self::checked(secrets, &signature, name, &body).await;
+    }
+    let Some(checked) = checked else { return Received::StoreFailed };
     let event = match checked {
         None => return Received::Unsigned,
         Some(Err(error)) => {
@@ -128,6 +126,21 @@ async fn take(state: &AppState, request: Request, id: Option<DeliveryId>, name: 
             Received::StoreFailed
         }
     }
+}
+
+/// Checks by the secrets of now, a large body away from the threads that answer; `None` when that thread failed.
+async fn checked(
+    secrets: &Secrets,
+    signature: &str,
+    name: &str,
+    body: &Bytes,
+) -> Option<Option<Result<Event, MalformedPayload>>> {
+    let secrets = secrets.current();
+    if body.len() <= LARGE {
+        return Some(check(&secrets, signature, name, body));
+    }
+    let (signature, name, body) = (signature.to_owned(), name.to_owned(), body.clone());
+    tokio::task::spawn_blocking(move || check(&secrets, &signature, &name, &body)).await.ok()
 }
 
 /// `None`: the signature is wrong, and nothing of the body was looked at.

@@ -13,7 +13,7 @@ use super::audit::{AuditHead, AuditKey};
 /// More than an anchor ever has (bytes).
 const MAX: u64 = 1024;
 
-/// The file beside the key, or beside the store's file.
+/// The file beside the store's file, or in the data directory.
 #[derive(Debug, Clone)]
 pub(super) struct AnchorFile(PathBuf);
 
@@ -29,10 +29,9 @@ pub(super) enum Anchor {
 }
 
 impl AnchorFile {
-    /// The anchor of the store in `file`.
-    pub fn of_store(file: &Path) -> Self {
-        let stem = file.file_stem().map_or_else(|| "store".into(), |s| s.to_string_lossy());
-        Self(file.with_file_name(format!("audit-{stem}.anchor")))
+    /// The anchor of the store of this name.
+    pub fn of_store(folder: &Path, name: &str) -> Self {
+        Self(folder.join(format!("audit-{name}.anchor")))
     }
 
     /// Reads it.
@@ -93,7 +92,7 @@ mod tests {
     #[test]
     fn b17_an_anchor_is_what_was_written_with_the_key_or_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let file = AnchorFile::of_store(&dir.path().join("godwit.db"));
+        let file = AnchorFile::of_store(dir.path(), "godwit");
         let key = AuditKey::new(&SecretString::from("0123456789abcdef"));
         assert_eq!(file.read(&key).unwrap(), Anchor::Missing);
         for seq in [99, 100, 7] {

@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::anchor::Anchor;
 use super::approvals::number;
@@ -561,25 +561,19 @@ impl Store {
     /// # Errors
     /// When the database fails or a record cannot be read; [`Store::verify_audit`] tells which.
     pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
-        let mut query = sqlx::QueryBuilder::new(COLUMNS);
-        query.push(" WHERE seq > ").push_bind(filter.after);
-        if let Some(repo) = &filter.repo {
-            query.push(" AND repo = ").push_bind(repo.as_str());
-        }
-        if let Some(pr) = filter.pr {
-            query.push(" AND pr = ").push_bind(number(pr));
-        }
-        if let Some(environment) = &filter.environment {
-            query.push(" AND environment = ").push_bind(environment.as_str());
-        }
-        if let Some(run) = &filter.run {
-            query.push(" AND run = ").push_bind(run.as_str());
-        }
-        query.push(" ORDER BY seq DESC");
-        if let Some(last) = filter.last {
-            query.push(" LIMIT ").push_bind(i64::from(last));
-        }
-        let rows = query.build().fetch_all(self.reader()).await?;
+        let sql = format!(
+            "{COLUMNS} WHERE seq > $1 AND ($2 IS NULL OR repo = $2) AND ($3 IS NULL OR pr = $3) \
+             AND ($4 IS NULL OR environment = $4) AND ($5 IS NULL OR run = $5) ORDER BY seq DESC LIMIT $6"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(filter.after)
+            .bind(filter.repo.as_ref().map(RepoName::as_str))
+            .bind(filter.pr.map(number))
+            .bind(filter.environment.as_ref().map(EnvironmentName::as_str))
+            .bind(filter.run.as_ref().map(RunId::as_str))
+            .bind(filter.last.map_or(i64::MAX, i64::from))
+            .fetch_all(self.reader())
+            .await?;
         rows.iter().rev().map(record_of).collect()
     }
 
@@ -588,9 +582,8 @@ impl Store {
     /// # Errors
     /// When the database fails or a record cannot be read.
     pub async fn audit_page(&self, after: i64) -> Result<Vec<AuditRecord>, StoreError> {
-        let mut query = sqlx::QueryBuilder::new(COLUMNS);
-        query.push(" WHERE seq > ").push_bind(after).push(" ORDER BY seq LIMIT ").push_bind(PAGE);
-        let rows = query.build().fetch_all(self.reader()).await?;
+        let sql = format!("{COLUMNS} WHERE seq > $1 ORDER BY seq LIMIT $2");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after).bind(PAGE).fetch_all(self.reader()).await?;
         rows.iter().map(record_of).collect()
     }
 
@@ -608,13 +601,12 @@ impl Store {
             .read(&self.inner.audit_key)
             .map_err(|e| StoreError::Value { what: "the audit log's anchor", value: e.to_string() })?;
         // One transaction, so that a record appended meanwhile does not look out of place.
-        let mut tx = self.reader().begin().await?;
+        let mut tx = self.reader().begin_with(self.kind().begin_reading()).await?;
         let mut offset = 0;
         loop {
             // By count and not by `seq`: what the numbers say is to be doubted here.
-            let mut query = sqlx::QueryBuilder::new(COLUMNS);
-            query.push(" ORDER BY seq LIMIT ").push_bind(PAGE).push(" OFFSET ").push_bind(offset);
-            let rows = query.build().fetch_all(&mut *tx).await?;
+            let sql = format!("{COLUMNS} ORDER BY seq LIMIT $1 OFFSET $2");
+            let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(PAGE).bind(offset).fetch_all(&mut *tx).await?;
             for row in &rows {
                 let record = record_of(row);
                 verifier.look_at(record.as_ref().map_err(ToString::to_string));
@@ -632,7 +624,7 @@ fn details_text(details: &BTreeMap<String, String>) -> Result<String, StoreError
     serde_json::to_string(details).map_err(|e| StoreError::Value { what: "details", value: e.to_string() })
 }
 
-fn record_of(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
+fn record_of(row: &AnyRow) -> Result<AuditRecord, StoreError> {
     let text: String = row.try_get(16)?;
     let details: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
     // The hash covers the parsed form, so the text must be the one that it is printed as.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::approvals::{number, parsed};
 use super::collisions::pr_of;
@@ -142,7 +142,8 @@ impl Store {
     /// # Errors
     /// When the database fails or holds something this version does not understand.
     pub async fn entered(&self, repo: &RepoName, pr: Option<PrNumber>) -> Result<Vec<EnteredRow>, StoreError> {
-        let sql = format!("{SELECT} WHERE repo = $1 AND (pr IS NULL OR $2 = -1 OR pr = $2) ORDER BY id");
+        let sql =
+            format!("{SELECT} WHERE repo = $1 AND (pr IS NULL OR CAST($2 AS BIGINT) = -1 OR pr = $2) ORDER BY id");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(repo.as_str())
             .bind(pr.map_or(-1, number))
@@ -224,7 +225,7 @@ impl Store {
     }
 }
 
-fn row_of(row: &SqliteRow) -> Result<EnteredRow, StoreError> {
+fn row_of(row: &AnyRow) -> Result<EnteredRow, StoreError> {
     let source: String = row.try_get(7)?;
     Ok(EnteredRow {
         id: row.try_get(0)?,

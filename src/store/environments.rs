@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::approvals::{number, parsed};
 use super::{Store, StoreError, millis, time_of};
@@ -88,6 +88,28 @@ impl Store {
         .bind(repo.as_str())
         .bind(environment.as_str())
         .bind(digest.as_str())
+        .fetch_optional(self.reader())
+        .await?;
+        row.as_ref().map(record_of).transpose()
+    }
+
+    /// The newest record that a pull request left in an environment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_of_pull(
+        &self,
+        repo: &RepoName,
+        environment: &EnvironmentName,
+        pr: PrNumber,
+    ) -> Result<Option<EnvironmentRecord>, StoreError> {
+        let row = sqlx::query(
+            "SELECT repo, environment, pr, commit_id, digest, outcome, run, at FROM environment_records \
+             WHERE repo = $1 AND environment = $2 AND pr = $3 ORDER BY id DESC LIMIT 1",
+        )
+        .bind(repo.as_str())
+        .bind(environment.as_str())
+        .bind(number(pr))
         .fetch_optional(self.reader())
         .await?;
         row.as_ref().map(record_of).transpose()
@@ -192,7 +214,7 @@ impl Store {
     }
 }
 
-fn record_of(row: &SqliteRow) -> Result<EnvironmentRecord, StoreError> {
+fn record_of(row: &AnyRow) -> Result<EnvironmentRecord, StoreError> {
     let run: Option<String> = row.try_get(6)?;
     Ok(EnvironmentRecord {
         repo: parsed("a repository", row.try_get(0)?)?,
@@ -212,7 +234,7 @@ fn outcome_of(name: String) -> Result<Outcome, StoreError> {
     ALL.into_iter().find(|o| o.as_str() == name).ok_or(StoreError::Value { what: "an outcome", value: name })
 }
 
-fn lock_of(row: &SqliteRow) -> Result<EnvironmentLock, StoreError> {
+fn lock_of(row: &AnyRow) -> Result<EnvironmentLock, StoreError> {
     let repo: String = row.try_get(0)?;
     Ok(EnvironmentLock {
         repo: if repo.is_empty() { None } else { Some(parsed("a repository", repo)?) },

@@ -1,17 +1,18 @@
 //! Deliveries come in here. Concurrent ones share a transaction, so the disk is asked once for many.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::{Sqlite, SqlitePool};
-use sqlx::{QueryBuilder, Row as _};
+use sqlx::{AnyPool, Row as _};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Store, StoreError, millis, next_id};
+use super::replicas::{bump, wake_others};
+use super::{Store, StoreError, StoreKind, WriteTransaction, millis, next_id};
 use crate::github::Event;
 use crate::ids::DeliveryId;
 
-/// At most this many deliveries share a transaction; each has 8 and 3 values, far below what one statement may bind.
+/// At most this many deliveries share a transaction; each has 6 and 3 values, far below what one statement may bind.
 const BATCH: usize = 256;
 /// Deliveries that may wait for the writer before callers are held back.
 const WAITING: usize = 4096;
@@ -51,7 +52,8 @@ pub(super) struct Arrival {
 
 /// What the writer needs besides the arrivals.
 pub(super) struct Writer {
-    pub(super) pool: SqlitePool,
+    pub(super) kind: StoreKind,
+    pub(super) pool: AnyPool,
     pub(super) ids: Arc<Mutex<ulid::Generator>>,
     pub(super) changes: watch::Sender<u64>,
 }
@@ -66,7 +68,7 @@ pub(super) fn start(writer: Writer) -> mpsc::Sender<Arrival> {
             let taken = std::mem::take(&mut batch);
             match writer.write(&taken).await {
                 Ok(results) => {
-                    writer.changes.send_modify(|n| *n = n.wrapping_add(1));
+                    bump(&writer.changes);
                     for (arrival, result) in taken.into_iter().zip(results) {
                         // A caller that went away has no use for the answer; the delivery is stored all the same.
                         let _ = arrival.answer.send(Ok(result));
@@ -86,13 +88,19 @@ pub(super) fn start(writer: Writer) -> mpsc::Sender<Arrival> {
 
 impl Writer {
     async fn write(&self, batch: &[Arrival]) -> Result<Vec<Ingest>, StoreError> {
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO deliveries (id, event, received_at) ");
-        insert.push_values(batch, |mut row, a| {
-            row.push_bind(a.id.as_str()).push_bind(a.name.as_str()).push_bind(a.at);
-        });
-        insert.push(" ON CONFLICT (id) DO NOTHING RETURNING id");
-        let rows = insert.build().fetch_all(&mut *tx).await?;
+        let mut tx = self.pool.begin_with(self.kind.begin_beside()).await?;
+        // In one order everywhere: two processes that get the same deliveries must not wait for each other in turn.
+        let mut sorted: Vec<&Arrival> = batch.iter().collect();
+        sorted.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let sql = format!(
+            "INSERT INTO deliveries (id, event, received_at) VALUES {} ON CONFLICT (id) DO NOTHING RETURNING id",
+            places(batch.len(), 3, "")
+        );
+        let mut insert = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for a in sorted {
+            insert = insert.bind(a.id.as_str()).bind(a.name.as_str()).bind(a.at);
+        }
+        let rows = insert.fetch_all(&mut *tx).await?;
         let mut fresh = std::collections::HashSet::with_capacity(rows.len());
         for row in rows {
             fresh.insert(row.try_get::<String, _>(0)?);
@@ -101,6 +109,7 @@ impl Writer {
         let mut results: Vec<Ingest> =
             batch.iter().map(|a| if fresh.remove(a.id.as_str()) { Ingest::New } else { Ingest::Duplicate }).collect();
 
+        let mut woken = false;
         let work: Vec<(&Arrival, &str, String)> = batch
             .iter()
             .zip(&results)
@@ -108,32 +117,50 @@ impl Writer {
             .filter_map(|(a, _)| a.key.as_deref().map(|key| (a, key, next_id(&self.ids))))
             .collect();
         if !work.is_empty() {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO jobs (id, serial_key, delivery, event, state, attempts, created_at, due_at) ",
+            let sql = format!(
+                "INSERT INTO jobs (id, serial_key, delivery, event, created_at, due_at, state, attempts) VALUES {}",
+                places(work.len(), 6, ", 'queued', 0")
             );
-            insert.push_values(work, |mut row, (a, key, id)| {
-                row.push_bind(id).push_bind(key).push_bind(a.id.as_str()).push_bind(a.event.as_str());
-                row.push("'queued'").push("0").push_bind(a.at).push_bind(a.at);
-            });
-            insert.build().execute(&mut *tx).await?;
+            let mut insert = sqlx::query(sqlx::AssertSqlSafe(sql));
+            for (a, key, id) in work {
+                insert = insert.bind(id).bind(key).bind(a.id.as_str()).bind(a.event.as_str()).bind(a.at).bind(a.at);
+            }
+            insert.execute(&mut *tx).await?;
+            woken = true;
         }
         // A redelivery asks for work that was given up to be tried again.
         for (arrival, result) in batch.iter().zip(&mut results) {
             if *result == Ingest::Duplicate && revive(&mut tx, &arrival.id, arrival.at).await? {
                 *result = Ingest::New;
+                woken = true;
             }
+        }
+        if woken {
+            wake_others(self.kind, &mut tx).await?;
         }
         tx.commit().await?;
         Ok(results)
     }
 }
 
+/// `($1, $2), ($3, $4), …`: places for that many rows of values, each with `also` behind its own.
+fn places(rows: usize, columns: usize, also: &str) -> String {
+    let mut text = String::with_capacity(rows * (columns * 6 + also.len() + 4));
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 1..=columns {
+            let comma = if column == 1 { "" } else { ", " };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{comma}${}", row * columns + column);
+        }
+        text.push_str(also);
+        text.push(')');
+    }
+    text
+}
+
 /// Queues a dead job of a delivery again; `true` when there was one.
-async fn revive(
-    tx: &mut sqlx::Transaction<'static, Sqlite>,
-    delivery: &DeliveryId,
-    at: i64,
-) -> Result<bool, StoreError> {
+async fn revive(tx: &mut WriteTransaction, delivery: &DeliveryId, at: i64) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE jobs SET state = 'queued', attempts = 0, due_at = $2, finished_at = NULL \
          WHERE delivery = $1 AND state = 'dead'",

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-use tokio::sync::watch;
+use sqlx::any::AnyRow;
 
+use super::replicas::wake_others;
 use super::{Store, StoreError, millis, time_of};
 use crate::github::Event;
 use crate::ids::DeliveryId;
@@ -100,6 +100,11 @@ impl Claim {
     pub fn lease(&self) -> Duration {
         self.lease
     }
+
+    /// What says that the work is this claim's.
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
 }
 
 impl Store {
@@ -122,12 +127,27 @@ impl Store {
         correlation: Option<&DeliveryId>,
         due: DateTime<Utc>,
     ) -> Result<(), StoreError> {
+        self.enqueue_in(None, key, event, correlation, due).await
+    }
+
+    /// The same for the workers of one region.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn enqueue_in(
+        &self,
+        region: Option<&str>,
+        key: &str,
+        event: &Event,
+        correlation: Option<&DeliveryId>,
+        due: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let text = event_to_text(event)?;
         let now = millis(Utc::now());
         let mut tx = self.begin().await?;
         sqlx::query(
-            "INSERT INTO jobs (id, serial_key, delivery, event, state, attempts, created_at, due_at) \
-             VALUES ($1, $2, $3, $4, 'queued', 0, $5, $6)",
+            "INSERT INTO jobs (id, serial_key, delivery, event, state, attempts, created_at, due_at, region) \
+             VALUES ($1, $2, $3, $4, 'queued', 0, $5, $6, $7)",
         )
         .bind(self.next_id())
         .bind(key)
@@ -135,8 +155,10 @@ impl Store {
         .bind(text)
         .bind(now)
         .bind(millis(due))
+        .bind(region.unwrap_or(""))
         .execute(&mut *tx)
         .await?;
+        wake_others(self.kind(), &mut tx).await?;
         tx.commit().await?;
         self.announce();
         Ok(())
@@ -148,10 +170,23 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn claim(&self, worker: &str, lease: Duration) -> Result<Option<Claim>, StoreError> {
-        let now = Utc::now();
-        let until = millis(now + lease);
-        let now = millis(now);
+        self.claim_in(None, worker, lease).await
+    }
+
+    /// The same of the work of one region.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn claim_in(
+        &self,
+        region: Option<&str>,
+        worker: &str,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
+        let region = region.unwrap_or("");
         let mut tx = self.begin().await?;
+        let now = self.clock(&mut tx).await?;
+        let until = now.saturating_add(length_of(lease));
         sqlx::query(
             "UPDATE jobs SET state = CASE WHEN attempts >= $2 THEN 'dead' ELSE 'queued' END, \
                  finished_at = CASE WHEN attempts >= $2 THEN $1 ELSE NULL END, claim = NULL, worker = NULL, \
@@ -163,11 +198,12 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         let key: Option<String> = sqlx::query_scalar(
-            "SELECT q.serial_key FROM jobs q WHERE q.state = 'queued' AND q.due_at <= $1 AND NOT EXISTS \
+            "SELECT q.serial_key FROM jobs q WHERE q.state = 'queued' AND q.due_at <= $1 AND q.region = $2 AND NOT EXISTS \
                  (SELECT 1 FROM jobs r WHERE r.state = 'running' AND r.serial_key = q.serial_key) \
              ORDER BY q.id LIMIT 1",
         )
         .bind(now)
+        .bind(region)
         .fetch_optional(&mut *tx)
         .await?;
         let Some(key) = key else {
@@ -177,7 +213,7 @@ impl Store {
         let token = self.next_id();
         let rows = sqlx::query(
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, claim = $1, worker = $2, lease_until = $3, claimed_at = $5 \
-             WHERE id IN (SELECT id FROM jobs WHERE state = 'queued' AND serial_key = $4 AND due_at <= $5 \
+             WHERE id IN (SELECT id FROM jobs WHERE state = 'queued' AND serial_key = $4 AND due_at <= $5 AND region = $7 \
                           ORDER BY id LIMIT $6) \
              RETURNING id, event, delivery, attempts, created_at",
         )
@@ -187,6 +223,7 @@ impl Store {
         .bind(&key)
         .bind(now)
         .bind(CLAIM)
+        .bind(region)
         .fetch_all(&mut *tx)
         .await?;
         let mut jobs = Vec::with_capacity(rows.len());
@@ -217,9 +254,10 @@ impl Store {
     /// [`StoreError::LostClaim`] when it had lapsed and its jobs are somebody else's; stop then.
     pub async fn heartbeat(&self, claim: &Claim) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        let until = self.clock(&mut tx).await?.saturating_add(length_of(claim.lease));
         let done = sqlx::query("UPDATE jobs SET lease_until = $2 WHERE claim = $1 AND state = 'running'")
             .bind(&claim.token)
-            .bind(millis(Utc::now() + claim.lease))
+            .bind(until)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
@@ -291,6 +329,7 @@ impl Store {
                 lost |= holder.flatten().as_ref() != Some(&claim.token);
             }
         }
+        wake_others(self.kind(), &mut tx).await?;
         tx.commit().await?;
         self.announce();
         if lost { Err(StoreError::LostClaim) } else { Ok(()) }
@@ -315,6 +354,7 @@ impl Store {
         .bind(redact::text(error))
         .execute(&mut *tx)
         .await?;
+        wake_others(self.kind(), &mut tx).await?;
         tx.commit().await?;
         self.announce();
         if done.rows_affected() == 0 { Err(StoreError::LostClaim) } else { Ok(()) }
@@ -357,14 +397,21 @@ impl Store {
         })
     }
 
-    /// When the next queued job is due; `None` when none is queued.
+    /// When the next job can be claimed: a queued one is due, or a lease lapses; `None` when there is none. What waits
+    /// behind a held key is told of when the key is free.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let due: Option<i64> =
-            sqlx::query_scalar("SELECT MIN(due_at) FROM jobs WHERE state = 'queued'").fetch_one(self.reader()).await?;
-        due.map(time_of).transpose()
+        let row = sqlx::query(
+            "SELECT (SELECT MIN(q.due_at) FROM jobs q WHERE q.state = 'queued' AND NOT EXISTS \
+                         (SELECT 1 FROM jobs r WHERE r.state = 'running' AND r.serial_key = q.serial_key)), \
+                    (SELECT MIN(lease_until) FROM jobs WHERE state = 'running')",
+        )
+        .fetch_one(self.reader())
+        .await?;
+        let (due, lapses): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        due.into_iter().chain(lapses).min().map(time_of).transpose()
     }
 
     /// The jobs that were given up, newest first, at most 100.
@@ -388,16 +435,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    fn announce(&self) {
-        self.inner.changes.send_modify(|n| *n = n.wrapping_add(1));
-    }
-
-    /// Tells when jobs were added or given back by this process: await `changed()`, then claim. Other processes' jobs are
-    /// not announced, so claim by interval too.
-    pub fn job_changes(&self) -> watch::Receiver<u64> {
-        self.inner.changes.subscribe()
     }
 
     /// Whether this delivery is stored.
@@ -433,12 +470,17 @@ impl Store {
     }
 }
 
+/// A lease in milliseconds.
+fn length_of(lease: Duration) -> i64 {
+    i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// An event as it is stored.
 pub(super) fn event_to_text(event: &Event) -> Result<String, StoreError> {
     serde_json::to_string(event).map_err(|e| StoreError::Value { what: "an event", value: e.to_string() })
 }
 
-fn job_of(row: &SqliteRow) -> Result<Job, StoreError> {
+fn job_of(row: &AnyRow) -> Result<Job, StoreError> {
     let event: String = row.try_get(1)?;
     Ok(Job {
         id: row.try_get(0)?,

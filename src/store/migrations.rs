@@ -5,27 +5,57 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-/// Version, name and text of every change. A file that was released is never edited; a new one is added.
-const FILES: &[(i64, &str, &str)] = &[
-    (1, "queue", include_str!("schema/0001_queue.sql")),
-    (2, "runs", include_str!("schema/0002_runs.sql")),
-    (3, "approvals", include_str!("schema/0003_approvals.sql")),
-    (4, "environments", include_str!("schema/0004_environments.sql")),
-    (5, "audit", include_str!("schema/0005_audit.sql")),
-    (6, "audit guard", include_str!("schema/0006_audit_guard.sqlite.sql")),
-    (7, "verdicts", include_str!("schema/0007_verdicts.sql")),
-    (8, "schemas", include_str!("schema/0008_schemas.sql")),
-    (9, "releases", include_str!("schema/0009_releases.sql")),
-    (10, "collisions", include_str!("schema/0010_collisions.sql")),
-    (11, "entered", include_str!("schema/0011_entered.sql")),
+use super::StoreKind;
+
+/// Version, name and text of every change. A file that was released is never edited; a new one is added. Where the
+/// databases need different words, there is a text for each.
+const FILES: &[(i64, &str, Text)] = &[
+    (1, "queue", Text::Both(include_str!("schema/0001_queue.sql"))),
+    (2, "runs", Text::Both(include_str!("schema/0002_runs.sql"))),
+    (3, "approvals", Text::Both(include_str!("schema/0003_approvals.sql"))),
+    (4, "environments", Text::Both(include_str!("schema/0004_environments.sql"))),
+    (5, "audit", Text::Both(include_str!("schema/0005_audit.sql"))),
+    (
+        6,
+        "audit guard",
+        Text::Each {
+            sqlite: include_str!("schema/0006_audit_guard.sqlite.sql"),
+            postgres: include_str!("schema/0006_audit_guard.postgres.sql"),
+        },
+    ),
+    (7, "verdicts", Text::Both(include_str!("schema/0007_verdicts.sql"))),
+    (8, "schemas", Text::Both(include_str!("schema/0008_schemas.sql"))),
+    (9, "releases", Text::Both(include_str!("schema/0009_releases.sql"))),
+    (10, "replicas", Text::Both(include_str!("schema/0010_replicas.sql"))),
+    (11, "turns", Text::Both(include_str!("schema/0011_turns.sql"))),
+    (12, "collisions", Text::Both(include_str!("schema/0012_collisions.sql"))),
+    (13, "entered", Text::Both(include_str!("schema/0013_entered.sql"))),
 ];
 
+/// A change in the words of the databases.
+enum Text {
+    /// The same for both.
+    Both(&'static str),
+    /// One for each.
+    Each { sqlite: &'static str, postgres: &'static str },
+}
+
+impl Text {
+    fn of(&self, kind: StoreKind) -> &'static str {
+        match (self, kind) {
+            (Text::Both(sql), _) | (Text::Each { sqlite: sql, .. }, StoreKind::Sqlite) => sql,
+            (Text::Each { postgres, .. }, StoreKind::Postgres) => postgres,
+        }
+    }
+}
+
 /// The migrator over [`FILES`].
-pub(super) fn migrator() -> Migrator {
+pub(super) fn migrator(kind: StoreKind) -> Migrator {
     let migrations = FILES
         .iter()
-        .map(|(version, name, sql)| {
-            Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, sql.into_sql_str(), false)
+        .map(|(version, name, text)| {
+            let sql = text.of(kind).into_sql_str();
+            Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, sql, false)
         })
         .collect();
     Migrator::with_migrations(migrations)

@@ -1,12 +1,13 @@
 //! Godwit's own tables: deliveries, jobs, runs, approvals, locks, audit. Leaves every decision to the callers.
 //!
-//! SQLite in WAL mode with `synchronous=FULL`: what a function has returned from is on disk. One connection writes, so
-//! transactions never wait for a lock within the process; several read. The SQL is plain enough for PostgreSQL.
+//! SQLite in WAL mode with `synchronous=FULL`, or PostgreSQL: what a function has returned from is on disk. Who writes is
+//! alone, in whatever process, so a decision may be read and written in one transaction; several read meanwhile.
 
 mod anchor;
 mod approvals;
 mod audit;
 mod collisions;
+mod database;
 mod entered;
 mod environments;
 #[cfg(feature = "bot")]
@@ -17,23 +18,31 @@ mod migrations;
 mod pulls;
 mod recorded;
 pub mod releases;
+#[cfg(feature = "bot")]
+mod replicas;
+#[cfg(feature = "bot")]
+pub mod rollbacks;
 pub mod runs;
 pub mod schemas;
+#[cfg(feature = "bot")]
+pub mod turns;
 mod verdicts;
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Any, AnyPool};
 #[cfg(feature = "bot")]
 use tokio::sync::{mpsc, watch};
+
+use database::Place;
 
 pub use approvals::StoredBinding;
 pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditKey, AuditRecord, AuditVerdict, verify_export};
 pub use collisions::StoredCollision;
+pub use database::StoreKind;
 pub use entered::{EnteredRow, NewEntered};
 pub use environments::{EnvironmentLock, EnvironmentRecord};
 #[cfg(feature = "bot")]
@@ -41,19 +50,19 @@ pub use ingest::{Ingest, NewDelivery};
 #[cfg(feature = "bot")]
 pub use jobs::{Claim, DeadJob, Job, MAX_ATTEMPTS, QueueState, next_attempt, wait_after};
 pub use pulls::JudgedPull;
+#[cfg(feature = "bot")]
+pub use replicas::Replica;
 pub use verdicts::Agreed;
-
-/// How long a writer waits for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections that read.
-const READERS: u32 = 4;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL is none that a store can be opened from.
-    #[error("`{0}` is not a store; give `sqlite:FILE`")]
+    #[error("`{0}` is not a store; give `sqlite:FILE` or `postgres://USER@HOST/DATABASE`")]
     Url(String),
+    /// A store on a server needs a folder for the audit key and the anchor.
+    #[error("a store on PostgreSQL needs a data directory for its audit key; name one")]
+    NoFolder,
     /// The store's file cannot be made.
     #[error("the store's file `{}` cannot be made", file.display())]
     File {
@@ -85,6 +94,12 @@ pub enum StoreError {
     /// One failure of several callers whose work shared a transaction.
     #[error(transparent)]
     Shared(Arc<StoreError>),
+    /// Replicas with different keys would make a log that none of them finds valid.
+    #[error(
+        "the audit key is not the one that this store's log is written with: give every replica the same, as \
+         `GODWIT_AUDIT_KEY` or `GODWIT_AUDIT_KEY_FILE`, or copy `audit.key` from the data directory of the first"
+    )]
+    OtherAuditKey,
     /// The file that holds the audit key cannot be used.
     #[error("the audit key `{}` cannot be used", file.display())]
     AuditKey {
@@ -99,12 +114,15 @@ pub enum StoreError {
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    #[cfg(feature = "bot")]
+    fence: Option<replicas::Fence>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    writer: SqlitePool,
-    reader: SqlitePool,
+    kind: StoreKind,
+    writer: AnyPool,
+    reader: AnyPool,
     audit_key: AuditKey,
     anchor: anchor::AnchorFile,
     ids: Arc<Mutex<ulid::Generator>>,
@@ -112,27 +130,24 @@ struct Inner {
     changes: watch::Sender<u64>,
     #[cfg(feature = "bot")]
     arrivals: mpsc::Sender<ingest::Arrival>,
+    /// Where other processes' words are heard.
+    #[cfg(feature = "bot")]
+    listen_at: Option<String>,
+    #[cfg(feature = "bot")]
+    listening: std::sync::atomic::AtomicBool,
 }
 
 /// A transaction that writes; it is taken back when dropped without `commit`.
-pub type WriteTransaction = sqlx::Transaction<'static, Sqlite>;
+pub type WriteTransaction = sqlx::Transaction<'static, Any>;
 
 impl Store {
-    /// Opens the store at `url` (`sqlite:FILE`), makes the file when it is missing and brings its schema up to date. The
-    /// audit chain's key is read from `audit.key` beside the file and made when missing.
+    /// Opens the store in a file (`sqlite:FILE`), makes it when it is missing and brings its schema up to date. The audit
+    /// chain's key is read from `audit.key` beside the file and made when missing.
     ///
     /// # Errors
     /// When the URL is of another kind, the file cannot be opened or its schema is newer than this program's.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Self::open_with_key(url, AuditKey::read_or_make(&Self::audit_key_file(url)?)?).await
-    }
-
-    /// Where the audit chain's key is kept when none is given: beside the store's file.
-    ///
-    /// # Errors
-    /// When the URL is none of a store.
-    pub fn audit_key_file(url: &str) -> Result<PathBuf, StoreError> {
-        Ok(file_of(url)?.with_file_name(AuditKey::FILE))
+        Self::open_in(url, None, None).await
     }
 
     /// The same with a key for the audit chain.
@@ -140,27 +155,54 @@ impl Store {
     /// # Errors
     /// When the URL is of another kind, the file cannot be opened or its schema is newer than this program's.
     pub async fn open_with_key(url: &str, audit_key: AuditKey) -> Result<Self, StoreError> {
-        let file = file_of(url)?;
-        keep_private(&file)?;
-        let anchor = anchor::AnchorFile::of_store(&file);
-        let options = SqliteConnectOptions::new()
-            .filename(&file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true);
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        bring_up_to_date(&writer).await?;
-        let reader = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true));
+        Self::open_in(url, None, Some(audit_key)).await
+    }
+
+    /// Where the audit chain's key is kept when none is given: beside the store's file, or in the data directory of a
+    /// store on a server.
+    ///
+    /// # Errors
+    /// When the URL is none of a store, or a store on a server has no data directory.
+    pub fn audit_key_file(url: &str, data_dir: Option<&Path>) -> Result<PathBuf, StoreError> {
+        Ok(Place::parse(url)?.folder(data_dir)?.join(AuditKey::FILE))
+    }
+
+    /// Opens the store at `url`, a file or a server, and brings its schema up to date. `data_dir` is where a store on a
+    /// server keeps its anchor, and the audit key when none is given.
+    ///
+    /// # Errors
+    /// When the URL is none of a store, it cannot be reached or its schema is newer than this program's.
+    pub async fn open_in(url: &str, data_dir: Option<&Path>, audit_key: Option<AuditKey>) -> Result<Self, StoreError> {
+        let place = Place::parse(url)?;
+        let folder = place.folder(data_dir)?;
+        let audit_key = match audit_key {
+            Some(key) => key,
+            None => AuditKey::read_or_make(&folder.join(AuditKey::FILE))?,
+        };
+        if let Place::File(file) = &place {
+            keep_private(file)?;
+        }
+        let anchor = anchor::AnchorFile::of_store(&folder, &place.name());
+        let kind = place.kind();
+        let writer = place.writer().await?;
+        bring_up_to_date(&writer, kind).await?;
+        if kind == StoreKind::Postgres {
+            agree_on_key(&writer, &audit_key).await?;
+        }
+        let reader = place.reader()?;
         let ids = Arc::new(Mutex::new(ulid::Generator::new()));
         #[cfg(feature = "bot")]
         let changes = watch::Sender::new(0);
         #[cfg(feature = "bot")]
-        let arrivals =
-            ingest::start(ingest::Writer { pool: writer.clone(), ids: Arc::clone(&ids), changes: changes.clone() });
+        let arrivals = ingest::start(ingest::Writer {
+            kind,
+            pool: writer.clone(),
+            ids: Arc::clone(&ids),
+            changes: changes.clone(),
+        });
         Ok(Self {
             inner: Arc::new(Inner {
+                kind,
                 writer,
                 reader,
                 audit_key,
@@ -170,8 +212,22 @@ impl Store {
                 changes,
                 #[cfg(feature = "bot")]
                 arrivals,
+                #[cfg(feature = "bot")]
+                listen_at: match place {
+                    Place::File(_) => None,
+                    Place::Server(url) => Some(url),
+                },
+                #[cfg(feature = "bot")]
+                listening: std::sync::atomic::AtomicBool::new(false),
             }),
+            #[cfg(feature = "bot")]
+            fence: None,
         })
+    }
+
+    /// What holds the store.
+    pub fn kind(&self) -> StoreKind {
+        self.inner.kind
     }
 
     /// Asks the database for an answer.
@@ -189,14 +245,20 @@ impl Store {
         self.inner.writer.close().await;
     }
 
-    /// Begins a transaction that writes. It holds the only writing connection: keep it short, and never ask the store
-    /// for anything else before it ends.
+    /// Begins a transaction that writes while nobody else does, in this or another process: what it reads stays true
+    /// until it ends. Keep it short, and never ask the store for anything else before it ends.
     ///
     /// # Errors
-    /// When another process has been writing for too long, or the database fails.
+    /// When another process has been writing for too long, the claim that this store is used under is lost, or the
+    /// database fails.
     pub async fn begin(&self) -> Result<WriteTransaction, StoreError> {
-        // IMMEDIATE: a deferred transaction that reads first may be refused when it wants to write later.
-        Ok(self.inner.writer.begin_with("BEGIN IMMEDIATE").await?)
+        #[allow(unused_mut, reason = "only a claim looks into it")]
+        let mut tx = self.inner.writer.begin_with(self.inner.kind.begin_alone()).await?;
+        #[cfg(feature = "bot")]
+        if let Some(fence) = &self.fence {
+            fence.check(&mut tx).await?;
+        }
+        Ok(tx)
     }
 
     /// An id above every one before it in this process: a ULID.
@@ -205,7 +267,7 @@ impl Store {
     }
 
     /// Connections for reading only; they see what was committed.
-    pub fn reader(&self) -> &SqlitePool {
+    pub fn reader(&self) -> &AnyPool {
         &self.inner.reader
     }
 }
@@ -233,17 +295,6 @@ fn keep_private(file: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// The file of a `sqlite:` URL.
-fn file_of(url: &str) -> Result<PathBuf, StoreError> {
-    let refuse = || StoreError::Url(crate::redact::text(url));
-    let rest = url.strip_prefix("sqlite:").ok_or_else(refuse)?;
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    if rest.is_empty() || rest.starts_with(':') || rest.contains('?') {
-        return Err(refuse());
-    }
-    PathBuf::from_str(rest).map_err(|_| refuse())
-}
-
 /// Milliseconds since 1970, the store's form of a time.
 pub(crate) fn millis(at: DateTime<Utc>) -> i64 {
     at.timestamp_millis()
@@ -257,10 +308,10 @@ pub(crate) fn time_of(millis: i64) -> Result<DateTime<Utc>, StoreError> {
 
 /// Applies what the schema lacks. SQLite gives sqlx no lock for that, so of two processes that open a new store at once
 /// one fails; it finds the other's work when it looks again.
-async fn bring_up_to_date(writer: &SqlitePool) -> Result<(), StoreError> {
+async fn bring_up_to_date(writer: &AnyPool, kind: StoreKind) -> Result<(), StoreError> {
     let mut left = 20;
     loop {
-        match migrations::migrator().run(writer).await {
+        match migrations::migrator(kind).run(writer).await {
             Ok(()) => return Ok(()),
             Err(sqlx::migrate::MigrateError::Execute(_) | sqlx::migrate::MigrateError::ExecuteMigration(_, _))
                 if left > 0 =>
@@ -273,19 +324,21 @@ async fn bring_up_to_date(writer: &SqlitePool) -> Result<(), StoreError> {
     }
 }
 
+/// Refuses another key than that of the first process; a file's key stands beside it, so there nobody can err.
+async fn agree_on_key(writer: &AnyPool, key: &AuditKey) -> Result<(), StoreError> {
+    let mine = key.sign(b"the key of a store");
+    sqlx::query("INSERT INTO facts (name, value) VALUES ('audit_key', $1) ON CONFLICT (name) DO NOTHING")
+        .bind(&mine)
+        .execute(writer)
+        .await?;
+    let agreed: String =
+        sqlx::query_scalar("SELECT value FROM facts WHERE name = 'audit_key'").fetch_one(writer).await?;
+    if agreed == mine { Ok(()) } else { Err(StoreError::OtherAuditKey) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_files_are_stores() {
-        assert_eq!(file_of("sqlite:a/b.db").unwrap(), Path::new("a/b.db"));
-        assert_eq!(file_of("sqlite:///a/b.db").unwrap(), Path::new("/a/b.db"));
-        for bad in ["sqlite:", "sqlite::memory:", "postgres://u:p@h/d", "a.db", "sqlite:a.db?mode=ro"] {
-            let error = file_of(bad).unwrap_err().to_string();
-            assert!(error.contains("sqlite:FILE") && !error.contains(":p@"), "{error}");
-        }
-    }
 
     #[tokio::test]
     async fn a_store_opens_twice() {

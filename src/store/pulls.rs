@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::approvals::{number, parsed};
 use super::collisions::pr_of;
@@ -133,7 +133,7 @@ impl Store {
     }
 }
 
-fn judged_of(row: &SqliteRow) -> Result<JudgedPull, StoreError> {
+fn judged_of(row: &AnyRow) -> Result<JudgedPull, StoreError> {
     let bound: (Option<String>, Option<String>, Option<String>) = (row.try_get(8)?, row.try_get(9)?, row.try_get(10)?);
     let binding = match bound {
         (Some(risk), Some(digest), Some(policy_hash)) => {

@@ -234,18 +234,20 @@ impl Store {
         .bind(&intent.history_hash)
         .execute(&mut *tx)
         .await?;
-        // One statement for any number of steps (PostgreSQL's word for json_each is json_array_elements).
-        sqlx::query(
+        // One statement for any number of steps.
+        let sql = format!(
             "INSERT INTO run_steps (run, target, position, unit, migration, checksum, action, recovery, state, duration_ms) \
-             SELECT $1, $2, $3 + (value ->> 'position'), value ->> 'unit', value ->> 'migration', value ->> 'checksum', \
-             value ->> 'action', value ->> 'recovery', 'pending', 0 FROM json_each($4)",
-        )
-        .bind(run.id.as_str())
-        .bind(intent.target.as_str())
-        .bind(first)
-        .bind(&steps)
-        .execute(&mut *tx)
-        .await?;
+             SELECT $1, $2, $3 + CAST(value ->> 'position' AS BIGINT), value ->> 'unit', value ->> 'migration', \
+             value ->> 'checksum', value ->> 'action', value ->> 'recovery', 'pending', 0 FROM {}",
+            self.kind().each("$4")
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(run.id.as_str())
+            .bind(intent.target.as_str())
+            .bind(first)
+            .bind(&steps)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -265,20 +267,22 @@ impl Store {
         }
         let records = serde_json::to_string(records).unwrap_or_default();
         let mut tx = self.begin().await?;
-        sqlx::query(
-            // An UPDATE … FROM would be planned the other way round: for each step, a walk through the whole list.
+        // An UPDATE … FROM would be planned the other way round: for each step, a walk through the whole list.
+        let sql = format!(
             "INSERT INTO run_steps (run, target, position, unit, migration, checksum, action, recovery, state, duration_ms, error) \
              SELECT s.run, s.target, s.position, s.unit, s.migration, s.checksum, s.action, s.recovery, r.value ->> 'state', \
-             r.value ->> 'duration_ms', r.value ->> 'error' FROM json_each($3) r CROSS JOIN run_steps s \
-             WHERE s.run = $1 AND s.target = $2 AND s.position = CAST(r.value ->> 'position' AS INTEGER) \
+             CAST(r.value ->> 'duration_ms' AS BIGINT), r.value ->> 'error' FROM {} r CROSS JOIN run_steps s \
+             WHERE s.run = $1 AND s.target = $2 AND s.position = CAST(r.value ->> 'position' AS BIGINT) \
              ON CONFLICT (run, target, position) DO UPDATE SET state = excluded.state, duration_ms = excluded.duration_ms, \
              error = excluded.error",
-        )
-        .bind(run.as_str())
-        .bind(target.as_str())
-        .bind(&records)
-        .execute(&mut *tx)
-        .await?;
+            self.kind().each("$3")
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(run.as_str())
+            .bind(target.as_str())
+            .bind(&records)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -390,13 +394,15 @@ impl Store {
         runs: &std::collections::BTreeSet<&RunId>,
     ) -> Result<std::collections::BTreeMap<RunId, RepoName>, StoreError> {
         let names: Vec<&str> = runs.iter().map(|r| r.as_str()).collect();
-        let rows = sqlx::query(
-            "SELECT id, repo FROM runs WHERE repo IS NOT NULL AND repo <> $1 AND id IN (SELECT value FROM json_each($2))",
-        )
-        .bind(repo.as_str())
-        .bind(serde_json::to_string(&names).unwrap_or_default())
-        .fetch_all(self.reader())
-        .await?;
+        let sql = format!(
+            "SELECT id, repo FROM runs WHERE repo IS NOT NULL AND repo <> $1 AND id IN (SELECT value FROM {})",
+            self.kind().each_text("$2")
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(repo.as_str())
+            .bind(serde_json::to_string(&names).unwrap_or_default())
+            .fetch_all(self.reader())
+            .await?;
         rows.iter().map(|r| Ok((run_id(r.try_get(0)?)?, parsed("a repository", r.try_get(1)?)?))).collect()
     }
 

@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-fn agreed_of(row: &sqlx::sqlite::SqliteRow) -> Result<Agreed, StoreError> {
+fn agreed_of(row: &sqlx::any::AnyRow) -> Result<Agreed, StoreError> {
     Ok(Agreed {
         environment: parsed("an environment", row.try_get(0)?)?,
         digest: parsed("a digest", row.try_get(1)?)?,

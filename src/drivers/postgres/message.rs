@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::drivers::native::Kept;
 use crate::drivers::{FENCE, FENCED, HISTORY, Script, SingleStatement};
 use crate::ids::{Engine, Epoch, MigrationId};
 use crate::migration::execution;
@@ -43,13 +45,21 @@ pub struct Tables {
     pub history: String,
     /// The fence.
     pub fence: String,
+    /// Other tools' tables that are kept with the history.
+    pub kept: Option<Arc<Kept>>,
 }
 
 impl Tables {
     /// The tables' names in `schema`.
     pub fn in_schema(schema: &str) -> Self {
         let s = identifier(schema);
-        Self { schema: schema.to_owned(), history: format!("{s}.{HISTORY}"), fence: format!("{s}.{FENCE}") }
+        Self { schema: schema.to_owned(), history: format!("{s}.{HISTORY}"), fence: format!("{s}.{FENCE}"), kept: None }
+    }
+
+    /// The search path in which a folder's migrations run: their own schema first, and where extensions are.
+    pub fn search_path(&self, unit: &str) -> Option<String> {
+        let schema = self.kept.as_ref()?.schema_of(unit)?;
+        Some(format!("{}, public", identifier(schema)))
     }
 
     /// Makes both where they are missing, in one transaction.
@@ -126,9 +136,14 @@ impl Tables {
 
     /// A statement that fails with [`FENCED`] unless the fence still holds `epoch`, and keeps it there until commit.
     fn assert_fence(&self, epoch: Epoch) -> String {
+        self.assert_fence_and(epoch, "")
+    }
+
+    /// The same with something else in the same statement.
+    fn assert_fence_and(&self, epoch: Epoch, also: &str) -> String {
         // The other branch depends on the clock so that the planner cannot work it out beforehand.
         format!(
-            "SELECT CASE (SELECT epoch FROM {} WHERE k = 'target' FOR SHARE) WHEN {epoch} THEN 0 ELSE \
+            "SELECT {also}CASE (SELECT epoch FROM {} WHERE k = 'target' FOR SHARE) WHEN {epoch} THEN 0 ELSE \
              ('{FENCED}, epoch {epoch} ' || pg_catalog.clock_timestamp())::pg_catalog.int4 END;",
             self.fence
         )
@@ -187,6 +202,9 @@ impl Tables {
             }
         }
         out.push(';');
+        if let Some(kept) = &self.kept {
+            out.push_str(&kept.follow(row, started));
+        }
     }
 
     /// A whole migration as one message. Gives the message and the byte at which the script's body begins.
@@ -203,7 +221,11 @@ impl Tables {
         if limit_ms > 0 {
             let _ = write!(out, "SET LOCAL statement_timeout={limit_ms};");
         }
-        out.push_str(&self.assert_fence(epoch));
+        // In the fence's own statement: a failure's line is found by counting those before the script's.
+        let path = self
+            .search_path(&script.row.unit)
+            .map_or(String::new(), |path| format!("pg_catalog.set_config('search_path', {}, true),", literal(&path)));
+        out.push_str(&self.assert_fence_and(epoch, &path));
         let start = out.len();
         out.push_str(body);
         // A comment may end the script without a line break.

@@ -4,6 +4,7 @@ mod ahead;
 mod batches;
 mod effect;
 mod message;
+mod native;
 mod preflight;
 mod probe;
 mod schema;
@@ -19,10 +20,12 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 
 pub use ahead::Ahead;
+pub(super) use message::literal as text_literal;
 pub use session::PostgresSession;
 
 use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
+use crate::migration::native::{Book, Found};
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
 };
@@ -44,6 +47,8 @@ pub struct PostgresDriver {
     tables_exist: bool,
     /// Whether they lack what this version added to them.
     tables_are_old: bool,
+    /// Whether a table is there that may be another migration tool's.
+    others_exist: bool,
     /// The history where it was read with the connection; for the first who asks.
     read: Option<Vec<HistoryRow>>,
 }
@@ -61,16 +66,23 @@ impl PostgresDriver {
             .map_err(|e: sqlx::Error| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
         let options = options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
         let mut connection = open(&options).await?;
-        let rows = wire::rows(&mut connection, FIND_TABLES.replace("$HISTORY", HISTORY)).await?;
-        let (schema, tables_exist, tables_are_old) = match rows.first() {
-            Some(row) => (wire::text(row, 0)?, wire::text(row, 1)? == "t", wire::text(row, 2)? == "f"),
+        let find = FIND_TABLES.replace("$HISTORY", HISTORY).replace("$OTHERS", native::NAMES);
+        let rows = wire::rows(&mut connection, find).await?;
+        let (schema, tables_exist, tables_are_old, others_exist) = match rows.first() {
+            Some(row) => (
+                wire::text(row, 0)?,
+                wire::text(row, 1)? == "t",
+                wire::text(row, 2)? == "f",
+                wire::text(row, 3)? == "t",
+            ),
             None => {
                 return Err(DriverError::Unreachable(
                     "the connection's search_path names no schema that exists; create one first".to_owned(),
                 ));
             }
         };
-        Ok(Self { connection, options, tables: Tables::in_schema(&schema), tables_exist, tables_are_old, read: None })
+        let tables = Tables::in_schema(&schema);
+        Ok(Self { connection, options, tables, tables_exist, tables_are_old, others_exist, read: None })
     }
 }
 
@@ -81,7 +93,10 @@ const FIND_TABLES: &str = "WITH path AS (SELECT n.oid, n.nspname, p.ord FROM \
      unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY p(name, ord) JOIN pg_catalog.pg_namespace n ON n.nspname = p.name) \
      SELECT p.nspname::text, CASE WHEN c.oid IS NULL THEN 'f' ELSE 't' END, \
      CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'progress') \
-     THEN 't' ELSE 'f' END FROM path p \
+     THEN 't' ELSE 'f' END, \
+     CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_class o WHERE o.relname IN ($OTHERS)) \
+     OR EXISTS (SELECT 1 FROM pg_catalog.pg_namespace m JOIN pg_catalog.pg_class o ON o.relnamespace = m.oid \
+     AND o.relname = (m.nspname::text || '_schema_migrations')::pg_catalog.name) THEN 't' ELSE 'f' END FROM path p \
      LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = p.oid AND c.relname = '$HISTORY' AND c.relkind IN ('r', 'p') \
      ORDER BY c.oid IS NULL, NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE'), \
      p.nspname = current_user AND pg_catalog.current_setting('search_path') LIKE '%$user%', p.ord LIMIT 1";
@@ -134,6 +149,10 @@ impl Driver for PostgresDriver {
             return Ok(Vec::new());
         }
         read_history(&mut self.connection, &self.tables, None).await
+    }
+
+    async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
+        if self.others_exist { native::read(&mut self.connection, book).await } else { Ok(Vec::new()) }
     }
 
     async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {

@@ -12,6 +12,7 @@ use crate::plan::SchemaSnapshot;
 const OBJECTS: &str = "WITH mine AS (SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'), \
      rel AS (SELECT c.*, quote_ident(m.nspname) || '.' || quote_ident(c.relname) AS name FROM pg_catalog.pg_class c \
      JOIN mine m ON m.oid = c.relnamespace WHERE c.relname NOT IN ($OURS) \
+     AND c.relname::text NOT IN (m.nspname::text || '_schema_migrations', m.nspname::text || '_schema_migrations_pkey') \
      AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')) \
      SELECT CASE relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN 'sequence ' WHEN 'f' THEN 'foreign table ' ELSE 'table ' END || name, \
      CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) WHEN relkind = 'p' THEN 'partitioned by ' || pg_get_partkeydef(oid) ELSE 'exists' END FROM rel WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
@@ -35,7 +36,11 @@ const OBJECTS: &str = "WITH mine AS (SELECT oid, nspname FROM pg_catalog.pg_name
 
 /// Reads it.
 pub(super) async fn snapshot(connection: &mut PgConnection) -> Result<SchemaSnapshot, DriverError> {
-    let ours = format!("'{HISTORY}', '{FENCE}', '{HISTORY}_pkey', '{FENCE}_pkey'");
+    // Other tools' tables are no part of what migrations make; they come and go with the tools.
+    let ours = format!(
+        "'{HISTORY}', '{FENCE}', '{HISTORY}_pkey', '{FENCE}_pkey', 'goose_db_version_id_seq', {}",
+        super::native::NAMES
+    );
     let rows = wire::rows(connection, OBJECTS.replace("$OURS", &ours)).await?;
     let mut properties: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in &rows {

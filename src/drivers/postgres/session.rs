@@ -1,5 +1,6 @@
 //! The connection that holds the lock: everything that changes a PostgreSQL target goes through it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +12,14 @@ use tokio::time::sleep;
 use super::message::{self, Tables, literal};
 use super::watch::{holder_of, lock_key, look, shares_a_backend};
 use super::wire::{self, Reply};
-use super::{PostgresDriver, open, probe, read_history};
+use super::{PostgresDriver, native, open, probe, read_history};
 use crate::drivers::{
     DriverError, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
 };
 use crate::drivers::{batches, failpoint};
-use crate::ids::{Engine, Epoch, RunId};
+use crate::ids::{Engine, Epoch, MigrationId, RunId};
 use crate::migration::execution::{Nature, touches_session};
+use crate::migration::native::{Book, Found};
 use crate::plan::{HistoryRow, LockHolder};
 
 /// How often the server looks whether the client of a running statement is still there (milliseconds).
@@ -50,7 +52,7 @@ pub struct PostgresSession {
 
 impl PostgresSession {
     pub(super) async fn take(driver: PostgresDriver, options: &SessionOptions) -> Result<Self, DriverError> {
-        let PostgresDriver { connection, options: connect, tables, tables_exist, tables_are_old, read: _ } = driver;
+        let PostgresDriver { connection, options: connect, tables, tables_exist, tables_are_old, .. } = driver;
         let mut session = PostgresSession {
             connection,
             monitor: None,
@@ -368,6 +370,25 @@ impl Session for PostgresSession {
         read_history(&mut self.connection, &self.tables, None).await
     }
 
+    async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
+        native::read(&mut self.connection, book).await
+    }
+
+    async fn keep_native(
+        &mut self,
+        book: &Book,
+        found: &[Found],
+        units: &BTreeSet<&str>,
+        applied: &[(String, MigrationId)],
+    ) -> Result<(), DriverError> {
+        let (kept, missing) = native::keep(&self.tables, book, found, units, applied);
+        if !missing.is_empty() {
+            self.through(format!("BEGIN;{missing}COMMIT")).await?;
+        }
+        self.tables.kept = Some(Arc::new(kept));
+        Ok(())
+    }
+
     async fn settle_orphans(&mut self, runs: &[RunId]) -> Result<(), DriverError> {
         if runs.is_empty() {
             return Ok(());
@@ -419,6 +440,62 @@ impl Session for PostgresSession {
     }
 
     async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
+        let Some(path) = self.tables.search_path(statement.unit) else { return self.run_single(statement).await };
+        self.through(format!("SET search_path = {path}")).await?;
+        let done = self.run_single(statement).await;
+        self.through("RESET search_path".to_owned()).await?;
+        done
+    }
+
+    async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
+        let sql = self.tables.mark(statement, self.epoch);
+        self.through_at(&["commit_sent"], sql).await
+    }
+
+    async fn probe(&mut self, statement: &SingleStatement<'_>) -> Result<Probe, DriverError> {
+        probe::look_for(&mut self.connection, self.pid, statement.sql()).await
+    }
+
+    async fn repair(&mut self, statement: &str) -> Result<(), DriverError> {
+        let before = format!(
+            "{}SET lock_timeout = {};",
+            self.tables.fence_only(self.epoch),
+            self.options.retry_for.as_millis().max(self.options.lock_timeout.as_millis())
+        );
+        self.through(before).await?;
+        self.through(statement.to_owned()).await?;
+        self.through(self.settings()).await
+    }
+
+    async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {
+        let sql = self.tables.write_row(row, self.epoch);
+        match self.through(sql.clone()).await {
+            // Writing the same row twice is the same.
+            Err(DriverError::Lost(_)) => self.through(sql).await,
+            other => other,
+        }
+    }
+
+    async fn unlock(mut self) -> Result<(), DriverError> {
+        let sql = format!("SELECT pg_catalog.pg_advisory_unlock({})::text", self.key);
+        let rows = wire::rows(&mut self.connection, sql).await?;
+        let held = rows.first().map(|r| wire::text(r, 0)).transpose()?;
+        let _ = self.connection.close().await;
+        if let Some(monitor) = self.monitor {
+            let _ = monitor.close().await;
+        }
+        if held.as_deref() == Some("true") {
+            return Ok(());
+        }
+        Err(DriverError::History(
+            "the target's lock was gone before this run gave it back; another run may have come in between".to_owned(),
+        ))
+    }
+}
+
+impl PostgresSession {
+    /// Runs a statement as its nature wants it.
+    async fn run_single(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
         if statement.nature == Nature::Batched {
             let options = self.options.clone();
             return batches::run(self, statement, &options).await;
@@ -477,53 +554,6 @@ impl Session for PostgresSession {
         Ok(None)
     }
 
-    async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
-        let sql = self.tables.mark(statement, self.epoch);
-        self.through_at(&["commit_sent"], sql).await
-    }
-
-    async fn probe(&mut self, statement: &SingleStatement<'_>) -> Result<Probe, DriverError> {
-        probe::look_for(&mut self.connection, self.pid, statement.sql()).await
-    }
-
-    async fn repair(&mut self, statement: &str) -> Result<(), DriverError> {
-        let before = format!(
-            "{}SET lock_timeout = {};",
-            self.tables.fence_only(self.epoch),
-            self.options.retry_for.as_millis().max(self.options.lock_timeout.as_millis())
-        );
-        self.through(before).await?;
-        self.through(statement.to_owned()).await?;
-        self.through(self.settings()).await
-    }
-
-    async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {
-        let sql = self.tables.write_row(row, self.epoch);
-        match self.through(sql.clone()).await {
-            // Writing the same row twice is the same.
-            Err(DriverError::Lost(_)) => self.through(sql).await,
-            other => other,
-        }
-    }
-
-    async fn unlock(mut self) -> Result<(), DriverError> {
-        let sql = format!("SELECT pg_catalog.pg_advisory_unlock({})::text", self.key);
-        let rows = wire::rows(&mut self.connection, sql).await?;
-        let held = rows.first().map(|r| wire::text(r, 0)).transpose()?;
-        let _ = self.connection.close().await;
-        if let Some(monitor) = self.monitor {
-            let _ = monitor.close().await;
-        }
-        if held.as_deref() == Some("true") {
-            return Ok(());
-        }
-        Err(DriverError::History(
-            "the target's lock was gone before this run gave it back; another run may have come in between".to_owned(),
-        ))
-    }
-}
-
-impl PostgresSession {
     /// The beginning of a batch that waits for locks no longer than `most`.
     pub(super) fn begin_batch(&self, most: Duration, idle_ms: u32, sql: &str) -> String {
         let lock_timeout = self.options.lock_timeout.min(most).as_millis();

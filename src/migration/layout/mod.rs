@@ -1,24 +1,32 @@
 //! How a folder names its migrations. Each layout has a reader of its own; detection is per folder (SPEC 2).
 
+mod detect;
 mod diesel;
+mod flyway;
+mod marked;
 mod numbered;
+mod prisma;
+mod scripts;
+mod service;
+mod sqlx;
 mod typed;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ids::{Checksum, Engine, InvalidId, MigrationId};
+use crate::ids::{Checksum, Engine, EnvironmentName, InvalidId, MigrationId};
 use crate::migration::checksum::{both, checksum, sha256_hex};
-use crate::migration::operations::are_operations;
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version,
 };
+pub(super) use detect::{Folder, Surroundings, read_folder};
+pub use marked::{Marked, split as split_marked};
+pub use scripts::{Check, checks};
 
 /// The layouts that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Layout {
     /// `0001_name.up.sql` with `0001_name.down.sql`, or `0001_name.sql`: golang-migrate, any number of digits.
     Numbered,
@@ -26,12 +34,39 @@ pub enum Layout {
     Typed,
     /// `2017-09-23-182408_name/up.sql` with `down.sql`.
     Diesel,
+    /// `services/NAME/migrations/0001_name.up.sql` with `.down.sql`, a schema per service (source B).
+    Service,
+    /// `scripts/001_20240101_000000_name.sql` with `rollbacks/…_rollback.sql` (source C).
+    Scripts,
+    /// `20240101000000_name/migration.sql`.
+    Prisma,
+    /// `V1.2__name.sql`, `U1.2__name.sql`, `R__name.sql`.
+    Flyway,
+    /// `00001_name.sql` with `-- +goose Up` and `-- +goose Down` in it.
+    Goose,
+    /// `name.sql` with `-- +migrate Up` and `-- +migrate Down` in it.
+    SqlMigrate,
+    /// `20240101000000_name.sql`, or a pair of `.up.sql` and `.down.sql`, with sqlx's own history.
+    Sqlx,
+    /// `20240101000000_name.sql` with `-- migrate:up` and `-- migrate:down` in it.
+    Dbmate,
 }
 
 impl Layout {
     /// Every layout with its name in `godwit.yml`.
-    pub const ALL: [(Layout, &'static str); 3] =
-        [(Layout::Numbered, "numbered"), (Layout::Typed, "typed"), (Layout::Diesel, "diesel")];
+    pub const ALL: [(Layout, &'static str); 11] = [
+        (Layout::Numbered, "numbered"),
+        (Layout::Typed, "typed"),
+        (Layout::Diesel, "diesel"),
+        (Layout::Service, "service"),
+        (Layout::Scripts, "scripts"),
+        (Layout::Prisma, "prisma"),
+        (Layout::Flyway, "flyway"),
+        (Layout::Goose, "goose"),
+        (Layout::SqlMigrate, "sql-migrate"),
+        (Layout::Sqlx, "sqlx"),
+        (Layout::Dbmate, "dbmate"),
+    ];
 
     /// Its name in `godwit.yml`.
     pub fn as_str(self) -> &'static str {
@@ -51,97 +86,9 @@ impl FromStr for Layout {
         Self::ALL.iter().find(|(_, n)| *n == s).map(|(l, _)| *l).ok_or(InvalidId {
             what: "layout",
             value: s.to_owned(),
-            allowed: "`auto`, `numbered`, `typed` or `diesel`",
+            allowed: "`auto`, `numbered`, `typed`, `diesel`, `service`, `scripts`, `prisma`, `flyway`, `goose`, `sql-migrate`, \
+                      `sqlx` or `dbmate`",
         })
-    }
-}
-
-/// The files of one folder.
-#[derive(Debug, Default)]
-pub(super) struct Folder<'a> {
-    /// Directly in it: name and file.
-    pub files: Vec<(&'a str, &'a SourceFile)>,
-    /// One level below: name of the sub-folder → its files.
-    pub below: BTreeMap<&'a str, Vec<(&'a str, &'a SourceFile)>>,
-}
-
-impl Folder<'_> {
-    pub fn file_count(&self) -> usize {
-        self.files.len() + if self.is_diesel() { self.below.values().map(Vec::len).sum() } else { 0 }
-    }
-
-    fn is_diesel(&self) -> bool {
-        self.below.iter().any(is_diesel_migration)
-    }
-
-    /// Paths of the sub-folders that are one diesel migration each.
-    pub fn migration_folders(&self, dir: &str) -> impl Iterator<Item = String> {
-        self.below
-            .iter()
-            .filter(|(name, files)| is_diesel_migration((name, files)))
-            .map(move |(name, _)| if dir.is_empty() { (*name).to_owned() } else { format!("{dir}/{name}") })
-    }
-
-    /// For a repository without configuration: a folder of numbered `.up.sql` files, of diesel folders, or one whose path
-    /// says that it holds migrations. A folder of numbered reports does not count.
-    pub fn clearly_holds_migrations(&self, dir: &str) -> bool {
-        let named = dir.split('/').any(|p| matches!(p, "migrations" | "migration" | "migrate"));
-        let pairs = self.files.iter().any(|(n, _)| n.ends_with(".up.sql") && numbered::parse_name(n).is_some());
-        let sql = self.files.iter().any(|(n, _)| n.ends_with(".sql"));
-        pairs || self.is_diesel() || self.says_so(dir) || (named && (sql || self.is_typed(engine_of_folder(dir))))
-    }
-
-    /// Whether the folder is named after an engine and a numbered JSON file in it says which database it is for.
-    fn says_so(&self, dir: &str) -> bool {
-        let field = b"\"database_type\"";
-        engine_of_folder(dir).is_some()
-            && self.files.iter().any(|(name, file)| match &file.content {
-                FileContent::Bytes(bytes)
-                    if name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit()) =>
-                {
-                    bytes.windows(field.len()).any(|part| part == field)
-                }
-                _ => false,
-            })
-    }
-
-    /// Whether numbered JSON files stand in a folder of `engine`.
-    fn is_typed(&self, engine: Option<Engine>) -> bool {
-        engine.is_some()
-            && self.files.iter().any(|(n, _)| n.ends_with(".json") && n.starts_with(|c: char| c.is_ascii_digit()))
-    }
-}
-
-fn is_diesel_migration((name, files): (&&str, &Vec<(&str, &SourceFile)>)) -> bool {
-    name.starts_with(|c: char| c.is_ascii_digit()) && files.iter().any(|(n, _)| matches!(*n, "up.sql" | "down.sql"))
-}
-
-/// The engine a folder's own name stands for, `…/postgresql`.
-fn engine_of_folder(dir: &str) -> Option<Engine> {
-    dir.rsplit('/').next().and_then(|name| name.parse().ok())
-}
-
-/// Reads one folder by its layout, given or detected, into the set.
-pub(super) fn read_folder(dir: &str, folder: &Folder<'_>, root: &MigrationRoot, set: &mut MigrationSet) {
-    let of_folder = engine_of_folder(dir);
-    let engine = root.engine.or(of_folder).unwrap_or(Engine::Postgresql);
-    let layout = root.layout.unwrap_or_else(|| {
-        // Operations are written in one layout only, whatever the folder is called.
-        if are_operations(engine) {
-            Layout::Typed
-        } else if folder.is_diesel() {
-            Layout::Diesel
-        } else if folder.is_typed(of_folder) {
-            Layout::Typed
-        } else {
-            Layout::Numbered
-        }
-    });
-    let mut reader = Reader { unit: dir, layout, engine, root, set };
-    match layout {
-        Layout::Numbered => numbered::read(folder, &mut reader),
-        Layout::Typed => typed::read(folder, &mut reader),
-        Layout::Diesel => diesel::read(folder, &mut reader),
     }
 }
 
@@ -151,6 +98,8 @@ struct Reader<'a> {
     layout: Layout,
     engine: Engine,
     root: &'a MigrationRoot,
+    /// The one environment that the files at hand are for.
+    only_in: Option<EnvironmentName>,
     set: &'a mut MigrationSet,
 }
 
@@ -220,54 +169,29 @@ impl Reader<'_> {
         None
     }
 
-    /// Puts a migration of SQL scripts together and checks what holds for every layout.
+    /// Puts a migration of SQL scripts together, each in a file of its own, and checks what holds for every layout.
     fn add(&mut self, found: Found<'_>) -> Option<&mut Migration> {
         let up = self.script(found.up)?;
-        if let Some(marker) = foreign_marker(&up.text) {
+        if let Some(layout) = marked::layout_of(&up.text) {
+            let help = if layout == self.layout {
+                ""
+            } else {
+                "take the file out of the folder, or write each direction into a file of its own"
+            };
             self.problem(
                 &up.path,
                 1,
                 "unsupported-layout",
                 Severity::Error,
-                format!("holds both directions in one file (`{marker}`), a layout that this version does not read"),
-                "split it into NAME.up.sql and NAME.down.sql",
+                format!(
+                    "holds both directions in one file, as `{layout}` does, but this folder is read as `{}`",
+                    self.layout
+                ),
+                help,
             );
             return None;
         }
-        if super::execution::is_blank_sql(&up.text) {
-            self.problem(
-                &up.path,
-                1,
-                "empty-migration",
-                Severity::Warning,
-                "holds no statement".to_owned(),
-                "delete it if it was never merged, else leave a comment that says why",
-            );
-        }
         let down = found.down.and_then(|f| self.script(f));
-        if let Some(down) = &down
-            && super::execution::is_blank_sql(&down.text)
-        {
-            self.problem(
-                &down.path,
-                1,
-                "empty-down",
-                Severity::Warning,
-                "holds no statement, so the migration cannot be rolled back".to_owned(),
-                "write the statements that undo it, or delete the file and say in the forward script why there is none",
-            );
-        }
-        if found.down.is_none() {
-            self.problem(
-                &up.path,
-                1,
-                "missing-down",
-                Severity::Warning,
-                "has no script that undoes it".to_owned(),
-                "add one, so that a rollback is possible",
-            );
-        }
-        let directives = Directives::parse(&up.path, &up.text, up.first_line, &mut self.set.problems);
         let (up_sha256, checksum) = match &found.up.content {
             FileContent::Bytes(bytes) => both(bytes, &up.text),
             FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
@@ -275,7 +199,63 @@ impl Reader<'_> {
         let mut files = Vec::with_capacity(2);
         files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
         files.extend(found.down.into_iter().chain(found.metadata).filter_map(file_of));
-        self.put(found.id, found.version, found.name, Read { up, down, checksum, directives, files })
+        let directives = Directives::parse(&up.path, &up.text, up.first_line, &mut self.set.problems);
+        let has_down = found.down.is_some();
+        self.add_scripts(found.id, found.version, found.name, Read { up, down, checksum, directives, files }, has_down)
+    }
+
+    /// The same for scripts that were read already; `has_down`: a place for the backward one is there, readable or not.
+    fn add_scripts(
+        &mut self,
+        id: &str,
+        version: Version,
+        name: &str,
+        read: Read,
+        has_down: bool,
+    ) -> Option<&mut Migration> {
+        let (up, down) = (&read.up, &read.down);
+        if crate::migration::execution::is_blank_sql(&up.text) {
+            self.problem(
+                &up.path,
+                up.first_line,
+                "empty-migration",
+                Severity::Warning,
+                "holds no statement".to_owned(),
+                "delete it if it was never merged, else leave a comment that says why",
+            );
+        }
+        if let Some(down) = down
+            && crate::migration::execution::is_blank_sql(&down.text)
+        {
+            self.problem(
+                &down.path,
+                down.first_line,
+                "empty-down",
+                self.about_rollbacks(),
+                "holds no statement, so the migration cannot be rolled back".to_owned(),
+                "write the statements that undo it, or delete the file and say in the forward script why there is none",
+            );
+        }
+        // Prisma knows no way back, and a repeatable script is undone by its next version.
+        if !has_down && self.layout != Layout::Prisma && !(self.layout == Layout::Flyway && id.starts_with('R')) {
+            self.problem(
+                &up.path,
+                1,
+                "missing-down",
+                self.about_rollbacks(),
+                "has no script that undoes it".to_owned(),
+                "add one, so that a rollback is possible",
+            );
+        }
+        self.put(id, version, name, read)
+    }
+
+    /// How bad it is that nothing undoes a migration: some layouts ask for it [S1-74] [S2-84].
+    fn about_rollbacks(&self) -> Severity {
+        match self.layout {
+            Layout::Service | Layout::Scripts => Severity::Error,
+            _ => Severity::Warning,
+        }
     }
 
     /// Adds a migration whose scripts are operations.
@@ -311,7 +291,11 @@ impl Reader<'_> {
             unit: self.unit.to_owned(),
             engine: self.engine,
             target: self.root.target.clone(),
-            service: service_of(self.unit).map(str::to_owned),
+            service: service::of(self.layout, self.unit).map(str::to_owned),
+            only_in: self.only_in.clone(),
+            repeatable: false,
+            native: self.root.native,
+            checks: Vec::new(),
             checksum,
             up,
             down,
@@ -336,21 +320,4 @@ fn file_of(file: &SourceFile) -> Option<MigrationFile> {
         FileContent::Bytes(bytes) => Some(MigrationFile { path: file.path.clone(), sha256: sha256_hex(bytes) }),
         FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
     }
-}
-
-/// The service that a folder such as `services/user-service/migrations` belongs to.
-fn service_of(unit: &str) -> Option<&str> {
-    let mut parts = unit.split('/').skip_while(|part| *part != "services").skip(1);
-    let service = parts.next()?;
-    parts.next().map(|_| service)
-}
-
-/// The marker of a tool that keeps both directions in one file: running such a file whole would undo it at once.
-fn foreign_marker(text: &str) -> Option<&'static str> {
-    const MARKERS: [(&str, &str); 3] =
-        [("+goose", "-- +goose"), ("migrate:up", "-- migrate:up"), ("+migrate", "-- +migrate")];
-    text.lines().find_map(|line| {
-        let comment = line.trim_start().strip_prefix("--")?.trim_start();
-        MARKERS.iter().find(|(start, _)| comment.starts_with(start)).map(|(_, shown)| *shown)
-    })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::native::{self, Native};
 use super::{INTERRUPTED_ROLLBACK, Request, belongs, refusal};
 use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::migration::{Migration, MigrationSet, operations};
@@ -54,9 +55,12 @@ pub fn statuses(
     target: &TargetName,
     engine: Engine,
     history: &[HistoryRow],
+    native: &Native,
     released: &BTreeSet<String>,
 ) -> Vec<MigrationStatus> {
     let index = Index::new(set, history);
+    let other = native::compare(set, (target, engine), native, &index);
+    let adopted = |m: &Migration| other.adopts(m).then(|| native::by_other_tool(native, m));
     let mut out: Vec<MigrationStatus> = set
         .migrations
         .iter()
@@ -65,17 +69,33 @@ pub fn statuses(
             None => MigrationStatus {
                 id: m.id.clone(),
                 unit: m.unit.clone(),
-                state: MigrationState::Pending,
+                state: if other.adopts(m) { MigrationState::Applied } else { MigrationState::Pending },
                 applied_at: None,
                 by: None,
                 duration_ms: None,
                 pr: None,
                 commit: None,
-                note: (m.is_contract() && !released.contains(&m.release_key())).then(|| held(m, None)),
+                note: adopted(m)
+                    .or_else(|| (m.is_contract() && !released.contains(&m.release_key())).then(|| held(m, None))),
             },
             Some(row) => {
                 let edited = row.state == MigrationState::Applied && row.checksum != m.checksum;
-                let note = edited.then(|| format!("edited after it was applied: `{}`", m.up.path));
+                if edited && m.repeatable {
+                    let note = Some("changed since it was applied, and runs again".to_owned());
+                    return MigrationStatus {
+                        unit: m.unit.clone(),
+                        state: MigrationState::Pending,
+                        ..status_of(row, note)
+                    };
+                }
+                if other.adopts(m) {
+                    let status = status_of(row, adopted(m));
+                    return MigrationStatus { unit: m.unit.clone(), state: MigrationState::Applied, ..status };
+                }
+                let unwritten = other.unwritten.iter().any(|u| std::ptr::eq(*u, m));
+                let note = edited.then(|| format!("edited after it was applied: `{}`", m.up.path)).or_else(|| {
+                    unwritten.then(|| "applied, but the table of the folder's own tool does not say so".to_owned())
+                });
                 MigrationStatus { unit: m.unit.clone(), ..status_of(row, note) }
             }
         })
@@ -114,7 +134,7 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
         let Some(row) = index.of(migration) else { continue };
         let same = row.checksum == migration.checksum;
         match row.state {
-            MigrationState::Applied if !same => out.push(refusal(
+            MigrationState::Applied if !same && !migration.repeatable => out.push(refusal(
                 "edited",
                 format!("`{}` was edited after it was applied", migration.up.path),
                 format!(

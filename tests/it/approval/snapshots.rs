@@ -209,6 +209,8 @@ fn run_page(report: &RunReport, next: &Next) -> String {
         next,
         audit_head: Some(&head),
         links: &links,
+        rollback: Some("a holder of `data_ops` (`@omar`) asks for it"),
+        regions: &[],
     })
 }
 

@@ -6,16 +6,25 @@ use chrono::Utc;
 use godwit::store::{AuditEntry, AuditHead};
 use serde_json::Value;
 
-use crate::store::{Fresh, fresh};
+use crate::store::{Fresh, fresh, fresh_on, on_both};
+use crate::support::Kind;
 
 fn godwit(fresh: &Fresh, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_godwit"))
-        .args(args)
-        .args(["--store", &fresh.url()])
-        .env_remove("GODWIT_AUDIT_KEY")
-        .env_remove("GODWIT_AUDIT_KEY_FILE")
-        .output()
-        .unwrap()
+    fresh.godwit().args(args).output().unwrap()
+}
+
+on_both! {
+    b17_an_untouched_log_is_valid,
+    b17_the_database_itself_refuses_changes,
+    b17_every_kind_of_tampering_is_found_and_named,
+    b17_a_cut_off_end_is_seen_with_the_printed_head,
+    b17_a_store_without_its_key_cannot_be_made_to_agree,
+    b17_an_export_is_verified_without_the_store,
+    appends_from_two_processes_make_one_chain,
+    locking_and_unlocking_are_recorded,
+    b17_an_emptied_or_older_log_is_found_without_any_head,
+    b17_a_person_may_accept_a_restored_log_and_says_why,
+    b17_the_anchor_may_lag_and_is_made_where_there_is_none,
 }
 
 /// Exit code and verdict of `audit verify`.
@@ -25,8 +34,7 @@ fn verify(fresh: &Fresh, args: &[&str]) -> (i32, Value) {
 }
 
 /// A log of so many records; gives the head after each.
-async fn log(records: usize) -> (Fresh, Vec<AuditHead>) {
-    let fresh = fresh().await;
+async fn log(fresh: Fresh, records: usize) -> (Fresh, Vec<AuditHead>) {
     let mut heads = Vec::new();
     for n in 1..=records {
         let mut entry = AuditEntry::new(Utc::now(), "alice", "approved", "ok");
@@ -38,11 +46,16 @@ async fn log(records: usize) -> (Fresh, Vec<AuditHead>) {
 }
 
 /// What somebody does first who wants to change the log.
-const UNGUARD: &str = "DROP TRIGGER audit_refuses_update; DROP TRIGGER audit_refuses_delete";
+async fn unguard(fresh: &Fresh) {
+    let sql = match fresh.kind() {
+        Kind::Sqlite => "DROP TRIGGER audit_refuses_update; DROP TRIGGER audit_refuses_delete",
+        _ => "DROP TRIGGER audit_refuses_update ON audit; DROP TRIGGER audit_refuses_truncate ON audit",
+    };
+    fresh.raw(sql).await.unwrap();
+}
 
-#[tokio::test]
-async fn b17_an_untouched_log_is_valid() {
-    let (fresh, heads) = log(3).await;
+async fn b17_an_untouched_log_is_valid(fresh: Fresh) {
+    let (fresh, heads) = log(fresh, 3).await;
     let (code, verdict) = verify(&fresh, &[]);
     assert_eq!(code, 0);
     assert_eq!(verdict["records"], 3);
@@ -54,9 +67,8 @@ async fn b17_an_untouched_log_is_valid() {
     }
 }
 
-#[tokio::test]
-async fn b17_the_database_itself_refuses_changes() {
-    let (fresh, _) = log(2).await;
+async fn b17_the_database_itself_refuses_changes(fresh: Fresh) {
+    let (fresh, _) = log(fresh, 2).await;
     for sql in ["UPDATE audit SET actor = 'mallory'", "DELETE FROM audit", "DELETE FROM audit WHERE seq = 2"] {
         let error = fresh.raw(sql).await.unwrap_err().to_string();
         assert!(error.contains("append-only"), "{error}");
@@ -64,8 +76,8 @@ async fn b17_the_database_itself_refuses_changes() {
     assert_eq!(verify(&fresh, &[]).0, 0);
 }
 
-#[tokio::test]
-async fn b17_every_kind_of_tampering_is_found_and_named() {
+async fn b17_every_kind_of_tampering_is_found_and_named(fresh: Fresh) {
+    let kind = fresh.kind();
     for (sql, first_bad) in [
         ("UPDATE audit SET actor = 'mallory' WHERE seq = 3", 3),
         ("UPDATE audit SET at = at + 1 WHERE seq = 1", 1),
@@ -97,8 +109,11 @@ async fn b17_every_kind_of_tampering_is_found_and_named() {
             6,
         ),
     ] {
-        let (fresh, _) = log(5).await;
-        fresh.raw(UNGUARD).await.unwrap();
+        if kind != Kind::Sqlite && sql.contains("'text'") {
+            continue; // a number stays one there
+        }
+        let (fresh, _) = log(fresh_on(kind).await, 5).await;
+        unguard(&fresh).await;
         fresh.raw(sql).await.unwrap();
         let (code, verdict) = verify(&fresh, &[]);
         assert_eq!((code, verdict["valid"].clone()), (1, Value::Bool(false)), "{sql}");
@@ -106,10 +121,9 @@ async fn b17_every_kind_of_tampering_is_found_and_named() {
     }
 }
 
-#[tokio::test]
-async fn b17_a_cut_off_end_is_seen_with_the_printed_head() {
-    let (fresh, heads) = log(5).await;
-    fresh.raw(UNGUARD).await.unwrap();
+async fn b17_a_cut_off_end_is_seen_with_the_printed_head(fresh: Fresh) {
+    let (fresh, heads) = log(fresh, 5).await;
+    unguard(&fresh).await;
     fresh.raw("DELETE FROM audit WHERE seq > 3").await.unwrap();
     // What is left is a whole chain, as an export of it shows; the anchor outside the store knows better.
     let (code, verdict) = verify(&fresh, &[]);
@@ -120,17 +134,23 @@ async fn b17_a_cut_off_end_is_seen_with_the_printed_head() {
     assert_eq!(godwit(&fresh, &["audit", "verify", "--head", "sha256:short"]).status.code(), Some(2));
 }
 
-#[tokio::test]
-async fn b17_a_store_without_its_key_cannot_be_made_to_agree() {
-    let (fresh, _) = log(2).await;
+async fn b17_a_store_without_its_key_cannot_be_made_to_agree(fresh: Fresh) {
+    let (fresh, _) = log(fresh, 2).await;
     std::fs::write(fresh.dir.path().join("audit.key"), "another key, made up").unwrap();
+    if fresh.is_postgres() {
+        // Where the key may be on another machine than the store, another one is no key at all.
+        let output = godwit(&fresh, &["audit", "verify"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("GODWIT_AUDIT_KEY_FILE") && !said.contains("made up"), "{said}");
+        return;
+    }
     let (code, verdict) = verify(&fresh, &[]);
     assert_eq!((code, verdict["first_bad"].clone()), (1, Value::from(1)));
 }
 
-#[tokio::test]
-async fn b17_an_export_is_verified_without_the_store() {
-    let (fresh, heads) = log(1500).await;
+async fn b17_an_export_is_verified_without_the_store(fresh: Fresh) {
+    let (fresh, heads) = log(fresh, 1500).await;
     let out = fresh.dir.path().join("log.jsonl");
     let written = godwit(&fresh, &["audit", "export", "--out", out.to_str().unwrap()]);
     assert_eq!(written.status.code(), Some(0));
@@ -174,9 +194,7 @@ async fn b20_credentials_do_not_reach_the_log() {
     assert!(!bytes.windows(10).any(|w| w == b"planted-pw"));
 }
 
-#[tokio::test]
-async fn appends_from_two_processes_make_one_chain() {
-    let fresh = fresh().await;
+async fn appends_from_two_processes_make_one_chain(fresh: Fresh) {
     let other = fresh.again().await;
     let appending = |store: godwit::store::Store| {
         tokio::spawn(async move {
@@ -192,16 +210,9 @@ async fn appends_from_two_processes_make_one_chain() {
     assert_eq!((verdict.valid, verdict.records), (true, 80));
 }
 
-#[tokio::test]
-async fn locking_and_unlocking_are_recorded() {
-    let fresh = fresh().await;
+async fn locking_and_unlocking_are_recorded(fresh: Fresh) {
     let run = |user: &str, args: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_godwit"))
-            .args(args)
-            .args(["--store", &fresh.url()])
-            .env("USER", user)
-            .output()
-            .unwrap();
+        let output = fresh.godwit().args(args).env("USER", user).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
     };
     assert_eq!(run("alice", &["lock", "--env", "production", "release", "day"]).0, 0);
@@ -217,16 +228,14 @@ async fn locking_and_unlocking_are_recorded() {
     assert_eq!(actions, [(&Value::from("alice"), &Value::from("lock")), (&Value::from("bob"), &Value::from("unlock"))]);
 }
 
-#[tokio::test]
-async fn b17_an_emptied_or_older_log_is_found_without_any_head() {
-    let (fresh, _) = log(5).await;
-    let copy = fresh.dir.path().join("yesterday.db");
-    fresh.raw(&format!("VACUUM INTO '{}'", copy.display())).await.unwrap();
+async fn b17_an_emptied_or_older_log_is_found_without_any_head(fresh: Fresh) {
+    let (fresh, _) = log(fresh, 5).await;
+    fresh.raw("CREATE TABLE yesterday AS SELECT * FROM audit").await.unwrap();
     for n in 0..2 {
         fresh.store.append_audit(AuditEntry::new(Utc::now(), "alice", "lock", n.to_string())).await.unwrap();
     }
     assert_eq!(verify(&fresh, &[]).1["anchor"], 7);
-    fresh.raw(UNGUARD).await.unwrap();
+    unguard(&fresh).await;
     fresh.raw("DELETE FROM audit").await.unwrap();
     let (code, verdict) = verify(&fresh, &[]);
     assert_eq!((code, verdict["records"].clone(), verdict["first_bad"].clone()), (1, 0.into(), 1.into()));
@@ -234,10 +243,7 @@ async fn b17_an_emptied_or_older_log_is_found_without_any_head() {
     assert!(problem.contains("empty") && problem.contains("record 7"), "{problem}");
 
     // Yesterday's copy in its place: what came after is missing, and stays missing however the log grows.
-    fresh
-        .raw(&format!("ATTACH '{}' AS old; INSERT INTO audit SELECT * FROM old.audit; DETACH old", copy.display()))
-        .await
-        .unwrap();
+    fresh.raw("INSERT INTO audit SELECT * FROM yesterday").await.unwrap();
     let (code, verdict) = verify(&fresh, &[]);
     assert_eq!((code, verdict["records"].clone(), verdict["first_bad"].clone()), (1, 5.into(), 6.into()));
     assert!(verdict["problem"].as_str().unwrap().contains("restore"), "{verdict}");
@@ -249,10 +255,9 @@ async fn b17_an_emptied_or_older_log_is_found_without_any_head() {
     assert!(verdict["problem"].as_str().unwrap().contains("replaced"), "{verdict}");
 }
 
-#[tokio::test]
-async fn b17_a_person_may_accept_a_restored_log_and_says_why() {
-    let (fresh, _) = log(5).await;
-    fresh.raw(UNGUARD).await.unwrap();
+async fn b17_a_person_may_accept_a_restored_log_and_says_why(fresh: Fresh) {
+    let (fresh, _) = log(fresh, 5).await;
+    unguard(&fresh).await;
     fresh.raw("DELETE FROM audit WHERE seq > 3").await.unwrap();
     assert_eq!(godwit(&fresh, &["audit", "accept", "--reason", " "]).status.code(), Some(2));
     assert_eq!(godwit(&fresh, &["audit", "accept", "--reason", "restored last night's copy"]).status.code(), Some(0));
@@ -267,10 +272,10 @@ async fn b17_a_person_may_accept_a_restored_log_and_says_why() {
     assert_eq!(godwit(&fresh, &["audit", "accept", "--reason", "never mind"]).status.code(), Some(1));
 }
 
-#[tokio::test]
-async fn b17_the_anchor_may_lag_and_is_made_where_there_is_none() {
-    let (fresh, _) = log(2).await;
-    let anchor = fresh.dir.path().join("audit-godwit.anchor");
+async fn b17_the_anchor_may_lag_and_is_made_where_there_is_none(fresh: Fresh) {
+    let (fresh, _) = log(fresh, 2).await;
+    let name = if fresh.is_postgres() { format!("postgres-{}", fresh.database()) } else { "godwit".to_owned() };
+    let anchor = fresh.dir.path().join(format!("audit-{name}.anchor"));
     let old = std::fs::read(&anchor).unwrap();
     for n in 0..3 {
         fresh.store.append_audit(AuditEntry::new(Utc::now(), "alice", "lock", n.to_string())).await.unwrap();

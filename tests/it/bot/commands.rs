@@ -21,7 +21,12 @@ async fn b12_a_command_is_seen_at_once_and_answered_once() {
         ("/godwit apply staging", &["not merged"]),
         ("/godwit frobnicate", &["frobnicate", "`plan`"]),
         ("/godwit plan moon", &["`moon`", "`development`, `staging`, `production`"]),
-        ("/godwit rollback staging 0001_orders", &["cannot do that from a comment yet"]),
+        ("/godwit rollback staging 0001_orders", &["`@bob` may not", "`data_ops` (`@dana`, `@omar`)"]),
+        ("/godwit promote production", &["`@bob` may not", "`dba` (`@acme/dba`)"]),
+        ("/godwit lock staging freeze", &["`@bob` may not", "`data_ops`"]),
+        ("/godwit emergency production fire", &["`@bob` may not", "`data_ops_lead` (`@dana`)"]),
+        ("/godwit release production 0001_orders done", &["`@bob` may not"]),
+        ("/godwit confirm 01ARZ3NDEKTSV4RRFFQ69G5FAV", &["no rollback that waits"]),
     ] {
         let id = pull.comment("bob", text).unwrap();
         world.settle().await;

@@ -200,8 +200,13 @@ async fn an_environment_with_manual_promotion_waits_for_a_person() {
     assert!(world.has_table("staging", "orders").await);
     assert!(!world.has_table("production", "orders").await);
     assert!(run_comment(&pull, "production").contains("/godwit promote production"));
-    pull.comment("carl", "/godwit promote production").unwrap();
-    world.settle().await;
+    // The chief of technology holds no role of this environment's cell.
+    let refused = world.ask(&pull, "carl", "/godwit promote production").await;
+    assert!(refused.contains("`@carl` may not") && refused.contains("`dba`"), "{refused}");
+    assert!(!world.has_table("production", "orders").await);
+    let idle = world.ask(&pull, "dora", "/godwit promote staging").await;
+    assert!(idle.contains("may not") || idle.contains("starts by itself"), "{idle}");
+    world.ask(&pull, "dora", "/godwit promote production").await;
     assert!(world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
 }
 

@@ -17,29 +17,29 @@ const ENVIRONMENTS_YML: &str = "development:\n  targets:\n    shop: { engine: po
      migration: { auto_approve: true }\nstaging:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_STAGING}\" }\n\
      production:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_PRODUCTION}\" }\n";
 const FILES: [(&str, &str); 2] = [("godwit.yml", GODWIT_YML), ("policies/environments.yml", ENVIRONMENTS_YML)];
-const ORDERS: (&str, &str) =
+pub const ORDERS: (&str, &str) =
     ("migrations/0001_orders.up.sql", "CREATE TABLE orders (id bigint PRIMARY KEY, email text);\n");
 const INDEX: (&str, &str) =
     ("migrations/0002_email.up.sql", "CREATE UNIQUE INDEX CONCURRENTLY orders_email ON orders (email);\n");
 /// Waits as long as a test holds the advisory lock 42 of the database.
-const GATE: (&str, &str) =
+pub const GATE: (&str, &str) =
     ("migrations/0002_gate.up.sql", "INSERT INTO orders SELECT 7 FROM pg_advisory_xact_lock(42);\n");
 
 /// Fresh databases and a shop that runs on them.
-fn shop() -> (Shop, [Database; 3]) {
+pub fn shop() -> (Shop, [Database; 3]) {
     let databases = [(); 3].map(|()| Database::fresh(Kind::Postgres));
     let urls = [0, 1, 2].map(|n| databases[n].url.clone());
     (Shop::with(&FILES, urls), databases)
 }
 
 /// Holds the gate of a database until dropped.
-struct Gate {
+pub struct Gate {
     runtime: tokio::runtime::Runtime,
     held: Option<sqlx::PgConnection>,
 }
 
 impl Gate {
-    fn shut(database: &Database) -> Self {
+    pub fn shut(database: &Database) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let held = runtime.block_on(async {
             let mut c = sqlx::PgConnection::connect(&database.url).await.unwrap();
@@ -49,21 +49,21 @@ impl Gate {
         Self { runtime, held: Some(held) }
     }
 
-    fn open(mut self) {
+    pub fn open(mut self) {
         let held = self.held.take().unwrap();
         self.runtime.block_on(held.close()).unwrap();
     }
 }
 
 /// Whether somebody waits at the gate.
-fn is_waiting(database: &Database) -> bool {
+pub fn is_waiting(database: &Database) -> bool {
     database.one(
         "select count(*)::text from pg_locks where locktype = 'advisory' and objid = 42 and not granted \
          and database = (select oid from pg_database where datname = current_database())",
     ) != "0"
 }
 
-fn until_done(shop: &Shop, pull: &PullHandle) {
+pub fn until_done(shop: &Shop, pull: &PullHandle) {
     shop.until("production has it", || pull.labels().unwrap().contains(&"migrated:production".to_owned()));
     shop.rest();
 }

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use godwit::sandbox::{MergeMethod, PullHandle, RepoHandle, ReviewVerdict, Sandbox, keys};
-use godwit::store::{AuditRecord, Store};
+use godwit::store::{AuditKey, AuditRecord, Store};
+use secrecy::SecretString;
 use sqlx::Connection as _;
 
 use super::world::{SECRET, commit, company, run_comment};
-use crate::support::wait;
+use crate::support::{Database, Kind, wait};
 use crate::webhook::http::{Served, store_url};
 
 pub const ENVIRONMENTS: [&str; 3] = ["development", "staging", "production"];
@@ -20,7 +21,12 @@ pub struct Shop {
     pub dir: tempfile::TempDir,
     /// URL of each environment's database, in the order of [`ENVIRONMENTS`].
     urls: [String; 3],
+    /// A store on a server, else a file in `dir`.
+    store: Option<Database>,
 }
+
+/// What the audit chain is keyed with where more than one process writes it.
+const AUDIT_KEY: &str = "one key for every replica";
 
 impl Shop {
     /// With a SQLite file for each environment.
@@ -28,17 +34,41 @@ impl Shop {
         let dir = tempfile::tempdir().unwrap();
         let urls = ENVIRONMENTS.map(|e| dir.path().join(format!("{e}.db")).display().to_string());
         let (sandbox, repo) = company(&[]);
-        Self { sandbox, repo, dir, urls }
+        Self { sandbox, repo, dir, urls, store: None }
     }
 
     /// With these files and databases.
     pub fn with(files: &[(&str, &str)], urls: [String; 3]) -> Self {
         let (sandbox, repo) = company(files);
-        Self { sandbox, repo, dir: tempfile::tempdir().unwrap(), urls }
+        Self { sandbox, repo, dir: tempfile::tempdir().unwrap(), urls, store: None }
+    }
+
+    /// With its store on the PostgreSQL server.
+    pub fn on_postgres(mut self) -> Self {
+        self.store = Some(Database::fresh(Kind::Postgres));
+        self
+    }
+
+    pub fn store_url(&self) -> String {
+        self.store.as_ref().map_or_else(|| store_url(self.dir.path()), |database| database.url.clone())
     }
 
     /// Starts the server; `failpoint` is where it ends by itself.
     pub fn serve(&self, failpoint: Option<&str>) -> Served {
+        let variables: Vec<_> = failpoint.map(|point| ("GODWIT_FAILPOINT", point)).into_iter().collect();
+        let served = self.serve_as(&[], &variables);
+        self.webhooks_to(&served);
+        served
+    }
+
+    /// From now on GitHub sends there.
+    pub fn webhooks_to(&self, served: &Served) {
+        self.sandbox.set_webhook_url(&format!("http://{}/github/webhook", served.address));
+    }
+
+    /// Starts one more process on the store, with these arguments and variables besides.
+    pub fn serve_as(&self, arguments: &[&str], besides: &[(&str, &str)]) -> Served {
+        let store = self.store_url();
         let key = self.dir.path().join("app.pem");
         std::fs::write(&key, keys::PRIVATE_KEY_PEM).unwrap();
         let app = self.sandbox.app_id().to_string();
@@ -53,11 +83,19 @@ impl Shop {
             ("SHOP_PRODUCTION", self.urls[2].as_str()),
             // What a killed server held is taken over soon.
             ("GODWIT_LEASE", "2"),
+            ("GODWIT_STORE_URL", store.as_str()),
         ];
-        variables.extend(failpoint.map(|point| ("GODWIT_FAILPOINT", point)));
-        let served = Served::start(self.dir.path(), &[], &variables);
-        self.sandbox.set_webhook_url(&format!("http://{}/github/webhook", served.address));
-        served
+        if self.store.is_some() {
+            variables.push(("GODWIT_AUDIT_KEY", AUDIT_KEY));
+        }
+        variables.extend_from_slice(besides);
+        Served::start(self.dir.path(), arguments, &variables)
+    }
+
+    /// The store, as one more process has it.
+    async fn open(&self) -> Store {
+        let key = self.store.is_some().then(|| AuditKey::new(&SecretString::from(AUDIT_KEY)));
+        Store::open_in(&self.store_url(), Some(self.dir.path()), key).await.unwrap()
     }
 
     /// A pull request by alice that omar and dora agree to.
@@ -94,7 +132,7 @@ impl Shop {
     pub fn rest(&self) {
         self.until("the bot is at rest", || {
             self.sandbox.wait_for_deliveries(Duration::from_secs(30)).unwrap();
-            self.with_store(|store| wait(async { store.is_idle().await.unwrap() }))
+            self.with_store(async |store| store.is_idle().await.unwrap())
         });
     }
 
@@ -103,33 +141,37 @@ impl Shop {
         self.until(&format!("`{text}` is told of {environment}"), || run_comment(pull, environment).contains(text));
     }
 
+    /// What every process said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
     #[track_caller]
     pub fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let began = Instant::now();
         while !condition() {
             if began.elapsed() > Duration::from_secs(60) {
-                let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-                panic!("waited too long until {what}\n{log}");
+                panic!("waited too long until {what}\n{}", self.log());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn with_store<T>(&self, ask: impl FnOnce(&Store) -> T) -> T {
-        let store = wait(Store::open(&store_url(self.dir.path()))).unwrap();
-        ask(&store)
+    pub fn with_store<T>(&self, ask: impl AsyncFnOnce(&Store) -> T) -> T {
+        wait(async {
+            let store = self.open().await;
+            let said = ask(&store).await;
+            store.close().await;
+            said
+        })
     }
 
     /// Every audit record; the chain must hold.
     pub fn audit(&self) -> Vec<AuditRecord> {
-        let url = store_url(self.dir.path());
-        wait(async {
-            let store = Store::open(&url).await.unwrap();
+        self.with_store(async |store| {
             let verdict = store.verify_audit(None).await.unwrap();
             assert!(verdict.valid, "{verdict:?}");
-            let records = store.audit(&Default::default()).await.unwrap();
-            store.close().await;
-            records
+            store.audit(&Default::default()).await.unwrap()
         })
     }
 
@@ -143,13 +185,8 @@ impl Shop {
 
     /// What every run that was begun came to.
     pub fn open_runs(&self) -> usize {
-        let url = store_url(self.dir.path());
-        wait(async {
-            let store = Store::open(&url).await.unwrap();
-            let runs = store.recent_runs(None, 100).await.unwrap();
-            store.close().await;
-            runs.iter().filter(|r| r.finished_at.is_none()).count()
-        })
+        let runs = self.with_store(async |store| store.recent_runs(None, 100).await.unwrap());
+        runs.iter().filter(|r| r.finished_at.is_none()).count()
     }
 }
 

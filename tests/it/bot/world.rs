@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use godwit::bot::{Bot, Settings};
 use godwit::config::server::SecretVars;
@@ -44,6 +46,7 @@ pub struct World {
     /// Where the server is.
     pub server: String,
     stop: watch::Sender<bool>,
+    clock: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
 
 impl World {
@@ -66,13 +69,14 @@ impl World {
         tokio::spawn(async move { server::serve(listener, state, stopping).await.unwrap() });
         sandbox.set_webhook_url(&url);
         let server = url.trim_end_matches("/github/webhook").to_owned();
-        let bot = Arc::new(new_bot(&sandbox, &store, dir.path().to_path_buf()));
-        Self { sandbox, repo, store, bot, dir, server, stop }
+        let clock = Arc::default();
+        let bot = Arc::new(new_bot(&sandbox, &store, dir.path().to_path_buf(), &clock));
+        Self { sandbox, repo, store, bot, dir, server, stop, clock }
     }
 
     /// A bot that starts afresh, as after a crash.
     pub fn restart_bot(&mut self) {
-        self.bot = Arc::new(new_bot(&self.sandbox, &self.store, self.dir.path().to_path_buf()));
+        self.bot = Arc::new(new_bot(&self.sandbox, &self.store, self.dir.path().to_path_buf(), &self.clock));
     }
 
     /// Waits until every webhook has arrived and everything that follows from it is done.
@@ -94,6 +98,41 @@ impl World {
                     .unwrap();
             panic!("the bot does not come to rest: {errors:#?}");
         }
+    }
+
+    /// Stops the bot's clock at a moment.
+    pub fn it_is(&self, moment: &str) {
+        *self.clock.lock().unwrap() = Some(moment.parse().unwrap());
+    }
+
+    /// As [`World::settle`], but what is due much later is left for then.
+    pub async fn settle_for_now(&self) {
+        let settled = async {
+            loop {
+                self.sandbox.await_deliveries(PATIENCE).await.unwrap();
+                self.bot.run_due().await.unwrap();
+                let soon = Utc::now() + chrono::TimeDelta::minutes(5);
+                if self.store.next_due().await.unwrap().is_none_or(|due| due > soon) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled).await.expect("the bot does not come to rest");
+    }
+
+    /// Writes a comment, waits for the bot and reads its answer.
+    pub async fn ask(&self, pull: &PullHandle, person: &str, text: &str) -> String {
+        let id = pull.comment(person, text).unwrap();
+        self.settle().await;
+        answer(pull, id)
+    }
+
+    /// Runs SQL in the store, as time or an operator would.
+    pub async fn in_store(&self, sql: &'static str) {
+        let mut tx = self.store.begin().await.unwrap();
+        sqlx::query(sql).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// Opens a pull request by alice on a branch of its own, and waits for the bot.
@@ -180,14 +219,17 @@ pub fn company(files: &[(&str, &str)]) -> (Sandbox, RepoHandle) {
     (sandbox, repo)
 }
 
-fn new_bot(sandbox: &Sandbox, store: &Store, dir: PathBuf) -> Bot {
+fn new_bot(sandbox: &Sandbox, store: &Store, dir: PathBuf, clock: &Arc<Mutex<Option<DateTime<Utc>>>>) -> Bot {
     let vars: SecretVars = "acme/shop:*=SHOP_DEVELOPMENT,SHOP_STAGING,SHOP_PRODUCTION".parse().unwrap();
     let folder = dir.clone();
     let lookup = move |name: &str| {
         let environment = name.strip_prefix("SHOP_")?.to_ascii_lowercase();
         Some(folder.join(format!("{environment}.db")).display().to_string())
     };
-    let settings = Settings { lookup: Arc::new(lookup), worker: "test".into(), ..Settings::new(vars) };
+    let clock = Arc::clone(clock);
+    let clock = move || clock.lock().unwrap().unwrap_or_else(Utc::now);
+    let settings =
+        Settings { lookup: Arc::new(lookup), worker: "test".into(), clock: Arc::new(clock), ..Settings::new(vars) };
     let mut github =
         GithubSettings::new(sandbox.base_url(), sandbox.app_id(), SecretString::from(keys::PRIVATE_KEY_PEM));
     github.timeout = Duration::from_secs(10);

@@ -1,41 +1,110 @@
-//! The store against real SQLite files: deliveries, jobs, approvals, environments, schema.
+//! The store on both databases that may hold it: deliveries, jobs, approvals, environments, schema.
+//!
+//! A test is a function of a fresh store; `on_both!` makes it a test on SQLite and one on PostgreSQL.
 
 mod queue;
 mod records;
+mod replicas;
 mod schema;
 
-use godwit::store::{AuditKey, Store};
+use std::process::Command;
+
+use godwit::store::Store;
 use tempfile::TempDir;
 
-/// A store in a folder of its own; the folder goes when this does.
+use crate::support::{Database, Kind, apart};
+
+/// Makes each function, which takes a [`Fresh`], a test on a SQLite file and one on a PostgreSQL server.
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::store::fresh_on($crate::support::Kind::Sqlite).await).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::store::fresh_on($crate::support::Kind::Postgres).await).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// A store with a folder of its own for what is kept beside it; both go when this does.
 pub struct Fresh {
     pub dir: TempDir,
     pub store: Store,
+    url: String,
+    database: Option<Database>,
 }
 
 impl Fresh {
     pub fn url(&self) -> String {
-        format!("sqlite:{}", self.dir.path().join("godwit.db").display())
+        self.url.clone()
     }
 
-    /// Another process's view: a second handle on the same file.
+    /// Name of the database on its server.
+    pub fn database(&self) -> &str {
+        self.database.as_ref().map_or("", Database::name)
+    }
+
+    pub fn kind(&self) -> Kind {
+        if self.is_postgres() { Kind::Postgres } else { Kind::Sqlite }
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// Another process's view: a second handle on the same store.
     pub async fn again(&self) -> Store {
-        Store::open(&self.url()).await.unwrap()
+        Store::open_in(&self.url, Some(self.dir.path()), None).await.unwrap()
     }
 
-    /// Raw access, as somebody has who holds the file.
+    /// Raw access, as somebody has who holds the file or the server.
     pub async fn raw(&self, sql: &str) -> sqlx::Result<u64> {
         use sqlx::Connection as _;
-        let mut connection = sqlx::SqliteConnection::connect(&self.url()).await?;
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await?;
         let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await?;
         connection.close().await?;
         Ok(done.rows_affected())
     }
+
+    /// The program on this store, without anybody's settings.
+    pub fn godwit(&self) -> Command {
+        let mut command = crate::support::godwit(self.dir.path());
+        command
+            .env("GODWIT_STORE_URL", &self.url)
+            .env("GODWIT_DATA_DIR", self.dir.path())
+            .env_remove("GODWIT_AUDIT_KEY")
+            .env_remove("GODWIT_AUDIT_KEY_FILE");
+        command
+    }
 }
 
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        apart(move || drop(database));
+    }
+}
+
+/// A store in a file.
 pub async fn fresh() -> Fresh {
+    fresh_on(Kind::Sqlite).await
+}
+
+/// A store of that kind.
+pub async fn fresh_on(kind: Kind) -> Fresh {
     let dir = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", dir.path().join("godwit.db").display());
-    let key = AuditKey::read_or_make(&dir.path().join(AuditKey::FILE)).unwrap();
-    Fresh { store: Store::open_with_key(&url, key).await.unwrap(), dir }
+    let database = (kind == Kind::Postgres).then(|| apart(|| Database::fresh(kind)));
+    let url = match &database {
+        Some(database) => database.url.clone(),
+        None => format!("sqlite:{}", dir.path().join("godwit.db").display()),
+    };
+    let store = Store::open_in(&url, Some(dir.path()), None).await.unwrap();
+    Fresh { dir, store, url, database }
 }

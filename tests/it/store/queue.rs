@@ -7,7 +7,24 @@ use godwit::github::{Event, Repository, Sender};
 use godwit::ids::{DeliveryId, Login, PrNumber, RepoName};
 use godwit::store::{Ingest, MAX_ATTEMPTS, NewDelivery, StoreError};
 
-use super::fresh;
+use super::{Fresh, on_both};
+
+on_both! {
+    b7_a_delivery_becomes_one_job_however_often_it_comes,
+    b7_a_redelivery_brings_back_work_that_was_given_up,
+    b7_concurrent_deliveries_are_each_stored_once,
+    b7_what_was_stored_survives_the_process_and_is_worked_on_later,
+    deliveries_without_work_are_remembered_too,
+    a_key_is_worked_on_by_one_worker_and_in_order,
+    b8_a_vanished_workers_jobs_come_back_and_it_cannot_finish_them,
+    a_heartbeat_keeps_a_claim,
+    a_job_that_kills_its_worker_is_given_up_where_people_see_it,
+    a_failed_job_waits_and_is_given_up_in_the_end,
+    jobs_of_a_claim_can_end_one_by_one,
+    a_job_that_cannot_be_read_does_not_stop_the_others,
+    workers_hear_of_new_jobs,
+    old_deliveries_are_forgotten_but_not_what_is_open,
+}
 
 const LEASE: Duration = Duration::from_secs(60);
 /// A lease that has lapsed as soon as it is given.
@@ -33,9 +50,7 @@ fn delivery(id: &str, event: Event) -> NewDelivery {
     NewDelivery { id: DeliveryId::new(id).unwrap(), name: "issue_comment".into(), event, received_at: Utc::now() }
 }
 
-#[tokio::test]
-async fn b7_a_delivery_becomes_one_job_however_often_it_comes() {
-    let fresh = fresh().await;
+async fn b7_a_delivery_becomes_one_job_however_often_it_comes(fresh: Fresh) {
     let store = &fresh.store;
     assert_eq!(store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap(), Ingest::New);
     assert_eq!(store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap(), Ingest::Duplicate);
@@ -51,9 +66,7 @@ async fn b7_a_delivery_becomes_one_job_however_often_it_comes() {
     assert!(!store.knows_delivery(&DeliveryId::new("d-2").unwrap()).await.unwrap());
 }
 
-#[tokio::test]
-async fn b7_a_redelivery_brings_back_work_that_was_given_up() {
-    let fresh = fresh().await;
+async fn b7_a_redelivery_brings_back_work_that_was_given_up(fresh: Fresh) {
     let store = &fresh.store;
     store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap();
     let claim = store.claim("w", LEASE).await.unwrap().unwrap();
@@ -65,9 +78,7 @@ async fn b7_a_redelivery_brings_back_work_that_was_given_up() {
     assert_eq!(claim.jobs[0].attempt, 1, "attempts count anew");
 }
 
-#[tokio::test]
-async fn b7_concurrent_deliveries_are_each_stored_once() {
-    let fresh = fresh().await;
+async fn b7_concurrent_deliveries_are_each_stored_once(fresh: Fresh) {
     let tasks: Vec<_> = (0..400)
         .map(|n| {
             let store = fresh.store.clone();
@@ -83,27 +94,21 @@ async fn b7_concurrent_deliveries_are_each_stored_once() {
     assert_eq!(fresh.store.queue().await.unwrap().queued, 100);
 }
 
-#[tokio::test]
-async fn b7_what_was_stored_survives_the_process_and_is_worked_on_later() {
-    let fresh = fresh().await;
+async fn b7_what_was_stored_survives_the_process_and_is_worked_on_later(fresh: Fresh) {
     fresh.store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap();
     let other = fresh.again().await;
     assert_eq!(other.ingest(delivery("d-1", comment(1, "a"))).await.unwrap(), Ingest::Duplicate);
     assert_eq!(other.claim("w", LEASE).await.unwrap().unwrap().jobs[0].event, comment(1, "a"));
 }
 
-#[tokio::test]
-async fn deliveries_without_work_are_remembered_too() {
-    let fresh = fresh().await;
+async fn deliveries_without_work_are_remembered_too(fresh: Fresh) {
     let event = Event::Ignored { name: "fork".into(), action: None };
     assert_eq!(fresh.store.ingest(delivery("d-1", event.clone())).await.unwrap(), Ingest::New);
     assert_eq!(fresh.store.ingest(delivery("d-1", event)).await.unwrap(), Ingest::Duplicate);
     assert!(fresh.store.is_idle().await.unwrap());
 }
 
-#[tokio::test]
-async fn a_key_is_worked_on_by_one_worker_and_in_order() {
-    let fresh = fresh().await;
+async fn a_key_is_worked_on_by_one_worker_and_in_order(fresh: Fresh) {
     let store = &fresh.store;
     for (id, number, body) in [("d-1", 1, "first"), ("d-2", 2, "other"), ("d-3", 1, "second")] {
         store.ingest(delivery(id, comment(number, body))).await.unwrap();
@@ -122,9 +127,7 @@ async fn a_key_is_worked_on_by_one_worker_and_in_order() {
     assert_eq!(store.claim("w3", LEASE).await.unwrap().unwrap().jobs[0].event, comment(1, "third"));
 }
 
-#[tokio::test]
-async fn b8_a_vanished_workers_jobs_come_back_and_it_cannot_finish_them() {
-    let fresh = fresh().await;
+async fn b8_a_vanished_workers_jobs_come_back_and_it_cannot_finish_them(fresh: Fresh) {
     let store = &fresh.store;
     store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap();
     let lost = store.claim("w1", LAPSED).await.unwrap().unwrap();
@@ -139,9 +142,7 @@ async fn b8_a_vanished_workers_jobs_come_back_and_it_cannot_finish_them() {
     store.complete(&held).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_heartbeat_keeps_a_claim() {
-    let fresh = fresh().await;
+async fn a_heartbeat_keeps_a_claim(fresh: Fresh) {
     let store = &fresh.store;
     store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap();
     let claim = store.claim("w1", LEASE).await.unwrap().unwrap();
@@ -150,9 +151,7 @@ async fn a_heartbeat_keeps_a_claim() {
     assert!(store.claim("w2", LEASE).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_job_that_kills_its_worker_is_given_up_where_people_see_it() {
-    let fresh = fresh().await;
+async fn a_job_that_kills_its_worker_is_given_up_where_people_see_it(fresh: Fresh) {
     let store = &fresh.store;
     store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap();
     for attempt in 1..=MAX_ATTEMPTS {
@@ -164,9 +163,7 @@ async fn a_job_that_kills_its_worker_is_given_up_where_people_see_it() {
     assert!(store.is_idle().await.unwrap());
 }
 
-#[tokio::test]
-async fn a_failed_job_waits_and_is_given_up_in_the_end() {
-    let fresh = fresh().await;
+async fn a_failed_job_waits_and_is_given_up_in_the_end(fresh: Fresh) {
     let store = &fresh.store;
     store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap();
     let claim = store.claim("w", LEASE).await.unwrap().unwrap();
@@ -191,9 +188,7 @@ async fn a_failed_job_waits_and_is_given_up_in_the_end() {
     assert_eq!((dead.len(), dead[0].error.as_str()), (1, "postgres://u:****@h/d is down"));
 }
 
-#[tokio::test]
-async fn jobs_of_a_claim_can_end_one_by_one() {
-    let fresh = fresh().await;
+async fn jobs_of_a_claim_can_end_one_by_one(fresh: Fresh) {
     let store = &fresh.store;
     store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap();
     store.ingest(delivery("d-2", comment(1, "b"))).await.unwrap();
@@ -206,9 +201,7 @@ async fn jobs_of_a_claim_can_end_one_by_one() {
     store.complete(&claim).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_job_that_cannot_be_read_does_not_stop_the_others() {
-    let fresh = fresh().await;
+async fn a_job_that_cannot_be_read_does_not_stop_the_others(fresh: Fresh) {
     let store = &fresh.store;
     store.ingest(delivery("d-1", comment(1, "a"))).await.unwrap();
     fresh.raw("UPDATE jobs SET event = '{\"event\":\"of_a_later_version\"}'").await.unwrap();
@@ -218,9 +211,7 @@ async fn a_job_that_cannot_be_read_does_not_stop_the_others() {
     assert_eq!(store.queue().await.unwrap().dead, 1);
 }
 
-#[tokio::test]
-async fn workers_hear_of_new_jobs() {
-    let fresh = fresh().await;
+async fn workers_hear_of_new_jobs(fresh: Fresh) {
     let mut changes = fresh.store.job_changes();
     fresh.store.enqueue("o/r", &comment(1, "a"), None).await.unwrap();
     tokio::time::timeout(Duration::from_secs(5), changes.changed()).await.unwrap().unwrap();
@@ -228,9 +219,7 @@ async fn workers_hear_of_new_jobs() {
     tokio::time::timeout(Duration::from_secs(5), changes.changed()).await.unwrap().unwrap();
 }
 
-#[tokio::test]
-async fn old_deliveries_are_forgotten_but_not_what_is_open() {
-    let fresh = fresh().await;
+async fn old_deliveries_are_forgotten_but_not_what_is_open(fresh: Fresh) {
     let store = &fresh.store;
     store.ingest(delivery("d-1", comment(1, "done"))).await.unwrap();
     store.complete(&store.claim("w", LEASE).await.unwrap().unwrap()).await.unwrap();

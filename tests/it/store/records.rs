@@ -6,7 +6,16 @@ use godwit::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName,
 use godwit::plan::Outcome;
 use godwit::store::EnvironmentRecord;
 
-use super::fresh;
+use super::{Fresh, on_both};
+
+on_both! {
+    b1_a_review_stays_bound_to_what_it_was_given_for,
+    b13_a_label_set_again_counts_anew_but_an_old_event_does_not,
+    people_are_asked_once_per_binding_until_asked_anew,
+    b2_pushers_are_remembered_without_regard_to_case,
+    b10_the_newest_record_of_a_digest_is_found,
+    locks_hold_for_one_repository_or_for_all,
+}
 
 fn digest(digit: char) -> Digest {
     Digest::new(format!("sha256:{}", String::from(digit).repeat(64))).unwrap()
@@ -24,9 +33,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
 }
 
-#[tokio::test]
-async fn b1_a_review_stays_bound_to_what_it_was_given_for() {
-    let fresh = fresh().await;
+async fn b1_a_review_stays_bound_to_what_it_was_given_for(fresh: Fresh) {
     let (store, pr, alice) = (&fresh.store, PrNumber(1), Login::new("Alice"));
     store.remember_binding(&repo(), pr, "review:5", &alice, &binding('1'), at(0)).await.unwrap();
     store.remember_binding(&repo(), pr, "review:5", &alice, &binding('2'), at(9)).await.unwrap();
@@ -36,9 +43,7 @@ async fn b1_a_review_stays_bound_to_what_it_was_given_for() {
     assert!(store.bindings(&repo(), PrNumber(2)).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn b13_a_label_set_again_counts_anew_but_an_old_event_does_not() {
-    let fresh = fresh().await;
+async fn b13_a_label_set_again_counts_anew_but_an_old_event_does_not(fresh: Fresh) {
     let (store, pr, alice) = (&fresh.store, PrNumber(1), Login::new("alice"));
     let label = "label:approved:dba";
     store.remember_binding(&repo(), pr, label, &alice, &binding('1'), at(0)).await.unwrap();
@@ -50,9 +55,7 @@ async fn b13_a_label_set_again_counts_anew_but_an_old_event_does_not() {
     assert!(store.bindings(&repo(), pr).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn people_are_asked_once_per_binding_until_asked_anew() {
-    let fresh = fresh().await;
+async fn people_are_asked_once_per_binding_until_asked_anew(fresh: Fresh) {
     let (store, pr) = (&fresh.store, PrNumber(1));
     assert_eq!(store.asked_at(&repo(), pr, &binding('1'), at(0)).await.unwrap(), at(0));
     assert_eq!(store.asked_at(&repo(), pr, &binding('1'), at(9)).await.unwrap(), at(0));
@@ -72,9 +75,7 @@ async fn people_are_asked_once_per_binding_until_asked_anew() {
     assert!(store.asked_in(&repo(), pr, &binding('2')).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn b2_pushers_are_remembered_without_regard_to_case() {
-    let fresh = fresh().await;
+async fn b2_pushers_are_remembered_without_regard_to_case(fresh: Fresh) {
     for login in ["Alice", "alice", "bob"] {
         fresh.store.remember_pusher(&repo(), PrNumber(1), &Login::new(login)).await.unwrap();
     }
@@ -83,9 +84,7 @@ async fn b2_pushers_are_remembered_without_regard_to_case() {
     assert!(pushers.contains(&Login::new("ALICE")));
 }
 
-#[tokio::test]
-async fn b10_the_newest_record_of_a_digest_is_found() {
-    let fresh = fresh().await;
+async fn b10_the_newest_record_of_a_digest_is_found(fresh: Fresh) {
     let environment = EnvironmentName::new("staging").unwrap();
     let record = |digit, outcome| EnvironmentRecord {
         repo: repo(),
@@ -110,9 +109,7 @@ async fn b10_the_newest_record_of_a_digest_is_found() {
     assert_eq!(fresh.store.environment_records(&repo(), 2).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn locks_hold_for_one_repository_or_for_all() {
-    let fresh = fresh().await;
+async fn locks_hold_for_one_repository_or_for_all(fresh: Fresh) {
     let (store, other) = (&fresh.store, RepoName::new("o/other").unwrap());
     let production = EnvironmentName::new("production").unwrap();
     assert_eq!(store.lock_environment(Some(&repo()), &production, "release", "alice").await.unwrap(), None);

@@ -2,7 +2,12 @@
 
 use godwit::store::Store;
 
-use super::fresh;
+use super::{Fresh, fresh, on_both};
+
+on_both! {
+    a_store_of_a_later_version_is_refused,
+    two_processes_write_one_after_the_other,
+}
 
 #[tokio::test]
 async fn what_was_committed_is_on_disk() {
@@ -11,6 +16,16 @@ async fn what_was_committed_is_on_disk() {
     let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *tx).await.unwrap();
     let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *tx).await.unwrap();
     assert_eq!((synchronous, journal.as_str()), (2, "wal"), "2 is FULL: the log is synced at every commit");
+}
+
+#[tokio::test]
+async fn a_servers_default_does_not_make_a_commit_forgetful() {
+    let fresh = super::fresh_on(crate::support::Kind::Postgres).await;
+    fresh.raw(&format!("ALTER DATABASE {} SET synchronous_commit = off", fresh.database())).await.unwrap();
+    let mut tx = fresh.again().await.begin().await.unwrap();
+    let word: String =
+        sqlx::query_scalar("SELECT current_setting('synchronous_commit')").fetch_one(&mut *tx).await.unwrap();
+    assert_eq!(word, "on");
 }
 
 #[cfg(unix)]
@@ -26,23 +41,19 @@ async fn b20_files_are_for_their_owner_only() {
     }
 }
 
-#[tokio::test]
-async fn a_store_of_a_later_version_is_refused() {
-    let fresh = fresh().await;
+async fn a_store_of_a_later_version_is_refused(fresh: Fresh) {
     fresh
         .raw(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-             VALUES (9999, 'from the future', 1, x'00', 0)",
+             SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
         )
         .await
         .unwrap();
-    let error = Store::open(&fresh.url()).await.unwrap_err();
+    let error = Store::open_in(&fresh.url(), Some(fresh.dir.path()), None).await.unwrap_err();
     assert!(error.to_string().contains("schema"), "{error}");
 }
 
-#[tokio::test]
-async fn two_processes_write_one_after_the_other() {
-    let fresh = fresh().await;
+async fn two_processes_write_one_after_the_other(fresh: Fresh) {
     let other = fresh.again().await;
     let writing = |store: Store| {
         tokio::spawn(async move {

@@ -1,0 +1,458 @@
+//! `rollback` and `confirm`: what one person asks to be undone, what a second one agrees to, and the undoing.
+//!
+//! A request is bound to exactly the steps that were shown. It is stored before anything is answered; the pull request's
+//! own line carries it out, as often as it takes.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest as _, Sha256};
+
+use super::Bot;
+use super::commands::Order;
+use super::contents::Contents;
+use super::decide::stamp;
+use super::error::JobError;
+use super::gather::Place;
+use super::handle::look;
+use super::labels::migrated_label;
+use super::merge_run::{APPROVED_BY, REPORT, RUN_FINISHED, STARTED_BY, Told, brief, json, run_text};
+use super::orders::refused;
+use super::permission::{Need, wants_second_person, who_rolls_back};
+use super::watch::{Seen, Watched};
+use super::worker::soon;
+use crate::config::Environment;
+use crate::github::model;
+use crate::ids::{EnvironmentName, Login, MigrationId, PrNumber, RoleName, RunId};
+use crate::plan::planner::Selector;
+use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
+use crate::report::escape::{code, fence, inline, prose};
+use crate::report::run_comment;
+use crate::runner::{self, Actor, ApplyOptions, Cancel, Keeper, RunError, Target};
+use crate::store::rollbacks::{RequestState, RollbackRequest};
+use crate::store::turns::Asker;
+use crate::store::{AuditEntry, EnvironmentRecord};
+
+/// How long a second person has.
+const VALID: TimeDelta = TimeDelta::hours(1);
+/// Statements of a rollback that an answer shows.
+const SHOWN: usize = 40;
+/// Words of statements after which something is gone.
+const LOSING: [&str; 12] = [
+    "drop table",
+    "drop column",
+    "drop schema",
+    "drop database",
+    "drop materialized view",
+    "truncate",
+    "delete from",
+    "drop_collection",
+    "delete_index",
+    "delete_documents",
+    "\"del\"",
+    "unlink",
+];
+
+/// A rollback as it would be now.
+struct Wanted {
+    /// `unit/id` of the migration.
+    reference: String,
+    targets: Vec<Target>,
+    plan: RunReport,
+    /// Hash of what would be undone.
+    steps: String,
+}
+
+impl Bot {
+    pub(super) async fn order_rollback(
+        &self,
+        order: &Order<'_>,
+        environment: &EnvironmentName,
+        migration: &MigrationId,
+    ) -> Result<String, JobError> {
+        let (repo, number) = (&order.place.repository.name, order.comment.number);
+        if let Some(known) = self.store.rollback_asked_in(repo, order.comment.id, order.line).await? {
+            return Ok(format!("The rollback {} is {}.", code(known.id.as_str()), known.state.as_str()));
+        }
+        let tip = match self.tip(order.place, order.pull, order.now).await? {
+            Ok(tip) => tip,
+            Err(_) => return Ok("The policy of the base branch cannot be read.".to_owned()),
+        };
+        let wanted = match self.wanted(order.place, &tip, environment, migration.as_str(), &order.actor()).await {
+            Ok(Ok(wanted)) => wanted,
+            Ok(Err(refusal)) => return Ok(refused(&refusal.message, &refusal.what_to_do)),
+            Err(RunError::Unreachable(message)) => {
+                return Ok(refused(&format!("a database cannot be reached: {message}"), "try again later"));
+            }
+            Err(error @ RunError::Store(_)) => return Err(error.into()),
+        };
+        let second = wants_second_person(&tip.policy, environment);
+        let (unit, id) = wanted.reference.rsplit_once('/').unwrap_or(("", &wanted.reference));
+        let now = Utc::now();
+        let request = RollbackRequest {
+            id: RunId::generate(),
+            environment: environment.clone(),
+            pr: number,
+            migration: wanted.reference.clone(),
+            brought_by: self.store.brought_by(repo, Some(environment), unit, id).await?,
+            steps: wanted.steps.clone(),
+            asked_by: order.comment.by.clone(),
+            asked_in: order.comment.id,
+            line: order.line,
+            confirmed_by: None,
+            state: if second { RequestState::Pending } else { RequestState::Ready },
+            asked_at: now,
+            expires_at: now + VALID,
+        };
+        let request = self.store.request_rollback(repo, &request).await?;
+        let mut entry = order.entry("rollback", request.state.as_str());
+        entry.environment = Some(environment.clone());
+        entry.details.insert("request".to_owned(), request.id.to_string());
+        entry.details.insert("migration".to_owned(), wanted.reference.clone());
+        self.store.append_audit(entry).await?;
+        let shown = shown(&wanted.plan);
+        let (id, name) = (code(request.id.as_str()), code(environment.as_str()));
+        if !second {
+            self.enqueue_look(order.place, order.pull).await?;
+            return Ok(format!("Undoing this in {name} now (request {id}); its comment tells how it went.\n\n{shown}"));
+        }
+        Ok(format!(
+            "Rollback {id} in {name} waits for a second person until {}: {}. Whoever agrees writes\n\n{}\n\nand {} takes it \
+             back.\n\n{shown}",
+            stamp(request.expires_at),
+            prose(&who_rolls_back(&tip.policy, environment)),
+            fence("text", &format!("/godwit confirm {}", request.id)),
+            code(&format!("/godwit cancel {environment}")),
+        ))
+    }
+
+    pub(super) async fn order_confirmation(&self, order: &Order<'_>, id: &RunId) -> Result<String, JobError> {
+        let repo = &order.place.repository.name;
+        let Some(request) = self.store.rollback_request(repo, id).await? else {
+            return Ok(refused(
+                &format!("`{id}` is no rollback that waits for anybody"),
+                "copy the line from the answer to `/godwit rollback`",
+            ));
+        };
+        if let Err(who) = order.may(Need::Cell(&request.environment)) {
+            return Ok(refused(&who, ""));
+        }
+        let by = &order.comment.by;
+        let id = code(request.id.as_str());
+        if request.state != RequestState::Pending {
+            let confirmed = request.confirmed_by.as_ref().map(|l| format!(", confirmed by {}", code(l.as_str())));
+            return Ok(format!("The rollback {id} is {}{}.", request.state.as_str(), confirmed.unwrap_or_default()));
+        }
+        if request.pr != order.comment.number {
+            return Ok(refused(
+                &format!("the rollback `{}` was asked for on {}", request.id, request.pr),
+                "confirm it there",
+            ));
+        }
+        if Utc::now() > request.expires_at {
+            self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Withdrawn, None).await?;
+            let unit_id = request.migration.rsplit('/').next().unwrap_or(&request.migration);
+            return Ok(refused(
+                &format!("the rollback `{}` expired at {}", request.id, stamp(request.expires_at)),
+                &format!("ask again: `/godwit rollback {} {unit_id}`", request.environment),
+            ));
+        }
+        if &request.asked_by == by {
+            return Ok(refused(
+                &format!("`@{by}` asked for this rollback; a second, different person confirms it"),
+                &format!("ask one: {}", who_rolls_back(order.policy, &request.environment)),
+            ));
+        }
+        self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Ready, Some(by)).await?;
+        let mut entry = order.entry("confirm", "ok");
+        entry.environment = Some(request.environment.clone());
+        entry.details.insert("request".to_owned(), request.id.to_string());
+        entry.details.insert("asked_by".to_owned(), request.asked_by.to_string());
+        self.store.append_audit(entry).await?;
+        self.enqueue_look(order.place, order.pull).await?;
+        Ok(format!(
+            "Undoing {} in {} now, as {} asked; its comment tells how it went.",
+            code(&request.migration),
+            code(request.environment.as_str()),
+            code(&format!("@{}", request.asked_by))
+        ))
+    }
+
+    /// Undoes what may be undone now.
+    pub(super) async fn carry_out_rollbacks(
+        &self,
+        place: &Place,
+        number: PrNumber,
+        now: DateTime<Utc>,
+    ) -> Result<(), JobError> {
+        let repo = &place.repository.name;
+        let ready = self.store.rollback_requests(repo, number, RequestState::Ready).await?;
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let pull = place.api.pull(number).await?;
+        for request in ready {
+            let tip = match self.tip(place, &pull, now).await? {
+                Ok(tip) => tip,
+                Err(errors) => {
+                    let first = errors.first().map(ToString::to_string).unwrap_or_default();
+                    let refusal = super::decide::refusal("policy", first, "mend the policy, then ask again".to_owned());
+                    self.refuse_rollback(place, &pull, &request, None, refusal).await?;
+                    continue;
+                }
+            };
+            self.carry_out_rollback(place, &pull, &request, &tip).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out_rollback(
+        &self,
+        place: &Place,
+        pull: &model::PullRequest,
+        request: &RollbackRequest,
+        tip: &Contents,
+    ) -> Result<(), JobError> {
+        let (repo, environment) = (&place.repository.name, &request.environment);
+        let actor = Actor {
+            by: request.asked_by.to_string(),
+            repo: Some(repo.clone()),
+            pr: Some(request.brought_by.unwrap_or(request.pr)),
+            commit: Some(tip.head.clone()),
+            correlation: None,
+        };
+        let wanted = match self.wanted(place, tip, environment, &request.migration, &actor).await? {
+            Ok(wanted) if wanted.steps == request.steps => wanted,
+            Ok(_) => {
+                let refusal = super::decide::refusal(
+                    "stale",
+                    "what would be undone is not what was shown when it was asked".to_owned(),
+                    "ask again".to_owned(),
+                );
+                return self.refuse_rollback(place, pull, request, Some(tip), refusal).await;
+            }
+            Err(refusal) => return self.refuse_rollback(place, pull, request, Some(tip), refusal).await,
+        };
+        let run = RunId::generate();
+        let targets: Vec<_> = wanted.targets.iter().map(|t| t.name.clone()).collect();
+        let event = look(&place.repository, pull);
+        let asker =
+            Asker { repo, environment, pr: request.pr, targets: &targets, merged_at: request.asked_at, event: &event };
+        if !self.store.take_turn(&asker, &run).await?.is_empty() {
+            let reason = format!("a rollback waits for its turn in `{environment}`");
+            return Err(JobError::Later { at: soon(Utc::now()), reason });
+        }
+        let by = match &request.confirmed_by {
+            Some(second) => format!("rollback by {}, confirmed by {second}", request.asked_by),
+            None => format!("rollback by {}", request.asked_by),
+        };
+        let (cancel, seen) = (Cancel::default(), Seen::default());
+        let timeout = tip.policy.environments.get(environment).map(|s: &Environment| s.migration.timeout);
+        let options = ApplyOptions {
+            timeout: timeout.map(std::time::Duration::from_secs),
+            lock_wait: Some(std::time::Duration::from_secs(5)),
+            cancel: cancel.clone(),
+            pace: seen.pace(),
+            run: Some(run.clone()),
+            // What is lost was shown before it was agreed to.
+            accept_data_loss: true,
+            ..ApplyOptions::default()
+        };
+        let about = Watched { place, number: request.pr, environment, run: &run, by: &by };
+        let keeper = Keeper::opened(&self.store);
+        let selector = Selector::Migration(request.migration.clone());
+        let going = runner::rollback(&keeper, &tip.set, &wanted.targets, &actor, &options, selector);
+        let mut report = self.looked_after(&about, &cancel, &seen, going).await?;
+        self.store.end_turn(repo, environment, request.pr).await?;
+        if report.outcome == Outcome::Blocked && report.blocked_by.iter().any(|r| r.reason == "locked") {
+            let frozen = self.store.environment_lock(Some(repo), environment).await?;
+            if frozen.is_none() {
+                let reason = format!("a target of `{environment}` is busy");
+                return Err(JobError::Later { at: soon(Utc::now()), reason });
+            }
+        }
+        self.name_who_stopped(&mut report).await?;
+        self.conclude_rollback(place, pull, request, Some(tip), report, &by).await
+    }
+
+    /// Tells why a rollback cannot run any more.
+    async fn refuse_rollback(
+        &self,
+        place: &Place,
+        pull: &model::PullRequest,
+        request: &RollbackRequest,
+        tip: Option<&Contents>,
+        refusal: Refusal,
+    ) -> Result<(), JobError> {
+        let report = RunReport {
+            environment: Some(request.environment.clone()),
+            digest: crate::migration::digest_of(std::iter::empty()),
+            risk: crate::ids::Risk::Low,
+            outcome: Outcome::Blocked,
+            steps: Vec::new(),
+            blocked_by: vec![refusal],
+            notes: Vec::new(),
+            backup: None,
+            run: RunId::generate(),
+            ended: Vec::new(),
+            duration_ms: 0,
+        };
+        let by = format!("rollback by {}", request.asked_by);
+        self.conclude_rollback(place, pull, request, tip, report, &by).await
+    }
+
+    /// Records how a rollback ended, and tells people.
+    async fn conclude_rollback(
+        &self,
+        place: &Place,
+        pull: &model::PullRequest,
+        request: &RollbackRequest,
+        tip: Option<&Contents>,
+        mut report: RunReport,
+        by: &str,
+    ) -> Result<(), JobError> {
+        let (repo, environment) = (&place.repository.name, &request.environment);
+        let undone = report.steps.iter().any(|s| s.state == MigrationState::RolledBack);
+        let owner = request.brought_by.unwrap_or(request.pr);
+        let before = self.store.latest_of_pull(repo, environment, owner).await?;
+        if let Some(before) = &before {
+            report.digest = before.digest.clone();
+        }
+        let people: Vec<(RoleName, Login)> = Vec::new();
+        let mut entry = AuditEntry::new(Utc::now(), request.asked_by.as_str(), RUN_FINISHED, report.outcome.as_str());
+        entry.repo = Some(repo.clone());
+        entry.pr = Some(owner);
+        entry.environment = Some(environment.clone());
+        entry.run = Some(report.run.clone());
+        entry.digest = Some(report.digest.clone());
+        entry.basis = Some(by.to_owned());
+        entry.details.insert(REPORT.to_owned(), json(&brief(&report))?);
+        entry.details.insert(APPROVED_BY.to_owned(), json(&people)?);
+        entry.details.insert(STARTED_BY.to_owned(), by.to_owned());
+        entry.details.insert("request".to_owned(), request.id.to_string());
+        let head = self.store.append_audit(entry).await?;
+        if let Some(before) = before.filter(|_| undone || report.outcome == Outcome::NeedsHuman) {
+            // It no longer holds what it held, and does not take it again by itself.
+            let outcome = if undone { Outcome::Failed } else { report.outcome };
+            let record = EnvironmentRecord { outcome, run: Some(report.run.clone()), at: Utc::now(), ..before };
+            self.store.record_environment(&record).await?;
+        }
+        let commit = tip.map_or(&pull.head.sha, |t| &t.head);
+        let next = if undone { run_comment::Next::Undone } else { run_comment::Next::Stops };
+        let told = Told { by: Some(by), approved_by: &people, next: &next, audit_head: Some(&head.hash) };
+        let links = self.links(place, commit);
+        if let Some(tip) = tip {
+            let text = run_text(&tip.policy, environment, &report, commit, &links, told);
+            // Where the environment's own comment tells of something else, this is the answer to the request.
+            let own = undone && owner == request.pr;
+            let marker = run_comment::marker(environment);
+            let answer = format!("<!-- godwit:rollback:{} -->", request.id);
+            if own {
+                place.api.keep_comment(request.pr, &marker, &text).await?;
+            } else {
+                place.api.keep_comment(request.pr, &answer, &text.replacen(&marker, &answer, 1)).await?;
+            }
+        }
+        if undone {
+            place.api.remove_label(owner, &migrated_label(environment)).await?;
+            if owner != request.pr {
+                let other = place.api.pull(owner).await?;
+                self.enqueue_look(place, &other).await?;
+            }
+        }
+        let end = if report.outcome == Outcome::Blocked { RequestState::Refused } else { RequestState::Done };
+        self.store.move_rollback(&request.id, RequestState::Ready, end, None).await?;
+        self.store.wake(Some(repo), environment, Some(request.pr)).await?;
+        Ok(())
+    }
+
+    /// What undoing a migration would do now, or why it cannot be undone.
+    async fn wanted(
+        &self,
+        place: &Place,
+        tip: &Contents,
+        environment: &EnvironmentName,
+        name: &str,
+        actor: &Actor,
+    ) -> Result<Result<Wanted, Refusal>, RunError> {
+        let (migration, targets) = match self.placed(place, tip, environment, name) {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let reference = migration.reference();
+        let options = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
+        let selector = Selector::Migration(reference.clone());
+        let keeper = Keeper::none();
+        let plan = runner::rollback(&keeper, &tip.set, &targets, actor, &options, selector).await?;
+        if plan.outcome != Outcome::Planned {
+            let first = plan.blocked_by.into_iter().next();
+            return Ok(Err(first.unwrap_or_else(|| {
+                super::decide::refusal(
+                    "not-applied",
+                    format!("`{reference}` is not applied in `{environment}`"),
+                    "there is nothing to undo".to_owned(),
+                )
+            })));
+        }
+        let mut hash = Sha256::new();
+        for step in &plan.steps {
+            hash.update(format!("{}\0{}\0", step.target, step.migration));
+            step.statements.iter().for_each(|s| hash.update(format!("{s}\0")));
+        }
+        let steps = hex::encode(hash.finalize());
+        Ok(Ok(Wanted { reference, targets, plan, steps }))
+    }
+}
+
+/// What a rollback does and what it loses, for who has to agree.
+fn shown(plan: &RunReport) -> String {
+    let mut out = String::from("**What is undone:**\n\n");
+    let mut lost: Vec<String> = Vec::new();
+    for step in &plan.steps {
+        out.push_str(&format!("{} on {}\n\n", code(step.migration.as_str()), code(step.target.as_str())));
+        let text: Vec<&str> = step.statements.iter().take(SHOWN).map(|s| s.trim()).collect();
+        out.push_str(&fence("sql", &text.join("\n")));
+        if step.statements.len() > SHOWN {
+            out.push_str(&format!("\nand {} further statements\n", step.statements.len() - SHOWN));
+        }
+        out.push('\n');
+        lost.extend(step.statements.iter().filter(|s| loses(s)).map(|s| first_line(s)));
+    }
+    out.push_str("**What is lost:** ");
+    if lost.is_empty() {
+        out.push_str("what was written into what this migration added, since it was applied.\n");
+    } else {
+        out.push_str("everything that these take away, with what was written into it since:\n\n");
+        lost.iter().for_each(|line| out.push_str(&format!("- {}\n", code(line))));
+    }
+    for note in &plan.notes {
+        out.push_str(&format!("- ℹ️ {}\n", inline(note)));
+    }
+    out
+}
+
+/// Whether a statement takes something away for good.
+fn loses(statement: &str) -> bool {
+    let words = statement.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+    LOSING.iter().any(|losing| words.contains(losing))
+}
+
+fn first_line(statement: &str) -> String {
+    statement.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_something_away_is_told() {
+        for (statement, expected) in [
+            ("DROP   TABLE\n orders", true),
+            ("ALTER TABLE orders DROP COLUMN email", true),
+            ("DROP INDEX orders_email", false),
+            ("delete from orders", true),
+            ("ALTER TABLE orders RENAME TO o", false),
+        ] {
+            assert_eq!(loses(statement), expected, "{statement}");
+        }
+    }
+}

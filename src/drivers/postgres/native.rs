@@ -1,0 +1,98 @@
+//! Other migration tools' tables on PostgreSQL: found along the search path, or in the schema of their service.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+
+use super::message::{Tables, identifier, literal};
+use super::wire;
+use crate::drivers::DriverError;
+use crate::drivers::native::{Dialect, Kept, select};
+use crate::ids::MigrationId;
+use crate::migration::native::{Book, Found, Row, Said};
+
+/// Every name that another tool's table may have; with these one question tells that there is none.
+pub(super) const NAMES: &str = "'schema_migrations','_prisma_migrations','flyway_schema_history','_sqlx_migrations',\
+     '__diesel_schema_migrations','goose_db_version','gorp_migrations'";
+
+/// The tables that are there, with what they say.
+pub(super) async fn read(connection: &mut PgConnection, book: &Book) -> Result<Vec<Found>, DriverError> {
+    if book.ledgers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted: Vec<String> = book
+        .ledgers
+        .iter()
+        .enumerate()
+        .map(|(n, l)| {
+            let table = identifier(&l.table);
+            let place = l.schema.as_ref().map_or_else(|| table.clone(), |s| format!("{}.{table}", identifier(s)));
+            format!("({n}, pg_catalog.to_regclass({}))", literal(&place))
+        })
+        .collect();
+    let sql = format!(
+        "SELECT v.n::text, s.nspname::text, pg_catalog.array_to_string(ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a \
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), ',') FROM (VALUES {}) v(n, place) \
+         JOIN pg_catalog.pg_class c ON c.oid = v.place AND c.relkind IN ('r', 'p') \
+         JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace ORDER BY v.n",
+        wanted.join(",")
+    );
+    let mut out = Vec::new();
+    for row in wire::rows(connection, sql).await? {
+        let (number, schema, columns) = (wire::text(&row, 0)?, wire::text(&row, 1)?, wire::text(&row, 2)?);
+        let Some((number, ledger)) = number.parse().ok().and_then(|n: usize| Some((n, book.ledgers.get(n)?))) else {
+            continue;
+        };
+        let columns: Vec<&str> = columns.split(',').collect();
+        if !ledger.tool.knows(&columns) {
+            continue;
+        }
+        let table = format!("{}.{}", identifier(&schema), identifier(&ledger.table));
+        let sql = select(Dialect::Postgres, ledger.tool, &table);
+        let rows = wire::read(connection, sql, |row| {
+            let word = wire::str(row, 1)?;
+            Ok(Row {
+                key: wire::text(row, 0)?,
+                said: Said::parse(word).ok_or_else(|| wire::unreadable(&word))?,
+                checksum: wire::optional_str(row, 2)?.map(str::to_owned),
+            })
+        })
+        .await
+        .map_err(|e| match e {
+            DriverError::Statement(failure) => DriverError::History(format!("`{table}` cannot be read: {failure}")),
+            other => other,
+        })?;
+        out.push(Found { ledger: number, schema, rows });
+    }
+    Ok(out)
+}
+
+/// What a session keeps, and what makes the schemas and tables that are missing.
+pub(super) fn keep(
+    own: &Tables,
+    book: &Book,
+    found: &[Found],
+    units: &BTreeSet<&str>,
+    applied: &[(String, MigrationId)],
+) -> (Kept, String) {
+    let mut kept = Kept::new(Dialect::Postgres, book);
+    let mut sql = String::new();
+    for (_, schema) in book.schemas.iter().filter(|(unit, _)| units.contains(unit.as_str())) {
+        // Even `IF NOT EXISTS` asks for the right to make schemas.
+        sql.push_str(&format!(
+            "DO $godwit$ BEGIN IF pg_catalog.to_regnamespace({}) IS NULL THEN CREATE SCHEMA {}; END IF; END $godwit$;",
+            literal(&identifier(schema)),
+            identifier(schema)
+        ));
+    }
+    for (n, ledger) in book.ledgers.iter().enumerate() {
+        let qualified = |schema: &str| format!("{}.{}", identifier(schema), identifier(&ledger.table));
+        if let Some(there) = found.iter().find(|f| f.ledger == n) {
+            kept.take(n, qualified(&there.schema));
+        } else if ledger.make && units.contains(ledger.unit.as_str()) {
+            let schema = ledger.schema.as_deref().unwrap_or(&own.schema);
+            sql.push_str(&kept.make(n, qualified(schema), applied));
+        }
+    }
+    (kept, sql)
+}

@@ -1,0 +1,237 @@
+//! `V1.2__name.sql`, `U1.2__name.sql`, `R__name.sql`: Flyway's names, its order of versions, its repeatable scripts last
+//! (SPEC 3.9). A `.sql.conf` beside a script may switch its transaction off.
+
+use std::collections::BTreeMap;
+
+use super::{Folder, Found, Reader};
+use crate::migration::{FileContent, Severity, SourceFile, Version};
+
+/// A file's name.
+#[derive(Debug, PartialEq, Eq)]
+enum Name<'a> {
+    Versioned { version: &'a str, title: &'a str },
+    Undo { version: &'a str },
+    Repeatable { title: &'a str },
+}
+
+fn parse(file: &str) -> Option<Name<'_>> {
+    let (front, title) = file.strip_suffix(".sql")?.split_once("__")?;
+    if title.is_empty() {
+        return None;
+    }
+    if front == "R" {
+        return Some(Name::Repeatable { title });
+    }
+    let version = front.strip_prefix(['V', 'U'])?;
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit())
+        && version.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'_'))
+        && version.ends_with(|c: char| c.is_ascii_digit());
+    is_version.then_some(if front.starts_with('V') {
+        Name::Versioned { version, title }
+    } else {
+        Name::Undo { version }
+    })
+}
+
+/// Whether Flyway would take a file of this name.
+pub(super) fn is_named(file: &str) -> bool {
+    parse(file).is_some()
+}
+
+/// Whether it is one with a version, which no other file is named like.
+pub(super) fn is_versioned(file: &str) -> bool {
+    matches!(parse(file), Some(Name::Versioned { .. }))
+}
+
+/// Part by part as numbers; `1` and `1.0` are one version.
+fn ordered(version: &str) -> Version {
+    let parts: Vec<&str> = version.split(['.', '_']).collect();
+    let significant = parts.iter().rposition(|p| p.bytes().any(|b| b != b'0')).map_or(1, |at| at + 1);
+    Version::with_key_of(&version.replace('_', "."), &Version::numeric(&parts[..significant].join(".")))
+}
+
+pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
+    // Flyway looks into sub-folders as well, whatever they are called.
+    let below = folder.below.values().filter(|files| files.iter().any(|(n, _)| is_named(n))).flatten();
+    let files: Vec<(&str, &SourceFile)> = folder.files.iter().chain(below).copied().collect();
+    let mut undo: BTreeMap<String, &SourceFile> = BTreeMap::new();
+    let (mut versioned, mut repeatable) = (Vec::new(), Vec::new());
+    for &(file_name, file) in &files {
+        let stem = file_name.strip_suffix(".sql").unwrap_or(file_name);
+        match parse(file_name) {
+            Some(Name::Versioned { version, title }) => versioned.push((stem, ordered(version), title, file)),
+            Some(Name::Repeatable { title }) => repeatable.push((stem, title, file)),
+            Some(Name::Undo { version }) => {
+                let key = ordered(version).key().to_owned();
+                if let Some(other) = undo.insert(key, file) {
+                    let message = format!("undoes version `{version}` as `{}` does already", other.path);
+                    reader.problem(&file.path, 1, "duplicate-version", Severity::Error, message, "keep one of them");
+                }
+            }
+            None => unreadable(file_name, file, reader),
+        }
+    }
+    let settings = |file: &SourceFile| {
+        let path = format!("{}.conf", file.path);
+        files.iter().find(|(_, f)| f.path == path).map(|(_, f)| *f)
+    };
+    for (stem, version, title, up) in versioned {
+        let down = undo.remove(version.key());
+        let conf = settings(up);
+        let found = Found { id: stem, version, name: title, up, down, metadata: conf.into_iter().collect() };
+        add(found, conf, false, reader);
+    }
+    for (stem, title, up) in repeatable {
+        // Behind every version, by name.
+        let version = Version::textual(stem, &format!("~{title}"));
+        let conf = settings(up);
+        let found = Found { id: stem, version, name: title, up, down: None, metadata: conf.into_iter().collect() };
+        add(found, conf, true, reader);
+    }
+    for file in undo.into_values() {
+        let message = "undoes a version that no file of this folder applies".to_owned();
+        let help = "add the `V` file or delete this one";
+        reader.problem(&file.path, 1, "orphan-down", Severity::Error, message, help);
+    }
+}
+
+fn add(found: Found<'_>, conf: Option<&SourceFile>, repeatable: bool, reader: &mut Reader<'_>) {
+    let path = found.up.path.clone();
+    let no_transaction = conf.is_some_and(|f| switches_transaction_off(f));
+    let Some(migration) = reader.add(found) else { return };
+    migration.repeatable = repeatable;
+    migration.directives.no_transaction |= no_transaction;
+    let placeholder = migration.up.text.find("${").map(|at| migration.up.text[..at].matches('\n').count() + 1);
+    if let Some(line) = placeholder {
+        reader.problem(
+            &path,
+            u32::try_from(line).unwrap_or(u32::MAX),
+            "unsupported-file",
+            Severity::Error,
+            "holds a placeholder `${…}`, which Flyway fills in and nobody does here".to_owned(),
+            "write the value itself",
+        );
+    }
+}
+
+/// `executeInTransaction=false` of a script's own settings.
+fn switches_transaction_off(file: &SourceFile) -> bool {
+    let FileContent::Bytes(bytes) = &file.content else { return false };
+    String::from_utf8_lossy(bytes).lines().any(|line| {
+        line.split_once('=').is_some_and(|(k, v)| k.trim() == "executeInTransaction" && v.trim() == "false")
+    })
+}
+
+/// A file that is no migration: said when it looks as if it should be one, or does something in Flyway.
+fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
+    if matches!(file.content, FileContent::Directory) {
+        // `script` knows the words for it.
+        let _ = reader.script(file);
+        return;
+    }
+    let Some(stem) = file_name.strip_suffix(".sql") else {
+        let is_program = [".java", ".kt", ".class"].iter().any(|e| file_name.ends_with(e));
+        if is_program && file_name.starts_with(['V', 'U', 'R']) && file_name.contains("__") {
+            reader.problem(
+                &file.path,
+                1,
+                "unsupported-file",
+                Severity::Error,
+                "is a migration that is not SQL, which cannot be run or looked at".to_owned(),
+                "write it in SQL; a program has to run outside Godwit, and `baseline` records it",
+            );
+        }
+        return;
+    };
+    let event = stem.split("__").next().unwrap_or(stem);
+    if ["before", "after"].iter().any(|e| event.starts_with(e)) {
+        reader.stray(file, "is a callback of Flyway, which is not run: its statements belong into a migration");
+    } else if file_name.starts_with('B') && file_name.contains("__") {
+        let message = "is a baseline script of Flyway, which stands for all versions up to its own".to_owned();
+        let help = "make it a `V` script of its own for new databases, or take it out and use `godwit baseline`";
+        reader.problem(&file.path, 1, "unsupported-file", Severity::Error, message, help);
+    } else if file_name.starts_with(['V', 'U', 'R'])
+        && file_name[1..].starts_with(|c: char| c.is_ascii_digit() || c == '_')
+    {
+        reader.problem(
+            &file.path,
+            1,
+            "file-name",
+            Severity::Error,
+            "looks like a migration, but its name does not fit `V1.2__name.sql`, so it would never run".to_owned(),
+            "rename it: `V`, numbers with dots or underscores, two underscores, a name",
+        );
+    } else {
+        reader.stray(file, "is no migration: its name has no version in front");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::{Layout, MigrationRoot, MigrationSet, resolve};
+
+    fn read(files: &[(&str, &str)]) -> MigrationSet {
+        let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
+        resolve(&files, &[MigrationRoot::folder("db/migration")])
+    }
+
+    fn ids(set: &MigrationSet) -> Vec<&str> {
+        set.migrations.iter().map(|m| m.id.as_str()).collect()
+    }
+
+    #[test]
+    fn s0_19_versions_compare_by_parts_and_repeatable_scripts_come_last() {
+        let set = read(&[
+            ("db/migration/R__order_totals.sql", "select 1;"),
+            ("db/migration/R__a_view.sql", "select 1;"),
+            ("db/migration/V1.10__late.sql", "select 1;"),
+            ("db/migration/U1.2__add_orders.sql", "drop table orders;"),
+            ("db/migration/V1.2__add_orders.sql", "create table orders (n int);"),
+            ("db/migration/V1__first.sql", "select 1;"),
+            ("db/migration/V2_0__two.sql", "select 1;"),
+            ("db/migration/V2.0__two.sql.conf", "executeInTransaction=false"),
+        ]);
+        assert_eq!(
+            ids(&set),
+            ["V1__first", "V1.2__add_orders", "V1.10__late", "V2_0__two", "R__a_view", "R__order_totals"]
+        );
+        assert!(set.migrations.iter().all(|m| m.layout == Layout::Flyway));
+        assert!(set.migrations[1].is_reversible() && set.migrations[4].repeatable);
+        assert_eq!(set.migrations[3].version.as_str(), "2.0");
+        let rules: Vec<_> = set.problems.iter().map(|p| p.rule).collect();
+        assert_eq!(rules, ["missing-down"; 3], "{:?}", set.problems);
+        assert!(ordered("1.0").same_place(&ordered("1")) && !ordered("10").same_place(&ordered("1")));
+    }
+
+    #[test]
+    fn what_flyway_would_do_otherwise_is_said() {
+        let set = read(&[
+            ("db/migration/V1__a.sql", "create table ${name} (n int);"),
+            ("db/migration/U1__a.sql", "select 1;"),
+            ("db/migration/V01.0__same.sql", "select 1;"),
+            ("db/migration/U7__lost.sql", "select 1;"),
+            ("db/migration/V2_no_name.sql", "select 1;"),
+            ("db/migration/V3__Program.java", ""),
+            ("db/migration/B4__all.sql", "select 1;"),
+            ("db/migration/afterMigrate__grants.sql", "select 1;"),
+            ("db/migration/notes.sql", "select 1;"),
+            ("db/migration/sub/V9__below.sql", "select 1;"),
+        ]);
+        let found: Vec<_> =
+            set.problems.iter().map(|p| (p.file.strip_prefix("db/migration/").unwrap_or(""), p.rule)).collect();
+        for expected in [
+            ("V1__a.sql", "unsupported-file"),
+            ("V1__a.sql", "duplicate-version"),
+            ("U7__lost.sql", "orphan-down"),
+            ("V2_no_name.sql", "file-name"),
+            ("V3__Program.java", "unsupported-file"),
+            ("B4__all.sql", "unsupported-file"),
+            ("afterMigrate__grants.sql", "stray-file"),
+            ("notes.sql", "stray-file"),
+        ] {
+            assert!(found.contains(&expected), "{expected:?} in {found:?}");
+        }
+        assert!(ids(&set).contains(&"V9__below"));
+    }
+}

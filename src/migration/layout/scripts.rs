@@ -1,0 +1,238 @@
+//! `scripts/001_20240101_000000_name.sql` with `rollbacks/001_20240101_000000_name_rollback.sql` and header lines
+//! (source C, SPEC 3.7).
+
+use std::collections::BTreeMap;
+
+use chrono::{NaiveDate, NaiveTime};
+
+use super::{Folder, Found, Reader};
+use crate::ids::{Engine, Risk};
+use crate::migration::execution;
+use crate::migration::{Directives, FileContent, Migration, Severity, SourceFile, Version};
+
+/// A query of a script that must give a value, or the migration has not done what it should [S2-89].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// The query.
+    pub sql: String,
+    /// What its first column must read.
+    pub expected: String,
+    /// Its line in the file, from 1.
+    pub line: u32,
+}
+
+/// The parts of `NNN_YYYYMMDD_HHMMSS_name`.
+struct Name<'a> {
+    number: &'a str,
+    stamp: &'a str,
+    title: &'a str,
+}
+
+fn parse(stem: &str) -> Option<Name<'_>> {
+    let mut parts = stem.splitn(4, '_');
+    let (number, date, time, title) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+    let numbered = !number.is_empty() && digits(number, number.len());
+    (numbered && digits(date, 8) && digits(time, 6) && !title.is_empty()).then(|| Name {
+        number,
+        stamp: &stem[..number.len() + 16],
+        title,
+    })
+}
+
+/// Whether a file is named as this layout wants it.
+pub(super) fn is_named(file: &str) -> bool {
+    file.strip_suffix(".sql").is_some_and(|stem| parse(stem).is_some())
+}
+
+/// Whether the date and time of a name exist [S2-11].
+fn is_real(stamp: &str) -> bool {
+    let time = stamp.rsplit('_').next().and_then(|t| NaiveTime::parse_from_str(t, "%H%M%S").ok());
+    let date = stamp.rsplit('_').nth(1).and_then(|d| NaiveDate::parse_from_str(d, "%Y%m%d").ok());
+    time.is_some() && date.is_some()
+}
+
+pub(super) fn read(folder: &Folder<'_>, rollbacks: &[(&str, &SourceFile)], reader: &mut Reader<'_>) {
+    let mut downs: BTreeMap<&str, &SourceFile> = BTreeMap::new();
+    for &(name, file) in rollbacks {
+        match name.strip_suffix("_rollback.sql") {
+            Some(stem) => drop(downs.insert(stem, file)),
+            None if name.ends_with(".sql") => {
+                let message = "does not fit `NNN_YYYYMMDD_HHMMSS_name_rollback.sql`, so it undoes nothing".to_owned();
+                let help = "give it the name of its script with `_rollback` behind";
+                reader.problem(&file.path, 1, "file-name", Severity::Error, message, help);
+            }
+            None => {}
+        }
+    }
+    let mut numbers: BTreeMap<Version, &str> = BTreeMap::new();
+    for &(file_name, file) in &folder.files {
+        let Some(stem) = file_name.strip_suffix(".sql") else { continue };
+        if matches!(file.content, FileContent::Directory) {
+            let _ = reader.script(file);
+            continue;
+        }
+        let Some(name) = parse(stem).filter(|name| is_real(name.stamp)) else {
+            let message =
+                "does not fit `NNN_YYYYMMDD_HHMMSS_name.sql` with a real date and time, so it would never run";
+            let help = "rename it, its rollback as well";
+            reader.problem(&file.path, 1, "file-name", Severity::Error, message.to_owned(), help);
+            continue;
+        };
+        let number = Version::numeric(name.number);
+        if let Some(other) = numbers.insert(number, stem) {
+            let message = format!("number `{}` is taken by `{other}` already", name.number);
+            let help = "give this migration the next free number";
+            reader.problem(&file.path, 1, "duplicate-version", Severity::Error, message, help);
+        }
+        let version = Version::with_key_of(name.number, &Version::numeric(name.stamp));
+        let down = downs.remove(stem);
+        let found = Found { id: stem, version, name: name.title, up: file, down, metadata: Vec::new() };
+        let mut problems = Vec::new();
+        if let Some(migration) = reader.add(found) {
+            read_header(migration, &mut problems);
+            migration.checks = checks(migration.engine, &migration.up.text);
+        }
+        for (line, message, help) in problems {
+            reader.problem(&file.path, line, "invalid-directive", Severity::Error, message, help);
+        }
+    }
+    for file in downs.into_values() {
+        let message = "undoes a script that does not exist".to_owned();
+        let help = "add the script to `scripts` or delete this file";
+        reader.problem(&file.path, 1, "orphan-down", Severity::Error, message, help);
+    }
+}
+
+/// The kinds that a header may name [S2-72] [S2-74] [S2-76].
+const TYPES: [&str; 3] = ["SCHEMA_CHANGE", "DATA_MIGRATION", "HOTFIX"];
+
+/// Reads the comment lines at the top: `-- Migration: …`, `-- Risk: …`, `-- Depends: …` [S2-87] [S2-88].
+fn read_header(migration: &mut Migration, problems: &mut Vec<(u32, String, &'static str)>) {
+    let Migration { up, directives, description, .. } = migration;
+    let lines =
+        up.text.lines().zip(1u32..).take_while(|(l, _)| l.trim().is_empty() || l.trim_start().starts_with("--"));
+    for (line, n) in lines {
+        let comment = line.trim_start().trim_start_matches('-').trim();
+        let Some((key, value)) = comment.split_once(':') else { continue };
+        let value = value.trim();
+        match key.trim() {
+            "Migration" => *description = (!value.is_empty()).then(|| value.to_owned()),
+            "Risk" => match value.parse::<Risk>() {
+                Ok(risk) => directives.risk = directives.risk.max(Some(risk)),
+                Err(e) => problems.push((n, e.to_string(), "write `-- Risk: LOW`, `MEDIUM` or `HIGH`")),
+            },
+            "Type" if !TYPES.contains(&value) => {
+                let message = format!("`{value}` is no type of migration");
+                problems.push((n, message, "write `SCHEMA_CHANGE`, `DATA_MIGRATION` or `HOTFIX`"));
+            }
+            "Depends" => depends(directives, value),
+            // Duration, author, ticket, compliance: for people and reports.
+            _ => {}
+        }
+    }
+}
+
+fn depends(directives: &mut Directives, value: &str) {
+    let references = value.split(',').map(str::trim).filter(|d| !d.is_empty() && !d.eq_ignore_ascii_case("none"));
+    directives.depends_on.extend(references.map(str::to_owned));
+}
+
+/// The queries of a script that a comment behind them says a value of: `-- Should return 0`.
+pub fn checks(engine: Engine, text: &str) -> Vec<Check> {
+    const WORDS: &str = "should return ";
+    if !text.to_ascii_lowercase().contains(WORDS) {
+        return Vec::new();
+    }
+    let Ok(statements) = execution::statements(engine, text) else { return Vec::new() };
+    let ends = statements.iter().skip(1).map(|s| s.range.start).chain([text.len()]);
+    statements
+        .iter()
+        .zip(ends)
+        .filter_map(|(statement, end)| {
+            let sql = text[statement.range.clone()].trim();
+            let is_query = sql.get(..6).is_some_and(|w| w.eq_ignore_ascii_case("select"));
+            let behind = text.get(statement.range.end..end)?;
+            let expected = behind.lines().find_map(|line| {
+                let comment = line.trim_start().trim_start_matches(';').trim_start().strip_prefix("--")?.trim();
+                let words = comment.get(..WORDS.len())?;
+                words
+                    .eq_ignore_ascii_case(WORDS)
+                    .then(|| comment[WORDS.len()..].trim().trim_end_matches('.').to_owned())
+            })?;
+            is_query.then(|| Check { sql: sql.to_owned(), expected, line: statement.line })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::{Layout, MigrationRoot, MigrationSet, resolve};
+
+    const SAMPLE: &str = "-- Migration: Add user preferences table\n-- Type: SCHEMA_CHANGE\n-- Risk: LOW\n-- Duration: 5m\n\
+                          -- Author: john.doe\n-- Ticket: PROJ-123\n-- Depends: 001_20240101_000000_sample_migration\n\
+                          CREATE TABLE user_preferences (id SERIAL PRIMARY KEY);\n";
+
+    fn read(files: &[(&str, &str)]) -> MigrationSet {
+        let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
+        resolve(&files, &[MigrationRoot::folder("**")])
+    }
+
+    #[test]
+    fn s2_11_s2_12_s2_88_scripts_rollbacks_and_headers() {
+        let set = read(&[
+            ("migrations/scripts/001_20240101_000000_sample_migration.sql", "create table users (id int);"),
+            ("migrations/scripts/002_20240102_120000_preferences.sql", SAMPLE),
+            ("migrations/rollbacks/001_20240101_000000_sample_migration_rollback.sql", "drop table users;"),
+            ("migrations/rollbacks/002_20240102_120000_preferences_rollback.sql", "drop table user_preferences;"),
+            ("migrations/data/sample_data.json", "{}"),
+            ("migrations/tools/migrate.sql", "select 1;"),
+        ]);
+        assert_eq!(set.problems, []);
+        let second = &set.migrations[1];
+        assert_eq!((second.layout, second.version.as_str()), (Layout::Scripts, "002"));
+        assert_eq!((second.unit.as_str(), second.name.as_str()), ("migrations/scripts", "preferences"));
+        assert_eq!(second.description.as_deref(), Some("Add user preferences table"));
+        assert_eq!(second.directives.risk, Some(Risk::Low));
+        assert_eq!(second.directives.depends_on, ["001_20240101_000000_sample_migration"]);
+        assert!(set.migrations.iter().all(Migration::is_reversible));
+        assert!(second.answers_to("002"));
+    }
+
+    #[test]
+    fn s2_84_names_numbers_and_rollbacks_are_checked() {
+        let set = read(&[
+            ("migrations/scripts/001_20240101_000000_a.sql", "select 1;"),
+            ("migrations/scripts/001_20240102_000000_b.sql", "-- Risk: HUGE\n-- Type: MAGIC\nselect 1;"),
+            ("migrations/rollbacks/001_20240102_000000_b_rollback.sql", "select 2;"),
+            ("migrations/scripts/002_20241301_000000_no_such_month.sql", "select 1;"),
+            ("migrations/scripts/hello.sql", "select 1;"),
+            ("migrations/rollbacks/009_20240101_000000_lost_rollback.sql", "select 1;"),
+            ("migrations/rollbacks/odd.sql", "select 1;"),
+        ]);
+        let found: Vec<_> =
+            set.problems.iter().map(|p| (p.file.rsplit('/').next().unwrap_or(""), p.rule, p.severity)).collect();
+        for (file, rule) in [
+            ("001_20240101_000000_a.sql", "missing-down"),
+            ("001_20240102_000000_b.sql", "duplicate-version"),
+            ("001_20240102_000000_b.sql", "invalid-directive"),
+            ("002_20241301_000000_no_such_month.sql", "file-name"),
+            ("hello.sql", "file-name"),
+            ("009_20240101_000000_lost_rollback.sql", "orphan-down"),
+            ("odd.sql", "file-name"),
+        ] {
+            assert!(found.contains(&(file, rule, Severity::Error)), "{file} {rule} in {found:?}");
+        }
+    }
+
+    #[test]
+    fn s2_89_a_query_says_what_it_must_return() {
+        let text = "BEGIN;\nUPDATE orders SET s = 1;\nSELECT COUNT(*) FROM orders WHERE s IS NULL;\n-- Should return 0\nCOMMIT;";
+        let found = checks(Engine::Postgresql, text);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].expected.as_str(), found[0].line), ("0", 3));
+        assert_eq!(found[0].sql, "SELECT COUNT(*) FROM orders WHERE s IS NULL");
+        assert!(checks(Engine::Postgresql, "UPDATE a SET b = 1;\n-- Should return 0").is_empty());
+    }
+}

@@ -1,0 +1,239 @@
+//! `services/NAME/migrations/0001_name.up.sql` with `.down.sql`: a folder and a schema per service, folders for what runs
+//! in one environment only, and `dependencies.json` (source B, SPEC 3.6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::numbered::{self, parse_name};
+use super::{Folder, Layout, Reader};
+use crate::ids::EnvironmentName;
+use crate::migration::{FileContent, Severity, SourceFile};
+
+/// Folders whose migrations run in the environment of that name only [S1-27] [S1-28] [S1-29].
+pub(super) const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging", "production"];
+/// What depends on what.
+const DEPENDENCIES: &str = "dependencies.json";
+
+/// Whether a folder stands where a service keeps its migrations [S1-21].
+pub(super) fn is_service(dir: &str) -> bool {
+    let mut parts = dir.rsplit('/');
+    parts.next() == Some("migrations") && parts.next().is_some() && parts.next() == Some("services")
+}
+
+/// The service that a folder belongs to: the folder below `services`, or in this layout the one around `migrations`.
+pub(super) fn of(layout: Layout, unit: &str) -> Option<&str> {
+    let mut parts = unit.split('/').skip_while(|part| *part != "services").skip(1);
+    let below = parts.next().filter(|_| parts.next().is_some());
+    below.or_else(|| {
+        let around = unit.strip_suffix("/migrations").unwrap_or(unit);
+        (layout == Layout::Service).then(|| around.rsplit('/').next()).flatten().filter(|name| !name.is_empty())
+    })
+}
+
+pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
+    let before = reader.set.migrations.len();
+    strays(&folder.files, reader);
+    numbered::read(folder, reader);
+    for (name, files) in folder.below.iter().filter(|(name, _)| ENVIRONMENTS.contains(name)) {
+        reader.only_in = EnvironmentName::new(*name).ok();
+        strays(files, reader);
+        numbered::read(&Folder { files: files.clone(), below: BTreeMap::new() }, reader);
+        reader.only_in = None;
+    }
+    widths(before, reader);
+    if let Some((_, file)) = folder.files.iter().find(|(n, _)| *n == DEPENDENCIES) {
+        depend(file, before, reader);
+    }
+}
+
+/// Files that do not belong into the folder of a service [S1-08].
+fn strays(files: &[(&str, &SourceFile)], reader: &mut Reader<'_>) {
+    for (name, file) in files {
+        let known = matches!(*name, "README.md" | DEPENDENCIES | "environments.json" | ".gitkeep");
+        let sql = name.ends_with(".sql");
+        if !known && !sql && !matches!(file.content, FileContent::Directory) {
+            reader.stray(file, "is no part of a service's migrations");
+        } else if sql && parse_name(name).is_some() && !name.ends_with(".up.sql") && !name.ends_with(".down.sql") {
+            let message = "has no direction in its name".to_owned();
+            reader.problem(&file.path, 1, "file-name", Severity::Error, message, "end it in `.up.sql` or `.down.sql`");
+        }
+    }
+}
+
+/// Four digits, so that the files of a folder list in their order [S1-25].
+fn widths(from: usize, reader: &mut Reader<'_>) {
+    let odd: Vec<(String, usize)> = reader.set.migrations[from..]
+        .iter()
+        .filter(|m| m.version.as_str().len() != 4)
+        .map(|m| (m.up.path.clone(), m.version.as_str().len()))
+        .collect();
+    for (path, digits) in odd {
+        let message = format!("its number has {digits} digits, where a service's have four");
+        reader.problem(
+            &path,
+            1,
+            "file-name",
+            Severity::Warning,
+            message,
+            "fill it up with zeros, unless it is applied",
+        );
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dependencies {
+    #[serde(default)]
+    service: Option<String>,
+    #[serde(default)]
+    schema: Option<String>,
+    migrations: BTreeMap<String, Entry>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    #[serde(default)]
+    depends_on: Vec<String>,
+}
+
+/// Takes over what `dependencies.json` declares; every migration must appear in it [S1-23] [S1-75].
+fn depend(file: &SourceFile, from: usize, reader: &mut Reader<'_>) {
+    let Some(script) = reader.script(file) else { return };
+    let wrong = |line: usize, message: String, help: &str, reader: &mut Reader<'_>| {
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        reader.problem(&file.path, line, "invalid-metadata", Severity::Error, message, help);
+    };
+    let read: Dependencies = match serde_json::from_str(&script.text) {
+        Ok(read) => read,
+        Err(e) => {
+            let help = "write `{ \"migrations\": { \"0001_name\": { \"depends_on\": [] } } }`";
+            return wrong(e.line().max(1), format!("is not as it should be: {e}"), help, reader);
+        }
+    };
+    let line_of = |word: &str| {
+        let quoted = format!("\"{word}\"");
+        script.text.lines().position(|l| l.contains(&quoted)).map_or(1, |at| at + 1)
+    };
+    let service = of(reader.layout, reader.unit).unwrap_or_default().to_owned();
+    if let Some(named) = read.service.filter(|s| *s != service) {
+        let message = format!("is written for `{named}`, but stands in the folder of `{service}`");
+        wrong(line_of(&named), message, "correct `service`", reader);
+    }
+    if let Some(named) = read.schema.filter(|s| *s != service.replace('-', "_")) {
+        let message = format!("names the schema `{named}`, but that of `{service}` is `{}`", service.replace('-', "_"));
+        wrong(line_of(&named), message, "correct `schema`", reader);
+    }
+    let mut known = BTreeSet::new();
+    let mut missing = Vec::new();
+    for migration in &mut reader.set.migrations[from..] {
+        known.insert(migration.id.to_string());
+        match read.migrations.get(migration.id.as_str()) {
+            Some(entry) => {
+                let new: Vec<String> =
+                    entry.depends_on.iter().filter(|d| !migration.directives.depends_on.contains(d)).cloned().collect();
+                migration.directives.depends_on.extend(new);
+            }
+            None => missing.push((migration.up.path.clone(), migration.id.to_string())),
+        }
+    }
+    for (path, id) in missing {
+        let message = format!("does not appear in `{DEPENDENCIES}`");
+        let help = format!("add `\"{id}\": {{ \"depends_on\": [] }}` to it, with what it needs");
+        reader.problem(&path, 1, "undeclared-dependency", Severity::Error, message, &help);
+    }
+    for id in read.migrations.keys().filter(|id| !known.contains(*id)) {
+        wrong(line_of(id), format!("names `{id}`, which is no migration of this folder"), "take it out", reader);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::{MigrationRoot, MigrationSet, resolve};
+
+    fn read(files: &[(&str, &str)]) -> MigrationSet {
+        let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
+        resolve(&files, &[MigrationRoot::folder("**")])
+    }
+
+    const USERS: [(&str, &str); 4] = [
+        ("services/user-service/migrations/0001_create_users.up.sql", "create table user_service.users (id bigint);"),
+        ("services/user-service/migrations/0001_create_users.down.sql", "drop table user_service.users;"),
+        (
+            "services/order-service/migrations/0001_create_orders.up.sql",
+            "create table order_service.orders (id bigint);",
+        ),
+        ("services/order-service/migrations/0001_create_orders.down.sql", "drop table order_service.orders;"),
+    ];
+
+    #[test]
+    fn s1_21_s1_18_a_service_has_a_folder_a_schema_and_folders_of_environments() {
+        let mut files = USERS.to_vec();
+        files.extend([
+            ("services/user-service/migrations/README.md", "# users"),
+            ("services/user-service/migrations/environments.json", "{}"),
+            ("services/user-service/migrations/docs/0001_create_users.md", "# why"),
+            ("services/user-service/migrations/production/0002_grants.up.sql", "select 1;"),
+            ("services/user-service/migrations/production/0002_grants.down.sql", "select 2;"),
+        ]);
+        let set = read(&files);
+        assert_eq!(set.problems, []);
+        let users: Vec<_> = set.migrations.iter().filter(|m| m.service.as_deref() == Some("user-service")).collect();
+        assert_eq!(users.len(), 2);
+        assert!(users.iter().all(|m| m.layout == Layout::Service && m.schema().as_deref() == Some("user_service")));
+        assert_eq!(users[1].only_in.as_ref().map(|e| e.as_str()), Some("production"));
+        assert_eq!(users[1].unit, "services/user-service/migrations");
+        // Numbers are shared with the folders of environments [S1-27].
+        files.push(("services/user-service/migrations/staging/0001_clash.up.sql", "select 1;"));
+        files.push(("services/user-service/migrations/staging/0001_clash.down.sql", "select 1;"));
+        assert!(read(&files).problems.iter().any(|p| p.rule == "duplicate-version"));
+    }
+
+    #[test]
+    fn s1_23_s1_75_dependencies_reach_across_services() {
+        let json = r#"{
+  "service": "user-service", "schema": "user_service",
+  "migrations": {
+    "0001_create_users": { "depends_on": ["order-service/0001_create_orders"] },
+    "0009_gone": { "depends_on": [] }
+  }
+}"#;
+        let mut files = USERS.to_vec();
+        files.push(("services/user-service/migrations/dependencies.json", json));
+        let set = read(&files);
+        assert_eq!(
+            set.migrations.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(),
+            ["0001_create_orders", "0001_create_users"]
+        );
+        let found: Vec<_> = set.problems.iter().map(|p| (p.rule, p.line)).collect();
+        assert_eq!(found, [("invalid-metadata", 5)], "{:?}", set.problems);
+        files.push(("services/user-service/migrations/0002_more.up.sql", "select 1;"));
+        files.push(("services/user-service/migrations/0002_more.down.sql", "select 1;"));
+        let set = read(&files);
+        let problem = set.problems.iter().find(|p| p.rule == "undeclared-dependency").expect("said");
+        assert!(problem.help.contains("\"0002_more\": { \"depends_on\": [] }"), "{}", problem.help);
+    }
+
+    #[test]
+    fn s1_08_s1_74_what_does_not_fit_is_reported() {
+        let set = read(&[
+            ("services/a/migrations/0001_a.up.sql", "select 1;"),
+            ("services/a/migrations/02_b.up.sql", "select 1;"),
+            ("services/a/migrations/02_b.down.sql", "select 1;"),
+            ("services/a/migrations/0003_c.sql", "select 1;"),
+            ("services/a/migrations/notes.txt", "…"),
+            ("services/a/migrations/dependencies.json", "{ \"migrations\": [] }"),
+        ]);
+        let found: Vec<_> =
+            set.problems.iter().map(|p| (p.file.rsplit('/').next().unwrap_or(""), p.rule, p.severity)).collect();
+        for expected in [
+            ("0001_a.up.sql", "missing-down", Severity::Error),
+            ("02_b.up.sql", "file-name", Severity::Warning),
+            ("0003_c.sql", "file-name", Severity::Error),
+            ("notes.txt", "stray-file", Severity::Warning),
+            ("dependencies.json", "invalid-metadata", Severity::Error),
+        ] {
+            assert!(found.contains(&expected), "{expected:?} in {found:?}");
+        }
+    }
+}

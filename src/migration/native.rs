@@ -1,0 +1,410 @@
+//! The tables in which other migration tools keep what they applied, as values: which table a folder's tool has, and what
+//! it says of each of the folder's migrations. Pure; the drivers read and write them.
+//!
+//! A folder that came from another tool keeps that tool's table, so that either can go on where the other stopped
+//! (docs/adr/0080-native-history.md).
+
+use std::collections::{BTreeMap, HashMap};
+
+use sha2::{Digest as _, Sha384};
+
+use crate::ids::{Engine, MigrationId, TargetName};
+use crate::migration::checksum::sha256_hex;
+use crate::migration::{Layout, Migration, MigrationSet};
+
+/// Whether a folder's native table is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Keep {
+    /// Where it is there; made where the layout is that of one tool alone.
+    #[default]
+    Auto,
+    /// Made where it is missing.
+    Always,
+    /// Neither read nor written.
+    Never,
+}
+
+impl Keep {
+    /// Every value with its word in `godwit.yml`.
+    pub const ALL: [(Keep, &'static str); 3] = [(Keep::Auto, "auto"), (Keep::Always, "always"), (Keep::Never, "never")];
+}
+
+/// A migration tool with a table of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tool {
+    /// One row: the version and whether it is dirty.
+    GolangMigrate,
+    /// A row per attempt.
+    Prisma,
+    /// A row per script, with a rank and a checksum of 32 bits.
+    Flyway,
+    /// A row per version with a SHA-384.
+    Sqlx,
+    /// A row per version.
+    Diesel,
+    /// A row per version and direction.
+    Goose,
+    /// A row per version.
+    Dbmate,
+    /// A row per file name.
+    SqlMigrate,
+}
+
+impl Tool {
+    /// Its name as people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tool::GolangMigrate => "golang-migrate",
+            Tool::Prisma => "Prisma",
+            Tool::Flyway => "Flyway",
+            Tool::Sqlx => "sqlx",
+            Tool::Diesel => "diesel",
+            Tool::Goose => "goose",
+            Tool::Dbmate => "dbmate",
+            Tool::SqlMigrate => "sql-migrate",
+        }
+    }
+
+    /// Its table.
+    pub fn table(self) -> &'static str {
+        match self {
+            Tool::GolangMigrate | Tool::Dbmate => "schema_migrations",
+            Tool::Prisma => "_prisma_migrations",
+            Tool::Flyway => "flyway_schema_history",
+            Tool::Sqlx => "_sqlx_migrations",
+            Tool::Diesel => "__diesel_schema_migrations",
+            Tool::Goose => "goose_db_version",
+            Tool::SqlMigrate => "gorp_migrations",
+        }
+    }
+
+    /// Whether a table of its name with these columns is its own: two tools use one name.
+    pub fn knows(self, columns: &[&str]) -> bool {
+        let has = |name: &str| columns.contains(&name);
+        match self {
+            Tool::GolangMigrate => has("version") && has("dirty"),
+            Tool::Dbmate => has("version") && !has("dirty"),
+            Tool::Prisma => has("migration_name") && has("finished_at"),
+            Tool::Flyway => has("installed_rank") && has("checksum"),
+            Tool::Sqlx => has("version") && has("checksum"),
+            Tool::Diesel => has("version") && has("run_on"),
+            Tool::Goose => has("version_id") && has("is_applied"),
+            Tool::SqlMigrate => has("id") && has("applied_at"),
+        }
+    }
+
+    /// Whether it notes one version and means all up to it.
+    pub fn notes_one_version(self) -> bool {
+        self == Tool::GolangMigrate
+    }
+
+    /// The command of the tool that settles a failed row.
+    pub fn way_out(self) -> &'static str {
+        match self {
+            Tool::GolangMigrate => "`migrate force VERSION`",
+            Tool::Prisma => "`prisma migrate resolve --applied NAME` (or `--rolled-back`)",
+            Tool::Flyway => "`flyway repair`",
+            Tool::Sqlx => "delete its row where `success` is false",
+            Tool::Diesel | Tool::Goose | Tool::Dbmate | Tool::SqlMigrate => "its own commands",
+        }
+    }
+
+    /// The tools whose folders look like this, the likeliest first.
+    fn of_layout(layout: Layout) -> &'static [Tool] {
+        match layout {
+            // sqlx's folders look the same; which of the two tables is there tells.
+            Layout::Numbered => &[Tool::GolangMigrate, Tool::Sqlx],
+            Layout::Service => &[Tool::GolangMigrate],
+            Layout::Diesel => &[Tool::Diesel],
+            Layout::Prisma => &[Tool::Prisma],
+            Layout::Flyway => &[Tool::Flyway],
+            Layout::Goose => &[Tool::Goose],
+            Layout::SqlMigrate => &[Tool::SqlMigrate],
+            Layout::Sqlx => &[Tool::Sqlx],
+            Layout::Dbmate => &[Tool::Dbmate],
+            // Nobody but Godwit runs these.
+            Layout::Typed | Layout::Scripts => &[],
+        }
+    }
+}
+
+/// One migration as a native table has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id within the unit.
+    pub id: MigrationId,
+    /// What the row is found by.
+    pub key: String,
+    /// Its words for people.
+    pub description: String,
+    /// The file's name as the tool notes it.
+    pub script: String,
+    /// The checksum, as the tool writes it.
+    pub checksum: Option<String>,
+    /// The key before it in the folder's order.
+    pub previous: Option<String>,
+    /// Run again when its text changes.
+    pub repeatable: bool,
+}
+
+/// The native table of one folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    /// Whose it is.
+    pub tool: Tool,
+    /// The folder.
+    pub unit: String,
+    /// The schema it stands in, where the layout says; else that of the connection.
+    pub schema: Option<String>,
+    /// Its name.
+    pub table: String,
+    /// Whether it is made where it is missing.
+    pub make: bool,
+    /// The folder's migrations in the tool's order.
+    pub entries: Vec<Entry>,
+}
+
+/// The native tables of everything that one target takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Book {
+    /// The tables that may be there.
+    pub ledgers: Vec<Ledger>,
+    /// Schemas in which folders run, by folder.
+    pub schemas: BTreeMap<String, String>,
+    /// Folders by the names under which the history has them still.
+    moved: HashMap<String, String>,
+}
+
+/// What a tool says of a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// It is applied.
+    Applied,
+    /// It is, and all before it.
+    UpTo,
+    /// It was begun and failed, or its end is unknown.
+    Dirty,
+    /// It was undone.
+    Gone,
+}
+
+impl Said {
+    /// The meaning of a word that the drivers' queries give.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "applied" => Some(Said::Applied),
+            "upto" => Some(Said::UpTo),
+            "dirty" => Some(Said::Dirty),
+            "gone" => Some(Said::Gone),
+            _ => None,
+        }
+    }
+}
+
+/// One row of a native table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// What it is found by.
+    pub key: String,
+    /// What it says.
+    pub said: Said,
+    /// The checksum, as the tool writes it.
+    pub checksum: Option<String>,
+}
+
+/// A native table that is there, with its rows in the order in which they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Which of the book's ledgers.
+    pub ledger: usize,
+    /// The schema it was found in; empty where the engine has none.
+    pub schema: String,
+    /// What it says.
+    pub rows: Vec<Row>,
+}
+
+impl Book {
+    /// The native tables of the migrations that `target` takes. A table that two folders would share is kept for
+    /// neither: no tool could tell their versions apart.
+    pub fn of(set: &MigrationSet, target: &TargetName, engine: Engine) -> Self {
+        let mut book = Book::default();
+        if !matches!(engine, Engine::Postgresql | Engine::Sqlite) {
+            return book;
+        }
+        let mut units: BTreeMap<&str, Vec<&Migration>> = BTreeMap::new();
+        for m in set.migrations.iter().filter(|m| m.engine == engine && m.target.as_ref().is_none_or(|t| t == target)) {
+            units.entry(&m.unit).or_default().push(m);
+        }
+        for (unit, mut migrations) in units {
+            migrations.sort_by(|a, b| a.version.cmp(&b.version));
+            let Some(first) = migrations.first() else { continue };
+            if let Some(schema) = first.schema().filter(|_| engine == Engine::Postgresql) {
+                book.schemas.insert(unit.to_owned(), schema);
+            }
+            if first.native == Keep::Never {
+                continue;
+            }
+            for (n, &tool) in Tool::of_layout(first.layout).iter().enumerate() {
+                let schema = first.schema();
+                let table = match &schema {
+                    // Source B's own name [S1-19].
+                    Some(schema) => format!("{schema}_schema_migrations"),
+                    None => tool.table().to_owned(),
+                };
+                let make = n == 0 && (first.native == Keep::Always || first.layout != Layout::Numbered);
+                let schema = schema.filter(|_| engine == Engine::Postgresql);
+                let entries = entries(tool, &migrations);
+                book.ledgers.push(Ledger { tool, unit: unit.to_owned(), schema, table, make, entries });
+            }
+        }
+        let place = |l: &Ledger| (l.schema.clone(), l.table.clone());
+        let mut shared: HashMap<_, usize> = HashMap::new();
+        for ledger in &book.ledgers {
+            *shared.entry(place(ledger)).or_default() += 1;
+        }
+        book.ledgers.retain(|l| shared.get(&place(l)).is_none_or(|n| *n == 1));
+        book
+    }
+
+    /// Whether there is nothing to keep and nothing to set.
+    pub fn is_empty(&self) -> bool {
+        self.ledgers.is_empty() && self.schemas.is_empty()
+    }
+
+    /// Says that the history has a folder under another name.
+    pub fn also_known(&mut self, as_: &str, unit: &str) {
+        if as_ != unit {
+            self.moved.insert(as_.to_owned(), unit.to_owned());
+        }
+    }
+
+    fn unit<'a>(&'a self, unit: &'a str) -> &'a str {
+        self.moved.get(unit).map_or(unit, String::as_str)
+    }
+
+    /// The schema in which a folder's migrations run.
+    pub fn schema_of(&self, unit: &str) -> Option<&str> {
+        self.schemas.get(self.unit(unit)).map(String::as_str)
+    }
+
+    /// The ledgers that know a migration, with its entry.
+    pub fn entries(&self, unit: &str, id: &MigrationId) -> Vec<(usize, &Ledger, &Entry)> {
+        let unit = self.unit(unit);
+        let ledgers = self.ledgers.iter().enumerate().filter(|(_, l)| l.unit == unit);
+        ledgers.filter_map(|(n, l)| l.entries.iter().find(|e| e.id == *id).map(|e| (n, l, e))).collect()
+    }
+}
+
+/// The file's text as its bytes stand in the file: only a byte order mark was taken off.
+fn raw_text(migration: &Migration) -> String {
+    let of_file = migration.files.iter().find(|f| f.path == migration.up.path).map(|f| f.sha256.as_str());
+    if of_file.is_some_and(|sum| sum != sha256_hex(migration.up.text.as_bytes())) {
+        let marked = format!("\u{feff}{}", migration.up.text);
+        if of_file == Some(sha256_hex(marked.as_bytes()).as_str()) {
+            return marked;
+        }
+    }
+    migration.up.text.clone()
+}
+
+/// Flyway's sum: CRC-32 of the lines without their ends, the byte order mark left out.
+fn flyway_checksum(text: &str) -> i32 {
+    let mut hash = crc32fast::Hasher::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // Java's lines end at CR, LF and CRLF; an end makes no further, empty line.
+    for line in text.replace("\r\n", "\n").split_terminator(['\n', '\r']) {
+        hash.update(line.as_bytes());
+    }
+    i32::from_ne_bytes(hash.finalize().to_ne_bytes())
+}
+
+/// Digits as the tool keeps a number: without zeros in front.
+fn number(version: &str) -> String {
+    let digits = version.trim_start_matches('0');
+    if digits.is_empty() { "0".to_owned() } else { digits.to_owned() }
+}
+
+fn entries(tool: Tool, migrations: &[&Migration]) -> Vec<Entry> {
+    let mut previous = None;
+    migrations
+        .iter()
+        .map(|m| {
+            let file = m.up.path.rsplit('/').next().unwrap_or(&m.up.path).to_owned();
+            let version = m.version.as_str();
+            let spaced = m.name.replace('_', " ");
+            let (key, checksum) = match tool {
+                Tool::GolangMigrate | Tool::Goose => (number(version), None),
+                Tool::Dbmate => (version.to_owned(), None),
+                Tool::Diesel => (version.replace('-', ""), None),
+                Tool::SqlMigrate => (file.clone(), None),
+                Tool::Sqlx => (number(version), Some(hex::encode(Sha384::digest(raw_text(m))))),
+                Tool::Prisma => (m.id.to_string(), Some(sha256_hex(raw_text(m).as_bytes()))),
+                Tool::Flyway if m.repeatable => (format!("~{spaced}"), Some(flyway_checksum(&m.up.text).to_string())),
+                Tool::Flyway => (version.to_owned(), Some(flyway_checksum(&m.up.text).to_string())),
+            };
+            let entry = Entry {
+                id: m.id.clone(),
+                key: key.clone(),
+                description: spaced,
+                script: file,
+                checksum,
+                previous: previous.replace(key),
+                repeatable: m.repeatable,
+            };
+            entry
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::{MigrationRoot, SourceFile, resolve};
+
+    fn book(files: &[(&str, &str)], engine: Engine) -> Book {
+        let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
+        let root = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("**") };
+        let set = resolve(&files, &[root]);
+        Book::of(&set, &TargetName::new("shop").expect("a name"), engine)
+    }
+
+    #[test]
+    fn s1_19_a_service_has_the_table_of_its_own_schema() {
+        let files = [("services/user-service/migrations/0003_a.up.sql", "select 1;")];
+        let found = book(&files, Engine::Postgresql);
+        let ledger = &found.ledgers[0];
+        assert_eq!(
+            (ledger.schema.as_deref(), ledger.table.as_str()),
+            (Some("user_service"), "user_service_schema_migrations")
+        );
+        assert_eq!((ledger.entries[0].key.as_str(), ledger.make), ("3", true));
+        assert_eq!(found.schema_of("services/user-service/migrations"), Some("user_service"));
+        assert_eq!(book(&files, Engine::Sqlite).ledgers[0].schema, None);
+    }
+
+    #[test]
+    fn a_numbered_folder_may_be_either_tools_and_two_folders_share_no_table() {
+        let one = book(&[("a/migrations/0001_a.up.sql", "select 1;")], Engine::Postgresql);
+        let tools: Vec<_> = one.ledgers.iter().map(|l| (l.tool, l.make)).collect();
+        assert_eq!(tools, [(Tool::GolangMigrate, false), (Tool::Sqlx, false)]);
+        let two = [("a/migrations/0001_a.up.sql", "select 1;"), ("b/migrations/0001_b.up.sql", "select 1;")];
+        assert!(book(&two, Engine::Postgresql).ledgers.is_empty());
+    }
+
+    #[test]
+    fn flyways_sum_is_over_lines_without_their_ends() {
+        // What Flyway 11.8 notes for these texts.
+        let text = "CREATE TABLE a (n int);\nINSERT INTO a VALUES (1);\n";
+        assert_eq!(flyway_checksum(text), flyway_checksum(&text.replace('\n', "\r\n")));
+        assert_eq!(flyway_checksum(text), flyway_checksum(text.trim_end()));
+        assert_eq!(flyway_checksum(text), flyway_checksum(&format!("\u{feff}{text}")));
+        assert_ne!(flyway_checksum(text), flyway_checksum(&text.replace("(1)", "(2)")));
+    }
+
+    #[test]
+    fn sums_are_of_the_bytes_of_the_file() {
+        let marked = "\u{feff}select 1;\r\n";
+        let found = book(&[("prisma/migrations/20240101000000_a/migration.sql", marked)], Engine::Postgresql);
+        assert_eq!(found.ledgers[0].entries[0].checksum.as_deref(), Some(sha256_hex(marked.as_bytes()).as_str()));
+    }
+}

@@ -1,0 +1,191 @@
+//! The processes that serve one store: who they are, how they hear of each other's work, and who may still write.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::Row as _;
+use tokio::sync::watch;
+
+use super::{Claim, Store, StoreError, StoreKind, WriteTransaction, millis, time_of};
+
+/// The channel on which processes tell each other of work.
+const CHANNEL: &str = "godwit_jobs";
+/// Wait before listening is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+/// How long a process that is gone without a word is remembered: its region keeps its work that long.
+const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(7);
+
+/// A process that serves the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    /// Its id, new at each start.
+    pub id: String,
+    /// `all`, `web` or `worker`.
+    pub role: String,
+    /// The region whose targets it works on.
+    pub region: Option<String>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it last said that it lives.
+    pub seen_at: DateTime<Utc>,
+}
+
+/// A claim that every transaction must still hold.
+#[derive(Debug, Clone)]
+pub(super) struct Fence {
+    key: String,
+    token: String,
+}
+
+impl Fence {
+    /// Refuses a writer whose claim somebody else has by now.
+    pub(super) async fn check(&self, tx: &mut WriteTransaction) -> Result<(), StoreError> {
+        let held: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM jobs WHERE state = 'running' AND serial_key = $1 AND claim = $2")
+                .bind(&self.key)
+                .bind(&self.token)
+                .fetch_one(&mut **tx)
+                .await?;
+        if held == 0 { Err(StoreError::LostClaim) } else { Ok(()) }
+    }
+}
+
+impl Store {
+    /// The same store for the work of a claim: once the claim is lost, nothing more can be written through it.
+    #[must_use]
+    pub fn under(&self, claim: &Claim) -> Self {
+        let fence = Fence { key: claim.key.clone(), token: claim.token().to_owned() };
+        Self { inner: self.inner.clone(), fence: Some(fence) }
+    }
+
+    /// The time that leases are measured by, in milliseconds: one clock for all replicas, whatever theirs say.
+    pub(super) async fn clock(&self, tx: &mut WriteTransaction) -> Result<i64, StoreError> {
+        match self.kind() {
+            StoreKind::Sqlite => Ok(millis(Utc::now())),
+            StoreKind::Postgres => {
+                let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+                Ok(sqlx::query_scalar(sql).fetch_one(&mut **tx).await?)
+            }
+        }
+    }
+
+    /// Says that a process serves the store, or still does.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn join(&self, id: &str, role: &str, region: Option<&str>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let now = self.clock(&mut tx).await?;
+        sqlx::query(
+            "INSERT INTO replicas (id, role, region, started_at, seen_at) VALUES ($1, $2, $3, $4, $4) \
+             ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
+        )
+        .bind(id)
+        .bind(role)
+        .bind(region.unwrap_or(""))
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("DELETE FROM replicas WHERE seen_at < $1")
+            .bind(now - REMEMBERED.num_milliseconds())
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Says that a process serves the store no more. A region's last worker stays known: its work waits for the next.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn leave(&self, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM replicas WHERE id = $1 AND region = ''").bind(id).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The processes that said they live within `lately`, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn replicas(&self, lately: Duration) -> Result<Vec<Replica>, StoreError> {
+        let lately = i64::try_from(lately.as_millis()).unwrap_or(i64::MAX);
+        let rows = sqlx::query(
+            "SELECT id, role, region, started_at, seen_at FROM replicas \
+             WHERE seen_at >= (SELECT MAX(seen_at) FROM replicas) - $1 ORDER BY id",
+        )
+        .bind(lately)
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let region: String = row.try_get(2)?;
+                Ok(Replica {
+                    id: row.try_get(0)?,
+                    role: row.try_get(1)?,
+                    region: (!region.is_empty()).then_some(region),
+                    started_at: time_of(row.try_get(3)?)?,
+                    seen_at: time_of(row.try_get(4)?)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Tells when jobs were added or given back, by this process, or by any on PostgreSQL: await `changed()`, then claim.
+    /// A word may be lost, and processes that share a file do not hear each other: claim by interval too.
+    pub fn job_changes(&self) -> watch::Receiver<u64> {
+        let changes = self.inner.changes.subscribe();
+        #[cfg(feature = "postgres")]
+        if let Some(url) = &self.inner.listen_at
+            && !self.inner.listening.swap(true, std::sync::atomic::Ordering::SeqCst)
+        {
+            tokio::spawn(listen(url.clone(), self.inner.changes.clone()));
+        }
+        changes
+    }
+
+    /// Wakes this process's workers.
+    pub(super) fn announce(&self) {
+        bump(&self.inner.changes);
+    }
+}
+
+/// Wakes the workers of a process.
+pub(super) fn bump(changes: &watch::Sender<u64>) {
+    changes.send_modify(|n| *n = n.wrapping_add(1));
+}
+
+/// Wakes the workers of every process when the transaction is committed.
+pub(super) async fn wake_others(kind: StoreKind, tx: &mut WriteTransaction) -> Result<(), StoreError> {
+    if kind == StoreKind::Postgres {
+        sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// Listens until nobody wants to hear any more.
+#[cfg(feature = "postgres")]
+async fn listen(url: String, changes: watch::Sender<u64>) {
+    use sqlx::postgres::PgListener;
+    let heard = async {
+        loop {
+            let listening = async {
+                let mut listener = PgListener::connect(&url).await?;
+                listener.listen(CHANNEL).await?;
+                // What was told before anybody listened.
+                bump(&changes);
+                loop {
+                    listener.recv().await?;
+                    bump(&changes);
+                }
+            };
+            let Err(error): Result<std::convert::Infallible, sqlx::Error> = listening.await;
+            let error = crate::redact::text(&error.to_string());
+            tracing::warn!(error, "other replicas are not heard; looking by interval");
+            tokio::time::sleep(LISTEN_AGAIN).await;
+        }
+    };
+    tokio::select! {
+        () = heard => {}
+        () = changes.closed() => {}
+    }
+}

@@ -1,0 +1,141 @@
+//! Undoing from a comment: who may, who agrees, what is told, and that nothing runs by itself afterwards.
+
+use godwit::sandbox::{MergeMethod, PullHandle};
+
+use super::world::{World, comment, run_comment};
+
+const ORDERS: [(&str, &str); 2] = [
+    ("migrations/0001_orders.up.sql", "CREATE TABLE orders (id INTEGER PRIMARY KEY);\n"),
+    ("migrations/0001_orders.down.sql", "DROP TABLE orders;\n"),
+];
+
+async fn merged(world: &World) -> PullHandle {
+    let pull = world.open("orders", &ORDERS).await;
+    world.approve(&pull, "omar").await;
+    world.approve(&pull, "dora").await;
+    pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    assert!(world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
+    pull
+}
+
+/// The id of the request that an answer shows.
+fn request(answer: &str) -> String {
+    let at = answer.find("/godwit confirm ").unwrap_or_else(|| panic!("{answer}"));
+    answer[at + "/godwit confirm ".len()..].chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+#[tokio::test]
+async fn a_rollback_outside_production_needs_one_holder_and_stays_undone() {
+    let world = World::start().await;
+    let pull = merged(&world).await;
+    assert!(run_comment(&pull, "staging").contains("data_ops"), "who may undo it: {}", run_comment(&pull, "staging"));
+    let said = world.ask(&pull, "dora", "/godwit rollback staging 0001_orders").await;
+    assert!(said.contains("`@dora` may not") && world.has_table("staging", "orders").await, "{said}");
+    for (text, part) in [
+        ("/godwit rollback staging 0009_nothing", "no migration"),
+        ("/godwit rollback moon 0001_orders", "no environment"),
+    ] {
+        let said = world.ask(&pull, "omar", text).await;
+        assert!(said.contains(part), "{text}: {said}");
+    }
+    let said = world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    assert!(said.contains("DROP TABLE orders") && said.contains("What is lost"), "{said}");
+    assert!(!world.has_table("staging", "orders").await, "{}", run_comment(&pull, "staging"));
+    let told = run_comment(&pull, "staging");
+    assert!(told.contains("1 migration undone") && told.contains("rollback by omar"), "{told}");
+    assert!(!pull.labels().unwrap().contains(&"migrated:staging".to_owned()));
+    let said = world.ask(&pull, "omar", "/godwit status").await;
+    assert!(said.contains("undone at"), "{said}");
+    let said = world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    assert!(said.contains("not applied"), "{said}");
+    // Looking again is not running again.
+    world.bot.sweep(chrono::Utc::now()).await.unwrap();
+    world.settle().await;
+    assert!(!world.has_table("staging", "orders").await);
+    world.ask(&pull, "omar", "/godwit retry staging").await;
+    assert!(world.has_table("staging", "orders").await, "{}", run_comment(&pull, "staging"));
+    assert!(pull.labels().unwrap().contains(&"migrated:staging".to_owned()));
+    assert!(world.store.verify_audit(None).await.unwrap().valid);
+}
+
+#[tokio::test]
+async fn b18_a_rollback_in_production_waits_for_a_second_different_person() {
+    let world = World::start().await;
+    let pull = merged(&world).await;
+    let said = world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await;
+    assert!(said.contains("waits for a second person") && said.contains("DROP TABLE orders"), "{said}");
+    let id = request(&said);
+    assert!(world.has_table("production", "orders").await);
+    for (person, part) in [("omar", "second, different person"), ("alice", "may not"), ("mallory", "neither write")] {
+        let said = world.ask(&pull, person, &format!("/godwit confirm {id}")).await;
+        assert!(said.contains(part) && world.has_table("production", "orders").await, "{person}: {said}");
+    }
+    let other = world.open("other", &[("README.md", "# Shops\n")]).await;
+    let said = world.ask(&other, "dora", &format!("/godwit confirm {id}")).await;
+    assert!(said.contains("was asked for on"), "{said}");
+    world.ask(&pull, "dora", &format!("/godwit confirm {id}")).await;
+    assert!(!world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
+    let told = run_comment(&pull, "production");
+    assert!(told.contains("rollback by omar, confirmed by dora") && told.contains("1 migration undone"), "{told}");
+    let said = world.ask(&pull, "dana", &format!("/godwit confirm {id}")).await;
+    assert!(said.contains("is done"), "{said}");
+}
+
+#[tokio::test]
+async fn a_request_expires_and_can_be_taken_back() {
+    let world = World::start().await;
+    let pull = merged(&world).await;
+    let id = request(&world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await);
+    world.in_store("UPDATE rollback_requests SET expires_at = 1").await;
+    let said = world.ask(&pull, "dora", &format!("/godwit confirm {id}")).await;
+    assert!(said.contains("expired") && said.contains("/godwit rollback production 0001_orders"), "{said}");
+    let id = request(&world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await);
+    let said = world.ask(&pull, "dora", "/godwit cancel production").await;
+    assert!(said.contains("is withdrawn"), "{said}");
+    let said = world.ask(&pull, "dora", &format!("/godwit confirm {id}")).await;
+    assert!(said.contains("is withdrawn") && world.has_table("production", "orders").await, "{said}");
+}
+
+#[tokio::test]
+async fn b7_a_comment_that_comes_twice_undoes_once() {
+    let world = World::start().await;
+    let pull = merged(&world).await;
+    world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    let told = world.sandbox.recorder().webhooks.into_iter().rev().find(|f| f.event == "issue_comment").unwrap();
+    world.ask(&pull, "omar", "/godwit retry staging").await;
+    assert!(world.has_table("staging", "orders").await);
+    world
+        .in_store("UPDATE jobs SET state = 'queued', due_at = 0, attempts = 0 WHERE event LIKE '%rollback staging%'")
+        .await;
+    world.settle().await;
+    world.sandbox.redeliver(&told.guid).unwrap();
+    world.settle().await;
+    assert!(world.has_table("staging", "orders").await, "{}", run_comment(&pull, "staging"));
+}
+
+#[tokio::test]
+async fn a_rollback_asked_for_elsewhere_is_told_on_both_pull_requests() {
+    let world = World::start().await;
+    let pull = merged(&world).await;
+    let revert = world.open("revert", &[("README.md", "# Shops\n")]).await;
+    let said = world.ask(&revert, "omar", "/godwit rollback staging 0001_orders").await;
+    assert!(said.contains("DROP TABLE orders"), "{said}");
+    assert!(!world.has_table("staging", "orders").await);
+    assert!(run_comment(&pull, "staging").contains("1 migration undone"), "{}", run_comment(&pull, "staging"));
+    let told = revert.comments().unwrap();
+    let told = told.iter().find(|c| c.body.starts_with("<!-- godwit:rollback:")).map(|c| c.body.clone());
+    assert!(told.unwrap().contains("1 migration undone"));
+    assert!(comment(&revert, "<!-- godwit:run:staging -->").is_none());
+}
+
+#[tokio::test]
+async fn a_frozen_environment_undoes_nothing() {
+    let world = World::start().await;
+    let pull = merged(&world).await;
+    world.ask(&pull, "omar", "/godwit lock staging release freeze").await;
+    world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    assert!(world.has_table("staging", "orders").await);
+    let told: String = pull.comments().unwrap().into_iter().map(|c| c.body).collect();
+    assert!(told.contains("is frozen by omar"), "{told}");
+}

@@ -1,0 +1,324 @@
+//! What people do, at random, and what goes wrong meanwhile.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use godwit::sandbox::{
+    Fault, FaultKind, MergeMethod, NewPull, PullHandle, ReviewVerdict, WebhookFault, WebhookFaultKind,
+};
+
+use super::Dice;
+use super::agreed::{Facts, Said, Timeline, Word};
+use super::company::{Company, ENVIRONMENTS, LANES};
+use crate::bot::world::commit;
+use crate::webhook::http::Served;
+
+/// A pull request from its opening on.
+pub struct Life {
+    pub pull: PullHandle,
+    pub lane: &'static str,
+    /// `0007_t7`.
+    pub migration: String,
+    pub facts: Facts,
+    pub merged: bool,
+    pub closed: bool,
+    /// For each environment, when its cell was filled.
+    pub timelines: [Timeline; 3],
+}
+
+impl Life {
+    fn is_over(&self) -> bool {
+        self.merged || self.closed
+    }
+}
+
+pub struct Lives {
+    pub company: Company,
+    pub all: Vec<Life>,
+    /// Whether dora is of the team of the database administrators.
+    pub dba: bool,
+    /// Indices of what was merged, in that order.
+    pub merged: Vec<usize>,
+    dice: Dice,
+    served: Option<Served>,
+    kills: usize,
+    deeds: usize,
+    wrongs: usize,
+}
+
+impl Lives {
+    pub fn begin(dice: Dice) -> Self {
+        let company = Company::found();
+        let served = Some(company.serve());
+        Self { company, all: Vec::new(), dba: true, merged: Vec::new(), dice, served, kills: 0, deeds: 0, wrongs: 0 }
+    }
+
+    /// Lets people act until so many pull requests were opened and nearly all of them are over.
+    pub fn go_on_until(&mut self, count: usize) {
+        while self.all.len() < count || self.all.iter().filter(|l| !l.is_over()).count() > 2 {
+            self.something_goes_wrong();
+            let free: Vec<&'static str> =
+                LANES.into_iter().filter(|lane| !self.all.iter().any(|l| l.lane == *lane && !l.is_over())).collect();
+            if self.all.len() < count && !free.is_empty() && (free.len() == LANES.len() || self.dice.once_in(3)) {
+                let lane = self.dice.one_of(&free);
+                self.open(lane);
+            } else {
+                self.deed();
+            }
+            self.deeds += 1;
+            // People do not act all at once; what the bot does falls between.
+            std::thread::sleep(Duration::from_millis(self.dice.next() % 120));
+        }
+    }
+
+    /// The bad days end, one server stays up, and everybody says yes to everything that was merged.
+    pub fn everybody_agrees(&mut self) {
+        self.company.sandbox.add_team("acme/dba", &["dora"]).unwrap();
+        self.dba = true;
+        for index in self.merged.clone() {
+            if self.all[index].facts.labels.contains_key("hold") {
+                self.unlabel(index, "hold");
+            }
+            for person in ["omar", "dana", "dora"] {
+                self.review(index, person, Word::Yes);
+            }
+        }
+    }
+
+    /// Ends everything that goes wrong.
+    pub fn good_days(&mut self) {
+        self.company.sandbox.clear_faults();
+        self.company.sandbox.release_webhooks();
+        if self.served.is_none() {
+            self.served = Some(self.company.serve());
+        }
+    }
+
+    pub fn log(&self) -> String {
+        self.served.as_ref().map(Served::log).unwrap_or_default()
+    }
+
+    pub fn told(&self) -> String {
+        let (lives, merged) = (self.all.len(), self.merged.len());
+        let Self { deeds, kills, wrongs, .. } = self;
+        format!("{lives} pull requests, {merged} merged; {deeds} deeds, {wrongs} faults, {kills} kills of the server")
+    }
+
+    fn something_goes_wrong(&mut self) {
+        if self.dice.once_in(25) {
+            self.kills += 1;
+            if let Some(served) = self.served.take() {
+                served.kill();
+            }
+            self.served = Some(self.company.serve());
+        }
+        if self.dice.once_in(6) {
+            self.wrongs += 1;
+            let kind = match self.dice.below(4) {
+                0 => WebhookFaultKind::Lose,
+                1 => WebhookFaultKind::Repeat(2),
+                2 => WebhookFaultKind::Delay(Duration::from_millis(self.dice.next() % 400)),
+                _ => WebhookFaultKind::Overtaken(1),
+            };
+            self.company.sandbox.webhook_fault(WebhookFault::new(1, kind));
+        }
+        if self.dice.once_in(8) {
+            self.wrongs += 1;
+            let kind = match self.dice.below(5) {
+                0 => FaultKind::Status(502),
+                1 => FaultKind::LoseAnswer,
+                2 => FaultKind::LoseRequest,
+                3 => FaultKind::SecondaryLimit { retry_after: Some(1) },
+                _ => FaultKind::Slow(Duration::from_millis(self.dice.next() % 200)),
+            };
+            let times = u32::try_from(1 + self.dice.below(3)).unwrap();
+            self.company.sandbox.fault(Fault::new("", times, kind));
+        }
+    }
+
+    fn deed(&mut self) {
+        if self.dice.once_in(30) {
+            self.dba = !self.dba;
+            self.company.sandbox.add_team("acme/dba", if self.dba { &["dora"] } else { &[] }).unwrap();
+            return self.note(Utc::now());
+        }
+        // What is merged may still be agreed to, for a while.
+        let open: Vec<usize> = (0..self.all.len())
+            .filter(|i| !self.all[*i].closed && (!self.all[*i].merged || self.all.len() < i + 6))
+            .collect();
+        if open.is_empty() {
+            return;
+        }
+        let index = self.dice.one_of(&open);
+        let person = self.dice.one_of(&["omar", "dora", "dana", "omar", "dora", "alice", "mallory", "tess"]);
+        let merged = self.all[index].merged;
+        match self.dice.below(16) {
+            0..=5 => self.review(index, person, Word::Yes),
+            6 => self.review(index, person, Word::No),
+            7 => self.review(index, person, Word::Remark),
+            8 => self.dismiss(index),
+            9 if !merged => self.push(index),
+            10 => self.label(index, person),
+            11 => {
+                let labels: Vec<&'static str> = self.all[index].facts.labels.keys().copied().collect();
+                if !labels.is_empty() {
+                    let label = self.dice.one_of(&labels);
+                    self.unlabel(index, label);
+                }
+            }
+            12 => self.comment(index, person),
+            13 if !merged && self.dice.once_in(4) => {
+                self.all[index].pull.close("rosa").unwrap();
+                self.all[index].closed = true;
+            }
+            _ if !merged => self.merge(index),
+            _ => self.review(index, person, Word::Yes),
+        }
+    }
+
+    fn open(&mut self, lane: &'static str) {
+        let number = self.all.len() + 1;
+        let author = self.dice.one_of(&["alice", "bob"]);
+        let (content, sound) = self.content(number);
+        let migration = format!("{number:04}_t{number}");
+        let main = self.company.repo.branch_sha("main").unwrap();
+        let branch = format!("life-{number}");
+        let files = files(lane, &migration, number, &content);
+        self.company.repo.force_push(&branch, author, &main, &[commit(author, &pairs(&files))]).unwrap();
+        let new = NewPull { author, title: &branch, body: "", head: &branch, base: "main", draft: false };
+        let pull = self.company.repo.open_pull_request(&new).unwrap();
+        let facts = Facts { content, sound, writers: BTreeSet::from([author]), ..Facts::default() };
+        let timelines = Default::default();
+        self.all.push(Life { pull, lane, migration, facts, merged: false, closed: false, timelines });
+        self.note(Utc::now());
+    }
+
+    /// A migration that marks each time it runs; once in a while one that no reviewer can wave through.
+    fn content(&mut self, number: usize) -> (String, bool) {
+        let salt = self.dice.next() % 1000;
+        let table = format!("CREATE TABLE IF NOT EXISTS t{number} (id INTEGER PRIMARY KEY, salt INTEGER);\n");
+        let sound = !self.dice.once_in(12);
+        let last = if sound {
+            format!("INSERT INTO t{number} (salt) VALUES ({salt});\n")
+        } else {
+            format!("DELETE FROM nowhere_{salt};\n")
+        };
+        (table + &last, sound)
+    }
+
+    fn push(&mut self, index: usize) {
+        let number = index + 1;
+        let person = self.dice.one_of(&["alice", "bob", "omar"]);
+        let rebase = self.dice.once_in(3);
+        let (content, sound) = if rebase {
+            (self.all[index].facts.content.clone(), self.all[index].facts.sound)
+        } else {
+            self.content(number)
+        };
+        let life = &mut self.all[index];
+        let files = files(life.lane, &life.migration, number, &content);
+        let commits = [commit(person, &pairs(&files))];
+        let began = Utc::now();
+        if rebase {
+            let main = self.company.repo.branch_sha("main").unwrap();
+            life.pull.force_push(person, &main, &commits).unwrap();
+        } else {
+            life.pull.push(person, &commits).unwrap();
+        }
+        life.facts.writers.insert(person);
+        life.facts.content = content;
+        life.facts.sound = sound;
+        self.note(began);
+    }
+
+    fn review(&mut self, index: usize, by: &'static str, word: Word) {
+        let verdict = match word {
+            Word::Yes => ReviewVerdict::Approve,
+            Word::No => ReviewVerdict::RequestChanges,
+            Word::Remark => ReviewVerdict::Comment,
+        };
+        let began = Utc::now();
+        let life = &mut self.all[index];
+        // GitHub lets nobody approve their own pull request.
+        if let Ok(id) = life.pull.review(by, verdict, "as I see it") {
+            life.facts.said.push(Said { id, by, word, about: life.facts.content.clone(), dismissed: false });
+        }
+        self.note(began);
+    }
+
+    fn dismiss(&mut self, index: usize) {
+        let began = Utc::now();
+        let life = &mut self.all[index];
+        let Some(said) = life.facts.said.iter_mut().rev().find(|s| s.word != Word::Remark && !s.dismissed) else {
+            return;
+        };
+        if life.pull.dismiss_review("rosa", said.id, "not any more").is_ok() {
+            said.dismissed = true;
+        }
+        self.note(began);
+    }
+
+    fn label(&mut self, index: usize, by: &'static str) {
+        let name = self.dice.one_of(&["approved:data_ops", "approved:dba", "hold"]);
+        let began = Utc::now();
+        let life = &mut self.all[index];
+        if !life.facts.labels.contains_key(name) && life.pull.add_label(by, name).is_ok() {
+            life.facts.labels.insert(name, (by, life.facts.content.clone()));
+        }
+        self.note(began);
+    }
+
+    fn unlabel(&mut self, index: usize, name: &'static str) {
+        let began = Utc::now();
+        let life = &mut self.all[index];
+        // The bot may have taken it off before.
+        let _ = life.pull.remove_label("rosa", name);
+        life.facts.labels.remove(name);
+        self.note(began);
+    }
+
+    fn comment(&mut self, index: usize, by: &'static str) {
+        let body = self.dice.one_of(&[
+            "/godwit status",
+            "/godwit plan staging",
+            "/godwit retry staging",
+            "/godwit retry production",
+            "/godwit apply production",
+            "/godwit promote production",
+            "```\n/godwit apply production\n```",
+            "/godwit apply everything --now",
+            "looks fine to me",
+        ]);
+        self.all[index].pull.comment(by, body).unwrap();
+    }
+
+    fn merge(&mut self, index: usize) {
+        let method = self.dice.one_of(&[MergeMethod::Squash, MergeMethod::Merge, MergeMethod::Rebase]);
+        if self.all[index].pull.merge("rosa", method).is_ok() {
+            self.all[index].merged = true;
+            self.merged.push(index);
+        }
+    }
+
+    /// Reckons anew who agreed to what. A yes holds from when it was begun to be said, a no from when it was said.
+    fn note(&mut self, began: DateTime<Utc>) {
+        for life in &mut self.all {
+            for (timeline, environment) in life.timelines.iter_mut().zip(ENVIRONMENTS) {
+                let agreed = life.facts.agreed(environment, self.dba);
+                timeline.note(if agreed { began } else { Utc::now() }, agreed);
+            }
+        }
+    }
+}
+
+fn files(lane: &str, migration: &str, number: usize, content: &str) -> [(String, String); 2] {
+    [
+        (format!("{lane}/{migration}.up.sql"), content.to_owned()),
+        (format!("{lane}/{migration}.down.sql"), format!("DROP TABLE t{number};\n")),
+    ]
+}
+
+fn pairs(files: &[(String, String)]) -> Vec<(&str, &str)> {
+    files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect()
+}

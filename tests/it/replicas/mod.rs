@@ -1,0 +1,3 @@
+//! Several `godwit serve` on one store: any of them takes deliveries, any of them works, and one of them dies.
+
+mod several;
