@@ -78,7 +78,7 @@ async fn dec7_a_promoted_environment_asks_from_its_promotion_on() {
     // Days later somebody promotes it: nobody's time has begun before.
     world.hours_pass(72).await;
     assert!(!comment(&pull, SUMMARY).unwrap().body.contains("expired"));
-    pull.comment("rosa", "/godwit promote production").unwrap();
+    pull.comment("omar", "/godwit promote production").unwrap();
     world.settle().await;
     assert!(!world.has_table("production", "orders").await);
     world.hours_pass(19).await;
