@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 
 use super::error::JobError;
 use super::gather::{Gathered, Place};
-use super::{Bot, labels};
+use super::work::Judge;
+use super::{Bot, buttons, labels};
 use crate::approval::{EnvironmentVerdict, PullRequestSnapshot, Status, Verdict};
 use crate::config::ConfigError;
-use crate::github::{CheckAnnotation, NewCheckRun, model};
+use crate::github::{CheckAction, CheckAnnotation, NewCheckRun, Shown, model};
 use crate::ids::{CommitSha, DeliveryId, Login, PrNumber, Risk, RoleName};
 use crate::lint::LintReport;
 use crate::migration::digest_of;
@@ -29,7 +30,7 @@ impl Bot {
         gathered: &Gathered,
         verdict: &Verdict,
         plans: &[EnvironmentPlan],
-        correlation: Option<&DeliveryId>,
+        judge: &Judge,
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
         let (snapshot, contents) = (&gathered.snapshot, &gathered.contents);
@@ -44,13 +45,18 @@ impl Bot {
         };
         if !snapshot.merged {
             let lint = check_run::lint_output(&contents.report, &contents.proposed_errors);
-            self.show_check(place, &snapshot.head, check_run::LINT, &lint).await?;
+            let again = judge.again;
+            self.show_check_with(place, &snapshot.head, check_run::LINT, &lint, Vec::new(), again).await?;
             let approval = check_run::approval_output(&input);
-            self.show_check(place, &snapshot.head, check_run::APPROVAL, &approval).await?;
+            let buttons = buttons::of_approval(verdict, snapshot);
+            self.show_check_with(place, &snapshot.head, check_run::APPROVAL, &approval, buttons, again).await?;
         }
         self.show_summary(place, snapshot, &input).await?;
         self.show_labels(place, gathered, verdict).await?;
-        self.record_verdict(snapshot, verdict, correlation, now).await
+        if self.record_verdict(snapshot, verdict, judge.correlation.as_ref(), now).await? {
+            self.hide_outdated(place, snapshot.number).await;
+        }
+        Ok(())
     }
 
     /// Shows that the policy of the base is wrong: both checks are red and name the place; nothing else is done.
@@ -105,6 +111,19 @@ impl Bot {
         name: &str,
         output: &CheckOutput,
     ) -> Result<(), JobError> {
+        self.show_check_with(place, head, name, output, Vec::new(), false).await
+    }
+
+    /// The same with buttons; `again` ends it anew for somebody who asked GitHub to run it again.
+    async fn show_check_with(
+        &self,
+        place: &Place,
+        head: &CommitSha,
+        name: &str,
+        output: &CheckOutput,
+        actions: Vec<CheckAction>,
+        again: bool,
+    ) -> Result<(), JobError> {
         let annotations = output.annotations.iter().map(|a| CheckAnnotation {
             path: a.path.clone(),
             start_line: a.start_line,
@@ -123,8 +142,10 @@ impl Bot {
             text: output.text.clone(),
             annotations: annotations.collect(),
             details_url: self.settings.public_url.clone(),
+            actions,
         };
-        place.api.show_check_run(head, &run).await?;
+        let shown = if again { Shown::Anew } else { Shown::Once };
+        place.api.show_check_run(head, &run, shown).await?;
         Ok(())
     }
 
@@ -169,15 +190,16 @@ impl Bot {
         Ok(())
     }
 
-    /// One audit row per change of the verdict, none for looking again.
+    /// One audit row per change of the verdict, none for looking again. `true` when it is about another content than the
+    /// one before.
     async fn record_verdict(
         &self,
         snapshot: &PullRequestSnapshot,
         verdict: &Verdict,
         correlation: Option<&DeliveryId>,
         now: DateTime<Utc>,
-    ) -> Result<(), JobError> {
-        let Some(binding) = &snapshot.binding else { return Ok(()) };
+    ) -> Result<bool, JobError> {
+        let Some(binding) = &snapshot.binding else { return Ok(false) };
         let mut entry = AuditEntry::new(now, "godwit", JUDGED, status_word(verdict.status));
         entry.repo = Some(snapshot.repo.clone());
         entry.pr = Some(snapshot.number);
@@ -193,6 +215,7 @@ impl Bot {
         let filter =
             AuditFilter { repo: entry.repo.clone(), pr: entry.pr, last: Some(RECENT), ..AuditFilter::default() };
         let last = self.store.audit(&filter).await?.into_iter().rev().find(|r| r.body.action == JUDGED);
+        let moved = last.as_ref().is_some_and(|last| last.body.digest.as_deref() != Some(binding.digest.as_str()));
         let same = last.is_some_and(|last| {
             last.body.result == entry.result
                 && last.body.commit.as_deref() == entry.commit.as_ref().map(CommitSha::as_str)
@@ -203,7 +226,7 @@ impl Bot {
         if !same {
             self.store.append_audit(entry).await?;
         }
-        Ok(())
+        Ok(moved)
     }
 
     /// Where links in texts about `commit` go.

@@ -125,7 +125,7 @@ impl Bot {
         Ok(())
     }
 
-    async fn policy_of_base(
+    pub(super) async fn policy_of_base(
         &self,
         place: &Place,
         pull: &model::PullRequest,

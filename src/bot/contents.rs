@@ -232,6 +232,15 @@ pub fn read(
     })
 }
 
+/// Every migration of a commit, as `roots` find them.
+///
+/// # Errors
+/// When git fails.
+pub fn set_at(mirror: &Mirror, commit: &CommitSha, roots: &[MigrationRoot]) -> Result<MigrationSet, GitError> {
+    let files = mirror.files(commit, MAX_FILE, &|path| roots.iter().any(|root| may_hold(root, path)))?;
+    Ok(resolve(&files, roots))
+}
+
 /// The roots that the head's own configuration names, and its mistakes. Only a configuration that differs is looked at.
 fn proposed(
     mirror: &Mirror,

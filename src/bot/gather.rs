@@ -157,8 +157,9 @@ impl Bot {
         let given = place.api.reviews(number).await?;
         self.prove_reviews(place, number, &contents, &pull, &given, now).await?;
         let bindings = self.store.bindings(repo, number).await?;
-        let labels = people::labels(&pull.labels, &timeline, &bindings);
-        let reviews = people::reviews(&given, &bindings);
+        let since = people::retargeted(&timeline);
+        let labels = people::since(people::labels(&pull.labels, &timeline, &bindings), since);
+        let reviews = people::reviews_since(people::reviews(&given, &bindings), since);
         let (commit_people, incomplete) = self.commit_people(place, &pull, &contents).await?;
         let policy_paths: Vec<String> = contents.policy_changes.iter().map(|(p, _)| p.clone()).collect();
         let paths: Vec<String> = contents.migration_paths.iter().chain(&policy_paths).cloned().collect();

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
+use super::buttons::Pressed;
 use super::error::JobError;
 use super::gather::{Found, Gathered, Place};
 use super::people::{label_subject, review_subject};
 use super::work::{Judge, Note, Noted};
-use super::{Bot, decide};
+use super::{Bot, decide, stacked};
 use crate::git::GitError;
 use crate::github::{Event, Repository, Sender, model};
 use crate::ids::Login;
@@ -58,14 +59,21 @@ impl Bot {
             self.leave(&place, judge.number, "was merged").await?;
         }
         self.remember_agreed(&place, &gathered, now).await?;
-        let plans = self.plans(&place, &gathered).await?;
-        self.show(&place, &gathered, &verdict, &plans, judge.correlation.as_ref(), now).await?;
+        let stacked = self.stacked_on(&place, &gathered).await?;
+        if let Some(below) = stacked {
+            verdict = stacked::verdict(verdict, below, &gathered.snapshot.base_ref);
+        }
+        verdict.notes.extend(self.unprotected(&place, &gathered).await?);
+        // A stacked one is only linted: what its merge would do is decided where the stack ends.
+        let plans = if stacked.is_some() { Vec::new() } else { self.plans(&place, &gathered).await? };
+        self.show(&place, &gathered, &verdict, &plans, judge, now).await?;
         self.remember_judged(&place, &gathered, &verdict, now).await?;
         self.remind(&place, &gathered, &verdict, now).await?;
-        match &gathered.merged {
-            Some(merged) => self.advance(&place, &gathered, merged, judge, now).await,
-            None => Ok(()),
+        self.ask_reviewers(&place, &gathered, &verdict, now).await?;
+        if let Some(merged) = &gathered.merged {
+            self.advance(&place, &gathered, merged, judge, now).await?;
         }
+        self.answer_gates(&place, now).await
     }
 
     /// Leaves the verdict about every migration where the command line finds it, which cannot ask GitHub.
@@ -78,21 +86,38 @@ impl Bot {
     /// Turns an event of the whole repository into work on its pull requests.
     pub(super) async fn spread(&self, event: &Event, now: DateTime<Utc>) -> Result<(), JobError> {
         match event {
-            Event::CheckRequested { repo, head, pulls } => {
+            // Other Apps' checks are none of ours, and foreign ones never count (B-19).
+            Event::CheckRequested { app, .. } if app.is_some_and(|app| app != self.github.app_id()) => Ok(()),
+            Event::CheckRequested { repo, head, pulls, .. } => {
                 let place = self.place(repo).await?;
                 let open = place.api.open_pulls(None).await?;
                 // Payloads of forks name no pull request, so the head decides as well (GITHUB 1).
                 for pull in open.iter().filter(|p| p.head.sha == *head || pulls.contains(&p.number)) {
-                    self.enqueue_look(&place, pull).await?;
+                    self.enqueue_again(&place, pull).await?;
                 }
                 Ok(())
             }
-            Event::Push { repo, branch, .. } => {
+            Event::CheckAction { repo, head, pulls, app, button, sender } => {
+                self.pressed(&Pressed { repo, head, pulls, app: *app, button, sender }, now).await
+            }
+            Event::Installation { installation, action, added, removed } => {
+                self.installation_changed(*installation, action, added, removed, now).await
+            }
+            // That its name is another one was noted when the work was claimed.
+            Event::Renamed { .. } => Ok(()),
+            Event::ProtectionRule { repo, environment, run, commit } => {
                 let place = self.place(repo).await?;
-                for pull in place.api.open_pulls(Some(branch)).await? {
-                    self.enqueue_look(&place, &pull).await?;
+                self.store.remember_gate(&repo.name, *run, environment, commit, now).await?;
+                self.answer_gates(&place, now).await
+            }
+            Event::Push { repo, branch, looked, .. } => {
+                let place = self.place(repo).await?;
+                if !looked {
+                    for pull in place.api.open_pulls(Some(branch)).await? {
+                        self.enqueue_look(&place, &pull).await?;
+                    }
                 }
-                Ok(())
+                self.pushed(&place, event, now).await
             }
             Event::MergeGroup { repo, head, base_ref, base } => {
                 let place = self.place(repo).await?;

@@ -72,9 +72,10 @@ pub fn wanted(risk: Option<Risk>, verdict: &Verdict, asks: bool) -> BTreeSet<Str
     let Some(risk) = risk else { return labels };
     labels.insert(risk_label(risk));
     match verdict.status {
-        Status::Approved | Status::Skipped => drop(labels.insert(APPROVED.to_owned())),
+        Status::Approved => drop(labels.insert(APPROVED.to_owned())),
         Status::Disapproved => drop(labels.insert(BLOCKED.to_owned())),
-        Status::Pending => {}
+        // Nobody has agreed to a draft, or to one that is stacked on another.
+        Status::Pending | Status::Skipped => {}
     }
     // Nobody is asked on a draft (DECISIONS 12).
     if asks {

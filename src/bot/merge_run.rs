@@ -13,10 +13,11 @@ use chrono::{DateTime, Utc};
 use super::asked::{Asked, Subject};
 use super::contents::Contents;
 use super::decide::{self, Next, Standing, refusal};
+use super::deployments::Picture;
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
+use super::live::{Seen, Watched};
 use super::plans::{migration_of, risks, takers, takes_any};
-use super::watch::{Seen, Watched};
 use super::work::Judge;
 use super::worker::{chain, soon};
 use super::{Bot, labels, measure, permission, promotion};
@@ -215,7 +216,10 @@ impl Bot {
             duration_ms: 0,
         };
         let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
-        self.comment_on(journey, environment, &report, told).await
+        self.comment_on(journey, environment, &report, told).await?;
+        let why = report.blocked_by.first().map_or("", |refusal| refusal.message.as_str());
+        self.picture(journey, environment, Picture::Waits(why)).await;
+        Ok(())
     }
 
     /// Runs an environment, records how it went, tells people; `true` when it holds the digest afterwards.
@@ -275,6 +279,7 @@ impl Bot {
             waves: settings.waves().iter().map(|(_, ts)| ts.iter().map(|t| t.name.clone()).collect()).collect(),
             ..ApplyOptions::default()
         };
+        self.picture(journey, environment, Picture::Runs).await;
         failpoint::hit("run_pre");
         let by = journey.started_by(asked);
         let about =
@@ -451,7 +456,9 @@ impl Bot {
             next: &next,
             audit_head: Some(&end.hash),
         };
-        self.comment_on(journey, environment, &report, told).await
+        self.comment_on(journey, environment, &report, told).await?;
+        self.picture(journey, environment, Picture::Ended(report.outcome)).await;
+        Ok(())
     }
 
     async fn comment_on(

@@ -6,11 +6,13 @@
 mod act;
 mod asked;
 mod asking;
+mod buttons;
 mod collide;
 pub mod command;
 mod commands;
 pub mod contents;
 pub mod decide;
+mod deployments;
 mod emergency;
 pub mod entered;
 mod error;
@@ -19,19 +21,26 @@ mod gather;
 mod handle;
 mod judged;
 pub mod labels;
+mod life;
+mod live;
 mod measure;
 mod merge_group;
 mod merge_run;
+mod onboarding;
 mod orders;
+mod outdated;
 pub mod people;
 pub mod permission;
 mod plans;
 mod promotion;
+mod protection;
+mod pushes;
 mod reconcile;
+mod reviewers;
 mod rollback;
+mod stacked;
 mod tip;
 mod untold;
-mod watch;
 mod work;
 mod worker;
 
@@ -76,6 +85,8 @@ pub struct Settings {
     pub sweep_interval: Duration,
     /// Only judges; that people are asked does not begin by it.
     pub looks_only: bool,
+    /// How long GitHub may take to know which pull request a pushed commit belongs to.
+    pub push_grace: Duration,
     /// The least time between two edits of a comment that tells how far a run is.
     pub progress_interval: Duration,
     /// What time it is.
@@ -96,6 +107,7 @@ impl Settings {
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(300),
             looks_only: false,
+            push_grace: Duration::from_secs(60),
             progress_interval: Duration::from_secs(10),
             clock: Arc::new(Utc::now),
         }

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use crate::approval::{Binding, CommitPerson, Label, Review, ReviewState};
 use crate::git::CommitNames;
-use crate::github::model;
+use crate::github::{RETARGETED, model};
 use crate::ids::{CommitSha, Login};
 use crate::store::StoredBinding;
 
@@ -66,6 +68,34 @@ fn login_of(email: &str, known: &BTreeMap<String, Login>) -> Option<Login> {
         let login = user.split_once('+').map_or(user, |(_, login)| login);
         (!login.is_empty()).then(|| Login::new(login))
     })
+}
+
+/// When the pull request was last aimed at another branch: what was said before was said about something else
+/// (DECISIONS 12).
+pub fn retargeted(timeline: &[model::TimelineEntry]) -> Option<DateTime<Utc>> {
+    timeline.iter().filter(|e| RETARGETED.contains(&&*e.event)).filter_map(|e| e.created_at).max()
+}
+
+/// Labels that were set before `since` stand for no content any more.
+pub fn since(mut labels: Vec<Label>, since: Option<DateTime<Utc>>) -> Vec<Label> {
+    for label in &mut labels {
+        if let (Some(since), Some(at)) = (since, label.set_at)
+            && at <= since
+        {
+            label.binding = None;
+        }
+    }
+    labels
+}
+
+/// Approvals that were given before `since` stand for no content any more; a request for changes still does.
+pub fn reviews_since(mut reviews: Vec<Review>, since: Option<DateTime<Utc>>) -> Vec<Review> {
+    for review in reviews.iter_mut().filter(|r| r.state == ReviewState::Approved) {
+        if since.is_some_and(|since| review.submitted_at <= since) {
+            review.binding = None;
+        }
+    }
+    reviews
 }
 
 /// The labels with who set them last, and what an approving label was set for. `bindings` are the stored ones.

@@ -5,6 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::Bot;
 use super::error::JobError;
 use super::gather::Place;
+use super::life::repository_of;
 use super::worker::chain;
 use crate::github::{Repository, model};
 use crate::store::AuditFilter;
@@ -18,34 +19,32 @@ impl Bot {
     /// # Errors
     /// When GitHub cannot name the installations, or the store fails.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<(), JobError> {
-        for installation in self.github.installations().await? {
-            let repositories = match self.github.repositories(installation).await {
-                Ok(repositories) => repositories,
-                // One suspended or broken installation does not keep the others waiting.
-                Err(error) => {
-                    tracing::warn!(installation, error = chain(&error), "an installation was passed over");
-                    continue;
-                }
-            };
-            for repo in repositories.into_iter().filter(|r| !r.archived) {
-                let name = repo.full_name.clone();
-                if let Err(error) = self.sweep_repository(repo, installation, now).await {
-                    tracing::warn!(repo = %name, error = chain(&error), "a repository was passed over");
-                }
+        for installation in self.note_installations(now).await? {
+            // One broken installation does not keep the others waiting.
+            if let Err(error) = self.sweep_installation(installation, now).await {
+                tracing::warn!(installation, error = chain(&error), "an installation was passed over");
             }
         }
         Ok(())
     }
 
-    async fn sweep_repository(&self, repo: model::Repo, installation: u64, now: DateTime<Utc>) -> Result<(), JobError> {
-        let repository = Repository {
-            id: repo.id,
-            name: repo.full_name,
-            clone_url: repo.clone_url,
-            default_branch: repo.default_branch,
-            installation,
-        };
-        let place = self.place(&repository).await?;
+    /// The same for the repositories of one installation.
+    pub(super) async fn sweep_installation(&self, installation: u64, now: DateTime<Utc>) -> Result<(), JobError> {
+        for repo in self.github.repositories(installation).await?.into_iter().filter(|r| !r.archived) {
+            let repository = repository_of(repo, installation);
+            if let Err(error) = self.sweep_repository(&repository, now).await {
+                tracing::warn!(repo = %repository.name, error = chain(&error), "a repository was passed over");
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep_repository(&self, repository: &Repository, now: DateTime<Utc>) -> Result<(), JobError> {
+        // A repository that is back in its installation, or has another name.
+        if self.store.repository(repository.id).await?.is_none_or(|known| known != (repository.name.clone(), false)) {
+            self.store.name_repository(repository.id, &repository.name, repository.installation, now).await?;
+        }
+        let place = self.place(repository).await?;
         for pull in place.api.open_pulls(None).await? {
             self.enqueue_look(&place, &pull).await?;
         }
@@ -54,7 +53,7 @@ impl Bot {
                 self.enqueue_look(&place, &pull).await?;
             }
         }
-        Ok(())
+        self.answer_gates(&place, now).await
     }
 
     /// Whether a verdict was ever recorded: what was merged before the App came is none of its business.

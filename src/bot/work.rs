@@ -7,6 +7,9 @@ use crate::github::{Event, Repository};
 use crate::ids::{CommitSha, DeliveryId, Login, PrNumber};
 use crate::store::Job;
 
+/// The action of a look that shows the checks anew although they say the same.
+pub const AGAIN: &str = "again";
+
 /// The work of one claim.
 #[derive(Debug, Default)]
 pub struct Work {
@@ -91,6 +94,8 @@ pub struct Judge {
     pub correlation: Option<DeliveryId>,
     /// The person behind the newest event.
     pub by: Option<Login>,
+    /// Whether somebody asked GitHub to run the checks again, who waits for them to end anew.
+    pub again: bool,
 }
 
 /// Puts the jobs of one claim together.
@@ -115,6 +120,7 @@ pub fn coalesce(jobs: &[Job]) -> Work {
                     number: *number,
                     correlation: job.delivery.clone(),
                     by: (!sender.bot).then(|| sender.login.clone()),
+                    again: action == AGAIN || work.judge.as_ref().is_some_and(|j| j.again),
                 });
             }
             Event::Review { repo, number, review, author, state, commit, sender, .. } => {
@@ -127,6 +133,7 @@ pub fn coalesce(jobs: &[Job]) -> Work {
                     number: *number,
                     correlation: job.delivery.clone(),
                     by: Some(sender.login.clone()),
+                    again: work.judge.as_ref().is_some_and(|j| j.again),
                 });
             }
             // Bots, this one among them, give no commands.
@@ -138,9 +145,13 @@ pub fn coalesce(jobs: &[Job]) -> Work {
                 by: sender.login.clone(),
                 correlation: job.delivery.clone(),
             }),
-            Event::CheckRequested { .. } | Event::Push { .. } | Event::MergeGroup { .. } => {
-                work.spread.push(job.event.clone());
-            }
+            Event::CheckRequested { .. }
+            | Event::CheckAction { .. }
+            | Event::Push { .. }
+            | Event::MergeGroup { .. }
+            | Event::ProtectionRule { .. }
+            | Event::Installation { .. }
+            | Event::Renamed { .. } => work.spread.push(job.event.clone()),
             Event::Comment { .. } | Event::Ping | Event::Ignored { .. } => {}
         }
     }

@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 
 use super::Bot;
 use super::error::JobError;
+use super::life::{Admission, Ended};
 use super::work::{Judge, Work, coalesce};
+use crate::github::GithubError;
 use crate::store::{Claim, StoreError, next_attempt};
 
 /// How often the store is asked although nobody announced anything: leases of killed workers lapse in silence.
@@ -110,7 +112,11 @@ impl Bot {
             }
         };
         let ended = match done {
-            Ok(()) => self.store.complete(&claim).await,
+            Ok(Ended::Done) => self.store.complete(&claim).await,
+            Ok(Ended::Undone(reason)) => {
+                tracing::info!(key = claim.key, reason, "work was closed undone");
+                self.store.close_undone(&claim, &reason).await
+            }
             // It may have failed because somebody else has the work; then there is nothing to put back, or to tell.
             Err(error) => match self.store.heartbeat(&claim).await {
                 Err(StoreError::LostClaim) => Err(StoreError::LostClaim),
@@ -142,12 +148,20 @@ impl Bot {
         let attempt = claim.jobs.iter().map(|j| j.attempt).max().unwrap_or(1);
         let now = Utc::now();
         // What only waits for its turn is no failure and must not use up the attempts.
-        if let JobError::Later { at, reason } = &error {
+        if let Some((at, reason)) = waits(&error) {
             tracing::info!(key = claim.key, reason, "waiting");
             for job in &claim.jobs {
-                self.store.enqueue_at(&claim.key, &job.event, job.delivery.as_ref(), *at).await?;
+                self.store.enqueue_at(&claim.key, &job.event, job.delivery.as_ref(), at).await?;
             }
             return self.store.complete(claim).await;
+        }
+        // A refusal may mean that the App was suspended or taken off, and its event was lost or is still to come.
+        let refused = matches!(error, JobError::Github(GithubError::Forbidden { .. } | GithubError::NotFound { .. }));
+        if let (true, Some(id)) = (refused, claim.jobs.last().and_then(|j| j.event.installation()))
+            && let Ok(Some(reason)) = self.why_closed(id, now).await
+        {
+            tracing::info!(key = claim.key, reason, "work was closed undone");
+            return self.store.close_undone(claim, &reason).await;
         }
         let at = error.retry_at().unwrap_or_else(|| next_attempt(attempt, now)).max(now);
         let id = ulid::Ulid::generate().to_string();
@@ -177,8 +191,16 @@ impl Bot {
     }
 
     /// Does the jobs of one claim. Everything in it may have been done before, by a worker that died.
-    async fn handle(&self, claim: &Claim) -> Result<(), JobError> {
+    async fn handle(&self, claim: &Claim) -> Result<Ended, JobError> {
         let now = (self.settings.clock)();
+        match self.admit(claim, now).await? {
+            Admission::GoesOn => {}
+            Admission::Closed(reason) => return Ok(Ended::Undone(reason)),
+            Admission::Moved(to) => {
+                self.follow(claim, &to).await?;
+                return Ok(Ended::Undone(format!("the repository is `{}` now; the work goes on there", to.name)));
+            }
+        }
         let Work { notes, comments, judge, spread } = coalesce(&claim.jobs);
         for note in &notes {
             self.remember(note, now).await?;
@@ -189,10 +211,10 @@ impl Bot {
         for event in &spread {
             self.spread(event, now).await?;
         }
-        match judge {
-            Some(judge) => self.judge(&judge, now).await,
-            None => Ok(()),
+        if let Some(judge) = judge {
+            self.judge(&judge, now).await?;
         }
+        Ok(Ended::Done)
     }
 
     async fn keep_sweeping(&self, mut shutdown: watch::Receiver<bool>) {
@@ -205,6 +227,15 @@ impl Bot {
                 () = tokio::time::sleep(self.settings.sweep_interval) => {}
             }
         }
+    }
+}
+
+/// When to look again at what only waits: for its turn, or for GitHub, whose limits are nobody's failure.
+fn waits(error: &JobError) -> Option<(DateTime<Utc>, String)> {
+    match error {
+        JobError::Later { at, reason } => Some((*at, reason.clone())),
+        JobError::Github(limited @ GithubError::RateLimited { until }) => Some((*until, limited.to_string())),
+        JobError::Github(_) | JobError::Git(_) | JobError::Store(_) | JobError::Run(_) | JobError::Internal(_) => None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::runner;
 /// Arguments of `godwit baseline`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  godwit baseline --env staging
   godwit baseline --env staging --to 0004
   godwit baseline --url sqlite:shop.db --path migrations --to 0004")]
 pub struct Args {
@@ -15,9 +16,10 @@ pub struct Args {
     place: Place,
     #[command(flatten)]
     bounds: Bounds,
-    /// The last migration or version that the database holds already
+    /// The last migration or version that the database holds already (default: what the table of another migration tool
+    /// says)
     #[arg(long, value_name = "VERSION")]
-    to: String,
+    to: Option<String>,
     /// Tell what would be recorded, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -27,7 +29,7 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.gather(global)?;
     let mut options = gathered.options(&args.bounds, global)?;
-    options.to = Some(args.to);
+    options.to = args.to;
     options.dry_run = args.dry_run;
     let actor = targets::actor();
     targets::block_on(async {

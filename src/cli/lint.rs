@@ -112,7 +112,7 @@ pub(super) fn lint(
     Ok((check_judged(&set, &judge(&set), &lint_config, &scope, today), set))
 }
 
-fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {
+pub(super) fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {
     match std::fs::read_to_string(global.repo.join(path)) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -17,12 +17,16 @@ mod ci_comment;
 mod completions;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
+#[cfg(feature = "bot")]
+mod doctor_app;
 mod drift;
 mod exit;
 #[cfg(feature = "bot")]
 mod explain;
 mod gates;
 mod gather;
+mod graph;
 mod lint;
 mod lock;
 #[cfg(feature = "bot")]
@@ -123,12 +127,17 @@ pub enum Command {
     /// Try migrations on a scratch database: forward, back, forward again
     #[command(visible_alias = "test")]
     Rehearse(rehearse::Args),
+    /// What is wrong with a connection, or with the App's set-up
+    Doctor(Box<doctor::Args>),
     /// Tell what was changed on an environment's databases outside Godwit
     Drift(drift::Args),
     /// What is applied, pending, failed, locked
     Status(status::Args),
     /// Adopt an existing database
     Baseline(baseline::Args),
+    /// Draw which migration needs which
+    #[command(visible_alias = "deps")]
+    Graph(graph::Args),
     /// Copy databases into files, each verified by restoring it
     Backup(backup::Args),
     /// The backups that there are; `prune` deletes old ones
@@ -167,6 +176,7 @@ impl Command {
         let (name, findings) = match self {
             Command::Lint(args) => ("lint --rules", !args.rules),
             Command::Ci(_) => ("ci", true),
+            Command::Graph(_) => ("graph", format == Format::Markdown),
             Command::Plan(_) => ("plan", false),
             Command::Apply(_) => ("apply", false),
             Command::Rollback(_) => ("rollback", false),
@@ -174,6 +184,7 @@ impl Command {
             Command::Resolve(_) => ("resolve", false),
             Command::Release(_) => ("release", false),
             Command::Rehearse(_) => ("rehearse", false),
+            Command::Doctor(_) => ("doctor", false),
             Command::Drift(_) => ("drift", false),
             Command::Status(_) => ("status", false),
             Command::Baseline(_) => ("baseline", false),
@@ -225,9 +236,11 @@ pub fn run(cli: Cli) -> Exit {
         Command::Resolve(args) => resolve::run(&global, args),
         Command::Release(args) => release::run(&global, args),
         Command::Rehearse(args) => rehearse::run(&global, args),
+        Command::Doctor(args) => doctor::run(&global, *args),
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),
+        Command::Graph(args) => graph::run(&global, args),
         Command::Backup(args) => backup::run(&global, args),
         Command::Backups(args) => backup::list(&global, args),
         Command::Restore(args) => restore::run(&global, args),

@@ -171,7 +171,7 @@ impl Place {
         })
     }
 
-    fn policy(&self, global: &Global) -> anyhow::Result<Policy> {
+    pub(super) fn policy(&self, global: &Global) -> anyhow::Result<Policy> {
         Policy::load(&|path| {
             let file = match &global.config {
                 Some(config) if path == crate::config::RepoConfig::FILE => config.clone(),
@@ -182,12 +182,11 @@ impl Place {
         .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
     }
 
-    /// An environment and those of its targets that are meant.
-    fn of_environment<'p>(
-        &self,
-        policy: &'p Policy,
-        name: &EnvironmentName,
-    ) -> anyhow::Result<(&'p Environment, Vec<Target>)> {
+    /// An environment, once it is known that it and the targets that are meant are there.
+    ///
+    /// # Errors
+    /// With the names that there are.
+    pub(super) fn named<'p>(&self, policy: &'p Policy, name: &EnvironmentName) -> anyhow::Result<&'p Environment> {
         let Some(environment) = policy.environments.get(name) else {
             let known: Vec<&str> = policy.environments.0.iter().map(|e| e.name.as_str()).collect();
             return Err(Failure::usage(format!(
@@ -200,6 +199,16 @@ impl Place {
                 return Err(Failure::usage(format!("`{name}` has no target `{wanted}`")));
             }
         }
+        Ok(environment)
+    }
+
+    /// An environment and those of its targets that are meant.
+    fn of_environment<'p>(
+        &self,
+        policy: &'p Policy,
+        name: &EnvironmentName,
+    ) -> anyhow::Result<(&'p Environment, Vec<Target>)> {
+        let environment = self.named(policy, name)?;
         let targets = environment
             .targets
             .iter()
@@ -378,7 +387,7 @@ fn target_name(url: &str) -> TargetName {
 }
 
 /// `KEY=VALUE` lines of `.env` in the working directory; only the command line reads it.
-fn dot_env() -> BTreeMap<String, String> {
+pub(super) fn dot_env() -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(".env").unwrap_or_default();
     text.lines()
         .map(|l| l.trim().strip_prefix("export ").unwrap_or(l.trim()))

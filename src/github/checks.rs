@@ -35,6 +35,17 @@ pub struct CheckAnnotation {
     pub title: String,
 }
 
+/// A button on a check run; GitHub shows three at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckAction {
+    /// What stands on it, at most 20 characters.
+    pub label: String,
+    /// What it does, at most 40 characters.
+    pub description: String,
+    /// What GitHub sends back, at most 20 characters.
+    pub identifier: String,
+}
+
 /// A completed check run to be shown on a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NewCheckRun {
@@ -52,6 +63,8 @@ pub struct NewCheckRun {
     pub annotations: Vec<CheckAnnotation>,
     /// Where "Details" leads.
     pub details_url: Option<String>,
+    /// Its buttons.
+    pub actions: Vec<CheckAction>,
 }
 
 impl NewCheckRun {
@@ -61,6 +74,15 @@ impl NewCheckRun {
         let all = serde_json::to_vec(self).expect("plain texts and numbers become JSON");
         format!("godwit:{}", hex::encode(&sha2::Sha256::digest(all)[..16]))
     }
+}
+
+/// What is done where the newest check run says the same already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing.
+    Once,
+    /// It is ended anew: somebody asked GitHub to run it again, and its suite waits.
+    Anew,
 }
 
 impl RepoApi {
@@ -82,12 +104,18 @@ impl RepoApi {
     ///
     /// # Errors
     /// When GitHub cannot be asked, or refuses the output.
-    pub async fn show_check_run(&self, sha: &CommitSha, run: &NewCheckRun) -> Result<u64, GithubError> {
+    pub async fn show_check_run(&self, sha: &CommitSha, run: &NewCheckRun, shown: Shown) -> Result<u64, GithubError> {
         let fingerprint = run.fingerprint();
         if let Some(last) = self.check_runs(sha, &run.name).await?.first()
             && last.external_id.as_deref() == Some(&fingerprint)
             && last.status == "completed"
         {
+            if shown == Shown::Anew {
+                // Without its output: annotations would be appended.
+                let body = json!({ "status": "completed", "conclusion": run.conclusion });
+                let path = self.path(&format!("/check-runs/{}", last.id));
+                self.caller.send(Method::Patch, &path, Some(&body), Repeat::Safe).await?;
+            }
             return Ok(last.id);
         }
         let mut batches = run.annotations.chunks(BATCH);
@@ -98,6 +126,9 @@ impl RepoApi {
         });
         if let Some(url) = &run.details_url {
             body["details_url"] = json!(url);
+        }
+        if !run.actions.is_empty() {
+            body["actions"] = json!(run.actions);
         }
         if rest.is_empty() {
             body["status"] = json!("completed");
@@ -146,6 +177,7 @@ mod tests {
             text: None,
             annotations: Vec::new(),
             details_url: None,
+            actions: Vec::new(),
         };
         let other = NewCheckRun { title: "1 finding".into(), ..run.clone() };
         assert_eq!(run.fingerprint(), run.clone().fingerprint());

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::header::USER_AGENT;
+use axum::http::header::{ETAG, IF_NONE_MATCH, LOCATION, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use chrono::Utc;
 use octocrab::models::{AppId, InstallationId};
 use octocrab::{DefaultOctocrabBuilderConfig, NoAuth, NoSvc, NotLayerReady, Octocrab, OctocrabBuilder};
@@ -18,8 +19,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
+use super::cache::Cache;
 use super::error::{GithubError, classify};
 use super::event::Repository;
+use super::limits::Gate;
 use super::model;
 use super::repo::RepoApi;
 use crate::ids::{Login, RepoName};
@@ -30,6 +33,10 @@ const PER_PAGE: usize = 100;
 const MAX_PAGES: usize = 200;
 /// The longest wait for a rate limit inside a request (seconds); longer ones are handed back to the queue.
 const PATIENCE: i64 = 3;
+/// Redirects followed in a row.
+const REDIRECTS: usize = 3;
+/// How this program calls itself.
+const AGENT: &str = concat!("godwit/", env!("CARGO_PKG_VERSION"));
 
 /// How to reach GitHub.
 #[derive(Debug, Clone)]
@@ -44,13 +51,19 @@ pub struct GithubSettings {
     pub timeout: Duration,
     /// Wait before the first repetition; doubled each time.
     pub backoff: Duration,
+    /// Whether writes are counted: GitHub's own service allows eighty a minute, a GitHub Enterprise Server any number.
+    pub paced: bool,
 }
 
 impl GithubSettings {
     /// Settings with the usual bounds: half a minute a request, a quarter of a second before the first repetition.
     pub fn new(api_url: impl Into<String>, app_id: u64, private_key: SecretString) -> Self {
+        let api_url = api_url.into();
+        let host = url::Url::parse(&api_url).ok().and_then(|u| u.host_str().map(str::to_ascii_lowercase));
+        let paced = host.is_some_and(|h| h == "api.github.com" || h.ends_with(".ghe.com"));
         Self {
-            api_url: api_url.into(),
+            api_url,
+            paced,
             app_id,
             private_key,
             timeout: Duration::from_secs(30),
@@ -83,6 +96,10 @@ pub(super) struct Caller {
     person: Option<SecretString>,
     timeout: Duration,
     backoff: Duration,
+    root: Arc<url::Url>,
+    gate: Arc<Gate>,
+    cache: Arc<Cache>,
+    paced: bool,
 }
 
 /// Whether a request may be sent again when its answer was lost.
@@ -134,7 +151,7 @@ impl Github {
             .personal_token(token.clone())
             .build()
             .map_err(|e| GithubError::Unusable(format!("cannot use the GitHub settings: {e}")))?;
-        let inner = Inner::of(settings, crab, Some(token.clone()));
+        let inner = Inner::of(settings, crab, Some(token.clone()))?;
         Ok(Self { inner: Arc::new(RwLock::new(Arc::new(inner))) })
     }
 
@@ -182,6 +199,11 @@ impl Github {
         Arc::clone(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The way to GitHub as the App itself.
+    pub(super) fn caller(&self) -> Caller {
+        self.inner().app.clone()
+    }
+
     /// The App's id.
     pub fn app_id(&self) -> u64 {
         self.inner().app_id
@@ -209,15 +231,6 @@ impl Github {
         Ok(RepoApi { caller: self.installation(installation).await?, repo: repo.clone(), github: self.clone() })
     }
 
-    /// Installations of the App that are not suspended.
-    ///
-    /// # Errors
-    /// When GitHub cannot be asked.
-    pub async fn installations(&self) -> Result<Vec<u64>, GithubError> {
-        let all: Vec<model::Installation> = self.inner().app.list("/app/installations").await?;
-        Ok(all.into_iter().filter(|i| i.suspended_at.is_none()).map(|i| i.id).collect())
-    }
-
     /// Repositories that an installation may see.
     ///
     /// # Errors
@@ -240,7 +253,9 @@ impl Github {
             .crab
             .installation(InstallationId(id))
             .map_err(|e| GithubError::Unusable(format!("cannot use installation {id}: {e}")))?;
-        let caller = Caller { crab: Arc::new(crab), ..inner.app.clone() };
+        // Limits are counted, and answers are given, to each installation by itself.
+        let gate = Arc::new(Gate::new(inner.app.paced));
+        let caller = Caller { crab: Arc::new(crab), gate, cache: Arc::default(), ..inner.app.clone() };
         known.insert(id, caller.clone());
         Ok(caller)
     }
@@ -257,17 +272,29 @@ impl Inner {
             })?
             .build()
             .map_err(|e| unusable(&e))?;
-        Ok(Self::of(settings.clone(), crab, None))
+        Self::of(settings.clone(), crab, None)
     }
 
-    fn of(settings: GithubSettings, crab: Octocrab, person: Option<SecretString>) -> Self {
-        Self {
-            app: Caller { crab: Arc::new(crab), person, timeout: settings.timeout, backoff: settings.backoff },
+    fn of(settings: GithubSettings, crab: Octocrab, person: Option<SecretString>) -> Result<Self, GithubError> {
+        let root = url::Url::parse(settings.api_url.trim_end_matches('/'))
+            .map_err(|e| GithubError::Unusable(format!("cannot use the GitHub settings: {e}")))?;
+        let app = Caller {
+            crab: Arc::new(crab),
+            person,
+            timeout: settings.timeout,
+            backoff: settings.backoff,
+            root: Arc::new(root),
+            gate: Arc::new(Gate::new(settings.paced)),
+            cache: Arc::default(),
+            paced: settings.paced,
+        };
+        Ok(Self {
+            app,
             app_id: settings.app_id,
             installations: Mutex::new(HashMap::new()),
             identity: OnceCell::new(),
             settings,
-        }
+        })
     }
 }
 
@@ -381,22 +408,120 @@ impl Caller {
 
     async fn send_once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, GithubError> {
         let what = format!("{} {}", method.as_str(), path.split('?').next().unwrap_or(path));
-        let exchange = async {
-            let response = match method {
-                Method::Get => self.crab._get(path).await,
-                Method::Post => self.crab._post(path, body).await,
-                Method::Patch => self.crab._patch(path, body).await,
-                Method::Delete => self.crab._delete(path, body).await,
-            }
-            .map_err(|e| from_octocrab(&what, &e))?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(&what, &e))?;
-            if status.is_success() { Ok(text) } else { Err(classify(&what, status, &headers, &text, Utc::now())) }
-        };
-        match tokio::time::timeout(self.timeout, exchange).await {
-            Ok(result) => result,
+        let _turn = self.gate.enter(method != Method::Get).await?;
+        match tokio::time::timeout(self.timeout, self.exchange(&what, method, path, body)).await {
+            Ok(result) => result.inspect_err(|error| {
+                if let GithubError::RateLimited { until } = error {
+                    self.gate.close_until(*until);
+                }
+            }),
             Err(_) => Err(GithubError::Transport { what, message: "no answer in time".into() }),
         }
+    }
+
+    /// One request, with the redirects that a renamed repository answers with.
+    async fn exchange(
+        &self,
+        what: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<String, GithubError> {
+        let mut path = path.to_owned();
+        for _ in 0..=REDIRECTS {
+            let known = if method == Method::Get { self.cache.get(&path) } else { None };
+            let response = match method {
+                Method::Get => {
+                    let mut headers = HeaderMap::new();
+                    if let Some(tag) = known.as_ref().and_then(|(tag, _)| HeaderValue::from_str(tag).ok()) {
+                        headers.insert(IF_NONE_MATCH, tag);
+                    }
+                    self.crab._get_with_headers(path.as_str(), Some(headers)).await
+                }
+                Method::Post => self.crab._post(path.as_str(), body).await,
+                Method::Patch => self.crab._patch(path.as_str(), body).await,
+                Method::Delete => self.crab._delete(path.as_str(), body).await,
+            }
+            .map_err(|e| from_octocrab(what, &e))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            self.gate.heard(&headers);
+            if status == StatusCode::NOT_MODIFIED
+                && let Some((_, text)) = known
+            {
+                return Ok(text);
+            }
+            if status.is_redirection() {
+                path = self.redirected(what, &headers)?;
+                continue;
+            }
+            let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(what, &e))?;
+            if !status.is_success() {
+                return Err(classify(what, status, &headers, &text, Utc::now()));
+            }
+            if method == Method::Get
+                && let Some(tag) = headers.get(ETAG).and_then(|t| t.to_str().ok())
+            {
+                self.cache.put(&path, tag, &text);
+            }
+            return Ok(text);
+        }
+        Err(GithubError::Unusable(format!("GitHub redirects `{what}` again and again")))
+    }
+
+    /// The path that a redirect leads to. Whoever leads away from GitHub's API gets no token.
+    fn redirected(&self, what: &str, headers: &HeaderMap) -> Result<String, GithubError> {
+        let away = || GithubError::Unusable(format!("GitHub redirects `{what}` to an address that is not its API's"));
+        let location = headers.get(LOCATION).and_then(|l| l.to_str().ok()).ok_or_else(away)?;
+        let url = self.root.join(location).map_err(|_| away())?;
+        let base = self.root.path().trim_end_matches('/');
+        let path = url.path().strip_prefix(base).filter(|p| p.starts_with('/')).ok_or_else(away)?;
+        if url.origin() != self.root.origin() {
+            return Err(away());
+        }
+        Ok(url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
+    }
+
+    /// Asks GitHub's other API, which does a few things that REST cannot. On a GitHub Enterprise Server it stands beside
+    /// `/api/v3`, not below it.
+    pub(super) async fn graphql(&self, body: &Value) -> Result<Value, GithubError> {
+        let what = "POST /graphql";
+        let token = self.token().await?;
+        let _turn = self.gate.enter(true).await?;
+        let root = self.root.as_str().trim_end_matches('/');
+        let crab = Octocrab::builder()
+            .base_uri(root.strip_suffix("/api/v3").map_or_else(|| root.to_owned(), |host| format!("{host}/api")))
+            .map_err(|_| GithubError::Unusable(format!("`{root}` is not a URL of GitHub's API")))?
+            .add_header(USER_AGENT, AGENT.to_owned())
+            .personal_token(token)
+            .build()
+            .map_err(|e| GithubError::Unusable(format!("cannot use the GitHub settings: {e}")))?;
+        let asked = async {
+            let response = crab._post("/graphql", Some(body)).await.map_err(|e| from_octocrab(what, &e))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let text = crab.body_to_string(response).await.map_err(|e| from_octocrab(what, &e))?;
+            if !status.is_success() {
+                return Err(classify(what, status, &headers, &text, Utc::now()));
+            }
+            let answer: Value = read(what, &text)?;
+            match answer["errors"][0]["message"].as_str() {
+                Some(message) => Err(refused(what, &answer["errors"][0]["type"], message)),
+                None => Ok(answer["data"].clone()),
+            }
+        };
+        match tokio::time::timeout(self.timeout, asked).await {
+            Ok(result) => result,
+            Err(_) => Err(GithubError::Transport { what: what.into(), message: "no answer in time".into() }),
+        }
+    }
+}
+
+/// GraphQL answers 200 and says in words what went wrong.
+fn refused(what: &str, kind: &Value, message: &str) -> GithubError {
+    let (what, message) = (what.to_owned(), crate::redact::text(message));
+    match kind.as_str() {
+        Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => GithubError::Forbidden { what, message },
+        Some("RATE_LIMITED") => GithubError::RateLimited { until: Utc::now() + chrono::Duration::seconds(60) },
+        Some(_) | None => GithubError::Rejected { status: 200, what, message },
     }
 }
 
@@ -408,7 +533,7 @@ fn builder(settings: &GithubSettings) -> Result<Builder, GithubError> {
     Octocrab::builder()
         .base_uri(settings.api_url.trim_end_matches('/'))
         .map(|b| {
-            b.add_header(USER_AGENT, concat!("godwit/", env!("CARGO_PKG_VERSION")).to_owned())
+            b.add_header(USER_AGENT, AGENT.to_owned())
                 .set_connect_timeout(Some(Duration::from_secs(10).min(settings.timeout)))
                 .set_read_timeout(Some(settings.timeout))
                 .set_write_timeout(Some(settings.timeout))

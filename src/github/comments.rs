@@ -112,11 +112,12 @@ impl RepoApi {
 pub fn own_comment<'a>(comments: &'a [Comment], marker: &str, bot: &Login, app_id: u64) -> Option<&'a Comment> {
     comments
         .iter()
-        .filter(|c| is_own(c, bot, app_id))
+        .filter(|c| is_own_comment(c, bot, app_id))
         .find(|c| c.body.as_deref().and_then(|b| b.lines().next()).is_some_and(|first| first.trim_end() == marker))
 }
 
-fn is_own(comment: &Comment, bot: &Login, app_id: u64) -> bool {
+/// Whether the App wrote a comment itself.
+pub fn is_own_comment(comment: &Comment, bot: &Login, app_id: u64) -> bool {
     comment.user.as_ref().is_some_and(|u| &u.login == bot)
         || comment.performed_via_github_app.as_ref().is_some_and(|a| a.id == app_id)
 }
@@ -134,6 +135,8 @@ mod tests {
     fn comment(id: u64, login: &str, app: Option<u64>, body: &str) -> Comment {
         Comment {
             id,
+            node_id: format!("IC_{id}"),
+            html_url: String::new(),
             body: Some(body.into()),
             user: Some(User { login: Login::new(login), kind: String::new() }),
             performed_via_github_app: app.map(|id| AppRef { id }),

@@ -21,6 +21,15 @@ pub struct Repository {
     pub installation: u64,
 }
 
+/// A repository that an event names in passing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoRef {
+    /// GitHub's id.
+    pub id: u64,
+    /// `owner/name`.
+    pub name: RepoName,
+}
+
 /// Who caused an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
@@ -95,6 +104,51 @@ pub enum Event {
         head: CommitSha,
         /// Pull requests that GitHub names; empty for forks.
         pulls: Vec<PrNumber>,
+        /// The App whose checks are meant, where the payload says.
+        #[serde(default)]
+        app: Option<u64>,
+    },
+    /// `check_run` requested_action: somebody pressed one of its buttons.
+    CheckAction {
+        /// The repository.
+        repo: Repository,
+        /// The commit.
+        head: CommitSha,
+        /// Pull requests that GitHub names; empty for forks.
+        pulls: Vec<PrNumber>,
+        /// The App whose check it is.
+        app: Option<u64>,
+        /// Which button, in the App's own word.
+        button: String,
+        /// Who.
+        sender: Sender,
+    },
+    /// `deployment_protection_rule` requested: a workflow job asks whether it may deploy.
+    ProtectionRule {
+        /// The repository.
+        repo: Repository,
+        /// The environment, in the words of the workflow.
+        environment: String,
+        /// The workflow run.
+        run: u64,
+        /// The commit that would be deployed.
+        commit: CommitSha,
+    },
+    /// `installation` and `installation_repositories`.
+    Installation {
+        /// The installation.
+        installation: u64,
+        /// GitHub's action word.
+        action: String,
+        /// Repositories that came with it.
+        added: Vec<RepoRef>,
+        /// Repositories that were taken out of it.
+        removed: Vec<RepoRef>,
+    },
+    /// `repository` renamed or transferred.
+    Renamed {
+        /// The repository under its new name.
+        repo: Repository,
     },
     /// `push` to a branch.
     Push {
@@ -102,8 +156,14 @@ pub enum Event {
         repo: Repository,
         /// Branch name without `refs/heads/`.
         branch: String,
+        /// The tip before; `None` when the branch is new.
+        #[serde(default)]
+        before: Option<CommitSha>,
         /// The new tip; `None` when the branch was deleted.
         after: Option<CommitSha>,
+        /// Whether it was looked at before, too early for GitHub to know where its commits came from.
+        #[serde(default)]
+        looked: bool,
         /// Who.
         sender: Sender,
     },
@@ -128,6 +188,30 @@ pub enum Event {
 }
 
 impl Event {
+    /// Says the same of a repository under the name that it has now.
+    pub fn set_repo(&mut self, to: &Repository) {
+        match self {
+            Event::PullRequest { repo, .. }
+            | Event::Review { repo, .. }
+            | Event::Comment { repo, .. }
+            | Event::CheckRequested { repo, .. }
+            | Event::CheckAction { repo, .. }
+            | Event::Push { repo, .. }
+            | Event::MergeGroup { repo, .. }
+            | Event::ProtectionRule { repo, .. }
+            | Event::Renamed { repo } => repo.clone_from(to),
+            Event::Ping | Event::Installation { .. } | Event::Ignored { .. } => {}
+        }
+    }
+
+    /// The installation that it came through; `None` where the payload named none.
+    pub fn installation(&self) -> Option<u64> {
+        match self {
+            Event::Installation { installation, .. } => Some(*installation),
+            other => other.repo().map(|r| r.installation).filter(|id| *id != 0),
+        }
+    }
+
     /// The repository, if it is about one.
     pub fn repo(&self) -> Option<&Repository> {
         match self {
@@ -135,9 +219,12 @@ impl Event {
             | Event::Review { repo, .. }
             | Event::Comment { repo, .. }
             | Event::CheckRequested { repo, .. }
+            | Event::CheckAction { repo, .. }
             | Event::Push { repo, .. }
-            | Event::MergeGroup { repo, .. } => Some(repo),
-            Event::Ping | Event::Ignored { .. } => None,
+            | Event::MergeGroup { repo, .. }
+            | Event::ProtectionRule { repo, .. }
+            | Event::Renamed { repo } => Some(repo),
+            Event::Ping | Event::Installation { .. } | Event::Ignored { .. } => None,
         }
     }
 
@@ -149,9 +236,13 @@ impl Event {
                 Some(format!("{}{number}", repo.name))
             }
             Event::Comment { repo, number, .. } => Some(format!("{}{number} comments", repo.name)),
-            Event::CheckRequested { repo, .. } | Event::Push { repo, .. } | Event::MergeGroup { repo, .. } => {
-                Some(repo.name.to_string())
-            }
+            Event::CheckRequested { repo, .. }
+            | Event::CheckAction { repo, .. }
+            | Event::Push { repo, .. }
+            | Event::MergeGroup { repo, .. }
+            | Event::ProtectionRule { repo, .. }
+            | Event::Renamed { repo } => Some(repo.name.to_string()),
+            Event::Installation { installation, .. } => Some(format!("installation {installation}")),
             Event::Ping | Event::Ignored { .. } => None,
         }
     }

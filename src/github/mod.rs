@@ -1,19 +1,25 @@
 //! The GitHub client and what arrives from GitHub, as domain values.
 
+pub mod app;
+mod cache;
 mod checks;
 mod client;
 mod comments;
+mod deployments;
 mod error;
 mod event;
 mod issues;
+mod limits;
 pub mod model;
 mod repo;
 pub mod webhook;
+mod writing;
 
-pub use checks::{CheckAnnotation, NewCheckRun};
+pub use checks::{CheckAction, CheckAnnotation, NewCheckRun, Shown};
 pub use client::{Github, GithubSettings};
-pub use comments::own_comment;
+pub use comments::{is_own_comment, own_comment};
+pub use deployments::GateWord;
 pub use error::GithubError;
-pub use event::{Event, Repository, Sender};
+pub use event::{Event, RepoRef, Repository, Sender};
 pub use issues::IssueRef;
-pub use repo::{Files, RepoApi};
+pub use repo::{Files, RETARGETED, RepoApi};

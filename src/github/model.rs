@@ -1,7 +1,10 @@
 //! GitHub's answers, reduced to what is used. Words of GitHub stay text where GitHub may add new ones.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::ids::{CommitSha, Login, PrNumber, RepoName};
 
@@ -10,6 +13,12 @@ use crate::ids::{CommitSha, Login, PrNumber, RepoName};
 pub struct App {
     /// Its short name; the bot's login is `<slug>[bot]`.
     pub slug: String,
+    /// What it asks to be allowed, by name.
+    #[serde(default)]
+    pub permissions: BTreeMap<String, String>,
+    /// The events it subscribed to.
+    #[serde(default)]
+    pub events: Vec<String>,
 }
 
 /// One installation of the App.
@@ -20,6 +29,36 @@ pub struct Installation {
     /// When it was suspended, if it is.
     #[serde(default)]
     pub suspended_at: Option<DateTime<Utc>>,
+    /// The account it is on.
+    #[serde(default)]
+    pub account: Option<MaybeUser>,
+    /// What the owner of the account allowed, by name.
+    #[serde(default)]
+    pub permissions: BTreeMap<String, String>,
+}
+
+/// Where webhooks go.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HookConfig {
+    /// The address.
+    #[serde(default)]
+    pub url: Option<String>,
+}
+
+/// One attempt to deliver a webhook.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HookDelivery {
+    /// When.
+    pub delivered_at: DateTime<Utc>,
+    /// In GitHub's words: `OK`, `failed to connect to host`, …
+    #[serde(default)]
+    pub status: String,
+    /// The receiver's status; 0 or 5xx where none came.
+    #[serde(default)]
+    pub status_code: u16,
+    /// Which event.
+    #[serde(default)]
+    pub event: String,
 }
 
 /// A repository.
@@ -70,6 +109,13 @@ pub struct SideRepo {
     pub id: u64,
 }
 
+/// A team, by its slug within the organisation.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TeamName {
+    /// Its slug.
+    pub slug: String,
+}
+
 /// A label.
 #[derive(Debug, Clone, Deserialize)]
 pub struct LabelName {
@@ -111,6 +157,12 @@ pub struct PullRequest {
     /// Its labels.
     #[serde(default)]
     pub labels: Vec<LabelName>,
+    /// People whose review is asked for.
+    #[serde(default)]
+    pub requested_reviewers: Vec<User>,
+    /// Teams whose review is asked for.
+    #[serde(default)]
+    pub requested_teams: Vec<TeamName>,
     /// How many commits it has; lists do not say.
     #[serde(default)]
     pub commits: usize,
@@ -251,6 +303,12 @@ pub struct Membership {
 pub struct Comment {
     /// GitHub's id.
     pub id: u64,
+    /// Its id in GitHub's other API.
+    #[serde(default)]
+    pub node_id: String,
+    /// Where people read it.
+    #[serde(default)]
+    pub html_url: String,
     /// The text.
     #[serde(default)]
     pub body: Option<String>,
@@ -287,4 +345,108 @@ pub struct CheckRun {
     /// The App it belongs to.
     #[serde(default)]
     pub app: Option<AppRef>,
+}
+
+/// A deployment.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Deployment {
+    /// GitHub's id.
+    pub id: u64,
+    /// Its commit.
+    pub sha: CommitSha,
+}
+
+/// A state of a deployment.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DeploymentStatus {
+    /// `queued`, `in_progress`, `success`, …
+    pub state: String,
+    /// One line.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A commit status.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CommitStatus {
+    /// What it is about.
+    #[serde(default)]
+    pub context: String,
+    /// `pending`, `success`, `failure`, `error`.
+    pub state: String,
+    /// One line.
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+/// An issue; GitHub lists pull requests among them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Issue {
+    /// The number.
+    pub number: PrNumber,
+    /// `open` or `closed`.
+    pub state: String,
+    /// The text.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Who opened it.
+    #[serde(default)]
+    pub user: Option<User>,
+    /// Only where it is a pull request.
+    #[serde(default)]
+    pub pull_request: Option<IgnoredAny>,
+}
+
+/// A tree or commit that was made.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MadeObject {
+    /// Its id.
+    pub sha: String,
+}
+
+/// A rule that holds for a branch.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BranchRule {
+    /// What it asks, where it asks for checks.
+    #[serde(default)]
+    pub parameters: Option<RuleParameters>,
+}
+
+/// What a rule asks.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RuleParameters {
+    /// Checks that must succeed.
+    #[serde(default)]
+    pub required_status_checks: Vec<RequiredCheck>,
+}
+
+/// A check that must succeed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RequiredCheck {
+    /// Its name.
+    pub context: String,
+}
+
+/// A branch.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Branch {
+    /// Its classic protection.
+    #[serde(default)]
+    pub protection: Option<Protection>,
+}
+
+/// The classic protection of a branch.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Protection {
+    /// Checks that must succeed.
+    #[serde(default)]
+    pub required_status_checks: Option<ProtectionChecks>,
+}
+
+/// Checks of the classic protection.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ProtectionChecks {
+    /// Their names.
+    #[serde(default)]
+    pub contexts: Vec<String>,
 }

@@ -4,12 +4,15 @@ use secrecy::SecretString;
 
 use super::client::{Caller, Github, segment};
 use super::error::GithubError;
-use super::model::{ChangedFile, Commit, Membership, PullRequest, Repo, RepoPermission, Review, TimelineEntry};
+use super::model::{ChangedFile, Commit, Membership, PullRequest, Repo, RepoPermission, Review, TimelineEntry, User};
 use crate::approval::Permission;
 use crate::ids::{CommitSha, Login, PrNumber, RepoName, TeamSlug};
 
 /// GitHub lists at most this many files of a pull request.
 const FILES_CAP: usize = 3000;
+
+/// GitHub's words for a pull request that was aimed at another branch, by a person or because its base was merged.
+pub const RETARGETED: [&str; 2] = ["base_ref_changed", "automatic_base_change_succeeded"];
 
 /// One repository, with the rights of its installation; cheap to clone.
 #[derive(Clone)]
@@ -123,14 +126,15 @@ impl RepoApi {
         self.caller.list(&self.path(&format!("/pulls/{}/reviews", number.0))).await
     }
 
-    /// Who set and removed labels, oldest first.
+    /// Who set and removed labels, and when the pull request was aimed at another branch, oldest first.
     ///
     /// # Errors
     /// When GitHub cannot be asked.
     pub async fn label_timeline(&self, number: PrNumber) -> Result<Vec<TimelineEntry>, GithubError> {
         let path = self.path(&format!("/issues/{}/timeline", number.0));
         let all: Vec<TimelineEntry> = self.caller.list(&path).await?;
-        Ok(all.into_iter().filter(|e| e.label.is_some() && matches!(&*e.event, "labeled" | "unlabeled")).collect())
+        let of_label = |e: &TimelineEntry| e.label.is_some() && matches!(&*e.event, "labeled" | "unlabeled");
+        Ok(all.into_iter().filter(|e| of_label(e) || RETARGETED.contains(&&*e.event)).collect())
     }
 
     /// What a person may do in the repository. Somebody GitHub does not know may do nothing.
@@ -144,6 +148,16 @@ impl RepoApi {
             Err(GithubError::NotFound { .. }) => Ok(Permission::None),
             Err(e) => Err(e),
         }
+    }
+
+    /// How many members a team has, its child teams included.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or the App cannot see the team.
+    pub async fn team_size(&self, team: &TeamSlug) -> Result<usize, GithubError> {
+        let (org, slug) = (segment(team.org()), segment(team.slug()));
+        let members: Vec<User> = self.caller.list(&format!("/orgs/{org}/teams/{slug}/members")).await?;
+        Ok(members.len())
     }
 
     /// Whether a person is an active member of a team, its child teams included. A team that the App cannot see has no

@@ -104,10 +104,14 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Event, MalformedPayload> {
         "pull_request" => read::<PullRequestPayload>(body)?.and_then(PullRequestPayload::event),
         "pull_request_review" => read::<ReviewPayload>(body)?.and_then(ReviewPayload::event),
         "issue_comment" => read::<CommentPayload>(body)?.and_then(CommentPayload::event),
-        "check_run" => read::<CheckPayload>(body)?.and_then(|p| p.event(&["rerequested"])),
+        "check_run" => read::<CheckPayload>(body)?.and_then(|p| p.event(&["rerequested", "requested_action"])),
         "check_suite" => read::<CheckPayload>(body)?.and_then(|p| p.event(&["requested", "rerequested"])),
         "push" => read::<PushPayload>(body)?.and_then(PushPayload::event),
         "merge_group" => read::<MergeGroupPayload>(body)?.and_then(MergeGroupPayload::event),
+        "installation" => life::installation(body)?,
+        "installation_repositories" => life::repositories(body)?,
+        "repository" => life::repository(body)?,
+        "deployment_protection_rule" => life::protection(body)?,
         _ => None,
     };
     match event {
@@ -236,6 +240,8 @@ macro_rules! payload {
     };
 }
 
+mod life;
+
 #[derive(Deserialize)]
 struct PullRequestPart {
     number: u64,
@@ -352,12 +358,27 @@ struct NumberPart {
 }
 
 #[derive(Deserialize)]
+struct AppPart {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct ButtonPart {
+    identifier: String,
+}
+
+#[derive(Deserialize)]
 struct CheckPart {
     head_sha: String,
     pull_requests: Option<Vec<NumberPart>>,
+    app: Option<AppPart>,
 }
 
-payload!(CheckPayload { check_run: Option<CheckPart>, check_suite: Option<CheckPart> });
+payload!(CheckPayload {
+    check_run: Option<CheckPart>,
+    check_suite: Option<CheckPart>,
+    requested_action: Option<ButtonPart>,
+});
 
 impl CheckPayload {
     fn event(mut self, actions: &[&str]) -> Option<Event> {
@@ -366,15 +387,17 @@ impl CheckPayload {
             return None;
         }
         let check = self.check_run.or(self.check_suite)?;
-        Some(Event::CheckRequested {
-            repo: common.repository()?,
-            head: sha(&check.head_sha)?,
-            pulls: check.pull_requests.unwrap_or_default().into_iter().map(|p| PrNumber(p.number)).collect(),
-        })
+        let (repo, head, app) = (common.repository()?, sha(&check.head_sha)?, check.app.map(|a| a.id));
+        let pulls = check.pull_requests.unwrap_or_default().into_iter().map(|p| PrNumber(p.number)).collect();
+        if common.action() == "requested_action" {
+            let button = self.requested_action?.identifier;
+            return Some(Event::CheckAction { repo, head, pulls, app, button, sender: common.sender() });
+        }
+        Some(Event::CheckRequested { repo, head, pulls, app })
     }
 }
 
-payload!(PushPayload { r#ref: String, after: Option<String>, deleted: Option<bool> });
+payload!(PushPayload { r#ref: String, before: Option<String>, after: Option<String>, deleted: Option<bool> });
 
 impl PushPayload {
     fn event(mut self) -> Option<Event> {
@@ -385,7 +408,8 @@ impl PushPayload {
             Some(after) if self.deleted != Some(true) && !zeros(after) => Some(sha(after)?),
             Some(_) | None => None,
         };
-        Some(Event::Push { repo: common.repository()?, branch, after, sender: common.sender() })
+        let before = self.before.as_deref().filter(|b| !zeros(b)).and_then(sha);
+        Some(Event::Push { repo: common.repository()?, branch, before, after, looked: false, sender: common.sender() })
     }
 }
 

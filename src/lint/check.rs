@@ -8,7 +8,10 @@ use squawk_syntax::SourceFile;
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
-use super::{Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, operations, rules, squawk};
+use super::{
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, operations, references, rules,
+    squawk,
+};
 use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, execution};
@@ -59,7 +62,8 @@ fn assemble(
     scripts: Vec<Checked>,
 ) -> LintReport {
     let mut problems: HashMap<&str, Vec<&Problem>> = HashMap::new();
-    for problem in &set.problems {
+    let undeclared = references::undeclared(set);
+    for problem in set.problems.iter().chain(&undeclared) {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }
     let mut violations = Vec::new();

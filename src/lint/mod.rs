@@ -5,6 +5,7 @@ mod depth;
 mod lines;
 mod objects;
 mod operations;
+mod references;
 pub mod rules;
 mod script;
 pub mod secrets;

@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod checksum;
 pub mod directives;
 pub mod execution;
+pub mod graph;
 pub mod layout;
 pub mod native;
 pub mod operations;

@@ -230,7 +230,7 @@ fn cycle(start: usize, needs: &[Vec<usize>], done: &[bool]) -> Vec<usize> {
     }
 }
 
-fn find_dependency(all: &[Migration], from: usize, reference: &str) -> Option<usize> {
+pub(super) fn find_dependency(all: &[Migration], from: usize, reference: &str) -> Option<usize> {
     // An id alone means the same unit first (SPEC 2).
     let unit = &all[from].unit;
     if let Some(at) = all.iter().position(|m| &m.unit == unit && m.id.as_str() == reference) {

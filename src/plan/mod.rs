@@ -1,6 +1,7 @@
 //! What would be done and what came of it, as data. Pure: `planner` decides, `runner` carries out and fills in.
 
 pub mod backup;
+pub mod diagnosis;
 pub mod drift;
 pub mod planner;
 pub mod rehearsal;

@@ -6,6 +6,8 @@ const ZERO_WIDTH: char = '\u{200b}';
 
 /// GitHub refuses comments above this many characters.
 pub const COMMENT_LIMIT: usize = 65_536;
+/// Characters of a server's output that are shown, so that three failures and what to do about them fit a comment.
+const TAIL_LIMIT: usize = 12_000;
 /// GitHub refuses fields of a check run above this many characters.
 pub const CHECK_LIMIT: usize = 65_535;
 
@@ -155,14 +157,18 @@ pub fn path_in_url(path: &str) -> String {
     path.split('/').map(|name| utf8_percent_encode(name, NAME).to_string()).collect::<Vec<_>>().join("/")
 }
 
-/// The last `lines` lines of an output, with a word about the rest: what went wrong stands at the end.
+/// The last `lines` lines of an output, and no more than fits a comment, with a word about the rest: what went wrong
+/// stands at the end.
 pub fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
-    if all.len() <= lines {
-        return all.join("\n");
+    let left_out = all.len().saturating_sub(lines);
+    let kept = all[left_out..].join("\n");
+    let excess = kept.chars().count().saturating_sub(TAIL_LIMIT);
+    if excess > 0 {
+        let end: String = kept.chars().skip(excess).collect();
+        return format!("… everything before the last {TAIL_LIMIT} characters is left out\n{end}");
     }
-    let left_out = all.len() - lines;
-    format!("… {left_out} lines left out\n{}", all[left_out..].join("\n"))
+    if left_out == 0 { kept } else { format!("… {left_out} lines left out\n{kept}") }
 }
 
 /// `text` in at most `limit` characters: cut at the end of a line, open fences and folds closed, `note` (Markdown) as
@@ -314,6 +320,16 @@ mod tests {
                 prop_assert!(open.fence.is_none() && open.folds == 0, "{cut}");
                 prop_assert!(cut.ends_with("_cut_\n"));
             }
+        }
+
+        #[test]
+        fn the_failing_end_is_kept(
+            lines in prop::collection::vec("[a-zäß😀 ]{0,40}", 0..200), wide in 0usize..40_000, most in 1usize..80,
+        ) {
+            let text = format!("{}\n{}THE END", lines.join("\n"), "é".repeat(wide));
+            let out = tail(&text, most);
+            prop_assert!(out.ends_with("THE END"));
+            prop_assert!(out.chars().count() <= TAIL_LIMIT + 100);
         }
 
         #[test]

@@ -4,17 +4,21 @@
 pub mod audit;
 pub mod check_run;
 pub mod comment;
+pub mod doctor;
 pub mod drift;
 pub mod escape;
+pub mod graph;
 pub mod lint_github;
 pub mod lint_markdown;
 pub mod lint_text;
+pub mod onboarding;
 pub mod policy_text;
 pub mod policy_yaml;
 pub mod rehearsal;
 pub mod run;
 pub mod run_comment;
 pub mod sarif;
+pub mod straight_push;
 
 use crate::ids::{CommitSha, Engine, EnvironmentName, RepoName, Risk, TargetName};
 use crate::migration::operations::{Inverse, Operation, are_operations};

@@ -8,6 +8,7 @@
 pub mod backup;
 mod connect;
 mod drift;
+mod examine;
 mod keeper;
 pub mod rehearse;
 mod settle;
@@ -26,6 +27,7 @@ pub use crate::drivers::failpoint;
 #[cfg(feature = "postgres")]
 pub use crate::drivers::postgres::Ahead;
 pub use drift::{accept as accept_drift, drift};
+pub use examine::examine;
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
 

@@ -5,9 +5,11 @@
 //! What it answers is compared with GitHub's own description of its API by `tests/it/contract`.
 
 mod faults;
+mod gates;
 mod git_http;
 mod gitrepo;
 mod http;
+mod installing;
 pub mod keys;
 mod page;
 mod people;
@@ -33,7 +35,9 @@ pub use people::{Change, NewCommit, RepoHandle};
 pub use pulls::{NewPull, PullHandle};
 pub use queue::MergeGroup;
 pub use record::{Exchange, Fired, Recorder};
-pub use snapshots::{CheckRunView, CommentView, DeploymentView, PullView, ReviewView, StatusView, TimelineView};
+pub use snapshots::{
+    CheckRunView, CommentView, DeploymentView, GateView, PullView, ReviewView, StatusView, TimelineView,
+};
 pub use state::{MergeMethod, Permission, ReviewVerdict};
 
 use state::{App, Org, Team, User, World};
@@ -99,7 +103,25 @@ pub struct AppConfig {
     pub account: String,
     /// What the installation may do, `name` and `read` or `write`.
     pub permissions: Vec<(String, String)>,
+    /// Events that the App subscribed to. Every event is sent all the same; what an App reads of itself names these.
+    pub events: Vec<String>,
 }
+
+/// What the App is subscribed to unless a test says otherwise.
+const EVENTS: [&str; 12] = [
+    "check_run",
+    "check_suite",
+    "deployment_protection_rule",
+    "issue_comment",
+    "issues",
+    "membership",
+    "merge_group",
+    "pull_request",
+    "pull_request_review",
+    "push",
+    "repository",
+    "team",
+];
 
 impl Default for AppConfig {
     /// App 1 `godwit`, installed on `acme` with the permissions that the bot asks for, and the key of [`keys`].
@@ -125,6 +147,7 @@ impl Default for AppConfig {
                 may("members", "read"),
                 may("administration", "read"),
             ],
+            events: EVENTS.map(str::to_owned).to_vec(),
         }
     }
 }
@@ -228,6 +251,8 @@ impl Sandbox {
             webhook_url: config.app.webhook_url,
             webhook_secret: config.app.webhook_secret.expose_secret().to_owned(),
             suspended: false,
+            uninstalled: false,
+            events: config.app.events,
             created_at: now,
         };
         let world = World::new(base_url.clone(), root, app, now);

@@ -265,6 +265,40 @@ impl RepoHandle {
         Ok(RepoHandle::new(self.sandbox.clone(), fork))
     }
 
+    /// Gives the repository another name; requests to the old one are redirected from then on. Gives a handle with the
+    /// new name.
+    pub fn rename(&self, person: &str, new_name: &str) -> Result<RepoHandle, SandboxError> {
+        let renamed = self.change(|w, name| {
+            require(w, name, person, Permission::Admin)?;
+            let old = repo(w, name)?.full_name.clone();
+            let new = format!("{}/{new_name}", repo(w, name)?.owner());
+            crate::ids::RepoName::new(new.as_str()).map_err(|e| SandboxError::NotAllowed(e.to_string()))?;
+            if w.repos.contains_key(&new.to_lowercase()) {
+                return Err(SandboxError::NotAllowed(format!("`{new}` exists already")));
+            }
+            let Some(mut entry) = w.repos.remove(&old.to_lowercase()) else {
+                return Err(SandboxError::NoSuchRepo(old));
+            };
+            entry.full_name.clone_from(&new);
+            w.moved.insert(old.to_lowercase(), entry.id);
+            w.repos.insert(new.to_lowercase(), entry);
+            for pull in w.repos.values_mut().flat_map(|r| r.issues.values_mut()).filter_map(|i| i.pull.as_mut()) {
+                if pull.head_repo.as_ref() == Some(&old) {
+                    pull.head_repo = Some(new.clone());
+                }
+            }
+            for team in w.orgs.values_mut().flat_map(|o| o.teams.values_mut()) {
+                if let Some(grant) = team.grants.remove(&old.to_lowercase()) {
+                    team.grants.insert(new.to_lowercase(), grant);
+                }
+            }
+            let was = old.split_once('/').map_or(old.as_str(), |(_, n)| n);
+            webhooks::repository_renamed(w, &new, person, was);
+            Ok(new)
+        })?;
+        Ok(RepoHandle::new(self.sandbox.clone(), renamed))
+    }
+
     /// Deletes the repository (a fork): its pull requests lose their head repository.
     pub fn delete(&self) -> Result<(), SandboxError> {
         self.change(|w, name| {
@@ -304,6 +338,7 @@ impl RepoHandle {
                 text: None,
                 annotations: Vec::new(),
                 actions: Vec::new(),
+                asked_again: false,
             });
             Ok(id)
         })
@@ -311,12 +346,26 @@ impl RepoHandle {
 
     /// Presses "Re-run" on a check run of the App.
     pub fn rerequest_check_run(&self, person: &str, check_run: u64) -> Result<(), SandboxError> {
-        self.change(|w, name| webhooks::check_run(w, name, check_run, "rerequested", person))
+        self.change(|w, name| {
+            let mut checks = repo_mut(w, name)?.checks.iter_mut();
+            checks.by_ref().filter(|c| c.id == check_run).for_each(|c| c.asked_again = true);
+            webhooks::check_run(w, name, check_run, "rerequested", person, None)
+        })
+    }
+
+    /// Presses one of the buttons that the App put on a check run.
+    pub fn press_check_action(&self, person: &str, check_run: u64, identifier: &str) -> Result<(), SandboxError> {
+        self.change(|w, name| webhooks::check_run(w, name, check_run, "requested_action", person, Some(identifier)))
     }
 
     /// Presses "Re-run all checks" of a commit.
     pub fn rerequest_check_suite(&self, person: &str, sha: &str) -> Result<(), SandboxError> {
-        self.change(|w, name| webhooks::check_suite(w, name, sha, "rerequested", person))
+        self.change(|w, name| {
+            let slug = w.app.slug.clone();
+            let checks = repo_mut(w, name)?.checks.iter_mut();
+            checks.filter(|c| c.head_sha == sha && c.app == slug).for_each(|c| c.asked_again = true);
+            webhooks::check_suite(w, name, sha, "rerequested", person)
+        })
     }
 }
 
@@ -337,6 +386,7 @@ impl Repo {
             checks: Vec::new(),
             statuses: Vec::new(),
             deployments: Vec::new(),
+            gates: Vec::new(),
             rules: Default::default(),
             created_at: now,
             pushed_at: now,

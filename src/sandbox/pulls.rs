@@ -54,7 +54,7 @@ impl RepoHandle {
     }
 }
 
-fn open(world: &mut World, name: &str, new: &NewPull<'_>) -> Result<u64, SandboxError> {
+pub(super) fn open(world: &mut World, name: &str, new: &NewPull<'_>) -> Result<u64, SandboxError> {
     require(world, name, new.author, Permission::Read)?;
     let base_entry = repo(world, name)?;
     let (head_owner, head_ref) = new.head.split_once(':').unwrap_or((base_entry.owner(), new.head));
@@ -76,6 +76,8 @@ fn open(world: &mut World, name: &str, new: &NewPull<'_>) -> Result<u64, Sandbox
         merged: None,
         reviews: Vec::new(),
         mergeable_unknown: 0,
+        requested_people: Vec::new(),
+        requested_teams: Vec::new(),
     };
     let commits = gitrepo::commits_between(&git, Some(base), head)?;
     if commits.is_empty() {
@@ -132,7 +134,7 @@ pub(super) fn pull<'w>(world: &'w World, name: &str, number: u64) -> Result<(&'w
     issue.pull.as_ref().map(|p| (issue, p)).ok_or(SandboxError::NoSuchPull(number))
 }
 
-fn pull_mut<'w>(world: &'w mut World, name: &str, number: u64) -> Result<&'w mut PullPart, SandboxError> {
+pub(super) fn pull_mut<'w>(world: &'w mut World, name: &str, number: u64) -> Result<&'w mut PullPart, SandboxError> {
     issue_mut(world, name, number)?.pull.as_mut().ok_or(SandboxError::NoSuchPull(number))
 }
 
@@ -265,20 +267,24 @@ pub(super) fn set_open(
     Ok(())
 }
 
-/// Marks a pull request as merged by a commit on the base branch and tells the App.
+/// Marks a pull request as merged by a commit on the base branch, which stood at `before`, and tells the App.
 pub(super) fn mark_merged(
     world: &mut World,
     name: &str,
     number: u64,
     person: &str,
     sha: &str,
+    before: Oid,
 ) -> Result<(), SandboxError> {
     let now = world.now();
+    let git = gitrepo::open(&repo(world, name)?.git_dir)?;
+    let brought = gitrepo::commits_between(&git, Some(before), Oid::from_str(sha)?)?;
+    let brought = brought.into_iter().map(|c| c.sha).collect();
     let issue = issue_mut(world, name, number)?;
     issue.open = false;
     issue.closed_at = Some(now);
     if let Some(part) = issue.pull.as_mut() {
-        part.merged = Some(Merged { sha: sha.to_owned(), by: person.to_owned(), at: now });
+        part.merged = Some(Merged { sha: sha.to_owned(), brought, by: person.to_owned(), at: now });
     }
     happened(world, name, number, person, Happening::Merged { sha: sha.to_owned() })?;
     happened(world, name, number, person, Happening::Closed)?;
@@ -337,7 +343,7 @@ fn merge(
         MergeMethod::Rebase => gitrepo::rebase(&git, base, head, &by)?,
     };
     move_branch(world, name, &base_ref, person, sha)?;
-    mark_merged(world, name, number, person, &sha.to_string())?;
+    mark_merged(world, name, number, person, &sha.to_string(), base)?;
     Ok(sha.to_string())
 }
 
@@ -414,6 +420,7 @@ impl PullHandle {
                 submitted_at: now,
                 dismissal: None,
             });
+            part.requested_people.retain(|login| !login.eq_ignore_ascii_case(person));
             happened(w, name, number, person, Happening::Reviewed { review: id })?;
             webhooks::review(w, name, number, id, "submitted", person);
             Ok(id)

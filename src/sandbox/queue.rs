@@ -21,6 +21,8 @@ pub struct MergeGroup {
     pub base_sha: String,
     /// Its pull requests.
     pub pulls: Vec<u64>,
+    /// The commit with which each of them comes in.
+    pub commits: Vec<String>,
 }
 
 impl RepoHandle {
@@ -37,6 +39,7 @@ impl RepoHandle {
             let by = signature_of(w, person, None)?;
             let mut head = base;
             let mut last = first;
+            let mut commits = Vec::new();
             for number in pulls {
                 let (issue, part) = pull(w, name, *number)?;
                 if !issue.open || part.base_ref != base_branch {
@@ -44,6 +47,7 @@ impl RepoHandle {
                 }
                 let text = format!("Merge pull request #{number} into {base_branch}\n\n{}", issue.title);
                 head = gitrepo::merge(&git, head, Oid::from_str(&part.head_sha)?, &by, &text)?;
+                commits.push(head.to_string());
                 last = *number;
             }
             let head_branch = format!("gh-readonly-queue/{base_branch}/pr-{last}-{base}");
@@ -56,6 +60,7 @@ impl RepoHandle {
                 base_branch,
                 base_sha: base.to_string(),
                 pulls: pulls.to_vec(),
+                commits,
             };
             move_branch(w, name, &group.head_branch, person, head)?;
             webhooks::merge_group(w, name, &group, "checks_requested", None);
@@ -68,8 +73,8 @@ impl RepoHandle {
         self.change(|w, name| {
             webhooks::merge_group(w, name, group, "destroyed", Some("merged"));
             move_branch(w, name, &group.base_branch, person, Oid::from_str(&group.head_sha)?)?;
-            for number in &group.pulls {
-                mark_merged(w, name, *number, person, &group.head_sha)?;
+            for (number, commit) in group.pulls.iter().zip(&group.commits) {
+                mark_merged(w, name, *number, person, commit, Oid::from_str(&group.base_sha)?)?;
             }
             Ok(())
         })?;

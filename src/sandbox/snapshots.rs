@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::gitrepo::FileChange;
 use super::people::RepoHandle;
 use super::pulls::{self, PullHandle};
-use super::state::{CheckRun, Happening, Repo, ReviewVerdict};
+use super::state::{CheckRun, Gate, Happening, Repo, ReviewVerdict};
 use super::{SandboxError, shapes};
 
 /// A comment.
@@ -55,6 +55,10 @@ pub struct CheckRunView {
     pub annotations: Vec<Value>,
     /// The App's own id for it.
     pub external_id: Option<String>,
+    /// Identifiers of its buttons.
+    pub actions: Vec<String>,
+    /// Whether somebody asked to run it again and still waits.
+    pub asked_again: bool,
 }
 
 /// A review.
@@ -96,6 +100,23 @@ pub struct DeploymentView {
     pub sha: String,
     /// States, oldest first.
     pub states: Vec<String>,
+    /// Where the newest state that names one says the log is.
+    pub log_url: Option<String>,
+}
+
+/// A workflow job that waits, or waited, for the App's word.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateView {
+    /// The workflow run.
+    pub run: u64,
+    /// The environment.
+    pub environment: String,
+    /// The commit that would be deployed.
+    pub sha: String,
+    /// `approved` or `rejected`, once said.
+    pub state: Option<String>,
+    /// What the App reported, oldest first.
+    pub comments: Vec<String>,
 }
 
 /// One line of a timeline.
@@ -149,6 +170,8 @@ fn check_view(check: &CheckRun) -> CheckRunView {
         text: check.text.clone(),
         annotations: check.annotations.clone(),
         external_id: check.external_id.clone(),
+        asked_again: check.asked_again,
+        actions: check.actions.iter().filter_map(|a| a["identifier"].as_str().map(str::to_owned)).collect(),
     }
 }
 
@@ -185,9 +208,22 @@ impl RepoHandle {
                     environment: d.environment.clone(),
                     sha: d.sha.clone(),
                     states: d.states.iter().map(|s| s.state.clone()).collect(),
+                    log_url: d.states.iter().rev().map(|s| s.log_url.clone()).find(|u| !u.is_empty()),
                 })
                 .collect()
         })
+    }
+
+    /// Workflow jobs that asked the App, oldest first.
+    pub fn gates(&self) -> Result<Vec<GateView>, SandboxError> {
+        let view = |gate: &Gate| GateView {
+            run: gate.run,
+            environment: gate.environment.clone(),
+            sha: gate.sha.clone(),
+            state: gate.state.clone(),
+            comments: gate.comments.clone(),
+        };
+        self.look(|_, repo| repo.gates.iter().map(view).collect())
     }
 
     /// Titles and bodies of the issues that are no pull requests.
@@ -219,6 +255,11 @@ impl PullHandle {
     /// Its head commit.
     pub fn head_sha(&self) -> Result<String, SandboxError> {
         self.look(|_, _, _, part| part.head_sha.clone())
+    }
+
+    /// Logins and team slugs whose review is asked for.
+    pub fn requested_reviewers(&self) -> Result<(Vec<String>, Vec<String>), SandboxError> {
+        self.look(|_, _, _, part| (part.requested_people.clone(), part.requested_teams.clone()))
     }
 
     /// Its labels.

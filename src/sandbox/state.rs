@@ -187,11 +187,17 @@ pub(super) struct PullPart {
     pub reviews: Vec<Review>,
     /// What GitHub says of `mergeable` until it has computed it.
     pub mergeable_unknown: u32,
+    /// Logins whose review is asked for.
+    pub requested_people: Vec<String>,
+    /// Slugs of teams whose review is asked for.
+    pub requested_teams: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Merged {
     pub sha: String,
+    /// Every commit that came to the base branch with it.
+    pub brought: Vec<String>,
     pub by: String,
     pub at: DateTime<Utc>,
 }
@@ -240,6 +246,8 @@ pub(super) struct CheckRun {
     pub text: Option<String>,
     pub annotations: Vec<Value>,
     pub actions: Vec<Value>,
+    /// Somebody asked to run it again, and its suite waits until the App says how it ended.
+    pub asked_again: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -278,6 +286,18 @@ pub(super) struct Deployment {
     pub states: Vec<DeploymentState>,
 }
 
+/// A workflow job that waits for the App's word before it deploys.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    pub run: u64,
+    pub environment: String,
+    pub sha: String,
+    /// `approved` or `rejected` once the App has said so.
+    pub state: Option<String>,
+    /// Reports, oldest first; GitHub takes ten.
+    pub comments: Vec<String>,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Repo {
     pub id: u64,
@@ -298,6 +318,7 @@ pub(super) struct Repo {
     pub checks: Vec<CheckRun>,
     pub statuses: Vec<CommitStatus>,
     pub deployments: Vec<Deployment>,
+    pub gates: Vec<Gate>,
     /// Rules of `GET …/rules/branches/{branch}`, by branch.
     pub rules: BTreeMap<String, Vec<Value>>,
     pub created_at: DateTime<Utc>,
@@ -340,6 +361,10 @@ pub(super) struct App {
     pub webhook_url: Option<String>,
     pub webhook_secret: String,
     pub suspended: bool,
+    /// The owner of the account took it off.
+    pub uninstalled: bool,
+    /// Events that the App subscribed to.
+    pub events: Vec<String>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -360,6 +385,8 @@ pub(super) struct World {
     pub tokens: HashMap<String, Token>,
     /// Tokens that people made for themselves, with their logins.
     pub personal_tokens: HashMap<String, String>,
+    /// Id of the repository that had this name (in lower case) before it was renamed.
+    pub moved: BTreeMap<String, u64>,
     pub deliveries: Vec<Delivery>,
     pub faults: Vec<Fault>,
     pub webhook_faults: Vec<WebhookFault>,
@@ -391,12 +418,25 @@ impl World {
         self.users.values().find(|u| u.emails.iter().any(|e| e.eq_ignore_ascii_case(email))).map(|u| u.login.as_str())
     }
 
+    /// A repository by its name, or by one that it had before.
     pub fn repo(&self, full_name: &str) -> Option<&Repo> {
-        self.repos.get(&full_name.to_lowercase())
+        self.repos.get(&self.key(full_name))
     }
 
     pub fn repo_mut(&mut self, full_name: &str) -> Option<&mut Repo> {
-        self.repos.get_mut(&full_name.to_lowercase())
+        let key = self.key(full_name);
+        self.repos.get_mut(&key)
+    }
+
+    /// Id of the repository that had this name and has another one now.
+    pub fn moved_from(&self, full_name: &str) -> Option<u64> {
+        let key = full_name.to_lowercase();
+        if self.repos.contains_key(&key) { None } else { self.moved.get(&key).copied() }
+    }
+
+    fn key(&self, full_name: &str) -> String {
+        let now = self.moved_from(full_name).and_then(|id| self.repos.iter().find(|(_, r)| r.id == id));
+        now.map_or_else(|| full_name.to_lowercase(), |(key, _)| key.clone())
     }
 
     /// The strongest of what a person holds in a repository directly, as owner or through teams.
@@ -467,6 +507,7 @@ impl World {
             repos: BTreeMap::new(),
             tokens: HashMap::new(),
             personal_tokens: HashMap::new(),
+            moved: BTreeMap::new(),
             deliveries: Vec::new(),
             faults: Vec::new(),
             webhook_faults: Vec::new(),

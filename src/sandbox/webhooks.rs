@@ -95,9 +95,9 @@ fn guid() -> String {
 
 /// Queues a webhook: `payload` gets repository, organisation, installation and sender added. Repositories without the
 /// App are silent.
-fn fire(world: &mut World, name: &str, event: &str, sender: &str, mut payload: Value) {
+pub(super) fn fire(world: &mut World, name: &str, event: &str, sender: &str, mut payload: Value) {
     let Some(entry) = world.repo(name) else { return };
-    if !entry.installed {
+    if !entry.installed || world.app.suspended || world.app.uninstalled {
         return;
     }
     let repository = entry.id;
@@ -111,13 +111,24 @@ fn fire(world: &mut World, name: &str, event: &str, sender: &str, mut payload: V
     }
     payload["installation"] = shapes::installation_reference(world);
     payload["sender"] = shapes::account(world, sender);
+    queue(world, Some(repository), event, payload);
+}
+
+/// Queues a webhook about the App's installation itself, which needs no subscription.
+pub(super) fn of_installation(world: &mut World, event: &str, sender: &str, mut payload: Value) {
+    payload["installation"] = shapes::installation(world);
+    payload["sender"] = shapes::account(world, sender);
+    queue(world, None, event, payload);
+}
+
+fn queue(world: &mut World, repository: Option<u64>, event: &str, payload: Value) {
     let action = payload["action"].as_str().map(str::to_owned);
     let fault = faults::take_webhook(&mut world.webhook_faults, event, action.as_deref());
     let mut delivery = Delivery {
         guid: guid(),
         event: event.to_owned(),
         action,
-        repository: Some(repository),
+        repository,
         installation: Some(world.app.installation),
         payload,
         pending: u32::from(world.app.webhook_url.is_some()),
@@ -213,13 +224,22 @@ pub(super) fn check_run(
     id: u64,
     action: &str,
     sender: &str,
+    button: Option<&str>,
 ) -> Result<(), SandboxError> {
     let entry = repo(world, name)?;
     let check = entry.checks.iter().find(|c| c.id == id);
     let check = check.ok_or_else(|| SandboxError::NoSuch("check run", id.to_string()))?;
-    let payload = json!({ "action": action, "check_run": shapes::check_run(world, entry, check) });
+    let mut payload = json!({ "action": action, "check_run": shapes::check_run(world, entry, check) });
+    if let Some(button) = button {
+        payload["requested_action"] = json!({ "identifier": button });
+    }
     fire(world, name, "check_run", sender, payload);
     Ok(())
+}
+
+pub(super) fn repository_renamed(world: &mut World, name: &str, sender: &str, was: &str) {
+    let payload = json!({ "action": "renamed", "changes": { "repository": { "name": { "from": was } } } });
+    fire(world, name, "repository", sender, payload);
 }
 
 pub(super) fn check_suite(

@@ -561,8 +561,12 @@ impl Store {
     /// # Errors
     /// When the database fails or a record cannot be read; [`Store::verify_audit`] tells which.
     pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+        // What was written before the repository was renamed counts as well.
         let sql = format!(
-            "{COLUMNS} WHERE seq > $1 AND ($2 IS NULL OR repo = $2) AND ($3 IS NULL OR pr = $3) \
+            "{COLUMNS} WHERE seq > $1 AND ($2 IS NULL OR repo = $2 OR EXISTS (SELECT 1 FROM former_names f \
+                 JOIN repositories r ON r.id = f.repository \
+                 WHERE f.former = audit.repo AND audit.at < f.until_at AND r.name = $2)) \
+             AND ($3 IS NULL OR pr = $3) \
              AND ($4 IS NULL OR environment = $4) AND ($5 IS NULL OR run = $5) ORDER BY seq DESC LIMIT $6"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))

@@ -297,6 +297,20 @@ impl Store {
         .await
     }
 
+    /// Closes every job of the claim that is still open, undone, because there is nobody any more to do it for.
+    ///
+    /// # Errors
+    /// [`StoreError::LostClaim`] when the lease had lapsed.
+    pub async fn close_undone(&self, claim: &Claim, reason: &str) -> Result<(), StoreError> {
+        self.finish(
+            claim,
+            "UPDATE jobs SET state = 'done', finished_at = $2, lease_until = NULL, error = $3 \
+             WHERE claim = $1 AND state = 'running'",
+            Some(reason),
+        )
+        .await
+    }
+
     /// Gives every job of the claim that is still open up, because trying again cannot help.
     ///
     /// # Errors

@@ -10,8 +10,10 @@ mod collisions;
 mod database;
 mod entered;
 mod environments;
+pub mod gates;
 #[cfg(feature = "bot")]
 mod ingest;
+pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
 mod migrations;

@@ -9,8 +9,8 @@ use super::approvals::{number, parsed};
 use super::jobs::event_to_text;
 use super::{Store, StoreError, millis, time_of};
 use crate::github::Event;
-use crate::ids::{EnvironmentName, MigrationId, PrNumber, RepoName, RunId, TargetName};
-use crate::plan::{MigrationState, StepAction};
+use crate::ids::{EnvironmentName, PrNumber, RepoName, RunId, TargetName};
+use crate::plan::StepAction;
 
 /// A run that was silent for longer no longer keeps others waiting (seconds): its process is gone.
 const SILENT: i64 = 60;
@@ -272,27 +272,6 @@ impl Store {
             .fetch_optional(self.reader())
             .await?;
         Ok(action.is_some_and(|(action,)| action == StepAction::Rollback.as_str()))
-    }
-
-    /// The steps of a run that goes on, as the store last saw them: target, migration, state.
-    ///
-    /// # Errors
-    /// When the database fails, or holds what this version does not understand.
-    pub async fn steps_of(&self, run: &RunId) -> Result<Vec<(TargetName, MigrationId, MigrationState)>, StoreError> {
-        let rows: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT target, migration, state FROM run_steps WHERE run = $1 ORDER BY target, position")
-                .bind(run.as_str())
-                .fetch_all(self.reader())
-                .await?;
-        rows.into_iter()
-            .map(|(target, migration, state)| {
-                Ok((
-                    parsed("a target", target)?,
-                    parsed("a migration", migration)?,
-                    MigrationState::parse(&state).ok_or(StoreError::Value { what: "a state", value: state })?,
-                ))
-            })
-            .collect()
     }
 
     /// The pull request whose run applied a migration in an environment last, where the store knows it.

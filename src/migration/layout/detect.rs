@@ -77,6 +77,7 @@ impl Folder<'_> {
             || (named && self.is_prisma())
             || self.says_so(dir)
             || self.files.iter().any(|(n, _)| flyway::is_versioned(n))
+            || (dir.rsplit('/').next() == Some("scripts") && self.files.iter().any(|(n, _)| scripts::is_named(n)))
             || (sql && self.marks().next().is_some())
             || (named && (sql || self.is_typed(engine_of_folder(dir))))
     }

@@ -60,7 +60,13 @@ pub(super) fn check_jwt(world: &World, jwt: &str) -> Result<(), Reply> {
 pub(super) fn route(call: &mut Call<'_>, method: &str, path: &[&str]) -> Answer {
     match (method, path) {
         ("GET", ["app"]) => Ok(Reply::json(200, shapes::app(call.world, &call.world.app.slug))),
+        ("GET", ["app", "installations"]) if call.world.app.uninstalled => call.page(Vec::new()),
         ("GET", ["app", "installations"]) => call.page(vec![shapes::installation(call.world)]),
+        ("GET", ["app", "hook", "config"]) => {
+            let url = call.world.app.webhook_url.clone().unwrap_or_default();
+            let body = json!({ "content_type": "json", "insecure_ssl": "0", "secret": "********", "url": url });
+            Ok(Reply::json(200, body))
+        }
         ("GET", ["app", "installations", id]) => {
             own(call, id)?;
             Ok(Reply::json(200, shapes::installation(call.world)))
@@ -83,7 +89,8 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, path: &[&str]) -> Answer 
 }
 
 fn own(call: &Call<'_>, id: &str) -> Result<(), Reply> {
-    if number(id)? == call.world.app.installation { Ok(()) } else { Err(not_found()) }
+    let own = number(id)? == call.world.app.installation && !call.world.app.uninstalled;
+    if own { Ok(()) } else { Err(not_found()) }
 }
 
 fn access_token(call: &mut Call<'_>) -> Answer {
@@ -155,6 +162,9 @@ fn chosen_repositories(call: &Call<'_>) -> Result<Option<Vec<u64>>, Reply> {
 }
 
 pub(super) fn installation_of(call: &Call<'_>, of: &str) -> Answer {
+    if call.world.app.uninstalled {
+        return Err(not_found());
+    }
     let installed = match call.world.repo(of) {
         Some(repo) => repo.installed,
         None => of.eq_ignore_ascii_case(&call.world.app.account),

@@ -81,12 +81,13 @@ fn create(call: &mut Call<'_>, name: &str) -> Answer {
         text: None,
         annotations: Vec::new(),
         actions: Vec::new(),
+        asked_again: false,
     };
     apply(call, &mut check)?;
     let (id, bot) = (check.id, call.bot());
     let completed = check.status == "completed";
     call.repo_mut(name)?.checks.push(check);
-    webhooks::check_run(call.world, name, id, if completed { "completed" } else { "created" }, &bot)?;
+    webhooks::check_run(call.world, name, id, if completed { "completed" } else { "created" }, &bot, None)?;
     answer(call, name, id, 201)
 }
 
@@ -107,11 +108,12 @@ fn update(call: &mut Call<'_>, name: &str, id: u64) -> Answer {
         check.started_at = started;
     }
     apply(call, &mut check)?;
+    check.asked_again = false;
     let (bot, completed) = (call.bot(), check.status == "completed" && !was_completed);
     let slot = call.repo_mut(name)?.checks.iter_mut().find(|c| c.id == id);
     *slot.ok_or_else(not_found)? = check;
     if completed {
-        webhooks::check_run(call.world, name, id, "completed", &bot)?;
+        webhooks::check_run(call.world, name, id, "completed", &bot, None)?;
     }
     answer(call, name, id, 200)
 }

@@ -1,8 +1,10 @@
 //! The REST API: who is asking, may they, and which topic answers.
 
+mod actions;
 pub(super) mod apps;
 mod checks;
 mod deployments;
+mod git;
 mod graphql;
 mod issues;
 mod labels;
@@ -10,6 +12,7 @@ mod orgs;
 mod paging;
 mod pulls;
 mod repos;
+mod reviewers;
 
 use std::sync::Arc;
 
@@ -61,6 +64,7 @@ pub(super) fn is_rest(path: &str) -> bool {
             | "graphql"
             | "api"
             | "organizations"
+            | "repositories"
     )
 }
 
@@ -201,6 +205,9 @@ fn caller(world: &World, request: &Request, path: &[&str]) -> Result<Caller, Rep
         return Ok(Caller::Person(login.clone()));
     }
     let token = world.tokens.get(credential).filter(|t| t.expires_at > world.now()).ok_or_else(bad)?;
+    if world.app.uninstalled {
+        return Err(bad());
+    }
     if world.app.suspended {
         return Err(refuse(403, "This installation has been suspended"));
     }
@@ -225,16 +232,26 @@ fn route(call: &mut Call<'_>, path: &[&str]) -> Answer {
         ("GET", ["users", login]) => orgs::user(call, login),
         ("GET", ["orgs", org, rest @ ..]) => orgs::route(call, org, rest),
         (_, ["repos", owner, name, rest @ ..]) => in_repo(call, &method, &format!("{owner}/{name}"), rest),
+        // Where redirects of renamed repositories lead.
+        (_, ["repositories", id, rest @ ..]) => {
+            let id = number(id)?;
+            let found = call.world.repos.values().find(|r| r.id == id).map(|r| r.full_name.clone());
+            in_repo(call, &method, &found.ok_or_else(not_found)?, rest)
+        }
         _ => Err(not_found()),
     }
 }
 
 fn in_repo(call: &mut Call<'_>, method: &str, name: &str, rest: &[&str]) -> Answer {
+    if let Some(id) = call.world.moved_from(name) {
+        return Err(moved(call, method, id, rest));
+    }
     let name = call.open(method, name)?;
     if let Some((permissions, level)) = needed(method, rest) {
         call.may(permissions, level)?;
     }
     match rest {
+        ["pulls", _, "requested_reviewers"] => reviewers::route(call, method, &name, rest),
         ["pulls", ..] | ["commits", _, "pulls"] => pulls::route(call, method, &name, rest),
         ["issues", _, "labels", ..] | ["labels", ..] => labels::route(call, method, &name, rest),
         ["issues", ..] => issues::route(call, method, &name, rest),
@@ -243,8 +260,26 @@ fn in_repo(call: &mut Call<'_>, method: &str, name: &str, rest: &[&str]) -> Answ
         | ["statuses", _]
         | ["commits", _, "check-runs" | "status" | "statuses"] => checks::route(call, method, &name, rest),
         ["deployments", ..] => deployments::route(call, method, &name, rest),
+        ["actions", "runs", ..] => actions::route(call, method, &name, rest),
+        ["git", ..] if method == "POST" => git::route(call, &name, rest),
         _ => repos::route(call, method, &name, rest),
     }
+}
+
+/// Where a renamed repository is found now: for good for what only reads, with the same method for the rest.
+fn moved(call: &Call<'_>, method: &str, id: u64, rest: &[&str]) -> Reply {
+    let prefix = if call.request.path.starts_with("/api/v3") { "/api/v3" } else { "" };
+    let mut url = format!("{}{prefix}/repositories/{id}", call.world.base_url);
+    for segment in rest {
+        url.push('/');
+        url.push_str(&encode(segment));
+    }
+    if !call.request.query.is_empty() {
+        url.push('?');
+        url.push_str(&call.request.query);
+    }
+    let (status, words) = if method == "GET" { (301, "Moved Permanently") } else { (307, "Temporary Redirect") };
+    Reply::json(status, json!({ "message": words, "url": url, "documentation_url": DOCS })).header("location", url)
 }
 
 /// Permissions of which one is needed, and the level.
@@ -255,7 +290,7 @@ fn needed(method: &str, rest: &[&str]) -> Option<(&'static [&'static str], &'sta
         ["issues", ..] | ["labels", ..] => &["issues", "pull_requests"],
         ["check-runs", ..] | ["check-suites", ..] | ["commits", _, "check-runs"] => &["checks"],
         ["statuses", ..] | ["commits", _, "status" | "statuses"] => &["statuses"],
-        ["deployments", ..] => &["deployments"],
+        ["deployments", ..] | ["actions", "runs", _, "deployment_protection_rule"] => &["deployments"],
         ["contents" | "commits" | "compare" | "git" | "codeowners" | "branches", ..] => &["contents"],
         _ => return None,
     };

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::super::http::Reply;
+use super::super::pulls::NewPull;
 use super::super::shapes::{self, Detail};
 use super::super::state::{Issue, PullPart};
 use super::super::{gitrepo, pulls};
-use super::{Answer, Call, not_found, number};
+use super::{Answer, Call, invalid, not_found, number};
 
 /// GitHub lists no more commits of a pull request than this.
 const MAX_COMMITS: usize = 250;
@@ -16,6 +17,7 @@ const MAX_FILES: usize = 3000;
 pub(super) fn route(call: &mut Call<'_>, method: &str, name: &str, rest: &[&str]) -> Answer {
     match (method, rest) {
         ("GET", ["pulls"]) => list(call, name),
+        ("POST", ["pulls"]) => create(call, name),
         ("GET", ["pulls", n]) => one(call, name, number(n)?),
         ("GET", ["pulls", n, "files"]) => files(call, name, number(n)?),
         ("GET", ["pulls", n, "commits"]) => commits(call, name, number(n)?),
@@ -55,6 +57,24 @@ fn list(call: &Call<'_>, name: &str) -> Answer {
     call.page(found.iter().map(|(i, _)| shapes::pull(call.world, name, i.number, Detail::Simple)).collect())
 }
 
+fn create(call: &mut Call<'_>, name: &str) -> Answer {
+    let (head, base) = (call.text("PullRequest", "head")?, call.text("PullRequest", "base")?);
+    let (title, body) = (call.text("PullRequest", "title")?, call.optional("body").unwrap_or_default());
+    let taken = call
+        .repo(name)?
+        .issues
+        .values()
+        .any(|i| i.open && i.pull.as_ref().is_some_and(|p| p.head_ref == head && p.base_ref == base));
+    if taken {
+        return Err(invalid("PullRequest", "head", &format!("A pull request already exists for {head}.")));
+    }
+    let author = call.bot();
+    let draft = call.body["draft"].as_bool().unwrap_or(false);
+    let new = NewPull { author: &author, title: &title, body: &body, head: &head, base: &base, draft };
+    let n = pulls::open(call.world, name, &new)?;
+    Ok(Reply::json(201, shapes::pull(call.world, name, n, Detail::Full)))
+}
+
 fn one(call: &mut Call<'_>, name: &str, n: u64) -> Answer {
     let shape = shapes::pull(call.world, name, n, Detail::Full);
     if shape.is_null() { Err(not_found()) } else { Ok(Reply::json(200, shape)) }
@@ -87,7 +107,7 @@ fn of_commit(call: &Call<'_>, name: &str, sha: &str) -> Answer {
     let mut shapes_found: Vec<Value> = Vec::new();
     for issue in repo.issues.values() {
         let Some(part) = &issue.pull else { continue };
-        let merged = part.merged.as_ref().is_some_and(|m| m.sha == oid);
+        let merged = part.merged.as_ref().is_some_and(|m| m.brought.contains(&oid));
         let contains = || pulls::contents(repo, part).is_ok_and(|(commits, _)| commits.iter().any(|c| c.sha == oid));
         if merged || part.head_sha == oid || contains() {
             shapes_found.push(shapes::pull(call.world, name, issue.number, Detail::Simple));

@@ -108,16 +108,27 @@ pub(in crate::sandbox) fn team(world: &World, org: &Org, team: &Team) -> Value {
     })
 }
 
-const EVENTS: [&str; 8] = [
-    "check_run",
-    "check_suite",
-    "issue_comment",
-    "issues",
-    "merge_group",
-    "pull_request",
-    "pull_request_review",
-    "push",
-];
+/// A team as a pull request names it.
+pub(in crate::sandbox) fn simple_team(world: &World, org: &Org, team: &Team) -> Value {
+    let api = format!("{}/organizations/{}/team/{}", world.base_url, org.id, team.id);
+    json!({
+        "id": team.id,
+        "node_id": format!("T_{}", team.id),
+        "url": api,
+        "html_url": format!("{}/orgs/{}/teams/{}", world.base_url, org.login, team.slug),
+        "name": team.name,
+        "slug": team.slug,
+        "description": null,
+        "privacy": if team.secret { "secret" } else { "closed" },
+        "notification_setting": "notifications_enabled",
+        "permission": "push",
+        "type": "organization",
+        "organization_id": org.id,
+        "members_url": format!("{api}/members{{/member}}"),
+        "repositories_url": format!("{api}/repos"),
+        "parent": null,
+    })
+}
 
 /// The App; `slug` may name another one, of which nothing more is known.
 pub(in crate::sandbox) fn app(world: &World, slug: &str) -> Value {
@@ -136,7 +147,7 @@ pub(in crate::sandbox) fn app(world: &World, slug: &str) -> Value {
         "created_at": time(world.app.created_at),
         "updated_at": time(world.app.created_at),
         "permissions": world.app.permissions,
-        "events": EVENTS,
+        "events": world.app.events,
         "installations_count": 1,
     })
 }
@@ -157,7 +168,7 @@ pub(in crate::sandbox) fn installation(world: &World) -> Value {
         "target_id": target["id"],
         "target_type": target["type"],
         "permissions": app.permissions,
-        "events": EVENTS,
+        "events": app.events,
         "created_at": time(app.created_at),
         "updated_at": time(app.created_at),
         "single_file_name": null,

@@ -9,7 +9,7 @@ mod repos;
 
 use chrono::{DateTime, Utc};
 
-pub(super) use accounts::{account, app, installation, installation_reference, organization, team};
+pub(super) use accounts::{account, app, installation, installation_reference, organization, simple_team, team};
 pub(super) use checks::{annotation, check_run, check_suite, combined_status, deployment, deployment_state, status};
 pub(super) use commits::{commit, file, git_commit, plain_commit, pushed_commit};
 pub(super) use issues::{comment, event_word, issue, issue_event, label, reaction, timeline_item};

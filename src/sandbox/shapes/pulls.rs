@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::gitrepo;
 use super::super::state::{Issue, PullPart, Repo, World};
-use super::{account, label, repository, time};
+use super::{account, label, repository, simple_team, time};
 
 /// How much of a pull request is shown: lists leave out what has to be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +59,8 @@ pub(in crate::sandbox) fn pull(world: &World, name: &str, number: u64, detail: D
         "merge_commit_sha": part.merged.as_ref().map(|m| m.sha.clone()),
         "assignee": null,
         "assignees": [],
-        "requested_reviewers": [],
-        "requested_teams": [],
+        "requested_reviewers": part.requested_people.iter().map(|l| account(world, l)).collect::<Vec<_>>(),
+        "requested_teams": requested_teams(world, repo, part),
         "labels": labels,
         "milestone": null,
         "draft": part.draft,
@@ -89,6 +89,11 @@ pub(in crate::sandbox) fn pull(world: &World, name: &str, number: u64, detail: D
         add_details(world, repo, issue, part, &mut shape);
     }
     shape
+}
+
+fn requested_teams(world: &World, repo: &Repo, part: &PullPart) -> Vec<Value> {
+    let Some(org) = world.orgs.get(&repo.owner().to_lowercase()) else { return Vec::new() };
+    part.requested_teams.iter().filter_map(|slug| org.teams.get(slug)).map(|t| simple_team(world, org, t)).collect()
 }
 
 fn add_details(world: &World, repo: &Repo, issue: &Issue, part: &PullPart, shape: &mut Value) {

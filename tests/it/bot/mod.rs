@@ -1,13 +1,19 @@
 //! The bot as people meet it on GitHub.
 
+mod arriving;
 mod asking;
+mod checks;
 mod colliding;
 mod commands;
+mod deploying;
 mod entered;
+mod expiring;
 mod explaining;
 mod failures;
 mod killed;
 mod ledger;
+mod life;
+mod limits;
 mod mending;
 mod merging;
 mod orders;

@@ -138,7 +138,14 @@ impl Shop {
 
     /// Awaits that an environment's comment holds `text`.
     pub fn until_told(&self, pull: &PullHandle, environment: &str, text: &str) {
-        self.until(&format!("`{text}` is told of {environment}"), || run_comment(pull, environment).contains(text));
+        let mut told = String::new();
+        let what = format!("`{text}` is told of {environment}");
+        let began = Instant::now();
+        while !told.contains(text) {
+            assert!(began.elapsed() < Duration::from_secs(60), "waited too long until {what}: {told}");
+            std::thread::sleep(Duration::from_millis(20));
+            told = run_comment(pull, environment);
+        }
     }
 
     /// What every process said.

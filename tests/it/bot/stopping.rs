@@ -21,6 +21,8 @@ fn a_run_that_goes_on_tells_how_far_it_is_and_is_cancelled_from_a_comment() {
     shop.until("bob is answered", || answer(&pull, refused).contains("`@bob` may not"));
     let asked = pull.comment("omar", "/godwit cancel staging").unwrap();
     shop.until("omar is answered", || answer(&pull, asked).contains("to stop before its next statement"));
+    // The run has heard of it when its comment says so.
+    shop.until_told(&pull, "staging", "asked it to stop");
     gate.open();
     shop.until_told(&pull, "staging", "cancelled after 2 of 3 migrations");
     shop.rest();

@@ -34,6 +34,8 @@ pub const ENVIRONMENTS_YML: &str = "development:\n  targets:\n    shop: { engine
      production:\n  targets:\n    shop: { engine: sqlite, url: \"sqlite:${SHOP_PRODUCTION}\" }\n";
 pub const ROLES_YML: &str = "developer: { users: [alice, bob] }\ndata_ops: { users: [omar] }\ndata_ops_lead: { users: [dana] }\n\
                              dba: { teams: [acme/dba] }\ntech_lead: { users: [tess] }\ncto: { users: [carl] }\n";
+/// What the server lets the repository's files name.
+const VARIABLES: &str = "acme/shop:*=SHOP_DEVELOPMENT,SHOP_STAGING,SHOP_PRODUCTION";
 const MATRIX_YML: &str = "development:\n  ANY: { required_approvals: 0, required_roles: [] }\nstaging:\n  ANY: { required_approvals: 1, \
      required_roles: [data_ops] }\nproduction:\n  ANY: { required_approvals: 2, required_roles: [data_ops, dba] }\n";
 
@@ -45,6 +47,8 @@ pub struct World {
     pub dir: tempfile::TempDir,
     /// Where the server is.
     pub server: String,
+    /// What stands before every path of GitHub's API.
+    prefix: String,
     stop: watch::Sender<bool>,
     clock: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
@@ -57,8 +61,25 @@ impl World {
 
     /// The same with these files instead or besides; an empty text leaves a file out.
     pub async fn start_with(files: &[(&str, &str)]) -> Self {
+        Self::start_allowed(files, |_| {}).await
+    }
+
+    /// The same with other permissions of the App.
+    pub async fn start_allowed(files: &[(&str, &str)], permissions: impl Fn(&mut Vec<(String, String)>)) -> Self {
+        let mut config = SandboxConfig::default();
+        permissions(&mut config.app.permissions);
+        Self::start_on(config, files, "").await
+    }
+
+    /// The usual company on a GitHub whose API stands below `prefix`.
+    pub async fn start_at(prefix: &str) -> Self {
+        Self::start_on(SandboxConfig::default(), &[], prefix).await
+    }
+
+    async fn start_on(config: SandboxConfig, files: &[(&str, &str)], prefix: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (sandbox, repo) = company(files);
+        let (sandbox, repo) = company_on(config, files);
+        let prefix = prefix.to_owned();
         let store = Store::open(&format!("sqlite:{}", dir.path().join("godwit.db").display())).await.unwrap();
         let (stop, stopping) = watch::channel(false);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -70,13 +91,19 @@ impl World {
         sandbox.set_webhook_url(&url);
         let server = url.trim_end_matches("/github/webhook").to_owned();
         let clock = Arc::default();
-        let bot = Arc::new(new_bot(&sandbox, &store, dir.path().to_path_buf(), &clock));
-        Self { sandbox, repo, store, bot, dir, server, stop, clock }
+        let bot = Arc::new(new_bot(&sandbox, &store, dir.path().to_path_buf(), &prefix, VARIABLES, &clock));
+        Self { sandbox, repo, store, bot, dir, server, prefix, stop, clock }
     }
 
     /// A bot that starts afresh, as after a crash.
     pub fn restart_bot(&mut self) {
-        self.bot = Arc::new(new_bot(&self.sandbox, &self.store, self.dir.path().to_path_buf(), &self.clock));
+        self.restart_bot_with(VARIABLES);
+    }
+
+    /// The same, allowing other variables.
+    pub fn restart_bot_with(&mut self, variables: &str) {
+        let dir = self.dir.path().to_path_buf();
+        self.bot = Arc::new(new_bot(&self.sandbox, &self.store, dir, &self.prefix, variables, &self.clock));
     }
 
     /// Waits until every webhook has arrived and everything that follows from it is done.
@@ -191,7 +218,11 @@ impl Drop for World {
 
 /// The people, teams and usual files, with these instead or besides; an empty text leaves a file out.
 pub fn company(files: &[(&str, &str)]) -> (Sandbox, RepoHandle) {
-    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
+    company_on(SandboxConfig::default(), files)
+}
+
+fn company_on(config: SandboxConfig, files: &[(&str, &str)]) -> (Sandbox, RepoHandle) {
+    let sandbox = Sandbox::start(config).unwrap();
     let people = ["alice", "bob", "omar", "dana", "dora", "tess", "carl", "rosa", "mallory"];
     for login in people {
         sandbox.add_user(login);
@@ -219,8 +250,15 @@ pub fn company(files: &[(&str, &str)]) -> (Sandbox, RepoHandle) {
     (sandbox, repo)
 }
 
-fn new_bot(sandbox: &Sandbox, store: &Store, dir: PathBuf, clock: &Arc<Mutex<Option<DateTime<Utc>>>>) -> Bot {
-    let vars: SecretVars = "acme/shop:*=SHOP_DEVELOPMENT,SHOP_STAGING,SHOP_PRODUCTION".parse().unwrap();
+fn new_bot(
+    sandbox: &Sandbox,
+    store: &Store,
+    dir: PathBuf,
+    prefix: &str,
+    variables: &str,
+    clock: &Arc<Mutex<Option<DateTime<Utc>>>>,
+) -> Bot {
+    let vars: SecretVars = variables.parse().unwrap();
     let folder = dir.clone();
     let lookup = move |name: &str| {
         let environment = name.strip_prefix("SHOP_")?.to_ascii_lowercase();
@@ -228,10 +266,15 @@ fn new_bot(sandbox: &Sandbox, store: &Store, dir: PathBuf, clock: &Arc<Mutex<Opt
     };
     let clock = Arc::clone(clock);
     let clock = move || clock.lock().unwrap().unwrap_or_else(Utc::now);
-    let settings =
-        Settings { lookup: Arc::new(lookup), worker: "test".into(), clock: Arc::new(clock), ..Settings::new(vars) };
-    let mut github =
-        GithubSettings::new(sandbox.base_url(), sandbox.app_id(), SecretString::from(keys::PRIVATE_KEY_PEM));
+    let settings = Settings {
+        lookup: Arc::new(lookup),
+        worker: "test".into(),
+        clock: Arc::new(clock),
+        push_grace: Duration::ZERO,
+        ..Settings::new(vars)
+    };
+    let url = format!("{}{prefix}", sandbox.base_url());
+    let mut github = GithubSettings::new(url, sandbox.app_id(), SecretString::from(keys::PRIVATE_KEY_PEM));
     github.timeout = Duration::from_secs(10);
     github.backoff = Duration::from_millis(10);
     Bot::new(store.clone(), &github, &dir, settings).unwrap()

@@ -148,7 +148,7 @@ impl Description {
         let described = self.follow(format!("{}/responses/{status}", operation.pointer));
         let Some((pointer, response)) = described else {
             // Refusals that any operation may give have GitHub's usual shape.
-            let usual = matches!(status, 304 | 400 | 401 | 403 | 404 | 405 | 422 | 429 | 500..=599);
+            let usual = matches!(status, 301 | 304 | 307 | 400 | 401 | 403 | 404 | 405 | 422 | 429 | 500..=599);
             let worded = status == 304 || body.is_some_and(|b| b["message"].is_string());
             return if usual && worded { Vec::new() } else { vec![format!("status {status} is not described")] };
         };

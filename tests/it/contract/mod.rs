@@ -19,10 +19,13 @@ pub fn validate(recorder: &Recorder) {
 }
 
 /// Where GitHub's descriptions do not say what GitHub does: start of the problem, a part of it, and why.
-const KNOWN: [(&str, &str, &str); 3] = [
+const KNOWN: [(&str, &str, &str); 6] = [
     ("GET /app/installations:", "/account", "asks one account for the fields of a user and of an enterprise at once"),
     ("GET /repos/{owner}/{repo}/pulls", "/head/repo", "a deleted fork gives null, as the webhooks' description says"),
     ("webhook check-suite", "merge_group", "the list of events is older than the merge queue"),
+    ("webhook check-suite", "deployment_protection_rule", "the list of events is older than protection rules"),
+    ("GET /repos/{owner}/{repo}/pulls:", "/labels/*/description", "a label without a description gives null"),
+    ("POST /repos/{owner}/{repo}/pulls/", "/labels/*/description", "a label without a description gives null"),
 ];
 
 /// Every difference from GitHub's descriptions but [`KNOWN`] ones, one line each, each kind once.
@@ -51,7 +54,13 @@ fn of_exchange(rest: &Description, exchange: &Exchange) -> Vec<String> {
         return Vec::new();
     }
     let at = format!("{} {}", exchange.method, exchange.path);
-    let Some(operation) = rest.operation(&exchange.method, &exchange.path) else {
+    // GitHub redirects renamed repositories to addresses by id, which its description leaves out.
+    let path = match exchange.path.strip_prefix("/repositories/").and_then(|rest| rest.split_once('/')) {
+        Some((_, rest)) => format!("/repos/o/r/{rest}"),
+        None if exchange.path.starts_with("/repositories/") => "/repos/o/r".to_owned(),
+        None => exchange.path.clone(),
+    };
+    let Some(operation) = rest.operation(&exchange.method, &path) else {
         // The bot may ask for what does not exist only if the answer says so.
         return if exchange.status == 404 { Vec::new() } else { vec![format!("{at}: no such operation")] };
     };

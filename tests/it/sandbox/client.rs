@@ -34,7 +34,12 @@ impl Answer {
 
 impl Client {
     pub fn new(base: &str, credential: &str) -> Self {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .build()
+            .into();
         Self { base: base.to_owned(), credential: credential.to_owned(), agent }
     }
 

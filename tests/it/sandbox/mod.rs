@@ -5,8 +5,9 @@ mod faults;
 mod git;
 mod page;
 mod people;
-mod receiver;
+pub mod receiver;
 mod rest;
+mod surface;
 mod webhooks;
 
 use godwit::sandbox::{Change, NewPull, Permission, PullHandle, RepoHandle, Sandbox, SandboxConfig};

@@ -4,6 +4,7 @@
 
 mod queue;
 mod records;
+mod renames;
 mod replicas;
 mod schema;
 
