@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::matching::assign;
 use super::policy::Start;
 use super::voices::Voices;
-use super::{EnvironmentVerdict, Evaluation, Permission, Policy, PullRequestSnapshot, Status};
+use super::{EnvironmentVerdict, Evaluation, Permission, Policy, PullRequestSnapshot, Source, Status};
 use crate::config::Cell;
 use crate::config::roles::RoleHolders;
 use crate::ids::{EnvironmentName, Login, RoleName};
@@ -31,6 +31,9 @@ pub(super) fn judge(
         required_approvals: 0,
         required_roles: Vec::new(),
         filled: BTreeMap::new(),
+        sources: BTreeMap::new(),
+        remind_at: None,
+        expires_at: None,
         evaluation: Evaluation::leaf(environment.as_str(), status, reason),
     };
     if let Start::OtherBranch(branch) = start {
@@ -45,7 +48,7 @@ pub(super) fn judge(
             format!("the approval matrix has no cell for `{environment}` at risk {}; add one", voices.risk),
         );
     };
-    let case = Case { policy, snapshot, voices, environment, cell };
+    let case = Case { policy, snapshot, voices, environment, cell, automatic };
     let evaluation = case.evaluation(now);
     EnvironmentVerdict {
         environment: environment.clone(),
@@ -53,6 +56,9 @@ pub(super) fn judge(
         required_approvals: cell.required_approvals,
         required_roles: cell.required_roles.clone(),
         filled: case.filled(now),
+        sources: case.sources(now),
+        remind_at: case.reminder(),
+        expires_at: case.deadline(),
         evaluation,
     }
 }
@@ -64,6 +70,8 @@ struct Case<'a> {
     voices: &'a Voices<'a>,
     environment: &'a EnvironmentName,
     cell: &'a Cell,
+    /// Whether the merge starts it by itself.
+    automatic: bool,
 }
 
 impl Case<'_> {
@@ -83,30 +91,70 @@ impl Case<'_> {
         (counts && self.cell.required_roles.iter().any(|r| self.voices.holds(author, r))).then_some(author)
     }
 
+    /// Since when the people of this cell are asked (DECISIONS 7): where a person promotes, from the promotion on.
+    fn asked(&self) -> Option<DateTime<Utc>> {
+        let own = self.snapshot.asked.get(self.environment).map(|a| a.at);
+        own.or_else(|| self.snapshot.asked_at.filter(|_| self.automatic))
+    }
+
+    /// Approvals from before this do not count: they had expired when people were asked anew.
+    fn since(&self) -> Option<DateTime<Utc>> {
+        let asked = self.snapshot.asked.get(self.environment).filter(|a| a.anew)?;
+        // GitHub tells whole seconds.
+        DateTime::from_timestamp(asked.at.timestamp(), 0)
+    }
+
     /// When the approvals of this cell go stale, if people were asked.
     fn deadline(&self) -> Option<DateTime<Utc>> {
-        let hours = TimeDelta::try_hours(i64::from(self.cell.timeout_hours))?;
-        self.snapshot.asked_at?.checked_add_signed(hours)
+        let people = self.cell.required_approvals > 0 || !self.cell.required_roles.is_empty();
+        let people = people && !self.snapshot.held.contains(self.environment);
+        let hours = TimeDelta::try_hours(i64::from(self.cell.timeout_hours)).filter(|_| people)?;
+        self.asked()?.checked_add_signed(hours)
+    }
+
+    /// When three quarters of that time are over [S2-71].
+    fn reminder(&self) -> Option<DateTime<Utc>> {
+        let until = self.deadline()?;
+        let minutes = TimeDelta::try_minutes(i64::from(self.cell.timeout_hours) * 15)?;
+        until.checked_sub_signed(minutes)
     }
 
     fn expired(&self, now: DateTime<Utc>) -> bool {
         self.deadline().is_some_and(|d| d < now)
     }
 
+    /// Everyone whose approval counts here with the ways it came, by login.
+    fn sources(&self, now: DateTime<Utc>) -> BTreeMap<Login, BTreeSet<Source>> {
+        let mut found: BTreeMap<Login, BTreeSet<Source>> = BTreeMap::new();
+        if !self.expired(now) {
+            for login in self.voices.approvals.keys().filter(|login| !self.excluded(login)) {
+                let ways = if self.cell.required_roles.is_empty() {
+                    self.voices.any_way(login, self.environment, self.since())
+                } else {
+                    self.cell.required_roles.iter().flat_map(|role| self.ways(login, role)).collect()
+                };
+                if !ways.is_empty() {
+                    found.insert(login.clone(), ways);
+                }
+            }
+        }
+        if let Some(author) = self.automatic_approver() {
+            found.entry(author.clone()).or_default().insert(Source::Auto);
+        }
+        found
+    }
+
+    fn ways(&self, login: &Login, role: &RoleName) -> BTreeSet<Source> {
+        self.voices.ways(login, role, Some(self.environment), self.since())
+    }
+
     /// Everyone whose approval counts here, by login.
     fn approvers(&self, now: DateTime<Utc>) -> Vec<Login> {
-        let spoke = self.voices.approvals.keys().filter(|login| {
-            !self.expired(now)
-                && !self.excluded(login)
-                && (self.cell.required_roles.is_empty()
-                    || self.cell.required_roles.iter().any(|r| self.voices.approves_as(login, r)))
-        });
-        let all: BTreeSet<&Login> = spoke.chain(self.automatic_approver()).collect();
-        all.into_iter().cloned().collect()
+        self.sources(now).into_keys().collect()
     }
 
     fn fills(&self, login: &Login, role: &RoleName) -> bool {
-        self.voices.approves_as(login, role)
+        !self.ways(login, role).is_empty()
             || (self.automatic_approver() == Some(login) && self.voices.holds(login, role))
     }
 
@@ -166,11 +214,8 @@ impl Case<'_> {
         let name = format!("role {role}");
         match by {
             Some(login) => {
-                let how = if self.voices.approves_as(login, role) {
-                    "approved"
-                } else {
-                    "is the author, which is enough here"
-                };
+                let how =
+                    if !self.ways(login, role).is_empty() { "approved" } else { "is the author, which is enough here" };
                 Evaluation {
                     approvers: vec![login.clone()],
                     ..Evaluation::leaf(&name, Status::Approved, format!("@{login} {how}"))

@@ -113,6 +113,9 @@ fn skipped(policy: &Policy, snapshot: &PullRequestSnapshot, why: &str) -> Vec<En
             required_approvals: 0,
             required_roles: Vec::new(),
             filled: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            remind_at: None,
+            expires_at: None,
             evaluation: Evaluation::leaf(name.as_str(), Status::Skipped, why),
         })
         .collect()

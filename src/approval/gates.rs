@@ -191,7 +191,7 @@ impl Gates<'_> {
         self.voices
             .approvals
             .iter()
-            .filter(|(login, voice)| voice.review && !self.voices.writers.contains(*login))
+            .filter(|(login, voice)| voice.review.is_some() && !self.voices.writers.contains(*login))
             .map(|(login, _)| login)
             .find(|login| self.owns(login, owners))
     }

@@ -3,11 +3,14 @@
 //! This module does not know GitHub: what GitHub says is in the snapshot, and whatever the snapshot does not say for
 //! certain does not count as an approval.
 
+pub mod alone;
 pub mod check;
 pub mod codeowners;
+pub mod collisions;
 mod environment;
 mod evaluate;
 pub mod gates;
+pub mod ledger;
 mod matching;
 mod policy;
 mod promotion;
@@ -159,6 +162,79 @@ pub struct PullRequestSnapshot {
     pub policy_paths: Vec<String>,
     /// When people were first asked at the present binding.
     pub asked_at: Option<DateTime<Utc>>,
+    /// When the people of single environments were asked instead: on promotion, or anew after their approvals expired.
+    #[serde(default)]
+    pub asked: BTreeMap<EnvironmentName, Asked>,
+    /// Approvals that were entered outside GitHub.
+    #[serde(default)]
+    pub entered: Vec<Entered>,
+    /// Environments that hold what was merged: their approvals have done their work and do not expire any more.
+    #[serde(default)]
+    pub held: BTreeSet<EnvironmentName>,
+}
+
+/// Since when the people of an environment are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Asked {
+    /// The time.
+    pub at: DateTime<Utc>,
+    /// Whether earlier approvals had expired then: they do not count any more.
+    pub anew: bool,
+}
+
+/// The way an approval came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A review on GitHub.
+    Review,
+    /// A label on GitHub.
+    Label,
+    /// `godwit approve`.
+    Cli,
+    /// The server's API.
+    Api,
+    /// Opening the pull request, where the policy says that this is enough.
+    Auto,
+}
+
+impl Source {
+    const ALL: [(Source, &'static str); 5] = [
+        (Source::Review, "review"),
+        (Source::Label, "label"),
+        (Source::Cli, "cli"),
+        (Source::Api, "api"),
+        (Source::Auto, "auto"),
+    ];
+
+    /// Its name in JSON, in the store and in comments.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.into_iter().find(|(s, _)| *s == self).map_or("", |(_, name)| name)
+    }
+
+    /// The source of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, n)| *n == name).map(|(source, _)| source)
+    }
+}
+
+/// An approval that was entered outside GitHub: for one environment, in one role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entered {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The role it is given in.
+    pub role: RoleName,
+    /// Whose approval it is.
+    pub approver: Login,
+    /// Who entered it, as the token proved.
+    pub entered_by: Login,
+    /// The way it came.
+    pub source: Source,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What it is about.
+    pub binding: Binding,
 }
 
 /// The verdict of a node of the tree.
@@ -205,6 +281,15 @@ pub struct EnvironmentVerdict {
     pub required_roles: Vec<RoleName>,
     /// Which person fills which role.
     pub filled: BTreeMap<RoleName, Login>,
+    /// The way each approval that counts here came.
+    #[serde(default)]
+    pub sources: BTreeMap<Login, BTreeSet<Source>>,
+    /// When people who are missing are reminded.
+    #[serde(default)]
+    pub remind_at: Option<DateTime<Utc>>,
+    /// When the approvals of its cell go stale, if people were asked.
+    #[serde(default)]
+    pub expires_at: Option<DateTime<Utc>>,
     /// The tree.
     pub evaluation: Evaluation,
 }

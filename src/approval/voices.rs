@@ -3,16 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Binding, CommitPerson, Label, Permission, Policy, PullRequestSnapshot, Review, ReviewState};
-use crate::ids::{Login, Risk, RoleName};
+use chrono::{DateTime, Utc};
 
-/// One person's approval of what is there now.
+use super::{Binding, CommitPerson, Label, Permission, Policy, PullRequestSnapshot, Review, ReviewState, Source};
+use crate::ids::{EnvironmentName, Login, Risk, RoleName};
+
+/// One person's approval of what is there now, each with its time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Voice {
     /// By a review: for every role the person holds, and as a code owner.
-    pub review: bool,
-    /// By labels: for these roles.
-    pub roles: BTreeSet<RoleName>,
+    pub review: Option<DateTime<Utc>>,
+    /// By labels: for these roles. A label whose time is not known is as old as can be.
+    pub labels: BTreeMap<RoleName, DateTime<Utc>>,
+    /// Entered outside GitHub: for one environment and role each.
+    pub entered: Vec<(EnvironmentName, RoleName, DateTime<Utc>, Source)>,
 }
 
 /// What everybody said.
@@ -64,6 +68,7 @@ impl<'a> Voices<'a> {
         };
         voices.hear_reviews();
         voices.hear_labels();
+        voices.hear_entered();
         voices
     }
 
@@ -74,11 +79,54 @@ impl<'a> Voices<'a> {
         })
     }
 
-    /// Whether the person's approval counts for `role`.
+    /// Whether the person's approval on GitHub counts for `role`.
     pub fn approves_as(&self, login: &Login, role: &RoleName) -> bool {
-        let Some(voice) = self.approvals.get(login) else { return false };
-        let by_label = voice.roles.iter().any(|r| self.policy.roles.counting_as(role).any(|(name, _)| name == r));
-        (voice.review || by_label) && self.holds(login, role)
+        !self.ways(login, role, None, None).is_empty()
+    }
+
+    /// The ways in which the person's approval counts for `role` in `environment`, given no earlier than `since`.
+    pub fn ways(
+        &self,
+        login: &Login,
+        role: &RoleName,
+        environment: Option<&EnvironmentName>,
+        since: Option<DateTime<Utc>>,
+    ) -> BTreeSet<Source> {
+        let mut ways = BTreeSet::new();
+        let Some(voice) = self.approvals.get(login).filter(|_| self.holds(login, role)) else { return ways };
+        let in_time = |at: DateTime<Utc>| since.is_none_or(|since| at >= since);
+        let counts_as = |name: &RoleName| self.policy.roles.counting_as(role).any(|(n, _)| n == name) || name == role;
+        if voice.review.is_some_and(in_time) {
+            ways.insert(Source::Review);
+        }
+        if voice.labels.iter().any(|(name, at)| in_time(*at) && counts_as(name)) {
+            ways.insert(Source::Label);
+        }
+        ways.extend(
+            voice
+                .entered
+                .iter()
+                .filter(|(e, name, at, _)| Some(e) == environment && in_time(*at) && counts_as(name))
+                .map(|(_, _, _, source)| *source),
+        );
+        ways
+    }
+
+    /// The ways in which the person approved at all, for a cell that asks for no role.
+    pub fn any_way(
+        &self,
+        login: &Login,
+        environment: &EnvironmentName,
+        since: Option<DateTime<Utc>>,
+    ) -> BTreeSet<Source> {
+        let in_time = |at: DateTime<Utc>| since.is_none_or(|since| at >= since);
+        let mut ways = BTreeSet::new();
+        let Some(voice) = self.approvals.get(login) else { return ways };
+        ways.extend(voice.review.filter(|at| in_time(*at)).map(|_| Source::Review));
+        ways.extend(voice.labels.values().any(|at| in_time(*at)).then_some(Source::Label));
+        let entered = voice.entered.iter().filter(|(e, _, at, _)| e == environment && in_time(*at));
+        ways.extend(entered.map(|(_, _, _, source)| *source));
+        ways
     }
 
     /// Whether the person, who may not have spoken, could still speak: unknown people could, readers cannot.
@@ -101,7 +149,7 @@ impl<'a> Voices<'a> {
         for (login, review) in latest {
             match review.state {
                 ReviewState::Approved => match self.why_not(login, review.binding.as_ref()) {
-                    None => self.approvals.entry(login.clone()).or_default().review = true,
+                    None => self.approvals.entry(login.clone()).or_default().review = Some(review.submitted_at),
                     Some(reason) => self.ignored.push(format!("the approval of @{login} does not count: {reason}")),
                 },
                 ReviewState::ChangesRequested => {
@@ -133,7 +181,38 @@ impl<'a> Voices<'a> {
             if held.is_empty() {
                 self.ignored.push(format!("the label `{}` does not count: @{by} does not hold the role", label.name));
             } else {
-                self.approvals.entry(by.clone()).or_default().roles.extend(held);
+                let at = label.set_at.unwrap_or(DateTime::<Utc>::MIN_UTC);
+                let voice = self.approvals.entry(by.clone()).or_default();
+                for role in held {
+                    let known = voice.labels.entry(role).or_insert(at);
+                    *known = at.max(*known);
+                }
+            }
+        }
+    }
+
+    fn hear_entered(&mut self) {
+        for entered in &self.snapshot.entered {
+            let (login, role) = (&entered.approver, &entered.role);
+            let how = entered.source.as_str();
+            let by = if entered.entered_by == *login {
+                String::new()
+            } else {
+                format!(" (entered by @{})", entered.entered_by)
+            };
+            let what = format!("the approval of @{login} as `{role}` for `{}`{by} by {how}", entered.environment);
+            let refused = match self.why_not(login, Some(&entered.binding)) {
+                None if !self.holds(login, role) => Some(format!("@{login} does not hold the role `{role}`")),
+                other => other,
+            };
+            match refused {
+                Some(reason) => self.ignored.push(format!("{what} does not count: {reason}")),
+                None => self.approvals.entry(login.clone()).or_default().entered.push((
+                    entered.environment.clone(),
+                    role.clone(),
+                    entered.at,
+                    entered.source,
+                )),
             }
         }
     }
@@ -169,7 +248,7 @@ impl<'a> Voices<'a> {
         if bound.policy_hash != now.policy_hash {
             return Some("the policy changed since; please look again".to_owned());
         }
-        if bound.risk < self.risk {
+        if bound.risk != self.risk {
             return Some(format!("it was given at risk {}, which is {} now; please look again", bound.risk, self.risk));
         }
         None

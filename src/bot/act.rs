@@ -6,10 +6,10 @@ use super::error::JobError;
 use super::gather::{Gathered, Place};
 use super::work::Judge;
 use super::{Bot, buttons, labels};
-use crate::approval::{PullRequestSnapshot, Status, Verdict};
+use crate::approval::{EnvironmentVerdict, PullRequestSnapshot, Status, Verdict};
 use crate::config::ConfigError;
 use crate::github::{CheckAction, CheckAnnotation, NewCheckRun, Shown, model};
-use crate::ids::{CommitSha, DeliveryId, Login, PrNumber, Risk};
+use crate::ids::{CommitSha, DeliveryId, Login, PrNumber, Risk, RoleName};
 use crate::lint::LintReport;
 use crate::migration::digest_of;
 use crate::report::check_run::{self, CheckOutput};
@@ -167,7 +167,8 @@ impl Bot {
         let snapshot = &gathered.snapshot;
         let risk: Option<Risk> =
             snapshot.binding.as_ref().filter(|_| !snapshot.migration_paths.is_empty()).map(|b| b.risk);
-        let wanted = labels::wanted(risk, verdict, !snapshot.draft);
+        let mut wanted = labels::wanted(risk, verdict, !snapshot.draft);
+        wanted.extend(labels::of_contents(&gathered.contents));
         let bot = self.github.bot_login().await?;
         let change = labels::change(&snapshot.labels, &wanted, &bot);
         for name in &change.add {
@@ -208,10 +209,8 @@ impl Bot {
         entry.correlation = correlation.cloned();
         entry.details.insert("risk".to_owned(), binding.risk.to_string());
         entry.details.insert("reason".to_owned(), verdict.summary.clone());
-        let roles = verdict
-            .environments
-            .iter()
-            .flat_map(|e| e.filled.iter().map(move |(role, login)| format!("{} {role}: {login}", e.environment)));
+        let roles =
+            verdict.environments.iter().flat_map(|e| e.filled.iter().map(move |(role, login)| said(e, role, login)));
         entry.details.insert("approved_by".to_owned(), roles.collect::<Vec<_>>().join(", "));
         let filter =
             AuditFilter { repo: entry.repo.clone(), pr: entry.pr, last: Some(RECENT), ..AuditFilter::default() };
@@ -240,7 +239,13 @@ impl Bot {
     }
 }
 
-fn status_word(status: Status) -> &'static str {
+/// Who filled a role of an environment, and in which way, for the audit.
+fn said(verdict: &EnvironmentVerdict, role: &RoleName, login: &Login) -> String {
+    let ways: Vec<&str> = verdict.sources.get(login).into_iter().flatten().map(|s| s.as_str()).collect();
+    format!("{} {role}: {login} ({})", verdict.environment, ways.join(", "))
+}
+
+pub(super) fn status_word(status: Status) -> &'static str {
     match status {
         Status::Skipped => "skipped",
         Status::Pending => "pending",
@@ -283,5 +288,8 @@ fn bare_snapshot(place: &Place, pull: &model::PullRequest) -> PullRequestSnapsho
         migration_paths: Vec::new(),
         policy_paths: Vec::new(),
         asked_at: None,
+        asked: Default::default(),
+        entered: Vec::new(),
+        held: Default::default(),
     }
 }

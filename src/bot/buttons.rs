@@ -82,7 +82,7 @@ impl Bot {
         self.enqueue_again(place, pull).await
     }
 
-    /// Starts the time of this cell anew and lets the missing people be asked once more.
+    /// Asks anew where approvals expired, and lets the missing people be asked once more.
     async fn ask_again(
         &self,
         place: &Place,
@@ -93,7 +93,9 @@ impl Bot {
         let Found::Complete(gathered) = self.gather(place, pull.number, now).await? else { return Ok(()) };
         let Some(binding) = &gathered.snapshot.binding else { return Ok(()) };
         let repo = &place.repository.name;
-        self.store.ask_again(repo, pull.number, binding, now).await?;
+        for environment in &gathered.contents.policy.repo.environments {
+            self.ask_anew(&gathered, environment, now).await?;
+        }
         self.store.forget_told(repo, pull.number.0, reviewers::TOLD).await?;
         let mut entry = AuditEntry::new(now, by.to_string(), "ask-again", "asked");
         entry.repo = Some(repo.clone());

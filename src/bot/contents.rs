@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 use sha2::{Digest as _, Sha256};
 
-use crate::approval::{Binding, Policy};
+use crate::approval::collisions::Touched;
+use crate::approval::{Binding, Evaluation, Policy};
 use crate::config::{ConfigError, RepoConfig};
 use crate::git::{Change, ChangeKind, CommitNames, GitError, Mirror};
 use crate::ids::{CommitSha, Digest, Risk};
@@ -61,6 +62,12 @@ pub struct Contents {
     pub names: Vec<CommitNames>,
     /// Messages of the commits, newest first.
     pub messages: Vec<String>,
+    /// Every migration of the base.
+    pub before: MigrationSet,
+    /// What the migrations that are added or changed touch.
+    pub touched: Vec<Touched>,
+    /// Reasons against it that the store knows; filled in by who gathers.
+    pub against: Vec<Evaluation>,
 }
 
 /// Why the contents cannot be judged.
@@ -203,6 +210,7 @@ pub fn read(
         Compare::Proposed => (mirror.people(base, head)?, mirror.messages(base, head)?),
         Compare::Merged => (Vec::new(), Vec::new()),
     };
+    let touched = set.migrations.iter().filter(|m| own.contains(&m.reference())).map(Touched::of).collect();
     Ok(Contents {
         base: base.clone(),
         head: head.clone(),
@@ -218,6 +226,9 @@ pub fn read(
         digest,
         names,
         messages,
+        before: old_set,
+        touched,
+        against: Vec::new(),
     })
 }
 

@@ -52,6 +52,7 @@ pub fn blockers(contents: &Contents) -> Vec<Evaluation> {
     if let Some(first) = contents.proposed_errors.first() {
         found.push(no("configuration", format!("this pull request would break the configuration: {first}")));
     }
+    found.extend(contents.against.iter().cloned());
     let orphans: Vec<String> = contents.without_target().iter().map(|m| format!("`{}`", m.reference())).collect();
     if !orphans.is_empty() {
         let names = orphans.join(", ");
@@ -266,6 +267,9 @@ mod tests {
             required_approvals: 1,
             required_roles: Vec::new(),
             filled: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            remind_at: None,
+            expires_at: None,
             evaluation: Evaluation {
                 name: "production".into(),
                 status,

@@ -7,14 +7,15 @@ use tokio::task::JoinSet;
 
 use super::contents::{self, Compare, Contents, Unreadable};
 use super::error::JobError;
-use super::{Bot, people};
+use super::{Bot, entered, people};
 use crate::approval::{
-    CommitPerson, Person, Policy, PullRequestSnapshot, ReviewState, labelled_risk, relevant_people, relevant_teams,
+    CommitPerson, Evaluation, Person, Policy, PullRequestSnapshot, ReviewState, labelled_risk, ledger, relevant_people,
+    relevant_teams,
 };
 use crate::config::ConfigError;
 use crate::git::{GitError, Mirror, Remote, Want};
 use crate::github::{GithubError, RepoApi, Repository, model};
-use crate::ids::{CommitSha, Login, PrNumber, Risk, TeamSlug};
+use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, TeamSlug};
 
 /// Commits asked about one by one where GitHub's list is cut off; beyond that the verdict is blocked.
 const MAX_LOOKUPS: usize = 200;
@@ -143,7 +144,7 @@ impl Bot {
         &self,
         place: &Place,
         pull: model::PullRequest,
-        contents: Contents,
+        mut contents: Contents,
         merged: Option<Merged>,
         now: DateTime<Utc>,
     ) -> Result<Found, JobError> {
@@ -163,15 +164,30 @@ impl Bot {
         let policy_paths: Vec<String> = contents.policy_changes.iter().map(|(p, _)| p.clone()).collect();
         let paths: Vec<String> = contents.migration_paths.iter().chain(&policy_paths).cloned().collect();
         let author = pull.user.as_ref().map(|u| u.login.clone());
+        let rows = self.store.entered(repo, Some(number)).await?;
         let acting = reviews.iter().map(|r| r.login.clone()).chain(labels.iter().filter_map(|l| l.set_by.clone()));
+        let acting = acting.chain(rows.iter().map(|r| r.approval.approver.clone()));
         let acting: BTreeSet<Login> = acting.chain(author.clone()).filter(|login| login != &bot).collect();
         let people = self.people(place, &contents.policy, &paths, acting).await?;
         let subject = merged.as_ref().map_or(&contents, |m| &m.contents);
         let binding = subject.binding(labelled_risk(&labels));
         let asked_at = match &binding {
+            Some(binding) if self.settings.looks_only => self.store.asked_since(repo, number, binding).await?,
             Some(binding) if !pull.draft => Some(self.store.asked_at(repo, number, binding, now).await?),
             Some(_) | None => None,
         };
+        let asked = match &binding {
+            Some(binding) => self.store.asked_in(repo, number, binding).await?,
+            None => BTreeMap::new(),
+        };
+        let held = match merged.as_ref().and_then(|m| m.contents.digest.as_ref()) {
+            Some(digest) => self.held(repo, &contents.policy, digest).await?,
+            None => BTreeSet::new(),
+        };
+        let entered = entered::of_pull(&rows, subject, binding.as_ref());
+        if merged.is_none() {
+            contents.against.extend(self.ledger_gate(repo, &contents).await?);
+        }
         let snapshot = PullRequestSnapshot {
             repo: repo.clone(),
             number,
@@ -192,8 +208,38 @@ impl Bot {
             migration_paths: contents.migration_paths.clone(),
             policy_paths,
             asked_at,
+            asked,
+            entered,
+            held,
         };
         Ok(Found::Complete(Box::new(Gathered { pull, contents, snapshot, merged })))
+    }
+
+    /// The environments that hold what was merged.
+    async fn held(
+        &self,
+        repo: &RepoName,
+        policy: &Policy,
+        digest: &Digest,
+    ) -> Result<BTreeSet<EnvironmentName>, JobError> {
+        let mut held = BTreeSet::new();
+        for environment in &policy.repo.environments {
+            if super::decide::holds(self.store.latest_environment(repo, environment, digest).await?.as_ref()) {
+                held.insert(environment.clone());
+            }
+        }
+        Ok(held)
+    }
+
+    /// What the change does to migrations that environments hold (B-16).
+    async fn ledger_gate(&self, repo: &RepoName, contents: &Contents) -> Result<Option<Evaluation>, JobError> {
+        if contents.migration_paths.is_empty() {
+            return Ok(None);
+        }
+        let mut recorded = self.store.recorded(repo).await?;
+        let order = &contents.policy.repo.environments;
+        recorded.sort_by_key(|r| order.iter().position(|e| *e == r.environment));
+        Ok(ledger::gate(&ledger::breaches(&contents.before, &contents.set, &recorded)))
     }
 
     /// Remembers, for approvals whose webhook was lost, what they were given for, where that can be proved: by the

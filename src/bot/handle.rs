@@ -49,9 +49,15 @@ impl Bot {
             }
         };
         if !is_open(&gathered.pull) && gathered.merged.is_none() {
-            return Ok(());
+            self.store.close_judged(&place.repository.name, judge.number).await?;
+            return self.leave(&place, judge.number, "was closed").await;
         }
         let mut verdict = decide::judge(&gathered.contents, &gathered.snapshot, now);
+        if gathered.merged.is_none() {
+            verdict.notes.extend(self.collide(&place, &gathered).await?);
+        } else {
+            self.leave(&place, judge.number, "was merged").await?;
+        }
         self.remember_agreed(&place, &gathered, now).await?;
         let stacked = self.stacked_on(&place, &gathered).await?;
         if let Some(below) = stacked {
@@ -61,6 +67,8 @@ impl Bot {
         // A stacked one is only linted: what its merge would do is decided where the stack ends.
         let plans = if stacked.is_some() { Vec::new() } else { self.plans(&place, &gathered).await? };
         self.show(&place, &gathered, &verdict, &plans, judge, now).await?;
+        self.remember_judged(&place, &gathered, &verdict, now).await?;
+        self.remind(&place, &gathered, &verdict, now).await?;
         self.ask_reviewers(&place, &gathered, &verdict, now).await?;
         if let Some(merged) = &gathered.merged {
             self.advance(&place, &gathered, merged, judge, now).await?;

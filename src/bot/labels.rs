@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::contents::Contents;
 use crate::approval::{Label, Policy, PullRequestSnapshot, Status, Verdict};
 use crate::ids::{EnvironmentName, Login, Risk, RoleName};
+use crate::lint::Category;
+use crate::migration::Migration;
 
 /// Everything is agreed.
 pub const APPROVED: &str = "godwit:approved";
@@ -27,6 +30,8 @@ pub fn look(name: &str) -> (&'static str, &'static str) {
         "risk:high" => ("d93f0b", "May lose data, rewrite a table or stop an application"),
         APPROVED => ("0e8a16", "Every automatic environment is agreed"),
         BLOCKED => ("b60205", "Nothing will run; see the check"),
+        SECURITY => ("b60205", "A rule of security has something to say"),
+        EDIT_UNAPPLIED => ("fbca04", "Edits a merged migration that no environment holds yet"),
         _ if name.starts_with("needs:") => ("d4c5f9", "An approval in this role is missing"),
         _ if name.starts_with("migrated:") => ("1d76db", "Applied in this environment"),
         _ => ("ededed", ""),
@@ -41,6 +46,24 @@ pub fn risk_label(risk: Risk) -> String {
 /// The label of an environment that holds the migrations.
 pub fn migrated_label(environment: &EnvironmentName) -> String {
     format!("migrated:{environment}")
+}
+
+/// A rule of security has something to say.
+pub const SECURITY: &str = "security";
+/// A migration that was merged before is edited, and no environment holds it yet.
+pub const EDIT_UNAPPLIED: &str = "migration:edit-unapplied";
+
+/// The labels that follow from what is changed.
+pub fn of_contents(contents: &Contents) -> BTreeSet<String> {
+    let mut labels = BTreeSet::new();
+    if contents.report.violations.iter().any(|v| v.category == Category::Security) {
+        labels.insert(SECURITY.to_owned());
+    }
+    let edited = |m: &Migration| contents.before.migrations.iter().any(|b| b.reference() == m.reference());
+    if contents.against.is_empty() && contents.own_migrations().any(edited) {
+        labels.insert(EDIT_UNAPPLIED.to_owned());
+    }
+    labels
 }
 
 /// The labels that follow from a verdict; none without migrations.
@@ -69,8 +92,9 @@ pub fn change(present: &[Label], wanted: &BTreeSet<String>, bot: &Login) -> Labe
     let stale = |label: &&Label| {
         let name = label.name.to_ascii_lowercase();
         let kept = name == APPROVED || name == BLOCKED || name.starts_with("needs:");
-        let own_risk = name.starts_with("risk:") && label.set_by.as_ref() == Some(bot);
-        (kept || own_risk) && !wanted.iter().any(|w| w.eq_ignore_ascii_case(&name))
+        let shared = name.starts_with("risk:") || name == SECURITY || name == EDIT_UNAPPLIED;
+        let own = shared && label.set_by.as_ref() == Some(bot);
+        (kept || own) && !wanted.iter().any(|w| w.eq_ignore_ascii_case(&name))
     };
     LabelChange {
         add: wanted.iter().filter(|name| !is_there(name)).cloned().collect(),

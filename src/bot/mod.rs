@@ -5,16 +5,21 @@
 
 mod act;
 mod asked;
+mod asking;
 mod buttons;
+mod collide;
 pub mod command;
 mod commands;
 pub mod contents;
 pub mod decide;
 mod deployments;
 mod emergency;
+pub mod entered;
 mod error;
+pub mod explain;
 mod gather;
 mod handle;
+mod judged;
 pub mod labels;
 mod life;
 mod live;
@@ -85,6 +90,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Pause between passes that repair missed webhooks.
     pub sweep_interval: Duration,
+    /// Only judges; that people are asked does not begin by it.
+    pub looks_only: bool,
     /// How long GitHub may take to know which pull request a pushed commit belongs to.
     pub push_grace: Duration,
     /// The least time between two edits of a comment that tells how far a run is.
@@ -107,6 +114,7 @@ impl Settings {
             parallel: 4,
             lease: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(300),
+            looks_only: false,
             push_grace: Duration::from_secs(60),
             progress_interval: Duration::from_secs(10),
             clock: Arc::new(Utc::now),

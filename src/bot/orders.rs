@@ -98,6 +98,7 @@ impl Bot {
         if !self.asked(about, order.now).await?.promoted {
             self.note_asked(about, &order.key(), order.entry(PROMOTED, "asked")).await?;
         }
+        self.ask_from_now(&gathered, environment, order.now).await?;
         self.enqueue_look(order.place, order.pull).await?;
         Ok(format!("The gate of {} is open. {}", code(environment.as_str()), started(environment)))
     }
@@ -113,10 +114,7 @@ impl Bot {
         if let Some(elsewhere) = elsewhere(order, environment) {
             return Ok(elsewhere);
         }
-        if let Some(binding) = &gathered.snapshot.binding {
-            let (repo, number) = (&order.place.repository.name, order.comment.number);
-            self.store.ask_again(repo, number, binding, order.now).await?;
-        }
+        let anew = self.ask_anew(&gathered, environment, order.now).await?;
         let merged = match merged_digest(&gathered) {
             Some(digest) => {
                 let entry = order.entry(RETRY, "asked");
@@ -126,7 +124,11 @@ impl Bot {
             None => false,
         };
         self.enqueue_look(order.place, order.pull).await?;
-        Ok(if merged { started(environment) } else { "The approvals are asked for anew from now on.".to_owned() })
+        Ok(match (merged, anew) {
+            (true, _) => started(environment),
+            (false, true) => "The approvals are asked for anew from now on.".to_owned(),
+            (false, false) => format!("The approvals of {} have not expired.", code(environment.as_str())),
+        })
     }
 
     pub(super) async fn order_lock(

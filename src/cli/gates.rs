@@ -1,17 +1,18 @@
 //! What has to be open before a command may change an environment: findings, freeze, promotion order, approvals, and the
 //! word of the person at the terminal. The same things the bot looks at, from what the command line can see.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::targets::{self, Gathered};
-use crate::approval::Policy;
-use crate::ids::{EnvironmentName, Risk};
+use crate::approval::{Policy, alone};
+use crate::config::Cell;
+use crate::ids::{Digest, EnvironmentName, Login, Risk, RoleName};
 use crate::migration::{Migration, digest_of};
 use crate::plan::planner::belongs;
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
 use crate::runner::{self, Actor, ApplyOptions, Keeper, Target};
 use crate::store::runs::PlacedEntry;
-use crate::store::{Agreed, AuditEntry};
+use crate::store::{Agreed, AuditEntry, EnteredRow};
 
 /// How the person at the terminal answers what would be asked.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +95,8 @@ async fn environment_gates(
     let risk = planned.iter().map(|(_, risk)| *risk).max().unwrap_or(Risk::Low);
     let mut closed = Vec::new();
     let agreed = store.agreed_in(environment).await?;
-    if let Some(missing) = approvals(policy, environment, risk, &planned, &agreed, Utc::now()) {
+    let entered = store.entered_in(environment).await?;
+    if let Some(missing) = approvals(policy, environment, risk, &planned, (&agreed, &entered), Utc::now()) {
         match (&word.emergency, policy.matrix.cell(environment, risk)) {
             (Some(_), Some(cell)) if cell.emergency_override => {}
             (Some(_), _) => closed.push(Refusal {
@@ -141,7 +143,7 @@ fn approvals(
     environment: &EnvironmentName,
     risk: Risk,
     planned: &[(&Migration, Risk)],
-    agreed: &[Agreed],
+    (agreed, entered): (&[Agreed], &[EnteredRow]),
     now: DateTime<Utc>,
 ) -> Option<Refusal> {
     if !policy.states_matrix() {
@@ -168,8 +170,10 @@ fn approvals(
         .filter_map(|(m, risk)| {
             let digest = digest_of(std::iter::once(*m));
             let mut about = agreed.iter().filter(|a| a.digest == digest).peekable();
-            let known = about.peek().is_some();
-            (!about.any(|a| counts(a, *risk))).then_some((*m, known))
+            let known = about.peek().is_some() || entered.iter().any(|r| r.approval.binding.digest == digest);
+            let open = !about.any(|a| counts(a, *risk))
+                && !alone::satisfies(policy, cell, &words(policy, cell, entered, &digest, *risk, now));
+            open.then_some((*m, known))
         })
         .collect();
     if open.is_empty() {
@@ -192,8 +196,35 @@ fn approvals(
             if people == 1 { "" } else { "s" },
             names.join(", ")
         ),
-        format!("get them on the pull request, and use the store of the server that judges it (`--store`){emergency}"),
+        format!(
+            "get them on the pull request, and use the store of the server that judges it (`--store`), or with \
+             `godwit approve`{emergency}"
+        ),
     ))
+}
+
+/// Who approved a migration in which role on the command line or by the API, for exactly these bytes, under this policy, at
+/// this risk at least, and not too long ago.
+fn words(
+    policy: &Policy,
+    cell: &Cell,
+    entered: &[EnteredRow],
+    digest: &Digest,
+    risk: Risk,
+    now: DateTime<Utc>,
+) -> Vec<(Login, RoleName)> {
+    let hours = TimeDelta::try_hours(i64::from(cell.timeout_hours)).unwrap_or(TimeDelta::MAX);
+    entered
+        .iter()
+        .map(|row| &row.approval)
+        .filter(|a| {
+            a.binding.digest == *digest
+                && a.binding.policy_hash == policy.hash
+                && a.binding.risk >= risk
+                && now.signed_duration_since(a.at) <= hours
+        })
+        .map(|a| (a.approver.clone(), a.role.clone()))
+        .collect()
 }
 
 /// What the environment before does not hold yet (B-10, R-17): the store's ledger says so, or that environment's own

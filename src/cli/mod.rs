@@ -1,7 +1,11 @@
 //! The command line: one file per subcommand, global options and exit codes here (INTERFACE 2).
 
 mod apply;
+#[cfg(feature = "bot")]
+mod approve;
 mod audit;
+#[cfg(feature = "bot")]
+mod authors;
 mod backup;
 mod baseline;
 mod bounds;
@@ -19,12 +23,16 @@ mod doctor;
 mod doctor_app;
 mod drift;
 mod exit;
+#[cfg(feature = "bot")]
+mod explain;
 mod gates;
 mod gather;
 mod graph;
 mod init;
 mod lint;
 mod lock;
+#[cfg(feature = "bot")]
+mod person;
 mod plan;
 mod policy;
 mod print;
@@ -148,6 +156,12 @@ pub enum Command {
     Unlock(lock::UnlockArgs),
     /// Stop what runs in an environment before its next statement
     Cancel(cancel::Args),
+    /// Approve a migration for an environment, outside GitHub
+    #[cfg(feature = "bot")]
+    Approve(Box<approve::Args>),
+    /// Approvals that were entered, and what is agreed to
+    #[cfg(feature = "bot")]
+    Approvals(approve::ListArgs),
     /// Check and explain the policy
     Policy(policy::Args),
     /// The hash-chained audit log
@@ -192,6 +206,10 @@ impl Command {
             Command::Lock(_) => ("lock", false),
             Command::Unlock(_) => ("unlock", false),
             Command::Cancel(_) => ("cancel", false),
+            #[cfg(feature = "bot")]
+            Command::Approve(_) => ("approve", false),
+            #[cfg(feature = "bot")]
+            Command::Approvals(_) => ("approvals", false),
             Command::Policy(_) => ("policy", false),
             Command::Audit(_) => ("audit", false),
             #[cfg(feature = "bot")]
@@ -245,6 +263,10 @@ pub fn run(cli: Cli) -> Exit {
         Command::Lock(args) => lock::lock(&global, args),
         Command::Unlock(args) => lock::unlock(&global, args),
         Command::Cancel(args) => cancel::run(&global, args),
+        #[cfg(feature = "bot")]
+        Command::Approve(args) => approve::approve(&global, *args),
+        #[cfg(feature = "bot")]
+        Command::Approvals(args) => approve::list(&global, args),
         Command::Policy(args) => policy::run(&global, args),
         Command::Audit(args) => audit::run(&global, args),
         Command::Ci(args) => ci::run(&global, args),

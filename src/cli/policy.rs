@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::exit::Failure;
@@ -11,7 +11,7 @@ use super::print;
 use super::{Exit, Format, Global};
 use crate::approval::codeowners::CodeOwners;
 use crate::approval::{
-    Binding, Permission, Person, Policy, PullRequestSnapshot, Review, ReviewState, Status, Verdict,
+    Binding, CommitPerson, Permission, Person, Policy, PullRequestSnapshot, Review, ReviewState, Status, Verdict,
     check::{Finding, Level, check},
     evaluate,
 };
@@ -21,6 +21,11 @@ use crate::report::{policy_text, policy_yaml};
 
 /// Arguments of `godwit policy`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit policy check
+  godwit policy owners migrations/0004_orders.up.sql
+  godwit policy simulate --env production --risk HIGH --approved-by dora:dba --approved-by lea
+  GODWIT_TOKEN=… godwit policy explain --pr 17")]
 pub struct Args {
     /// What to ask.
     #[command(subcommand)]
@@ -38,12 +43,15 @@ pub enum PolicyCommand {
     Owners(OwnersArgs),
     /// What if: an environment, a risk, and people who approve
     Simulate(SimulateArgs),
-    /// Why this verdict: the tree for a pull request as it was saved
-    Explain(ExplainArgs),
+    /// Why this verdict: the tree for a pull request as it is now, or as it was saved
+    Explain(Box<ExplainArgs>),
 }
 
 /// Arguments of `godwit policy owners`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit policy owners migrations/0004_orders.up.sql services/shop/migrations/0001.sql
+  godwit policy owners a.sql --codeowners .github/CODEOWNERS --format json")]
 pub struct OwnersArgs {
     /// Paths relative to the repository's root
     #[arg(required = true, value_name = "PATH")]
@@ -55,6 +63,12 @@ pub struct OwnersArgs {
 
 /// Arguments of `godwit policy simulate`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit policy simulate --risk HIGH
+  godwit policy simulate --env staging --risk MEDIUM --author ann --approved-by omar:data_ops
+  godwit policy simulate --approved-by lea migrations/0004_orders.up.sql policies/roles.yml
+
+Exit codes: 0 it would be approved · 2 the command or the policy is wrong · 3 somebody is missing or says no")]
 pub struct SimulateArgs {
     /// Only this environment
     #[arg(long = "env", value_name = "ENV")]
@@ -63,7 +77,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "RISK", default_value = "LOW")]
     pub risk: Risk,
     /// Somebody who approves, with the role they hold: `ann:dba` (`ann` alone holds what `roles.yml` gives by name)
-    #[arg(long, value_name = "LOGIN[:ROLE]")]
+    #[arg(long, visible_alias = "approved-by", value_name = "LOGIN[:ROLE]")]
     pub approve: Vec<String>,
     /// Somebody who requests changes
     #[arg(long, value_name = "LOGIN[:ROLE]")]
@@ -71,8 +85,20 @@ pub struct SimulateArgs {
     /// Who wrote the change
     #[arg(long, value_name = "LOGIN[:ROLE]", default_value = "author")]
     pub author: String,
-    /// A changed file, for CODEOWNERS
+    /// Somebody else whose commits are in it
+    #[arg(long, value_name = "LOGIN")]
+    pub committer: Vec<String>,
+    /// It comes from a fork
+    #[arg(long)]
+    pub fork: bool,
+    /// How many hours ago people were asked
+    #[arg(long, value_name = "HOURS", default_value_t = 0)]
+    pub asked_hours_ago: u32,
+    /// A changed file, for CODEOWNERS; files of the policy are judged as such
     #[arg(long = "path", value_name = "PATH")]
+    pub path: Vec<String>,
+    /// Further changed files
+    #[arg(value_name = "PATH")]
     pub paths: Vec<String>,
     /// The branch it would be merged into (default: the default branch)
     #[arg(long, value_name = "BRANCH")]
@@ -81,13 +107,32 @@ pub struct SimulateArgs {
 
 /// Arguments of `godwit policy explain`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  GODWIT_TOKEN=… godwit policy explain --pr 17
+  GODWIT_TOKEN=… godwit policy explain --pr 17 --for acme/shop --format json
+  godwit policy explain --snapshot pull.json --at 2026-11-21T13:00:00Z
+
+Exit codes: 0 approved · 2 the command is wrong · 3 somebody is missing or says no, or the policy cannot be read · 5 GitHub
+cannot be reached")]
 pub struct ExplainArgs {
-    /// A pull request as JSON, in the form of the bot's snapshot
+    /// A pull request on GitHub, as it is now, judged by the policy of its base branch
+    #[cfg(feature = "bot")]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["snapshot", "at"], required_unless_present = "snapshot")]
+    pub pr: Option<u64>,
+    /// A pull request as JSON, in the form of the bot's snapshot, judged by the policy here
     #[arg(long, value_name = "FILE")]
-    pub snapshot: PathBuf,
-    /// The moment to judge at (default: now)
+    pub snapshot: Option<PathBuf>,
+    /// The moment to judge the snapshot at (default: now)
     #[arg(long, value_name = "TIME")]
     pub at: Option<DateTime<Utc>>,
+    /// How to reach GitHub.
+    #[cfg(feature = "bot")]
+    #[command(flatten)]
+    pub github: super::person::GithubArgs,
+    /// Or as the App.
+    #[cfg(feature = "bot")]
+    #[command(flatten)]
+    pub app: super::explain::AppArgs,
 }
 
 /// Runs the command.
@@ -112,7 +157,7 @@ fn load(global: &Global) -> Result<Policy, Vec<ConfigError>> {
 }
 
 /// The policy, or every mistake on standard error.
-fn loaded(global: &Global) -> anyhow::Result<Policy> {
+pub(super) fn loaded(global: &Global) -> anyhow::Result<Policy> {
     load(global).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::usage(format!("the policy cannot be read\n{}", lines.join("\n")))
@@ -264,8 +309,18 @@ fn simulate(global: &Global, args: &SimulateArgs) -> anyhow::Result<Exit> {
         people.entry(login).or_insert_with(|| Person { permission: Permission::Write, teams: BTreeSet::new() });
     }
     // Members of teams are not known here; a role given on the command line makes its holder one of the owners too.
+    let paths: Vec<String> = args.path.iter().chain(&args.paths).cloned().collect();
+    let (policy_paths, mut migration_paths): (Vec<String>, Vec<String>) =
+        paths.iter().cloned().partition(|p| policy.is_policy_path(p));
+    if paths.is_empty() {
+        migration_paths.push("(any migration)".to_owned());
+    }
     let binding = policy.binding(nothing, args.risk, &[]);
-    let paths = if args.paths.is_empty() { vec!["(any migration)".to_owned()] } else { args.paths.clone() };
+    let mut writers = BTreeSet::new();
+    for text in &args.committer {
+        writers.insert(CommitPerson::Known(person(text)?.0));
+    }
+    let asked = now - TimeDelta::try_hours(i64::from(args.asked_hours_ago)).unwrap_or_default();
     let snapshot = PullRequestSnapshot {
         repo: RepoName::new("local/simulation").expect("a valid repository name"),
         number: PrNumber(0),
@@ -274,10 +329,10 @@ fn simulate(global: &Global, args: &SimulateArgs) -> anyhow::Result<Exit> {
         base: CommitSha::new("0".repeat(40)).expect("40 zeros are a commit id"),
         base_ref: args.branch.clone().unwrap_or_else(|| "(default branch)".to_owned()),
         default_branch: args.branch.is_none().then(|| "(default branch)".to_owned()),
-        from_fork: false,
+        from_fork: args.fork,
         draft: false,
         merged: false,
-        commit_people: BTreeSet::new(),
+        commit_people: writers,
         incomplete: false,
         reviews: reviews
             .into_iter()
@@ -287,9 +342,12 @@ fn simulate(global: &Global, args: &SimulateArgs) -> anyhow::Result<Exit> {
         labels: Vec::new(),
         people,
         binding: Some(binding),
-        migration_paths: paths,
-        policy_paths: Vec::new(),
-        asked_at: Some(now),
+        migration_paths,
+        policy_paths,
+        asked_at: Some(asked),
+        asked: BTreeMap::new(),
+        entered: Vec::new(),
+        held: Default::default(),
     };
     let mut verdict = evaluate(&policy, &snapshot, now);
     if let Some(only) = &args.environment {
@@ -302,10 +360,16 @@ fn simulate(global: &Global, args: &SimulateArgs) -> anyhow::Result<Exit> {
 }
 
 fn explain(global: &Global, args: &ExplainArgs) -> anyhow::Result<Exit> {
+    #[cfg(feature = "bot")]
+    if let Some(number) = args.pr {
+        return show(global, &super::explain::of_pull(global, number, &args.github, &args.app)?);
+    }
+    let Some(file) = &args.snapshot else {
+        return Err(Failure::usage("name a pull request as it was saved: `--snapshot FILE`"));
+    };
     let policy = loaded(global)?;
-    let shown = args.snapshot.display();
-    let text =
-        std::fs::read_to_string(&args.snapshot).map_err(|e| Failure::usage(format!("cannot read `{shown}`: {e}")))?;
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|e| Failure::usage(format!("cannot read `{shown}`: {e}")))?;
     let snapshot: PullRequestSnapshot =
         serde_json::from_str(&text).map_err(|e| Failure::usage(format!("`{shown}` is not a snapshot: {e}")))?;
     let mut verdict = evaluate(&policy, &snapshot, args.at.unwrap_or_else(Utc::now));

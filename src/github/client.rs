@@ -11,8 +11,8 @@ use std::time::Duration;
 use axum::http::header::{ETAG, IF_NONE_MATCH, LINK, LOCATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use chrono::Utc;
-use octocrab::Octocrab;
 use octocrab::models::{AppId, InstallationId};
+use octocrab::{DefaultOctocrabBuilderConfig, NoAuth, NoSvc, NotLayerReady, Octocrab, OctocrabBuilder};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::cache::Cache;
 use super::error::{GithubError, classify};
+use super::event::Repository;
 use super::limits::Gate;
 use super::model;
 use super::repo::RepoApi;
@@ -80,6 +81,7 @@ pub struct Github {
 
 struct Inner {
     settings: GithubSettings,
+    /// The App, or the person whose token is used instead.
     app: Caller,
     app_id: u64,
     installations: Mutex<HashMap<u64, Caller>>,
@@ -90,6 +92,8 @@ struct Inner {
 #[derive(Clone)]
 pub(super) struct Caller {
     crab: Arc<Octocrab>,
+    /// A person's own token, where it is one that asks.
+    person: Option<SecretString>,
     timeout: Duration,
     backoff: Duration,
     root: Arc<url::Url>,
@@ -136,6 +140,51 @@ impl Github {
         Ok(Self { inner: Arc::new(RwLock::new(Arc::new(Inner::new(settings)?))) })
     }
 
+    /// A client that asks as the person whose token it is, with what that person may see. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the URL cannot be used.
+    pub fn of_person(api_url: &str, token: &SecretString, timeout: Duration) -> Result<Self, GithubError> {
+        crate::redact::register(token.expose_secret());
+        let settings = GithubSettings { timeout, ..GithubSettings::new(api_url, 0, SecretString::from(String::new())) };
+        let crab = builder(&settings)?
+            .personal_token(token.clone())
+            .build()
+            .map_err(|e| GithubError::Unusable(format!("cannot use the GitHub settings: {e}")))?;
+        let inner = Inner::of(settings, crab, Some(token.clone()))?;
+        Ok(Self { inner: Arc::new(RwLock::new(Arc::new(inner))) })
+    }
+
+    /// Whose token it is (GET /user).
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or does not accept the token.
+    pub async fn person(&self) -> Result<Login, GithubError> {
+        let user: model::MaybeUser = self.inner().app.get("/user").await?;
+        user.login.ok_or_else(|| GithubError::Unusable("GitHub does not say whose token this is".to_owned()))
+    }
+
+    /// A repository by its name, with the rights of whoever asks.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or does not show it.
+    pub async fn find(&self, repo: &RepoName) -> Result<Repository, GithubError> {
+        let path = format!("/repos/{}/{}", segment(repo.owner()), segment(repo.name()));
+        let inner = self.inner();
+        let installation = match inner.app.person {
+            Some(_) => 0,
+            None => inner.app.get::<model::Installation>(&format!("{path}/installation")).await?.id,
+        };
+        let found: model::Repo = self.installation(installation).await?.get(&path).await?;
+        Ok(Repository {
+            id: found.id,
+            name: found.full_name,
+            clone_url: found.clone_url,
+            default_branch: found.default_branch,
+            installation,
+        })
+    }
+
     /// Signs with another key of the App from now on; tokens that were given out stay good.
     ///
     /// # Errors
@@ -166,6 +215,9 @@ impl Github {
     /// When GitHub cannot be asked.
     pub async fn bot_login(&self) -> Result<Login, GithubError> {
         let inner = self.inner();
+        if inner.app.person.is_some() {
+            return self.person().await;
+        }
         let app = inner.identity.get_or_try_init(|| async { inner.app.get::<model::App>("/app").await }).await?;
         Ok(Login::new(format!("{}[bot]", app.slug)))
     }
@@ -189,6 +241,9 @@ impl Github {
 
     async fn installation(&self, id: u64) -> Result<Caller, GithubError> {
         let inner = self.inner();
+        if inner.app.person.is_some() {
+            return Ok(inner.app.clone());
+        }
         let mut known = inner.installations.lock().await;
         if let Some(caller) = known.get(&id) {
             return Ok(caller.clone());
@@ -210,22 +265,22 @@ impl Inner {
     fn new(settings: &GithubSettings) -> Result<Self, GithubError> {
         let unusable =
             |e: &dyn std::fmt::Display| GithubError::Unusable(format!("cannot use the GitHub settings: {e}"));
-        let crab = Octocrab::builder()
-            .base_uri(settings.api_url.trim_end_matches('/'))
-            .map_err(|_| GithubError::Unusable(format!("`{}` is not a URL of GitHub's API", settings.api_url)))?
-            .add_header(USER_AGENT, AGENT.to_owned())
-            .set_connect_timeout(Some(Duration::from_secs(10).min(settings.timeout)))
-            .set_read_timeout(Some(settings.timeout))
-            .set_write_timeout(Some(settings.timeout))
+        let crab = builder(settings)?
             .app_from_rsa_pem(AppId(settings.app_id), settings.private_key.expose_secret())
             .map_err(|_| {
                 GithubError::Unusable("the App's private key is not an RSA key in PEM form; download it again".into())
             })?
             .build()
             .map_err(|e| unusable(&e))?;
-        let root = url::Url::parse(settings.api_url.trim_end_matches('/')).map_err(|e| unusable(&e))?;
+        Self::of(settings.clone(), crab, None)
+    }
+
+    fn of(settings: GithubSettings, crab: Octocrab, person: Option<SecretString>) -> Result<Self, GithubError> {
+        let root = url::Url::parse(settings.api_url.trim_end_matches('/'))
+            .map_err(|e| GithubError::Unusable(format!("cannot use the GitHub settings: {e}")))?;
         let app = Caller {
             crab: Arc::new(crab),
+            person,
             timeout: settings.timeout,
             backoff: settings.backoff,
             root: Arc::new(root),
@@ -234,11 +289,11 @@ impl Inner {
             paced: settings.paced,
         };
         Ok(Self {
-            settings: settings.clone(),
             app,
             app_id: settings.app_id,
             installations: Mutex::new(HashMap::new()),
             identity: OnceCell::new(),
+            settings,
         })
     }
 }
@@ -246,6 +301,9 @@ impl Inner {
 impl Caller {
     /// An installation token for git that holds for ten minutes at least.
     pub(super) async fn token(&self) -> Result<SecretString, GithubError> {
+        if let Some(token) = &self.person {
+            return Ok(token.clone());
+        }
         let what = "POST /app/installations/ID/access_tokens";
         let minted = self.crab.installation_token_with_buffer(chrono::Duration::minutes(10));
         match tokio::time::timeout(self.timeout, minted).await {
@@ -493,6 +551,22 @@ fn next_of(link: &str) -> Option<String> {
     let (address, _) =
         link.split(',').filter_map(|part| part.split_once(';')).find(|(_, rel)| rel.contains("rel=\"next\""))?;
     Some(address.trim().trim_start_matches('<').trim_end_matches('>').to_owned())
+}
+
+/// A client that nobody has signed in to yet.
+type Builder = OctocrabBuilder<NoSvc, DefaultOctocrabBuilderConfig, NoAuth, NotLayerReady>;
+
+/// What every client has in common.
+fn builder(settings: &GithubSettings) -> Result<Builder, GithubError> {
+    Octocrab::builder()
+        .base_uri(settings.api_url.trim_end_matches('/'))
+        .map(|b| {
+            b.add_header(USER_AGENT, AGENT.to_owned())
+                .set_connect_timeout(Some(Duration::from_secs(10).min(settings.timeout)))
+                .set_read_timeout(Some(settings.timeout))
+                .set_write_timeout(Some(settings.timeout))
+        })
+        .map_err(|_| GithubError::Unusable(format!("`{}` is not a URL of GitHub's API", settings.api_url)))
 }
 
 fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, GithubError> {

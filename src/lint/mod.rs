@@ -3,6 +3,7 @@
 mod check;
 mod depth;
 mod lines;
+mod objects;
 mod operations;
 mod references;
 pub mod rules;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use check::{check, check_judged};
 #[cfg(feature = "sqlite")]
 pub(crate) use depth::with_stack;
+pub use objects::objects_of;
 pub use script::Direction;
 
 use crate::ids::{Digest, Engine, Risk, TargetName};

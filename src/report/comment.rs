@@ -3,9 +3,9 @@
 
 use super::escape::{self, code, prose};
 use super::{EnvironmentPlan, Links, and, count, irreversible, operation_of, risk_mark};
-use crate::approval::{EnvironmentVerdict, Evaluation, PullRequestSnapshot, Status, Verdict};
+use crate::approval::{EnvironmentVerdict, Evaluation, PullRequestSnapshot, Source, Status, Verdict};
 use crate::config::ConfigError;
-use crate::ids::Risk;
+use crate::ids::{Login, Risk};
 use crate::lint::{LintReport, MigrationSummary, Violation};
 use crate::migration::Severity;
 use crate::migration::operations::are_operations;
@@ -167,8 +167,12 @@ fn environment_row(input: &SummaryInput<'_>, verdict: &EnvironmentVerdict) -> St
         .iter()
         .filter_map(|role| {
             let login = verdict.filled.get(role)?;
-            let own = if input.snapshot.author.as_ref() == Some(login) { ", the author" } else { "" };
-            Some(format!("{} {}{own}", code(&format!("@{login}")), escape::inline(role.as_str())))
+            Some(format!(
+                "{} {}{}",
+                code(&format!("@{login}")),
+                escape::inline(role.as_str()),
+                way(input, verdict, login)
+            ))
         })
         .collect();
     by.extend(
@@ -176,7 +180,7 @@ fn environment_row(input: &SummaryInput<'_>, verdict: &EnvironmentVerdict) -> St
             .approvers
             .iter()
             .filter(|p| !verdict.filled.values().any(|f| f == *p))
-            .map(|p| code(&format!("@{p}"))),
+            .map(|p| format!("{}{}", code(&format!("@{p}")), way(input, verdict, p))),
     );
     let counted = if needed == 0 {
         "nobody is asked".to_owned()
@@ -193,6 +197,25 @@ fn environment_row(input: &SummaryInput<'_>, verdict: &EnvironmentVerdict) -> St
     let manual = if verdict.automatic { "" } else { " <sub>on promotion</sub>" };
     let name = code(verdict.environment.as_str());
     format!("| **{name}**{manual} | {} | {by} | {missing} |\n", mark(evaluation.status, false))
+}
+
+/// In which way an approval came, where it was no review.
+fn way(input: &SummaryInput<'_>, verdict: &EnvironmentVerdict, login: &Login) -> String {
+    let ways: Vec<&str> = verdict
+        .sources
+        .get(login)
+        .into_iter()
+        .flatten()
+        .filter_map(|source| match source {
+            Source::Review => None,
+            Source::Label => Some("by label"),
+            Source::Cli => Some("by command line"),
+            Source::Api => Some("by API"),
+            Source::Auto => Some("auto"),
+        })
+        .collect();
+    let own = if input.snapshot.author.as_ref() == Some(login) { ", the author" } else { "" };
+    if ways.is_empty() { own.to_owned() } else { format!("{own} ({})", ways.join(", ")) }
 }
 
 fn gate_row(gate: &Evaluation) -> String {

@@ -60,6 +60,14 @@ enum Access {
 /// a bot that forgets its token is noticed.
 fn access(world: &World, name: &str, authorization: Option<&str>) -> Access {
     let Some(token) = authorization.and_then(basic_password) else { return Access::Login };
+    if let Some(login) = world.personal_tokens.get(&token) {
+        return match world.repo(name) {
+            Some(repo) if !repo.private || world.permission(repo, login) >= Permission::Read => {
+                Access::Read(Box::new(repo.clone()))
+            }
+            Some(_) | None => Access::Missing,
+        };
+    }
     let Some(token) = world.tokens.get(&token).filter(|t| t.expires_at > world.now()) else { return Access::Login };
     if world.app.suspended || !token.permissions.contains_key("contents") {
         return Access::Login;

@@ -451,6 +451,15 @@ impl Sandbox {
         self.shared().change(|w| SecretString::from(rest::apps::mint(w, None, None).0))
     }
 
+    /// A token that a person made for themselves, with all that the person may do.
+    pub fn personal_token(&self, login: &str) -> SecretString {
+        self.shared().change(|w| {
+            let token = format!("ghp_{}{}", ulid::Ulid::generate(), w.new_id());
+            w.personal_tokens.insert(token.clone(), login.to_owned());
+            SecretString::from(token)
+        })
+    }
+
     /// Offers a prepared action on the page of a pull request.
     pub fn add_button(&self, button: Button) {
         self.shared().change(|w| w.buttons.push(button));

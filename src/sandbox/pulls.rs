@@ -208,7 +208,12 @@ pub(super) fn label(
     let entry = repo_mut(world, name)?;
     let known = entry.labels.iter().find(|l| l.name.eq_ignore_ascii_case(label)).map(|l| l.name.clone());
     let label = known.unwrap_or_else(|| {
-        entry.labels.push(Label { id, name: label.to_owned(), color: "ededed".to_owned(), description: None });
+        entry.labels.push(Label {
+            id,
+            name: label.to_owned(),
+            color: "ededed".to_owned(),
+            description: Some(String::new()),
+        });
         label.to_owned()
     });
     let issue = issue_mut(world, name, number)?;

@@ -383,6 +383,8 @@ pub(super) struct World {
     pub orgs: BTreeMap<String, Org>,
     pub repos: BTreeMap<String, Repo>,
     pub tokens: HashMap<String, Token>,
+    /// Tokens that people made for themselves, with their logins.
+    pub personal_tokens: HashMap<String, String>,
     /// Id of the repository that had this name (in lower case) before it was renamed.
     pub moved: BTreeMap<String, u64>,
     pub deliveries: Vec<Delivery>,
@@ -504,6 +506,7 @@ impl World {
             orgs: BTreeMap::new(),
             repos: BTreeMap::new(),
             tokens: HashMap::new(),
+            personal_tokens: HashMap::new(),
             moved: BTreeMap::new(),
             deliveries: Vec::new(),
             faults: Vec::new(),

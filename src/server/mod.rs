@@ -1,5 +1,6 @@
-//! The HTTP server: webhook endpoint, health, metrics. Leaves what deliveries mean to the worker beside it.
+//! The HTTP server: webhook endpoint, API, health, metrics. Leaves what deliveries mean to the worker beside it.
 
+mod api;
 mod health;
 mod listener;
 pub mod logs;
@@ -65,6 +66,8 @@ pub struct AppState {
     pub worker: Option<WorkerLife>,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// GitHub's REST API, which says whose token a request of the API carries.
+    pub github_api_url: Option<String>,
     /// When this process began.
     pub started_at: DateTime<Utc>,
     /// Which of the processes on the store this is.
@@ -91,7 +94,15 @@ impl AppState {
 
     /// Of any process.
     pub fn of(store: Store, secrets: Option<Secrets>, worker: Option<WorkerLife>, who: Who) -> Self {
-        Self { store, secrets, worker, body_timeout: Duration::from_secs(10), started_at: Utc::now(), who }
+        Self {
+            store,
+            secrets,
+            worker,
+            body_timeout: Duration::from_secs(10),
+            github_api_url: None,
+            started_at: Utc::now(),
+            who,
+        }
     }
 }
 
@@ -112,6 +123,7 @@ pub fn router(state: AppState) -> Router {
         .route("/actuator/prometheus", get(metrics::prometheus))
         .route("/actuator/metrics", get(metrics::names))
         .route("/actuator/metrics/{name}", get(metrics::measurements))
+        .merge(api::routes())
         .with_state(state)
 }
 

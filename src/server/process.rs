@@ -99,7 +99,8 @@ impl Process {
         });
         tasks.push(tokio::spawn(rotation::keep_reading(secrets.clone(), app_key, stopping.clone())));
         let worker = (works && settings.app.is_some()).then_some(life);
-        let state = AppState::of(store.clone(), secrets, worker, who.clone());
+        let mut state = AppState::of(store.clone(), secrets, worker, who.clone());
+        state.github_api_url = Some(settings.github_api_url.as_str().trim_end_matches('/').to_owned());
         tasks.push(tokio::spawn(async move {
             if let Err(error) = super::serve(listener, state, stopping).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the listener failed");

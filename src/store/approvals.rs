@@ -118,56 +118,44 @@ impl Store {
         binding: &Binding,
         now: DateTime<Utc>,
     ) -> Result<DateTime<Utc>, StoreError> {
-        self.ask(
+        let mut tx = self.begin().await?;
+        let at: i64 = sqlx::query_scalar(
             "INSERT INTO asked (repo, pr, digest, policy_hash, risk, at) VALUES ($1, $2, $3, $4, $5, $6) \
              ON CONFLICT (repo, pr, digest, policy_hash, risk) DO UPDATE SET at = asked.at RETURNING at",
-            (repo, pr),
-            binding,
-            now,
         )
-        .await
+        .bind(repo.as_str())
+        .bind(number(pr))
+        .bind(binding.digest.as_str())
+        .bind(&binding.policy_hash)
+        .bind(binding.risk.as_str())
+        .bind(millis(now))
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        time_of(at)
     }
 
-    /// Starts the time again, as `/godwit retry` does; gives the new one.
+    /// When people were first asked at this binding, if they were.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn ask_again(
+    pub async fn asked_since(
         &self,
         repo: &RepoName,
         pr: PrNumber,
         binding: &Binding,
-        now: DateTime<Utc>,
-    ) -> Result<DateTime<Utc>, StoreError> {
-        self.ask(
-            "INSERT INTO asked (repo, pr, digest, policy_hash, risk, at) VALUES ($1, $2, $3, $4, $5, $6) \
-             ON CONFLICT (repo, pr, digest, policy_hash, risk) DO UPDATE SET at = excluded.at RETURNING at",
-            (repo, pr),
-            binding,
-            now,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let at: Option<i64> = sqlx::query_scalar(
+            "SELECT at FROM asked WHERE repo = $1 AND pr = $2 AND digest = $3 AND policy_hash = $4 AND risk = $5",
         )
-        .await
-    }
-
-    async fn ask(
-        &self,
-        sql: &'static str,
-        (repo, pr): (&RepoName, PrNumber),
-        binding: &Binding,
-        now: DateTime<Utc>,
-    ) -> Result<DateTime<Utc>, StoreError> {
-        let mut tx = self.begin().await?;
-        let at: i64 = sqlx::query_scalar(sql)
-            .bind(repo.as_str())
-            .bind(number(pr))
-            .bind(binding.digest.as_str())
-            .bind(&binding.policy_hash)
-            .bind(binding.risk.as_str())
-            .bind(millis(now))
-            .fetch_one(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        time_of(at)
+        .bind(repo.as_str())
+        .bind(number(pr))
+        .bind(binding.digest.as_str())
+        .bind(&binding.policy_hash)
+        .bind(binding.risk.as_str())
+        .fetch_optional(self.reader())
+        .await?;
+        at.map(time_of).transpose()
     }
 
     /// Remembers that somebody pushed to the pull request; such a person cannot approve it (DECISIONS 5).

@@ -29,6 +29,8 @@ const FILES: &[(i64, &str, Text)] = &[
     (10, "replicas", Text::Both(include_str!("schema/0010_replicas.sql"))),
     (11, "turns", Text::Both(include_str!("schema/0011_turns.sql"))),
     (12, "github", Text::Both(include_str!("schema/0012_github.sql"))),
+    (13, "collisions", Text::Both(include_str!("schema/0013_collisions.sql"))),
+    (14, "entered", Text::Both(include_str!("schema/0014_entered.sql"))),
 ];
 
 /// A change in the words of the databases.

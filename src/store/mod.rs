@@ -6,9 +6,11 @@
 mod anchor;
 mod approvals;
 mod audit;
+mod collisions;
 #[cfg(feature = "bot")]
 pub mod copy;
 mod database;
+mod entered;
 mod environments;
 pub mod gates;
 #[cfg(feature = "bot")]
@@ -17,6 +19,8 @@ pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
 mod migrations;
+mod pulls;
+mod recorded;
 pub mod releases;
 #[cfg(feature = "bot")]
 mod replicas;
@@ -42,12 +46,15 @@ use database::Place;
 
 pub use approvals::StoredBinding;
 pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditKey, AuditRecord, AuditVerdict, verify_export};
+pub use collisions::StoredCollision;
 pub use database::StoreKind;
+pub use entered::{EnteredRow, NewEntered};
 pub use environments::{EnvironmentLock, EnvironmentRecord};
 #[cfg(feature = "bot")]
 pub use ingest::{Ingest, NewDelivery};
 #[cfg(feature = "bot")]
 pub use jobs::{Claim, DeadJob, Job, MAX_ATTEMPTS, QueueState, next_attempt, wait_after};
+pub use pulls::JudgedPull;
 #[cfg(feature = "bot")]
 pub use replicas::Replica;
 pub use verdicts::Agreed;

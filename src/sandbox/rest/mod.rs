@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 use super::http::{Content, Reply, Request};
 use super::state::{Repo, Token, World};
-use super::{SandboxError, Shared};
+use super::{Permission, SandboxError, Shared};
 
 const DOCS: &str = "https://docs.github.com/rest";
 
@@ -35,6 +35,8 @@ enum Caller {
     App,
     /// The installation, with a token.
     Installation(Token),
+    /// A person, with a token of their own.
+    Person(String),
 }
 
 /// One request with all that answers it.
@@ -56,6 +58,7 @@ pub(super) fn is_rest(path: &str) -> bool {
             | "app"
             | "orgs"
             | "users"
+            | "user"
             | "installation"
             | "rate_limit"
             | "graphql"
@@ -198,6 +201,9 @@ fn caller(world: &World, request: &Request, path: &[&str]) -> Result<Caller, Rep
         apps::check_jwt(world, credential)?;
         return Ok(Caller::App);
     }
+    if let Some(login) = world.personal_tokens.get(credential) {
+        return Ok(Caller::Person(login.clone()));
+    }
     let token = world.tokens.get(credential).filter(|t| t.expires_at > world.now()).ok_or_else(bad)?;
     if world.app.uninstalled {
         return Err(bad());
@@ -217,6 +223,12 @@ fn route(call: &mut Call<'_>, path: &[&str]) -> Answer {
         ("GET", ["installation", "repositories"]) => apps::repositories(call),
         ("GET", ["rate_limit"]) => Ok(apps::rate_limit(call)),
         ("POST", ["graphql"] | ["api", "graphql"]) => graphql::answer(call),
+        ("GET", ["user"]) => {
+            let Caller::Person(login) = &call.caller else {
+                return Err(refuse(403, "Resource not accessible by integration"));
+            };
+            orgs::user(call, login)
+        }
         ("GET", ["users", login]) => orgs::user(call, login),
         ("GET", ["orgs", org, rest @ ..]) => orgs::route(call, org, rest),
         (_, ["repos", owner, name, rest @ ..]) => in_repo(call, &method, &format!("{owner}/{name}"), rest),
@@ -288,6 +300,10 @@ fn needed(method: &str, rest: &[&str]) -> Option<(&'static [&'static str], &'sta
 impl Call<'_> {
     /// Fails unless the token holds one of `permissions` at `level`.
     fn may(&self, permissions: &[&str], level: &str) -> Result<(), Reply> {
+        if let Caller::Person(_) = &self.caller {
+            // What a person may do in a repository was looked at when it was opened.
+            return Ok(());
+        }
         let Caller::Installation(token) = &self.caller else { return Err(refuse(401, "Bad credentials")) };
         let held = permissions.iter().filter_map(|p| token.permissions.get(*p));
         if held.into_iter().any(|l| l == level || l == "write" || l == "admin") {
@@ -299,6 +315,14 @@ impl Call<'_> {
     /// The repository under its own name, if this token sees it; a public one without the App can be read.
     fn open(&self, method: &str, name: &str) -> Result<String, Reply> {
         let repo = self.world.repo(name).ok_or_else(not_found)?;
+        if let Caller::Person(login) = &self.caller {
+            let held = self.world.permission(repo, login);
+            return match (repo.private && held < Permission::Read, method == "GET" || held >= Permission::Write) {
+                (true, _) => Err(not_found()),
+                (false, true) => Ok(repo.full_name.clone()),
+                (false, false) => Err(refuse(403, "Must have push access to this repository")),
+            };
+        }
         let Caller::Installation(token) = &self.caller else { return Err(refuse(401, "Bad credentials")) };
         let chosen = repo.installed && token.repositories.as_ref().is_none_or(|ids| ids.contains(&repo.id));
         match (chosen, repo.private, method) {

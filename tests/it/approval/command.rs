@@ -94,6 +94,18 @@ fn simulate_answers_what_if() {
     assert_eq!(code, 3);
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["environments"].as_array().unwrap().len(), 1);
+    let (code, out, _) = ask(&["--approved-by", "lea", "--approved-by", "dan:dba", "--committer", "dan"]);
+    assert_eq!(code, 3);
+    assert!(out.contains("missing `dba`"), "{out}");
+    let (code, out, _) = ask(&["--approve", "lea", "--approve", "dan:dba", "--asked-hours-ago", "25"]);
+    assert_eq!(code, 3);
+    assert!(out.contains("expired"), "{out}");
+    // Files of the policy need their owners besides.
+    let (code, out, _) = ask(&["--approve", "lea", "--approve", "dan:dba", "m/0001_a.sql", "policies/roles.yml"]);
+    assert_eq!(code, 0, "{out}");
+    let (code, out, _) = ask(&["--approve", "dan:dba", "godwit.yml"]);
+    assert_eq!(code, 3, "{out}");
+    assert!(out.contains("policy owners"), "{out}");
     for (args, part) in [
         (&["simulate", "--env", "prod"][..], "`prod` is not an environment; there are `development`"),
         (&["simulate", "--approve", "ann:boss"], "names the role `boss`"),

@@ -1,10 +1,10 @@
 //! The verdict, in the words of the people it is about.
 
-use chrono::TimeDelta;
-use godwit::approval::{CommitPerson, ReviewState, Status};
+use chrono::{DateTime, TimeDelta, Utc};
+use godwit::approval::{Asked, CommitPerson, ReviewState, Source, Status};
 use godwit::ids::{Login, Risk};
 
-use super::world::World;
+use super::world::{World, env};
 
 const EVERYBODY: [&str; 5] = ["lea", "dan", "tim", "carol", "ann"];
 
@@ -84,7 +84,7 @@ fn b1_the_latest_word_that_is_not_a_comment_counts() {
 }
 
 #[test]
-fn b1_an_approval_falls_with_the_content_the_policy_or_a_higher_risk() {
+fn b1_an_approval_falls_with_the_content_the_policy_or_another_risk() {
     let approved = World::new(Risk::Low).approve(&["lea", "dan", "ann"]);
     assert_eq!(approved.verdict().status, Status::Approved);
 
@@ -102,9 +102,10 @@ fn b1_an_approval_falls_with_the_content_the_policy_or_a_higher_risk() {
     assert!(riskier.verdict().ignored[0].contains("it was given at risk LOW, which is HIGH now"));
     assert_eq!(riskier.verdict().status, Status::Pending);
 
-    // What was good enough for HIGH is good enough for LOW.
+    // A risk that somebody lowered is looked at anew as well.
     let calmer = World::new(Risk::High).approve(&EVERYBODY).with(|w| w.rebind('1', Risk::Low));
-    assert_eq!(calmer.verdict().status, Status::Approved);
+    assert_eq!(calmer.verdict().status, Status::Pending);
+    assert!(calmer.verdict().ignored[0].contains("it was given at risk HIGH, which is LOW now"));
 
     let unproved =
         World::new(Risk::Low).approve(&["lea", "ann"]).with(|w| w.review("dan", ReviewState::Approved, None));
@@ -379,6 +380,71 @@ fn decision_7_approvals_expire() {
     assert!(expired.why("production").contains("`/godwit retry production`"));
     // What needs no person does not expire.
     assert_eq!(expired.of("development"), Status::Approved);
+}
+
+#[test]
+fn decision_7_each_environment_has_its_own_time() {
+    let environments = "development: {migration: {auto_approve: true}}\nstaging: {}\nproduction: {promotion: manual}\n";
+    let world = World::new(Risk::Low).file("policies/environments.yml", environments).approve(&["lea", "dan", "ann"]);
+    let days_later = world.clone().with(|w| w.now += TimeDelta::days(3));
+    assert_eq!(days_later.of("staging"), Status::Disapproved);
+    assert_eq!(days_later.of("production"), Status::Approved, "nobody was asked before the promotion");
+    let asked = |at: DateTime<Utc>, anew| Asked { at, anew };
+    // Promoted two days later: from then on.
+    let promoted = days_later.clone().with(|w| {
+        let at = w.now - TimeDelta::hours(24);
+        w.pr.asked.insert(env("production"), asked(at, false));
+    });
+    assert_eq!(promoted.of("production"), Status::Approved);
+    let late = promoted.clone().with(|w| w.now += TimeDelta::seconds(1));
+    assert_eq!(late.of("production"), Status::Disapproved);
+    // Asked anew after the end: what was said before does not count there any more, and what is said now does.
+    let anew = days_later.clone().with(|w| {
+        w.pr.asked.insert(env("staging"), asked(w.now, true));
+    });
+    assert_eq!(anew.of("staging"), Status::Pending);
+    assert_eq!(anew.clone().approve(&["lea", "ann"]).of("staging"), Status::Approved);
+    assert_eq!(anew.clone().enter("ann", "staging", "data_ops").approve(&["lea"]).of("staging"), Status::Approved);
+    // What an environment holds does not expire behind it.
+    let held = days_later.with(|w| {
+        w.pr.held.insert(env("staging"));
+    });
+    assert_eq!(held.of("staging"), Status::Approved);
+    let verdict = world.verdict();
+    let staging = &verdict.environments[1];
+    assert_eq!(staging.expires_at, Some(world.now + TimeDelta::hours(24)));
+    assert_eq!(staging.remind_at, Some(world.now + TimeDelta::hours(18)));
+}
+
+#[test]
+fn decision_9_an_entered_approval_counts_for_its_environment_and_role_only() {
+    let world = World::new(Risk::Low).approve(&["lea"]);
+    assert_eq!(world.of("production"), Status::Pending);
+    let entered = world.clone().enter("dan", "production", "dba");
+    assert_eq!(entered.of("production"), Status::Approved);
+    let production = &entered.verdict().environments[3];
+    assert_eq!(production.sources[&Login::new("dan")], [Source::Api].into());
+    assert_eq!(production.sources[&Login::new("lea")], [Source::Review].into());
+    assert_eq!(world.clone().enter("dan", "staging", "dba").of("production"), Status::Pending);
+    for (who, role, part) in [
+        ("ann", "dba", "@ann does not hold the role `dba`"),
+        ("rita", "dba", "no write access"),
+        ("nobody", "dba", "what GitHub allows this person is not known"),
+    ] {
+        let ignored = world.clone().enter(who, "production", role);
+        assert_eq!(ignored.of("production"), Status::Pending);
+        assert!(ignored.verdict().ignored.iter().any(|i| i.contains(part)), "{:?}", ignored.verdict().ignored);
+    }
+    // Who wrote the change does not count this way either, and a change drops it.
+    let own = world.clone().enter("dan", "production", "dba").with(|w| {
+        w.pr.commit_people.insert(CommitPerson::Known(Login::new("dan")));
+    });
+    assert_eq!(own.of("production"), Status::Pending);
+    let edited = entered.clone().with(|w| w.rebind('2', Risk::Low));
+    assert!(edited.verdict().ignored.iter().any(|i| i.contains("by api does not count: the migrations changed")));
+    // It stands for a role, not for a code owner.
+    let owned = entered.file("CODEOWNERS", "* @dan\n").approve(&["lea"]).enter("dan", "production", "dba");
+    assert_eq!(owned.gate("code owners").unwrap().0, Status::Pending);
 }
 
 #[test]

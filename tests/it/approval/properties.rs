@@ -37,6 +37,38 @@ fn world(risk: Risk, owners: bool, words: &[(&'static str, ReviewState)]) -> Wor
     world
 }
 
+/// Something that somebody did.
+#[derive(Debug, Clone)]
+enum Deed {
+    Review(&'static str, ReviewState),
+    Label(&'static str, &'static str),
+    Enter(&'static str, &'static str, &'static str),
+}
+
+/// Deeds in the order in which they reach us. One person's reviews are left out of the shuffling: the latest counts.
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let role = || prop::sample::select(vec!["developer", "data_ops", "data_ops_lead", "dba", "tech_lead", "cto"]);
+    let label = prop::sample::select(vec!["approved:dba", "approved:data_ops", "approved:cto", "risk:high", "bug"]);
+    let place = prop::sample::select(vec!["development", "staging", "production"]);
+    let review = (person(), prop::sample::select(vec![ReviewState::Approved, ReviewState::Commented]));
+    prop::collection::vec(
+        prop_oneof![
+            review.prop_map(|(who, state)| Deed::Review(who, state)),
+            (label, person()).prop_map(|(name, who)| Deed::Label(name, who)),
+            (person(), place, role()).prop_map(|(who, place, role)| Deed::Enter(who, place, role)),
+        ],
+        0..12,
+    )
+}
+
+fn done(risk: Risk, deeds: &[Deed]) -> World {
+    deeds.iter().fold(World::new(risk), |world, deed| match deed {
+        Deed::Review(who, state) => world.says(who, *state),
+        Deed::Label(name, who) => world.label(name, who),
+        Deed::Enter(who, place, role) => world.enter(who, place, role),
+    })
+}
+
 /// How far a verdict is from yes.
 fn distance(status: Status) -> u8 {
     match status {
@@ -58,6 +90,40 @@ proptest! {
         prop_assert!(distance(a.status) <= distance(b.status), "{who}: {} -> {}", b.summary, a.summary);
         for (b, a) in b.environments.iter().zip(&a.environments) {
             prop_assert!(distance(a.evaluation.status) <= distance(b.evaluation.status));
+        }
+    }
+
+    /// Whatever way it comes, an approval never turns a yes into something else.
+    #[test]
+    fn no_way_of_approving_hurts(risk in risk(), deeds in deeds(), who in person(), role in 0usize..6, way in 0u8..3) {
+        let before = done(risk, &deeds);
+        let role = ROLES.lines().nth(role).and_then(|l| l.split(':').next()).unwrap();
+        let after = match way {
+            0 => before.clone().approve(&[who]),
+            1 => before.clone().label(&format!("approved:{role}"), who),
+            _ => before.clone().enter(who, "production", role),
+        };
+        let (b, a) = (before.verdict(), after.verdict());
+        prop_assert!(distance(a.status) <= distance(b.status), "{who}: {} -> {}", b.summary, a.summary);
+        for (b, a) in b.environments.iter().zip(&a.environments) {
+            prop_assert!(distance(a.evaluation.status) <= distance(b.evaluation.status));
+        }
+    }
+
+    /// In which order reviews, labels and entered approvals reach us does not matter, and nobody counts twice.
+    #[test]
+    fn the_order_of_deeds_does_not_matter(risk in risk(), deeds in deeds(), turn in 0usize..12) {
+        let mut turned = deeds.clone();
+        if !turned.is_empty() {
+            let by = turn % turned.len();
+            turned.rotate_left(by);
+        }
+        let (one, other) = (done(risk, &deeds).verdict(), done(risk, &turned).verdict());
+        prop_assert_eq!(one.status, other.status);
+        for (a, b) in one.environments.iter().zip(&other.environments) {
+            prop_assert_eq!(&a.evaluation, &b.evaluation);
+            prop_assert_eq!(&a.sources, &b.sources);
+            prop_assert!(a.filled.len() <= a.sources.len(), "each role by a person of its own");
         }
     }
 

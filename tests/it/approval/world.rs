@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use godwit::approval::{
-    Binding, CommitPerson, EnvironmentVerdict, Label, Permission, Person, Policy, PullRequestSnapshot, Review,
-    ReviewState, Status, Verdict, evaluate, evaluate_environment,
+    Binding, CommitPerson, Entered, EnvironmentVerdict, Label, Permission, Person, Policy, PullRequestSnapshot, Review,
+    ReviewState, Source, Status, Verdict, evaluate, evaluate_environment,
 };
-use godwit::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, TeamSlug};
+use godwit::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, RoleName, TeamSlug};
 
 pub const ROLES: &str = "\
 developer: { teams: [acme/developers] }
@@ -90,6 +90,9 @@ impl World {
                 migration_paths: vec!["migrations/postgresql/0004_orders.up.sql".to_owned()],
                 policy_paths: Vec::new(),
                 asked_at: Some(now),
+                asked: Default::default(),
+                entered: Vec::new(),
+                held: Default::default(),
             },
         };
         world.rebind('1', risk);
@@ -152,6 +155,20 @@ impl World {
             set_by: Some(Login::new(by)),
             set_at: Some(self.now),
             binding: self.pr.binding.clone(),
+        });
+        self
+    }
+
+    /// Entered outside GitHub: an approval for one environment in one role.
+    pub fn enter(mut self, login: &str, environment: &str, role: &str) -> Self {
+        self.pr.entered.push(Entered {
+            environment: env(environment),
+            role: RoleName::new(role).unwrap(),
+            approver: Login::new(login),
+            entered_by: Login::new(login),
+            source: Source::Api,
+            at: self.now,
+            binding: self.pr.binding.clone().unwrap(),
         });
         self
     }

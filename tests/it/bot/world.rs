@@ -47,6 +47,8 @@ pub struct World {
     pub store: Store,
     pub bot: Arc<Bot>,
     pub dir: tempfile::TempDir,
+    /// Where the server is.
+    pub server: String,
     /// What stands before every path of GitHub's API.
     prefix: String,
     stop: watch::Sender<bool>,
@@ -85,12 +87,14 @@ impl World {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/github/webhook", listener.local_addr().unwrap());
         let secrets = WebhookSecrets::parse(&SecretString::from(SECRET)).unwrap();
-        let state = AppState::new(store.clone(), secrets, None);
+        let mut state = AppState::new(store.clone(), secrets, None);
+        state.github_api_url = Some(sandbox.base_url().to_owned());
         tokio::spawn(async move { server::serve(listener, state, stopping).await.unwrap() });
         sandbox.set_webhook_url(&url);
+        let server = url.trim_end_matches("/github/webhook").to_owned();
         let clock = Arc::default();
         let bot = Arc::new(new_bot(&sandbox, &store, dir.path().to_path_buf(), &prefix, VARIABLES, &clock));
-        Self { sandbox, repo, store, bot, dir, prefix, stop, clock }
+        Self { sandbox, repo, store, bot, dir, server, prefix, stop, clock }
     }
 
     /// A bot that starts afresh, as after a crash.

@@ -61,7 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // Entrances.
-    ("server", &["ids", "redact", "config", "github", "store", "bot"]),
+    ("server", &["ids", "redact", "config", "approval", "github", "store", "bot"]),
     // The stand-in for GitHub knows nothing of the bot that it is there to test.
     ("sandbox", &["ids"]),
 ];

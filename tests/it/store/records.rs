@@ -1,7 +1,7 @@
 //! What is remembered about pull requests and environments.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use godwit::approval::Binding;
+use godwit::approval::{Asked, Binding};
 use godwit::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk};
 use godwit::plan::Outcome;
 use godwit::store::EnvironmentRecord;
@@ -60,8 +60,19 @@ async fn people_are_asked_once_per_binding_until_asked_anew(fresh: Fresh) {
     assert_eq!(store.asked_at(&repo(), pr, &binding('1'), at(0)).await.unwrap(), at(0));
     assert_eq!(store.asked_at(&repo(), pr, &binding('1'), at(9)).await.unwrap(), at(0));
     assert_eq!(store.asked_at(&repo(), pr, &binding('2'), at(9)).await.unwrap(), at(9));
-    assert_eq!(store.ask_again(&repo(), pr, &binding('1'), at(20)).await.unwrap(), at(20));
-    assert_eq!(store.asked_at(&repo(), pr, &binding('1'), at(30)).await.unwrap(), at(20));
+    let production = EnvironmentName::new("production").unwrap();
+    let ask = |second, anew| {
+        let asked = Asked { at: at(second), anew };
+        let (store, production) = (store.clone(), production.clone());
+        async move {
+            store.ask_in(&repo(), pr, &production, &binding('1'), asked).await.unwrap();
+            store.asked_in(&repo(), pr, &binding('1')).await.unwrap()[&production]
+        }
+    };
+    assert_eq!(ask(10, false).await, Asked { at: at(10), anew: false });
+    assert_eq!(ask(15, false).await, Asked { at: at(10), anew: false }, "asking twice asks once");
+    assert_eq!(ask(20, true).await, Asked { at: at(20), anew: true });
+    assert!(store.asked_in(&repo(), pr, &binding('2')).await.unwrap().is_empty());
 }
 
 async fn b2_pushers_are_remembered_without_regard_to_case(fresh: Fresh) {
