@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
+use crate::config::health::Vital;
 use crate::ids::{EnvironmentName, RepoName};
+use crate::plan::health::Measured;
 use crate::plan::{MigrationState, RunReport};
 
 const RUNS: &str = "godwit_migration_runs_total";
@@ -25,11 +27,38 @@ pub(super) fn run(repo: &RepoName, environment: &EnvironmentName, report: &RunRe
         }
     }
     pending(repo, environment, left);
+    if let Some(health) = &report.health {
+        vitals(environment, "before", &health.before);
+        vitals(environment, "after", &health.after);
+    }
 }
 
 fn took(environment: &str, engine: &'static str, milliseconds: u64) {
     histogram!("godwit_migration_duration_seconds", "environment" => environment.to_owned(), "engine" => engine)
         .record(Duration::from_millis(milliseconds).as_secs_f64());
+}
+
+/// Says what was measured around a run, and what holds now.
+pub(super) fn vitals(environment: &EnvironmentName, phase: &'static str, measured: &[Measured]) {
+    for value in measured {
+        let target = value.target.as_ref().map_or(String::new(), ToString::to_string);
+        let place = [("environment", environment.to_string()), ("target", target)];
+        gauge!(
+            "godwit_migration_db_impact",
+            &[&place[..], &[("phase", phase.to_owned()), ("kind", value.vital.as_str().to_owned())]].concat()
+        )
+        .set(value.value.value());
+        let name = match value.vital {
+            Vital::CpuUsage => "godwit_migration_db_cpu_usage",
+            Vital::MemoryUsage => "godwit_migration_db_memory_usage",
+            Vital::ConnectionPool => "godwit_migration_connection_pool_usage",
+            Vital::ErrorRate => "godwit_migration_error_rate",
+            Vital::QueryTimeP95 => "godwit_migration_query_time_p95_ms",
+            Vital::DiskUsage => "godwit_migration_db_disk_usage",
+            Vital::ClusterStatus => "godwit_migration_db_cluster_status",
+        };
+        gauge!(name, &place).set(value.value.value());
+    }
 }
 
 /// Counts a run that could not begin because a database cannot be reached.

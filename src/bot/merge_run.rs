@@ -47,7 +47,7 @@ pub(super) struct Journey<'a> {
     pub(super) gathered: &'a Gathered,
     pub(super) merged: &'a Merged,
     pub(super) digest: &'a Digest,
-    judge: &'a Judge,
+    pub(super) judge: &'a Judge,
     /// Who caused it, for history, store and audit.
     by: String,
     pub(super) now: DateTime<Utc>,
@@ -167,6 +167,9 @@ impl Bot {
                 self.store.end_turn(repo, environment, number).await?;
                 self.tell(journey, environment, record.as_ref(), following).await?;
                 self.label_migrated(journey, environment).await?;
+                if let (Some(settings), Some(record)) = (policy.environments.get(environment), &record) {
+                    self.watch(journey, settings, record, journey.now).await?;
+                }
                 Ok(true)
             }
             Next::Stopped => {
@@ -213,6 +216,7 @@ impl Bot {
             backup: None,
             run: RunId::generate(),
             ended: Vec::new(),
+            health: None,
             duration_ms: 0,
         };
         let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
@@ -234,7 +238,11 @@ impl Bot {
         let contents = &journey.merged.contents;
         let Some(settings) = journey.settings(environment) else { return Ok(false) };
         let own: Vec<&Migration> = contents.own_migrations().collect();
-        let targets = match self.targets(journey.place, settings, &takers(settings, &own)) {
+        let names = takers(settings, &own);
+        if self.hands_on(journey, settings, environment, &names).await? {
+            return Ok(false);
+        }
+        let targets = match self.targets(journey.place, settings, &names) {
             Ok(targets) => targets,
             Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
         };
@@ -274,6 +282,7 @@ impl Bot {
             // Whoever holds the target may take long; the job is queued again meanwhile.
             lock_wait: Some(Duration::from_secs(5)),
             backup: Some(backup),
+            health: Some(self.health(journey, settings)),
             cancel: cancel.clone(),
             pace: seen.pace(),
             run: Some(run.clone()),
@@ -494,7 +503,13 @@ impl Bot {
         Ok(())
     }
 
-    fn entry(&self, journey: &Journey<'_>, environment: &EnvironmentName, action: &str, result: &str) -> AuditEntry {
+    pub(super) fn entry(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        action: &str,
+        result: &str,
+    ) -> AuditEntry {
         let mut entry = AuditEntry::new(journey.now, journey.by.clone(), action, result);
         entry.repo = Some(journey.place.repository.name.clone());
         entry.pr = Some(journey.gathered.snapshot.number);

@@ -31,11 +31,14 @@ mod promotion;
 mod protection;
 mod pushes;
 mod reconcile;
+mod redeliver;
+mod regions;
 mod reviewers;
 mod rollback;
 mod stacked;
 mod tip;
 mod untold;
+mod vitals;
 mod work;
 mod worker;
 
@@ -50,6 +53,7 @@ use tokio::sync::Semaphore;
 use chrono::{DateTime, Utc};
 
 use crate::config::server::SecretVars;
+use crate::config::urls::AllowedUrls;
 use crate::git::Mirrors;
 use crate::github::{Github, GithubSettings};
 use crate::store::Store;
@@ -67,6 +71,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Which variables a repository's configuration may name.
     pub secret_vars: SecretVars,
+    /// Which addresses a repository's configuration may name.
+    pub allowed_urls: AllowedUrls,
     /// The value of a variable.
     pub lookup: Lookup,
     /// Name of this worker in the store.
@@ -94,6 +100,7 @@ impl Settings {
         Self {
             public_url: None,
             secret_vars,
+            allowed_urls: AllowedUrls::default(),
             lookup: Arc::new(|name| std::env::var(name).ok()),
             worker: format!("worker-{}", std::process::id()),
             region: None,

@@ -294,6 +294,7 @@ impl Bot {
             backup: None,
             run: RunId::generate(),
             ended: Vec::new(),
+            health: None,
             duration_ms: 0,
         };
         let by = format!("rollback by {}", request.asked_by);

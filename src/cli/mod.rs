@@ -22,6 +22,7 @@ mod exit;
 mod gates;
 mod gather;
 mod graph;
+mod init;
 mod lint;
 mod lock;
 mod plan;
@@ -38,6 +39,8 @@ mod rollback;
 mod serve;
 mod settings;
 mod status;
+#[cfg(feature = "bot")]
+mod store;
 mod targets;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -128,6 +131,8 @@ pub enum Command {
     Status(status::Args),
     /// Adopt an existing database
     Baseline(baseline::Args),
+    /// Write what a repository needs: `godwit.yml`, policies, a workflow, a first migration
+    Init(init::Args),
     /// Draw which migration needs which
     #[command(visible_alias = "deps")]
     Graph(graph::Args),
@@ -152,6 +157,9 @@ pub enum Command {
     /// The webhook endpoint and the worker
     #[cfg(feature = "bot")]
     Serve(Box<serve::Args>),
+    /// Copy Godwit's own tables: into a file, back, or to another database
+    #[cfg(feature = "bot")]
+    Store(store::Args),
     /// The whole story on this machine, with no account and no server
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -165,6 +173,7 @@ impl Command {
         let (name, findings) = match self {
             Command::Lint(args) => ("lint --rules", !args.rules),
             Command::Ci(_) => ("ci", true),
+            Command::Init(_) => ("init", false),
             Command::Graph(_) => ("graph", format == Format::Markdown),
             Command::Plan(_) => ("plan", false),
             Command::Apply(_) => ("apply", false),
@@ -187,6 +196,8 @@ impl Command {
             Command::Audit(_) => ("audit", false),
             #[cfg(feature = "bot")]
             Command::Serve(_) => ("serve", false),
+            #[cfg(feature = "bot")]
+            Command::Store(_) => ("store", false),
             #[cfg(feature = "demo")]
             Command::Demo(_) => ("demo", false),
             Command::Completions(_) => ("completions", false),
@@ -226,6 +237,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),
+        Command::Init(args) => init::run(&global, args),
         Command::Graph(args) => graph::run(&global, args),
         Command::Backup(args) => backup::run(&global, args),
         Command::Backups(args) => backup::list(&global, args),
@@ -238,6 +250,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Ci(args) => ci::run(&global, args),
         #[cfg(feature = "bot")]
         Command::Serve(args) => serve::run(&global, *args),
+        #[cfg(feature = "bot")]
+        Command::Store(args) => store::run(&global, args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&global, args),
         Command::Completions(args) => completions::run(&global, args),

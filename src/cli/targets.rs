@@ -15,7 +15,8 @@ use super::exit::Failure;
 use super::settings::{read_tree, user};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
-use crate::config::{Environment, TargetConfig};
+use crate::config::urls::UrlList;
+use crate::config::{Environment, HealthChecks, TargetConfig};
 use crate::ids::{Engine, EnvironmentName, Risk, RunId, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
@@ -25,6 +26,7 @@ use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report;
 #[cfg(feature = "postgres")]
 use crate::runner::Ahead;
+use crate::runner::health::HealthWish;
 use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
 use crate::store::AuditEntry;
 
@@ -326,8 +328,12 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
     let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
     let mut set = resolve(&files, &[here]);
     if set.migrations.is_empty() {
-        let below = resolve(&files, &[MigrationRoot::folder("**")]);
-        if !below.migrations.is_empty() {
+        let mut below = resolve(&files, &[MigrationRoot::folder("**")]);
+        if !below.migrations.iter().any(|m| m.engine == engine) {
+            // Nothing below says what it is for: then it is for the database that was named.
+            below = resolve(&files, &[MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("**") }]);
+        }
+        if !below.migrations.is_empty() || below.problems.iter().any(|p| p.rule != "stray-file") {
             set = below;
         }
     }
@@ -412,10 +418,17 @@ impl Gathered {
             #[cfg(feature = "postgres")]
             ahead: self.ahead.clone(),
             backup: bounds.backup(settings, &self.destroys)?,
+            health: self.health(settings),
             ..bounds.options(self.timeout)
         };
         options.pace.listener = super::progress::listener(global);
         Ok(options)
+    }
+
+    /// What is looked at around a run of the environment; any address may be asked from a command line.
+    fn health(&self, settings: Option<&Environment>) -> Option<HealthWish> {
+        let (policy, settings) = (self.policy.as_ref()?, settings?);
+        Some(HealthWish { checks: HealthChecks::of(&policy.repo, settings), allowed: UrlList::Any })
     }
 
     /// Where a release holds: the environment, or the target of an ad hoc run.
@@ -525,6 +538,9 @@ pub(super) async fn audit(keeper: &Keeper, actor: &Actor, action: &str, report: 
     entry.basis = reason.map(str::to_owned);
     for step in &report.steps {
         entry.details.insert(format!("{}/{}", step.target, step.migration), step.state.as_str().to_owned());
+    }
+    if let Some(health) = &report.health {
+        entry.details.insert("health".to_owned(), crate::redact::text(&health.summary()));
     }
     if let Err(error) = store.append_audit(entry).await {
         anstream::eprintln!("warning: the run is recorded, but the audit log could not be written: {error}");

@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use super::connection::{self, Connection};
+use super::health::{self, HealthChecks};
 use super::windows::{self, Windows};
 use super::yaml::{self, Node, Reader, join};
 use crate::ids::{Engine, EnvironmentName, TargetName};
@@ -23,6 +24,8 @@ pub struct Environment {
     pub promotion: Promotion,
     /// The branch whose merges run it; `None` means the default branch.
     pub branch: Option<String>,
+    /// What is looked at around its runs.
+    pub health: HealthChecks,
     /// When a run may begin.
     pub windows: Windows,
     /// Its regions in the order in which a run takes them.
@@ -89,7 +92,7 @@ const SINGLE: [(&str, Engine); 5] = [
 ];
 
 /// Documented keys that are read but do nothing yet; each gives a note.
-const LATER: [&str; 3] = ["health_checks", "monitoring", "variables"];
+const LATER: [&str; 1] = ["variables"];
 /// The two names of the key that says when an environment may run.
 const WINDOWS: [&str; 2] = ["maintenance_windows", "windows"];
 
@@ -119,7 +122,7 @@ impl Environments {
 
 fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, name: EnvironmentName) -> Environment {
     let path = name.to_string();
-    let allowed: Vec<&str> = ["targets", "migration", "promotion", "branch", "regions"]
+    let allowed: Vec<&str> = ["targets", "migration", "promotion", "branch", "regions", "health_checks", "monitoring"]
         .into_iter()
         .chain(WINDOWS)
         .chain(SINGLE.map(|(k, _)| k))
@@ -171,6 +174,7 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             None
         }
     });
+    let health = health::of_environment(reader, &fields, &path, &targets);
     let mut windows = Windows::default();
     for (i, word) in WINDOWS.into_iter().enumerate() {
         let (Some((node, path)), Some(key)) = (fields.get(word), fields.key(word)) else { continue };
@@ -181,7 +185,7 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
         windows = windows::read(reader, node, &path, key);
     }
     let regions = fields.get("regions").map(|(node, path)| regions(reader, node, &path, &targets)).unwrap_or_default();
-    Environment { name, targets, migration, promotion, branch, windows, regions }
+    Environment { name, targets, migration, promotion, branch, health, windows, regions }
 }
 
 fn regions(reader: &mut Reader, node: &Node, path: &str, targets: &[TargetConfig]) -> Vec<Region> {
@@ -296,8 +300,9 @@ staging:
         );
         assert!(environments.0[0].migration.auto_approve);
         assert_eq!(environments.0[1].migration.timeout, 600);
-        assert_eq!(notes.len(), 1);
-        assert!(notes[0].to_string().starts_with("config/environments.yml:13:3: `development.monitoring` is read but"));
+        assert_eq!(notes, []);
+        let monitoring = &environments.0[0].health.monitoring;
+        assert_eq!((monitoring.enabled, monitoring.metrics_endpoint.as_deref()), (true, Some("http://localhost:9090")));
     }
 
     #[test]

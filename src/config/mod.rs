@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod environments;
+pub mod health;
 pub mod lint;
 pub mod matrix;
 pub mod repo;
@@ -11,11 +12,14 @@ pub(crate) mod yaml;
 
 #[cfg(feature = "bot")]
 pub mod server;
+#[cfg(feature = "sqlite")]
+pub mod urls;
 
 use std::fmt;
 
 pub use connection::{Connection, MissingVariable};
 pub use environments::{Environment, Environments, MigrationSettings, Promotion, Region, TargetConfig};
+pub use health::HealthChecks;
 pub use lint::LintConfig;
 pub use matrix::{ApprovalMatrix, Cell};
 pub use repo::RepoConfig;

@@ -1,5 +1,6 @@
 //! `godwit.yml`, the file at the root of a user's repository (INTERFACE 3).
 
+use super::health::{self, CriticalPath, CriticalTable};
 use super::yaml::{self, Node, Reader};
 use super::{ConfigError, Environments};
 use crate::ids::{Engine, EnvironmentName, TargetName};
@@ -15,6 +16,10 @@ pub struct RepoConfig {
     pub policies: String,
     /// Where migrations are looked for.
     pub migrations: Vec<MigrationRoot>,
+    /// Tables that must be readable after a run, in every environment.
+    pub critical_tables: Vec<CriticalTable>,
+    /// What must work after a run, in every environment.
+    pub critical_paths: Vec<CriticalPath>,
 }
 
 impl Default for RepoConfig {
@@ -25,6 +30,8 @@ impl Default for RepoConfig {
                 .to_vec(),
             policies: "policies".to_owned(),
             migrations: vec![MigrationRoot::folder("**")],
+            critical_tables: Vec::new(),
+            critical_paths: Vec::new(),
         }
     }
 }
@@ -82,7 +89,7 @@ impl RepoConfig {
                 reader.wrong_key(key, format!("unknown key `{}`: {hint}", key.name));
             }
         }
-        let known = ["version", "environments", "policies", "migrations"];
+        let known = ["version", "environments", "policies", "migrations", "critical_tables", "critical_paths"];
         let allowed: Vec<&str> = known.into_iter().chain(ELSEWHERE.map(|(k, _)| k)).collect();
         for (key, _) in reader.map(&root, "") {
             if !allowed.contains(&key.name.as_str()) {
@@ -116,6 +123,7 @@ impl RepoConfig {
             config.migrations =
                 reader.list(node, &path).iter().filter_map(|item| migration_root(&mut reader, item, &path)).collect();
         }
+        (config.critical_tables, config.critical_paths) = health::shared(&mut reader, &fields, None);
         let stated = environments.is_some();
         reader.finish((config, stated))
     }

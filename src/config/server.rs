@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use super::urls::{AllowedUrls, InvalidAllowedUrls};
 use crate::github::webhook::WebhookSecrets;
 use crate::ids::{EnvironmentName, RepoName};
 use crate::redact;
@@ -75,6 +76,9 @@ pub struct ServerArgs {
     /// Which variables which repository and environment may use: `owner/repo:environment=VAR,VAR;…`, `*` for any
     #[arg(long, env = "GODWIT_SECRET_VARS", value_name = "RULES")]
     pub secret_vars: Option<String>,
+    /// Which addresses which repository and environment may ask around a run: `owner/repo:environment=https://HOST/PATH,…;…`, `*` for any
+    #[arg(long, env = "GODWIT_ALLOWED_URLS", value_name = "RULES")]
+    pub allowed_urls: Option<String>,
     /// Seconds between passes that repair missed webhooks
     #[arg(long, env = "GODWIT_SWEEP_INTERVAL", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub sweep_interval: u64,
@@ -115,6 +119,8 @@ pub struct ServerSettings {
     pub app: Option<AppCredentials>,
     /// Which variables configuration files may name.
     pub secret_vars: SecretVars,
+    /// Which addresses configuration files may name.
+    pub allowed_urls: AllowedUrls,
     /// Time between passes that repair missed webhooks.
     pub sweep_interval: Duration,
     /// Time after which the work of a worker that died is taken over.
@@ -148,6 +154,9 @@ pub enum SettingsError {
     /// The rules for variables cannot be read.
     #[error(transparent)]
     SecretVars(#[from] InvalidSecretVars),
+    /// The rules for addresses cannot be read.
+    #[error(transparent)]
+    AllowedUrls(#[from] InvalidAllowedUrls),
     /// A URL of another kind.
     #[error("`{variable}` is not an `http://` or `https://` address")]
     NotHttp {
@@ -228,6 +237,7 @@ impl ServerArgs {
             webhook_secret_file: self.webhook_secret_file,
             github_api_url: self.github_api_url,
             app,
+            allowed_urls: self.allowed_urls.as_deref().unwrap_or("").parse()?,
             secret_vars: self.secret_vars.as_deref().unwrap_or("").parse()?,
             sweep_interval: Duration::from_secs(self.sweep_interval),
             lease: Duration::from_secs(self.lease),

@@ -44,6 +44,7 @@ pub async fn start(sandbox: &Sandbox, store: Store, folder: &Path, databases: &P
             private_key_file: None,
         }),
         secret_vars: rules.join(";").parse().map_err(|e| wrong(&e))?,
+        allowed_urls: Default::default(),
         sweep_interval: Duration::from_secs(300),
         lease: Duration::from_secs(30),
     };

@@ -29,6 +29,7 @@ use crate::ids::{Epoch, MigrationId, RunId, TargetName};
 use crate::migration::Backfill;
 use crate::migration::execution::Nature;
 use crate::migration::native::{Book, Found};
+use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 pub use pace::{Cancel, Pace, Progress};
 pub use url::check_url;
@@ -237,6 +238,18 @@ pub trait Driver: Sized + Send {
     /// The live schema, object by object, without Godwit's own tables; two equal databases give equal snapshots.
     fn schema(&mut self) -> impl Future<Output = Result<SchemaSnapshot, DriverError>> + Send;
 
+    /// What the server says of its own health. What it does not tell, or not to this user, is left out.
+    fn vitals(&mut self) -> impl Future<Output = Result<Vec<Reading>, DriverError>> + Send;
+
+    /// Whether a table, collection or index is there and can be read.
+    fn readable(&mut self, name: &str) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// The first value of the first row of a query, which can change nothing; `None` without a row. Only SQL databases
+    /// take queries.
+    fn answer(&mut self, _sql: &str) -> impl Future<Output = Result<Option<String>, DriverError>> + Send {
+        async { Err(no_queries()) }
+    }
+
     /// Waits for the lock by polling, at most `options.lock_wait`, and makes Godwit's own tables where they are missing.
     fn lock(self, options: &SessionOptions) -> impl Future<Output = Result<Self::Session, DriverError>> + Send;
 }
@@ -303,6 +316,24 @@ pub trait Session: Send {
 
     /// Gives the lock back.
     fn unlock(self) -> impl Future<Output = Result<(), DriverError>> + Send;
+}
+
+fn no_queries() -> DriverError {
+    refused("this kind of database takes no queries")
+}
+
+/// A failure that no server said.
+fn refused(message: impl Into<String>) -> DriverError {
+    DriverError::Statement(StatementFailure { message: message.into(), code: None, line: None, hint: None })
+}
+
+/// The one query of a text; several could leave the transaction that keeps them from changing anything.
+fn one_query(engine: crate::ids::Engine, sql: &str) -> Result<&str, DriverError> {
+    let statements = crate::migration::execution::statements(engine, sql).map_err(|e| refused(e.message))?;
+    match statements.as_slice() {
+        [one] => Ok(&sql[one.range.clone()]),
+        _ => Err(refused("write one query")),
+    }
 }
 
 /// The objection to a server whose version is below `floor`; one whose version cannot be read is let pass.

@@ -72,6 +72,11 @@ impl Scratch {
                 };
                 gone.await.map_err(|e| left(DriverError::Unreachable(e.to_string())))
             }
+            #[cfg(feature = "redis")]
+            Engine::Redis => {
+                let driver = super::redis::RedisDriver::connect(&self.server).await.map_err(left)?;
+                driver.forget().await.map_err(left)
+            }
             _ => {
                 let _ = (&self.server, left);
                 Ok(())
@@ -93,10 +98,12 @@ async fn on_postgres(url: &SecretString, sql: &str) -> Result<(), DriverError> {
     connection.close().await.map_err(refused)
 }
 
-/// The same URL with another database.
+/// The same URL with another database. PostgreSQL's URLs may name theirs among the parameters as well.
 #[cfg(any(feature = "postgres", feature = "mongodb"))]
-fn with_database(url: &str, name: &str) -> String {
+pub(crate) fn with_database(url: &str, name: &str) -> String {
     let (base, query) = url.split_once('?').map_or((url, None), |(b, q)| (b, Some(q)));
+    let query = query.map(|q| q.split('&').filter(|p| !p.starts_with("dbname=")).collect::<Vec<_>>().join("&"));
+    let query = query.filter(|q| !q.is_empty());
     let (scheme, rest) = base.split_once("://").unwrap_or(("", base));
     let host = rest.split('/').next().unwrap_or(rest);
     let query = query.map_or(String::new(), |q| format!("?{q}"));
@@ -112,6 +119,8 @@ mod tests {
         for (url, wanted) in [
             ("postgres://u:p@h:5/shop?sslmode=require", "postgres://u:p@h:5/x?sslmode=require"),
             ("postgres://h", "postgres://h/x"),
+            ("postgres:///a?dbname=b&host=%2Ftmp", "postgres:///x?host=%2Ftmp"),
+            ("postgres://h/a?dbname=b", "postgres://h/x"),
             ("mongodb://a:1,b:2/?replicaSet=rs0", "mongodb://a:1,b:2/x?replicaSet=rs0"),
         ] {
             assert_eq!(with_database(url, "x"), wanted);

@@ -1,6 +1,7 @@
 //! SQLite: a lock of the operating system on a file beside the database, and one transaction per migration.
 
 mod batches;
+mod health;
 mod native;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use super::{
 use crate::ids::{Checksum, CommitSha, Engine, Epoch, MigrationId, PrNumber, RunId};
 use crate::migration::execution::{self, Nature, touches_session};
 use crate::migration::native::{Book, Found};
+use crate::plan::health::Reading;
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
 };
@@ -120,6 +122,19 @@ impl Driver for SqliteDriver {
         let rows: Vec<(String, String)> =
             sqlx::query_as(sql).fetch_all(connection).await.map_err(|e| DriverError::Unreachable(e.to_string()))?;
         Ok(SchemaSnapshot { objects: rows.into_iter().collect() })
+    }
+
+    async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {
+        // A file has no server that could be busy.
+        Ok(Vec::new())
+    }
+
+    async fn readable(&mut self, name: &str) -> Result<(), DriverError> {
+        health::readable(self.connection.as_mut(), name).await
+    }
+
+    async fn answer(&mut self, sql: &str) -> Result<Option<String>, DriverError> {
+        health::answer(self.connection.as_mut(), sql).await
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<SqliteSession, DriverError> {

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod diagnosis;
 pub mod drift;
+pub mod health;
 pub mod planner;
 pub mod rehearsal;
 
@@ -259,7 +260,7 @@ pub struct MigrationPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`, `psql-command`,
-    /// `invalid-set`, `no-down`, `dependants`, `no-target`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`.
+    /// `invalid-set`, `no-down`, `dependants`, `no-target`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`, `health`, `health-check`.
     pub reason: String,
     /// What is wrong.
     pub message: String,
@@ -449,6 +450,9 @@ pub struct RunReport {
     /// Runs that were cut short before and are over with this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<RunId>,
+    /// How the systems behind it fared, where the environment asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<health::Health>,
     /// Milliseconds in all.
     pub duration_ms: u64,
 }

@@ -263,6 +263,10 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
             Err(r) => refusals.push(r),
         }
     }
+    if !(other.unclear.is_empty() && other.refusals.is_empty()) {
+        // What came late can be told once it is known what is applied.
+        refusals.retain(|r| r.reason != "out-of-order");
+    }
     refusals.extend(other.unclear.into_iter().chain(other.refusals));
     if !refusals.is_empty() {
         return Err(refusals);
@@ -305,9 +309,9 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
         .collect();
     let chosen: Vec<&Migration> = match selector {
         Selector::Steps(n) => {
-            // Newest is what was applied last, whatever its version.
+            // Newest is what was applied last, whatever its version; clocks may be wrong, epochs only rise.
             let mut newest = applied.clone();
-            newest.sort_by_key(|(at, m)| std::cmp::Reverse((index.of(m).map(|r| (r.started_at, r.epoch)), *at)));
+            newest.sort_by_key(|(at, m)| std::cmp::Reverse((index.of(m).map(|r| (r.epoch, r.started_at)), *at)));
             newest.into_iter().map(|(_, m)| m).filter(|m| request.wants(m) && !m.repeatable).take(*n).collect()
         }
         Selector::Migration(name) => match lookup(request.set, name) {
@@ -347,7 +351,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
                     || (migration.unit == other.unit && d == migration.id.as_str())
             });
             // Later ones of the same folder were written for what this one left behind, unless they were there first.
-            let begun = |m: &Migration| index.of(m).map(|r| r.started_at);
+            let begun = |m: &Migration| index.of(m).map(|r| (r.epoch, r.started_at));
             let follows = !other.repeatable
                 && other.unit == migration.unit
                 && other.version > migration.version

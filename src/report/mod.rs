@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod drift;
 pub mod escape;
 pub mod graph;
+pub mod health;
 pub mod lint_github;
 pub mod lint_markdown;
 pub mod lint_text;

@@ -22,6 +22,9 @@ pub fn run(report: &RunReport, all: bool) -> String {
     for note in &report.notes {
         let _ = writeln!(out, "  note: {note}");
     }
+    if let Some(health) = &report.health {
+        out.push_str(&super::health::lines(health, all));
+    }
     if let Some(backup) = &report.backup {
         let _ = writeln!(out, "  backup: {backup}");
     }

@@ -110,6 +110,7 @@ pub fn result(input: &RunCommentInput<'_>) -> String {
     out.push_str(&failure(input));
     out.push_str(&earlier(input.report));
     out.push_str(&steps(input.report));
+    out.push_str(&super::health::section(input.report.health.as_ref()));
     out.push_str(&regions(input));
     out.push_str(&notes(input.report));
     out.push_str(&what_next(input));

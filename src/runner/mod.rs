@@ -9,7 +9,9 @@ pub mod backup;
 mod connect;
 mod drift;
 mod examine;
+pub mod health;
 mod keeper;
+mod locked;
 pub mod rehearse;
 mod settle;
 mod stepwise;
@@ -111,6 +113,8 @@ pub struct ApplyOptions {
     pub pace: Pace,
     /// When a backup is made first; never if not given.
     pub backup: Option<backup::BackupWish>,
+    /// What is looked at before, between and after; nothing if not given.
+    pub health: Option<health::HealthWish>,
     /// The run's id, where the caller wants to know it while the run goes on.
     pub run: Option<RunId>,
     /// Targets that come one group after the other, such as the regions of an environment: a group begins when the one
@@ -278,6 +282,17 @@ async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
     with_driver!(job.target, driver => target::run(driver, job).await)
 }
 
+/// Everything that a run over several targets is called with.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    keeper: &'a Keeper,
+    set: &'a MigrationSet,
+    targets: &'a [Target],
+    actor: &'a Actor,
+    options: &'a ApplyOptions,
+    work: &'a Work,
+}
+
 async fn run_all(
     keeper: &Keeper,
     set: &MigrationSet,
@@ -286,6 +301,18 @@ async fn run_all(
     options: &ApplyOptions,
     work: &Work,
 ) -> Result<RunReport, RunError> {
+    let began = Instant::now();
+    let call = Call { keeper, set, targets, actor, options, work };
+    let wish = options.health.as_ref().filter(|_| !options.dry_run && work != &Work::Baseline);
+    let report = match wish {
+        Some(wish) => health::around(&call, wish).await?,
+        None => on_targets(&call).await?,
+    };
+    Ok(finish(keeper, report, began).await)
+}
+
+async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
+    let Call { keeper, set, targets, actor, options, work } = *call;
     let began = Instant::now();
     let digest = set.digest();
     let mut report = RunReport {
@@ -299,6 +326,7 @@ async fn run_all(
         backup: None,
         run: options.run.clone().unwrap_or_else(RunId::generate),
         ended: Vec::new(),
+        health: None,
         duration_ms: 0,
     };
     if let Some(approved) = options.approved.as_ref().filter(|a| **a != digest) {
@@ -392,7 +420,7 @@ async fn run_all(
             });
         }
         if !matches!(report.outcome, Outcome::Planned | Outcome::Applied | Outcome::Nothing) {
-            return Ok(finish(keeper, report, began).await);
+            return Ok(report);
         }
         if let Some(next) = if moved && !later.is_empty() { None } else { waves.next() } {
             // What waits for a target of the next group comes round with it.
@@ -409,7 +437,7 @@ async fn run_all(
         }
         waiting = later;
     }
-    Ok(finish(keeper, report, began).await)
+    Ok(report)
 }
 
 /// The targets in the groups that come one after the other.

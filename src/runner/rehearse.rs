@@ -65,7 +65,15 @@ async fn on(
     keeper: &Keeper,
     actor: &Actor,
 ) -> Result<Vec<Rehearsed>, RunError> {
-    let empty = schema(target).await?;
+    let mut empty = schema(target).await?;
+    // A server has settings from its first moment.
+    empty.objects.retain(|name, _| !name.starts_with("setting "));
+    let keys = keys(target).await?;
+    if keys > 0 {
+        return Err(RunError::Unreachable(format!(
+            "the scratch place is not empty: it holds {keys} keys; give one that nobody uses"
+        )));
+    }
     if !empty.objects.is_empty() {
         return Err(RunError::Unreachable(format!(
             "the scratch place is not empty: it holds {}; give one that nobody uses",
@@ -197,6 +205,21 @@ fn note_locks(migration: &mut Migration) {
     );
     migration.up.text.insert_str(body.end, &note);
     migration.checksum = checksum::checksum(&migration.up.text);
+}
+
+/// How many keys a Redis server holds; every other kind of database shows what it holds in its schema.
+#[cfg(feature = "redis")]
+async fn keys(target: &Target) -> Result<u64, RunError> {
+    if target.engine != Engine::Redis {
+        return Ok(0);
+    }
+    let driver = crate::drivers::redis::RedisDriver::connect(&target.url).await.map_err(super::connect::unreachable)?;
+    driver.keys().await.map_err(super::connect::unreachable)
+}
+
+#[cfg(not(feature = "redis"))]
+async fn keys(_target: &Target) -> Result<u64, RunError> {
+    Ok(0)
 }
 
 #[cfg(feature = "postgres")]

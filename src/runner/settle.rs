@@ -6,7 +6,7 @@ use super::connect::with_driver;
 use super::target::{keep_native, refusal_of};
 use super::{Actor, RunError, Target};
 use crate::drivers::{Driver, Session, SessionOptions};
-use crate::ids::RunId;
+use crate::ids::{Epoch, RunId};
 use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native};
@@ -86,6 +86,13 @@ pub(super) async fn reconcile(
         ended.push(run.run);
     }
     Ok(Reconciled { drifted, ended })
+}
+
+/// The highest epoch that anybody knows of for a target. A fence that was lost while the history stayed begins below what
+/// the history's rows carry, and the store may be lost with it: every write would be taken for an overtaken run's.
+pub(super) async fn highest_epoch(store: &Store, fingerprint: &str, history: &[HistoryRow]) -> Result<Epoch, RunError> {
+    let stored = store.highest_epoch(fingerprint).await?;
+    Ok(history.iter().map(|r| r.epoch).fold(stored, Epoch::max))
 }
 
 /// What a person says of a migration.
@@ -180,7 +187,7 @@ impl Request<'_> {
             }));
         };
         let was = before.map_or(MigrationState::Pending, |b| b.state);
-        let at_least = self.store.highest_epoch(session.fingerprint()).await?;
+        let at_least = highest_epoch(self.store, session.fingerprint(), &history).await?;
         let epoch = match session.fence(at_least).await {
             Ok(epoch) => epoch,
             Err(error) => return Ok(Err(refusal_of(error)?)),
@@ -243,7 +250,7 @@ impl Request<'_> {
                 checksum: m.checksum.clone(),
                 state,
                 action: StepAction::Apply,
-                epoch: crate::ids::Epoch(0),
+                epoch: Epoch(0),
                 run: self.run.clone(),
                 started_at: now,
                 finished_at: Some(now),

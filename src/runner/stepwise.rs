@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::target::{StepEnd, StepRun, note_failure, refusal_of, should_stop};
+use super::locked::{StepEnd, StepRun, note_failure, should_stop};
+use super::target::refusal_of;
 use super::{RunError, undo};
 use crate::drivers::{DriverError, Probe, Session, SingleStatement, StatementFailure, jittered};
 use crate::migration::execution::{Nature, Statement};

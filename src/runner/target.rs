@@ -1,31 +1,21 @@
-//! One run on one target.
+//! One run on one target, as far as its lock: what is to be done, and what forbids it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use chrono::Utc;
-
 use super::keeper::Keeper;
-use super::{
-    Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, refused, risk_of, step_report, stepwise,
-};
+use super::locked::{ByName, locked};
+use super::{Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, refused, risk_of};
 use crate::drivers::failpoint;
-use crate::drivers::{Driver, DriverError, Pace, Script, Session, SessionOptions, StatementFailure};
-use crate::ids::{Digest, Epoch, RepoName, Risk, RunId};
-use crate::migration::execution::{Execution, execution};
+use crate::drivers::{Driver, DriverError, Pace, Session, SessionOptions};
+use crate::ids::{Digest, RepoName, Risk, RunId};
 use crate::migration::native::Book;
-use crate::migration::{Migration, MigrationSet, Script as Text};
+use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native, Planned, Request, Selector, history_hash};
 use crate::plan::{
-    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepAction, StepError,
-    StepReport,
+    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepAction, StepReport,
 };
-use crate::store::Store;
-use crate::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
-
-/// How often steps that are safe in the target are told to the store while the run goes on.
-const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Everything a run on one target needs.
 pub(super) struct Job<'a> {
@@ -70,7 +60,7 @@ pub(super) struct TargetOutcome {
 }
 
 impl TargetOutcome {
-    fn refused(refusals: Vec<Refusal>) -> Self {
+    pub fn refused(refusals: Vec<Refusal>) -> Self {
         Self {
             outcome: refused(&refusals),
             steps: Vec::new(),
@@ -114,8 +104,7 @@ pub(super) fn refusal_of(error: DriverError) -> Result<Refusal, RunError> {
 async fn foreign_runs(job: &Job<'_>, history: &[HistoryRow]) -> Result<BTreeMap<RunId, RepoName>, RunError> {
     let (Some(store), Some(repo)) = (job.keeper.if_open(), &job.actor.repo) else { return Ok(BTreeMap::new()) };
     let known = ByName::new(job.set);
-    let strange: BTreeSet<&RunId> =
-        history.iter().filter(|r| !known.0.contains_key(&(r.unit.as_str(), r.id.as_str()))).map(|r| &r.run).collect();
+    let strange: BTreeSet<&RunId> = history.iter().filter(|r| !known.explains(r)).map(|r| &r.run).collect();
     if strange.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -407,7 +396,7 @@ async fn end_open_runs<D: Driver>(driver: D, job: &Job<'_>) -> Result<Vec<RunId>
     ended
 }
 
-fn reference(step: &Step) -> String {
+pub(super) fn reference(step: &Step) -> String {
     if step.unit.is_empty() { step.migration.to_string() } else { format!("{}/{}", step.unit, step.migration) }
 }
 
@@ -428,393 +417,4 @@ pub(super) fn session_options(job: &Job<'_>) -> SessionOptions {
     options.accept_data_loss = job.options.accept_data_loss;
     options.pace = Pace { cancel: job.options.cancel.clone(), deadline: job.deadline, ..job.options.pace.clone() };
     options
-}
-
-/// With the lock held: settle, fence, intent, steps, self-check, record.
-async fn locked<S: Session>(
-    session: &mut S,
-    store: &Store,
-    job: &Job<'_>,
-    planned: &Planned,
-    history: &[HistoryRow],
-) -> Result<TargetOutcome, RunError> {
-    let plan = &planned.plan;
-    let stop = |refusals: Vec<Refusal>| TargetOutcome {
-        steps: pending_steps(&plan.steps),
-        risk: plan.risk,
-        ..TargetOutcome::refused(refusals)
-    };
-    let reconciled = super::settle::reconcile(store, session.fingerprint(), job.run, history).await?;
-    if !reconciled.drifted.is_empty() {
-        return Ok(stop(reconciled.drifted));
-    }
-    let mut orphans: Vec<RunId> = history
-        .iter()
-        .filter(|r| r.state == MigrationState::Running && &r.run != job.run)
-        .map(|r| r.run.clone())
-        .collect();
-    orphans.sort();
-    orphans.dedup();
-    let at_least = store.highest_epoch(session.fingerprint()).await?;
-    let fenced = match session.settle_orphans(&orphans).await {
-        Ok(()) => session.fence(at_least).await,
-        Err(error) => Err(error),
-    };
-    let epoch = match fenced {
-        Ok(epoch) => epoch,
-        Err(error) => return Ok(stop(vec![refusal_of(error)?])),
-    };
-    let backup = match super::backup::before(store, job, plan).await? {
-        Ok(made) => made.map(|m| m.meta.backup_file),
-        Err(refusal) => return Ok(TargetOutcome { outcome: Outcome::Failed, ..stop(vec![refusal]) }),
-    };
-    failpoint::hit("intent_pre");
-    let intent = intent_of(job, plan, session.fingerprint(), epoch);
-    store.record_intents(&new_run(job, plan), &intent).await?;
-    failpoint::hit("intent_post");
-
-    let (index, by_name) = (Index::new(job.set, history), ByName::new(job.set));
-    let mut reports = Vec::with_capacity(plan.steps.len());
-    let mut told = Teller { store, job, told: 0, at: Instant::now() };
-    let mut end = Outcome::Applied;
-    let mut refusals = Vec::new();
-    for (position, step) in plan.steps.iter().enumerate() {
-        if end != Outcome::Applied {
-            reports.push(step_report(step, MigrationState::Pending));
-            continue;
-        }
-        if let Some(refusal) = should_stop(job) {
-            refusals.push(refusal);
-            end = Outcome::Failed;
-            reports.push(step_report(step, MigrationState::Pending));
-            continue;
-        }
-        job.options.pace.comes_to(&job.target.name, Some(&step.migration), position, plan.steps.len());
-        let began = Instant::now();
-        let migration = by_name.of(step);
-        let before = migration.and_then(|m| index.of(m));
-        let mut report = step_report(step, done_state(step.action));
-        let run = StepRun { job, step, migration, epoch, before, position };
-        match one_step(session, store, &run).await? {
-            StepEnd::Done(rows) => report.rows = rows,
-            StepEnd::Failed(error) => {
-                report.state = MigrationState::Failed;
-                report.error = Some(error);
-                end = Outcome::Failed;
-            }
-            StepEnd::NeedsHuman(error) => {
-                report.state = MigrationState::NeedsHuman;
-                report.error = Some(error);
-                end = Outcome::NeedsHuman;
-            }
-            StepEnd::Refused(refusal) => {
-                report.state = MigrationState::Pending;
-                end = refused(std::slice::from_ref(&refusal));
-                refusals.push(refusal);
-            }
-            StepEnd::Cancelled(refusal, error) => {
-                report.state = MigrationState::Running;
-                report.error = Some(error);
-                end = Outcome::Failed;
-                refusals.push(refusal);
-            }
-        }
-        report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        reports.push(report);
-        told.tell(&reports, false).await?;
-    }
-    if end == Outcome::Applied {
-        job.options.pace.comes_to(&job.target.name, None, plan.steps.len(), plan.steps.len());
-    }
-    if end == Outcome::Applied
-        && let Some(refusal) = self_check(session, job, plan).await?
-    {
-        refusals.push(refusal);
-        end = Outcome::NeedsHuman;
-    }
-    failpoint::hit("record_pre");
-    told.tell(&reports, true).await?;
-    failpoint::hit("record_post");
-    // After a failure people mend the database by hand: that is no drift.
-    if end == Outcome::Applied
-        && let Err(error) = super::drift::remember(store, job).await
-    {
-        tracing::warn!(%error, "the schema that this run left could not be recorded; drift cannot be told until the next run");
-    }
-    let applied = reports
-        .iter()
-        .zip(&plan.steps)
-        .filter(|(r, _)| r.state == MigrationState::Applied)
-        .map(|(_, s)| reference(s))
-        .collect();
-    let ended = reconciled.ended;
-    Ok(TargetOutcome {
-        outcome: end,
-        steps: reports,
-        refusals,
-        risk: plan.risk,
-        applied,
-        waits: None,
-        notes: Vec::new(),
-        ended,
-        backup,
-    })
-}
-
-fn done_state(action: StepAction) -> MigrationState {
-    match action {
-        StepAction::Apply | StepAction::Baseline => MigrationState::Applied,
-        StepAction::Rollback => MigrationState::RolledBack,
-        // What was taken back by itself has failed.
-        StepAction::Undo => MigrationState::Failed,
-    }
-}
-
-/// The migrations by unit and id.
-struct ByName<'a>(HashMap<(&'a str, &'a str), &'a Migration>);
-
-impl<'a> ByName<'a> {
-    fn new(set: &'a MigrationSet) -> Self {
-        Self(set.migrations.iter().map(|m| ((m.unit.as_str(), m.id.as_str()), m)).collect())
-    }
-
-    fn of(&self, step: &Step) -> Option<&'a Migration> {
-        self.0.get(&(step.unit.as_str(), step.migration.as_str())).copied()
-    }
-}
-
-/// A cancel or the end of the time, at the border between two statements.
-pub(super) fn should_stop(job: &Job<'_>) -> Option<Refusal> {
-    let refusal = |reason: &str, message: &str, what: &str| {
-        Some(Refusal {
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            what_to_do: what.to_owned(),
-            needs_human: false,
-        })
-    };
-    if job.options.cancel.is_cancelled() {
-        return refusal(
-            "cancelled",
-            "the run was cancelled before its next statement",
-            "run it again to go on from there",
-        );
-    }
-    if job.deadline.is_some_and(|d| Instant::now() >= d) {
-        return refusal("timeout", "the run's time is up", "run it again to go on from there, with more time");
-    }
-    None
-}
-
-/// Tells the store what came of steps, now and then.
-struct Teller<'a> {
-    store: &'a Store,
-    job: &'a Job<'a>,
-    told: usize,
-    at: Instant,
-}
-
-impl Teller<'_> {
-    async fn tell(&mut self, reports: &[StepReport], all: bool) -> Result<(), RunError> {
-        if !all && self.at.elapsed() < TELL_EVERY {
-            return Ok(());
-        }
-        let records: Vec<StepRecord> = reports[self.told..]
-            .iter()
-            .enumerate()
-            .map(|(n, r)| StepRecord {
-                position: i64::try_from(self.told + n).unwrap_or(i64::MAX),
-                state: r.state.as_str(),
-                duration_ms: i64::try_from(r.duration_ms).unwrap_or(i64::MAX),
-                error: r.error.as_ref().map(|e| e.message.clone()),
-            })
-            .collect();
-        self.store.record_steps(self.job.run, &self.job.target.name, &records).await?;
-        self.told = reports.len();
-        self.at = Instant::now();
-        Ok(())
-    }
-}
-
-fn new_run(job: &Job<'_>, plan: &MigrationPlan) -> NewRun {
-    NewRun {
-        id: job.run.clone(),
-        action: plan.steps.first().map_or(StepAction::Apply, |s| s.action),
-        environment: job.target.environment.clone(),
-        repo: job.actor.repo.clone(),
-        pr: job.actor.pr,
-        commit: job.actor.commit.clone(),
-        by: job.actor.by.clone(),
-        correlation: job.actor.correlation.clone(),
-        digest: job.digest.clone(),
-        at: Utc::now(),
-    }
-}
-
-fn intent_of(job: &Job<'_>, plan: &MigrationPlan, fingerprint: &str, epoch: Epoch) -> TargetIntent {
-    TargetIntent {
-        target: job.target.name.clone(),
-        engine: job.target.engine,
-        fingerprint: fingerprint.to_owned(),
-        epoch,
-        plan_hash: planner::plan_hash(plan, fingerprint),
-        history_hash: plan.history_hash.clone(),
-        steps: plan
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(n, s)| StepIntent {
-                position: i64::try_from(n).unwrap_or(i64::MAX),
-                unit: s.unit.clone(),
-                migration: s.migration.to_string(),
-                checksum: s.checksum.to_string(),
-                action: s.action.as_str(),
-                recovery: s.recovery.as_str(),
-            })
-            .collect(),
-    }
-}
-
-/// The target must say of every step what the run believes of it.
-async fn self_check<S: Session>(
-    session: &mut S,
-    job: &Job<'_>,
-    plan: &MigrationPlan,
-) -> Result<Option<Refusal>, RunError> {
-    let history = match session.history().await {
-        Ok(history) => history,
-        Err(error) => return Ok(Some(refusal_of(error)?)),
-    };
-    let (index, by_name) = (Index::new(job.set, &history), ByName::new(job.set));
-    let wrong = plan.steps.iter().find(|s| {
-        by_name.of(s).and_then(|m| index.of(m)).is_none_or(|r| r.state != done_state(s.action) || &r.run != job.run)
-    });
-    Ok(wrong.map(|s| Refusal {
-        reason: "drift".to_owned(),
-        message: format!("the target's history does not say what this run did to `{}`", s.migration),
-        what_to_do: "somebody changes `godwit_history` beside Godwit; look at it before going on".to_owned(),
-        needs_human: true,
-    }))
-}
-
-/// One step as it runs.
-pub(super) struct StepRun<'a> {
-    pub job: &'a Job<'a>,
-    pub step: &'a Step,
-    /// Its files; `None` if they are gone.
-    pub migration: Option<&'a Migration>,
-    pub epoch: Epoch,
-    /// What the history said about the migration before.
-    pub before: Option<&'a HistoryRow>,
-    /// Its place in the plan.
-    pub position: usize,
-}
-
-/// How a step ended.
-pub(super) enum StepEnd {
-    /// With the rows, documents or keys changed, where the server tells.
-    Done(Option<u64>),
-    Failed(StepError),
-    NeedsHuman(StepError),
-    Refused(Refusal),
-    /// Stopped between two statements; the history says how far it came.
-    Cancelled(Refusal, StepError),
-}
-
-impl StepRun<'_> {
-    /// The migration's row as it reads in `state`.
-    pub fn row(&self, state: MigrationState) -> HistoryRow {
-        let now = Utc::now();
-        HistoryRow {
-            // A row keeps the unit it was written under, even when the folder has moved since.
-            unit: self.before.map_or_else(|| self.step.unit.clone(), |b| b.unit.clone()),
-            id: self.step.migration.clone(),
-            version: self.step.version.clone(),
-            checksum: self.step.checksum.clone(),
-            state,
-            action: self.step.action,
-            epoch: self.epoch,
-            run: self.job.run.clone(),
-            started_at: now,
-            finished_at: (state != MigrationState::Running).then_some(now),
-            duration_ms: 0,
-            by: self.job.actor.by.clone(),
-            pr: self.job.actor.pr,
-            commit: self.job.actor.commit.clone(),
-            statements_done: 0,
-            error: None,
-        }
-    }
-
-    /// A failure with its place in the file.
-    pub fn error(&self, script: &Text, failure: StatementFailure, undone: bool) -> StepError {
-        StepError {
-            message: failure.message,
-            code: failure.code,
-            file: script.path.clone(),
-            line: script.first_line + failure.line.unwrap_or(1).saturating_sub(1),
-            undone,
-            hint: failure.hint,
-        }
-    }
-}
-
-async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>) -> Result<StepEnd, RunError> {
-    if run.step.action == StepAction::Baseline {
-        return match session.write_row(&run.row(MigrationState::Applied)).await {
-            Ok(()) => Ok(StepEnd::Done(None)),
-            Err(error) => Ok(StepEnd::Refused(refusal_of(error)?)),
-        };
-    }
-    let gone = || Refusal {
-        reason: "stale".to_owned(),
-        message: format!("`{}` is no longer among the files", run.step.migration),
-        what_to_do: "run again".to_owned(),
-        needs_human: false,
-    };
-    let Some(migration) = run.migration else { return Ok(StepEnd::Refused(gone())) };
-    let script = match run.step.action {
-        StepAction::Apply | StepAction::Baseline | StepAction::Undo => &migration.up,
-        StepAction::Rollback => match &migration.down {
-            Some(down) => down,
-            None => return Ok(StepEnd::Refused(gone())),
-        },
-    };
-    match execution(run.step.engine, &script.text, migration.directives.no_transaction) {
-        Ok(Execution::Transaction { body, modes }) => {
-            let row = run.row(done_state(run.step.action));
-            let modes = modes.map(|m| &script.text[m]);
-            let sent = Script { text: &script.text, body, modes, row: &row, row_exists: run.before.is_some() };
-            match session.run_script(&sent).await {
-                Ok(()) => Ok(StepEnd::Done(None)),
-                Err(DriverError::Statement(failure)) => {
-                    let error = run.error(script, failure, true);
-                    note_failure(session, run, &error, 0).await;
-                    Ok(StepEnd::Failed(error))
-                }
-                Err(error) => Ok(StepEnd::Refused(refusal_of(error)?)),
-            }
-        }
-        Ok(Execution::Statements(statements)) => stepwise::run(session, store, run, script, &statements).await,
-        Err(e) => Ok(StepEnd::Refused(Refusal {
-            reason: e.rule.to_owned(),
-            message: format!("{}:{}: {}", script.path, script.first_line + e.line - 1, e.message),
-            what_to_do: e.help,
-            needs_human: false,
-        })),
-    }
-}
-
-/// Leaves word in the target that a forward step was tried. A backward one leaves the row as it was: still applied.
-pub(super) async fn note_failure<S: Session>(session: &mut S, run: &StepRun<'_>, error: &StepError, done: i32) {
-    if run.step.action == StepAction::Rollback && done == 0 {
-        return;
-    }
-    // Half undone: only `resume` may go on, from here.
-    let half_undone = run.step.action == StepAction::Rollback;
-    let mut row = run.row(if half_undone { MigrationState::Running } else { MigrationState::Failed });
-    row.statements_done = done;
-    row.error = Some(error.message.clone());
-    // The failure itself is reported; that it could not be noted as well adds nothing.
-    let _ = session.write_row(&row).await;
 }

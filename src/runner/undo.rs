@@ -7,8 +7,9 @@
 use chrono::Utc;
 
 use super::RunError;
+use super::locked::{StepEnd, StepRun, note_failure};
 use super::stepwise::{self, End};
-use super::target::{StepEnd, StepRun, note_failure, refusal_of};
+use super::target::refusal_of;
 use crate::drivers::{Session, SingleStatement};
 use crate::migration::Script;
 use crate::migration::execution::{Nature, Statement};

@@ -83,6 +83,21 @@ fn describe() {
     metrics::describe_counter!("godwit_migration_runs_total", "Runs by environment and result");
     metrics::describe_histogram!("godwit_migration_duration_seconds", "Seconds a migration took");
     metrics::describe_gauge!("godwit_migration_pending", "Migrations that an environment has yet to take");
+    metrics::describe_gauge!("godwit_migration_db_impact", "What was measured before and after the last run, by kind");
+    metrics::describe_gauge!(
+        "godwit_migration_connection_pool_usage",
+        "Connections in use around the last run, percent"
+    );
+    metrics::describe_gauge!(
+        "godwit_migration_db_cpu_usage",
+        "Work of a database's machine around the last run, percent"
+    );
+    metrics::describe_gauge!("godwit_migration_db_memory_usage", "Memory in use around the last run, percent");
+    metrics::describe_gauge!("godwit_migration_error_rate", "Requests that failed around the last run, percent");
+    metrics::describe_gauge!(
+        "godwit_migration_query_time_p95_ms",
+        "Time within which 95 of 100 queries ended, milliseconds"
+    );
     metrics::describe_gauge!(UNKNOWN_RUNS, "Runs that a person must settle: what they left behind is not known");
 }
 

@@ -143,6 +143,7 @@ fn bot(
         sweep_interval: settings.sweep_interval,
         lease: settings.lease,
         lookup,
+        allowed_urls: settings.allowed_urls.clone(),
         worker: who.id.clone(),
         region: who.region.clone(),
         ..bot::Settings::new(settings.secret_vars.clone())

@@ -19,6 +19,7 @@ mod drivers;
 mod emulate;
 mod environments;
 mod git;
+mod health;
 mod house;
 mod kill;
 mod layouts;

@@ -123,12 +123,8 @@ pub(super) fn place(url: &SecretString) -> Result<String, BackupError> {
 
 /// The same server, another database.
 pub(super) fn with_database(url: &SecretString, name: &str) -> Result<SecretString, BackupError> {
-    let mut url = parsed(url)?;
-    url.set_path(&format!("/{name}"));
-    let others: Vec<(String, String)> =
-        url.query_pairs().filter(|(k, _)| k != "dbname").map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
-    url.query_pairs_mut().clear().extend_pairs(others);
-    Ok(SecretString::from(url.to_string().trim_end_matches('?').to_owned()))
+    parsed(url)?;
+    Ok(SecretString::from(crate::drivers::scratch::with_database(url.expose_secret(), name)))
 }
 
 /// How libpq reads each part of a URL's query.

@@ -11,6 +11,7 @@ mod address;
 mod alias;
 mod carry;
 mod copy;
+mod health;
 mod index;
 mod lock;
 mod own;
@@ -27,6 +28,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::{Driver, DriverError, SessionOptions};
+use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 use address::{Address, Login};
 use own::Own;
@@ -121,6 +123,14 @@ impl Driver for ElasticsearchDriver {
 
     async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {
         schema::read(&self.wire).await
+    }
+
+    async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {
+        health::vitals(&self.wire).await
+    }
+
+    async fn readable(&mut self, name: &str) -> Result<(), DriverError> {
+        health::readable(&self.wire, name).await
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<ElasticsearchSession, DriverError> {

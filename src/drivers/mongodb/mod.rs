@@ -1,6 +1,7 @@
 //! MongoDB: commands on one database, each change fenced; transactions where the server has them.
 
 mod definition;
+mod health;
 mod history;
 mod lock;
 mod operations;
@@ -22,6 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub use session::MongodbSession;
 
 use super::{Driver, DriverError, SessionOptions, below_floor};
+use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 use wire::Fault;
 
@@ -156,6 +158,14 @@ impl Driver for MongodbDriver {
 
     async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {
         schema::snapshot(&self.db).await
+    }
+
+    async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {
+        health::vitals(&self.db).await
+    }
+
+    async fn readable(&mut self, name: &str) -> Result<(), DriverError> {
+        health::readable(&self.db, name).await
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<MongodbSession, DriverError> {

@@ -3,6 +3,7 @@
 mod ahead;
 mod batches;
 mod effect;
+mod health;
 mod message;
 mod native;
 mod preflight;
@@ -26,6 +27,7 @@ pub use session::PostgresSession;
 use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
 use crate::migration::native::{Book, Found};
+use crate::plan::health::Reading;
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
 };
@@ -47,6 +49,8 @@ pub struct PostgresDriver {
     tables_exist: bool,
     /// Whether they lack what this version added to them.
     tables_are_old: bool,
+    /// What this user may not do, if it is something that every run needs.
+    lacks: Option<health::Lack>,
     /// Whether a table is there that may be another migration tool's.
     others_exist: bool,
     /// The history where it was read with the connection; for the first who asks.
@@ -68,21 +72,15 @@ impl PostgresDriver {
         let mut connection = open(&options).await?;
         let find = FIND_TABLES.replace("$HISTORY", HISTORY).replace("$OTHERS", native::NAMES);
         let rows = wire::rows(&mut connection, find).await?;
-        let (schema, tables_exist, tables_are_old, others_exist) = match rows.first() {
-            Some(row) => (
-                wire::text(row, 0)?,
-                wire::text(row, 1)? == "t",
-                wire::text(row, 2)? == "f",
-                wire::text(row, 3)? == "t",
-            ),
-            None => {
-                return Err(DriverError::Unreachable(
-                    "the connection's search_path names no schema that exists; create one first".to_owned(),
-                ));
-            }
+        let Some(row) = rows.first() else {
+            return Err(DriverError::Unreachable(
+                "the connection's search_path names no schema that exists; create one first".to_owned(),
+            ));
         };
-        let tables = Tables::in_schema(&schema);
-        Ok(Self { connection, options, tables, tables_exist, tables_are_old, others_exist, read: None })
+        let holds = |column: usize, word: &str| wire::str(row, column).map(|text| text == word);
+        let (tables_exist, tables_are_old, others_exist) = (holds(1, "t")?, holds(2, "f")?, holds(3, "t")?);
+        let (tables, lacks) = (Tables::in_schema(wire::str(row, 0)?), health::Lack::of(wire::str(row, 4)?));
+        Ok(Self { connection, options, tables, tables_exist, tables_are_old, others_exist, lacks, read: None })
     }
 }
 
@@ -96,7 +94,13 @@ const FIND_TABLES: &str = "WITH path AS (SELECT n.oid, n.nspname, p.ord FROM \
      THEN 't' ELSE 'f' END, \
      CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_class o WHERE o.relname IN ($OTHERS)) \
      OR EXISTS (SELECT 1 FROM pg_catalog.pg_namespace m JOIN pg_catalog.pg_class o ON o.relnamespace = m.oid \
-     AND o.relname = (m.nspname::text || '_schema_migrations')::pg_catalog.name) THEN 't' ELSE 'f' END FROM path p \
+     AND o.relname = (m.nspname::text || '_schema_migrations')::pg_catalog.name) THEN 't' ELSE 'f' END, \
+     CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'primary' \
+     WHEN pg_catalog.current_setting('transaction_read_only') = 'on' THEN 'writing' \
+     WHEN c.oid IS NULL AND NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE') THEN 'create' \
+     WHEN c.oid IS NOT NULL AND NOT (pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+     AND pg_catalog.has_table_privilege(c.oid, 'INSERT') AND pg_catalog.has_table_privilege(c.oid, 'UPDATE')) THEN 'history' \
+     ELSE '' END FROM path p \
      LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = p.oid AND c.relname = '$HISTORY' AND c.relkind IN ('r', 'p') \
      ORDER BY c.oid IS NULL, NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE'), \
      p.nspname = current_user AND pg_catalog.current_setting('search_path') LIKE '%$user%', p.ord LIMIT 1";
@@ -172,12 +176,25 @@ impl Driver for PostgresDriver {
     async fn preflight(&mut self, plan: &MigrationPlan) -> Result<Vec<Objection>, DriverError> {
         let version = self.capabilities().await?.version;
         let mut objections: Vec<Objection> = below_floor("PostgreSQL", &version, FLOOR).into_iter().collect();
+        objections.extend(self.lacks.map(|lack| lack.objection(&self.options)));
         objections.extend(preflight::objections(&mut self.connection, plan).await?);
         Ok(objections)
     }
 
     async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {
         schema::snapshot(&mut self.connection).await
+    }
+
+    async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {
+        health::vitals(&mut self.connection).await
+    }
+
+    async fn readable(&mut self, name: &str) -> Result<(), DriverError> {
+        health::readable(&mut self.connection, name).await
+    }
+
+    async fn answer(&mut self, sql: &str) -> Result<Option<String>, DriverError> {
+        health::answer(&mut self.connection, sql).await
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<PostgresSession, DriverError> {

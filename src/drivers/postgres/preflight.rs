@@ -37,6 +37,9 @@ pub(super) async fn objections(
         for told in long_transactions(connection).await? {
             out.push(objection(step, ObjectionKind::Note, told, "end it, or wait until it ends"));
         }
+        for told in invalid_indexes(connection).await? {
+            out.push(objection(step, ObjectionKind::Note, told, "look whether it is still built; else drop it"));
+        }
     }
     Ok(out)
 }
@@ -56,6 +59,26 @@ fn objection(step: &Step, kind: ObjectionKind, message: String, what_to_do: &str
 
 fn holds_concurrently(sql: &str) -> bool {
     sql.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w.eq_ignore_ascii_case("concurrently"))
+}
+
+/// Indexes that an interrupted build left behind: they cost every write and serve no query. One that a step of the plan
+/// builds is dropped and built again by that step.
+async fn invalid_indexes(connection: &mut PgConnection) -> Result<Vec<String>, DriverError> {
+    let sql = "SELECT i.indexrelid::regclass::text, i.indrelid::regclass::text FROM pg_catalog.pg_index i \
+               JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+               WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relpersistence <> 't' \
+               AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) \
+               ORDER BY 1 LIMIT 5";
+    let rows = wire::rows(connection, sql.to_owned()).await?;
+    rows.iter()
+        .map(|r| {
+            Ok(format!(
+                "the index `{}` on `{}` is INVALID: its build was interrupted, and nothing uses it",
+                wire::str(r, 0)?,
+                wire::str(r, 1)?
+            ))
+        })
+        .collect()
 }
 
 /// Transactions with a snapshot or a lock, which `CONCURRENTLY` waits for.

@@ -258,6 +258,12 @@ impl Link {
 pub(crate) struct Info(String);
 
 impl Info {
+    /// From a text, for tests.
+    #[cfg(test)]
+    pub fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// One value.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).map(str::trim)

@@ -24,7 +24,8 @@ impl RedisSession {
         let remembers = effect.marking == Marking::Touched;
         let apart = self.link.is_cluster();
         let text = fingerprint(statement.sql());
-        let resumed = kept.walk.clone().filter(|w| w.operation == number && w.text == text);
+        // One that only waits to be swept is over: the statement was taken back since.
+        let resumed = kept.walk.clone().filter(|w| w.operation == number && w.text == text && w.swept.is_none());
         let mut useless = None;
         let walk = match resumed {
             Some(walk) => Some(walk),
@@ -59,10 +60,11 @@ impl RedisSession {
         if remembers {
             kept.undo.insert(number, walk.clone());
         }
-        self.put_kept(&kept).await?;
+        // What is swept must still be known, or it stays for ever when the run ends here.
         if let Some(old) = useless {
             self.sweep(&old).await?;
         }
+        self.put_kept(&kept).await?;
         let slot = keys.first().map_or_else(|| slot_of(self.names.fence.as_bytes()), |k| slot_of(k));
         let zone = Zone::of_slot(slot, &walk.token);
         for _ in 0..3 {
@@ -75,11 +77,12 @@ impl RedisSession {
                 Came::Closed => continue,
             };
             self.settle_down().await?;
+            // Its mark is swept with the next statement or the migration's end: until then the row says whose it is.
+            if !remembers {
+                after.walk = Some(Walk { swept: Some(changed.unwrap_or(0)), ..walk.clone() });
+            }
             self.put_kept(&after).await?;
             self.settle_down().await?;
-            if !remembers {
-                self.sweep(&walk).await?;
-            }
             return Ok(changed);
         }
         Err(DriverError::Unreachable("the cluster has lost a mark again and again; look at its failovers".to_owned()))

@@ -5,6 +5,7 @@
 //! what a Lua error has left is told, not undone.
 
 mod address;
+mod health;
 mod kept;
 pub(crate) mod link;
 mod list;
@@ -28,6 +29,7 @@ use self::names::Names;
 use self::server::Server;
 pub use self::session::RedisSession;
 use super::{Driver, DriverError, SessionOptions, below_floor};
+use crate::plan::health::Reading;
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, ObjectionKind, SchemaSnapshot,
 };
@@ -73,6 +75,28 @@ impl RedisDriver {
 }
 
 impl RedisDriver {
+    /// How many keys there are, Godwit's own among them.
+    ///
+    /// # Errors
+    /// When a node does not answer.
+    pub async fn keys(&self) -> Result<u64, DriverError> {
+        let mut keys = 0;
+        for node in &self.nodes {
+            keys += self.link.ask::<u64>(&redis::cmd("DBSIZE"), &To::Node(node.clone())).await?;
+        }
+        Ok(keys)
+    }
+
+    /// Takes Godwit's own history, fence and lock away.
+    ///
+    /// # Errors
+    /// When a node does not answer.
+    pub async fn forget(&self) -> Result<(), DriverError> {
+        let mut command = redis::cmd("UNLINK");
+        command.arg(&self.names.history).arg(&self.names.fence).arg(&self.names.lock);
+        self.link.ask::<u64>(&command, &session::home(&self.names)).await.map(|_| ())
+    }
+
     /// The connection, Godwit's own names, the masters and the server's version.
     pub(crate) fn parts(&self) -> (&Link, &Names, &[Node], &str) {
         (&self.link, &self.names, &self.nodes, &self.server.version)
@@ -172,6 +196,14 @@ impl Driver for RedisDriver {
             }
         }
         Ok(snapshot)
+    }
+
+    async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {
+        health::vitals(&self.link, &self.nodes).await
+    }
+
+    async fn readable(&mut self, _name: &str) -> Result<(), DriverError> {
+        Err(super::refused("Redis has no tables"))
     }
 
     async fn lock(self, options: &SessionOptions) -> Result<RedisSession, DriverError> {

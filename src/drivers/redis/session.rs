@@ -313,11 +313,11 @@ impl Session for RedisSession {
         let mut kept = found.unwrap_or_else(|| Kept::new(row.clone()));
         let useless = kept.take(row);
         kept.replid.clone_from(&self.server.replid);
-        self.put_kept(&kept).await?;
+        // Before the row, which is the last that knows of them: who is ended in between leaves nothing behind.
         for walk in useless {
             self.sweep(&walk).await?;
         }
-        Ok(())
+        self.put_kept(&kept).await
     }
 
     async fn unlock(self) -> Result<(), DriverError> {

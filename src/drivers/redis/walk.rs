@@ -116,12 +116,12 @@ impl RedisSession {
         if effect.marking == Marking::Touched {
             kept.undo.insert(number, walk.clone());
         }
-        // The walk is known before its first mark, so that no mark is ever without an owner.
-        self.put_kept(kept).await?;
         useless.dedup();
+        // No mark is ever without an owner: an old walk is known until it is swept, the new one before its first mark.
         for old in useless {
             self.sweep(&old).await?;
         }
+        self.put_kept(kept).await?;
         Ok(walk)
     }
 

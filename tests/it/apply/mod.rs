@@ -1,6 +1,7 @@
 //! The everyday commands through the program, on both kinds of database.
 
 mod examples;
+mod hard;
 mod shared;
 
 use crate::support::{BOTH, Kind, Project};

@@ -193,6 +193,7 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         backup: Some("staging-shop-pg-20261121T120000Z.dump".to_owned()),
         run: RunId::new("01JD4RQ5E8Z8XK2V6M9W3T7B1C").unwrap(),
         ended: Vec::new(),
+        health: None,
         duration_ms: 2_480,
     }
 }

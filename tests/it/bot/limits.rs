@@ -52,6 +52,7 @@ proptest! {
             backup: None,
             run: RunId::generate(),
             ended: Vec::new(),
+            health: None,
             duration_ms: 9,
         };
         let commit = CommitSha::new("a".repeat(40)).unwrap();

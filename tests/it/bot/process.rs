@@ -31,9 +31,14 @@ const AUDIT_KEY: &str = "one key for every replica";
 impl Shop {
     /// With a SQLite file for each environment.
     pub fn sqlite() -> Self {
+        Self::sqlite_with(&[])
+    }
+
+    /// The same with these files.
+    pub fn sqlite_with(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let urls = ENVIRONMENTS.map(|e| dir.path().join(format!("{e}.db")).display().to_string());
-        let (sandbox, repo) = company(&[]);
+        let (sandbox, repo) = company(files);
         Self { sandbox, repo, dir, urls, store: None }
     }
 

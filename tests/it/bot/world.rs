@@ -25,6 +25,8 @@ pub const LINT: &str = "godwit / lint";
 pub const APPROVAL: &str = "godwit / approval";
 pub const SUMMARY: &str = "<!-- godwit:summary -->";
 const PATIENCE: Duration = Duration::from_secs(30);
+/// File of the addresses that may be asked.
+const ALLOWED: &str = "allowed-urls";
 pub const SECRET: &str = "the stand-in's webhook secret";
 
 pub const GODWIT_YML: &str = "version: 1\nenvironments: [development, staging, production]\nmigrations:\n  - path: \
@@ -121,6 +123,12 @@ impl World {
                     .unwrap();
             panic!("the bot does not come to rest: {errors:#?}");
         }
+    }
+
+    /// Lets the repository ask this address in every environment.
+    pub fn allow(&mut self, url: &str) {
+        std::fs::write(self.dir.path().join(ALLOWED), format!("acme/shop:*={url}")).unwrap();
+        self.restart_bot();
     }
 
     /// Stops the bot's clock at a moment.
@@ -260,12 +268,15 @@ fn new_bot(
         let environment = name.strip_prefix("SHOP_")?.to_ascii_lowercase();
         Some(folder.join(format!("{environment}.db")).display().to_string())
     };
+    // A test's own list of addresses that may be asked.
+    let allowed_urls = std::fs::read_to_string(dir.join(ALLOWED)).unwrap_or_default().parse().unwrap();
     let clock = Arc::clone(clock);
     let clock = move || clock.lock().unwrap().unwrap_or_else(Utc::now);
     let settings = Settings {
         lookup: Arc::new(lookup),
         worker: "test".into(),
         clock: Arc::new(clock),
+        allowed_urls,
         push_grace: Duration::ZERO,
         ..Settings::new(vars)
     };

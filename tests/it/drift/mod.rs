@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use crate::support::mongodb::file;
+use crate::support::servers::OwnServer;
 use crate::support::{Database, Kind, Said, godwit};
 
 struct Shop {
@@ -11,19 +13,24 @@ struct Shop {
 
 impl Shop {
     fn new(kind: Kind) -> Self {
-        let shop = Self { dir: tempfile::tempdir().unwrap(), database: Database::fresh(kind) };
+        let shop = Self::on(Database::fresh(kind));
+        shop.write("db/1_users.up.sql", "create table users (id integer primary key, email text);");
+        shop
+    }
+
+    fn on(database: Database) -> Self {
+        let shop = Self { dir: tempfile::tempdir().unwrap(), database };
         std::fs::create_dir_all(shop.dir.path().join("policies")).unwrap();
         std::fs::create_dir_all(shop.dir.path().join("db")).unwrap();
         shop.write(
             "godwit.yml",
             "version: 1\nenvironments: [development]\nmigrations:\n  - path: db\n    target: shop\n",
         );
-        let engine = if kind == Kind::Postgres { "postgresql" } else { "sqlite" };
+        let engine = shop.database.kind.engine();
         shop.write(
             "policies/environments.yml",
             &format!("development:\n  targets:\n    shop: {{ engine: {engine}, url: \"${{SHOP_URL}}\" }}\n"),
         );
-        shop.write("db/1_users.up.sql", "create table users (id integer primary key, email text);");
         shop
     }
 
@@ -93,4 +100,68 @@ fn a_change_taken_back_is_no_drift_and_a_run_from_elsewhere_is_not_taken_for_one
         shop.run(&["apply", "development", "--yes"]).expect(0);
         shop.run(&["drift", "development"]).expect(0);
     }
+}
+
+#[test]
+fn s2_138_an_index_made_by_hand_is_drift_of_documents_too() {
+    for kind in [Kind::Mongodb, Kind::MongodbStandalone] {
+        let shop = Shop::on(Database::fresh(kind));
+        let (name, text) = file(1, r#"[{ "type": "create_collection", "collection": "people" }]"#, None);
+        shop.write(&format!("db/{name}"), &text);
+        shop.run(&["apply", "development", "--yes"]).expect(0);
+        shop.run(&["drift", "development"]).expect(0);
+        let by_hand =
+            serde_json::json!({ "createIndexes": "people", "indexes": [{ "key": { "n": 1 }, "name": "by_hand" }] });
+        shop.database.mongo(&by_hand).unwrap();
+        assert!(shop.run(&["drift", "development"]).expect(4).stdout.contains("by_hand"));
+        let (name, text) = file(2, r#"[{ "type": "create_collection", "collection": "carts" }]"#, None);
+        shop.write(&format!("db/{name}"), &text);
+        let said = shop.run(&["apply", "development", "--yes"]).expect(4);
+        assert!(said.stdout.contains("people") && said.stdout.contains("godwit drift"), "{said:?}");
+        shop.run(&["drift", "development", "--accept", "--reason", "ours now"]).expect(0);
+        shop.run(&["apply", "development", "--yes"]).expect(0);
+        assert_eq!(shop.database.history(), ["001_m1 applied", "002_m2 applied"]);
+    }
+}
+
+#[test]
+fn s2_138_a_setting_changed_by_hand_is_drift_of_keys() {
+    // Settings are the whole server's.
+    let server = OwnServer::up("redis");
+    let shop = Shop::on(Database::alone_on(Kind::Redis, &server.url));
+    shop.write(
+        "db/001_on.json",
+        r#"{"version": "1.0.0", "name": "on", "description": "a test", "database_type": "redis", "migration_type": "data", "keys": ["flag"]}"#,
+    );
+    shop.write("db/001_on.lua", "return redis.call('SET', KEYS[1], 'on') and 1");
+    shop.write("db/001_on_rollback.lua", "return redis.call('DEL', KEYS[1])");
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    shop.run(&["drift", "development"]).expect(0);
+    shop.database.redis::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let said = shop.run(&["drift", "development"]).expect(4);
+    assert!(said.stdout.contains("maxmemory-policy") && said.stdout.contains("allkeys-lru"), "{said:?}");
+    shop.database.redis::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    shop.run(&["drift", "development"]).expect(0);
+}
+
+#[test]
+fn s2_138_a_mapping_changed_by_hand_is_drift_of_an_index() {
+    let database = Database::fresh(Kind::Elasticsearch);
+    let index = format!("{}_people", database.name());
+    let shop = Shop::on(database);
+    shop.write(
+        "db/001_people.json",
+        &format!(
+            r#"{{"version": "1.0.0", "name": "people", "description": "a test", "database_type": "elasticsearch", "migration_type": "schema", "operations": [{{"type": "create_index", "index": "{index}", "mapping": {{"properties": {{"id": {{"type": "keyword"}}}}}}}}]}}"#
+        ),
+    );
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    let body = serde_json::json!({ "properties": { "by_hand": { "type": "long" } } });
+    shop.database.elastic("PUT", &format!("/{index}/_mapping"), Some(&body));
+    // Other tests make and change indices in the same cluster: only this one is looked at.
+    let said = shop.run(&["drift", "development", "--format", "json"]).expect(4).json();
+    let changes = said["targets"][0]["changes"].as_array().unwrap();
+    let own: Vec<_> = changes.iter().filter(|c| c["object"] == format!("index {index}")).collect();
+    assert_eq!(own.len(), 1, "{said}");
+    assert!(own[0].to_string().contains("by_hand"), "{}", own[0]);
 }

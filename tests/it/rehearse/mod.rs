@@ -1,6 +1,8 @@
 //! `godwit rehearse`: a scratch database, forward, back and forward again.
 
-use crate::support::{Kind, Project, Said, postgres_server};
+use crate::support::mongodb::file;
+use crate::support::servers::OwnServer;
+use crate::support::{Database, Kind, Project, Said, postgres_server};
 
 fn rehearse(project: &Project, args: &[&str]) -> Said {
     let url = match project.database.kind {
@@ -76,4 +78,50 @@ fn what_cannot_run_and_what_is_missing_is_told() {
         assert!(said.stdout.contains("the way forward") && said.stdout.contains("nowhere"), "{said:?}");
         rehearse(&project, &["--only", "9"]).expect(2);
     }
+}
+
+#[test]
+fn s2_108_documents_are_rehearsed_on_a_database_of_their_own() {
+    for (kind, variable) in
+        [(Kind::Mongodb, "GODWIT_TEST_MONGODB_URL"), (Kind::MongodbStandalone, "GODWIT_TEST_MONGODB_STANDALONE_URL")]
+    {
+        let sound = file(1, r#"[{ "type": "create_collection", "collection": "people" }]"#, None);
+        let index = r#"[{ "type": "create_index", "collection": "people", "index": [["name", 1]] }]"#;
+        // A way back that drops nothing of what was made.
+        let unsound = file(2, index, Some("[]"));
+        let project = Project::new(kind, &[(&sound.0, &sound.1)]);
+        let said = rehearse_on(&project, &project.database.url, &["--format", "json"]).expect(0).json();
+        assert_eq!(said["migrations"][0]["took_ms"].as_array().unwrap().len(), 3, "{said}");
+        project.write(&unsound.0, &unsound.1);
+        let said = rehearse_on(&project, &project.database.url, &[]).expect(1);
+        assert!(said.stdout.contains("did not restore") && said.stdout.contains("name_1"), "{said:?}");
+        assert!(project.database.contents(crate::support::Own::Too).is_empty(), "the database itself is not touched");
+    }
+}
+
+#[test]
+fn s2_108_keys_are_rehearsed_on_a_server_that_is_empty_and_no_other() {
+    let server = OwnServer::up("redis");
+    let project = Project::new(Kind::Redis, &[]);
+    let json = |name: &str, version: u32| {
+        format!(
+            "{{\"version\": \"1.{version}.0\", \"name\": \"{name}\", \"description\": \"a test\", \"database_type\": \"redis\", \
+             \"migration_type\": \"data\", \"keys\": [\"flag\"]}}"
+        )
+    };
+    project.write("001_on.json", &json("on", 0));
+    project.write("001_on.lua", "return redis.call('SET', KEYS[1], 'on') and 1");
+    project.write("001_on_rollback.lua", "return redis.call('DEL', KEYS[1])");
+    for _ in 0..2 {
+        // Nothing of the first rehearsal is in the way of the second.
+        let said = rehearse_on(&project, &server.url, &["--format", "json"]);
+        let said = said.expect(0).json();
+        assert_eq!(said["migrations"][0]["took_ms"].as_array().unwrap().len(), 3, "{said}");
+        let here = Database::alone_on(Kind::Redis, &server.url);
+        here.redis::<()>(&["DEL", "flag"]);
+    }
+    let here = Database::alone_on(Kind::Redis, &server.url);
+    here.redis::<()>(&["SET", "somebody", "else"]);
+    let said = rehearse_on(&project, &server.url, &[]).expect(5);
+    assert!(said.stderr.contains("not empty") && said.stderr.contains("1 keys"), "{said:?}");
 }

@@ -1,0 +1,106 @@
+//! What is looked at around the runs of a merged pull request, and in the minutes after.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use godwit::sandbox::{MergeMethod, PullHandle};
+
+use super::world::{ENVIRONMENTS_YML, World, comment, run_comment};
+use crate::health::world::Endpoint;
+
+const ORDERS: [(&str, &str); 2] = [
+    ("migrations/0001_orders.up.sql", "CREATE TABLE orders (id INTEGER PRIMARY KEY);\n"),
+    ("migrations/0001_orders.down.sql", "DROP TABLE orders;\n"),
+];
+const WATCHED: &str = "<!-- godwit:watch:development -->";
+
+/// `environments.yml` with `more` in development.
+fn in_development(more: &str) -> String {
+    let before = "  migration: { auto_approve: true }\n";
+    assert!(ENVIRONMENTS_YML.contains(before));
+    ENVIRONMENTS_YML.replace(before, &format!("{before}{more}"))
+}
+
+async fn merged(world: &World) -> PullHandle {
+    let pull = world.open("orders", &ORDERS).await;
+    world.approve(&pull, "omar").await;
+    world.approve(&pull, "dora").await;
+    pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    pull
+}
+
+async fn audited(world: &World, action: &str) -> usize {
+    world.store.audit(&Default::default()).await.unwrap().iter().filter(|r| r.body.action == action).count()
+}
+
+#[tokio::test]
+async fn s3_86_an_environment_is_watched_after_its_run_and_a_critical_value_is_told_once() {
+    let cpu = Arc::new(AtomicU64::new(10));
+    let told = Arc::clone(&cpu);
+    let metrics = Endpoint::answering(move |_| (200, format!("node_cpu_usage {}\n", told.load(Ordering::SeqCst))));
+    let more = format!("  monitoring: {{ enabled: true, metrics_endpoint: \"{}\" }}\n", metrics.url());
+    let mut world = World::start_with(&[("policies/environments.yml", &in_development(&more))]).await;
+    world.allow(&metrics.url());
+    let pull = merged(&world).await;
+    let told = run_comment(&pull, "development");
+    assert!(told.contains("Health: 3 checks passed") && told.contains("cpu_usage") && told.contains("10 %"), "{told}");
+    assert!(!run_comment(&pull, "staging").contains("cpu_usage"));
+    assert!(comment(&pull, WATCHED).is_none());
+    assert!(metrics.asked() >= 2);
+
+    cpu.store(99, Ordering::SeqCst);
+    for _ in 0..2 {
+        world.bot.sweep(chrono::Utc::now()).await.unwrap();
+        world.settle().await;
+        let alert = comment(&pull, WATCHED).unwrap().body;
+        assert!(alert.contains("99 %") && alert.contains("fares badly"), "{alert}");
+        assert_eq!(audited(&world, "health-alert").await, 1);
+    }
+    // Nothing was done about it, and after the half hour nobody looks any more.
+    assert!(world.has_table("development", "orders").await);
+    let later = chrono::Utc::now() + chrono::TimeDelta::minutes(31);
+    world.it_is(&later.to_rfc3339());
+    let asked = metrics.asked();
+    world.bot.sweep(later).await.unwrap();
+    world.settle().await;
+    assert_eq!(metrics.asked(), asked);
+}
+
+#[tokio::test]
+async fn an_address_that_the_server_does_not_allow_is_not_asked() {
+    let page = Endpoint::saying(200, "cpu_usage 99\n");
+    let more = format!(
+        "  health_checks: {{ critical_paths: [{{ http: \"{0}/healthz\" }}] }}\n  monitoring: {{ enabled: true, metrics_endpoint: \"{0}\" }}\n",
+        page.url()
+    );
+    let world = World::start_with(&[("policies/environments.yml", &in_development(&more))]).await;
+    let pull = merged(&world).await;
+    let told = run_comment(&pull, "development");
+    assert!(
+        told.contains("1 migration applied") && told.contains("GODWIT\\_ALLOWED\\_URLS")
+            || told.contains("GODWIT_ALLOWED_URLS"),
+        "{told}"
+    );
+    assert_eq!(page.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_check_that_fails_after_a_run_takes_it_back_and_stops_the_chain() {
+    let more = "  health_checks: { critical_tables: [customers] }\n";
+    let world = World::start_with(&[("policies/environments.yml", &in_development(more))]).await;
+    let pull = merged(&world).await;
+    let told = run_comment(&pull, "development");
+    assert!(
+        told.contains("critical-table") && told.contains("customers") && told.contains("was undone by itself"),
+        "{told}"
+    );
+    assert!(!world.has_table("development", "orders").await);
+    assert!(!world.has_table("staging", "orders").await);
+    assert!(!pull.labels().unwrap().contains(&"migrated:development".to_owned()));
+    let report = world.store.audit(&Default::default()).await.unwrap();
+    let end = report.iter().find(|r| r.body.action == "run-finished").unwrap();
+    assert_eq!(end.body.result, "failed");
+    assert!(end.body.details["report"].contains("critical-table"), "{:?}", end.body.details);
+    assert!(world.store.verify_audit(None).await.unwrap().valid);
+}
