@@ -207,7 +207,10 @@ async fn promotion(
 ) -> anyhow::Result<Vec<Refusal>> {
     let store = keeper.open().await.map_err(targets::failed)?;
     let mut closed = Vec::new();
-    let takes = |m: &Migration, e: &crate::config::Environment| e.targets.iter().any(|t| belongs(m, &t.name, t.engine));
+    // What is for one environment alone was never to run in an earlier one [S1-09].
+    let takes = |m: &Migration, e: &crate::config::Environment| {
+        m.only_in.as_ref().is_none_or(|only| *only == e.name) && e.targets.iter().any(|t| belongs(m, &t.name, t.engine))
+    };
     let mut waiting: Vec<(&crate::config::Environment, Vec<&Migration>)> = Vec::new();
     for migration in planned {
         let Some(earlier) = policy.before(environment, &|e| takes(migration, e)) else { continue };

@@ -389,7 +389,7 @@ impl Caller {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<(String, Option<String>), GithubError> {
+    ) -> Result<String, GithubError> {
         let mut path = path.to_owned();
         for _ in 0..=REDIRECTS {
             let known = if method == Method::Get { self.cache.get(&path) } else { None };
@@ -408,11 +408,10 @@ impl Caller {
             .map_err(|e| from_octocrab(what, &e))?;
             let (status, headers) = (response.status(), response.headers().clone());
             self.gate.heard(&headers);
-            let next = headers.get(LINK).and_then(|link| next_of(link.to_str().ok()?));
             if status == StatusCode::NOT_MODIFIED
                 && let Some((_, text)) = known
             {
-                return Ok((text, next));
+                return Ok(text);
             }
             if status.is_redirection() {
                 path = self.redirected(what, &headers)?;
@@ -427,7 +426,7 @@ impl Caller {
             {
                 self.cache.put(&path, tag, &text);
             }
-            return Ok((text, next));
+            return Ok(text);
         }
         Err(GithubError::Unusable(format!("GitHub redirects `{what}` again and again")))
     }

@@ -12,6 +12,7 @@ mod examine;
 pub mod health;
 mod keeper;
 mod locked;
+mod native;
 pub mod rehearse;
 mod settle;
 mod stepwise;

@@ -3,7 +3,8 @@
 use chrono::Utc;
 
 use super::connect::with_driver;
-use super::target::{keep_native, refusal_of};
+use super::native::keep_native;
+use super::target::refusal_of;
 use super::{Actor, RunError, Target};
 use crate::drivers::{Driver, Session, SessionOptions};
 use crate::ids::{Epoch, RunId};
