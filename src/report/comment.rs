@@ -274,7 +274,7 @@ fn who_undoes(input: &SummaryInput<'_>) -> String {
             let roles: Vec<String> = e.required_roles.iter().map(|r| code(r.as_str())).collect();
             let second = Some(&e.environment) == last || e.environment.as_str() == "production";
             let second = if second { ", and a second person confirms" } else { "" };
-            format!("{} {}{second}", code(e.environment.as_str()), roles.join(" or "))
+            format!("in {} {}{second}", code(e.environment.as_str()), roles.join(" or "))
         })
         .collect();
     if who.is_empty() { String::new() } else { format!("<sub>↩️ Who may roll back: {}.</sub>\n\n", who.join("; ")) }
