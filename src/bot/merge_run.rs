@@ -16,8 +16,8 @@ use super::decide::{self, Next, Standing, refusal};
 use super::deployments::Picture;
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
+use super::live::{Seen, Watched};
 use super::plans::{migration_of, risks, takers, takes_any};
-use super::watch::{Seen, Watched};
 use super::work::Judge;
 use super::worker::{chain, soon};
 use super::{Bot, labels, measure, permission, promotion};
@@ -47,7 +47,7 @@ pub(super) struct Journey<'a> {
     pub(super) gathered: &'a Gathered,
     pub(super) merged: &'a Merged,
     pub(super) digest: &'a Digest,
-    judge: &'a Judge,
+    pub(super) judge: &'a Judge,
     /// Who caused it, for history, store and audit.
     by: String,
     pub(super) now: DateTime<Utc>,
@@ -238,7 +238,11 @@ impl Bot {
         let contents = &journey.merged.contents;
         let Some(settings) = journey.settings(environment) else { return Ok(false) };
         let own: Vec<&Migration> = contents.own_migrations().collect();
-        let targets = match self.targets(journey.place, settings, &takers(settings, &own)) {
+        let names = takers(settings, &own);
+        if self.hands_on(journey, settings, environment, &names).await? {
+            return Ok(false);
+        }
+        let targets = match self.targets(journey.place, settings, &names) {
             Ok(targets) => targets,
             Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
         };
@@ -249,6 +253,7 @@ impl Bot {
             commit: Some(journey.merged.commit.clone()),
             correlation: journey.judge.correlation.clone(),
         };
+        let _place = self.place_to_run()?;
         let run = RunId::generate();
         self.take_turn(journey, environment, &run).await?;
         match self.foreign(journey, environment, &targets, &actor).await {

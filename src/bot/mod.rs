@@ -17,6 +17,7 @@ mod gather;
 mod handle;
 pub mod labels;
 mod life;
+mod live;
 mod measure;
 mod merge_group;
 mod merge_run;
@@ -30,13 +31,14 @@ mod promotion;
 mod protection;
 mod pushes;
 mod reconcile;
+mod redeliver;
+mod regions;
 mod reviewers;
 mod rollback;
 mod stacked;
 mod tip;
 mod untold;
 mod vitals;
-mod watch;
 mod work;
 mod worker;
 
@@ -46,6 +48,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use error::JobError;
+use tokio::sync::Semaphore;
 
 use chrono::{DateTime, Utc};
 
@@ -122,6 +125,8 @@ pub struct Bot {
     settings: Settings,
     /// No further environment is begun.
     stopping: Arc<AtomicBool>,
+    /// How many more runs may be begun: one lane is left for what people say meanwhile.
+    runs: Arc<Semaphore>,
 }
 
 impl Bot {
@@ -133,7 +138,8 @@ impl Bot {
         // A large repository takes longer to send than an API call to answer.
         let mirrors = Mirrors::new(data_dir.join("mirrors"), &github.api_url, Duration::from_secs(600))?;
         let backups = data_dir.join("backups");
-        Ok(Self { store, github: Github::new(github)?, mirrors, backups, settings, stopping: Arc::default() })
+        let runs = Arc::new(Semaphore::new(settings.parallel.saturating_sub(1).max(1)));
+        Ok(Self { store, github: Github::new(github)?, mirrors, backups, settings, stopping: Arc::default(), runs })
     }
     /// Acts as the App with another of its keys from now on.
     ///

@@ -210,7 +210,7 @@ impl Bot {
                 answers.push(format!("The rollback {} is withdrawn.", code(request.id.as_str())));
             }
         }
-        let runs = self.store.open_runs(repo, environment).await?;
+        let runs = self.store.open_runs(Some(repo), environment).await?;
         for run in &runs {
             self.store.ask_to_stop(run, order.comment.by.as_str()).await?;
         }

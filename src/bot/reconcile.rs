@@ -19,6 +19,10 @@ impl Bot {
     /// # Errors
     /// When GitHub cannot name the installations, or the store fails.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<(), JobError> {
+        // What only an event tells, such as a command, comes back by GitHub's own log alone.
+        if let Err(error) = self.redeliver_lost(now).await {
+            tracing::warn!(error = chain(&error), "the log of deliveries was not looked at");
+        }
         for installation in self.note_installations(now).await? {
             // One broken installation does not keep the others waiting.
             if let Err(error) = self.sweep_installation(installation, now).await {

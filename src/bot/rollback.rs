@@ -14,10 +14,10 @@ use super::error::JobError;
 use super::gather::Place;
 use super::handle::look;
 use super::labels::migrated_label;
+use super::live::{Seen, Watched};
 use super::merge_run::{APPROVED_BY, REPORT, RUN_FINISHED, STARTED_BY, Told, brief, json, run_text};
 use super::orders::refused;
 use super::permission::{Need, wants_second_person, who_rolls_back};
-use super::watch::{Seen, Watched};
 use super::worker::soon;
 use crate::config::Environment;
 use crate::github::model;
@@ -231,6 +231,7 @@ impl Bot {
             }
             Err(refusal) => return self.refuse_rollback(place, pull, request, Some(tip), refusal).await,
         };
+        let _place = self.place_to_run()?;
         let run = RunId::generate();
         let targets: Vec<_> = wanted.targets.iter().map(|t| t.name.clone()).collect();
         let event = look(&place.repository, pull);

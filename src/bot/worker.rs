@@ -90,7 +90,7 @@ impl Bot {
 
     /// How long until the next job is due, at most `longest`.
     async fn until_due(&self, longest: Duration) -> Duration {
-        match self.store.next_due().await {
+        match self.store.next_due_in(self.settings.region.as_deref()).await {
             Ok(Some(at)) => (at - Utc::now()).to_std().unwrap_or(GLANCE).clamp(GLANCE, longest),
             Ok(None) | Err(_) => longest,
         }
@@ -222,9 +222,18 @@ impl Bot {
             if let Err(error) = self.sweep(Utc::now()).await {
                 tracing::warn!(error = chain(&error), "the sweep failed");
             }
-            tokio::select! {
-                _ = shutdown.wait_for(|stop| *stop) => return,
-                () = tokio::time::sleep(self.settings.sweep_interval) => {}
+            loop {
+                tokio::select! {
+                    _ = shutdown.wait_for(|stop| *stop) => return,
+                    () = tokio::time::sleep(self.settings.sweep_interval) => {}
+                }
+                // Of several workers one looks.
+                let pause = chrono::Duration::from_std(self.settings.sweep_interval).unwrap_or_default();
+                match self.store.take_pass("sweep", pause * 9 / 10).await {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(error = chain(&error), "the store failed; trying again"),
+                }
             }
         }
     }

@@ -51,6 +51,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             return targets::conclude(global, &refused);
         }
         targets::on_ctrl_c(&options);
+        targets::on_cancel(&keeper, &mut options);
         let report = runner::apply_with(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
             .map_err(targets::failed)?;

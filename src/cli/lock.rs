@@ -117,6 +117,9 @@ pub fn unlock(global: &Global, args: UnlockArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Blocked);
         }
         store.unlock_environment(repository.as_ref(), &environment).await?;
+        // What waited for it on a server goes on by itself.
+        #[cfg(feature = "bot")]
+        store.wake(repository.as_ref(), &environment, None).await?;
         let mut entry = AuditEntry::new(Utc::now(), by, "unlock", "ok");
         entry.repo.clone_from(&repository);
         entry.environment = Some(environment.clone());

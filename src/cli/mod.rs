@@ -6,6 +6,7 @@ mod backup;
 mod baseline;
 mod bounds;
 #[cfg(feature = "bot")]
+mod cancel;
 mod changes;
 mod ci;
 #[cfg(feature = "bot")]
@@ -21,6 +22,7 @@ mod exit;
 mod gates;
 mod gather;
 mod graph;
+mod init;
 mod lint;
 mod lock;
 mod plan;
@@ -37,6 +39,8 @@ mod rollback;
 mod serve;
 mod settings;
 mod status;
+#[cfg(feature = "bot")]
+mod store;
 mod targets;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -127,6 +131,8 @@ pub enum Command {
     Status(status::Args),
     /// Adopt an existing database
     Baseline(baseline::Args),
+    /// Write what a repository needs: `godwit.yml`, policies, a workflow, a first migration
+    Init(init::Args),
     /// Draw which migration needs which
     #[command(visible_alias = "deps")]
     Graph(graph::Args),
@@ -140,6 +146,8 @@ pub enum Command {
     Lock(lock::LockArgs),
     /// Unfreeze an environment
     Unlock(lock::UnlockArgs),
+    /// Stop what runs in an environment before its next statement
+    Cancel(cancel::Args),
     /// Check and explain the policy
     Policy(policy::Args),
     /// The hash-chained audit log
@@ -149,6 +157,9 @@ pub enum Command {
     /// The webhook endpoint and the worker
     #[cfg(feature = "bot")]
     Serve(Box<serve::Args>),
+    /// Copy Godwit's own tables: into a file, back, or to another database
+    #[cfg(feature = "bot")]
+    Store(store::Args),
     /// The whole story on this machine, with no account and no server
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -162,6 +173,7 @@ impl Command {
         let (name, findings) = match self {
             Command::Lint(args) => ("lint --rules", !args.rules),
             Command::Ci(_) => ("ci", true),
+            Command::Init(_) => ("init", false),
             Command::Graph(_) => ("graph", format == Format::Markdown),
             Command::Plan(_) => ("plan", false),
             Command::Apply(_) => ("apply", false),
@@ -179,10 +191,13 @@ impl Command {
             Command::Restore(_) => ("restore", false),
             Command::Lock(_) => ("lock", false),
             Command::Unlock(_) => ("unlock", false),
+            Command::Cancel(_) => ("cancel", false),
             Command::Policy(_) => ("policy", false),
             Command::Audit(_) => ("audit", false),
             #[cfg(feature = "bot")]
             Command::Serve(_) => ("serve", false),
+            #[cfg(feature = "bot")]
+            Command::Store(_) => ("store", false),
             #[cfg(feature = "demo")]
             Command::Demo(_) => ("demo", false),
             Command::Completions(_) => ("completions", false),
@@ -222,17 +237,21 @@ pub fn run(cli: Cli) -> Exit {
         Command::Drift(args) => drift::run(&global, args),
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),
+        Command::Init(args) => init::run(&global, args),
         Command::Graph(args) => graph::run(&global, args),
         Command::Backup(args) => backup::run(&global, args),
         Command::Backups(args) => backup::list(&global, args),
         Command::Restore(args) => restore::run(&global, args),
         Command::Lock(args) => lock::lock(&global, args),
         Command::Unlock(args) => lock::unlock(&global, args),
+        Command::Cancel(args) => cancel::run(&global, args),
         Command::Policy(args) => policy::run(&global, args),
         Command::Audit(args) => audit::run(&global, args),
         Command::Ci(args) => ci::run(&global, args),
         #[cfg(feature = "bot")]
         Command::Serve(args) => serve::run(&global, *args),
+        #[cfg(feature = "bot")]
+        Command::Store(args) => store::run(&global, args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&global, args),
         Command::Completions(args) => completions::run(&global, args),

@@ -63,13 +63,31 @@ impl Global {
     /// With the exit code for something that cannot be reached.
     pub async fn open_store_at(&self, url: &str, data: Option<&Path>) -> anyhow::Result<Store> {
         let data = data_dir_for(url, data)?;
-        Store::open_in(url, data.as_deref(), given_audit_key()?).await.map_err(|e| {
-            let exit = match e {
-                StoreError::OtherAuditKey | StoreError::Url(_) => Exit::Usage,
-                _ => Exit::Unreachable,
-            };
-            Failure::with_causes(exit, format!("cannot open the store `{}`", crate::redact::text(url)), &e)
-        })
+        Store::open_in(url, data.as_deref(), given_audit_key()?).await.map_err(|e| cannot_open(url, e))
+    }
+
+    /// The audit chain's key for the store at `url`, made when there is none; and the file that it stands in, unless the
+    /// environment gives it.
+    ///
+    /// # Errors
+    /// When it cannot be read or made.
+    #[cfg(feature = "bot")]
+    pub fn audit_key_at(&self, url: &str) -> anyhow::Result<(AuditKey, Option<PathBuf>)> {
+        if let Some(key) = given_audit_key()? {
+            return Ok((key, None));
+        }
+        let file = Store::audit_key_file(url, data_dir_for(url, None)?.as_deref())?;
+        Ok((AuditKey::read_or_make(&file)?, Some(file)))
+    }
+
+    /// Opens a store with that key.
+    ///
+    /// # Errors
+    /// With the exit code for something that cannot be reached.
+    #[cfg(feature = "bot")]
+    pub async fn open_store_with(&self, url: &str, key: AuditKey) -> anyhow::Result<Store> {
+        let data = data_dir_for(url, None)?;
+        Store::open_in(url, data.as_deref(), Some(key)).await.map_err(|e| cannot_open(url, e))
     }
 
     /// The audit chain's key, without opening the store.
@@ -103,6 +121,15 @@ impl Global {
             .context("cannot start the threads that wait for databases")?;
         runtime.block_on(work)
     }
+}
+
+/// Why a store is not open, with the exit code for it.
+fn cannot_open(url: &str, error: StoreError) -> anyhow::Error {
+    let exit = match error {
+        StoreError::OtherAuditKey | StoreError::Url(_) => Exit::Usage,
+        _ => Exit::Unreachable,
+    };
+    Failure::with_causes(exit, format!("cannot open the store `{}`", crate::redact::text(url)), &error)
 }
 
 /// The key of the audit chain where the environment gives one.

@@ -17,7 +17,7 @@ use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::config::urls::UrlList;
 use crate::config::{Environment, HealthChecks, TargetConfig};
-use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
+use crate::ids::{Engine, EnvironmentName, Risk, RunId, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
 use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
@@ -328,8 +328,12 @@ fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
     let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
     let mut set = resolve(&files, &[here]);
     if set.migrations.is_empty() {
-        let below = resolve(&files, &[MigrationRoot::folder("**")]);
-        if !below.migrations.is_empty() {
+        let mut below = resolve(&files, &[MigrationRoot::folder("**")]);
+        if !below.migrations.iter().any(|m| m.engine == engine) {
+            // Nothing below says what it is for: then it is for the database that was named.
+            below = resolve(&files, &[MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("**") }]);
+        }
+        if !below.migrations.is_empty() || below.problems.iter().any(|p| p.rule != "stray-file") {
             set = below;
         }
     }
@@ -496,6 +500,24 @@ pub(super) fn on_ctrl_c(options: &ApplyOptions) {
         anstream::eprintln!("stopping before the next statement; press Ctrl-C again to stop at once");
         if tokio::signal::ctrl_c().await.is_ok() {
             std::process::exit(130);
+        }
+    });
+}
+
+/// Listens for `godwit cancel`, or `/godwit cancel` in a comment, while a run goes on. What keeps no store is stopped by
+/// Ctrl-C alone.
+pub(super) fn on_cancel(keeper: &Keeper, options: &mut ApplyOptions) {
+    let Some(store) = keeper.if_open().cloned() else { return };
+    let (run, cancel) = (RunId::generate(), options.cancel.clone());
+    options.run = Some(run.clone());
+    tokio::spawn(async move {
+        // A store that fails is told by the run itself.
+        while let Ok(asked) = store.asked_to_stop(&run).await {
+            if let Some(by) = asked {
+                anstream::eprintln!("{by} asks this run to stop: it ends before its next statement");
+                return cancel.cancel();
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     });
 }

@@ -375,7 +375,7 @@ staging:
             ),
             ("a:\n  regions: [{ provider: aws }]\n", 2, "`a.regions.name` is missing"),
             ("a:\n  regions: [{ name: hunter2 }]\n", 2, "no target"),
-            ("a:\n  regions: [{ name: x, tags: [] }]\n", 2, "unknown key `tags`"),
+            ("a:\n  regions: [{ tags: [], name: x }]\n", 2, "unknown key `tags`"),
         ] {
             let errors = Environments::parse("policies/environments.yml", text).expect_err(text);
             assert_eq!(errors[0].line, Some(line), "{text:?} {errors:?}");

@@ -45,6 +45,10 @@ pub struct Progress {
 /// Who is told.
 pub type Listener = Arc<dyn Fn(&Progress) + Send + Sync>;
 
+/// Told when a target comes to its next migration: which, how many are done, and how many there are. No migration: all
+/// are done.
+pub type StepListener = Arc<dyn Fn(&TargetName, Option<&MigrationId>, usize, usize) + Send + Sync>;
+
 /// How a long statement goes on.
 #[derive(Clone, Default)]
 pub struct Pace {
@@ -54,6 +58,8 @@ pub struct Pace {
     pub deadline: Option<Instant>,
     /// Told after each batch.
     pub listener: Option<Listener>,
+    /// Told between two migrations.
+    pub steps: Option<StepListener>,
     /// Rows, documents or keys in a batch, where the migration does not say.
     pub batch_size: Option<u32>,
     /// A rest between two batches.
@@ -77,6 +83,13 @@ impl Pace {
     pub fn tell(&self, progress: &Progress) {
         if let Some(listener) = &self.listener {
             listener(progress);
+        }
+    }
+
+    /// Tells which migration comes next.
+    pub fn comes_to(&self, target: &TargetName, migration: Option<&MigrationId>, done: usize, of: usize) {
+        if let Some(listener) = &self.steps {
+            listener(target, migration, done, of);
         }
     }
 

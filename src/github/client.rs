@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::header::{ETAG, IF_NONE_MATCH, LOCATION, USER_AGENT};
+use axum::http::header::{ETAG, IF_NONE_MATCH, LINK, LOCATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use chrono::Utc;
 use octocrab::Octocrab;
@@ -312,6 +312,27 @@ impl Caller {
         read(path, &text)
     }
 
+    /// Reads one value, and the address of the next page where GitHub names one instead of counting pages. Asked once:
+    /// who reads such a list reads it again anyhow.
+    pub(super) async fn get_linked<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Option<String>), GithubError> {
+        let what = format!("GET {}", path.split('?').next().unwrap_or(path));
+        let _turn = self.gate.enter(false).await?;
+        let asked = async {
+            let response = self.crab._get(path).await.map_err(|e| from_octocrab(&what, &e))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            self.gate.heard(&headers);
+            let text = self.crab.body_to_string(response).await.map_err(|e| from_octocrab(&what, &e))?;
+            if !status.is_success() {
+                return Err(classify(&what, status, &headers, &text, Utc::now()));
+            }
+            Ok((read(path, &text)?, headers.get(LINK).and_then(|link| next_of(link.to_str().ok()?))))
+        };
+        match tokio::time::timeout(self.timeout, asked).await {
+            Ok(result) => result,
+            Err(_) => Err(GithubError::Transport { what, message: "no answer in time".into() }),
+        }
+    }
+
     /// Sends a request, again and again while that is safe and the failure is a passing one.
     pub(super) async fn send(
         &self,
@@ -368,7 +389,7 @@ impl Caller {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<String, GithubError> {
+    ) -> Result<(String, Option<String>), GithubError> {
         let mut path = path.to_owned();
         for _ in 0..=REDIRECTS {
             let known = if method == Method::Get { self.cache.get(&path) } else { None };
@@ -387,10 +408,11 @@ impl Caller {
             .map_err(|e| from_octocrab(what, &e))?;
             let (status, headers) = (response.status(), response.headers().clone());
             self.gate.heard(&headers);
+            let next = headers.get(LINK).and_then(|link| next_of(link.to_str().ok()?));
             if status == StatusCode::NOT_MODIFIED
                 && let Some((_, text)) = known
             {
-                return Ok(text);
+                return Ok((text, next));
             }
             if status.is_redirection() {
                 path = self.redirected(what, &headers)?;
@@ -405,7 +427,7 @@ impl Caller {
             {
                 self.cache.put(&path, tag, &text);
             }
-            return Ok(text);
+            return Ok((text, next));
         }
         Err(GithubError::Unusable(format!("GitHub redirects `{what}` again and again")))
     }
@@ -467,6 +489,13 @@ fn refused(what: &str, kind: &Value, message: &str) -> GithubError {
     }
 }
 
+/// The address that a `Link` header gives for the next page.
+fn next_of(link: &str) -> Option<String> {
+    let (address, _) =
+        link.split(',').filter_map(|part| part.split_once(';')).find(|(_, rel)| rel.contains("rel=\"next\""))?;
+    Some(address.trim().trim_start_matches('<').trim_end_matches('>').to_owned())
+}
+
 fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, GithubError> {
     serde_json::from_str(text)
         .map_err(|e| GithubError::Unusable(format!("cannot read GitHub's answer to `{path}`: {e}")))
@@ -502,6 +531,14 @@ pub(super) fn segment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_page_is_where_the_header_says() {
+        let link = "<https://h/a?cursor=1>; rel=\"prev\", <https://h/a?per_page=2&cursor=v1_7>; rel=\"next\"";
+        assert_eq!(next_of(link).as_deref(), Some("https://h/a?per_page=2&cursor=v1_7"));
+        assert_eq!(next_of("<https://h/a>; rel=\"first\""), None);
+        assert_eq!(next_of("nonsense"), None);
+    }
 
     #[test]
     fn names_stay_within_their_segment() {

@@ -263,6 +263,10 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
             Err(r) => refusals.push(r),
         }
     }
+    if !(other.unclear.is_empty() && other.refusals.is_empty()) {
+        // What came late can be told once it is known what is applied.
+        refusals.retain(|r| r.reason != "out-of-order");
+    }
     refusals.extend(other.unclear.into_iter().chain(other.refusals));
     if !refusals.is_empty() {
         return Err(refusals);

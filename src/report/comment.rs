@@ -233,7 +233,28 @@ fn migrations(input: &SummaryInput<'_>) -> String {
         ));
     }
     out.push('\n');
+    out.push_str(&who_undoes(input));
     out
+}
+
+/// Who may take it back afterwards, so that it is known before anybody agrees.
+fn who_undoes(input: &SummaryInput<'_>) -> String {
+    let Some(verdict) = input.verdict.filter(|_| input.lint.migrations.iter().any(|m| m.reversible)) else {
+        return String::new();
+    };
+    let last = verdict.environments.last().map(|e| &e.environment);
+    let who: Vec<String> = verdict
+        .environments
+        .iter()
+        .filter(|e| !e.required_roles.is_empty())
+        .map(|e| {
+            let roles: Vec<String> = e.required_roles.iter().map(|r| code(r.as_str())).collect();
+            let second = Some(&e.environment) == last || e.environment.as_str() == "production";
+            let second = if second { ", and a second person confirms" } else { "" };
+            format!("{} {}{second}", code(e.environment.as_str()), roles.join(" or "))
+        })
+        .collect();
+    if who.is_empty() { String::new() } else { format!("<sub>↩️ Who may roll back: {}.</sub>\n\n", who.join("; ")) }
 }
 
 fn undo(migration: &MigrationSummary) -> &'static str {

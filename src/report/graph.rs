@@ -108,7 +108,8 @@ pub fn json(set: &MigrationSet, service: Option<&str>) -> serde_json::Value {
         .filter(|m| of_service(m))
         .map(|m| {
             json!({ "reference": m.reference(), "id": m.id, "unit": m.unit, "version": m.version.as_str(),
-                "engine": m.engine, "target": m.target, "service": m.service })
+                "layout": m.layout, "engine": m.engine, "target": m.target, "service": m.service,
+                "reversible": m.is_reversible(), "files": m.files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>() })
         })
         .collect();
     let edges: Vec<_> = edges(set)

@@ -86,6 +86,7 @@ pub(super) async fn locked<S: Session>(
             reports.push(step_report(step, MigrationState::Pending));
             continue;
         }
+        job.options.pace.comes_to(&job.target.name, Some(&step.migration), position, plan.steps.len());
         let began = Instant::now();
         let migration = by_name.of(step);
         let before = migration.and_then(|m| index.of(m));
@@ -118,6 +119,9 @@ pub(super) async fn locked<S: Session>(
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         reports.push(report);
         told.tell(&reports, false).await?;
+    }
+    if end == Outcome::Applied {
+        job.options.pace.comes_to(&job.target.name, None, plan.steps.len(), plan.steps.len());
     }
     if end == Outcome::Applied
         && let Some(refusal) = self_check(session, job, plan).await?

@@ -70,6 +70,21 @@ impl AuditKey {
         }
     }
 
+    /// Keeps the key in `file` as well; nothing happens when it is there.
+    ///
+    /// # Errors
+    /// When the file holds another key, or cannot be written.
+    pub fn keep(&self, file: &Path) -> Result<(), StoreError> {
+        let failed = |source| StoreError::AuditKey { file: file.to_path_buf(), source };
+        write_key(file, self.0.expose_secret()).map_err(failed)?;
+        let kept = Self::read_or_make(file)?;
+        if kept.0.expose_secret() == self.0.expose_secret() {
+            Ok(())
+        } else {
+            Err(failed(std::io::Error::other("it holds another key than the store that is copied")))
+        }
+    }
+
     fn mac(&self, record: &AuditRecord) -> Hmac<Sha256> {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(self.0.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
@@ -98,19 +113,24 @@ impl AuditKey {
     }
 }
 
-/// Writes a new key so that nobody ever reads half of it, and so that of two processes one wins.
+/// Makes a new key.
 fn make_key(file: &Path) -> std::io::Result<()> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|e| std::io::Error::other(e.to_string()))?;
-    let unique = hex::encode(&bytes[..4]);
+    write_key(file, &hex::encode(bytes))
+}
+
+/// Writes a key so that nobody ever reads half of it, and so that of two processes one wins; never over another.
+fn write_key(file: &Path, key: &str) -> std::io::Result<()> {
+    let mut bytes = [0_u8; 4];
     getrandom::fill(&mut bytes).map_err(|e| std::io::Error::other(e.to_string()))?;
-    let draft = file.with_file_name(format!("{}.{unique}", AuditKey::FILE));
+    let draft = file.with_file_name(format!("{}.{}", AuditKey::FILE, hex::encode(bytes)));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut out = options.open(&draft)?;
-    writeln!(out, "{}", hex::encode(bytes))?;
+    writeln!(out, "{key}")?;
     out.sync_all()?;
     let linked = std::fs::hard_link(&draft, file);
     std::fs::remove_file(&draft)?;
@@ -458,7 +478,7 @@ impl Store {
     }
 
     /// The log is right without it, and what it lags behind is caught up with the next record.
-    fn drop_anchor(&self, head: &AuditHead) {
+    pub(super) fn drop_anchor(&self, head: &AuditHead) {
         if let Err(error) = self.inner.anchor.write(&self.inner.audit_key, head) {
             tracing::warn!(%error, "the anchor of the audit log cannot be written");
         }
@@ -606,21 +626,34 @@ impl Store {
             .map_err(|e| StoreError::Value { what: "the audit log's anchor", value: e.to_string() })?;
         // One transaction, so that a record appended meanwhile does not look out of place.
         let mut tx = self.reader().begin_with(self.kind().begin_reading()).await?;
-        let mut offset = 0;
-        loop {
-            // By count and not by `seq`: what the numbers say is to be doubted here.
-            let sql = format!("{COLUMNS} ORDER BY seq LIMIT $1 OFFSET $2");
-            let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(PAGE).bind(offset).fetch_all(&mut *tx).await?;
-            for row in &rows {
-                let record = record_of(row);
-                verifier.look_at(record.as_ref().map_err(ToString::to_string));
-            }
-            if (rows.len() as i64) < PAGE {
-                break;
-            }
-            offset += PAGE;
-        }
+        walk(&mut tx, &mut verifier).await?;
         Ok(verifier.verdict())
+    }
+
+    /// The same of what a transaction sees, without the anchor.
+    #[cfg(feature = "bot")]
+    pub(super) async fn verify_audit_in(&self, tx: &mut WriteTransaction) -> Result<AuditVerdict, StoreError> {
+        let mut verifier = Verifier::new(&self.inner.audit_key, None);
+        walk(tx, &mut verifier).await?;
+        Ok(verifier.verdict())
+    }
+}
+
+/// Shows every record to the verifier.
+async fn walk(tx: &mut WriteTransaction, verifier: &mut Verifier<'_>) -> Result<(), StoreError> {
+    let mut offset = 0;
+    loop {
+        // By count and not by `seq`: what the numbers say is to be doubted here.
+        let sql = format!("{COLUMNS} ORDER BY seq LIMIT $1 OFFSET $2");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(PAGE).bind(offset).fetch_all(&mut **tx).await?;
+        for row in &rows {
+            let record = record_of(row);
+            verifier.look_at(record.as_ref().map_err(ToString::to_string));
+        }
+        if (rows.len() as i64) < PAGE {
+            return Ok(());
+        }
+        offset += PAGE;
     }
 }
 

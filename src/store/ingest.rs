@@ -1,12 +1,12 @@
 //! Deliveries come in here. Concurrent ones share a transaction, so the disk is asked once for many.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use sqlx::{AnyPool, Row as _};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::copy::places;
 use super::replicas::{bump, wake_others};
 use super::{Store, StoreError, StoreKind, WriteTransaction, millis, next_id};
 use crate::github::Event;
@@ -141,22 +141,6 @@ impl Writer {
         tx.commit().await?;
         Ok(results)
     }
-}
-
-/// `($1, $2), ($3, $4), …`: places for that many rows of values, each with `also` behind its own.
-fn places(rows: usize, columns: usize, also: &str) -> String {
-    let mut text = String::with_capacity(rows * (columns * 6 + also.len() + 4));
-    for row in 0..rows {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 1..=columns {
-            let comma = if column == 1 { "" } else { ", " };
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{comma}${}", row * columns + column);
-        }
-        text.push_str(also);
-        text.push(')');
-    }
-    text
 }
 
 /// Queues a dead job of a delivery again; `true` when there was one.

@@ -417,11 +417,20 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.next_due_in(None).await
+    }
+
+    /// The same of the work of one region.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn next_due_in(&self, region: Option<&str>) -> Result<Option<DateTime<Utc>>, StoreError> {
         let row = sqlx::query(
-            "SELECT (SELECT MIN(q.due_at) FROM jobs q WHERE q.state = 'queued' AND NOT EXISTS \
+            "SELECT (SELECT MIN(q.due_at) FROM jobs q WHERE q.state = 'queued' AND q.region = $1 AND NOT EXISTS \
                          (SELECT 1 FROM jobs r WHERE r.state = 'running' AND r.serial_key = q.serial_key)), \
                     (SELECT MIN(lease_until) FROM jobs WHERE state = 'running')",
         )
+        .bind(region.unwrap_or(""))
         .fetch_one(self.reader())
         .await?;
         let (due, lapses): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);

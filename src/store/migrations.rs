@@ -48,6 +48,16 @@ impl Text {
     }
 }
 
+/// The tables of the schema, a table behind those that it refers to.
+#[cfg(feature = "bot")]
+pub(super) fn tables() -> Vec<&'static str> {
+    FILES
+        .iter()
+        .flat_map(|(_, _, text)| text.of(StoreKind::Sqlite).lines())
+        .filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split([' ', '(']).next())
+        .collect()
+}
+
 /// The migrator over [`FILES`].
 pub(super) fn migrator(kind: StoreKind) -> Migrator {
     let migrations = FILES

@@ -6,6 +6,8 @@
 mod anchor;
 mod approvals;
 mod audit;
+#[cfg(feature = "bot")]
+pub mod copy;
 mod database;
 mod environments;
 pub mod gates;
@@ -22,6 +24,7 @@ mod replicas;
 pub mod rollbacks;
 pub mod runs;
 pub mod schemas;
+mod stops;
 #[cfg(feature = "bot")]
 pub mod turns;
 mod verdicts;
@@ -220,9 +223,34 @@ impl Store {
         })
     }
 
+    /// Whether something that may be a store is at `url`: opening one that is not there makes it.
+    ///
+    /// # Errors
+    /// When the URL is none of a store.
+    #[cfg(feature = "bot")]
+    pub fn may_be_at(url: &str) -> Result<bool, StoreError> {
+        match Place::parse(url)? {
+            Place::File(file) => Ok(file.exists()),
+            Place::Server(_) => Ok(true),
+        }
+    }
+
     /// What holds the store.
     pub fn kind(&self) -> StoreKind {
         self.inner.kind
+    }
+
+    /// Sets the anchor where there is none yet, as for a store that was just filled.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[cfg(feature = "bot")]
+    pub async fn anchor_audit(&self) -> Result<(), StoreError> {
+        let head = self.audit_head().await?;
+        if let (Some(head), Ok(anchor::Anchor::Missing)) = (head, self.inner.anchor.read(&self.inner.audit_key)) {
+            self.drop_anchor(&head);
+        }
+        Ok(())
     }
 
     /// Asks the database for an answer.

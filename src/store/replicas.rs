@@ -1,5 +1,6 @@
 //! The processes that serve one store: who they are, how they hear of each other's work, and who may still write.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -128,6 +129,43 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// The regions that have workers of their own, alive or not: their targets are left to them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn served_regions(&self) -> Result<BTreeSet<String>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar("SELECT DISTINCT region FROM replicas WHERE region <> ''")
+            .fetch_all(self.reader())
+            .await?;
+        Ok(names.into_iter().collect())
+    }
+
+    /// Whether this process is the one that does something now which one does every `pause`; taken when it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take_pass(&self, what: &str, pause: chrono::Duration) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let now = self.clock(&mut tx).await?;
+        let name = format!("pass:{what}");
+        let last: Option<String> =
+            sqlx::query_scalar("SELECT value FROM facts WHERE name = $1").bind(&name).fetch_optional(&mut *tx).await?;
+        let since = last.and_then(|at| at.parse::<i64>().ok()).map_or(i64::MAX, |at| now.saturating_sub(at));
+        // A clock that was set back does not keep everybody waiting.
+        if (0..pause.num_milliseconds()).contains(&since) {
+            return Ok(false);
+        }
+        sqlx::query(
+            "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(&name)
+        .bind(now.to_string())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Tells when jobs were added or given back, by this process, or by any on PostgreSQL: await `changed()`, then claim.

@@ -498,7 +498,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT s.run, s.target, t.engine, s.unit, s.migration, s.action, s.recovery, s.duration_ms FROM run_steps s \
              JOIN runs r ON r.id = s.run JOIN run_targets t ON t.run = s.run AND t.target = s.target \
-             WHERE r.repo = $1 AND r.pr = $2 AND r.environment = $3 AND s.state = 'applied' \
+             WHERE r.repo = $1 AND r.pr = $2 AND r.environment = $3 AND s.state = 'applied' AND s.action = 'apply' \
              AND NOT EXISTS (SELECT 1 FROM environment_records e WHERE e.run = s.run) ORDER BY s.run, s.target, s.position",
         )
         .bind(repo.as_str())

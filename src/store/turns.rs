@@ -9,8 +9,8 @@ use super::approvals::{number, parsed};
 use super::jobs::event_to_text;
 use super::{Store, StoreError, millis, time_of};
 use crate::github::Event;
-use crate::ids::{EnvironmentName, MigrationId, PrNumber, RepoName, RunId, TargetName};
-use crate::plan::{MigrationState, StepAction};
+use crate::ids::{EnvironmentName, PrNumber, RepoName, RunId, TargetName};
+use crate::plan::StepAction;
 
 /// A run that was silent for longer no longer keeps others waiting (seconds): its process is gone.
 const SILENT: i64 = 60;
@@ -219,49 +219,6 @@ impl Store {
         Ok(())
     }
 
-    /// Asks a run to stop before its next statement; whoever carries it out looks here.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn ask_to_stop(&self, run: &RunId, by: &str) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::query("INSERT INTO run_stops (run, by_whom, at) VALUES ($1, $2, $3) ON CONFLICT (run) DO NOTHING")
-            .bind(run.as_str())
-            .bind(by)
-            .bind(millis(Utc::now()))
-            .execute(&mut *tx)
-            .await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Who asked a run to stop, if somebody did.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn asked_to_stop(&self, run: &RunId) -> Result<Option<String>, StoreError> {
-        let by: Option<(String,)> = sqlx::query_as("SELECT by_whom FROM run_stops WHERE run = $1")
-            .bind(run.as_str())
-            .fetch_optional(self.reader())
-            .await?;
-        Ok(by.map(|(by,)| by))
-    }
-
-    /// Runs in an environment that have not said how they ended: those of the repository, and those of the command line.
-    ///
-    /// # Errors
-    /// When the database fails, or holds what this version does not understand.
-    pub async fn open_runs(&self, repo: &RepoName, environment: &EnvironmentName) -> Result<Vec<RunId>, StoreError> {
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT id FROM runs WHERE environment = $2 AND finished_at IS NULL AND (repo = $1 OR repo IS NULL) \
-             UNION SELECT run FROM turns WHERE environment = $2 AND repo = $1 AND state = 'running'",
-        )
-        .bind(repo.as_str())
-        .bind(environment.as_str())
-        .fetch_all(self.reader())
-        .await?;
-        rows.into_iter().map(|(run,)| parsed("a run", run)).collect()
-    }
-
     /// Whether a run undid something.
     ///
     /// # Errors
@@ -272,27 +229,6 @@ impl Store {
             .fetch_optional(self.reader())
             .await?;
         Ok(action.is_some_and(|(action,)| action == StepAction::Rollback.as_str()))
-    }
-
-    /// The steps of a run that goes on, as the store last saw them: target, migration, state.
-    ///
-    /// # Errors
-    /// When the database fails, or holds what this version does not understand.
-    pub async fn steps_of(&self, run: &RunId) -> Result<Vec<(TargetName, MigrationId, MigrationState)>, StoreError> {
-        let rows: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT target, migration, state FROM run_steps WHERE run = $1 ORDER BY target, position")
-                .bind(run.as_str())
-                .fetch_all(self.reader())
-                .await?;
-        rows.into_iter()
-            .map(|(target, migration, state)| {
-                Ok((
-                    parsed("a target", target)?,
-                    parsed("a migration", migration)?,
-                    MigrationState::parse(&state).ok_or(StoreError::Value { what: "a state", value: state })?,
-                ))
-            })
-            .collect()
     }
 
     /// The pull request whose run applied a migration in an environment last, where the store knows it.

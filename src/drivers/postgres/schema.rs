@@ -32,7 +32,9 @@ const OBJECTS: &str = "WITH mine AS (SELECT oid, nspname FROM pg_catalog.pg_name
      UNION ALL SELECT 'type ' || t.oid::regtype, 'label ' || e.enumlabel FROM pg_catalog.pg_type t JOIN mine m ON m.oid = t.typnamespace \
      JOIN pg_catalog.pg_enum e ON e.enumtypid = t.oid \
      UNION ALL SELECT 'extension ' || extname, 'version ' || extversion FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql' \
-     UNION ALL SELECT 'schema ' || quote_ident(nspname), 'exists' FROM mine WHERE nspname <> 'public'";
+     UNION ALL SELECT 'schema ' || quote_ident(nspname), 'exists' FROM mine m WHERE nspname <> 'public' \
+     AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.relnamespace = m.oid \
+     AND c.relname = (m.nspname::text || '_schema_migrations')::pg_catalog.name)";
 
 /// Reads it.
 pub(super) async fn snapshot(connection: &mut PgConnection) -> Result<SchemaSnapshot, DriverError> {

@@ -48,6 +48,8 @@ pub struct PostgresSession {
     blockers: Option<String>,
     /// Whether the deadline made us cancel the statement.
     timed_out: bool,
+    /// The search path of the service whose statement was looked at last.
+    path: Option<String>,
 }
 
 impl PostgresSession {
@@ -65,6 +67,7 @@ impl PostgresSession {
             key: 0,
             blockers: None,
             timed_out: false,
+            path: None,
         };
         // Before anything is set: behind a pooler it would stay with a connection that others use.
         session.refuse_pooler().await?;
@@ -440,10 +443,9 @@ impl Session for PostgresSession {
     }
 
     async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
-        let Some(path) = self.tables.search_path(statement.unit) else { return self.run_single(statement).await };
-        self.through(format!("SET search_path = {path}")).await?;
+        self.enter(statement.unit).await?;
         let done = self.run_single(statement).await;
-        self.through("RESET search_path".to_owned()).await?;
+        self.leave().await?;
         done
     }
 
@@ -453,7 +455,10 @@ impl Session for PostgresSession {
     }
 
     async fn probe(&mut self, statement: &SingleStatement<'_>) -> Result<Probe, DriverError> {
-        probe::look_for(&mut self.connection, self.pid, statement.sql()).await
+        self.enter(statement.unit).await?;
+        let seen = probe::look_for(&mut self.connection, self.pid, statement.sql()).await;
+        self.leave().await?;
+        seen
     }
 
     async fn repair(&mut self, statement: &str) -> Result<(), DriverError> {
@@ -463,7 +468,12 @@ impl Session for PostgresSession {
             self.options.retry_for.as_millis().max(self.options.lock_timeout.as_millis())
         );
         self.through(before).await?;
+        // Names as the statement wrote them, looked up where it looks them up.
+        if let Some(path) = self.path.clone() {
+            self.through(format!("SET search_path = {path}")).await?;
+        }
         self.through(statement.to_owned()).await?;
+        self.leave().await?;
         self.through(self.settings()).await
     }
 
@@ -494,6 +504,20 @@ impl Session for PostgresSession {
 }
 
 impl PostgresSession {
+    /// Puts the schema of a service in front of the search path, for what runs outside a transaction.
+    async fn enter(&mut self, unit: &str) -> Result<(), DriverError> {
+        self.path = self.tables.search_path(unit);
+        match self.path.clone() {
+            Some(path) => self.through(format!("SET search_path = {path}")).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the search path back that the connection began with.
+    async fn leave(&mut self) -> Result<(), DriverError> {
+        if self.path.is_some() { self.through("RESET search_path".to_owned()).await } else { Ok(()) }
+    }
+
     /// Runs a statement as its nature wants it.
     async fn run_single(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
         if statement.nature == Nature::Batched {

@@ -149,7 +149,9 @@ impl Folder<'_> {
 }
 
 fn is_diesel_migration(name: &str, files: &[(&str, &SourceFile)]) -> bool {
-    name.starts_with(|c: char| c.is_ascii_digit()) && files.iter().any(|(n, _)| matches!(*n, "up.sql" | "down.sql"))
+    // A `down.sql` beside a `migration.sql` undoes that one.
+    name.starts_with(|c: char| c.is_ascii_digit())
+        && files.iter().any(|(n, _)| *n == "up.sql" || (*n == "down.sql" && !is_prisma_migration(files)))
 }
 
 fn is_prisma_migration(files: &[(&str, &SourceFile)]) -> bool {

@@ -200,11 +200,20 @@ fn dirty(ledger: &Ledger, migration: &Migration) -> Refusal {
     refusal(
         "dirty",
         format!("{} failed in `{}` and has noted it in `{}`", ledger.tool.name(), migration.reference(), ledger.table),
-        format!(
-            "look at the database, then settle it: {}, or `godwit resolve {} --as applied|rolled-back --reason …`",
-            ledger.tool.way_out(),
-            migration.id
-        ),
+        if ledger.tool.notes_one_version() {
+            format!(
+                "look at the database, then settle it: {}, or record up to where it is applied with `godwit baseline --to \
+                 VERSION` and, if `{id}` is not, `godwit resolve {id} --as rolled-back --reason …`",
+                ledger.tool.way_out(),
+                id = migration.id
+            )
+        } else {
+            format!(
+                "look at the database, then settle it: {}, or `godwit resolve {} --as applied|rolled-back --reason …`",
+                ledger.tool.way_out(),
+                migration.id
+            )
+        },
         true,
     )
 }

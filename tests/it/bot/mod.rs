@@ -16,6 +16,7 @@ mod orders;
 mod postgres;
 pub mod process;
 mod promoting;
+mod redelivering;
 mod reviewing;
 mod rollbacks;
 mod stopping;

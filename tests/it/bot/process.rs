@@ -31,9 +31,14 @@ const AUDIT_KEY: &str = "one key for every replica";
 impl Shop {
     /// With a SQLite file for each environment.
     pub fn sqlite() -> Self {
+        Self::sqlite_with(&[])
+    }
+
+    /// The same with these files.
+    pub fn sqlite_with(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let urls = ENVIRONMENTS.map(|e| dir.path().join(format!("{e}.db")).display().to_string());
-        let (sandbox, repo) = company(&[]);
+        let (sandbox, repo) = company(files);
         Self { sandbox, repo, dir, urls, store: None }
     }
 
@@ -138,7 +143,14 @@ impl Shop {
 
     /// Awaits that an environment's comment holds `text`.
     pub fn until_told(&self, pull: &PullHandle, environment: &str, text: &str) {
-        self.until(&format!("`{text}` is told of {environment}"), || run_comment(pull, environment).contains(text));
+        let mut told = String::new();
+        let what = format!("`{text}` is told of {environment}");
+        let began = Instant::now();
+        while !told.contains(text) {
+            assert!(began.elapsed() < Duration::from_secs(60), "waited too long until {what}: {told}");
+            std::thread::sleep(Duration::from_millis(20));
+            told = run_comment(pull, environment);
+        }
     }
 
     /// What every process said.

@@ -21,9 +21,9 @@ async fn s1_58_a_merge_outside_the_window_is_queued_says_when_and_starts_by_itse
     let windows = "  maintenance_windows:\n    - { days: [sat, sun], start: \"02:00\", end: \"04:00\", timezone: Europe/Berlin }\n";
     let environments = format!("{ENVIRONMENTS_YML}{windows}");
     let world = World::start_with(&[("policies/environments.yml", &environments)]).await;
+    // Years ahead, so that the moment does not come while the test runs.
+    world.it_is("2030-11-23T00:30:00Z");
     let pull = agreed(&world).await;
-    // A year ahead, so that the moment does not come while the test runs.
-    world.it_is("2030-11-20T12:00:00Z");
     pull.merge("rosa", MergeMethod::Squash).unwrap();
     world.settle_for_now().await;
     assert!(world.has_table("staging", "orders").await && !world.has_table("production", "orders").await);
@@ -106,7 +106,10 @@ async fn b11_one_run_at_a_time_the_waiter_sees_its_place_and_goes_on_by_itself()
     };
     tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.unwrap();
     let told = run_comment(&pull, "staging");
-    assert!(told.contains("waits for its turn") && told.contains("#40 runs since"), "{told}");
+    assert!(
+        told.contains("waits for its turn") && told.contains("40 runs since") && told.contains("41 was merged before"),
+        "{told}"
+    );
     assert!(world.has_table("development", "orders").await && !world.has_table("staging", "orders").await);
     for pr in [40, 41, 42] {
         world.store.end_turn(&repo, &staging, PrNumber(pr)).await.unwrap();

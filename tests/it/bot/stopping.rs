@@ -2,6 +2,8 @@
 
 use super::postgres::{GATE, Gate, ORDERS, is_waiting, shop, until_done};
 use super::world::{answer, run_comment};
+use crate::support::{Said, godwit};
+use crate::webhook::http::store_url;
 
 const AFTER: (&str, &str) = ("migrations/0003_after.up.sql", "CREATE TABLE after (id bigint);\n");
 
@@ -21,6 +23,8 @@ fn a_run_that_goes_on_tells_how_far_it_is_and_is_cancelled_from_a_comment() {
     shop.until("bob is answered", || answer(&pull, refused).contains("`@bob` may not"));
     let asked = pull.comment("omar", "/godwit cancel staging").unwrap();
     shop.until("omar is answered", || answer(&pull, asked).contains("to stop before its next statement"));
+    // The run has heard of it when its comment says so.
+    shop.until_told(&pull, "staging", "asked it to stop");
     gate.open();
     shop.until_told(&pull, "staging", "cancelled after 2 of 3 migrations");
     shop.rest();
@@ -34,4 +38,29 @@ fn a_run_that_goes_on_tells_how_far_it_is_and_is_cancelled_from_a_comment() {
     assert_eq!(databases[1].history(), ["0001_orders applied", "0002_gate applied", "0003_after applied"]);
     let idle = pull.comment("omar", "/godwit cancel staging").unwrap();
     shop.until("omar is answered", || answer(&pull, idle).contains("Nothing runs"));
+}
+
+#[test]
+fn a_run_of_the_server_is_cancelled_from_the_command_line() {
+    let (shop, databases) = shop();
+    let _served = shop.serve(None);
+    let pull = shop.approved("orders", &[ORDERS, GATE, AFTER]);
+    let gate = Gate::shut(&databases[0]);
+    shop.merge(&pull);
+    shop.until("development runs", || is_waiting(&databases[0]));
+    let store = store_url(shop.dir.path());
+    let said = Said::from(
+        godwit(shop.dir.path()).args(["cancel", "--env", "development", "--store", &store]).output().unwrap(),
+    )
+    .expect(0);
+    assert!(said.stdout.contains("ends before its next statement"), "{said:?}");
+    shop.until_told(&pull, "development", "asked it to stop");
+    gate.open();
+    shop.until_told(&pull, "development", "cancelled after 2 of 3 migrations");
+    shop.rest();
+    assert!(databases[1].history().is_empty());
+    let said =
+        Said::from(godwit(shop.dir.path()).args(["cancel", "--env", "staging", "--store", &store]).output().unwrap())
+            .expect(0);
+    assert!(said.stdout.contains("nothing runs in staging"), "{said:?}");
 }

@@ -20,6 +20,7 @@ fn a_form_of_output_that_a_command_does_not_have_is_refused_before_anything_is_d
         &["resolve", "0001_a", "--as", "applied", "--reason", "r"],
         &["lock", "--env", "e", "why"],
         &["unlock", "--env", "e"],
+        &["cancel", "--env", "e"],
         &["audit", "verify"],
         &["policy", "check"],
         &["lint", "--rules"],

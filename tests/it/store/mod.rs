@@ -2,6 +2,7 @@
 //!
 //! A test is a function of a fresh store; `on_both!` makes it a test on SQLite and one on PostgreSQL.
 
+mod moving;
 mod queue;
 mod records;
 mod renames;
@@ -39,7 +40,17 @@ pub struct Fresh {
     pub dir: TempDir,
     pub store: Store,
     url: String,
-    database: Option<Database>,
+    database: Server,
+}
+
+/// A database of a server, which goes on a thread of its own: no runtime may be entered from within another.
+pub struct Server(Option<Database>);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        apart(move || drop(database));
+    }
 }
 
 impl Fresh {
@@ -49,7 +60,7 @@ impl Fresh {
 
     /// Name of the database on its server.
     pub fn database(&self) -> &str {
-        self.database.as_ref().map_or("", Database::name)
+        self.database.0.as_ref().map_or("", Database::name)
     }
 
     pub fn kind(&self) -> Kind {
@@ -57,7 +68,7 @@ impl Fresh {
     }
 
     pub fn is_postgres(&self) -> bool {
-        self.database.is_some()
+        self.database.0.is_some()
     }
 
     /// Another process's view: a second handle on the same store.
@@ -74,6 +85,41 @@ impl Fresh {
         Ok(done.rows_affected())
     }
 
+    /// Every row of every table but those of processes, as texts.
+    pub async fn rows(&self) -> std::collections::BTreeMap<String, Vec<String>> {
+        use sqlx::{Column as _, Connection as _, Row as _, ValueRef as _};
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        let sql = match self.kind() {
+            Kind::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+            _ => {
+                "SELECT CAST(relname AS TEXT) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            }
+        };
+        let tables: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+        let mut all = std::collections::BTreeMap::new();
+        for table in tables.into_iter().filter(|t| !["_sqlx_migrations", "replicas", "facts"].contains(&t.as_str())) {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT * FROM {table}"));
+            let found = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+            let text = |row: &sqlx::any::AnyRow, i: usize| {
+                if row.try_get_raw(i).unwrap().is_null() {
+                    return "-".to_owned();
+                }
+                row.try_get::<i64, _>(i).map_or_else(|_| row.get::<String, _>(i), |n| n.to_string())
+            };
+            let mut rows: Vec<String> = found
+                .iter()
+                .map(|row| {
+                    let columns = row.columns().iter().map(|c| format!("{}={}", c.name(), text(row, c.ordinal())));
+                    columns.collect::<Vec<_>>().join(" ")
+                })
+                .collect();
+            rows.sort();
+            all.insert(table, rows);
+        }
+        connection.close().await.unwrap();
+        all
+    }
+
     /// The program on this store, without anybody's settings.
     pub fn godwit(&self) -> Command {
         let mut command = crate::support::godwit(self.dir.path());
@@ -86,11 +132,15 @@ impl Fresh {
     }
 }
 
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        let database = self.database.take();
-        apart(move || drop(database));
-    }
+/// A place for a store, where none was made yet.
+pub fn place_on(kind: Kind) -> (TempDir, String, Server) {
+    let dir = tempfile::tempdir().unwrap();
+    let database = (kind == Kind::Postgres).then(|| apart(|| Database::fresh(kind)));
+    let url = match &database {
+        Some(database) => database.url.clone(),
+        None => format!("sqlite:{}", dir.path().join("godwit.db").display()),
+    };
+    (dir, url, Server(database))
 }
 
 /// A store in a file.
@@ -100,12 +150,7 @@ pub async fn fresh() -> Fresh {
 
 /// A store of that kind.
 pub async fn fresh_on(kind: Kind) -> Fresh {
-    let dir = tempfile::tempdir().unwrap();
-    let database = (kind == Kind::Postgres).then(|| apart(|| Database::fresh(kind)));
-    let url = match &database {
-        Some(database) => database.url.clone(),
-        None => format!("sqlite:{}", dir.path().join("godwit.db").display()),
-    };
+    let (dir, url, database) = place_on(kind);
     let store = Store::open_in(&url, Some(dir.path()), None).await.unwrap();
     Fresh { dir, store, url, database }
 }

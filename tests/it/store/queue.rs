@@ -121,7 +121,7 @@ async fn a_key_is_worked_on_by_one_worker_and_in_order(fresh: Fresh) {
     // A third one for the held key waits; the other key is free, also for another process.
     store.ingest(delivery("d-4", comment(1, "third"))).await.unwrap();
     let two = fresh.again().await.claim("w2", LEASE).await.unwrap().unwrap();
-    assert_eq!(two.key, "o/r#2");
+    assert_eq!(two.key, "o/r#2 comments");
     assert!(store.claim("w3", LEASE).await.unwrap().is_none());
     store.complete(&one).await.unwrap();
     assert_eq!(store.claim("w3", LEASE).await.unwrap().unwrap().jobs[0].event, comment(1, "third"));

@@ -15,6 +15,7 @@ on_both! {
     b11_who_lost_the_claim_cannot_write_through_it,
     work_of_a_region_is_for_its_workers_alone,
     processes_are_known_while_they_say_so,
+    one_process_at_a_time_makes_a_pass,
     b7_many_workers_in_two_processes_do_each_job_once_and_a_key_in_order,
 }
 
@@ -69,6 +70,17 @@ async fn processes_are_known_while_they_say_so(fresh: Fresh) {
     fresh.raw("UPDATE replicas SET seen_at = 0 WHERE id = '3'").await.unwrap();
     store.join("1", "web", None).await.unwrap();
     assert_eq!(known(store.replicas(Duration::MAX).await.unwrap()), ["1 web "]);
+}
+
+async fn one_process_at_a_time_makes_a_pass(fresh: Fresh) {
+    let (store, other) = (&fresh.store, fresh.again().await);
+    let hour = chrono::Duration::hours(1);
+    assert!(store.take_pass("sweep", hour).await.unwrap());
+    assert!(!other.take_pass("sweep", hour).await.unwrap());
+    assert!(other.take_pass("something else", hour).await.unwrap());
+    assert!(other.take_pass("sweep", chrono::Duration::zero()).await.unwrap());
+    fresh.raw("UPDATE facts SET value = '99999999999999' WHERE name = 'pass:sweep'").await.unwrap();
+    assert!(store.take_pass("sweep", hour).await.unwrap(), "a clock was wrong for a while");
 }
 
 async fn b7_many_workers_in_two_processes_do_each_job_once_and_a_key_in_order(fresh: Fresh) {

@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::Bot;
 use super::error::JobError;
 use super::gather::Place;
-use super::worker::chain;
+use super::worker::{chain, soon};
 use crate::ids::{EnvironmentName, MigrationId, PrNumber, RunId, TargetName};
-use crate::plan::MigrationState;
 use crate::report::run_comment::{self, ProgressInput};
 use crate::runner::{Cancel, Pace, Progress};
 
@@ -34,30 +33,65 @@ pub(super) struct Watched<'a> {
     pub by: &'a str,
 }
 
-/// How far the long statements of a run are, by target.
+/// What runs on a target at the moment, and how far a long statement is.
+type Current = (TargetName, MigrationId, Option<String>);
+
+/// How far a run is, target by target.
 #[derive(Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<BTreeMap<TargetName, Progress>>>);
+pub(super) struct Seen(Arc<Mutex<BTreeMap<TargetName, Far>>>);
+
+/// How far a run is on one target.
+#[derive(Default)]
+struct Far {
+    /// What it does at the moment.
+    migration: Option<MigrationId>,
+    done: usize,
+    of: usize,
+    /// How far a long statement is.
+    statement: Option<Progress>,
+}
 
 impl Seen {
     /// What a run needs to tell it.
     pub fn pace(&self) -> Pace {
-        let seen = Arc::clone(&self.0);
+        let (steps, statements) = (Arc::clone(&self.0), Arc::clone(&self.0));
         let listener = move |p: &Progress| {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).insert(p.target.clone(), p.clone());
+            let mut seen = statements.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.entry(p.target.clone()).or_default().statement = Some(p.clone());
         };
-        Pace { listener: Some(Arc::new(listener)), ..Pace::default() }
+        let comes_to = move |target: &TargetName, migration: Option<&MigrationId>, done: usize, of: usize| {
+            let mut seen = steps.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.insert(target.clone(), Far { migration: migration.cloned(), done, of, statement: None });
+        };
+        Pace { listener: Some(Arc::new(listener)), steps: Some(Arc::new(comes_to)), ..Pace::default() }
     }
 
-    fn of(&self, target: &TargetName, migration: &MigrationId) -> Option<String> {
+    /// How many migrations are done, how many there are, and what runs where.
+    fn far(&self) -> (usize, usize, Vec<Current>) {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let progress = seen.get(target).filter(|p| &p.migration == migration)?;
-        let of = progress.total.map(|t| format!(" of {t}")).unwrap_or_default();
-        let waits = progress.waits.as_ref().map(|w| format!(", waiting: {w}")).unwrap_or_default();
-        Some(format!("statement {}, {}{of} {}{waits}", progress.statement, progress.done, progress.what))
+        let current = seen.iter().filter_map(|(target, far)| {
+            let statement = far.statement.as_ref().map(in_words);
+            Some((target.clone(), far.migration.clone()?, statement))
+        });
+        (seen.values().map(|f| f.done).sum(), seen.values().map(|f| f.of).sum(), current.collect())
     }
 }
 
+fn in_words(progress: &Progress) -> String {
+    let of = progress.total.map(|t| format!(" of {t}")).unwrap_or_default();
+    let waits = progress.waits.as_ref().map(|w| format!(", waiting: {w}")).unwrap_or_default();
+    format!("statement {}, {}{of} {}{waits}", progress.statement, progress.done, progress.what)
+}
+
 impl Bot {
+    /// A place for a run on this server. A run may take hours, and a command that is to stop one must still be heard.
+    pub(super) fn place_to_run(&self) -> Result<SemaphorePermit<'_>, JobError> {
+        self.runs.try_acquire().map_err(|_| JobError::Later {
+            at: soon(Utc::now()),
+            reason: "this server runs as many migrations as it may at once".to_owned(),
+        })
+    }
+
     /// Carries `run` out and looks after it meanwhile. What is told has been told when this returns, so that it never
     /// overtakes the result.
     pub(super) async fn looked_after<T>(
@@ -118,23 +152,15 @@ impl Bot {
         since: DateTime<Utc>,
         stopping: Option<&str>,
     ) -> Result<(), JobError> {
-        let steps = self.store.steps_of(about.run).await?;
-        let open = |state: MigrationState| matches!(state, MigrationState::Pending | MigrationState::Running);
-        let mut current: Vec<(TargetName, MigrationId, Option<String>)> = Vec::new();
-        for (target, migration, state) in &steps {
-            // The first of a target that is not done is what runs there.
-            if open(*state) && !current.iter().any(|(t, ..)| t == target) {
-                current.push((target.clone(), migration.clone(), seen.of(target, migration)));
-            }
-        }
+        let (done, total, current) = seen.far();
         let text = run_comment::progress(&ProgressInput {
             environment: about.environment,
             run: about.run,
             by: about.by,
             since,
             now: Utc::now(),
-            done: steps.iter().filter(|(.., state)| !open(*state)).count(),
-            total: steps.len(),
+            done,
+            total,
             current: &current,
             stopping,
         });

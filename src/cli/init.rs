@@ -1,0 +1,299 @@
+//! `godwit init`: the files that a repository needs, for the migrations it has or for its first one. Never overwrites.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::exit::Failure;
+use super::settings::read_tree;
+use super::{Exit, Format, Global, print};
+use crate::config::RepoConfig;
+use crate::ids::Engine;
+use crate::migration::operations::are_operations;
+use crate::migration::{Layout, MigrationRoot, MigrationSet, resolve};
+
+/// Arguments of `godwit init`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit init
+  godwit init --layout flyway
+  godwit init --engine postgresql mongodb")]
+pub struct Args {
+    /// How the first migration is laid out (default: as those that are there, else `numbered`)
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<Layout>,
+    /// The kinds of database (default: those of the migrations that are there, else `postgresql`)
+    #[arg(long, value_name = "ENGINE", num_args = 1..)]
+    engine: Vec<Engine>,
+}
+
+/// The matrix that holds without policy files, to be changed.
+const MATRIX: &str = include_str!("../../policies/approval_matrix.yml");
+
+const ROLES: &str = "\
+# Who holds which role: teams of the organisation (`org/team`) and people by their login.
+developer: { teams: [], users: [] }
+data_ops: { teams: [], users: [] }
+data_ops_lead: { teams: [], users: [] }
+dba: { teams: [], users: [] }
+tech_lead: { teams: [], users: [] }
+cto: { teams: [], users: [] }
+";
+
+const WORKFLOW: &str = "\
+# Checks the migrations of a pull request; needs no database and no secret.
+name: Godwit
+on: pull_request
+permissions:
+  contents: read
+jobs:
+  migrations:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+        with: { fetch-depth: 0 }
+      - uses: godwit-dev/godwit@v1
+";
+
+/// A folder of migrations as the configuration names it.
+struct Root {
+    path: String,
+    layout: Layout,
+    engine: Engine,
+    count: usize,
+}
+
+/// Runs the command.
+pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
+    let here = &global.repo;
+    if here.join(RepoConfig::FILE).exists() {
+        let message = format!("`{}` is there already; nothing was written", RepoConfig::FILE);
+        return Err(Failure::usage(message));
+    }
+    let set = resolve(&read_tree(here)?, &[MigrationRoot::folder("**")]);
+    if let Some(problem) = set.problems.iter().find(|p| p.rule == "ambiguous-layout") {
+        anstream::eprintln!("{}: {}\n  {}", problem.file, problem.message, problem.help);
+    }
+    let mut roots = found(&set);
+    let mut files: Vec<(String, String)> = Vec::new();
+    if roots.is_empty() {
+        let engines = if args.engine.is_empty() { vec![Engine::Postgresql] } else { args.engine.clone() };
+        for engine in engines {
+            let (root, example) = first(engine, args.layout)?;
+            roots.push(root);
+            files.extend(example);
+        }
+    }
+    let engines: BTreeSet<Engine> = roots.iter().map(|r| r.engine).chain(args.engine).collect();
+    files.insert(0, (RepoConfig::FILE.to_owned(), config(&roots)));
+    files.push(("policies/environments.yml".to_owned(), environments(&engines)));
+    files.push(("policies/approval_matrix.yml".to_owned(), MATRIX.to_owned()));
+    files.push(("policies/roles.yml".to_owned(), ROLES.to_owned()));
+    files.push((".github/workflows/godwit.yml".to_owned(), WORKFLOW.to_owned()));
+    let mut said = Vec::new();
+    for (path, text) in &files {
+        said.push((path.as_str(), write_new(&here.join(path), text)?));
+    }
+    if global.format == Format::Json {
+        let value: Vec<_> =
+            said.iter().map(|(path, new)| serde_json::json!({ "path": path, "written": new })).collect();
+        print::json(&serde_json::json!({ "files": value }))?;
+        return Ok(Exit::Done);
+    }
+    let mut text = String::new();
+    for root in roots.iter().filter(|r| r.count > 0) {
+        let _ = writeln!(text, "found    {} ({}, {}, {} migrations)", root.path, root.layout, root.engine, root.count);
+    }
+    for (path, new) in said {
+        let _ = writeln!(text, "{} {path}", if new { "written " } else { "is there" });
+    }
+    text.push_str(
+        "next: say who holds which role in policies/roles.yml, then `godwit policy check` and `godwit lint`\n",
+    );
+    print::text(&text)?;
+    Ok(Exit::Done)
+}
+
+/// Writes a file that is not there yet; whether it was written.
+fn write_new(path: &Path, text: &str) -> anyhow::Result<bool> {
+    let cannot = || format!("cannot write `{}`", path.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(cannot)?;
+    }
+    match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(mut file) => std::io::Write::write_all(&mut file, text.as_bytes()).with_context(cannot).map(|()| true),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(e).with_context(cannot),
+    }
+}
+
+/// The folders that hold migrations; those of services as one pattern.
+fn found(set: &MigrationSet) -> Vec<Root> {
+    let mut roots: BTreeMap<(String, Layout, Engine), usize> = BTreeMap::new();
+    for m in &set.migrations {
+        let path = match (m.layout, m.service.as_deref()) {
+            (Layout::Service, Some(service)) => m.unit.replace(&format!("services/{service}/"), "services/*/"),
+            _ if m.unit.is_empty() => ".".to_owned(),
+            _ => m.unit.clone(),
+        };
+        *roots.entry((path, m.layout, m.engine)).or_default() += 1;
+    }
+    roots.into_iter().map(|((path, layout, engine), count)| Root { path, layout, engine, count }).collect()
+}
+
+fn target(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgresql => "main-pg",
+        Engine::Sqlite => "main-sqlite",
+        Engine::Mongodb => "main-mongo",
+        Engine::Redis => "main-redis",
+        Engine::Elasticsearch => "main-search",
+    }
+}
+
+fn config(roots: &[Root]) -> String {
+    let mut text = String::from(
+        "version: 1\nenvironments: [development, staging, production]   # promotion order\npolicies: policies\nmigrations:\n",
+    );
+    for root in roots {
+        let (path, layout) = (&root.path, root.layout);
+        let _ = writeln!(text, "  - path: \"{path}\"\n    layout: {layout}\n    target: {}", target(root.engine));
+    }
+    text
+}
+
+fn environments(engines: &BTreeSet<Engine>) -> String {
+    let mut text = String::from(
+        "# Which databases an environment owns. `${VAR}` is filled in where the migrations run; no credential stands here.\n",
+    );
+    for (name, short, promotion, backup) in [
+        ("development", "DEV", "auto", false),
+        ("staging", "STAGING", "auto", true),
+        ("production", "PROD", "manual", true),
+    ] {
+        let _ = writeln!(text, "{name}:\n  targets:");
+        for engine in engines {
+            let variable = format!("{short}_{}_URL", engine.as_str().to_uppercase());
+            let _ = writeln!(text, "    {}: {{ engine: {engine}, url: \"${{{variable}}}\" }}", target(*engine));
+        }
+        let _ = writeln!(text, "  migration: {{ backup_required: {backup} }}\n  promotion: {promotion}");
+    }
+    text
+}
+
+/// Files by path.
+type Files = Vec<(String, String)>;
+
+/// A first migration, with its way back.
+fn first(engine: Engine, layout: Option<Layout>) -> anyhow::Result<(Root, Files)> {
+    let up = "CREATE TABLE IF NOT EXISTS customers (\n    id BIGINT PRIMARY KEY,\n    email TEXT NOT NULL\n);\n";
+    let down = "DROP TABLE IF EXISTS customers;\n";
+    if are_operations(engine) || engine == Engine::Redis {
+        return Ok(typed(engine));
+    }
+    let layout = layout.unwrap_or(Layout::Numbered);
+    let both = |before: &str, between: &str| format!("{before}\n{up}\n{between}\n{down}");
+    let (path, files): (String, Vec<(&str, String)>) = match layout {
+        Layout::Numbered => (
+            format!("migrations/{engine}"),
+            vec![("0001_customers.up.sql", up.to_owned()), ("0001_customers.down.sql", down.to_owned())],
+        ),
+        Layout::Sqlx => (
+            "migrations".to_owned(),
+            vec![
+                ("20240101000000_customers.up.sql", up.to_owned()),
+                ("20240101000000_customers.down.sql", down.to_owned()),
+            ],
+        ),
+        Layout::Flyway => (
+            "db/migration".to_owned(),
+            vec![("V1__customers.sql", up.to_owned()), ("U1__customers.sql", down.to_owned())],
+        ),
+        Layout::Goose => {
+            ("migrations".to_owned(), vec![("00001_customers.sql", both("-- +goose Up", "-- +goose Down"))])
+        }
+        Layout::SqlMigrate => {
+            ("migrations".to_owned(), vec![("1-customers.sql", both("-- +migrate Up", "-- +migrate Down"))])
+        }
+        Layout::Dbmate => (
+            "db/migrations".to_owned(),
+            vec![("20240101000000_customers.sql", both("-- migrate:up", "-- migrate:down"))],
+        ),
+        Layout::Diesel => (
+            "migrations".to_owned(),
+            vec![
+                ("2024-01-01-000000_customers/up.sql", up.to_owned()),
+                ("2024-01-01-000000_customers/down.sql", down.to_owned()),
+            ],
+        ),
+        Layout::Prisma => (
+            "prisma/migrations".to_owned(),
+            vec![
+                ("20240101000000_customers/migration.sql", up.to_owned()),
+                ("migration_lock.toml", format!("provider = \"{engine}\"\n")),
+            ],
+        ),
+        Layout::Service => (
+            "services/customer-service/migrations".to_owned(),
+            vec![
+                ("0001_customers.up.sql", up.to_owned()),
+                ("0001_customers.down.sql", down.to_owned()),
+                (
+                    "dependencies.json",
+                    "{\n  \"service\": \"customer-service\",\n  \"migrations\": { \"0001_customers\": { \"depends_on\": [] } }\n}\n"
+                        .to_owned(),
+                ),
+                ("README.md", "# Migrations of the customer service\n".to_owned()),
+            ],
+        ),
+        Layout::Scripts => {
+            let title = format!("-- Migration: Make the customers\n-- Type: SCHEMA_CHANGE\n-- Risk: LOW\n{up}");
+            let files = vec![
+                ("migrations/scripts/001_20240101_000000_customers.sql".to_owned(), title),
+                ("migrations/rollbacks/001_20240101_000000_customers_rollback.sql".to_owned(), down.to_owned()),
+            ];
+            return Ok((Root { path: "migrations/scripts".to_owned(), layout, engine, count: 0 }, files));
+        }
+        Layout::Typed => {
+            let (root, mut files) = typed(engine);
+            files.push((format!("{}/001_customers.sql", root.path), up.to_owned()));
+            files.push((format!("{}/001_customers_rollback.sql", root.path), down.to_owned()));
+            return Ok((root, files));
+        }
+    };
+    let named = files.into_iter().map(|(name, text)| (format!("{path}/{name}"), text)).collect();
+    let root = if layout == Layout::Service { "services/*/migrations".to_owned() } else { path };
+    Ok((Root { path: root, layout, engine, count: 0 }, named))
+}
+
+/// The first migration of an engine whose migrations have metadata.
+fn typed(engine: Engine) -> (Root, Files) {
+    let path = format!("migrations/{engine}");
+    let more = match engine {
+        Engine::Mongodb => {
+            ",\n  \"operations\": [ { \"type\": \"create_collection\", \"collection\": \"customers\" } ]"
+        }
+        Engine::Elasticsearch => {
+            ",\n  \"operations\": [\n    { \"type\": \"create_index\", \"index\": \"customers_v1\", \"mapping\": { \"properties\": \
+             { \"email\": { \"type\": \"keyword\" } } }, \"settings\": {} }\n  ]"
+        }
+        Engine::Redis => ",\n  \"keys\": { \"match\": \"customer:*\", \"count\": 500 }, \"args\": [\"86400\"]",
+        Engine::Postgresql | Engine::Sqlite => "",
+    };
+    let json = format!(
+        "{{\n  \"version\": \"1.0.0\", \"name\": \"customers\",\n  \"description\": \"The customers of the shop\",\n  \
+         \"database_type\": \"{engine}\", \"migration_type\": \"schema\"{more}\n}}\n"
+    );
+    let mut files = vec![(format!("{path}/001_customers.json"), json)];
+    if engine == Engine::Redis {
+        let keep = "local changed = 0\nfor _, key in ipairs(KEYS) do\n  if redis.call('TTL', key) == -1 then\n    \
+                    redis.call('EXPIRE', key, tonumber(ARGV[1]))\n    changed = changed + 1\n  end\nend\nreturn changed\n";
+        let back = "local changed = 0\nfor _, key in ipairs(KEYS) do\n  changed = changed + redis.call('PERSIST', key)\nend\n\
+                    return changed\n";
+        files.push((format!("{path}/001_customers.lua"), keep.to_owned()));
+        files.push((format!("{path}/001_customers_rollback.lua"), back.to_owned()));
+    }
+    (Root { path, layout: Layout::Typed, engine, count: 0 }, files)
+}
