@@ -342,7 +342,7 @@ fn entries(tool: Tool, migrations: &[&Migration]) -> Vec<Entry> {
                 Tool::Flyway if m.repeatable => (format!("~{spaced}"), Some(flyway_checksum(&m.up.text).to_string())),
                 Tool::Flyway => (version.to_owned(), Some(flyway_checksum(&m.up.text).to_string())),
             };
-            let entry = Entry {
+            Entry {
                 id: m.id.clone(),
                 key: key.clone(),
                 description: spaced,
@@ -350,8 +350,7 @@ fn entries(tool: Tool, migrations: &[&Migration]) -> Vec<Entry> {
                 checksum,
                 previous: previous.replace(key),
                 repeatable: m.repeatable,
-            };
-            entry
+            }
         })
         .collect()
 }

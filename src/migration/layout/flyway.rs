@@ -97,7 +97,7 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
 
 fn add(found: Found<'_>, conf: Option<&SourceFile>, repeatable: bool, reader: &mut Reader<'_>) {
     let path = found.up.path.clone();
-    let no_transaction = conf.is_some_and(|f| switches_transaction_off(f));
+    let no_transaction = conf.is_some_and(switches_transaction_off);
     let Some(migration) = reader.add(found) else { return };
     migration.repeatable = repeatable;
     migration.directives.no_transaction |= no_transaction;
