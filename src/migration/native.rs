@@ -2,7 +2,7 @@
 //! it says of each of the folder's migrations. Pure; the drivers read and write them.
 //!
 //! A folder that came from another tool keeps that tool's table, so that either can go on where the other stopped
-//! (docs/adr/0080-native-history.md).
+//! (docs/adr/0081-native-history.md).
 
 use std::collections::{BTreeMap, HashMap};
 

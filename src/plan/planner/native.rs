@@ -1,5 +1,5 @@
 //! What another tool's table says, laid beside Godwit's own history. Where the two agree nothing happens; what only the
-//! other tool knows is taken over; where they disagree nobody guesses (docs/adr/0080-native-history.md). Pure.
+//! other tool knows is taken over; where they disagree nobody guesses (docs/adr/0081-native-history.md). Pure.
 
 use std::collections::BTreeMap;
 

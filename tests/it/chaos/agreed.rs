@@ -79,7 +79,7 @@ impl Facts {
             || ["omar", "dana", "dora"]
                 .iter()
                 .filter(|p| holds(p, "data_ops", dba) || holds(p, "dba", dba))
-                .any(|p| against(p))
+                .any(against)
     }
 
     /// Whether the cell of an environment is filled, each role by another person.

@@ -27,6 +27,9 @@ struct Row {
     marks: i64,
 }
 
+/// Id, state, start in milliseconds and pull request of a row.
+type Stored = (String, String, i64, Option<i64>);
+
 /// Awaits that everything is told as it is, then checks what no waiting may mend.
 pub fn of(lives: &mut Lives) {
     lives.good_days();
@@ -148,7 +151,7 @@ fn history(file: &Path) -> Vec<Row> {
     wait(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).read_only(true);
         let mut c = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-        let rows: Result<Vec<(String, String, i64, Option<i64>)>, _> =
+        let rows: Result<Vec<Stored>, _> =
             sqlx::query_as("SELECT id, state, started_at, pr FROM godwit_history ORDER BY id").fetch_all(&mut c).await;
         let mut all = Vec::new();
         for (id, state, started_at, pr) in rows.unwrap_or_default() {
