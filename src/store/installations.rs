@@ -21,6 +21,11 @@ pub const NAMED: &[&str] = &[
     "protection_requests",
     "turns",
     "rollback_requests",
+    "open_changes",
+    "collisions",
+    "entered",
+    "asked_in",
+    "pulls",
 ];
 
 /// How an installation stands.

@@ -145,9 +145,18 @@ fn r23_a_failure_on_one_database_stops_what_needs_it_and_nothing_is_taken_for_do
         "pg/0001_customers",
         r#"{ "type": "rename_collection", "from": "nowhere", "to": "profiles" }"#,
     );
-    let said = world.run(&["apply", "development", "--yes"], None);
-    assert!(matches!(said.code, Some(1 | 3)), "{said:?}");
+    let said = world.run(&["apply", "development", "--yes"], None).expect(1);
     assert!(said.stdout.contains("nowhere"), "{said:?}");
+    assert_eq!(world.applied(), [], "what is known before is told before anything is changed");
+    world.json(
+        "mongodb",
+        "001_profiles",
+        "pg/0001_customers",
+        r#"{ "type": "create_collection", "collection": "profiles" },
+           { "type": "set_validator", "collection": "profiles", "validator": { "$no_such_word": 1 } }"#,
+    );
+    let said = world.run(&["apply", "development", "--yes"], None).expect(1);
+    assert!(said.stdout.contains("no_such_word"), "{said:?}");
     assert_eq!(world.applied(), CHAIN[..1]);
     world.json(
         "mongodb",
