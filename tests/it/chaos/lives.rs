@@ -301,9 +301,12 @@ impl Lives {
         }
     }
 
-    /// Reckons anew who agreed to what. A yes holds from when it was begun to be said, a no from when it was said.
-    fn note(&mut self, began: DateTime<Utc>) {
+    /// Reckons anew who agreed to what. A yes holds from when it was begun to be said, a no from when it was said. A label
+    /// that the bot took off is a label no more, whatever becomes of its author's roles.
+    pub fn note(&mut self, began: DateTime<Utc>) {
         for life in &mut self.all {
+            let there = life.pull.labels().unwrap();
+            life.facts.labels.retain(|name, _| there.iter().any(|l| l == name));
             for (timeline, environment) in life.timelines.iter_mut().zip(ENVIRONMENTS) {
                 let agreed = life.facts.agreed(environment, self.dba);
                 timeline.note(if agreed { began } else { Utc::now() }, agreed);

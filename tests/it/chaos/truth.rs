@@ -35,6 +35,7 @@ pub fn of(lives: &mut Lives) {
     lives.good_days();
     let began = Instant::now();
     loop {
+        lives.note(Utc::now());
         let wrong = untold(lives);
         if wrong.is_empty() {
             break;
