@@ -205,20 +205,13 @@ impl Bot {
         environment: &EnvironmentName,
         refusal: Refusal,
     ) -> Result<(), JobError> {
-        let report = RunReport {
-            environment: Some(environment.clone()),
-            digest: journey.digest.clone(),
-            risk: journey.merged.contents.report.risk,
-            outcome: Outcome::Blocked,
-            steps: Vec::new(),
-            blocked_by: vec![refusal],
-            notes: Vec::new(),
-            backup: None,
-            run: RunId::generate(),
-            ended: Vec::new(),
-            health: None,
-            duration_ms: 0,
-        };
+        let report = RunReport::blocked(
+            environment.clone(),
+            journey.digest.clone(),
+            journey.merged.contents.report.risk,
+            refusal,
+            RunId::generate(),
+        );
         let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
         self.comment_on(journey, environment, &report, told).await?;
         let why = report.blocked_by.first().map_or("", |refusal| refusal.message.as_str());

@@ -55,11 +55,8 @@ impl Bot {
         order: &Order<'_>,
         environment: &EnvironmentName,
     ) -> Result<String, JobError> {
-        if !order.pull.is_merged() {
-            return Ok(NOT_MERGED.to_owned());
-        }
-        if let Some(elsewhere) = elsewhere(order, environment) {
-            return Ok(elsewhere);
+        if let Some(why) = cannot_start(order, environment) {
+            return Ok(why);
         }
         let repo = &order.place.repository.name;
         let record = self.store.latest_of_pull(repo, environment, order.comment.number).await?;
@@ -80,11 +77,8 @@ impl Bot {
         order: &Order<'_>,
         environment: &EnvironmentName,
     ) -> Result<String, JobError> {
-        if !order.pull.is_merged() {
-            return Ok(NOT_MERGED.to_owned());
-        }
-        if let Some(elsewhere) = elsewhere(order, environment) {
-            return Ok(elsewhere);
+        if let Some(why) = cannot_start(order, environment) {
+            return Ok(why);
         }
         let Found::Complete(gathered) = self.gather(order.place, order.comment.number, order.now).await? else {
             return Ok(UNREADABLE.to_owned());
@@ -363,6 +357,11 @@ impl Bot {
 /// The digest of what a merge brought.
 pub(super) fn merged_digest(gathered: &Gathered) -> Option<&Digest> {
     gathered.merged.as_ref().and_then(|m| m.contents.digest.as_ref())
+}
+
+/// A sentence where this pull request cannot start the environment.
+fn cannot_start(order: &Order<'_>, environment: &EnvironmentName) -> Option<String> {
+    if order.pull.is_merged() { elsewhere(order, environment) } else { Some(NOT_MERGED.to_owned()) }
 }
 
 /// A sentence where the environment does not belong to the branch that the pull request goes into.

@@ -283,20 +283,13 @@ impl Bot {
         tip: Option<&Contents>,
         refusal: Refusal,
     ) -> Result<(), JobError> {
-        let report = RunReport {
-            environment: Some(request.environment.clone()),
-            digest: crate::migration::digest_of(std::iter::empty()),
-            risk: crate::ids::Risk::Low,
-            outcome: Outcome::Blocked,
-            steps: Vec::new(),
-            blocked_by: vec![refusal],
-            notes: Vec::new(),
-            backup: None,
-            run: RunId::generate(),
-            ended: Vec::new(),
-            health: None,
-            duration_ms: 0,
-        };
+        let report = RunReport::blocked(
+            request.environment.clone(),
+            crate::migration::digest_of(std::iter::empty()),
+            crate::ids::Risk::Low,
+            refusal,
+            RunId::generate(),
+        );
         let by = format!("rollback by {}", request.asked_by);
         self.conclude_rollback(place, pull, request, tip, report, &by).await
     }

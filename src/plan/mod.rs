@@ -456,3 +456,23 @@ pub struct RunReport {
     /// Milliseconds in all.
     pub duration_ms: u64,
 }
+
+impl RunReport {
+    /// The report of a run that did not begin, and what was in its way.
+    pub fn blocked(environment: EnvironmentName, digest: Digest, risk: Risk, refusal: Refusal, run: RunId) -> Self {
+        Self {
+            environment: Some(environment),
+            digest,
+            risk,
+            outcome: Outcome::Blocked,
+            steps: Vec::new(),
+            blocked_by: vec![refusal],
+            notes: Vec::new(),
+            backup: None,
+            run,
+            ended: Vec::new(),
+            health: None,
+            duration_ms: 0,
+        }
+    }
+}

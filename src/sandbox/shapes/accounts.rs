@@ -83,29 +83,14 @@ pub(in crate::sandbox) fn team_organization(world: &World, org: &Org) -> Value {
 
 /// GitHub's `team-full`.
 pub(in crate::sandbox) fn team(world: &World, org: &Org, team: &Team) -> Value {
-    let api = format!("{}/organizations/{}/team/{}", world.base_url, org.id, team.id);
-    json!({
-        "id": team.id,
-        "node_id": format!("T_{}", team.id),
-        "url": api,
-        "html_url": format!("{}/orgs/{}/teams/{}", world.base_url, org.login, team.slug),
-        "name": team.name,
-        "slug": team.slug,
-        "description": null,
-        "privacy": if team.secret { "secret" } else { "closed" },
-        "notification_setting": "notifications_enabled",
-        "permission": "pull",
-        "type": "organization",
-        "organization_id": org.id,
-        "members_url": format!("{api}/members{{/member}}"),
-        "repositories_url": format!("{api}/repos"),
-        "parent": null,
-        "members_count": team.members.iter().filter(|(_, active)| *active).count(),
-        "repos_count": team.grants.len(),
-        "created_at": time(org.created_at),
-        "updated_at": time(org.created_at),
-        "organization": team_organization(world, org),
-    })
+    let mut shape = simple_team(world, org, team);
+    shape["permission"] = json!("pull");
+    shape["members_count"] = json!(team.members.iter().filter(|(_, active)| *active).count());
+    shape["repos_count"] = json!(team.grants.len());
+    shape["created_at"] = json!(time(org.created_at));
+    shape["updated_at"] = json!(time(org.created_at));
+    shape["organization"] = team_organization(world, org);
+    shape
 }
 
 /// A team as a pull request names it.
