@@ -221,7 +221,12 @@ pub(super) fn whole(look: &mut Look<'_>, listed: &[Located]) {
     }
     for (index, left) in settings {
         for (key, (value, at)) in left {
-            let says = |text: &str| value.as_str() == Some(text) || value.to_string() == text;
+            let says = |text: &str| match &value {
+                Value::String(given) => given == text,
+                Value::Number(number) => number.as_i64() == text.parse().ok(),
+                Value::Bool(on) => *on && text == "true",
+                Value::Null | Value::Array(_) | Value::Object(_) => false,
+            };
             if (key == "number_of_replicas" && says("0")) || (key == "refresh_interval" && says("-1")) {
                 let harm = if key == "refresh_interval" {
                     "new documents are never found"

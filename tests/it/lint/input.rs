@@ -183,7 +183,7 @@ fn a_single_file_of_operations_is_read_with_its_partners_alone() {
     assert_eq!(report["violations"][0]["file"], "migrations/mongodb/001_a.json");
     let (code, report) = json(dir.path(), &["migrations/mongodb/002_b.json"]);
     assert_eq!((code, found(&report)[0].0.as_str()), (Some(1), "invalid-metadata"));
-    let (code, _, err) = super::run(dir.path(), &["lint", "elsewhere/001_c.json"]);
+    let (code, _, err) = run(dir.path(), &["lint", "elsewhere/001_c.json"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("add `--engine`"), "{err}");
 }
