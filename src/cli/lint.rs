@@ -22,7 +22,7 @@ use crate::report::{lint_github, lint_markdown, lint_text, sarif};
   godwit lint migrations/postgresql --base origin/main --format github
   godwit lint --staged        what `git commit` would record, for a pre-commit hook")]
 pub struct Args {
-    /// Folders of migrations, or single `.sql` files (default: the folders that `godwit.yml` names)
+    /// Folders of migrations, or single `.sql`, `.json` and `.lua` files (default: the folders that `godwit.yml` names)
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Only what the branch adds or touches since it left REF; the policy is read from there

@@ -25,6 +25,7 @@ mod kill;
 mod layouts;
 mod lint;
 mod new;
+mod readers;
 mod rehearse;
 mod replicas;
 mod sandbox;
