@@ -222,6 +222,8 @@ fn view_reads(catalog: &Catalog, range: &Range<usize>, name: &str, column: &str,
     // The word may be another table's column, or a name within the query.
     if !certain && let Note::Add(finding) = &mut note {
         finding.severity = Some(Severity::Warning);
+        finding.message =
+            format!("the view `{view}` reads `{name}` and names `{column}`: if it means this column, {refused}");
     }
     Some(note)
 }

@@ -73,12 +73,11 @@ fn read(statement: &Statement, out: &mut Vec<Change>) {
         ast::Stmt::AlterMaterializedView(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::AlterType(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::AlterSchema(_) | ast::Stmt::ImportForeignSchema(_) | ast::Stmt::Rollback(_) => put(What::Anything),
-        ast::Stmt::AlterIndex(s) => match s.action() {
-            Some(ast::AlterIndexAction::IndexRenameTo(to)) => {
+        ast::Stmt::AlterIndex(s) => {
+            if let Some(ast::AlterIndexAction::IndexRenameTo(to)) = s.action() {
                 put(What::RenameIndex { from: named(s.index_ref()), to: named(to.index()) });
             }
-            _ => {}
-        },
+        }
         ast::Stmt::DropTable(s) => put(What::Drop {
             kind: Dropped::Table,
             names: s.table_name_refs().map(|n| name_of(n.syntax())).collect(),
