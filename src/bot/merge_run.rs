@@ -383,8 +383,7 @@ impl Bot {
         if matches!(report.outcome, Outcome::Applied | Outcome::Nothing) {
             self.tell_of_earlier(journey, environment, &mut report).await?;
         }
-        self.record_end(journey, environment, &end, &report).await?;
-        failpoint::hit("end_audited");
+        let ended = self.end_of(journey, environment, &end, &report)?;
         let record = EnvironmentRecord {
             repo: journey.place.repository.name.clone(),
             environment: environment.clone(),
@@ -395,7 +394,8 @@ impl Bot {
             run: Some(report.run.clone()),
             at: Utc::now(),
         };
-        self.store.record_environment(&record).await?;
+        failpoint::hit("end_pre");
+        self.store.end_environment(ended, &record).await?;
         failpoint::hit("end_recorded");
         self.end_turn(journey, environment).await?;
         self.tell(journey, environment, Some(&record), following).await?;
@@ -408,13 +408,13 @@ impl Bot {
     }
 
     /// The audit row of a run's end, with everything that its comment is made from.
-    async fn record_end(
+    fn end_of(
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
         end: &Ended<'_>,
         report: &RunReport,
-    ) -> Result<(), JobError> {
+    ) -> Result<AuditEntry, JobError> {
         let mut entry = self.entry(journey, environment, RUN_FINISHED, report.outcome.as_str());
         entry.at = Utc::now();
         entry.basis = Some(end.basis.clone());
@@ -422,8 +422,7 @@ impl Bot {
         entry.details.insert(REPORT.to_owned(), json(&brief(report))?);
         entry.details.insert(APPROVED_BY.to_owned(), json(&end.approved_by)?);
         entry.details.insert(STARTED_BY.to_owned(), end.by.clone());
-        self.store.append_audit(entry).await?;
-        Ok(())
+        Ok(entry)
     }
 
     /// Keeps the comment about a run as its audit row says it ended; telling it again changes nothing.

@@ -323,13 +323,15 @@ impl Bot {
         entry.details.insert(APPROVED_BY.to_owned(), json(&people)?);
         entry.details.insert(STARTED_BY.to_owned(), by.to_owned());
         entry.details.insert("request".to_owned(), request.id.to_string());
-        let head = self.store.append_audit(entry).await?;
-        if let Some(before) = before.filter(|_| undone || report.outcome == Outcome::NeedsHuman) {
-            // It no longer holds what it held, and does not take it again by itself.
-            let outcome = if undone { Outcome::Failed } else { report.outcome };
-            let record = EnvironmentRecord { outcome, run: Some(report.run.clone()), at: Utc::now(), ..before };
-            self.store.record_environment(&record).await?;
-        }
+        let head = match before.filter(|_| undone || report.outcome == Outcome::NeedsHuman) {
+            Some(before) => {
+                // It no longer holds what it held, and does not take it again by itself.
+                let outcome = if undone { Outcome::Failed } else { report.outcome };
+                let record = EnvironmentRecord { outcome, run: Some(report.run.clone()), at: Utc::now(), ..before };
+                self.store.end_environment(entry, &record).await?
+            }
+            None => self.store.append_audit(entry).await?,
+        };
         let commit = tip.map_or(&pull.head.sha, |t| &t.head);
         let next = if undone { run_comment::Next::Undone } else { run_comment::Next::Stops };
         let told = Told { by: Some(by), approved_by: &people, next: &next, audit_head: Some(&head.hash) };

@@ -27,7 +27,7 @@ pub const NAMES: [&str; 10] = [
 
 /// The bot's own points around each environment's run, in order: before it, after it, once its end is in the audit log,
 /// once the environment is recorded, once people were told.
-pub const OF_THE_BOT: [&str; 5] = ["run_pre", "run_post", "end_audited", "end_recorded", "end_told"];
+pub const OF_THE_BOT: [&str; 5] = ["run_pre", "run_post", "end_pre", "end_recorded", "end_told"];
 
 /// How long something is being sent before it counts as sent.
 const ON_ITS_WAY: Duration = Duration::from_millis(50);

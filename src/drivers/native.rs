@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::ids::MigrationId;
 use crate::migration::native::{Book, Entry, Ledger, Tool};
-use crate::plan::{HistoryRow, MigrationState};
+use crate::plan::{HistoryRow, MigrationState, StepAction};
 
 /// How one engine writes things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,16 @@ impl Dialect {
     /// A hexadecimal text as bytes.
     fn bytes(self, hex: &str) -> String {
         if self.is_sqlite() { format!("x'{hex}'") } else { format!("pg_catalog.decode('{hex}', 'hex')") }
+    }
+
+    /// A new id, as Prisma's table holds it.
+    fn new_id(self) -> &'static str {
+        if self.is_sqlite() {
+            "lower(hex(randomblob(4))||'-'||hex(randomblob(2))||'-4'||substr(hex(randomblob(2)),2)||'-a'||\
+             substr(hex(randomblob(2)),2)||'-'||hex(randomblob(6)))"
+        } else {
+            "pg_catalog.gen_random_uuid()::text"
+        }
     }
 
     /// This moment, as the tool's column holds it.
@@ -197,19 +207,17 @@ pub(super) fn record(dialect: Dialect, ledger: &Ledger, table: &str, entry: &Ent
             )
         }
         Tool::Prisma => {
-            let id = if sqlite {
-                "lower(hex(randomblob(4))||'-'||hex(randomblob(2))||'-4'||substr(hex(randomblob(2)),2)||'-a'||\
-                 substr(hex(randomblob(2)),2)||'-'||hex(randomblob(6)))"
-            } else {
-                "pg_catalog.gen_random_uuid()::text"
-            };
+            let id = dialect.new_id();
             let started = if sqlite { now } else { started };
             format!(
-                "UPDATE {table} SET rolled_back_at = {now} WHERE migration_name = {key} AND finished_at IS NULL AND \
+                "UPDATE {table} SET finished_at = {now}, applied_steps_count = 1, logs = NULL WHERE migration_name = {key} \
+                 AND finished_at IS NULL AND rolled_back_at IS NULL AND logs = {};\
+                 UPDATE {table} SET rolled_back_at = {now} WHERE migration_name = {key} AND finished_at IS NULL AND \
                  rolled_back_at IS NULL;\
                  INSERT INTO {table} (id, checksum, finished_at, migration_name, started_at, applied_steps_count) \
                  SELECT {id}, {}, {now}, {key}, {started}, 1 WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE migration_name = \
                  {key} AND finished_at IS NOT NULL AND rolled_back_at IS NULL);",
+                dialect.text(BEGUN),
                 dialect.text(checksum),
             )
         }
@@ -241,6 +249,85 @@ pub(super) fn record(dialect: Dialect, ledger: &Ledger, table: &str, entry: &Ent
             )
         }
     }
+}
+
+/// What marks in the logs of Prisma's table a row that Godwit has begun.
+const BEGUN: &str = "begun by godwit";
+
+/// What is done to the table before a script runs statement by statement, where its tool has a word for what is half done:
+/// whoever comes with that tool meanwhile, or after a crash, is told. Writing it twice is the same as once.
+pub(super) fn begin(dialect: Dialect, ledger: &Ledger, table: &str, entry: &Entry) -> String {
+    let (yes, no) = if dialect.is_sqlite() { ("1", "0") } else { ("true", "false") };
+    let (n, key) = (&entry.key, dialect.text(&entry.key));
+    let checksum = entry.checksum.as_deref().unwrap_or_default();
+    match ledger.tool {
+        Tool::GolangMigrate => format!(
+            "INSERT INTO {table} (version, dirty) SELECT {n}, {yes} WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE \
+             version >= {n});DELETE FROM {table} WHERE version < (SELECT max(version) FROM {table});\
+             UPDATE {table} SET dirty = {yes} WHERE version = {n};"
+        ),
+        Tool::Sqlx => format!(
+            "INSERT INTO {table} (version, description, success, checksum, execution_time) VALUES ({n}, {}, {no}, {}, -1) \
+             ON CONFLICT (version) DO UPDATE SET success = {no};",
+            dialect.text(&entry.description),
+            dialect.bytes(checksum),
+        ),
+        Tool::Prisma => {
+            let begun = dialect.text(BEGUN);
+            format!(
+                "INSERT INTO {table} (id, checksum, migration_name, logs, started_at) SELECT {}, {}, {key}, {begun}, {} \
+                 WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE migration_name = {key} AND rolled_back_at IS NULL AND \
+                 (finished_at IS NOT NULL OR logs = {begun}));",
+                dialect.new_id(),
+                dialect.text(checksum),
+                dialect.now(Tool::Prisma),
+            )
+        }
+        // Flyway notes a script that failed, and none that runs.
+        Tool::Flyway | Tool::Goose | Tool::Dbmate | Tool::Diesel | Tool::SqlMigrate => String::new(),
+    }
+}
+
+/// What takes [`begin`] back: nothing of the script is in the database.
+pub(super) fn never_begun(dialect: Dialect, ledger: &Ledger, table: &str, entry: &Entry) -> String {
+    let no = if dialect.is_sqlite() { "0" } else { "false" };
+    let n = &entry.key;
+    match ledger.tool {
+        Tool::GolangMigrate => {
+            let mut sql = format!("DELETE FROM {table} WHERE version = {n} AND dirty;");
+            if let Some(previous) = &entry.previous {
+                let _ = write!(
+                    sql,
+                    "INSERT INTO {table} (version, dirty) SELECT {previous}, {no} WHERE NOT EXISTS (SELECT 1 FROM {table});"
+                );
+            }
+            sql
+        }
+        Tool::Sqlx => format!("DELETE FROM {table} WHERE version = {n} AND NOT success;"),
+        Tool::Prisma => format!(
+            "DELETE FROM {table} WHERE migration_name = {} AND finished_at IS NULL AND logs = {};",
+            dialect.text(n),
+            dialect.text(BEGUN)
+        ),
+        Tool::Flyway | Tool::Goose | Tool::Dbmate | Tool::Diesel | Tool::SqlMigrate => String::new(),
+    }
+}
+
+/// What is done to the table when a script failed of which a part is in the database.
+pub(super) fn half_done(dialect: Dialect, ledger: &Ledger, table: &str, entry: &Entry) -> String {
+    if ledger.tool != Tool::Flyway || entry.repeatable {
+        return begin(dialect, ledger, table, entry);
+    }
+    let (key, no) = (dialect.text(&entry.key), if dialect.is_sqlite() { "0" } else { "false" });
+    let by = if dialect.is_sqlite() { "''" } else { "current_user" };
+    format!(
+        "INSERT INTO {table} (installed_rank, version, description, type, script, checksum, installed_by, execution_time, \
+         success) SELECT (SELECT coalesce(max(installed_rank), 0) + 1 FROM {table}), {key}, {}, 'SQL', {}, {}, {by}, 0, {no} \
+         WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE version = {key} AND NOT success);",
+        dialect.text(&entry.description),
+        dialect.text(&entry.script),
+        entry.checksum.as_deref().unwrap_or("NULL"),
+    )
 }
 
 /// What is done to the table when a migration has been undone.
@@ -316,16 +403,19 @@ impl Kept {
         self.find(unit, id).map_or(String::new(), |(l, e, table)| record(self.dialect, l, table, e, started))
     }
 
+    fn write(&self, row: &HistoryRow, words: impl Fn(Dialect, &Ledger, &str, &Entry) -> String) -> String {
+        self.find(&row.unit, &row.id).map_or(String::new(), |(l, e, table)| words(self.dialect, l, table, e))
+    }
+
     /// What a row of the history means for the tables.
     pub fn follow(&self, row: &HistoryRow, started: &str) -> String {
-        match row.state {
-            MigrationState::Applied => self.record(&row.unit, &row.id, started),
-            MigrationState::RolledBack => {
-                self.find(&row.unit, &row.id).map_or(String::new(), |(l, e, table)| forget(self.dialect, l, table, e))
-            }
-            MigrationState::Pending | MigrationState::Running | MigrationState::Failed | MigrationState::NeedsHuman => {
-                String::new()
-            }
+        match (row.state, row.action) {
+            (MigrationState::Applied, _) => self.record(&row.unit, &row.id, started),
+            (MigrationState::RolledBack, _) => self.write(row, forget),
+            (MigrationState::Running, _) => self.write(row, begin),
+            (MigrationState::Failed, _) if row.statements_done == 0 => self.write(row, never_begun),
+            (MigrationState::Failed | MigrationState::NeedsHuman, StepAction::Apply) => self.write(row, half_done),
+            (MigrationState::Pending | MigrationState::Failed | MigrationState::NeedsHuman, _) => String::new(),
         }
     }
 }

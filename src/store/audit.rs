@@ -453,7 +453,7 @@ impl Store {
     }
 
     /// Whether the log before the newest record still holds what the anchor names.
-    async fn continues(&self, tx: &mut WriteTransaction, before: &AuditHead) -> Result<bool, StoreError> {
+    pub(super) async fn continues(&self, tx: &mut WriteTransaction, before: &AuditHead) -> Result<bool, StoreError> {
         let anchored = match self.inner.anchor.read(&self.inner.audit_key) {
             Ok(Anchor::Missing) => return Ok(true),
             Ok(Anchor::At(at)) => at,
@@ -504,7 +504,7 @@ impl Store {
     }
 
     /// The new end, and the one before it.
-    async fn append_audit_in(
+    pub(super) async fn append_audit_in(
         &self,
         tx: &mut WriteTransaction,
         entry: AuditEntry,

@@ -5,7 +5,8 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::approvals::{number, parsed};
-use super::{Store, StoreError, millis, time_of};
+use super::audit::{AuditEntry, AuditHead};
+use super::{Store, StoreError, WriteTransaction, millis, time_of};
 use crate::ids::{CommitSha, Digest, EnvironmentName, PrNumber, RepoName, RunId};
 use crate::plan::Outcome;
 use crate::redact;
@@ -53,6 +54,36 @@ impl Store {
     /// When the database fails.
     pub async fn record_environment(&self, record: &EnvironmentRecord) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        self.record_environment_in(&mut tx, record).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Adds the end of a run to the audit log and remembers how it left its environment, both or neither: a process that
+    /// is killed here never leaves an end that is told a second time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_environment(
+        &self,
+        entry: AuditEntry,
+        record: &EnvironmentRecord,
+    ) -> Result<AuditHead, StoreError> {
+        let mut tx = self.begin().await?;
+        let (head, before) = self.append_audit_in(&mut tx, entry).await?;
+        let sound = self.continues(&mut tx, &before).await?;
+        self.record_environment_in(&mut tx, record).await?;
+        tx.commit().await?;
+        if sound {
+            self.drop_anchor(&head);
+        }
+        Ok(head)
+    }
+
+    async fn record_environment_in(
+        &self,
+        tx: &mut WriteTransaction,
+        record: &EnvironmentRecord,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO environment_records (id, repo, environment, pr, commit_id, digest, outcome, run, at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -66,9 +97,9 @@ impl Store {
         .bind(record.outcome.as_str())
         .bind(record.run.as_ref().map(RunId::as_str))
         .bind(millis(record.at))
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
-        Ok(tx.commit().await?)
+        Ok(())
     }
 
     /// The newest record of an environment for one digest; `None` when it never was there.

@@ -117,7 +117,8 @@ fn one<'a>(
     let words = words(ledger.tool, found);
     let state = |e: &Entry| migrations.get(e.id.as_str()).and_then(|m| index.of(m)).map(|r| r.state);
     // A tool that notes one version says nothing of latecomers below it: only of what is above all that we know.
-    let highest = ledger.entries.iter().rposition(|e| state(e) == Some(MigrationState::Applied));
+    let begun = |e: &Entry| migrations.get(e.id.as_str()).and_then(|m| index.of(m)).is_some_and(half_way);
+    let highest = ledger.entries.iter().rposition(|e| state(e) == Some(MigrationState::Applied) || begun(e));
     let table = &ledger.table;
     for (at, entry) in ledger.entries.iter().enumerate() {
         let Some(&migration) = migrations.get(entry.id.as_str()) else { continue };

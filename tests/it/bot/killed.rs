@@ -22,6 +22,7 @@ fn assert_done(shop: &Shop, pull: &PullHandle, what: &str) {
         assert!(told.contains("2 migrations applied") && !told.contains('❌'), "{what}: {told}");
         assert!(told.contains("0001_orders") && told.contains("0002_items"), "{what}: {told}");
         assert!(pull.labels().unwrap().contains(&format!("migrated:{environment}")), "{what}");
+        assert_eq!(shop.audited("run-finished", environment), 1, "{what}: {environment} ended once");
     }
     assert_eq!(shop.open_runs(), 0, "{what}: a run never ended");
     // Reading it checks the chain.

@@ -4,6 +4,7 @@ mod adopting;
 mod beginning;
 mod cases;
 mod dependencies;
+mod dirty;
 mod services;
 mod sqlx_itself;
 
