@@ -99,6 +99,21 @@ impl CodeOwners {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         self.rules.iter().rev().find(|rule| matches(&rule.matcher, &parts))
     }
+
+    /// Every line that gives `path` an owner, in file order, where each of them is to agree and not only the last one.
+    /// A line that takes ownership away takes it from the lines before it, as for GitHub.
+    pub fn lines_of(&self, path: &str) -> Vec<&OwnerRule> {
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let mut lines: Vec<&OwnerRule> = self
+            .rules
+            .iter()
+            .rev()
+            .filter(|rule| matches(&rule.matcher, &parts))
+            .take_while(|rule| !rule.owners.is_empty())
+            .collect();
+        lines.reverse();
+        lines
+    }
 }
 
 /// One line; `None` for a blank one or a comment.

@@ -125,7 +125,7 @@ impl Gates<'_> {
             .snapshot
             .policy_paths
             .iter()
-            .filter(|path| self.owner_rule(path).is_none_or(|r| r.owners.is_empty()))
+            .filter(|path| self.policy.owner_lines(path).is_empty())
             .map(|path| format!("`{path}`"))
             .collect();
         if !unowned.is_empty() {
@@ -162,14 +162,9 @@ impl Gates<'_> {
         }
     }
 
-    fn owner_rule(&self, path: &str) -> Option<&OwnerRule> {
-        self.policy.codeowners.as_ref()?.owners_of(path)
-    }
-
     /// The rules with owners that decide about `paths`, each once, in file order.
     fn rules(&self, paths: &[String]) -> Vec<&OwnerRule> {
-        let mut rules: Vec<&OwnerRule> =
-            paths.iter().filter_map(|p| self.owner_rule(p)).filter(|r| !r.owners.is_empty()).collect();
+        let mut rules: Vec<&OwnerRule> = paths.iter().flat_map(|p| self.policy.owner_lines(p)).collect();
         rules.sort_by_key(|r| r.line);
         rules.dedup_by_key(|r| r.line);
         rules
@@ -198,8 +193,8 @@ impl Gates<'_> {
 
     fn rule(&self, rule: &OwnerRule) -> Evaluation {
         match self.policy.matrix.code_owners {
-            CodeOwnersRule::Any => self.any_of(rule, &rule.owners),
-            CodeOwnersRule::All => {
+            CodeOwnersRule::Any | CodeOwnersRule::AllLines => self.any_of(rule, &rule.owners),
+            CodeOwnersRule::AllOwners => {
                 let parts: Vec<Evaluation> =
                     rule.owners.iter().map(|o| self.any_of(rule, std::slice::from_ref(o))).collect();
                 match parts.iter().find(|p| p.status != Status::Approved) {

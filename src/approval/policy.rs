@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 
 use super::Binding;
-use super::codeowners::{CodeOwners, Owner};
+use super::codeowners::{CodeOwners, Owner, OwnerRule};
+use crate::config::matrix::CodeOwnersRule;
 use crate::config::roles::DATA_OPS_LEAD;
 use crate::config::{ApprovalMatrix, ConfigError, Environments, LintConfig, Promotion, RepoConfig, Roles};
 use crate::ids::{Digest, EnvironmentName, Login, Risk, RoleName, TeamSlug};
@@ -172,6 +173,18 @@ impl Policy {
             || path.ends_with("/environments.json")
     }
 
+    /// The lines of CODEOWNERS that must agree to a change of `path`: the one that decides, or every one, as the matrix
+    /// says. None where nobody owns it.
+    pub(super) fn owner_lines(&self, path: &str) -> Vec<&OwnerRule> {
+        let Some(codeowners) = &self.codeowners else { return Vec::new() };
+        match self.matrix.code_owners {
+            CodeOwnersRule::AllLines => codeowners.lines_of(path),
+            CodeOwnersRule::Any | CodeOwnersRule::AllOwners => {
+                codeowners.owners_of(path).filter(|rule| !rule.owners.is_empty()).into_iter().collect()
+            }
+        }
+    }
+
     /// What an approval is bound to. `policy_changes` are the policy files that the pull request touches, each with
     /// its bytes at the head (`None`: deleted): an approval of a policy change holds for these very bytes.
     pub fn binding(&self, digest: Digest, risk: Risk, policy_changes: &[(String, Option<Vec<u8>>)]) -> Binding {
@@ -264,8 +277,7 @@ fn relevant_roles(policy: &Policy) -> BTreeSet<RoleName> {
 }
 
 fn owners(policy: &Policy, paths: &[String]) -> BTreeSet<Owner> {
-    let Some(codeowners) = &policy.codeowners else { return BTreeSet::new() };
-    paths.iter().filter_map(|p| codeowners.owners_of(p)).flat_map(|r| r.owners.clone()).collect()
+    paths.iter().flat_map(|p| policy.owner_lines(p)).flat_map(|r| r.owners.clone()).collect()
 }
 
 /// The folder of the policy files: the configured one, or source C's `config` where only that exists.

@@ -33,13 +33,7 @@ impl Branch {
                     "`{base}` is no commit, branch or tag here; fetch it first (in GitHub Actions: `fetch-depth: 0`)"
                 ))
             })?;
-        let inside = match (repository.workdir().map(Path::canonicalize), dir.canonicalize()) {
-            (Some(Ok(top)), Ok(dir)) => {
-                dir.strip_prefix(&top).map(|p| p.to_string_lossy().replace('\\', "/")).unwrap_or_default()
-            }
-            _ => String::new(),
-        };
-        let inside = if inside.is_empty() { inside } else { format!("{inside}/") };
+        let inside = inside(&repository, dir);
         Ok(Self { repository, base: commit, inside })
     }
 
@@ -82,4 +76,52 @@ impl Branch {
             Err(_) => Err(Failure::usage(format!("`{path}` at the base is not UTF-8"))),
         }
     }
+}
+
+/// The folder `dir` within the repository, empty or ending with `/`.
+fn inside(repository: &git2::Repository, dir: &Path) -> String {
+    match (repository.workdir().map(Path::canonicalize), dir.canonicalize()) {
+        (Some(Ok(top)), Ok(dir)) => match dir.strip_prefix(&top) {
+            Ok(path) if !path.as_os_str().is_empty() => format!("{}/", path.to_string_lossy().replace('\\', "/")),
+            Ok(_) | Err(_) => String::new(),
+        },
+        _ => String::new(),
+    }
+}
+
+/// What the next commit would record.
+pub(super) struct Staged {
+    /// New and changed files, relative to the folder we work in.
+    pub paths: BTreeSet<String>,
+    /// Those of them that were changed again after they were staged.
+    pub changed_since: BTreeSet<String>,
+}
+
+/// The files of git's index that differ from the last commit, or all of them before the first.
+///
+/// # Errors
+/// No repository around `dir`, or git cannot read its objects.
+pub(super) fn staged(dir: &Path) -> anyhow::Result<Staged> {
+    let fail = |e: git2::Error| {
+        Failure::usage(format!("`--staged` needs a git repository around `{}`: {}", dir.display(), e.message()))
+    };
+    let repository = git2::Repository::discover(dir).map_err(fail)?;
+    let inside = inside(&repository, dir);
+    let last = match repository.head() {
+        Ok(head) => Some(head.peel_to_tree().map_err(fail)?),
+        Err(e) if matches!(e.code(), git2::ErrorCode::UnbornBranch | git2::ErrorCode::NotFound) => None,
+        Err(e) => return Err(fail(e)),
+    };
+    let names = |diff: &git2::Diff<'_>| -> BTreeSet<String> {
+        diff.deltas()
+            .filter(|d| d.status() != git2::Delta::Deleted)
+            .filter_map(|d| d.new_file().path().map(|p| p.to_string_lossy().replace('\\', "/")))
+            .filter_map(|p| p.strip_prefix(&inside).map(str::to_owned))
+            .collect()
+    };
+    let index = repository.diff_tree_to_index(last.as_ref(), None, None).map_err(fail)?;
+    let since = repository.diff_index_to_workdir(None, None).map_err(fail)?;
+    let paths = names(&index);
+    let changed_since = names(&since).intersection(&paths).cloned().collect();
+    Ok(Staged { paths, changed_since })
 }

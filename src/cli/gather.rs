@@ -57,8 +57,11 @@ pub(super) fn migrations(
         } else if shown.ends_with(".sql") {
             set.files_seen += 1;
             single(path, &found, &shown, engine, &mut set);
+        } else if shown.ends_with(".json") || shown.ends_with(".lua") {
+            document(path, &shown, engine, &mut set)?;
         } else {
-            return Err(Failure::usage(format!("`{}` is neither a folder nor a `.sql` file", path.display())));
+            let message = format!("`{}` is neither a folder nor a `.sql`, `.json` or `.lua` file", path.display());
+            return Err(Failure::usage(message));
         }
     }
     Ok(set)
@@ -124,6 +127,37 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
 /// One file as a migration of its own.
 fn single(path: &Path, found: &Metadata, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
     lone(read_found(path, found), shown, engine, set);
+}
+
+/// One file of a migration that has JSON in it: read with the folder around it, where its partners stand; only what
+/// concerns it is kept.
+fn document(path: &Path, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) -> anyhow::Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let around = match shown.rsplit_once('/') {
+        Some((around, _)) => around.to_owned(),
+        None => parent
+            .canonicalize()
+            .ok()
+            .and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()))
+            .unwrap_or_default(),
+    };
+    let own = around.rsplit('/').next().and_then(|name| name.parse().ok());
+    let Some(engine) = engine.or(own) else {
+        return Err(Failure::usage(format!(
+            "nothing says which database `{}` is for: add `--engine`, or keep it in a folder named after the engine",
+            path.display()
+        )));
+    };
+    let part = folder(parent, &around, Some(engine));
+    // A file that was named without its folder keeps that name.
+    let full = if shown.contains('/') { shown.to_owned() } else { format!("{around}/{shown}") };
+    let kept: Vec<Migration> = part.migrations.into_iter().filter(|m| m.files.iter().any(|f| f.path == full)).collect();
+    let named: HashSet<&str> =
+        kept.iter().flat_map(|m| &m.files).map(|f| f.path.as_str()).chain([full.as_str()]).collect();
+    set.problems.extend(part.problems.into_iter().filter(|p| named.contains(p.file.as_str())));
+    set.migrations.extend(kept);
+    set.files_seen += 1;
+    Ok(())
 }
 
 fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {

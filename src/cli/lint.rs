@@ -19,14 +19,18 @@ use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   godwit lint
-  godwit lint migrations/postgresql --base origin/main --format github")]
+  godwit lint migrations/postgresql --base origin/main --format github
+  godwit lint --staged        what `git commit` would record, for a pre-commit hook")]
 pub struct Args {
-    /// Folders of migrations, or single `.sql` files (default: the folders that `godwit.yml` names)
+    /// Folders of migrations, or single `.sql`, `.json` and `.lua` files (default: the folders that `godwit.yml` names)
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Only what the branch adds or touches since it left REF; the policy is read from there
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
+    /// Only the migrations that are staged for the next commit; needs no network
+    #[arg(long, conflicts_with = "base")]
+    pub staged: bool,
     /// The kind of database, where the folder's name does not say it
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<Engine>,
@@ -37,7 +41,7 @@ pub struct Args {
     #[arg(long)]
     pub terse: bool,
     /// List every rule instead
-    #[arg(long, conflicts_with_all = ["paths", "base"])]
+    #[arg(long, conflicts_with_all = ["paths", "base", "staged"])]
     pub rules: bool,
 }
 
@@ -76,7 +80,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if args.rules {
         return print::text(&list_rules(global)?).map(|()| Exit::Done);
     }
-    let (report, set) = lint(global, &args.paths, args.base.as_deref(), args.engine)?;
+    let against = if args.staged { Against::Staged } else { Against::base(args.base.as_deref()) };
+    let (report, set) = lint(global, &args.paths, against, args.engine)?;
     let detail = if args.terse { Detail::Terse } else { Detail::Full };
     let text = match global.format {
         Format::Text => lint_text::render(&report, &set, detail),
@@ -92,20 +97,39 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     Ok(args.fail_on.exit(&report))
 }
 
+/// What the files are compared with, so that findings in files nobody touched stay out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Against<'a> {
+    /// Every file is looked at.
+    Nothing,
+    /// What the branch adds or touches since it left this commit, by the base's policy.
+    Base(&'a str),
+    /// What the next commit would record [S1-78].
+    Staged,
+}
+
+impl<'a> Against<'a> {
+    /// A base if one is given.
+    pub(super) fn base(given: Option<&'a str>) -> Self {
+        given.map_or(Self::Nothing, Self::Base)
+    }
+}
+
 /// Gathers and checks; also what `godwit ci` does.
 pub(super) fn lint(
     global: &Global,
     paths: &[PathBuf],
-    base: Option<&str>,
+    against: Against<'_>,
     engine: Option<Engine>,
 ) -> anyhow::Result<(LintReport, MigrationSet)> {
     let mut config = global.repo_config()?;
-    let (scope, lint_config) = match base {
-        None => {
+    let (scope, lint_config) = match against {
+        Against::Nothing | Against::Staged => {
             gather::take_engines(&mut config, &|path| read_here(global, path))?;
-            (Scope::All, gather::lint_config(&config, &|path| read_here(global, path))?)
+            let scope = if matches!(against, Against::Staged) { staged(global)? } else { Scope::All };
+            (scope, gather::lint_config(&config, &|path| read_here(global, path))?)
         }
-        Some(base) => changed(global, &mut config, base)?,
+        Against::Base(base) => changed(global, &mut config, base)?,
     };
     let set = gather::migrations(global, &config, paths, engine)?;
     let today = chrono::Utc::now().date_naive();
@@ -118,6 +142,21 @@ pub(super) fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<St
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Failure::usage(format!("cannot read `{path}`: {e}"))),
     }
+}
+
+/// The files that are staged. One that was changed again since is told: it is linted as it lies in the folder.
+#[cfg(feature = "bot")]
+fn staged(global: &Global) -> anyhow::Result<Scope> {
+    let staged = super::changes::staged(&global.repo)?;
+    for path in staged.changed_since.iter().filter(|_| !global.quiet) {
+        anstream::eprintln!("warning: `{path}` has changes that are not staged; it is linted with them");
+    }
+    Ok(Scope::Paths(staged.paths))
+}
+
+#[cfg(not(feature = "bot"))]
+fn staged(_: &Global) -> anyhow::Result<Scope> {
+    Err(Failure::usage("this build has no git in it, so `--staged` cannot be answered; build with the feature `bot`"))
 }
 
 /// What the branch touches, and the levels of its base. Folders that the base's configuration names count as well as

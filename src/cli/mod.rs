@@ -31,6 +31,7 @@ mod graph;
 mod init;
 mod lint;
 mod lock;
+mod new;
 #[cfg(feature = "bot")]
 mod person;
 mod plan;
@@ -141,6 +142,9 @@ pub enum Command {
     Baseline(baseline::Args),
     /// Write what a repository needs: `godwit.yml`, policies, a workflow, a first migration
     Init(init::Args),
+    /// Write a new migration from a template, numbered for its folder
+    #[command(visible_alias = "create")]
+    New(Box<new::Args>),
     /// Draw which migration needs which
     #[command(visible_alias = "deps")]
     Graph(graph::Args),
@@ -188,6 +192,7 @@ impl Command {
             Command::Lint(args) => ("lint --rules", !args.rules),
             Command::Ci(_) => ("ci", true),
             Command::Init(_) => ("init", false),
+            Command::New(_) => ("new", false),
             Command::Graph(_) => ("graph", format == Format::Markdown),
             Command::Plan(_) => ("plan", false),
             Command::Apply(_) => ("apply", false),
@@ -256,6 +261,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),
         Command::Init(args) => init::run(&global, args),
+        Command::New(args) => new::run(&global, *args),
         Command::Graph(args) => graph::run(&global, args),
         Command::Backup(args) => backup::run(&global, args),
         Command::Backups(args) => backup::list(&global, args),

@@ -11,6 +11,7 @@ use super::exit::Failure;
 use super::targets::{self, Place};
 use super::{Exit, Format, Global, print};
 use crate::ids::Engine;
+use crate::migration::MigrationSet;
 use crate::plan::rehearsal::Rehearsed;
 use crate::report;
 use crate::runner::rehearse::{Rehearsal, rehearse};
@@ -60,21 +61,33 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             None => return Err(Failure::usage(format!("`{name}` is no migration of this folder, or several"))),
         }
     }
+    let tried = on_scratch(&url, &gathered.set, &only, args.timeout.map(Duration::from_secs))?;
+    conclude(global, &tried)
+}
+
+/// Tries the migrations of `set` that are named in `only` as `unit/id` (none named: all) on a scratch database of the
+/// server at `url`; also what `godwit ci` does.
+///
+/// # Errors
+/// A URL that cannot be read, a server that cannot be reached, a place that is not empty.
+pub(super) fn on_scratch(
+    url: &str,
+    set: &MigrationSet,
+    only: &[String],
+    timeout: Option<Duration>,
+) -> anyhow::Result<Vec<Rehearsed>> {
+    let engine = targets::engine_of(url)?;
+    if engine != Engine::Sqlite {
+        targets::check_url(engine, url)?;
+    }
     let folder = std::env::temp_dir().join(format!("godwit-rehearsal-{}", ulid::Ulid::generate()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let actor = targets::actor();
-    let server = SecretString::from(url);
-    let rehearsal = Rehearsal {
-        set: &gathered.set,
-        engine,
-        server: &server,
-        folder: &folder,
-        only: &only,
-        timeout: args.timeout.map(Duration::from_secs),
-    };
+    let server = SecretString::from(url.to_owned());
+    let rehearsal = Rehearsal { set, engine, server: &server, folder: &folder, only, timeout };
     let tried = targets::block_on(async { rehearse(&rehearsal, &actor).await.map_err(targets::failed) });
     let _ = std::fs::remove_dir_all(&folder);
-    conclude(global, &tried?)
+    tried
 }
 
 fn conclude(global: &Global, tried: &[Rehearsed]) -> anyhow::Result<Exit> {

@@ -75,7 +75,7 @@ pub(super) struct Gathered {
 }
 
 /// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
-fn check_url(engine: Engine, url: &str) -> anyhow::Result<()> {
+pub(super) fn check_url(engine: Engine, url: &str) -> anyhow::Result<()> {
     crate::drivers::check_url(engine, url).map_err(|e| Failure::usage(format!("the database's URL is wrong: {e}")))
 }
 

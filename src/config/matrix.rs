@@ -13,7 +13,7 @@ pub struct ApprovalMatrix {
     pub cells: BTreeMap<EnvironmentName, EnvironmentCells>,
     /// `unknown_committers`: what a commit e-mail that maps to nobody does (DECISIONS 5).
     pub unknown_committers: UnknownCommitters,
-    /// `code_owners`: how many owners of a line must agree (B-5).
+    /// `code_owners`: which owners of a changed path must agree (B-5).
     pub code_owners: CodeOwnersRule,
 }
 
@@ -27,14 +27,27 @@ pub enum UnknownCommitters {
     Block,
 }
 
-/// How many owners of a CODEOWNERS line must agree.
+/// Which owners of a changed path must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum CodeOwnersRule {
-    /// Any one, as GitHub does.
+    /// Any one of the last line that matches, as GitHub does.
     #[default]
     Any,
-    /// Every owner named on the line.
-    All,
+    /// Every owner named on the last line that matches.
+    AllOwners,
+    /// One owner of each line that matches, not only of the last one.
+    AllLines,
+}
+
+impl CodeOwnersRule {
+    /// Its words in the file; `all` is the earlier name of `all_owners`.
+    const WORDS: [(&'static str, Self); 4] =
+        [("any", Self::Any), ("all_owners", Self::AllOwners), ("all_lines", Self::AllLines), ("all", Self::AllOwners)];
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.into_iter().find(|(_, rule)| *rule == self).map_or("", |(word, _)| word)
+    }
 }
 
 /// The cells of one environment.
@@ -99,8 +112,7 @@ impl ApprovalMatrix {
                     matrix.unknown_committers = reader.one_of(node, &key.name, &words).unwrap_or_default();
                 }
                 "code_owners" => {
-                    let words = [("any", CodeOwnersRule::Any), ("all", CodeOwnersRule::All)];
-                    matrix.code_owners = reader.one_of(node, &key.name, &words).unwrap_or_default();
+                    matrix.code_owners = reader.one_of(node, &key.name, &CodeOwnersRule::WORDS).unwrap_or_default();
                 }
                 _ => {
                     let cells = environment(&mut reader, node, &key.name);
@@ -240,6 +252,17 @@ mod tests {
         let matrix = ApprovalMatrix::parse("m", text).expect("valid");
         assert_eq!(matrix.cell(&env("p"), Risk::High).map(|c| c.required_approvals), Some(3));
         assert_eq!(matrix.cell(&env("p"), Risk::Medium).map(|c| c.required_approvals), Some(1));
+    }
+
+    #[test]
+    fn b5_code_owners_has_three_meanings_and_one_earlier_name() {
+        for (word, rule) in CodeOwnersRule::WORDS {
+            let text = format!("code_owners: {word}\np:\n  ANY: {{ required_approvals: 0, required_roles: [] }}\n");
+            assert_eq!(ApprovalMatrix::parse("m", &text).expect(word).code_owners, rule, "{word}");
+        }
+        let wrong = "code_owners: every\np:\n  ANY: { required_approvals: 0, required_roles: [] }\n";
+        let errors = ApprovalMatrix::parse("m", wrong).expect_err("wrong");
+        assert!(errors[0].message.contains("`all_owners`, `all_lines`"), "{errors:?}");
     }
 
     #[test]

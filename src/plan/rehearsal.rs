@@ -42,4 +42,19 @@ impl Rehearsed {
     pub fn is_sound(&self) -> bool {
         self.error.is_none() && self.not_restored.is_empty() && self.not_repeated.is_empty()
     }
+
+    /// What was wrong, in one sentence; empty when nothing was.
+    pub fn complaint(&self) -> String {
+        let mut parts: Vec<String> = self.error.iter().cloned().collect();
+        for (what, changes) in [
+            ("the way back did not restore", &self.not_restored),
+            ("the second time left something else in", &self.not_repeated),
+        ] {
+            let objects: Vec<&str> = changes.iter().map(|c| c.object.as_str()).collect();
+            if !objects.is_empty() {
+                parts.push(format!("{what} {}", objects.join(", ")));
+            }
+        }
+        parts.join("; ")
+    }
 }

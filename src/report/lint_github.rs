@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::workflow_command::{data, property};
 use crate::lint::{LintReport, Severity, Violation};
 
 /// Annotations of one level that GitHub shows per step; more are dropped without a word.
@@ -49,16 +50,6 @@ fn line(out: &mut String, command: &str, v: &Violation) {
         let _ = write!(out, "%0Awaived: {}", data(reason));
     }
     let _ = writeln!(out, "%0Arisk {}, {}", v.risk, data(&v.url));
-}
-
-/// Text behind the `::`.
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// Text of a property.
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 #[cfg(test)]

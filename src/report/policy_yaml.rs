@@ -11,8 +11,8 @@ pub fn matrix(matrix: &ApprovalMatrix) -> String {
     if matrix.unknown_committers == UnknownCommitters::Block {
         put(&mut file, "unknown_committers", "block");
     }
-    if matrix.code_owners == CodeOwnersRule::All {
-        put(&mut file, "code_owners", "all");
+    if matrix.code_owners != CodeOwnersRule::Any {
+        put(&mut file, "code_owners", matrix.code_owners.as_str());
     }
     for (environment, cells) in &matrix.cells {
         let mut block = Mapping::new();
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_the_same() {
-        let own = "unknown_committers: block\ncode_owners: all\nstaging:\n  ANY: { required_approvals: 2, required_roles: [data_ops], \
+        let own = "unknown_committers: block\ncode_owners: all_lines\nstaging:\n  ANY: { required_approvals: 2, required_roles: [data_ops], \
                    timeout_hours: 24, emergency_override: false }\nproduction:\n  HIGH: { required_approvals: 4, \
                    required_roles: [dba, cto], timeout_hours: 8, emergency_override: true }\n";
         let read = ApprovalMatrix::parse("m.yml", own).expect("valid");

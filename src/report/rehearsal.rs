@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use super::drift::differences;
+use super::escape::{code, prose};
+use super::workflow_command::{data, property};
 use crate::plan::drift::SchemaChange;
 use crate::plan::rehearsal::Rehearsed;
 
@@ -42,6 +44,46 @@ pub fn rehearsal(tried: &[Rehearsed]) -> String {
     }
     let unsound = tried.iter().filter(|t| !t.is_sound()).count();
     let _ = writeln!(out, "{} tried, {unsound} wrong; the scratch database is gone", tried.len());
+    out
+}
+
+/// The same as a section of a job summary. `tried` may be empty: then it says that nothing was there to try.
+pub fn markdown(tried: &[Rehearsed]) -> String {
+    let mut out = String::from("\n### Rehearsal\n\n");
+    if tried.is_empty() {
+        out.push_str("No migration of this change runs on the scratch database's engine.\n");
+        return out;
+    }
+    out.push_str("Tried on a scratch database: forward, back, forward again.\n\n");
+    out.push_str("| | migration | forward | back | again | locks held until the end |\n|---|---|---|---|---|---|\n");
+    for one in tried {
+        let took = |n: usize| one.took_ms.get(n).map_or("–".to_owned(), |ms| format!("{ms} ms"));
+        let locks: Vec<String> = one
+            .locks
+            .iter()
+            .map(|lock| {
+                let effect = holds_up(&lock.mode).map_or(String::new(), |e| format!(" ({e})"));
+                format!("{} {}{effect}", code(&lock.relation), lock.mode)
+            })
+            .collect();
+        let mark = if one.is_sound() { "✅" } else { "❌" };
+        let id = code(one.migration.as_str());
+        let _ = writeln!(out, "| {mark} | {id} | {} | {} | {} | {} |", took(0), took(1), took(2), locks.join(", "));
+    }
+    for one in tried.iter().filter(|t| !t.is_sound()) {
+        let _ = writeln!(out, "\n{}: {}", code(one.migration.as_str()), prose(&one.complaint()));
+    }
+    out
+}
+
+/// The migrations that did not do what they should as workflow commands; `file_of` tells a migration's file.
+pub fn annotations(tried: &[Rehearsed], file_of: impl Fn(&Rehearsed) -> Option<String>) -> String {
+    let mut out = String::new();
+    for one in tried.iter().filter(|t| !t.is_sound()) {
+        let place = file_of(one).map(|f| format!("file={},line=1,", property(&f))).unwrap_or_default();
+        let message = data(&format!("{}: {}", one.migration, one.complaint()));
+        let _ = writeln!(out, "::error {place}title=rehearsal::{message}");
+    }
     out
 }
 

@@ -24,6 +24,8 @@ mod house;
 mod kill;
 mod layouts;
 mod lint;
+mod new;
+mod readers;
 mod rehearse;
 mod replicas;
 mod sandbox;

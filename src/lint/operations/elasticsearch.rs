@@ -276,7 +276,12 @@ fn fields_of(look: &mut Look<'_>, at: &Range<usize>, mapping: &Map<String, Value
     }
 }
 
-fn walk(prefix: &str, mapping: &Map<String, Value>, fields: &mut BTreeMap<String, Value>) -> Result<(), String> {
+/// Collects the fields of a mapping.
+pub(super) fn walk(
+    prefix: &str,
+    mapping: &Map<String, Value>,
+    fields: &mut BTreeMap<String, Value>,
+) -> Result<(), String> {
     for below in ["properties", "fields"] {
         let Some(inner) = mapping.get(below) else { continue };
         let Some(inner) = inner.as_object() else { return Err(format!("`{below}` is no object of fields")) };

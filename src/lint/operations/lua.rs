@@ -65,6 +65,19 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
             "count what it changes and `return` the number",
         ));
     }
+    let pasted = |w: &&Word<'_>| w.literal.as_deref().is_some_and(|l| l.contains("${") || l.contains("{{"));
+    found.extend(words.iter().filter(pasted).map(|w| {
+        let message = format!(
+            "`{}` is filled in before the script is sent: each value makes another script, and Redis keeps them all",
+            cut(w.text)
+        );
+        super::finding(
+            &rules::VALUES_IN_SCRIPT,
+            w.range.clone(),
+            message,
+            "pass values in `args` and read them from ARGV",
+        )
+    }));
     found.extend(words.iter().filter(|w| w.literal.as_deref().is_some_and(crate::redact::looks_secret)).map(|w| {
         let help = "take it out of the file and change it where it is used: what is committed is known";
         super::finding(&rules::SECRET_LITERAL, w.range.clone(), "a literal holds a secret [S4-81]".to_owned(), help)
@@ -227,6 +240,7 @@ impl<'a> Lua<'a> {
 
     /// Judges every `redis.call` and `redis.pcall`.
     fn calls(&self, found: &mut Vec<Finding>) {
+        let mut chance: Option<String> = None;
         for at in 0..self.words.len() {
             let open = if self.text(at) == "redis"
                 && self.text(at + 1) == "."
@@ -247,7 +261,20 @@ impl<'a> Lua<'a> {
                 continue;
             };
             let range = self.words[at].range.start..self.words.get(open).map_or(0, |w| w.range.end);
-            self.call(&command.to_ascii_uppercase(), &arguments[1..], &range, found);
+            let command = command.to_ascii_uppercase();
+            self.call(&command, &arguments[1..], &range, found);
+            if let Some(source) = chance.take_if(|_| writes(&command)) {
+                found.push(super::finding(
+                    &rules::RANDOM_BEFORE_WRITE,
+                    range,
+                    format!(
+                        "`{command}` writes after `{source}`: each run, and an old replica, may write something else"
+                    ),
+                    "pass what must be the same every time as ARGV",
+                ));
+            } else if matches!(command.as_str(), "TIME" | "RANDOMKEY" | "SRANDMEMBER" | "HRANDFIELD" | "ZRANDMEMBER") {
+                chance = Some(command);
+            }
         }
     }
 
@@ -303,6 +330,28 @@ impl<'a> Lua<'a> {
                 format!("`{command}` administers the server, which a migration must not do"),
                 "have whoever runs the server do it",
             ),
+            "DEL" => add(
+                &rules::BIG_KEY_COMMAND,
+                "`DEL` frees a large key while everything else waits".to_owned(),
+                "`UNLINK` frees it in the background",
+            ),
+            "HGETALL" | "SMEMBERS" | "HKEYS" | "HVALS" | "SORT" => add(
+                &rules::BIG_KEY_COMMAND,
+                format!("`{command}` reads the whole key while everything else waits"),
+                "read what is needed, or in parts",
+            ),
+            "LRANGE" | "ZRANGE" if self.is_number(arguments.get(1), "0") && self.is_number(arguments.get(2), "-1") => {
+                add(
+                    &rules::BIG_KEY_COMMAND,
+                    format!("`{command}` from 0 to -1 reads the whole key while everything else waits"),
+                    "read it in parts",
+                );
+            }
+            "RENAME" => add(
+                &rules::RENAME_OVER_KEY,
+                "`RENAME` drops the key that has the new name, if there is one".to_owned(),
+                "`RENAMENX` leaves it alone and says so",
+            ),
             "SET" => {
                 let options: Vec<String> = arguments
                     .iter()
@@ -336,6 +385,16 @@ impl<'a> Lua<'a> {
                 ));
                 break;
             }
+        }
+    }
+
+    /// Whether an argument is this number, in quotes or not.
+    fn is_number(&self, argument: Option<&Range<usize>>, number: &str) -> bool {
+        let Some(words) = argument.and_then(|r| self.words.get(r.clone())) else { return false };
+        match words {
+            [one] => one.literal.as_deref().unwrap_or(one.text) == number,
+            [sign, one] => sign.text == "-" && number.strip_prefix('-') == Some(one.text),
+            _ => false,
         }
     }
 
@@ -423,6 +482,17 @@ impl<'a> Lua<'a> {
             word.text == "return" && depth == 0
         })
     }
+}
+
+/// Whether a command that migrations use changes something.
+fn writes(command: &str) -> bool {
+    [
+        "SET", "HSET", "HDEL", "HINCR", "DEL", "UNLINK", "EXPIRE", "PEXPIRE", "PERSIST", "INCR", "DECR", "LPUSH",
+        "RPUSH", "LPOP", "RPOP", "LREM", "LTRIM", "SADD", "SREM", "SMOVE", "ZADD", "ZREM", "ZINCR", "APPEND", "RENAME",
+        "COPY", "XADD", "MSET", "GETSET",
+    ]
+    .iter()
+    .any(|start| command.starts_with(start))
 }
 
 /// The arguments of a command that are keys.

@@ -6,6 +6,8 @@ mod lua;
 mod mongodb;
 mod redis;
 mod rules;
+mod state_elasticsearch;
+mod state_mongodb;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -125,6 +127,10 @@ struct Unit {
     mappings: BTreeMap<String, BTreeMap<String, Value>>,
     /// Elasticsearch: alias → index.
     aliases: BTreeMap<String, String>,
+    /// Elasticsearch: what else is known of indices.
+    elastic: state_elasticsearch::State,
+    /// MongoDB: what else is known of collections.
+    mongo: state_mongodb::State,
     /// The semantic version before.
     version: Option<[u64; 3]>,
 }
@@ -149,8 +155,14 @@ impl Look<'_> {
             }
         }
         match &located.operation {
-            Operation::Mongodb(o) => mongodb::check(self, &range, o),
-            Operation::Elasticsearch(o) => elasticsearch::check(self, &range, o),
+            Operation::Mongodb(o) => {
+                state_mongodb::follow(self, &range, o);
+                mongodb::check(self, &range, o);
+            }
+            Operation::Elasticsearch(o) => {
+                state_elasticsearch::follow(self, &range, o);
+                elasticsearch::check(self, &range, o);
+            }
             Operation::Redis(o) => redis::check(self, &range, o, script),
         }
         self.secrets(&range, &script.text[range.clone()], &located.operation);
@@ -196,6 +208,7 @@ impl Look<'_> {
 
     /// What concerns the migration as a whole.
     fn whole(&mut self, migration: &Migration, listed: &[Located]) {
+        state_elasticsearch::whole(self, listed);
         if migration.down.is_none() {
             for located in listed {
                 if let Inverse::None(why) = located.operation.inverse() {

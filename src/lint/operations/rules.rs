@@ -41,7 +41,23 @@ rules! {
     RENAME_COLLECTION = "rename-collection", Compatibility, WARN, High, Mongodb, "Renames a collection under the running application";
     STRICT_VALIDATOR = "strict-validator", Compatibility, WARN, Medium, Mongodb, "Writes to documents that are there may be refused";
     RUN_COMMAND = "run-command", Structure, WARN, High, Mongodb, "A command of which nothing is known";
+    FIELD_WITHOUT_BATCH = "field-without-batch", Lock, INFO, Medium, Mongodb, "Writes every document of a collection";
+    REPLACED_SUBDOCUMENT = "replaced-subdocument", Destructive, WARN, Medium, Mongodb, "Puts a whole object in a field's place";
+    FIRST_MATCH_ONLY = "first-match-only", Structure, WARN, Medium, Mongodb, "Changes one document, whichever is found first";
+    FIXED_OPTION = "fixed-option", Fails, ERROR, High, Mongodb, "Shard key, capped or time-series options stay as they are";
+    COLLECTION_CONFLICT = "collection-conflict", Fails, ERROR, High, Mongodb, "The collection is there with other options";
+    DESTRUCTIVE_COMMAND = "destructive-command", Destructive, ERROR, High, Mongodb, "A bare command that takes data or every index away";
     // Elasticsearch
+    INDEX_EXISTS = "index-exists", Fails, ERROR, High, Elasticsearch, "The index is there already";
+    FIELD_LEFT_OUT = "field-left-out", Compatibility, WARN, High, Elasticsearch, "The new index does not map a field of the old one";
+    MAPPING_EXPLOSION = "mapping-explosion", Lock, WARN, Medium, Elasticsearch, "The mapping grows without end";
+    MAPPING_TYPES = "mapping-types", Fails, ERROR, High, Elasticsearch, "Mapping types are gone since Elasticsearch 8";
+    SOURCE_DISABLED = "source-disabled", Fails, WARN, High, Elasticsearch, "An index without its documents' source";
+    INDEX_WITHOUT_ALIAS = "index-without-alias", Compatibility, INFO, Medium, Elasticsearch, "An index that no alias names";
+    ALIAS_GAP = "alias-gap", Compatibility, WARN, High, Elasticsearch, "An alias is gone for a while, or for good";
+    REINDEX_NOT_AWAITED = "reindex-not-awaited", Fails, WARN, Medium, Elasticsearch, "Nobody waits for the copy";
+    BULK_SETTINGS_LEFT = "bulk-settings-left", Compatibility, WARN, Medium, Elasticsearch, "Settings for a bulk load stay behind";
+    INDEX_BLOCKED = "index-blocked", Compatibility, WARN, High, Elasticsearch, "A block stays on an index";
     INDEX_NAME = "index-name", Destructive, ERROR, High, Elasticsearch, "Not the name of one index";
     MAPPING_TYPE_CHANGE = "mapping-type-change", Fails, ERROR, High, Elasticsearch, "A field's mapping cannot be changed in place";
     INVALID_MAPPING = "invalid-mapping", Fails, ERROR, High, Elasticsearch, "A mapping that the server refuses";
@@ -65,6 +81,10 @@ rules! {
     CROSS_SLOT = "cross-slot", Fails, WARN, High, Redis, "The keys lie in several slots";
     LOST_EXPIRY = "lost-expiry", Compatibility, WARN, Medium, Redis, "SET takes a key's lifetime away";
     NO_RETURN = "no-return", Style, INFO, Low, Redis, "The script does not say what it changed";
+    BIG_KEY_COMMAND = "big-key-command", Lock, WARN, Medium, Redis, "A command whose time grows with the key";
+    RENAME_OVER_KEY = "rename-over-key", Destructive, WARN, Medium, Redis, "RENAME drops the key of the new name";
+    VALUES_IN_SCRIPT = "values-in-script", Lock, WARN, Medium, Redis, "Values pasted into the script instead of ARGV";
+    RANDOM_BEFORE_WRITE = "random-before-write", Compatibility, INFO, Low, Redis, "Writes what time or chance decided";
     DELETE_KEYS = "delete-keys", Destructive, WARN, High, Redis, "Deletes keys with their values";
     RENAME_KEYS = "rename-keys", Compatibility, WARN, High, Redis, "Renames keys under the running application";
     SET_TTL = "set-ttl", Destructive, WARN, Medium, Redis, "Keys vanish when their time is over";

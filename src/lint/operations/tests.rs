@@ -202,7 +202,8 @@ fn elasticsearch_each_hazard_has_its_rule() {
     let safe = r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"text"}}}},
         {"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"text"},"c":{"type":"keyword"}}}},
         {"type":"put_settings","index":"a","settings":{"index.number_of_replicas":1}},
-        {"type":"create_index","index":"b"},{"type":"reindex","source":"a","dest":"b"},
+        {"type":"create_index","index":"b","mapping":{"properties":{"b":{"type":"text"},"c":{"type":"keyword"}}}},
+        {"type":"reindex","source":"a","dest":"b"},
         {"type":"swap_alias","alias":"n","from":"a","to":"b"}"#;
     assert_eq!(rules(&migrations("elasticsearch", &[safe])), Vec::<&str>::new());
 }
@@ -268,7 +269,7 @@ fn redis_operations_without_lua() {
 #[test]
 fn s4_67_what_cannot_be_taken_back_is_named() {
     let json = r#"{"version":"1.0.0","name":"m","description":"x","database_type":"mongodb","migration_type":"data","operations":[
-{"type":"add_field","collection":"c","field":"a","value":1},
+{"type":"add_field","collection":"c","field":"a","value":1,"batch_size":100},
 {"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"a":2}}}]}"#;
     let report = report_of(&[("migrations/mongodb/001_m.json".to_owned(), json.to_owned())]);
     let found = &report.violations[0];
@@ -297,6 +298,191 @@ fn s4_41_the_version_says_what_the_operations_do() {
     assert!(at("1.0.1", "x", other));
     assert!(!at("1.1.0", "x", other));
     assert!(!at("1.0.1", "x", r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#));
+}
+
+/// The codes of the hazards, each with an example, its rule and its level.
+#[test]
+fn d01_each_code_has_its_rule_and_its_level() {
+    use Severity::{Error, Info, Warning};
+    let mongodb = |list: &str| migrations("mongodb", &[list]);
+    let elastic = |list: &str| migrations("elasticsearch", &[list]);
+    let made = |rest: &str| format!("{MADE},{rest}");
+    let orders = r#"{"type":"create_index","index":"o1","mapping":{"properties":{"a":{"type":"text"},"b":{"type":"date"}}}},
+        {"type":"create_alias","index":"o1","alias":"o"}"#;
+    let after = |rest: &str| format!("{orders},{rest}");
+    let many: Vec<String> = (0..1001).map(|n| format!(r#""f{n}":{{"type":"long"}}"#)).collect();
+    let many = format!(r#"{{"type":"create_index","index":"a","mapping":{{"properties":{{{}}}}}}}"#, many.join(","));
+    for (code, report, rule, level) in [
+        ("N301", mongodb(r#"{"type":"make"}"#), "invalid-operation", Error),
+        (
+            "N306",
+            mongodb(r#"{"type":"add_field","collection":"c","field":"a","value":1}"#),
+            "field-without-batch",
+            Info,
+        ),
+        ("N313", mongodb(r#"{"type":"run_command","command":{"dropDatabase":1}}"#), "destructive-command", Error),
+        (
+            "N313",
+            mongodb(r#"{"type":"run_command","command":{"delete":"c","deletes":[{"q":{},"limit":0}]}}"#),
+            "destructive-command",
+            Error,
+        ),
+        (
+            "N314",
+            mongodb(r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"p":{"b":1}}}}"#),
+            "replaced-subdocument",
+            Warning,
+        ),
+        (
+            "N314",
+            mongodb(
+                r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"b":1}},"multi":false}"#,
+            ),
+            "first-match-only",
+            Warning,
+        ),
+        (
+            "N315",
+            mongodb(&made(r#"{"type":"create_collection","collection":"c","options":{"capped":true,"size":512}}"#)),
+            "fixed-option",
+            Error,
+        ),
+        (
+            "N315",
+            mongodb(
+                r#"{"type":"run_command","command":{"shardCollection":"shop.c","key":{"k":1}}},
+                {"type":"rename_field","collection":"c","from":"k","to":"l"}"#,
+            ),
+            "fixed-option",
+            Error,
+        ),
+        (
+            "N315",
+            mongodb(r#"{"type":"run_command","command":{"convertToCapped":"c","size":9}}"#),
+            "fixed-option",
+            Error,
+        ),
+        (
+            "D01",
+            mongodb(&made(r#"{"type":"create_collection","collection":"c","options":{"validator":{"a":1}}}"#)),
+            "collection-conflict",
+            Error,
+        ),
+        ("D01", elastic(&after(r#"{"type":"create_index","index":"o1"}"#)), "index-exists", Error),
+        ("D01", elastic(&after(r#"{"type":"create_index","index":"o"}"#)), "index-exists", Error),
+        ("D01", elastic(&after(r#"{"type":"create_alias","index":"x","alias":"o1"}"#)), "index-exists", Error),
+        (
+            "X405",
+            elastic(&after(
+                r#"{"type":"create_index","index":"o2","mapping":{"properties":{"a":{"type":"text"}}}},
+                {"type":"reindex","source":"o1","dest":"o2"},{"type":"swap_alias","alias":"o","from":"o1","to":"o2"}"#,
+            )),
+            "field-left-out",
+            Warning,
+        ),
+        (
+            "X405",
+            elastic(&after(
+                r#"{"type":"swap_alias","alias":"o","from":"o1","to":"o2","mapping":{"properties":{"b":{"type":"date"}}}}"#,
+            )),
+            "field-left-out",
+            Warning,
+        ),
+        (
+            "X406",
+            elastic(r#"{"type":"create_index","index":"a","mapping":{"dynamic":true}}"#),
+            "mapping-explosion",
+            Warning,
+        ),
+        ("X406", elastic(&many), "mapping-explosion", Warning),
+        ("X408", elastic(r#"{"type":"create_index","index":"a"}"#), "index-without-alias", Info),
+        (
+            "X408",
+            elastic(r#"{"type":"create_index","index":"b"},{"type":"reindex","source":"a","dest":"b"}"#),
+            "index-without-alias",
+            Warning,
+        ),
+        ("X409", elastic(&after(r#"{"type":"delete_index","index":"o1"}"#)), "alias-gap", Warning),
+        ("X410", elastic(r#"{"type":"reindex","source":"a","dest":"b","wait":false}"#), "reindex-not-awaited", Warning),
+        (
+            "X411",
+            elastic(r#"{"type":"create_index","index":"a","mapping":{"_source":{"enabled":false}}}"#),
+            "source-disabled",
+            Warning,
+        ),
+        (
+            "X412",
+            elastic(r#"{"type":"put_settings","index":"a","settings":{"index":{"blocks":{"write":true}}}}"#),
+            "index-blocked",
+            Warning,
+        ),
+        (
+            "X414",
+            elastic(r#"{"type":"put_settings","index":"a","settings":{"index.number_of_replicas":0}}"#),
+            "bulk-settings-left",
+            Warning,
+        ),
+        (
+            "X415",
+            elastic(r#"{"type":"create_index","index":"a","mapping":{"_doc":{"properties":{}}}}"#),
+            "mapping-types",
+            Error,
+        ),
+        (
+            "X415",
+            elastic(r#"{"type":"put_template","name":"t","template":{"template":{"mappings":{"_doc":{}}}}}"#),
+            "mapping-types",
+            Error,
+        ),
+        ("R508", lua("redis.call('DEL', KEYS[1]) return 1"), "big-key-command", Warning),
+        ("R508", lua("return redis.call('LRANGE', KEYS[1], 0, -1)"), "big-key-command", Warning),
+        ("R509", lua("redis.call('RENAME', KEYS[1], KEYS[2]) return 1"), "rename-over-key", Warning),
+        ("R512", lua("redis.call('EXPIRE', KEYS[1], '${TTL}') return 1"), "values-in-script", Warning),
+        (
+            "R513",
+            lua("local t = redis.call('TIME') redis.call('HSET', KEYS[1], 'at', t[1]) return 1"),
+            "random-before-write",
+            Info,
+        ),
+    ] {
+        let found = report.violations.iter().find(|v| v.rule == rule);
+        assert_eq!(found.map(|v| v.severity), Some(level), "{code} {rule}: {:?}", rules(&report));
+    }
+}
+
+/// What looks alike and is safe.
+#[test]
+fn d01_the_state_before_keeps_safe_operations_quiet() {
+    for (engine, list) in [
+        ("mongodb", format!("{MADE},{MADE}")),
+        ("mongodb", format!("{MADE},{}", r#"{"type":"add_field","collection":"c","field":"a","value":1}"#)),
+        ("mongodb", r#"{"type":"add_field","collection":"c","field":"a","value":1,"batch_size":100}"#.to_owned()),
+        (
+            "mongodb",
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"at":{"$date":"2026-01-01T00:00:00Z"},"p.b":1}}}"#
+                .to_owned(),
+        ),
+        (
+            "elasticsearch",
+            r#"{"type":"create_index","index":"a","settings":{"number_of_replicas":0,"refresh_interval":"-1"}},
+            {"type":"create_alias","index":"a","alias":"n"},
+            {"type":"put_settings","index":"a","settings":{"index":{"number_of_replicas":1,"refresh_interval":"1s"}}}"#
+                .to_owned(),
+        ),
+        (
+            "elasticsearch",
+            r#"{"type":"put_settings","index":"a","settings":{"blocks.write":true}},
+            {"type":"put_settings","index":"a","settings":{"blocks.write":null}}"#
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(rules(&migrations(engine, &[&list])), Vec::<&str>::new(), "{list}");
+    }
+    assert_eq!(rules(&lua("local t = redis.call('TIME') return t[1]")), Vec::<&str>::new());
+    assert_eq!(
+        rules(&lua("redis.call('UNLINK', KEYS[1]) return redis.call('LRANGE', KEYS[1], 0, 10)")),
+        Vec::<&str>::new()
+    );
 }
 
 #[test]

@@ -77,6 +77,35 @@ fn b5_the_rule_tells_its_line_and_pattern() {
     assert_eq!((rule.line, rule.pattern.as_str()), (4, "*.sql"));
 }
 
+/// `code_owners: all_lines` asks one owner of every line that matches, not only of the one that decides for GitHub.
+#[test]
+fn b5_every_owner_line_that_matches() {
+    let table = [
+        ("* @all", "a.sql", "1"),
+        ("* @all\n*.sql @dba", "a.sql", "1 2"),
+        ("*.sql @dba\n* @all", "a.sql", "1 2"),
+        ("* @all\n*.sql @dba @lead", "docs/a.md", "1"),
+        ("* @all\n/db/ @dba\n/db/pg/ @pg\n/db/redis/ @redis", "db/pg/1.sql", "1 2 3"),
+        // A line without owners takes away what stands before it, and nothing behind it.
+        ("* @all\n/db/", "db/1.sql", ""),
+        ("* @all\n/db/\n*.sql @dba", "db/1.sql", "3"),
+        ("/db/\n* @all\n*.sql @dba", "db/1.sql", "2 3"),
+        // What GitHub skips is no line.
+        ("* @all\n!*.sql @dba\n*.sql @dba", "a.sql", "1 3"),
+        ("docs/* @docs\ndocs/** @deep", "docs/a/b.sql", "2"),
+        ("*.SQL @dba\n*.sql @low", "a.sql", "2"),
+        ("", "a.sql", ""),
+    ];
+    for (file, path, expected) in table {
+        let codeowners = CodeOwners::parse("CODEOWNERS", file);
+        let lines: Vec<String> = codeowners.lines_of(path).iter().map(|rule| rule.line.to_string()).collect();
+        assert_eq!(lines.join(" "), expected, "{file:?} {path}");
+        // The line that decides for GitHub is the last of them.
+        let decides = codeowners.owners_of(path).filter(|rule| !rule.owners.is_empty());
+        assert_eq!(codeowners.lines_of(path).last().copied(), decides, "{file:?} {path}");
+    }
+}
+
 /// GitHub allows files up to 3 MB and pull requests up to 3,000 files: a hostile file must not stop the bot.
 #[test]
 fn a_large_hostile_file_is_read_and_matched_in_time() {

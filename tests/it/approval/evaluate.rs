@@ -312,13 +312,60 @@ fn b5_owners_that_cannot_approve_block_and_all_owners_can_be_asked() {
         assert_eq!(status, Status::Disapproved, "{owner}");
         assert!(reason.contains("no owner of `*`"), "{reason}");
     }
-    let matrix = format!("code_owners: all\n{}", godwit::config::ApprovalMatrix::BUILT_IN);
+    let matrix = format!("code_owners: all_owners\n{}", godwit::config::ApprovalMatrix::BUILT_IN);
     let all = World::new(Risk::Low)
         .file("policies/approval_matrix.yml", &matrix)
         .file("CODEOWNERS", "* @dan @bob\n")
         .approve(&["lea", "dan", "ann"]);
     assert_eq!(all.gate("code owners").unwrap().0, Status::Pending);
     assert_eq!(all.approve(&["bob"]).verdict().status, Status::Approved);
+}
+
+/// One person who is on every line is enough for the owners; a line whose owners cannot agree blocks.
+#[test]
+fn b5_every_owner_line_can_be_asked() {
+    let judged = |rule: &str, codeowners: &str, approve: &[&str]| {
+        let matrix = format!("code_owners: {rule}\n{}", godwit::config::ApprovalMatrix::BUILT_IN);
+        let people: Vec<&str> = ["lea", "dan", "ann"].iter().chain(approve).copied().collect();
+        World::new(Risk::Low)
+            .file("policies/approval_matrix.yml", &matrix)
+            .file(".github/CODEOWNERS", codeowners)
+            .approve(&people)
+            .gate("code owners")
+            .map(|(status, _)| status)
+    };
+    use Status::{Approved, Disapproved, Pending};
+    let two = "* @tim\n/migrations/ @bob @carol\n";
+    let table = [
+        ("any", two, &["bob"][..], Some(Approved)),
+        ("any", two, &["tim"], Some(Pending)),
+        ("all_owners", two, &["bob"], Some(Pending)),
+        ("all_owners", two, &["bob", "carol"], Some(Approved)),
+        ("all_lines", two, &["bob"], Some(Pending)),
+        ("all_lines", two, &["bob", "carol"], Some(Pending)),
+        ("all_lines", two, &["tim"], Some(Pending)),
+        ("all_lines", two, &["carol", "tim"], Some(Approved)),
+        ("all_lines", "* @tim\n*.sql @tim @bob\n", &["tim"], Some(Approved)),
+        ("all_lines", "* @tim\n/migrations/\n", &[], None),
+        ("all_lines", "* @tim\n/docs/ @bob\n", &["tim"], Some(Approved)),
+        ("all_lines", "* dba@example.com\n/migrations/ @bob\n", &["bob"], Some(Disapproved)),
+        // alice wrote it.
+        ("all_lines", "* @alice\n/migrations/ @bob\n", &["alice", "bob"], Some(Disapproved)),
+        // rita reads only.
+        ("all_lines", "* @acme/dba\n/migrations/ @rita\n", &["dan", "rita"], Some(Disapproved)),
+    ];
+    for (rule, codeowners, approve, expected) in table {
+        assert_eq!(judged(rule, codeowners, approve), expected, "{rule} {codeowners:?} {approve:?}");
+    }
+    // A change of the policy asks every line too.
+    let matrix = format!("code_owners: all_lines\n{}", godwit::config::ApprovalMatrix::BUILT_IN);
+    let world = World::new(Risk::Low)
+        .file("policies/approval_matrix.yml", &matrix)
+        .file("CODEOWNERS", "* @tim\n/policies/ @carol\n")
+        .with(|w| w.pr.policy_paths = vec!["policies/roles.yml".to_owned()])
+        .approve(&["carol"]);
+    assert_eq!(world.gate("policy owners").unwrap().0, Pending);
+    assert_eq!(world.approve(&["tim"]).gate("policy owners").unwrap().0, Approved);
 }
 
 #[test]

@@ -163,3 +163,27 @@ fn dec8_the_folders_of_the_base_count_beside_those_of_the_branch() {
     let (_, report) = json(dir.path(), &["--base", "main"]);
     assert!(report.to_string().contains("0002_hidden"), "{report}");
 }
+
+#[test]
+fn a_single_file_of_operations_is_read_with_its_partners_alone() {
+    let head = r#"{"version":"1.0.0","description":"x","database_type":"mongodb","migration_type":"data""#;
+    let one = |name: &str, list: &str| format!(r#"{head},"name":"{name}","operations":[{list}]}}"#);
+    let dir = folder(&[
+        ("migrations/mongodb/001_a.json", &one("a", r#"{"type":"remove_field","collection":"c","field":"f"}"#)),
+        (
+            "migrations/mongodb/001_a_rollback.json",
+            &one("a_rollback", r#"{"type":"create_collection","collection":"d"}"#),
+        ),
+        ("migrations/mongodb/002_b.json", "{"),
+        ("elsewhere/001_c.json", "{}"),
+    ]);
+    let (code, report) = json(dir.path(), &["migrations/mongodb/001_a.json"]);
+    assert_eq!((code, report["files"].as_u64()), (Some(0), Some(1)), "{report}");
+    assert_eq!(found(&report), [("remove-field".to_owned(), 1)]);
+    assert_eq!(report["violations"][0]["file"], "migrations/mongodb/001_a.json");
+    let (code, report) = json(dir.path(), &["migrations/mongodb/002_b.json"]);
+    assert_eq!((code, found(&report)[0].0.as_str()), (Some(1), "invalid-metadata"));
+    let (code, _, err) = run(dir.path(), &["lint", "elsewhere/001_c.json"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("add `--engine`"), "{err}");
+}

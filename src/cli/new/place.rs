@@ -1,0 +1,204 @@
+//! In which folder a new migration belongs, and what else changes there.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::super::exit::Failure;
+use super::super::lint::read_here;
+use super::super::{Global, gather};
+use super::templates::{About, fill};
+use super::{Args, Written};
+use crate::ids::Engine;
+use crate::migration::operations::are_operations;
+use crate::migration::{Layout, MigrationSet};
+
+/// A folder of migrations.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Home {
+    pub unit: String,
+    pub layout: Layout,
+    pub engine: Engine,
+    pub service: Option<String>,
+    /// Whether it holds no migration yet.
+    pub is_new: bool,
+}
+
+/// The migrations of the repository.
+pub(super) fn there(global: &Global) -> anyhow::Result<MigrationSet> {
+    let mut config = global.repo_config()?;
+    gather::take_engines(&mut config, &|path| read_here(global, path))?;
+    gather::migrations(global, &config, &[], None)
+}
+
+/// The one folder that the arguments mean.
+///
+/// # Errors
+/// When there are several; they are named.
+pub(super) fn find(global: &Global, set: &MigrationSet, args: &Args) -> anyhow::Result<Home> {
+    let path = match &args.path {
+        None => None,
+        Some(path) => Some(below(global, path)?),
+    };
+    let known: BTreeSet<Home> = set
+        .migrations
+        .iter()
+        .map(|m| Home {
+            unit: m.unit.clone(),
+            layout: m.layout,
+            engine: m.engine,
+            service: m.service.clone(),
+            is_new: false,
+        })
+        .collect();
+    let fits = |h: &&Home| {
+        args.engine.is_none_or(|e| e == h.engine)
+            && args.layout.is_none_or(|l| l == h.layout)
+            && args.service.as_ref().is_none_or(|s| Some(s) == h.service.as_ref())
+            && path.as_ref().is_none_or(|p| p == &h.unit)
+    };
+    let mut fitting = known.iter().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => return Ok(one.clone()),
+        (Some(_), Some(_)) => {
+            let names: Vec<String> = known
+                .iter()
+                .filter(fits)
+                .map(|h| format!("`{}` ({}, {})", if h.unit.is_empty() { "." } else { &h.unit }, h.layout, h.engine))
+                .collect();
+            return Err(Failure::usage(format!(
+                "it could go to {}; say which with `--path`, `--engine`, `--layout` or `--service`",
+                names.join(" or ")
+            )));
+        }
+        (None, _) => {}
+    }
+    if path.is_some() && known.iter().any(|h| Some(&h.unit) == path.as_ref()) {
+        return Err(Failure::usage(format!(
+            "`{}` holds migrations of another engine, layout or service",
+            path.unwrap_or_default()
+        )));
+    }
+    beginning(args, path)
+}
+
+/// A folder that a first migration makes.
+fn beginning(args: &Args, path: Option<String>) -> anyhow::Result<Home> {
+    let engine = args.engine.unwrap_or(Engine::Postgresql);
+    let layout = match (args.layout, &args.service) {
+        _ if are_operations(engine) => Layout::Typed,
+        (Some(layout), _) => layout,
+        (None, Some(_)) => Layout::Service,
+        (None, None) => Layout::Numbered,
+    };
+    if are_operations(engine) && args.layout.is_some_and(|l| l != Layout::Typed) {
+        return Err(Failure::usage(format!("migrations for {engine} are written in the layout `typed` only")));
+    }
+    let service = match (layout, &args.service) {
+        (Layout::Service, None) => return Err(Failure::usage("say whose migration it is: `--service NAME`")),
+        (Layout::Service, Some(name)) => {
+            let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+            if name.is_empty() || !name.chars().all(sound) {
+                return Err(Failure::usage(format!("`{name}` is no name of a service: `a-z`, `0-9`, `-` and `_`")));
+            }
+            Some(name.clone())
+        }
+        (_, Some(name)) => return Err(Failure::usage(format!("no folder of a service `{name}` is there"))),
+        (_, None) => None,
+    };
+    let usual = match layout {
+        Layout::Numbered | Layout::Typed => format!("migrations/{engine}"),
+        Layout::Flyway => "db/migration".to_owned(),
+        Layout::Dbmate => "db/migrations".to_owned(),
+        Layout::Prisma => "prisma/migrations".to_owned(),
+        Layout::Scripts => "migrations/scripts".to_owned(),
+        Layout::Service => format!("services/{}/migrations", service.as_deref().unwrap_or_default()),
+        Layout::Goose | Layout::SqlMigrate | Layout::Sqlx | Layout::Diesel => "migrations".to_owned(),
+    };
+    Ok(Home { unit: path.unwrap_or(usual), layout, engine, service, is_new: true })
+}
+
+/// `path` as the repository names it.
+fn below(global: &Global, path: &std::path::Path) -> anyhow::Result<String> {
+    let outside = || Failure::usage(format!("`{}` does not lie in the repository", path.display()));
+    let inside = match path.is_absolute() {
+        true => path.strip_prefix(std::path::absolute(&global.repo)?).map_err(|_| outside())?.to_path_buf(),
+        false => path.to_path_buf(),
+    };
+    let mut parts = Vec::new();
+    for part in inside.components() {
+        match part {
+            std::path::Component::Normal(name) => parts.push(name.to_string_lossy().into_owned()),
+            std::path::Component::CurDir => {}
+            _ => return Err(outside()),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+impl Home {
+    /// A path of the folder as the repository names it.
+    pub fn path(&self, below: &str) -> String {
+        match below.strip_prefix("../") {
+            Some(beside) => match self.unit.rsplit_once('/') {
+                Some((parent, _)) => format!("{parent}/{beside}"),
+                None => beside.to_owned(),
+            },
+            None if self.unit.is_empty() => below.to_owned(),
+            None => format!("{}/{below}", self.unit),
+        }
+    }
+
+    /// The schema that tables are written with, and its dot.
+    pub fn schema(&self) -> String {
+        match (&self.service, self.layout) {
+            (Some(service), Layout::Service) => format!("{}.", service.replace('-', "_")),
+            _ => String::new(),
+        }
+    }
+
+    /// What belongs into a folder besides its first migration.
+    pub fn first_files(&self) -> Vec<Written> {
+        match (self.is_new, self.layout, &self.service) {
+            (true, Layout::Prisma, _) => {
+                vec![(self.path("migration_lock.toml"), format!("provider = \"{}\"\n", self.engine))]
+            }
+            (true, Layout::Service, Some(service)) => {
+                vec![(self.path("README.md"), format!("# Migrations of {service}\n"))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The user's own template, filled in [S2-17] [S1-31].
+    pub fn template(&self, global: &Global, about: &About, ending: &str) -> anyhow::Result<Option<String>> {
+        let file = format!("{}.{ending}", about.kind.as_str());
+        let places = [self.path("templates"), self.path("../templates"), "templates".to_owned()];
+        for place in places {
+            if let Some(text) = read_here(global, &format!("{place}/{file}"))? {
+                return Ok(Some(fill(&text, about)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// `dependencies.json` with the migration in it, where the layout has one [S1-75].
+    pub fn declare(&self, global: &Global, stem: &str, last: Option<&str>) -> anyhow::Result<Option<Written>> {
+        let Some(service) = self.service.as_ref().filter(|_| self.layout == Layout::Service) else { return Ok(None) };
+        let path = self.path("dependencies.json");
+        let mut value = match read_here(global, &path)? {
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|e| Failure::usage(format!("{path}:{}: {e}; mend it first", e.line().max(1))))?,
+            None if self.is_new => {
+                json!({ "service": service, "schema": service.replace('-', "_"), "migrations": {} })
+            }
+            None => return Ok(None),
+        };
+        let Some(entries) = value.get_mut("migrations").and_then(Value::as_object_mut) else {
+            return Err(Failure::usage(format!("{path}: `migrations` is no object; mend it first")));
+        };
+        let needs: Vec<&str> = last.into_iter().collect();
+        entries.insert(stem.to_owned(), json!({ "depends_on": needs }));
+        Ok(Some((path, format!("{value:#}\n"))))
+    }
+}

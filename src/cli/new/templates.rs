@@ -1,0 +1,275 @@
+//! What stands in a new migration, by engine and type. Pure; every text here passes the linter.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Kind;
+use crate::ids::Engine;
+use crate::migration::Layout;
+
+/// What a migration says about itself.
+#[derive(Debug, Clone)]
+pub(super) struct About {
+    pub kind: Kind,
+    pub engine: Engine,
+    pub name: String,
+    pub version: String,
+    pub description: String,
+    pub author: String,
+    pub ticket: Option<String>,
+    pub risk: Option<crate::ids::Risk>,
+    pub duration: Option<String>,
+    /// The schema of a service, with its dot.
+    pub schema: String,
+    pub table: String,
+    pub column: String,
+}
+
+/// A script and its way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scripts {
+    pub up: String,
+    pub down: String,
+    /// Whether a transaction cannot hold it, so that the layout's own mark is needed.
+    pub outside: bool,
+}
+
+/// The table that a name speaks of: `create_orders` and `add_orders_table` are about `orders`.
+pub(super) fn table_of(name: &str) -> String {
+    let verbs = ["create_", "add_", "make_", "new_", "index_", "fill_", "backfill_", "drop_", "fix_"];
+    let rest = verbs.iter().find_map(|verb| name.strip_prefix(verb)).unwrap_or(name);
+    let rest = ["_table", "_index", "_idx"].iter().find_map(|end| rest.strip_suffix(end)).unwrap_or(rest);
+    // A name in SQL begins with a letter.
+    if rest.starts_with(|c: char| c.is_ascii_alphabetic()) { rest.to_owned() } else { format!("t_{rest}") }
+}
+
+/// The scripts of a migration in SQL.
+pub(super) fn sql(about: &About) -> Scripts {
+    let About { schema, column, .. } = about;
+    let table = format!("{schema}{}", about.table);
+    let postgres = about.engine == Engine::Postgresql;
+    let (up, down) = match about.kind {
+        Kind::Table => (
+            if postgres {
+                format!(
+                    "CREATE TABLE IF NOT EXISTS {table} (\n    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n    \
+                     created_at TIMESTAMPTZ NOT NULL DEFAULT now()\n);\n"
+                )
+            } else {
+                format!(
+                    "CREATE TABLE IF NOT EXISTS {table} (\n    id INTEGER PRIMARY KEY,\n    created_at TEXT NOT NULL \
+                     DEFAULT CURRENT_TIMESTAMP\n);\n"
+                )
+            },
+            format!("DROP TABLE IF EXISTS {table};\n"),
+        ),
+        Kind::Index if postgres => (
+            format!(
+                "-- Built beside the running application; it cannot run in a transaction, so it is alone in its file.\n\
+                 CREATE INDEX CONCURRENTLY {}_{column}_idx ON {table} ({column});\n",
+                about.table
+            ),
+            format!("DROP INDEX CONCURRENTLY IF EXISTS {schema}{}_{column}_idx;\n", about.table),
+        ),
+        Kind::Index => (
+            format!("CREATE INDEX IF NOT EXISTS {}_{column}_idx ON {table} ({column});\n", about.table),
+            format!("DROP INDEX IF EXISTS {}_{column}_idx;\n", about.table),
+        ),
+        Kind::Data => (
+            format!(
+                "-- Batches of keys, each a transaction of its own; a crash goes on from the last one.\n\
+                 -- godwit: backfill={table} key=id batch=1000 pause=50ms\n\
+                 UPDATE {table} SET {column} = 'new' WHERE {column} IS NULL AND /* godwit:batch */ true;\n"
+            ),
+            format!(
+                "-- godwit: backfill={table} key=id batch=1000 pause=50ms\n\
+                 UPDATE {table} SET {column} = NULL WHERE {column} = 'new' AND /* godwit:batch */ true;\n"
+            ),
+        ),
+        Kind::Hotfix => (
+            format!("UPDATE {table} SET {column} = 'right' WHERE id = 1 AND {column} = 'wrong';\n"),
+            format!("UPDATE {table} SET {column} = 'wrong' WHERE id = 1 AND {column} = 'right';\n"),
+        ),
+        Kind::Schema | Kind::Expand => (
+            format!(
+                "{}ALTER TABLE {table} ADD COLUMN {column} TEXT;\n",
+                if about.kind == Kind::Expand { "-- godwit: phase=expand\n" } else { "" }
+            ),
+            format!("ALTER TABLE {table} DROP COLUMN {column};\n"),
+        ),
+        Kind::Contract => (
+            format!(
+                "-- Held until `godwit release` says that nothing reads the column any more.\n\
+                 -- godwit: phase=contract\nALTER TABLE {table} DROP COLUMN {column};\n"
+            ),
+            format!("ALTER TABLE {table} ADD COLUMN {column} TEXT;\n"),
+        ),
+    };
+    Scripts { up, down, outside: postgres && about.kind == Kind::Index }
+}
+
+/// The Lua of a Redis migration, with its way back.
+pub(super) fn lua() -> (String, String) {
+    let up = "local changed = 0\nfor _, key in ipairs(KEYS) do\n  if redis.call('TTL', key) == -1 then\n    \
+              redis.call('EXPIRE', key, tonumber(ARGV[1]))\n    changed = changed + 1\n  end\nend\nreturn changed\n";
+    let down = "local changed = 0\nfor _, key in ipairs(KEYS) do\n  changed = changed + redis.call('PERSIST', key)\nend\n\
+                return changed\n";
+    (up.to_owned(), down.to_owned())
+}
+
+/// The JSON of a typed migration.
+pub(super) fn json(about: &About) -> String {
+    let breaking = about.kind == Kind::Contract;
+    let description = format!("{}{}", if breaking { "BREAKING: " } else { "" }, about.description);
+    let mut value = json!({
+        "version": about.version,
+        "name": about.name,
+        "description": description,
+        "database_type": about.engine.as_str(),
+        "migration_type": about.kind.in_metadata(),
+    });
+    let mut put = |key: &str, with: Value| {
+        if let Some(object) = value.as_object_mut() {
+            object.insert(key.to_owned(), with);
+        }
+    };
+    put("author", json!(about.author));
+    if let Some(ticket) = &about.ticket {
+        put("ticket", json!(ticket));
+    }
+    if let Some(risk) = about.risk {
+        put("risk", json!(risk.as_str()));
+    }
+    if let Some(duration) = &about.duration {
+        put("duration", json!(duration));
+    }
+    match about.engine {
+        Engine::Postgresql | Engine::Sqlite => {}
+        Engine::Redis => {
+            put("keys", json!({ "match": format!("{}:*", about.table), "count": 500 }));
+            put("args", json!(["86400"]));
+        }
+        Engine::Mongodb | Engine::Elasticsearch => {
+            let (operations, rollback) =
+                if about.engine == Engine::Mongodb { mongodb(about) } else { elasticsearch(about) };
+            put("operations", operations);
+            if let Some(rollback) = rollback {
+                put("rollback", rollback);
+            }
+        }
+    }
+    format!("{value:#}\n")
+}
+
+fn mongodb(about: &About) -> (Value, Option<Value>) {
+    let (collection, field) = (&about.table, &about.column);
+    let add =
+        json!([{ "type": "add_field", "collection": collection, "field": field, "value": "new", "batch_size": 1000 }]);
+    let remove = json!([{ "type": "remove_field", "collection": collection, "field": field,
+                          "filter": { field: "new" }, "batch_size": 1000 }]);
+    let update = |from: Value, to: &str| {
+        json!([{ "type": "update_documents", "collection": collection, "filter": { field: from },
+                 "update": { "$set": { field: to } }, "batch_size": 1000 }])
+    };
+    match about.kind {
+        Kind::Table => (json!([{ "type": "create_collection", "collection": collection }]), None),
+        Kind::Index => {
+            let name = format!("{collection}_{field}");
+            let index = json!([{ "type": "create_index", "collection": collection, "index": [[field, 1]],
+                                 "options": { "name": name } }]);
+            (index, None)
+        }
+        Kind::Schema | Kind::Expand => (add, Some(remove)),
+        Kind::Data | Kind::Hotfix => (update(json!("wrong"), "right"), Some(update(json!("right"), "wrong"))),
+        Kind::Contract => (remove, Some(add)),
+    }
+}
+
+fn elasticsearch(about: &About) -> (Value, Option<Value>) {
+    let (index, field) = (&about.table, &about.column);
+    let mapping = json!({ "properties": { field: { "type": "keyword" } } });
+    let create = |name: &str| json!({ "type": "create_index", "index": name, "mapping": mapping, "settings": {} });
+    let delete = |name: &str| json!([{ "type": "delete_index", "index": name }]);
+    match about.kind {
+        Kind::Table => (json!([create(index)]), None),
+        Kind::Index | Kind::Schema | Kind::Expand | Kind::Data | Kind::Hotfix => {
+            // Another mapping is another index, filled from the one that is there.
+            let new = format!("{index}_v2");
+            let fill = json!({ "type": "reindex", "source": index, "dest": new, "wait": true });
+            (json!([create(&new), fill]), Some(delete(&new)))
+        }
+        Kind::Contract => (delete(index), Some(json!([create(index)]))),
+    }
+}
+
+/// The comment lines in front of a forward script [S2-88].
+pub(super) fn header(about: &About, layout: Layout) -> String {
+    let mut out = String::new();
+    if layout == Layout::Scripts {
+        let _ = writeln!(out, "-- Migration: {}\n-- Type: {}", about.description, about.kind.in_scripts());
+        let _ = writeln!(out, "-- Risk: {}", about.risk.unwrap_or(crate::ids::Risk::Low).as_str());
+        let _ =
+            writeln!(out, "-- Duration: {}\n-- Author: {}", about.duration.as_deref().unwrap_or("5m"), about.author);
+        if let Some(ticket) = &about.ticket {
+            let _ = writeln!(out, "-- Ticket: {ticket}");
+        }
+        return out;
+    }
+    let _ = writeln!(out, "-- {}", about.description);
+    // What stands in the JSON half is not said twice.
+    if layout == Layout::Typed {
+        return out;
+    }
+    let told: Vec<String> =
+        [("Author", Some(&about.author)), ("Ticket", about.ticket.as_ref()), ("Duration", about.duration.as_ref())]
+            .into_iter()
+            .filter_map(|(key, value)| Some(format!("{key}: {}", value?)))
+            .collect();
+    let _ = writeln!(out, "-- {}", told.join(", "));
+    if let Some(risk) = about.risk {
+        let _ = writeln!(out, "-- godwit: risk={}", risk.as_str());
+    }
+    out
+}
+
+/// Both directions as the layout's files hold them: in one file with marks, or in two.
+pub(super) fn laid_out(layout: Layout, header: &str, scripts: &Scripts) -> (String, Option<String>) {
+    let Scripts { up, down, outside } = scripts;
+    let both = |top: &str, up_mark: &str, down_mark: &str| {
+        (format!("{top}{up_mark}\n{header}{up}\n{down_mark}\n{down}"), None)
+    };
+    let apart = |top: &str| (format!("{top}{header}{up}"), Some(format!("{top}{down}")));
+    match (layout, outside) {
+        (Layout::Goose, true) => both("-- +goose NO TRANSACTION\n", "-- +goose Up", "-- +goose Down"),
+        (Layout::Goose, false) => both("", "-- +goose Up", "-- +goose Down"),
+        (Layout::SqlMigrate, true) => both("", "-- +migrate Up notransaction", "-- +migrate Down notransaction"),
+        (Layout::SqlMigrate, false) => both("", "-- +migrate Up", "-- +migrate Down"),
+        (Layout::Dbmate, true) => both("", "-- migrate:up transaction:false", "-- migrate:down transaction:false"),
+        (Layout::Dbmate, false) => both("", "-- migrate:up", "-- migrate:down"),
+        (Layout::Sqlx, true) => apart("-- no-transaction\n"),
+        _ => apart(""),
+    }
+}
+
+/// A text of the user's with `{{words}}` filled in [S2-17].
+pub(super) fn fill(template: &str, about: &About) -> String {
+    let mut text = template.to_owned();
+    for (word, value) in [
+        ("name", about.name.as_str()),
+        ("version", &about.version),
+        ("description", &about.description),
+        ("author", &about.author),
+        ("ticket", about.ticket.as_deref().unwrap_or_default()),
+        ("risk", about.risk.map_or("LOW", |r| r.as_str())),
+        ("duration", about.duration.as_deref().unwrap_or("5m")),
+        ("type", about.kind.as_str()),
+        ("engine", about.engine.as_str()),
+        ("schema", about.schema.trim_end_matches('.')),
+        ("table", &about.table),
+        ("column", &about.column),
+    ] {
+        text = text.replace(&format!("{{{{{word}}}}}"), value);
+    }
+    text
+}

@@ -1,0 +1,214 @@
+//! `godwit new`: what it writes is numbered for its folder, passes the linter and undoes itself.
+
+use std::path::Path;
+
+use crate::support::{Said, godwit};
+
+const LAYOUTS: [&str; 11] =
+    ["numbered", "typed", "diesel", "service", "scripts", "prisma", "flyway", "goose", "sql-migrate", "sqlx", "dbmate"];
+/// Types with the column that each is about, so that every one can follow the others.
+const TYPES: [(&str, &str); 7] = [
+    ("table", "status"),
+    ("schema", "status"),
+    ("index", "status"),
+    ("data", "status"),
+    ("hotfix", "status"),
+    ("expand", "note"),
+    ("contract", "note"),
+];
+
+fn run(dir: &Path, args: &[&str]) -> Said {
+    godwit(dir).args(args).output().unwrap().into()
+}
+
+fn write(dir: &Path, path: &str, text: &str) {
+    let path = dir.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn read(dir: &Path, path: &str) -> String {
+    std::fs::read_to_string(dir.join(path)).unwrap()
+}
+
+/// Writes a migration of every type behind each other; the linter finds no error and counts each of them.
+fn every_type(layout: Option<&str>, engine: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    for (n, (kind, column)) in TYPES.iter().enumerate() {
+        let name = format!("{kind}_orders");
+        let mut args = vec![
+            "new", &name, "--engine", engine, "--type", kind, "--table", "orders", "--column", column, "--format",
+            "json",
+        ];
+        args.extend(layout.into_iter().flat_map(|l| ["--layout", l]));
+        if layout == Some("service") {
+            args.extend(["--service", "order-service"]);
+        }
+        let said = run(dir.path(), &args).expect(0);
+        assert!(said.json()["migration"].as_str().unwrap().ends_with(&name), "{said:?}");
+        let mut lint = vec!["lint", "--format", "json"];
+        // Nothing but the configuration tells sqlx's folders.
+        if layout == Some("sqlx") {
+            write(
+                dir.path(),
+                "godwit.yml",
+                &format!("version: 1\nmigrations: [{{ path: migrations, layout: sqlx, engine: {engine} }}]\n"),
+            );
+        } else if engine == "sqlite" && layout.is_some_and(|l| l != "prisma") {
+            lint.extend(["--engine", "sqlite"]);
+            // The folder's name does not say the engine in most layouts.
+            let path = said.json()["files"][0].as_str().unwrap().to_owned();
+            let unit = if path.contains("/scripts/") {
+                "migrations/scripts".to_owned()
+            } else {
+                root_of(layout.unwrap(), engine)
+            };
+            write(
+                dir.path(),
+                "godwit.yml",
+                &format!("version: 1\nmigrations: [{{ path: {unit}, layout: {}, engine: sqlite }}]\n", layout.unwrap()),
+            );
+        }
+        let report = run(dir.path(), &lint);
+        assert_eq!(report.code, Some(0), "{layout:?} {engine} {kind}: {}\n{}", report.stdout, report.stderr);
+        let found = report.json();
+        assert_eq!(found["migrations"].as_array().unwrap().len(), n + 1, "{layout:?} {engine} {kind}: {found}");
+        let strays: Vec<_> = found["violations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|v| v["category"] == "structure" && v["rule"] != "missing-down")
+            .collect();
+        assert!(strays.is_empty(), "{layout:?} {engine} {kind}: {strays:?}");
+    }
+}
+
+fn root_of(layout: &str, engine: &str) -> String {
+    match layout {
+        "numbered" | "typed" => format!("migrations/{engine}"),
+        "flyway" => "db/migration".to_owned(),
+        "dbmate" => "db/migrations".to_owned(),
+        "service" => "services/*/migrations".to_owned(),
+        _ => "migrations".to_owned(),
+    }
+}
+
+#[test]
+fn s2_28_every_type_in_every_layout_passes_the_linter() {
+    for layout in LAYOUTS {
+        every_type(Some(layout), "postgresql");
+    }
+}
+
+#[test]
+fn every_type_for_sqlite_passes_the_linter() {
+    for layout in LAYOUTS.iter().filter(|l| !["service", "prisma"].contains(l)) {
+        every_type(Some(layout), "sqlite");
+    }
+}
+
+#[test]
+fn s4_47_every_type_of_every_engine_with_operations_passes_the_linter() {
+    for engine in ["mongodb", "redis", "elasticsearch"] {
+        every_type(None, engine);
+    }
+}
+
+#[test]
+fn s1_32_s1_75_a_service_gets_its_schema_and_its_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = |name: &str, more: &[&str]| {
+        let args = [&["create", "--layout", "service", "--service", "user-service", "--name", name], more].concat();
+        run(dir.path(), &args)
+    };
+    new("create_users", &["--type", "table"]).expect(0);
+    new("add_user_profiles", &["--type", "table"]).expect(0);
+    let unit = "services/user-service/migrations";
+    let up = read(dir.path(), &format!("{unit}/0002_add_user_profiles.up.sql"));
+    assert!(up.contains("CREATE TABLE IF NOT EXISTS user_service.user_profiles ("), "{up}");
+    let declared: serde_json::Value =
+        serde_json::from_str(&read(dir.path(), &format!("{unit}/dependencies.json"))).unwrap();
+    assert_eq!(
+        declared["migrations"]["0002_add_user_profiles"]["depends_on"],
+        serde_json::json!(["0001_create_users"])
+    );
+    assert_eq!(declared["schema"], "user_service");
+    // A file that cannot be read is mended first, and nothing is half done.
+    write(dir.path(), &format!("{unit}/dependencies.json"), "{");
+    let said = new("third", &[]).expect(2);
+    assert!(said.stderr.contains("dependencies.json:1"), "{}", said.stderr);
+    assert!(!dir.path().join(unit).join("0003_third.up.sql").exists());
+}
+
+#[test]
+fn s2_08_s2_29_the_flags_of_scripts_stand_in_their_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = run(
+        dir.path(),
+        &[
+            "create",
+            "--layout",
+            "scripts",
+            "--type",
+            "SCHEMA_CHANGE",
+            "--description",
+            "Add user preferences table",
+            "--risk",
+            "LOW",
+            "--duration",
+            "5m",
+            "--author",
+            "john.doe",
+            "--ticket",
+            "PROJ-123",
+            "--format",
+            "json",
+        ],
+    )
+    .expect(0);
+    let files = said.json();
+    let path = files["files"][0].as_str().unwrap();
+    assert!(path.starts_with("migrations/scripts/001_") && path.ends_with("_add_user_preferences_table.sql"), "{path}");
+    let text = read(dir.path(), path);
+    assert!(
+        text.starts_with(
+            "-- Migration: Add user preferences table\n-- Type: SCHEMA_CHANGE\n-- Risk: LOW\n-- Duration: 5m\n-- Author: john.doe\n-- Ticket: PROJ-123\n"
+        ),
+        "{text}"
+    );
+    assert!(files["files"][1].as_str().unwrap().starts_with("migrations/rollbacks/001_"), "{files}");
+}
+
+#[test]
+fn s2_17_templates_of_the_repository_go_first_and_nothing_is_overwritten_or_guessed() {
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        dir.path(),
+        "templates/table.up.sql",
+        "-- {{description}} by {{author}}\nCREATE TABLE {{table}} (id bigint primary key);\n",
+    );
+    write(dir.path(), "db/0007_x.up.sql", "select 1;");
+    write(dir.path(), "db/0007_x.down.sql", "select 1;");
+    run(dir.path(), &["new", "create_carts", "--type", "table", "--author", "ada"]).expect(0);
+    assert_eq!(
+        read(dir.path(), "db/0008_create_carts.up.sql"),
+        "-- Create carts by ada\nCREATE TABLE carts (id bigint primary key);\n"
+    );
+    assert_eq!(read(dir.path(), "db/0008_create_carts.down.sql"), "DROP TABLE IF EXISTS carts;\n");
+    // Two folders: none is guessed.
+    write(dir.path(), "other/migrations/0001_y.up.sql", "select 1;");
+    let said = run(dir.path(), &["new", "a"]).expect(2);
+    assert!(said.stderr.contains("`db` (numbered, postgresql) or `other/migrations`"), "{}", said.stderr);
+    run(dir.path(), &["new", "a", "--path", "db"]).expect(0);
+    for (args, part) in [
+        (&["new"][..], "say what it is called"),
+        (&["new", "!!!"], "give a name"),
+        (&["new", "a", "--path", "../elsewhere"], "does not lie in the repository"),
+        (&["new", "a", "--table", "x; drop"], "beginning with a letter"),
+        (&["new", "a", "--description", "a\nb"], "one line"),
+        (&["new", "a", "--engine", "redis", "--layout", "flyway"], "`typed` only"),
+    ] {
+        let said = run(dir.path(), args).expect(2);
+        assert!(said.stderr.contains(part), "{args:?}: {}", said.stderr);
+    }
+}
