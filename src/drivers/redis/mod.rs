@@ -12,6 +12,7 @@ mod list;
 mod lua;
 mod message;
 pub(crate) mod names;
+mod rights;
 mod server;
 mod session;
 mod statement;
@@ -148,6 +149,7 @@ impl Driver for RedisDriver {
                 what_to_do: "name the primary in the URL".to_owned(),
             });
         }
+        objections.extend(rights::look(&self.link, &self.names, plan).await?);
         for step in &plan.steps {
             for planned in &step.statements {
                 let Err(DriverError::Statement(failure)) = statement::check(&self.link, &planned.sql).await else {

@@ -92,22 +92,25 @@ impl Folder<'_> {
 
     /// Whether the folder is named after an engine and a numbered JSON file in it says which database it is for.
     fn says_so(&self, dir: &str) -> bool {
-        let field = b"\"database_type\"";
-        engine_of_folder(dir).is_some()
-            && self.files.iter().any(|(name, file)| match &file.content {
-                FileContent::Bytes(bytes)
-                    if name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit()) =>
-                {
-                    bytes.windows(field.len()).any(|part| part == field)
-                }
-                _ => false,
-            })
+        engine_of_folder(dir).is_some() && self.declares()
     }
 
-    /// Whether numbered JSON files stand in a folder of `engine`.
+    /// Whether a numbered JSON file says which database it is for.
+    fn declares(&self) -> bool {
+        let field = b"\"database_type\"";
+        self.files.iter().any(|(name, file)| match &file.content {
+            FileContent::Bytes(bytes) if name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit()) => {
+                bytes.windows(field.len()).any(|part| part == field)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether numbered JSON files stand in a folder of `engine`, or say themselves that they are halves of migrations: a
+    /// folder that is given by its path alone has no name here.
     fn is_typed(&self, engine: Option<Engine>) -> bool {
-        engine.is_some()
-            && self.files.iter().any(|(n, _)| n.ends_with(".json") && n.starts_with(|c: char| c.is_ascii_digit()))
+        let numbered = |n: &str| n.ends_with(".json") && n.starts_with(|c: char| c.is_ascii_digit());
+        self.declares() || (engine.is_some() && self.files.iter().any(|(n, _)| numbered(n)))
     }
 
     /// Every layout that something in the folder speaks for, with what does.

@@ -150,3 +150,33 @@ fn what_is_wrong_with_the_way_to_the_server_is_said_without_the_password() {
         assert!(all.contains(part) && !all.contains("hunter22"), "{url}: {all}");
     }
 }
+
+#[test]
+fn s0_79_a_command_that_the_user_may_not_call_is_named_before_anything_is_changed() {
+    let json = pair("1.0.0", "hashed", r#""keys": ["PREFIXa"]"#);
+    let lua = "return redis.call('HSET', KEYS[1], 'x', 1)";
+    for (forbidden, told) in [("-expire -rename", None), ("-hset", Some("HSET")), ("-hdel -hset", Some("HDEL, HSET"))] {
+        let project = RedisProject::new(false, &[("001_hashed.json", &json), ("001_hashed.lua", lua)]);
+        let user = project.key("user").replace(':', "");
+        let mut rule = vec!["ACL", "SETUSER", &user, "on", ">pass", "~*", "&*", "+@all"];
+        rule.extend(forbidden.split(' '));
+        project.ask::<()>(&rule);
+        let mut command = crate::support::godwit(project.dir.path());
+        let url = project.url.replace("redis://", &format!("redis://{user}:pass@"));
+        command.args(["apply", "--url", &url, "--path"]).arg(project.dir.path().join("redis")).arg("--yes");
+        let said: crate::support::Said = command.output().unwrap().into();
+        project.ask::<()>(&["ACL", "DELUSER", &user]);
+        match told {
+            None => {
+                said.expect(0);
+            }
+            Some(names) => {
+                assert_ne!(said.code, Some(0), "{said:?}");
+                assert!(said.stdout.contains(&format!("may not call {names} ")), "{said:?}");
+                assert!(said.stdout.contains("+hset") && !said.stdout.contains("pass@"), "{said:?}");
+                assert_eq!(project.keys(), Vec::<String>::new(), "nothing was changed");
+                assert!(project.history().is_empty());
+            }
+        }
+    }
+}
