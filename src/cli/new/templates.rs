@@ -195,7 +195,7 @@ fn elasticsearch(about: &About) -> (Value, Option<Value>) {
         Kind::Table => (json!([create(index)]), None),
         Kind::Index | Kind::Schema | Kind::Expand | Kind::Data | Kind::Hotfix => {
             // Another mapping is another index, filled from the one that is there.
-            let new = format!("{index}_v2");
+            let new = format!("{index}_v{}", about.version.replace('.', "_"));
             let fill = json!({ "type": "reindex", "source": index, "dest": new, "wait": true });
             (json!([create(&new), fill]), Some(delete(&new)))
         }
