@@ -6,6 +6,9 @@ use super::{Cli, Exit, Global};
 
 /// Arguments of `godwit completions`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit completions bash > /etc/bash_completion.d/godwit
+  godwit completions zsh > ~/.zfunc/_godwit")]
 pub struct Args {
     /// The shell
     shell: clap_complete::Shell,

@@ -46,6 +46,7 @@ mod resolve;
 mod restore;
 mod resume;
 mod rollback;
+mod schema;
 #[cfg(feature = "bot")]
 mod serve;
 mod settings;
@@ -186,6 +187,8 @@ pub enum Command {
     /// The whole story on this machine, with no account and no server
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// JSON Schemas of `godwit.yml` and the policy files, for editors
+    Schema(schema::Args),
     /// A completion script for a shell
     Completions(completions::Args),
 }
@@ -230,6 +233,7 @@ impl Command {
             Command::Store(_) => ("store", false),
             #[cfg(feature = "demo")]
             Command::Demo(_) => ("demo", false),
+            Command::Schema(_) => ("schema", false),
             Command::Completions(_) => ("completions", false),
         };
         if findings || matches!(format, Format::Text | Format::Json) {
@@ -291,6 +295,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Store(args) => store::run(&global, args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&global, args),
+        Command::Schema(args) => schema::run(&global, args),
         Command::Completions(args) => completions::run(&global, args),
     };
     result.unwrap_or_else(|error| exit::report(&error))

@@ -111,12 +111,18 @@ impl Environments {
         let root = yaml::parse(file, text).map_err(|e| vec![e])?;
         let mut reader = Reader::new(file);
         let mut notes = Vec::new();
+        let read = Self::read(&mut reader, &mut notes, &root);
+        reader.finish((read, notes))
+    }
+
+    /// Reads the file's tree.
+    pub(super) fn read(reader: &mut Reader, notes: &mut Vec<ConfigError>, root: &Node) -> Self {
         let mut environments = Vec::new();
-        for (key, node) in reader.map(&root, "") {
+        for (key, node) in reader.map(root, "") {
             let Some(name) = reader.parsed_key::<EnvironmentName>(key, &key.name) else { continue };
-            environments.push(environment(&mut reader, &mut notes, node, name));
+            environments.push(environment(reader, notes, node, name));
         }
-        reader.finish((Self(environments), notes))
+        Self(environments)
     }
 }
 

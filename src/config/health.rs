@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::yaml::{Fields, Node, Reader, Value, join};
+use super::yaml::{Fields, Node, Reader, join};
 use super::{Environment, RepoConfig, TargetConfig};
 use crate::ids::{Engine, TargetName};
 
@@ -437,14 +437,7 @@ fn address(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
 }
 
 fn amount(reader: &mut Reader, node: &Node, path: &str) -> Option<Amount> {
-    if let Value::Scalar { text, .. } = &node.value
-        && let Ok(number) = text.parse::<f64>()
-        && (0.0..=1e9).contains(&number)
-    {
-        return Some(Amount::of(number));
-    }
-    reader.wrong(node, format!("`{path}` must be a number from 0 on, such as `90` or `0.5`"));
-    None
+    reader.decimal(node, path, 1_000_000_000).map(Amount::of)
 }
 
 /// Both keys of an environment; `path` is the environment's.

@@ -53,8 +53,14 @@ impl LintConfig {
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<ConfigError>> {
         let root = yaml::parse(file, text).map_err(|e| vec![e])?;
         let mut reader = Reader::new(file);
+        let config = Self::read(&mut reader, &root);
+        reader.finish(config)
+    }
+
+    /// Reads the file's tree.
+    pub(super) fn read(reader: &mut Reader, root: &Node) -> Self {
         let mut config = Self::default();
-        let fields = reader.fields(&root, "", &["postgres_version", "rules", "waivers"]);
+        let fields = reader.fields(root, "", &["postgres_version", "rules", "waivers"]);
         if let Some((node, path)) = fields.get("postgres_version")
             && let Some(version) = reader.string(node, &path)
         {
@@ -76,10 +82,10 @@ impl LintConfig {
         }
         if let Some((node, path)) = fields.get("waivers") {
             for item in reader.list(node, &path) {
-                config.waivers.extend(waiver(&mut reader, item, &path));
+                config.waivers.extend(waiver(reader, item, &path));
             }
         }
-        reader.finish(config)
+        config
     }
 }
 

@@ -100,12 +100,18 @@ impl ApprovalMatrix {
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<ConfigError>> {
         let root = yaml::parse(file, text).map_err(|e| vec![e])?;
         let mut reader = Reader::new(file);
+        let matrix = Self::read(&mut reader, &root);
+        reader.finish(matrix)
+    }
+
+    /// Reads the file's tree.
+    pub(super) fn read(reader: &mut Reader, root: &Node) -> Self {
         let mut matrix = Self {
             cells: BTreeMap::new(),
             unknown_committers: UnknownCommitters::default(),
             code_owners: CodeOwnersRule::default(),
         };
-        for (key, node) in reader.map(&root, "") {
+        for (key, node) in reader.map_with(root, "", &["unknown_committers", "code_owners"]) {
             match key.name.as_str() {
                 "unknown_committers" => {
                     let words = [("warn", UnknownCommitters::Warn), ("block", UnknownCommitters::Block)];
@@ -115,7 +121,7 @@ impl ApprovalMatrix {
                     matrix.code_owners = reader.one_of(node, &key.name, &CodeOwnersRule::WORDS).unwrap_or_default();
                 }
                 _ => {
-                    let cells = environment(&mut reader, node, &key.name);
+                    let cells = environment(reader, node, &key.name);
                     if let Some(name) = reader.parsed_key::<EnvironmentName>(key, &key.name) {
                         matrix.cells.insert(name, cells);
                     }
@@ -124,9 +130,9 @@ impl ApprovalMatrix {
         }
         if matrix.cells.is_empty() {
             reader
-                .wrong(&root, "no environment has a cell; see `policies/approval_matrix.yml` of Godwit for an example");
+                .wrong(root, "no environment has a cell; see `policies/approval_matrix.yml` of Godwit for an example");
         }
-        reader.finish(matrix)
+        matrix
     }
 
     /// The cell that judges `environment` at `risk`; `None` means blocked (B-3).

@@ -7,6 +7,7 @@ pub mod lint;
 pub mod matrix;
 pub mod repo;
 pub mod roles;
+pub mod schema;
 pub mod windows;
 pub(crate) mod yaml;
 

@@ -83,22 +83,28 @@ impl RepoConfig {
     pub(crate) fn parse_stated(text: &str) -> Result<(Self, bool), Vec<ConfigError>> {
         let root = yaml::parse(Self::FILE, text).map_err(|e| vec![e])?;
         let mut reader = Reader::new(Self::FILE);
+        let read = Self::read(&mut reader, &root);
+        reader.finish(read)
+    }
+
+    /// Reads the file's tree, and whether it states the promotion order itself.
+    pub(super) fn read(reader: &mut Reader, root: &Node) -> (Self, bool) {
         let mut config = RepoConfig::default();
-        for (key, _) in reader.map(&root, "") {
+        for (key, _) in reader.map(root, "") {
             if let Some((_, hint)) = ELSEWHERE.iter().find(|(k, _)| *k == key.name) {
                 reader.wrong_key(key, format!("unknown key `{}`: {hint}", key.name));
             }
         }
         let known = ["version", "environments", "policies", "migrations", "critical_tables", "critical_paths"];
         let allowed: Vec<&str> = known.into_iter().chain(ELSEWHERE.map(|(k, _)| k)).collect();
-        for (key, _) in reader.map(&root, "") {
+        for (key, _) in reader.map(root, "") {
             if !allowed.contains(&key.name.as_str()) {
                 reader.unknown(key, "", &known);
             }
         }
-        let fields = reader.known_fields(&root, "");
+        let fields = reader.known_fields(root, "", &known);
         match fields.get("version") {
-            None => reader.wrong(&root, "the file does not say `version: 1`"),
+            None => reader.wrong(root, "the file does not say `version: 1`"),
             Some((node, path)) => {
                 if let Some(version) = reader.number(node, &path, 0..=u64::from(u32::MAX))
                     && version != 1
@@ -109,7 +115,7 @@ impl RepoConfig {
         }
         let environments = fields.get("environments");
         if let Some((node, path)) = &environments {
-            config.environments = promotion_order(&mut reader, node, path);
+            config.environments = promotion_order(reader, node, path);
         }
         if let Some((node, path)) = fields.get("policies")
             && let Some(text) = reader.string(node, &path)
@@ -121,11 +127,11 @@ impl RepoConfig {
         }
         if let Some((node, path)) = fields.get("migrations") {
             config.migrations =
-                reader.list(node, &path).iter().filter_map(|item| migration_root(&mut reader, item, &path)).collect();
+                reader.list(node, &path).iter().filter_map(|item| migration_root(reader, item, &path)).collect();
         }
-        (config.critical_tables, config.critical_paths) = health::shared(&mut reader, &fields, None);
+        (config.critical_tables, config.critical_paths) = health::shared(reader, &fields, None);
         let stated = environments.is_some();
-        reader.finish((config, stated))
+        (config, stated)
     }
 }
 

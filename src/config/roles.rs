@@ -34,18 +34,28 @@ impl Roles {
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<ConfigError>> {
         let root = yaml::parse(file, text).map_err(|e| vec![e])?;
         let mut reader = Reader::new(file);
+        let roles = Self::read(&mut reader, &root);
+        reader.finish(roles)
+    }
+
+    /// Reads the file's tree.
+    pub(super) fn read(reader: &mut Reader, root: &Node) -> Self {
         let mut roles = BTreeMap::new();
-        for (key, node) in reader.map(&root, "") {
+        for (key, node) in reader.map(root, "") {
             let path = key.name.clone();
             let holders = match &node.value {
-                Value::List(_) => shorthand(&mut reader, node, &path),
-                Value::Null | Value::Scalar { .. } | Value::Map(_) => long_form(&mut reader, node, &path),
+                Value::List(_) => shorthand(reader, node, &path),
+                Value::Anything(_) => {
+                    shorthand(reader, node, &path);
+                    long_form(reader, node, &path)
+                }
+                Value::Null | Value::Scalar { .. } | Value::Map(_) => long_form(reader, node, &path),
             };
             if let Some(role) = reader.parsed_key::<RoleName>(key, &path) {
                 roles.insert(role, holders);
             }
         }
-        reader.finish(Self(roles))
+        Self(roles)
     }
 
     /// The roles that count as `role`: itself, and `data_ops_lead` for `data_ops`.

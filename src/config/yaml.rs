@@ -9,6 +9,7 @@ use std::str::FromStr;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::ConfigError;
+use super::schema::{Kind, Probe};
 
 /// Larger files are refused (bytes).
 const MAX_BYTES: usize = 1024 * 1024;
@@ -42,6 +43,8 @@ pub(crate) enum Value {
     List(Vec<Node>),
     /// A mapping in file order; keys are unique.
     Map(Vec<(Key, Node)>),
+    /// Every value there could be; no file has it, see [`super::schema`].
+    Anything(Box<Probe>),
 }
 
 /// A key with its place.
@@ -134,7 +137,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Node, ConfigError> {
                         Value::Scalar { text, .. } => text,
                         // `null:` and `~:` are words here.
                         Value::Null => "null".to_owned(),
-                        Value::List(_) | Value::Map(_) => {
+                        Value::List(_) | Value::Map(_) | Value::Anything(_) => {
                             return Err(at(node.line, node.column, "a key must be a word".to_owned()));
                         }
                     };
@@ -193,6 +196,7 @@ impl Reader {
     pub fn map<'n>(&mut self, node: &'n Node, path: &str) -> &'n [(Key, Node)] {
         match &node.value {
             Value::Map(entries) => entries,
+            Value::Anything(probe) => probe.entries(&[]),
             Value::Null => &[],
             Value::Scalar { .. } | Value::List(_) => {
                 self.wrong(node, format!("{} must be a mapping (`key: value` lines)", shown(path)));
@@ -201,8 +205,19 @@ impl Reader {
         }
     }
 
+    /// As [`Reader::map`], of a mapping in which some keys mean something of their own.
+    pub fn map_with<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> &'n [(Key, Node)] {
+        match &node.value {
+            Value::Anything(probe) => probe.entries(known),
+            _ => self.map(node, path),
+        }
+    }
+
     /// The entries of a mapping whose keys are fixed; others are mistakes that name what is allowed.
     pub fn fields<'n>(&mut self, node: &'n Node, path: &str, allowed: &[&str]) -> Fields<'n> {
+        if let Value::Anything(probe) = &node.value {
+            return Fields { entries: probe.fields(allowed), path: path.to_owned() };
+        }
         let entries = self.map(node, path);
         for (key, _) in entries {
             if !allowed.contains(&key.name.as_str()) {
@@ -213,8 +228,12 @@ impl Reader {
     }
 
     /// The entries of a mapping whose unknown keys were looked at already.
-    pub fn known_fields<'n>(&mut self, node: &'n Node, path: &str) -> Fields<'n> {
-        let entries = if let Value::Map(entries) = &node.value { entries.as_slice() } else { &[] };
+    pub fn known_fields<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Fields<'n> {
+        let entries = match &node.value {
+            Value::Map(entries) => entries.as_slice(),
+            Value::Anything(probe) => probe.fields(known),
+            Value::Null | Value::Scalar { .. } | Value::List(_) => &[],
+        };
         Fields { entries, path: path.to_owned() }
     }
 
@@ -229,6 +248,7 @@ impl Reader {
     pub fn string(&mut self, node: &Node, path: &str) -> Option<String> {
         match &node.value {
             Value::Scalar { text, .. } => Some(text.clone()),
+            Value::Anything(probe) => probe.parsed(),
             Value::Null => {
                 self.wrong(node, format!("{} is empty; it needs a value", shown(path)));
                 None
@@ -242,6 +262,10 @@ impl Reader {
 
     /// `true` or `false`.
     pub fn bool(&mut self, node: &Node, path: &str) -> Option<bool> {
+        if let Value::Anything(probe) = &node.value {
+            probe.note(Kind::Bool);
+            return Some(false);
+        }
         if let Value::Scalar { text, quoted: false } = &node.value
             && let Ok(value) = text.to_ascii_lowercase().parse()
         {
@@ -253,6 +277,10 @@ impl Reader {
 
     /// A whole number within `range`.
     pub fn number(&mut self, node: &Node, path: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        if let Value::Anything(probe) = &node.value {
+            probe.note(Kind::Whole(*range.start(), *range.end()));
+            return Some(*range.start());
+        }
         if let Value::Scalar { text, .. } = &node.value
             && let Ok(value) = text.parse::<u64>()
             && range.contains(&value)
@@ -264,10 +292,27 @@ impl Reader {
         None
     }
 
+    /// A number from 0 to `most`, with or without a fraction.
+    pub fn decimal(&mut self, node: &Node, path: &str, most: u32) -> Option<f64> {
+        if let Value::Anything(probe) = &node.value {
+            probe.note(Kind::Decimal(0, u64::from(most)));
+            return Some(0.0);
+        }
+        if let Value::Scalar { text, .. } = &node.value
+            && let Ok(number) = text.parse::<f64>()
+            && (0.0..=f64::from(most)).contains(&number)
+        {
+            return Some(number);
+        }
+        self.wrong(node, format!("{} must be a number from 0 on, such as `90` or `0.5`", shown(path)));
+        None
+    }
+
     /// A list; one value alone is refused so that a forgotten dash shows.
     pub fn list<'n>(&mut self, node: &'n Node, path: &str) -> &'n [Node] {
         match &node.value {
             Value::List(items) => items,
+            Value::Anything(probe) => probe.items(),
             Value::Null => &[],
             Value::Scalar { .. } | Value::Map(_) => {
                 self.wrong(node, format!("{} must be a list, such as `[a, b]`", shown(path)));
@@ -281,6 +326,9 @@ impl Reader {
     where
         T::Err: Display,
     {
+        if let Value::Anything(probe) = &node.value {
+            return probe.parsed();
+        }
         let text = self.string(node, path)?;
         match text.parse() {
             Ok(value) => Some(value),
@@ -307,6 +355,10 @@ impl Reader {
 
     /// One word of a fixed set.
     pub fn one_of<T: Copy>(&mut self, node: &Node, path: &str, words: &[(&str, T)]) -> Option<T> {
+        if let Value::Anything(probe) = &node.value {
+            probe.note(Kind::Words(words.iter().map(|(w, _)| (*w).to_owned()).collect()));
+            return words.first().map(|(_, value)| *value);
+        }
         let text = self.string(node, path)?;
         if let Some((_, value)) = words.iter().find(|(w, _)| *w == text) {
             return Some(*value);

@@ -23,6 +23,7 @@ use super::{
 use crate::ids::{Checksum, CommitSha, Engine, Epoch, MigrationId, PrNumber, RunId};
 use crate::migration::execution::{self, Nature, touches_session};
 use crate::migration::native::{Book, Found};
+use crate::migration::verify;
 use crate::plan::health::Reading;
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
@@ -420,9 +421,14 @@ impl SqliteSession {
                 hint: Some(e.help),
             })
         })?;
+        let checks = verify::checks(Engine::Sqlite, body);
         for (n, statement) in statements.iter().enumerate() {
             self.check_time()?;
-            self.say_at(&body[statement.range.clone()], Some(offset + statement.line)).await?;
+            let line = Some(offset + statement.line);
+            self.say_at(&body[statement.range.clone()], line).await?;
+            for check in checks.iter().filter(|c| c.end == statement.range.end) {
+                health::holds(&mut self.connection, check, line).await?;
+            }
             if n == 0 {
                 failpoint::hit("stmt_sent");
             }
@@ -449,6 +455,10 @@ impl SqliteSession {
         } else {
             failpoint::hit("stmt_sent");
             self.say_at(sql, line).await?;
+            let within = |c: &&verify::Check| c.end > statement.range.start && c.end <= statement.range.end;
+            for check in verify::checks(Engine::Sqlite, statement.text).iter().filter(within) {
+                health::holds(&mut self.connection, check, Some(check.line)).await?;
+            }
             failpoint::hit("stmt_acked");
         }
         self.set_done(statement).await?;

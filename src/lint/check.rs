@@ -10,7 +10,7 @@ use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, operations, references, rules,
-    squawk,
+    schema, squawk,
 };
 use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
@@ -41,7 +41,7 @@ pub fn check_judged(
     let linter = Linter::new(config, today);
     let in_scope: Vec<(usize, &Migration)> =
         set.migrations.iter().enumerate().filter(|(_, m)| scope.holds(m)).collect();
-    let scripts = match scope {
+    let mut scripts = match scope {
         // What a script may take for granted does not depend on others, so any of them can be looked at first.
         Scope::All => depth::map_with_stack(&in_scope, |(_, m)| linter.migration(m, &mut HashSet::new(), scope)),
         Scope::Paths(_) => depth::with_stack(|| {
@@ -49,6 +49,7 @@ pub fn check_judged(
             in_scope.iter().map(|(_, m)| linter.migration(m, &mut newer, scope)).collect()
         }),
     };
+    linter.with_history(set, &in_scope, &mut scripts);
     assemble(set, judged, &linter, scope, &in_scope, scripts)
 }
 
@@ -71,7 +72,11 @@ fn assemble(
     let mut looked = operations::look_with_stack(set, scope);
     for ((at, migration), checked) in in_scope.iter().zip(scripts) {
         let first = violations.len();
-        violations.extend(checked.violations);
+        for (source, found) in [(Some(&migration.up), checked.up), (migration.down.as_ref(), checked.down)] {
+            if let Some(source) = source {
+                linter.locate(&source.path, &source.text, source.first_line, found, &mut violations);
+            }
+        }
         for place in looked.remove(at).into_iter().flatten() {
             linter.locate(&place.file, &place.text, place.first_line, place.found, &mut violations);
         }
@@ -123,9 +128,21 @@ fn summary(migration: &Migration, violations: &[Violation], transactional: bool)
     }
 }
 
+/// What came of one script.
+struct Looked {
+    found: Vec<Finding>,
+    in_transaction: bool,
+    changes: Vec<schema::Change>,
+}
+
 /// What came of one migration's scripts.
 struct Checked {
-    violations: Vec<Violation>,
+    /// Of the forward script.
+    up: Vec<Finding>,
+    /// Of the way back.
+    down: Vec<Finding>,
+    /// What the forward script does to the schema.
+    changes: Vec<schema::Change>,
     /// Whether the forward one runs in a transaction.
     transactional: bool,
 }
@@ -151,21 +168,51 @@ impl<'a> Linter<'a> {
 
     /// What is wrong with a migration's scripts.
     fn migration(&self, migration: &Migration, newer: &mut HashSet<String>, scope: &Scope) -> Checked {
-        let mut violations = Vec::new();
-        let down = migration.down.as_ref().map(|s| (s, Direction::Down));
-        let mut transactional = !are_operations(migration.engine);
-        for (source, direction) in std::iter::once((&migration.up, Direction::Up)).chain(down) {
-            let (found, in_transaction) = match migration.engine {
-                Engine::Postgresql | Engine::Sqlite => self.script(migration, &source.text, direction, newer, scope),
-                // Seen by `operations`, which follows them over the whole set.
-                Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => continue,
-            };
-            if direction == Direction::Up {
-                transactional = in_transaction;
-            }
-            self.locate(&source.path, &source.text, source.first_line, found, &mut violations);
+        let mut checked = Checked {
+            up: Vec::new(),
+            down: Vec::new(),
+            changes: Vec::new(),
+            transactional: !are_operations(migration.engine),
+        };
+        match migration.engine {
+            Engine::Postgresql | Engine::Sqlite => {}
+            // Seen by `operations`, which follows them over the whole set.
+            Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => return checked,
         }
-        Checked { violations, transactional }
+        let up = self.script(migration, &migration.up.text, Direction::Up, newer, scope);
+        (checked.up, checked.transactional, checked.changes) = (up.found, up.in_transaction, up.changes);
+        if let Some(down) = &migration.down {
+            checked.down = self.script(migration, &down.text, Direction::Down, newer, scope).found;
+        }
+        checked
+    }
+
+    /// Adds what the schema that the whole history builds says about the scripts that are looked at.
+    fn with_history(&self, set: &MigrationSet, in_scope: &[(usize, &Migration)], scripts: &mut [Checked]) {
+        let databases: BTreeSet<String> = in_scope.iter().filter_map(|(_, m)| schema::database(m)).collect();
+        if databases.is_empty() {
+            return;
+        }
+        let mut looked: HashMap<usize, Vec<schema::Change>> =
+            in_scope.iter().zip(&mut *scripts).map(|((at, _), c)| (*at, std::mem::take(&mut c.changes))).collect();
+        let others: Vec<(usize, &Migration)> = set
+            .migrations
+            .iter()
+            .enumerate()
+            .filter(|(at, m)| !looked.contains_key(at) && schema::database(m).is_some_and(|d| databases.contains(&d)))
+            .collect();
+        let read = depth::map_with_stack(&others, |(_, m)| changes_of(&m.up.text));
+        looked.extend(others.iter().map(|(at, _)| *at).zip(read));
+        let steps: Vec<schema::Step<'_>> = set
+            .migrations
+            .iter()
+            .enumerate()
+            .filter_map(|(at, migration)| looked.remove(&at).map(|changes| schema::Step { at, migration, changes }))
+            .collect();
+        let mut notes = schema::judge(&steps, &self.config.postgres_version);
+        for ((at, _), checked) in in_scope.iter().zip(scripts) {
+            schema::weigh(notes.remove(at).unwrap_or_default(), &mut checked.up);
+        }
     }
 
     /// Appends what an engine says, where it stands.
@@ -195,13 +242,14 @@ impl<'a> Linter<'a> {
         direction: Direction,
         newer: &mut HashSet<String>,
         scope: &Scope,
-    ) -> (Vec<Finding>, bool) {
+    ) -> Looked {
         let mut found = Vec::new();
         if let Some((severity, reason)) = cannot_parse(text) {
             let mut unseen = finding(&table::NOT_ANALYSED, 0..0, reason, None);
             unseen.severity = Some(severity);
             found.push(unseen);
-            return (found, true);
+            let changes = vec![schema::Change::anything()];
+            return Looked { found, in_transaction: true, changes };
         }
         let inert = squawk::without_marks(text);
         let parse = SourceFile::parse(&inert);
@@ -246,7 +294,11 @@ impl<'a> Linter<'a> {
             }
             Direction::Down => {}
         }
-        (found, in_transaction)
+        let changes = match (engine, direction) {
+            (Engine::Postgresql, Direction::Up) => schema::changes(&inert, &script.statements, !errors.is_empty()),
+            _ => Vec::new(),
+        };
+        Looked { found, in_transaction, changes }
     }
 
     fn on(&self, info: &RuleInfo) -> bool {
@@ -392,6 +444,17 @@ impl<'a> Linter<'a> {
             }
         }
     }
+}
+
+/// What a script does to the schema, when nothing else about it is asked.
+fn changes_of(text: &str) -> Vec<schema::Change> {
+    if cannot_parse(text).is_some() {
+        return vec![schema::Change::anything()];
+    }
+    let inert = squawk::without_marks(text);
+    let parse = SourceFile::parse(&inert);
+    let broken = !parse.errors().is_empty();
+    schema::changes(&inert, &super::script::statements_of(&parse), broken)
 }
 
 /// The policy's level for a rule, else its own.

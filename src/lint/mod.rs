@@ -7,6 +7,7 @@ mod objects;
 mod operations;
 mod references;
 pub mod rules;
+mod schema;
 mod script;
 pub mod secrets;
 mod squawk;

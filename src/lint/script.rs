@@ -149,6 +149,11 @@ pub fn name_of(node: &SyntaxNode) -> String {
     }
 }
 
+/// The statements of a parsed text.
+pub fn statements_of(parse: &Parse<SourceFile>) -> Vec<Statement> {
+    parse.tree().stmts().map(|node| Statement { range: range_of(node.syntax()), node }).collect()
+}
+
 impl<'a> Script<'a> {
     /// Collects what the rules need; one pass over the statements.
     pub fn new(
@@ -158,8 +163,7 @@ impl<'a> Script<'a> {
         direction: Direction,
         in_transaction: bool,
     ) -> Self {
-        let statements: Vec<Statement> =
-            parse.tree().stmts().map(|node| Statement { range: range_of(node.syntax()), node }).collect();
+        let statements = statements_of(parse);
         let mut created = HashMap::new();
         for (at, statement) in statements.iter().enumerate() {
             let (name, fresh) = match &statement.node {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use squawk_linter::Rule as Squawk;
 
 use super::{Category, Severity};
-use super::{operations, rules};
+use super::{operations, rules, schema};
 use crate::ids::{Engine, Risk};
 
 /// What is known about a rule without looking at any file.
@@ -499,6 +499,7 @@ pub fn all() -> &'static BTreeMap<&'static str, RuleInfo> {
         squawk
             .chain(own)
             .chain(operations::RULES.iter().map(|r| **r))
+            .chain(schema::RULES.iter().map(|r| **r))
             .chain(FILES.iter().copied())
             .map(|info| (info.id, info))
             .collect()
@@ -523,6 +524,9 @@ mod tests {
 
     #[test]
     fn ids_are_unique() {
-        assert_eq!(all().len(), SQUAWK.len() + rules::OWN.len() + operations::RULES.len() + FILES.len());
+        assert_eq!(
+            all().len(),
+            SQUAWK.len() + rules::OWN.len() + operations::RULES.len() + schema::RULES.len() + FILES.len()
+        );
     }
 }

@@ -9,6 +9,7 @@ pub mod layout;
 pub mod native;
 pub mod operations;
 mod set;
+pub mod verify;
 mod version;
 
 use std::borrow::Cow;
@@ -19,8 +20,9 @@ use serde::Serialize;
 use crate::ids::{Checksum, Digest, Engine, EnvironmentName, MigrationId, Risk, TargetName};
 pub use backfill::Backfill;
 pub use directives::{Directives, Phase, Waiver};
-pub use layout::{Check, Layout};
+pub use layout::Layout;
 pub use set::{MigrationRoot, both, digest_of, resolve};
+pub use verify::Check;
 pub use version::Version;
 
 /// One file of a repository or folder as it was read.

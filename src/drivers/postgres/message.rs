@@ -8,6 +8,7 @@ use crate::drivers::native::Kept;
 use crate::drivers::{FENCE, FENCED, HISTORY, Script, SingleStatement};
 use crate::ids::{Engine, Epoch, MigrationId};
 use crate::migration::execution;
+use crate::migration::verify::{self, Check};
 use crate::plan::{HistoryRow, MigrationState};
 
 /// A text as a literal that reads the same whatever `standard_conforming_strings` says.
@@ -314,23 +315,33 @@ fn sets_role(body: &str) -> bool {
 /// ten times their length.
 const PIECE: usize = 1024 * 1024;
 
-/// A message's pieces, cut where statements begin. Most messages are one.
-pub fn pieces(message: &str) -> Vec<Range<usize>> {
-    let whole = std::iter::once(0..message.len()).collect();
-    if message.len() < 4 * PIECE {
-        return whole;
-    }
-    let Ok(statements) = execution::statements(Engine::Postgresql, message) else { return whole };
-    let mut out = Vec::new();
-    let mut begin = 0;
-    for statement in statements {
-        if statement.range.start - begin >= PIECE {
-            out.push(begin..statement.range.start);
-            begin = statement.range.start;
+/// Where a message ends and is looked at before the next one: the byte, and what must hold there.
+pub type Stop = (usize, Check);
+
+/// The queries in `range` of a script that must give a value, by where they end in a message in which it begins at `start`.
+pub fn stops(text: &str, range: &Range<usize>, start: usize) -> Vec<Stop> {
+    let within = |c: &Check| c.end > range.start && c.end <= range.end;
+    let found = verify::checks(Engine::Postgresql, text).into_iter().filter(within);
+    found.map(|check| (start + check.end - range.start, check)).collect()
+}
+
+/// A message's pieces, cut where statements begin and behind every stop. Most messages are one.
+pub fn pieces(message: &str, stops: &[Stop]) -> Vec<Range<usize>> {
+    let mut cuts: Vec<usize> = stops.iter().map(|(at, _)| *at).collect();
+    if message.len() >= 4 * PIECE
+        && let Ok(statements) = execution::statements(Engine::Postgresql, message)
+    {
+        let mut begin = 0;
+        for statement in statements {
+            if statement.range.start - begin >= PIECE {
+                begin = statement.range.start;
+                cuts.push(begin);
+            }
         }
     }
-    out.push(begin..message.len());
-    out
+    cuts.sort_unstable();
+    let ends = cuts.iter().copied().chain([message.len()]);
+    std::iter::once(0).chain(cuts.iter().copied()).zip(ends).map(|(from, to)| from..to).collect()
 }
 
 /// The line (from 1) of `text` that an error is about: by the server's position (characters from 1, in `message`,
@@ -385,11 +396,11 @@ mod tests {
     #[test]
     fn dec19_a_long_message_is_cut_where_statements_begin() {
         let short = "BEGIN;select 1;COMMIT";
-        assert_eq!(pieces(short).len(), 1);
-        assert_eq!(pieces(short).first(), Some(&(0..short.len())));
+        assert_eq!(pieces(short, &[]).len(), 1);
+        assert_eq!(pieces(short, &[]).first(), Some(&(0..short.len())));
         let line = format!("insert into t values ('; {}');\n", "x".repeat(1000));
         let long = format!("BEGIN;{}COMMIT", line.repeat(10_000));
-        let found = pieces(&long);
+        let found = pieces(&long, &[]);
         assert!(found.len() >= 9, "{}", found.len());
         assert_eq!((found[0].start, found[found.len() - 1].end), (0, long.len()));
         for pair in found.windows(2) {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
 
-use super::message::{self, Tables, literal};
+use super::message::{self, Stop, Tables, literal};
 use super::watch::{holder_of, lock_key, look, shares_a_backend};
 use super::wire::{self, Reply};
 use super::{PostgresDriver, native, open, probe, read_history};
@@ -20,6 +20,7 @@ use crate::drivers::{batches, failpoint};
 use crate::ids::{Engine, Epoch, MigrationId, RunId};
 use crate::migration::execution::{Nature, touches_session};
 use crate::migration::native::{Book, Found};
+use crate::migration::verify::Answer;
 use crate::plan::{HistoryRow, LockHolder};
 
 /// How often the server looks whether the client of a running statement is still there (milliseconds).
@@ -202,8 +203,13 @@ impl PostgresSession {
     }
 
     /// Sends a message in its pieces, which are one transaction; gives what came of them, and where the last one sent
-    /// begins.
-    async fn send_pieces(&mut self, message: &Arc<String>, pieces: &[Range<usize>]) -> (Reply, usize) {
+    /// begins. A query that must give a value and gives another is a failure.
+    async fn send_pieces(
+        &mut self,
+        message: &Arc<String>,
+        pieces: &[Range<usize>],
+        stops: &[Stop],
+    ) -> Result<(Reply, usize), StatementFailure> {
         let mut succeeded = 0;
         for (n, piece) in pieces.iter().enumerate() {
             let is_last = n + 1 == pieces.len();
@@ -213,10 +219,18 @@ impl PostgresSession {
             let reply = self.send(&text, after_sending).await;
             succeeded += reply.succeeded;
             if is_last || reply.error.is_some() {
-                return (Reply { succeeded, affected: reply.affected, error: reply.error }, piece.start);
+                return Ok((Reply { succeeded, ..reply }, piece.start));
+            }
+            for (_, check) in stops.iter().filter(|(at, _)| *at == piece.end) {
+                check.judge(&reply.answer).map_err(|message| StatementFailure {
+                    message,
+                    code: None,
+                    line: Some(check.line),
+                    hint: None,
+                })?;
             }
         }
-        (Reply { succeeded, affected: 0, error: None }, 0)
+        Ok((Reply { succeeded, affected: 0, answer: Answer::default(), error: None }, 0))
     }
 
     /// Ends what a failed message left open.
@@ -258,6 +272,7 @@ impl PostgresSession {
     async fn carry_out(
         &mut self,
         message: Arc<String>,
+        stops: &[Stop],
         row: (&str, &str),
         recorded: &(dyn Fn(&HistoryRow) -> bool + Sync),
         locate: &(dyn Fn(&sqlx::Error, usize, usize) -> Option<u32> + Sync),
@@ -265,9 +280,15 @@ impl PostgresSession {
         let mut trouble: Option<Instant> = None;
         let (mut reconnects, mut attempts) = (0, 0u32);
         self.blockers = None;
-        let pieces = message::pieces(&message);
+        let pieces = message::pieces(&message, stops);
         loop {
-            let (reply, from) = self.send_pieces(&message, &pieces).await;
+            let (reply, from) = match self.send_pieces(&message, &pieces, stops).await {
+                Ok(sent) => sent,
+                Err(failure) => {
+                    self.roll_back().await;
+                    return Err(DriverError::Statement(failure));
+                }
+            };
             let Some(error) = reply.error else {
                 failpoint::hit("stmt_acked");
                 failpoint::hit("commit_acked");
@@ -435,7 +456,8 @@ impl Session for PostgresSession {
         };
         let (run, epoch, state) = (&script.row.run, script.row.epoch, script.row.state);
         let recorded = |row: &HistoryRow| &row.run == run && row.epoch == epoch && row.state == state;
-        self.carry_out(message, (&script.row.unit, script.row.id.as_str()), &recorded, &locate).await?;
+        let stops = message::stops(text, &script.body, start);
+        self.carry_out(message, &stops, (&script.row.unit, script.row.id.as_str()), &recorded, &locate).await?;
         if touches_session(Engine::Postgresql, &script.text[script.body.clone()]) {
             self.reset_session().await?;
         }
@@ -541,7 +563,8 @@ impl PostgresSession {
             };
             let (run, done) = (self.options.run.clone(), statement.done);
             let recorded = move |row: &HistoryRow| row.run == run && row.statements_done >= done;
-            self.carry_out(message, (statement.unit, statement.id.as_str()), &recorded, &locate).await?;
+            let stops = message::stops(text, &statement.range, start);
+            self.carry_out(message, &stops, (statement.unit, statement.id.as_str()), &recorded, &locate).await?;
             return Ok(None);
         }
         // What cannot run in a transaction waits longer for its locks: it holds up nobody who reads or writes, and a wait

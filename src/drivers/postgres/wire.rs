@@ -7,6 +7,7 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgRow};
 use sqlx::{AssertSqlSafe, Either, PgConnection, Row as _, ValueRef as _};
 
 use crate::drivers::{DriverError, FENCED, StatementFailure};
+use crate::migration::verify::Answer;
 
 /// How a message ended.
 #[derive(Debug)]
@@ -15,25 +16,35 @@ pub(super) struct Reply {
     pub succeeded: usize,
     /// Rows that the last of them touched.
     pub affected: u64,
+    /// What the last of them answered.
+    pub answer: Answer,
     /// What went wrong with the next one.
     pub error: Option<sqlx::Error>,
 }
 
-/// Sends a message of any number of statements and reads everything that comes back; rows are dropped.
+/// Sends a message of any number of statements and reads everything that comes back; of the rows, only
+/// what a check asks for is kept.
 pub(super) async fn send(connection: &mut PgConnection, message: Arc<String>) -> Reply {
     let mut results = sqlx::raw_sql(AssertSqlSafe(message)).fetch_many(connection);
     let (mut succeeded, mut affected) = (0, 0);
+    let (mut answer, mut coming) = (Answer::default(), Answer::default());
     while let Some(item) = results.next().await {
         match item {
             Ok(Either::Left(done)) => {
                 succeeded += 1;
                 affected = done.rows_affected();
+                answer = std::mem::take(&mut coming);
             }
-            Ok(Either::Right(_)) => {}
-            Err(error) => return Reply { succeeded, affected, error: Some(error) },
+            Ok(Either::Right(row)) => {
+                if coming.rows == 0 {
+                    coming.value = optional_str(&row, 0).ok().flatten().map(str::to_owned);
+                }
+                coming.rows += 1;
+            }
+            Err(error) => return Reply { succeeded, affected, answer, error: Some(error) },
         }
     }
-    Reply { succeeded, affected, error: None }
+    Reply { succeeded, affected, answer, error: None }
 }
 
 /// The rows of a query.

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqliteConnection};
 use super::failure;
 use crate::drivers::{DriverError, one_query, refused};
 use crate::ids::Engine;
+use crate::migration::verify::{Answer, Check};
 
 pub(super) async fn readable(connection: Option<&mut SqliteConnection>, name: &str) -> Result<(), DriverError> {
     let quoted: Vec<String> = name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect();
@@ -26,4 +27,19 @@ pub(super) async fn answer(
         Some(row) if !row.is_empty() => row.try_get_unchecked::<Option<String>, _>(0).map_err(told),
         Some(_) | None => Ok(None),
     }
+}
+
+/// Asks a query of a script, in the script's transaction, whether it gives what it must.
+pub(super) async fn holds(
+    connection: &mut SqliteConnection,
+    check: &Check,
+    line: Option<u32>,
+) -> Result<(), DriverError> {
+    let query = sqlx::query(AssertSqlSafe(check.sql.clone())).persistent(false);
+    let rows = query.fetch_all(connection).await.map_err(|e| failure(&e, line))?;
+    let value = rows.first().filter(|row| !row.is_empty()).and_then(|row| row.try_get_unchecked(0).ok().flatten());
+    let answer = Answer { rows: u64::try_from(rows.len()).unwrap_or(u64::MAX), value };
+    check.judge(&answer).map_err(|message| {
+        DriverError::Statement(crate::drivers::StatementFailure { message, code: None, line, hint: None })
+    })
 }

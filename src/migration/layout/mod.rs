@@ -16,13 +16,13 @@ use std::str::FromStr;
 
 use crate::ids::{Checksum, Engine, EnvironmentName, InvalidId, MigrationId};
 use crate::migration::checksum::{both, checksum, sha256_hex};
+use crate::migration::verify;
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version,
 };
 pub(super) use detect::{Folder, Surroundings, read_folder};
 pub use marked::{Marked, split as split_marked};
-pub use scripts::{Check, checks};
 
 /// The layouts that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -295,7 +295,7 @@ impl Reader<'_> {
             only_in: self.only_in.clone(),
             repeatable: false,
             native: self.root.native,
-            checks: Vec::new(),
+            checks: verify::checks(self.engine, &up.text),
             checksum,
             up,
             down,

@@ -6,20 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{NaiveDate, NaiveTime};
 
 use super::{Folder, Found, Reader};
-use crate::ids::{Engine, Risk};
-use crate::migration::execution;
+use crate::ids::Risk;
 use crate::migration::{Directives, FileContent, Migration, Severity, SourceFile, Version};
-
-/// A query of a script that must give a value, or the migration has not done what it should [S2-89].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// The query.
-    pub sql: String,
-    /// What its first column must read.
-    pub expected: String,
-    /// Its line in the file, from 1.
-    pub line: u32,
-}
 
 /// The parts of `NNN_YYYYMMDD_HHMMSS_name`.
 struct Name<'a> {
@@ -91,7 +79,6 @@ pub(super) fn read(folder: &Folder<'_>, rollbacks: &[(&str, &SourceFile)], reade
         let mut problems = Vec::new();
         if let Some(migration) = reader.add(found) {
             read_header(migration, &mut problems);
-            migration.checks = checks(migration.engine, &migration.up.text);
         }
         for (line, message, help) in problems {
             reader.problem(&file.path, line, "invalid-directive", Severity::Error, message, help);
@@ -136,33 +123,6 @@ fn read_header(migration: &mut Migration, problems: &mut Vec<(u32, String, &'sta
 fn depends(directives: &mut Directives, value: &str) {
     let references = value.split(',').map(str::trim).filter(|d| !d.is_empty() && !d.eq_ignore_ascii_case("none"));
     directives.depends_on.extend(references.map(str::to_owned));
-}
-
-/// The queries of a script that a comment behind them says a value of: `-- Should return 0`.
-pub fn checks(engine: Engine, text: &str) -> Vec<Check> {
-    const WORDS: &str = "should return ";
-    if !text.to_ascii_lowercase().contains(WORDS) {
-        return Vec::new();
-    }
-    let Ok(statements) = execution::statements(engine, text) else { return Vec::new() };
-    let ends = statements.iter().skip(1).map(|s| s.range.start).chain([text.len()]);
-    statements
-        .iter()
-        .zip(ends)
-        .filter_map(|(statement, end)| {
-            let sql = text[statement.range.clone()].trim();
-            let is_query = sql.get(..6).is_some_and(|w| w.eq_ignore_ascii_case("select"));
-            let behind = text.get(statement.range.end..end)?;
-            let expected = behind.lines().find_map(|line| {
-                let comment = line.trim_start().trim_start_matches(';').trim_start().strip_prefix("--")?.trim();
-                let words = comment.get(..WORDS.len())?;
-                words
-                    .eq_ignore_ascii_case(WORDS)
-                    .then(|| comment[WORDS.len()..].trim().trim_end_matches('.').to_owned())
-            })?;
-            is_query.then(|| Check { sql: sql.to_owned(), expected, line: statement.line })
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -224,15 +184,5 @@ mod tests {
         ] {
             assert!(found.contains(&(file, rule, Severity::Error)), "{file} {rule} in {found:?}");
         }
-    }
-
-    #[test]
-    fn s2_89_a_query_says_what_it_must_return() {
-        let text = "BEGIN;\nUPDATE orders SET s = 1;\nSELECT COUNT(*) FROM orders WHERE s IS NULL;\n-- Should return 0\nCOMMIT;";
-        let found = checks(Engine::Postgresql, text);
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].expected.as_str(), found[0].line), ("0", 3));
-        assert_eq!(found[0].sql, "SELECT COUNT(*) FROM orders WHERE s IS NULL");
-        assert!(checks(Engine::Postgresql, "UPDATE a SET b = 1;\n-- Should return 0").is_empty());
     }
 }

@@ -3,6 +3,7 @@
 mod examples;
 mod hard;
 mod shared;
+mod verified;
 
 use crate::support::{BOTH, Kind, Project};
 

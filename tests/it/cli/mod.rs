@@ -2,6 +2,8 @@
 
 mod exits;
 
+use clap::CommandFactory as _;
+
 use crate::support::godwit;
 
 #[test]
@@ -39,4 +41,15 @@ fn a_form_of_output_that_a_command_does_not_have_is_refused_before_anything_is_d
         }
     }
     assert!(!dir.path().join("a.db").exists() && !dir.path().join("state").exists());
+}
+
+#[test]
+fn every_command_shows_examples() {
+    let cli = godwit::cli::Cli::command();
+    let without: Vec<&str> = cli
+        .get_subcommands()
+        .filter(|c| c.get_after_help().is_none_or(|help| !help.to_string().contains("Examples:\n  godwit ")))
+        .map(clap::Command::get_name)
+        .collect();
+    assert!(without.is_empty(), "no `Examples:` in the help of {without:?}");
 }

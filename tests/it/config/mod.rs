@@ -1,5 +1,7 @@
 //! The policy files that Godwit ships: each loads, and is sound once people are named.
 
+mod schemas;
+
 use std::path::{Path, PathBuf};
 
 use godwit::approval::{Policy, check};

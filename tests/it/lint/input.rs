@@ -114,11 +114,11 @@ fn with_a_base_only_what_the_branch_touches_counts() {
     git(&["commit", "-qm", "one"]);
     git(&["checkout", "-qb", "work"]);
     let write = |path: &str, text: &str| fs::write(dir.path().join(path), text).unwrap();
-    write("migrations/0002_b.up.sql", "create table n (id bigint primary key);\ndrop table t;\n");
+    write("migrations/0002_b.up.sql", "create table n (id bigint primary key, a int);\ndrop table t;\n");
     write("migrations/0002_b.down.sql", "drop table n;\n");
     // Tables that the branch itself makes are empty; a policy that it writes for itself does not count.
-    write("migrations/0003_c.up.sql", "create index n_id on n (id);\n");
-    write("migrations/0003_c.down.sql", "drop index n_id;\n");
+    write("migrations/0003_c.up.sql", "create index n_a on n (a);\n");
+    write("migrations/0003_c.down.sql", "drop index n_a;\n");
     write("policies/lint.yml", "rules: { ban-drop-table: 'off' }\n");
     let (code, report) = json(dir.path(), &["--base", "main"]);
     assert_eq!(found(&report), [("ban-drop-table".to_owned(), 2)], "{report}");

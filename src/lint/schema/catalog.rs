@@ -1,0 +1,554 @@
+//! The schema that migrations have built so far. What cannot be followed is forgotten, so that nothing wrong is certain:
+//! a name that is neither here nor among the gone is simply not known.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::change::{Action, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, What};
+
+/// The schema as far as it is known.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    pub(super) relations: HashMap<String, Relation>,
+    pub(super) indexes: HashMap<String, Index>,
+    /// Types and domains.
+    pub(super) types: HashSet<String>,
+    /// Tables and views that were dropped or renamed away.
+    pub(super) gone: HashSet<String>,
+    /// Functions that may change the schema.
+    functions: HashSet<String>,
+    /// The schema of names that say none.
+    path: Path,
+}
+
+/// Where a name without a schema is looked for.
+#[derive(Debug, Default, Clone)]
+enum Path {
+    #[default]
+    Public,
+    Schema(String),
+    Unknown,
+}
+
+/// A relation.
+#[derive(Debug, Clone)]
+pub enum Relation {
+    /// A table whose columns are known.
+    Table(Table),
+    /// A view: the relations that it reads, and every name in it.
+    View { reads: BTreeSet<String>, words: BTreeSet<String> },
+    /// It is there; no more is known.
+    Other,
+}
+
+/// A table.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// Its columns.
+    pub columns: BTreeMap<String, ColumnDef>,
+    /// Its constraints by name.
+    pub constraints: BTreeMap<String, ConstraintDef>,
+    /// Whether it has no other columns, parents or children.
+    pub closed: bool,
+}
+
+/// An index of a table.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// The table.
+    pub table: String,
+    /// What it is.
+    pub def: IndexDef,
+}
+
+impl Catalog {
+    /// Begins the script of a migration whose names without a schema lie in `schema`.
+    pub fn begin(&mut self, schema: Option<String>) {
+        self.path = schema.map_or(Path::Public, Path::Schema);
+    }
+
+    /// A name with its schema; `None` where that cannot be told.
+    pub fn resolve(&self, name: &str) -> Option<String> {
+        if name.is_empty() {
+            return None;
+        }
+        if name.contains('.') {
+            return Some(name.to_owned());
+        }
+        match &self.path {
+            Path::Public => Some(name.to_owned()),
+            Path::Schema(schema) if schema.is_empty() => Some(name.to_owned()),
+            Path::Schema(schema) => {
+                let own = format!("{schema}.{name}");
+                Some(if !self.relations.contains_key(&own) && self.relations.contains_key(name) {
+                    name.to_owned()
+                } else {
+                    own
+                })
+            }
+            Path::Unknown => None,
+        }
+    }
+
+    /// The name that something new gets: as [`Catalog::resolve`], but never one found further along the path.
+    pub fn resolve_new(&self, name: &str) -> Option<String> {
+        match &self.path {
+            Path::Schema(schema) if !name.contains('.') && !name.is_empty() && !schema.is_empty() => {
+                Some(format!("{schema}.{name}"))
+            }
+            _ => self.resolve(name),
+        }
+    }
+
+    /// The name of an index of `table`, which lies in its schema.
+    pub fn resolve_index(table: &str, name: &str) -> String {
+        match table.rsplit_once('.') {
+            Some((schema, _)) if !name.contains('.') => format!("{schema}.{name}"),
+            _ => name.to_owned(),
+        }
+    }
+
+    /// The table of that resolved name.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        match self.relations.get(name) {
+            Some(Relation::Table(table)) => Some(table),
+            Some(Relation::View { .. } | Relation::Other) | None => None,
+        }
+    }
+
+    /// The indexes of a table, by name.
+    pub fn indexes_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a IndexDef)> {
+        self.indexes.iter().filter(move |(_, i)| i.table == table).map(|(name, i)| (name.as_str(), &i.def))
+    }
+
+    /// Foreign keys of other tables that refer to `table`: table, constraint, columns referred to (empty: the key).
+    pub fn referring<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a str, &'a [String])> {
+        self.relations
+            .iter()
+            .filter_map(|(name, r)| match r {
+                Relation::Table(t) => Some((name.as_str(), t)),
+                Relation::View { .. } | Relation::Other => None,
+            })
+            .flat_map(move |(name, t)| {
+                t.constraints.iter().filter_map(move |(constraint, def)| match &def.kind {
+                    ConstraintKind::Foreign { table: other, referred, .. } if other == table && name != table => {
+                        Some((name, constraint.as_str(), referred.as_slice()))
+                    }
+                    _ => None,
+                })
+            })
+    }
+
+    /// Views that read `table`, with all names in them; `alone`: they read nothing else.
+    pub fn views_on<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a BTreeSet<String>, bool)> {
+        self.relations.iter().filter_map(move |(name, r)| match r {
+            Relation::View { reads, words } if reads.contains(table) => Some((name.as_str(), words, reads.len() == 1)),
+            _ => None,
+        })
+    }
+
+    /// Forgets whatever bears one of these names, without or with a schema.
+    pub fn forget(&mut self, words: &BTreeSet<String>) {
+        let named = |name: &String| {
+            words.contains(name)
+                || name.rsplit_once('.').is_some_and(|(schema, last)| words.contains(last) || words.contains(schema))
+        };
+        self.relations.retain(|name, _| !named(name));
+        self.gone.retain(|name| !named(name));
+        self.types.retain(|name| !named(name));
+        self.indexes.retain(|name, index| !named(name) && !named(&index.table));
+    }
+
+    fn forget_all(&mut self) {
+        self.relations.clear();
+        self.gone.clear();
+        self.types.clear();
+        self.indexes.clear();
+    }
+
+    /// Makes the change.
+    pub fn apply(&mut self, what: &What) {
+        match what {
+            What::CreateTable { name, if_not_exists, temporary, parts, closed } => {
+                let Some(name) = self.resolve_new(name).filter(|_| !temporary) else { return };
+                if *if_not_exists && self.relations.contains_key(&name) {
+                    return;
+                }
+                self.gone.remove(&name);
+                self.relations.insert(name.clone(), Relation::Table(Table { closed: *closed, ..Table::default() }));
+                for part in parts {
+                    self.alter(&name, part);
+                }
+            }
+            What::CreateOther { name, tolerant } => {
+                let Some(name) = self.resolve_new(name) else { return };
+                self.gone.remove(&name);
+                if !(*tolerant && self.relations.contains_key(&name)) {
+                    self.relations.insert(name, Relation::Other);
+                }
+            }
+            What::CreateView { name, reads, words, .. } => {
+                let reads = reads.iter().filter_map(|r| self.resolve(r)).collect();
+                let Some(name) = self.resolve_new(name) else { return };
+                self.gone.remove(&name);
+                self.relations.insert(name, Relation::View { reads, words: words.clone() });
+            }
+            What::CreateIndex { name, table, index, .. } => {
+                let Some(table) = self.resolve(table) else { return };
+                let name = match name {
+                    Some(name) => Self::resolve_index(&table, name),
+                    None => Self::resolve_index(&table, &self.unnamed_index(&table, index)),
+                };
+                self.indexes.entry(name).or_insert(Index { table, def: index.clone() });
+            }
+            What::CreateType { name } => {
+                if let Some(name) = self.resolve_new(name) {
+                    self.types.insert(name);
+                }
+            }
+            What::Alter { table, action, .. } => {
+                if let Some(table) = self.resolve(table) {
+                    self.alter(&table, action);
+                }
+            }
+            What::Drop { kind, names, cascade, .. } => self.dropped(*kind, names, *cascade),
+            What::RenameIndex { from, to } => {
+                let Some(from) = self.resolve(from) else { return };
+                if let Some(index) = self.indexes.remove(&from) {
+                    self.indexes.insert(Self::resolve_index(&index.table, to), index);
+                }
+            }
+            What::SearchPath(path) => {
+                self.path = path.clone().map_or(Path::Unknown, Path::Schema);
+            }
+            What::CreateFunction { name } => {
+                self.functions.insert(name.rsplit('.').next().unwrap_or(name).to_owned());
+            }
+            What::Call { functions, words } => {
+                if functions.iter().any(|f| self.functions.contains(f)) {
+                    self.forget_all();
+                } else {
+                    // A call that is given a table's name may do anything to it.
+                    self.forget(words);
+                }
+            }
+            What::Opaque(words) => self.forget(words),
+            What::Anything => self.forget_all(),
+        }
+    }
+
+    fn dropped(&mut self, kind: Dropped, names: &[String], cascade: bool) {
+        for name in names {
+            let Some(name) = self.resolve(name) else { continue };
+            match kind {
+                Dropped::Table | Dropped::View => {
+                    if cascade {
+                        self.cascade(&name);
+                    }
+                    self.relations.remove(&name);
+                    self.indexes.retain(|_, index| index.table != name);
+                    self.gone.insert(name);
+                }
+                Dropped::Index => drop(self.indexes.remove(&name)),
+                Dropped::Type => {
+                    self.types.remove(&name);
+                    if cascade {
+                        // Columns of that type go too.
+                        self.forget_all();
+                    }
+                }
+                Dropped::Schema => {
+                    let within = |n: &String| n.rsplit_once('.').is_some_and(|(schema, _)| schema == name);
+                    self.relations.retain(|n, _| !within(n));
+                    self.indexes.retain(|n, i| !within(n) && !within(&i.table));
+                    self.types.retain(|n| !within(n));
+                    self.gone.retain(|n| !within(n));
+                }
+            }
+        }
+    }
+
+    /// What goes with a relation: views on it are forgotten, foreign keys to it end.
+    fn cascade(&mut self, name: &str) {
+        self.relations.retain(|_, r| !matches!(r, Relation::View { reads, .. } if reads.contains(name)));
+        for relation in self.relations.values_mut() {
+            if let Relation::Table(table) = relation {
+                table
+                    .constraints
+                    .retain(|_, c| !matches!(&c.kind, ConstraintKind::Foreign { table: other, .. } if other == name));
+            }
+        }
+    }
+
+    fn table_mut(&mut self, name: &str) -> Option<&mut Table> {
+        match self.relations.get_mut(name) {
+            Some(Relation::Table(table)) => Some(table),
+            Some(Relation::View { .. } | Relation::Other) | None => None,
+        }
+    }
+
+    fn alter(&mut self, name: &str, action: &Action) {
+        match action {
+            Action::Several(parts) => parts.iter().for_each(|part| self.alter(name, part)),
+            Action::RenameTo(to) => {
+                let to = Self::resolve_index(name, to);
+                self.moved(name, to);
+            }
+            Action::SetSchema(schema) => {
+                let last = name.rsplit('.').next().unwrap_or(name);
+                let to = if schema == "public" { last.to_owned() } else { format!("{schema}.{last}") };
+                self.moved(name, to);
+            }
+            Action::AddConstraint(def) => self.constrain(name, def),
+            Action::DropConstraint { name: constraint, cascade, .. } => {
+                if *cascade {
+                    self.cascade(name);
+                }
+                let Some(table) = self.table_mut(name) else { return };
+                if table.constraints.remove(constraint).is_none() {
+                    // One that we call otherwise: which are left cannot be told.
+                    table.constraints.clear();
+                    table.closed = false;
+                }
+                self.indexes.remove(&Self::resolve_index(name, constraint));
+            }
+            Action::DropColumn { name: column, cascade, .. } => {
+                if *cascade {
+                    self.cascade(name);
+                }
+                self.indexes.retain(|_, i| i.table != name || !i.def.words.contains(column));
+                if let Some(table) = self.table_mut(name) {
+                    table.columns.remove(column);
+                    table.constraints.retain(|_, c| !mentions(&c.kind, column));
+                }
+            }
+            Action::RenameColumn { from, to } => self.renamed_column(name, from, to),
+            _ => {
+                let Some(table) = self.table_mut(name) else { return };
+                alter_table(table, action);
+            }
+        }
+    }
+
+    fn moved(&mut self, from: &str, to: String) {
+        if let Some(relation) = self.relations.remove(from) {
+            self.relations.insert(to.clone(), relation);
+        }
+        self.gone.insert(from.to_owned());
+        self.gone.remove(&to);
+        for relation in self.relations.values_mut() {
+            match relation {
+                Relation::Table(table) => {
+                    for constraint in table.constraints.values_mut() {
+                        if let ConstraintKind::Foreign { table: other, .. } = &mut constraint.kind
+                            && other == from
+                        {
+                            other.clone_from(&to);
+                        }
+                    }
+                }
+                Relation::View { reads, .. } => {
+                    if reads.remove(from) {
+                        reads.insert(to.clone());
+                    }
+                }
+                Relation::Other => {}
+            }
+        }
+        let moved: Vec<String> = self.indexes.iter().filter(|(_, i)| i.table == from).map(|(n, _)| n.clone()).collect();
+        for name in moved {
+            if let Some(mut index) = self.indexes.remove(&name) {
+                let last = name.rsplit('.').next().unwrap_or(&name).to_owned();
+                index.table.clone_from(&to);
+                self.indexes.insert(Self::resolve_index(&to, &last), index);
+            }
+        }
+    }
+
+    fn renamed_column(&mut self, name: &str, from: &str, to: &str) {
+        if let Some(table) = self.table_mut(name) {
+            if let Some(column) = table.columns.remove(from) {
+                table.columns.insert(to.to_owned(), column);
+            }
+            for constraint in table.constraints.values_mut() {
+                rename_in(&mut constraint.kind, from, to);
+            }
+        }
+        for index in self.indexes.values_mut().filter(|i| i.table == name) {
+            for key in index.def.keys.iter_mut().flatten().filter(|k| *k == from) {
+                to.clone_into(key);
+            }
+            if index.def.words.remove(from) {
+                index.def.words.insert(to.to_owned());
+            }
+        }
+        for relation in self.relations.values_mut() {
+            match relation {
+                Relation::Table(table) => {
+                    for constraint in table.constraints.values_mut() {
+                        if let ConstraintKind::Foreign { table: other, referred, .. } = &mut constraint.kind
+                            && other == name
+                        {
+                            referred.iter_mut().filter(|c| *c == from).for_each(|c| to.clone_into(c));
+                        }
+                    }
+                }
+                Relation::View { reads, words } if reads.contains(name) && words.contains(from) => {
+                    words.insert(to.to_owned());
+                }
+                Relation::View { .. } | Relation::Other => {}
+            }
+        }
+    }
+
+    fn constrain(&mut self, name: &str, def: &ConstraintDef) {
+        let mut def = def.clone();
+        if let ConstraintKind::Foreign { table, .. } = &mut def.kind
+            && let Some(resolved) = self.resolve(table)
+        {
+            *table = resolved;
+        }
+        let using = match &def.kind {
+            ConstraintKind::UsingIndex { index, .. } => self.indexes.get(&Self::resolve_index(name, index)).cloned(),
+            _ => None,
+        };
+        let last = name.rsplit('.').next().unwrap_or(name).to_owned();
+        let Some(table) = self.table_mut(name) else { return };
+        let keys = match &def.kind {
+            ConstraintKind::Primary(columns) | ConstraintKind::Unique(columns) => Some(columns.clone()),
+            ConstraintKind::UsingIndex { .. } => {
+                using.as_ref().map(|i| i.def.keys.iter().flatten().cloned().collect::<Vec<_>>())
+            }
+            _ => None,
+        };
+        if matches!(def.kind, ConstraintKind::Primary(_) | ConstraintKind::UsingIndex { primary: true, .. }) {
+            for column in keys.iter().flatten() {
+                if let Some(column) = table.columns.get_mut(column) {
+                    column.not_null = true;
+                }
+            }
+        }
+        let constraint = def.name.clone().unwrap_or_else(|| unnamed(table, &last, &def.kind));
+        if let ConstraintKind::UsingIndex { index, .. } = &def.kind {
+            // The index takes the constraint's name.
+            let constraint = def.name.clone().unwrap_or_else(|| index.clone());
+            table.constraints.insert(constraint.clone(), def.clone());
+            if let Some(using) = using {
+                self.indexes.remove(&Self::resolve_index(name, index));
+                self.indexes.insert(Self::resolve_index(name, &constraint), using);
+            }
+            return;
+        }
+        table.constraints.insert(constraint.clone(), def);
+        if let Some(keys) = keys {
+            let words = keys.iter().cloned().collect();
+            let def = IndexDef {
+                keys: keys.into_iter().map(Some).collect(),
+                words,
+                unique: true,
+                plain: true,
+                computed: false,
+            };
+            self.indexes.insert(Self::resolve_index(name, &constraint), Index { table: name.to_owned(), def });
+        }
+    }
+
+    fn unnamed_index(&self, table: &str, index: &IndexDef) -> String {
+        let last = table.rsplit('.').next().unwrap_or(table);
+        let keys: Vec<&str> = index.keys.iter().map(|k| k.as_deref().unwrap_or("expr")).collect();
+        free(&format!("{last}_{}_idx", keys.join("_")), |n| self.indexes.contains_key(&Self::resolve_index(table, n)))
+    }
+}
+
+/// The name that PostgreSQL gives a constraint that has none.
+fn unnamed(table: &Table, last: &str, kind: &ConstraintKind) -> String {
+    let name = match kind {
+        ConstraintKind::Primary(_) | ConstraintKind::UsingIndex { .. } => format!("{last}_pkey"),
+        ConstraintKind::Unique(columns) => format!("{last}_{}_key", columns.join("_")),
+        ConstraintKind::Foreign { columns, .. } => format!("{last}_{}_fkey", columns.join("_")),
+        ConstraintKind::Check { words, .. } => {
+            let mut columns = words.iter().filter(|w| table.columns.contains_key(*w));
+            match (columns.next(), columns.next()) {
+                (Some(column), None) => format!("{last}_{column}_check"),
+                _ => format!("{last}_check"),
+            }
+        }
+        ConstraintKind::Other => format!("{last}_excl"),
+    };
+    free(&name, |n| table.constraints.contains_key(n))
+}
+
+/// `name`, or with the first number behind it that is free.
+fn free(name: &str, taken: impl Fn(&str) -> bool) -> String {
+    if !taken(name) {
+        return name.to_owned();
+    }
+    (1..).map(|n| format!("{name}{n}")).find(|n| !taken(n)).unwrap_or_default()
+}
+
+fn alter_table(table: &mut Table, action: &Action) {
+    match action {
+        Action::AddColumn { name, column, if_not_exists } => {
+            if !(*if_not_exists && table.columns.contains_key(name)) {
+                table.columns.insert(name.clone(), column.clone());
+            }
+        }
+        Action::SetType { column, ty, .. } => {
+            if let Some(column) = table.columns.get_mut(column) {
+                column.ty = Some(ty.clone());
+            }
+        }
+        Action::SetNotNull { column, on } => {
+            if let Some(column) = table.columns.get_mut(column) {
+                column.not_null = *on;
+            }
+        }
+        Action::RenameConstraint { from, to } => {
+            if let Some(constraint) = table.constraints.remove(from) {
+                table.constraints.insert(to.clone(), constraint);
+            }
+        }
+        Action::Validate { name } => {
+            if let Some(constraint) = table.constraints.get_mut(name) {
+                constraint.valid = true;
+            }
+        }
+        Action::Opens => table.closed = false,
+        Action::AddConstraint(_)
+        | Action::DropColumn { .. }
+        | Action::DropConstraint { .. }
+        | Action::RenameColumn { .. }
+        | Action::RenameTo(_)
+        | Action::SetSchema(_)
+        | Action::Several(_)
+        | Action::Nothing => {}
+    }
+}
+
+/// Whether a constraint is about a column.
+pub(super) fn mentions(kind: &ConstraintKind, column: &str) -> bool {
+    match kind {
+        ConstraintKind::Primary(columns) | ConstraintKind::Unique(columns) => columns.iter().any(|c| c == column),
+        ConstraintKind::Foreign { columns, .. } => columns.iter().any(|c| c == column),
+        ConstraintKind::Check { words, .. } => words.contains(column),
+        ConstraintKind::UsingIndex { .. } | ConstraintKind::Other => false,
+    }
+}
+
+fn rename_in(kind: &mut ConstraintKind, from: &str, to: &str) {
+    match kind {
+        ConstraintKind::Primary(columns)
+        | ConstraintKind::Unique(columns)
+        | ConstraintKind::Foreign { columns, .. } => {
+            columns.iter_mut().filter(|c| *c == from).for_each(|c| to.clone_into(c));
+        }
+        ConstraintKind::Check { words, says_not_null } => {
+            if words.remove(from) {
+                words.insert(to.to_owned());
+            }
+            if says_not_null.as_deref() == Some(from) {
+                *says_not_null = Some(to.to_owned());
+            }
+        }
+        ConstraintKind::UsingIndex { .. } | ConstraintKind::Other => {}
+    }
+}

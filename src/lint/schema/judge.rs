@@ -1,0 +1,407 @@
+//! What the catalog knows against a change, before it is made.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::catalog::{Catalog, Relation, Table, mentions};
+use super::change::{Action, Change, ConstraintKind, Dropped, IndexDef, What};
+use super::types::{ColumnType, Effect};
+use super::{DUPLICATE_INDEX, EXISTING_OBJECT, MISSING_OBJECT, OBJECT_IN_USE};
+use crate::ids::Risk;
+use crate::lint::Severity;
+use crate::lint::script::Finding;
+use crate::lint::table::RuleInfo;
+
+/// What comes of a change.
+#[derive(Debug, Clone)]
+pub enum Note {
+    /// A finding of the catalog's own rules.
+    Add(Finding),
+    /// More is known than another rule could see: its findings within the range say this instead.
+    Tell {
+        rule: &'static str,
+        range: Range<usize>,
+        message: String,
+        help: Option<String>,
+        severity: Severity,
+        risk: Risk,
+    },
+}
+
+/// A foreign key whose columns may have no index; looked at when the whole history is known.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// Where it stands.
+    pub range: Range<usize>,
+    /// The resolved table.
+    pub table: String,
+    /// Its columns.
+    pub columns: Vec<String>,
+}
+
+fn add(rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &str) -> Note {
+    Note::Add(Finding { rule, range: range.clone(), message, help: Some(help.to_owned()), severity: None, risk: None })
+}
+
+/// What is to be said about a change. `version` is PostgreSQL's, `later` tells whether a later migration creates a table.
+pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&str) -> Option<String>) -> Vec<Note> {
+    let range = &change.range;
+    let mut out = Vec::new();
+    match &change.what {
+        What::CreateTable { name, if_not_exists: false, temporary: false, .. }
+        | What::CreateOther { name, tolerant: false }
+        | What::CreateView { name, tolerant: false, .. } => {
+            if let Some(name) = catalog.resolve_new(name).filter(|n| catalog.relations.contains_key(n)) {
+                out.push(existing(range, &format!("`{name}`")));
+            }
+        }
+        What::CreateType { name } => {
+            if let Some(name) = catalog.resolve_new(name).filter(|n| catalog.types.contains(n)) {
+                out.push(existing(range, &format!("the type `{name}`")));
+            }
+        }
+        What::CreateIndex { name, table, if_not_exists, index } => {
+            let Some(table) = catalog.resolve(table) else { return out };
+            let name = name.as_ref().map(|n| Catalog::resolve_index(&table, n));
+            if let Some(name) = name.as_ref().filter(|n| catalog.indexes.contains_key(*n)) {
+                if !if_not_exists {
+                    out.push(existing(range, &format!("the index `{name}`")));
+                }
+                return out;
+            }
+            out.extend(absent(catalog, range, &table, later));
+            out.extend(duplicate(catalog, range, &table, index));
+        }
+        What::Alter { table, if_exists, action } => {
+            let Some(name) = catalog.resolve(table) else { return out };
+            if !if_exists {
+                out.extend(absent(catalog, range, &name, later));
+            }
+            if let Some(table) = catalog.table(&name) {
+                alter(catalog, range, &name, table, action, version, &mut out);
+            }
+        }
+        What::Drop { kind: Dropped::Table | Dropped::View, names, if_exists, cascade } => {
+            for name in names.iter().filter_map(|n| catalog.resolve(n)) {
+                if !if_exists {
+                    out.extend(absent(catalog, range, &name, later));
+                }
+                if !cascade {
+                    out.extend(hangs_on(catalog, range, &name, names));
+                }
+            }
+        }
+        _ => {}
+    }
+    out
+}
+
+fn existing(range: &Range<usize>, what: &str) -> Note {
+    let help =
+        "take it out, or choose another name; `IF NOT EXISTS` would leave what is there as it is, whatever that is";
+    add(&EXISTING_OBJECT, range, format!("{what} is there already: an earlier migration creates it"), help)
+}
+
+fn absent(catalog: &Catalog, range: &Range<usize>, name: &str, later: &dyn Fn(&str) -> Option<String>) -> Option<Note> {
+    if catalog.relations.contains_key(name) || catalog.indexes.contains_key(name) {
+        return None;
+    }
+    if catalog.gone.contains(name) {
+        let message = format!("`{name}` is not there any more: an earlier migration dropped or renamed it");
+        return Some(add(&MISSING_OBJECT, range, message, "use the name that it has now, or take the statement out"));
+    }
+    let maker = later(name)?;
+    let message = format!("`{name}` is not there yet: `{maker}` creates it, which runs later");
+    Some(add(&MISSING_OBJECT, range, message, "give this migration a version behind the one that creates the table"))
+}
+
+fn absent_column(range: &Range<usize>, name: &str, table: &Table, column: &str) -> Option<Note> {
+    (table.closed && !table.columns.contains_key(column)).then(|| {
+        let message = format!("`{name}` has no column `{column}` after the earlier migrations");
+        add(&MISSING_OBJECT, range, message, "use the name that the column has now")
+    })
+}
+
+fn duplicate(catalog: &Catalog, range: &Range<usize>, table: &str, index: &IndexDef) -> Option<Note> {
+    if !index.plain || index.keys.is_empty() {
+        return None;
+    }
+    let mut others: Vec<(&str, &IndexDef)> =
+        catalog.indexes_of(table).filter(|(_, other)| other.plain && other.keys.starts_with(&index.keys)).collect();
+    others.sort_by_key(|(name, _)| *name);
+    let keys = |def: &IndexDef| def.keys.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+    let (name, other) =
+        others.into_iter().find(|(_, other)| !index.unique || (other.unique && other.keys == index.keys))?;
+    let message = if other.keys == index.keys {
+        format!("the index `{name}` of `{table}` is on the same columns ({})", keys(other))
+    } else {
+        format!("the index `{name}` of `{table}` on ({}) begins with ({})", keys(other), keys(index))
+    };
+    let help = "leave it out: PostgreSQL uses the other one for the same queries, and each index costs every write";
+    Some(add(&DUPLICATE_INDEX, range, message, help))
+}
+
+fn hangs_on(catalog: &Catalog, range: &Range<usize>, name: &str, dropped: &[String]) -> Option<Note> {
+    let goes = |other: &str| dropped.iter().filter_map(|d| catalog.resolve(d)).any(|d| d == other);
+    let help = "drop or change what hangs on it first, each in a statement of its own";
+    let mut keys: Vec<_> = catalog.referring(name).filter(|(table, _, _)| !goes(table)).collect();
+    keys.sort_unstable();
+    if let Some((table, constraint, _)) = keys.first() {
+        let message = format!("PostgreSQL refuses it: the foreign key `{constraint}` of `{table}` refers to `{name}`");
+        return Some(add(&OBJECT_IN_USE, range, message, help));
+    }
+    let mut views: Vec<&str> = catalog.views_on(name).map(|(view, _, _)| view).filter(|v| !goes(v)).collect();
+    views.sort_unstable();
+    let view = views.first()?;
+    Some(add(&OBJECT_IN_USE, range, format!("PostgreSQL refuses it: the view `{view}` reads `{name}`"), help))
+}
+
+fn alter(
+    catalog: &Catalog,
+    range: &Range<usize>,
+    name: &str,
+    table: &Table,
+    action: &Action,
+    version: u32,
+    out: &mut Vec<Note>,
+) {
+    match action {
+        Action::Several(parts) => {
+            parts.iter().for_each(|part| alter(catalog, range, name, table, part, version, out));
+        }
+        Action::AddColumn { name: column, if_not_exists: false, .. } if table.columns.contains_key(column) => {
+            out.push(existing(range, &format!("the column `{column}` of `{name}`")));
+        }
+        Action::AddConstraint(def) => {
+            if let Some(constraint) = def.name.as_ref().filter(|c| table.constraints.contains_key(*c)) {
+                out.push(existing(range, &format!("the constraint `{constraint}` of `{name}`")));
+            }
+        }
+        Action::DropColumn { name: column, if_exists, cascade } => {
+            if !if_exists {
+                out.extend(absent_column(range, name, table, column));
+            }
+            out.extend(column_in_use(catalog, range, name, column, *cascade));
+        }
+        Action::RenameColumn { from, to } => {
+            out.extend(absent_column(range, name, table, from));
+            if table.columns.contains_key(to) && table.columns.contains_key(from) {
+                out.push(existing(range, &format!("the column `{to}` of `{name}`")));
+            }
+        }
+        Action::SetNotNull { column, on } => {
+            out.extend(absent_column(range, name, table, column));
+            if *on {
+                out.extend(set_not_null(range, name, table, column, version));
+            }
+        }
+        Action::SetType { column, ty, plain } => {
+            out.extend(absent_column(range, name, table, column));
+            out.extend(view_reads(catalog, range, name, column, "its type cannot be changed"));
+            out.extend(set_type(catalog, range, name, table, column, ty, *plain));
+        }
+        _ => {}
+    }
+}
+
+fn view_reads(catalog: &Catalog, range: &Range<usize>, name: &str, column: &str, refused: &str) -> Option<Note> {
+    let mut views: Vec<(&str, bool)> = catalog
+        .views_on(name)
+        .filter(|(_, words, _)| words.contains(column))
+        .map(|(view, _, alone)| (view, alone))
+        .collect();
+    views.sort_unstable();
+    let (view, certain) = views.first()?;
+    let message = format!("the view `{view}` reads `{name}.{column}`: {refused}");
+    let mut note = add(
+        &OBJECT_IN_USE,
+        range,
+        message,
+        "drop the view, change the column, create the view again: in one transaction",
+    );
+    // The word may be another table's column, or a name within the query.
+    if !certain && let Note::Add(finding) = &mut note {
+        finding.severity = Some(Severity::Warning);
+        finding.message =
+            format!("the view `{view}` reads `{name}` and names `{column}`: if it means this column, {refused}");
+    }
+    Some(note)
+}
+
+fn column_in_use(catalog: &Catalog, range: &Range<usize>, name: &str, column: &str, cascade: bool) -> Vec<Note> {
+    let mut out = Vec::new();
+    if !cascade {
+        let mut keys: Vec<_> =
+            catalog.referring(name).filter(|(_, _, referred)| referred.iter().any(|c| c == column)).collect();
+        keys.sort_unstable();
+        if let Some((table, constraint, _)) = keys.first() {
+            let message = format!(
+                "PostgreSQL refuses it: the foreign key `{constraint}` of `{table}` refers to `{name}.{column}`"
+            );
+            out.push(add(&OBJECT_IN_USE, range, message, "drop the foreign key first, in a migration of its own"));
+        }
+        out.extend(view_reads(catalog, range, name, column, "PostgreSQL refuses to drop it"));
+    }
+    let mut lost: Vec<String> = catalog
+        .indexes_of(name)
+        .filter(|(_, index)| index.words.contains(column) && (index.keys.len() > 1 || index.computed))
+        .map(|(index, _)| format!("`{index}`"))
+        .collect();
+    lost.sort_unstable();
+    if !lost.is_empty() {
+        let message = format!("with `{name}.{column}` go the indexes that hold it: {}", lost.join(", "));
+        let help = "build the indexes that are still needed without the column first, `CONCURRENTLY`";
+        let mut note = add(&OBJECT_IN_USE, range, message, help);
+        if let Note::Add(finding) = &mut note {
+            finding.severity = Some(Severity::Warning);
+            finding.risk = Some(Risk::Medium);
+        }
+        out.push(note);
+    }
+    out
+}
+
+fn set_not_null(range: &Range<usize>, name: &str, table: &Table, column: &str, version: u32) -> Option<Note> {
+    let harmless = |message: String| Note::Tell {
+        rule: "adding-not-nullable-field",
+        range: range.clone(),
+        message,
+        help: None,
+        severity: Severity::Info,
+        risk: Risk::Low,
+    };
+    if table.columns.get(column)?.not_null {
+        return Some(harmless(format!("`{name}.{column}` refuses NULL already: nothing is scanned")));
+    }
+    let check = table.constraints.iter().find(|(_, c)| {
+        c.valid && matches!(&c.kind, ConstraintKind::Check { says_not_null: Some(of), .. } if of == column)
+    })?;
+    // Before 12 the server does not look at constraints.
+    (version >= 12).then(|| {
+        harmless(format!("the valid check `{}` says so already: `{name}` is not scanned, the lock is brief", check.0))
+    })
+}
+
+fn set_type(
+    catalog: &Catalog,
+    range: &Range<usize>,
+    name: &str,
+    table: &Table,
+    column: &str,
+    new: &ColumnType,
+    plain: bool,
+) -> Option<Note> {
+    let old = table.columns.get(column)?.ty.as_ref()?;
+    let is = format!("`{name}.{column}` is {}", old.shown);
+    let tell = |message: String, help: Option<&str>, severity, risk| {
+        Some(Note::Tell {
+            rule: "changing-column-type",
+            range: range.clone(),
+            message,
+            help: help.map(str::to_owned),
+            severity,
+            risk,
+        })
+    };
+    match old.change_to(new) {
+        Effect::Unknown => None,
+        Effect::NoRewrite if !plain => None,
+        Effect::NoRewrite => {
+            if let Some((check, _)) = table
+                .constraints
+                .iter()
+                .find(|(_, c)| mentions(&c.kind, column) && matches!(c.kind, ConstraintKind::Check { .. }))
+            {
+                let message = format!(
+                    "{is}: changing it to {} rewrites no row, but runs the check `{check}` on every one of them under an ACCESS EXCLUSIVE lock",
+                    new.shown
+                );
+                return tell(
+                    message,
+                    Some("drop the check first, add it again as `NOT VALID`, and validate it later"),
+                    Severity::Warning,
+                    Risk::High,
+                );
+            }
+            let mut rebuilt: Vec<&str> = catalog
+                .indexes_of(name)
+                .filter(|(_, i)| i.computed && i.words.contains(column))
+                .map(|(n, _)| n)
+                .collect();
+            rebuilt.sort_unstable();
+            if let Some(index) = rebuilt.first() {
+                let message = format!(
+                    "{is}: changing it to {} rewrites no row, but builds the index `{index}` anew under an ACCESS EXCLUSIVE lock",
+                    new.shown
+                );
+                return tell(
+                    message,
+                    Some("drop the index before, and build it `CONCURRENTLY` behind"),
+                    Severity::Warning,
+                    Risk::High,
+                );
+            }
+            let referred = table.constraints.values().any(
+                |c| matches!(&c.kind, ConstraintKind::Foreign { columns, .. } if columns.iter().any(|c| c == column)),
+            ) || catalog.referring(name).any(|(_, _, c)| c.is_empty() || c.iter().any(|c| c == column));
+            if referred {
+                // Whether the key is checked again depends on both sides' operators.
+                return None;
+            }
+            tell(
+                format!("{is}: changing it to {} rewrites nothing; the lock is brief", new.shown),
+                None,
+                Severity::Info,
+                Risk::Low,
+            )
+        }
+        Effect::Rewrite => {
+            let zone = if old.gains_zone(new) { ", unless the session's zone is UTC" } else { "" };
+            tell(
+                format!(
+                    "{is}: changing it to {} writes the table and its indexes anew under an ACCESS EXCLUSIVE lock{zone}, and running programs still expect the old type",
+                    new.shown
+                ),
+                None,
+                Severity::Warning,
+                Risk::High,
+            )
+        }
+    }
+}
+
+/// The foreign keys that a change adds, by the table that holds them.
+pub fn keys(catalog: &Catalog, change: &Change) -> Vec<Key> {
+    let (table, parts): (Option<String>, Vec<&Action>) = match &change.what {
+        What::CreateTable { name, temporary: false, parts, .. } => (catalog.resolve_new(name), parts.iter().collect()),
+        What::Alter { table, action: Action::Several(parts), .. } => (catalog.resolve(table), parts.iter().collect()),
+        What::Alter { table, action, .. } => (catalog.resolve(table), vec![action]),
+        _ => return Vec::new(),
+    };
+    let Some(table) = table else { return Vec::new() };
+    parts
+        .into_iter()
+        .filter_map(|part| match part {
+            Action::AddConstraint(def) => match &def.kind {
+                ConstraintKind::Foreign { columns, .. } if !columns.is_empty() => {
+                    Some(Key { range: change.range.clone(), table: table.clone(), columns: columns.clone() })
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether a foreign key is there at the end, on a table all of whose indexes are known, and none of them serves it.
+pub fn lacks_index(catalog: &Catalog, key: &Key) -> bool {
+    let Some(Relation::Table(table)) = catalog.relations.get(&key.table) else { return false };
+    let is_this = |k: &ConstraintKind| matches!(k, ConstraintKind::Foreign { columns, .. } if *columns == key.columns);
+    let wanted: BTreeSet<&String> = key.columns.iter().collect();
+    table.closed
+        && table.constraints.values().any(|c| is_this(&c.kind))
+        && !catalog.indexes_of(&key.table).any(|(_, index)| {
+            let first: BTreeSet<&String> = index.keys.iter().take(wanted.len()).flatten().collect();
+            first == wanted
+        })
+}

@@ -1,0 +1,212 @@
+//! The schema that the earlier migrations built: replayed in their order, asked before each change. Knows what no single
+//! file tells: the type that a column has, the check that makes `SET NOT NULL` cheap, the index that is there already.
+
+mod catalog;
+mod change;
+mod judge;
+mod read;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::collections::{BTreeMap, HashMap};
+
+pub use change::Change;
+pub use judge::Note;
+pub use read::changes;
+
+use catalog::Catalog;
+use change::What;
+use judge::Key;
+
+use super::script::Finding;
+use super::table::{Applies, RuleInfo, rule};
+use super::{Category, Severity};
+use crate::ids::{Engine, Risk};
+use crate::migration::Migration;
+
+static EXISTING_OBJECT: RuleInfo = rule(
+    "existing-object",
+    Category::Fails,
+    Some(Severity::Error),
+    Risk::High,
+    Applies::Postgresql,
+    "Creates what an earlier migration created",
+);
+static MISSING_OBJECT: RuleInfo = rule(
+    "missing-object",
+    Category::Fails,
+    Some(Severity::Error),
+    Risk::High,
+    Applies::Postgresql,
+    "Uses what is not there at that point of the history",
+);
+static OBJECT_IN_USE: RuleInfo = rule(
+    "object-in-use",
+    Category::Fails,
+    Some(Severity::Error),
+    Risk::High,
+    Applies::Postgresql,
+    "Something else hangs on what is dropped or changed",
+);
+static DUPLICATE_INDEX: RuleInfo = rule(
+    "duplicate-index",
+    Category::Style,
+    Some(Severity::Warning),
+    Risk::Low,
+    Applies::Postgresql,
+    "An index that is there serves the same queries",
+);
+static FOREIGN_KEY_WITHOUT_INDEX: RuleInfo = rule(
+    "foreign-key-without-index",
+    Category::Lock,
+    Some(Severity::Warning),
+    Risk::Low,
+    Applies::Postgresql,
+    "No index on the columns of a foreign key",
+);
+
+/// Every rule that only the history can answer.
+pub(super) static RULES: &[&RuleInfo] =
+    &[&EXISTING_OBJECT, &MISSING_OBJECT, &OBJECT_IN_USE, &DUPLICATE_INDEX, &FOREIGN_KEY_WITHOUT_INDEX];
+
+/// One migration of the history with its changes.
+pub struct Step<'a> {
+    /// Its place in the set.
+    pub at: usize,
+    /// The migration.
+    pub migration: &'a Migration,
+    /// What its forward script does.
+    pub changes: Vec<Change>,
+}
+
+/// The database that a migration belongs to, as far as it can be told: its target, else its folder.
+pub fn database(migration: &Migration) -> Option<String> {
+    (migration.engine == Engine::Postgresql).then(|| match &migration.target {
+        Some(target) => format!("target {target}"),
+        None => format!("folder {}", migration.unit),
+    })
+}
+
+/// What the history says about its migrations, by their place in the set. `steps` are in the order in which they run.
+pub fn judge(steps: &[Step<'_>], postgres_version: &str) -> HashMap<usize, Vec<Note>> {
+    let version = postgres_version.split('.').next().and_then(|v| v.parse().ok()).unwrap_or(0);
+    let mut of: BTreeMap<String, Vec<&Step<'_>>> = BTreeMap::new();
+    for step in steps {
+        if let Some(database) = database(step.migration) {
+            of.entry(database).or_default().push(step);
+        }
+    }
+    let mut notes = HashMap::new();
+    for history in of.values() {
+        replay(history, version, &mut notes);
+    }
+    notes
+}
+
+fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<Note>>) {
+    let mut catalog = Catalog::default();
+    let mut keys: Vec<(usize, Key)> = Vec::new();
+    for (n, step) in history.iter().enumerate() {
+        catalog.begin(step.migration.schema());
+        // What runs only somewhere, or again and again, tells nothing certain about the others.
+        let apart = step.migration.only_in.is_some() || step.migration.repeatable;
+        for change in &step.changes {
+            if apart {
+                catalog.forget(&named(&change.what));
+                continue;
+            }
+            let later = |name: &str| created_later(&history[n..], &catalog, name);
+            let found = judge::notes(&catalog, change, version, &later);
+            keys.extend(judge::keys(&catalog, change).into_iter().map(|key| (step.at, key)));
+            catalog.apply(&change.what);
+            if !found.is_empty() {
+                notes.entry(step.at).or_default().extend(found);
+            }
+        }
+    }
+    for (at, key) in keys.into_iter().filter(|(_, key)| judge::lacks_index(&catalog, key)) {
+        let message = format!(
+            "no index begins with ({}) of `{}`: each row deleted or re-keyed on the other side scans the whole table",
+            key.columns.join(", "),
+            key.table
+        );
+        let help = format!("CREATE INDEX CONCURRENTLY ON {} ({});", key.table, key.columns.join(", "));
+        notes.entry(at).or_default().push(Note::Add(Finding {
+            rule: &FOREIGN_KEY_WITHOUT_INDEX,
+            range: key.range,
+            message,
+            help: Some(help),
+            severity: None,
+            risk: None,
+        }));
+    }
+}
+
+/// The later migration that creates a table which cannot have been there before: nothing up to then takes it away.
+fn created_later(rest: &[&Step<'_>], catalog: &Catalog, name: &str) -> Option<String> {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let is = |written: &str| written == name || written == last;
+    for (n, step) in rest.iter().enumerate() {
+        for change in &step.changes {
+            match &change.what {
+                What::CreateTable { name: made, if_not_exists: false, temporary: false, .. } if is(made) => {
+                    let sure =
+                        n > 0 && catalog.resolve_new(made).as_deref() == Some(name) && step.migration.only_in.is_none();
+                    return sure.then(|| step.migration.id.to_string());
+                }
+                What::Anything | What::SearchPath(_) | What::CreateFunction { .. } => return None,
+                What::Opaque(words) if words.contains(last) => return None,
+                What::Drop { names, .. } if names.iter().any(|n| is(n)) => return None,
+                What::Drop { kind: change::Dropped::Schema, .. } => return None,
+                What::Alter { table, action: change::Action::RenameTo(_) | change::Action::SetSchema(_), .. }
+                    if is(table) =>
+                {
+                    return None;
+                }
+                What::CreateTable { name: made, .. } | What::CreateOther { name: made, .. } if is(made) => return None,
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// The names that a change is about.
+fn named(what: &What) -> std::collections::BTreeSet<String> {
+    match what {
+        What::CreateTable { name, .. }
+        | What::CreateOther { name, .. }
+        | What::CreateView { name, .. }
+        | What::CreateType { name }
+        | What::CreateFunction { name } => [name.clone()].into(),
+        What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),
+        What::Alter { table, action, .. } => match action {
+            change::Action::RenameTo(to) => [table.clone(), to.clone()].into(),
+            _ => [table.clone()].into(),
+        },
+        What::Drop { names, .. } => names.iter().cloned().collect(),
+        What::RenameIndex { from, to } => [from.clone(), to.clone()].into(),
+        What::Opaque(words) | What::Call { words, .. } => words.clone(),
+        What::SearchPath(_) | What::Anything => std::collections::BTreeSet::new(),
+    }
+}
+
+/// Lets what the history knows stand in for what a rule could only guess, and adds what only it can tell.
+pub fn weigh(notes: Vec<Note>, found: &mut Vec<Finding>) {
+    for note in notes {
+        match note {
+            Note::Add(finding) => found.push(finding),
+            Note::Tell { rule, range, message, help, severity, risk } => {
+                for finding in found.iter_mut().filter(|f| f.rule.id == rule && range.contains(&f.range.start)) {
+                    finding.message.clone_from(&message);
+                    finding.severity = Some(severity);
+                    finding.risk = Some(risk);
+                    if help.is_some() || severity == Severity::Info {
+                        finding.help.clone_from(&help);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+use crate::ids::Risk;
+use crate::lint::{Severity, Violation, sample};
+
+/// The findings in the last of the scripts, which are the migrations of one folder.
+fn last(scripts: &[&str]) -> Vec<Violation> {
+    let names: Vec<String> = (1..=scripts.len()).map(|n| format!("{n:04}_m.up.sql")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(scripts.iter().copied()).collect();
+    let (report, _) = sample(&files);
+    report.violations.into_iter().filter(|v| Some(&v.file) == names.last()).collect()
+}
+
+fn of<'a>(found: &'a [Violation], rule: &str) -> Option<&'a Violation> {
+    found.iter().find(|v| v.rule == rule)
+}
+
+const ORDERS: &str = "CREATE TABLE customers (id bigint PRIMARY KEY, name varchar(20), iban cidr, born timestamp(3));
+CREATE TABLE orders (id int PRIMARY KEY, customer_id bigint NOT NULL REFERENCES customers (id), note varchar(20), total numeric(10,2),
+  state varchar(10) CHECK (state <> ''), at timestamp, CONSTRAINT has_total CHECK (total IS NOT NULL));
+CREATE INDEX orders_customer ON orders (customer_id, state);
+CREATE INDEX orders_note ON orders (note);
+CREATE INDEX orders_open ON orders (id) WHERE total > 0;
+CREATE VIEW dear AS SELECT at FROM orders;";
+
+#[test]
+fn p121_to_p124_a_change_of_type_is_judged_by_the_type_that_the_column_has() {
+    for (change, risk, part) in [
+        (
+            "orders ALTER COLUMN note TYPE text",
+            Risk::Low,
+            "`orders.note` is varchar(20): changing it to text rewrites nothing",
+        ),
+        ("orders ALTER note SET DATA TYPE varchar(200)", Risk::Low, "rewrites nothing"),
+        ("orders ALTER note TYPE text USING note::text", Risk::Low, "rewrites nothing"),
+        ("orders ALTER note TYPE text USING lower(note)", Risk::High, "ACCESS EXCLUSIVE"),
+        ("orders ALTER note TYPE varchar(5)", Risk::High, "`orders.note` is varchar(20)"),
+        ("orders ALTER id TYPE bigint", Risk::High, "`orders.id` is integer: changing it to bigint writes the table"),
+        ("orders ALTER total TYPE numeric(14,2)", Risk::High, "the check `has_total`"),
+        ("orders ALTER state TYPE text", Risk::High, "runs the check `orders_state_check`"),
+        ("orders ALTER at TYPE timestamptz", Risk::High, "unless the session's zone is UTC"),
+        ("customers ALTER iban TYPE inet", Risk::Low, "rewrites nothing"),
+        ("customers ALTER born TYPE timestamp", Risk::Low, "rewrites nothing"),
+        ("elsewhere ALTER a TYPE text", Risk::High, "requires an `ACCESS EXCLUSIVE` lock"),
+    ] {
+        let found = last(&[ORDERS, &format!("ALTER TABLE {change};")]);
+        let finding = of(&found, "changing-column-type").unwrap_or_else(|| panic!("{change}: {found:?}"));
+        assert_eq!(finding.risk, risk, "{change}: {}", finding.message);
+        assert!(finding.message.contains(part), "{change}: {}", finding.message);
+        assert_eq!(finding.severity == Severity::Info, risk == Risk::Low, "{change}");
+    }
+}
+
+#[test]
+fn renames_and_moves_are_followed() {
+    let steps = "ALTER TABLE orders RENAME TO purchases; ALTER TABLE purchases RENAME COLUMN note TO remark;
+        ALTER TABLE purchases ALTER remark TYPE varchar(40); ALTER TABLE purchases SET SCHEMA shop;";
+    let found = last(&[ORDERS, steps, "ALTER TABLE shop.purchases ALTER remark TYPE text;"]);
+    let finding = of(&found, "changing-column-type").expect("told");
+    assert!(finding.message.starts_with("`shop.purchases.remark` is varchar(40)"), "{}", finding.message);
+}
+
+#[test]
+fn what_cannot_be_followed_is_not_known() {
+    for unknown in [
+        "DO $$ BEGIN EXECUTE 'ALTER TABLE ' || 'orders' || ' ALTER note TYPE int USING 0'; END $$;",
+        "DO $$ BEGIN ALTER TABLE orders ALTER note TYPE int USING 0; END $$;",
+        "SELECT change_column('orders', 'note');",
+        "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'x'; END $$; SELECT f();",
+        "ALTER TABLE orders ALTER note TYPE int USING 0; this does not parse;",
+        "ALTER SCHEMA public RENAME TO old;",
+    ] {
+        let found = last(&[ORDERS, unknown, "ALTER TABLE orders ALTER note TYPE text;"]);
+        let finding = of(&found, "changing-column-type").expect(unknown);
+        assert_eq!(finding.risk, Risk::High, "{unknown}");
+        let found = last(&[ORDERS, unknown, "CREATE TABLE orders (id int PRIMARY KEY);"]);
+        assert!(of(&found, "existing-object").is_none(), "{unknown}");
+    }
+}
+
+#[test]
+fn p125_set_not_null_is_cheap_behind_a_valid_check() {
+    let found = |before: &str| last(&[ORDERS, before, "ALTER TABLE orders ALTER note SET NOT NULL;"]);
+    let risk = |found: &[Violation]| of(found, "adding-not-nullable-field").map(|v| v.risk);
+    let valid = "ALTER TABLE orders ADD CONSTRAINT c CHECK (note IS NOT NULL) NOT VALID;";
+    assert_eq!(risk(&found("SELECT 1;")), Some(Risk::High));
+    assert_eq!(risk(&found(valid)), Some(Risk::High));
+    let validated = found(&format!("{valid} ALTER TABLE orders VALIDATE CONSTRAINT c;"));
+    assert_eq!(risk(&validated), Some(Risk::Low), "{validated:?}");
+    let said = of(&validated, "adding-not-nullable-field").map(|v| v.message.as_str());
+    assert!(said.is_some_and(|m| m.contains("the valid check `c`")), "{validated:?}");
+    let twice = last(&[ORDERS, "ALTER TABLE orders ALTER customer_id SET NOT NULL;"]);
+    assert_eq!(risk(&twice), Some(Risk::Low));
+}
+
+#[test]
+fn f213_what_is_there_or_is_not_is_said() {
+    for (change, rule) in [
+        ("CREATE TABLE orders (id int PRIMARY KEY);", Some("existing-object")),
+        ("CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY);", None),
+        ("CREATE TABLE shop.orders (id int PRIMARY KEY);", None),
+        ("CREATE TEMP TABLE orders (id int PRIMARY KEY);", None),
+        ("ALTER TABLE orders ADD COLUMN note text;", Some("existing-object")),
+        ("ALTER TABLE orders ADD COLUMN IF NOT EXISTS note text;", None),
+        ("ALTER TABLE orders DROP COLUMN nothing;", Some("missing-object")),
+        ("ALTER TABLE orders DROP COLUMN IF EXISTS nothing;", None),
+        ("ALTER TABLE orders ADD CONSTRAINT has_total CHECK (id > 0) NOT VALID;", Some("existing-object")),
+        ("CREATE INDEX CONCURRENTLY orders_note ON orders (total);", Some("existing-object")),
+        ("ALTER TABLE elsewhere ADD COLUMN note text;", None),
+        ("DROP TABLE elsewhere;", None),
+        ("DROP TABLE customers;", Some("object-in-use")),
+        ("DROP TABLE orders;", Some("object-in-use")),
+        ("DROP VIEW dear; DROP TABLE orders;", None),
+        ("DROP TABLE orders CASCADE;", None),
+        ("ALTER TABLE customers DROP COLUMN id;", Some("object-in-use")),
+        ("ALTER TABLE orders ALTER at TYPE date;", Some("object-in-use")),
+        ("ALTER TABLE orders DROP COLUMN state;", Some("object-in-use")),
+        ("ALTER TABLE orders DROP COLUMN note;", None),
+    ] {
+        let found = last(&[ORDERS, change]);
+        let ours = found
+            .iter()
+            .map(|v| v.rule.as_str())
+            .find(|r| ["existing-object", "missing-object", "object-in-use"].contains(r));
+        assert_eq!(ours, rule, "{change}: {found:?}");
+    }
+    let gone = "ALTER TABLE orders RENAME TO purchases;";
+    assert!(of(&last(&[ORDERS, gone, "ALTER TABLE orders ADD COLUMN x int;"]), "missing-object").is_some());
+    assert!(of(&last(&[ORDERS, gone, "CREATE TABLE orders (id int PRIMARY KEY);"]), "existing-object").is_none());
+}
+
+#[test]
+fn f213_a_table_that_a_later_migration_creates_is_not_there_yet() {
+    let early = |last: &str, between: &str| {
+        let (report, _) = sample(&[
+            ("0001_a.up.sql", "ALTER TABLE late ADD COLUMN x int;"),
+            ("0002_b.up.sql", between),
+            ("0003_c.up.sql", last),
+        ]);
+        report.violations.iter().any(|v| v.rule == "missing-object" && v.message.contains("`0003_c`"))
+    };
+    assert!(early("CREATE TABLE late (id int PRIMARY KEY);", "SELECT 1;"));
+    assert!(!early("CREATE TABLE IF NOT EXISTS late (id int PRIMARY KEY);", "SELECT 1;"));
+    assert!(!early("CREATE TABLE late (id int PRIMARY KEY);", "DROP TABLE late;"));
+    assert!(!early("CREATE TABLE late (id int PRIMARY KEY);", "ALTER TABLE late RENAME TO late_old;"));
+}
+
+#[test]
+fn p135_a_foreign_key_without_an_index_is_told_unless_the_history_builds_one() {
+    let key = "CREATE TABLE a (id bigint PRIMARY KEY); CREATE TABLE b (id bigint PRIMARY KEY, a_id bigint REFERENCES a (id));";
+    let found = last(&[key]);
+    let finding = of(&found, "foreign-key-without-index").expect("told");
+    assert_eq!((finding.risk, finding.severity), (Risk::Low, Severity::Warning));
+    let later = |sql: &str| {
+        let (report, _) = sample(&[("0001_m.up.sql", key), ("0002_m.up.sql", sql)]);
+        report.violations.iter().any(|v| v.rule == "foreign-key-without-index")
+    };
+    assert!(!later("CREATE INDEX CONCURRENTLY b_a ON b (a_id);"));
+    assert!(!later("CREATE INDEX CONCURRENTLY b_a ON b (a_id, id);"));
+    assert!(later("CREATE INDEX CONCURRENTLY b_a ON b (id, a_id);"));
+    assert!(!later("ALTER TABLE b DROP CONSTRAINT b_a_id_fkey;"));
+    assert!(!later("DROP TABLE b;"));
+    assert!(!later("DO $$ BEGIN EXECUTE 'x'; END $$;"));
+}
+
+#[test]
+fn an_index_that_begins_another_is_a_duplicate() {
+    for (sql, expected) in [
+        ("CREATE INDEX CONCURRENTLY x ON orders (customer_id);", true),
+        ("CREATE INDEX CONCURRENTLY x ON orders (customer_id, state);", true),
+        ("CREATE INDEX CONCURRENTLY x ON orders (state);", false),
+        ("CREATE INDEX CONCURRENTLY x ON orders (id);", true),
+        ("CREATE UNIQUE INDEX CONCURRENTLY x ON orders (note);", false),
+        ("CREATE INDEX CONCURRENTLY x ON orders (customer_id) WHERE total > 5;", false),
+        ("CREATE INDEX CONCURRENTLY x ON orders (lower(note));", false),
+        ("CREATE INDEX CONCURRENTLY x ON orders (note varchar_pattern_ops);", false),
+        ("CREATE INDEX CONCURRENTLY x ON orders USING gin (note);", false),
+        ("CREATE INDEX CONCURRENTLY x ON elsewhere (note);", false),
+    ] {
+        let found = last(&[ORDERS, sql]);
+        assert_eq!(of(&found, "duplicate-index").is_some(), expected, "{sql}: {found:?}");
+    }
+}

@@ -1,0 +1,50 @@
+//! Queries in a script that say what they must return [S2-89].
+
+use crate::support::{BOTH, Project};
+
+const TABLE: (&str, &str) = ("0001_a.up.sql", "create table a (n integer);\ninsert into a values (1), (2), (3);\n");
+
+#[test]
+fn s2_89_a_query_that_returns_another_value_undoes_the_migration() {
+    for kind in BOTH {
+        let wrong = "-- why\nBEGIN;\nupdate a set n = 0 where n = 1;\nSELECT count(*) FROM a WHERE n <> 0;\n-- Should return 0\nCOMMIT;";
+        let project = Project::new(kind, &[TABLE, ("0002_b.up.sql", wrong)]);
+        let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+        let error = &said["steps"][1]["error"];
+        assert_eq!((&error["line"], &error["undone"]), (&4.into(), &true.into()), "{kind:?}: {said}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("must return `0`") && message.ends_with("returned `2`"), "{kind:?}: {message}");
+        assert_eq!(project.database.one("select count(*) from a where n = 1"), "1", "{kind:?}: it was taken back");
+        // Mended, it runs; several checks of several kinds hold.
+        let right = "update a set n = 0;\nselect count(*) from a where n <> 0; -- should return 0\n\
+                     select n from a where n > 5;\n-- Should return 0 rows\nselect 'it; is' as x;\n-- Should return 'it; is'\n\
+                     insert into a values (4);";
+        project.write("0002_b.up.sql", right);
+        project.run(&["apply", "--yes"]).expect(0);
+        assert_eq!(project.database.one("select sum(n) from a"), "4", "{kind:?}");
+    }
+}
+
+#[test]
+fn s2_89_it_holds_without_a_transaction_and_on_the_way_back() {
+    for kind in BOTH {
+        let lone = "-- godwit: no-transaction\nupdate a set n = 5 where n = 1;\nselect count(*) from a where n = 5;\n-- Should return 2\n";
+        let project = Project::new(kind, &[TABLE, ("0002_b.up.sql", lone)]);
+        let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+        assert_eq!(said["steps"][1]["error"]["line"], 3, "{kind:?}: {said}");
+        assert_eq!(project.database.one("select count(*) from a where n = 5"), "1", "{kind:?}: what is done stays");
+        // Put right by hand, it goes on from the query.
+        project.database.query("update a set n = 5 where n = 2");
+        project.write(
+            "0002_b.down.sql",
+            "update a set n = 1 where n = 5;\nselect count(*) from a where n = 1;\n-- Should return 7",
+        );
+        project.run(&["apply", "--yes"]).expect(0);
+        project.run(&["rollback", "--steps", "1", "--yes"]).expect(1);
+        assert_eq!(
+            project.database.one("select count(*) from a where n = 5"),
+            "1",
+            "{kind:?}: the way back was undone"
+        );
+    }
+}
