@@ -10,6 +10,7 @@ mod buttons;
 mod collide;
 pub mod command;
 mod commands;
+pub mod confirm;
 pub mod contents;
 pub mod decide;
 mod deployments;

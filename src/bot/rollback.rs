@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Bot;
 use super::commands::Order;
+use super::confirm::{Unconfirmed, may_confirm, settle};
 use super::contents::Contents;
 use super::decide::stamp;
 use super::error::JobError;
@@ -17,7 +18,7 @@ use super::labels::migrated_label;
 use super::live::{Seen, Watched};
 use super::merge_run::{APPROVED_BY, REPORT, RUN_FINISHED, STARTED_BY, Told, brief, json, run_text};
 use super::orders::refused;
-use super::permission::{Need, wants_second_person, who_rolls_back};
+use super::permission::{wants_second_person, who_rolls_back};
 use super::worker::soon;
 use crate::config::Environment;
 use crate::github::model;
@@ -132,41 +133,19 @@ impl Bot {
                 "copy the line from the answer to `/godwit rollback`",
             ));
         };
-        if let Err(who) = order.may(Need::Cell(&request.environment)) {
-            return Ok(refused(&who, ""));
-        }
         let by = &order.comment.by;
-        let id = code(request.id.as_str());
-        if request.state != RequestState::Pending {
-            let confirmed = request.confirmed_by.as_ref().map(|l| format!(", confirmed by {}", code(l.as_str())));
-            return Ok(format!("The rollback {id} is {}{}.", request.state.as_str(), confirmed.unwrap_or_default()));
+        let found = may_confirm(&request, order.policy, by, order.person, Some(order.comment.number), Utc::now());
+        match settle(&self.store, repo, &request, by, found, order.entry("confirm", "ok")).await? {
+            Ok(()) => {}
+            Err(Unconfirmed::Past { state, by }) => {
+                let by = by.map(|by| format!(", confirmed by {}", code(by.as_str()))).unwrap_or_default();
+                return Ok(format!("The rollback {} is {}{by}.", code(id.as_str()), state.as_str()));
+            }
+            Err(wrong) => {
+                let (message, what_to_do) = wrong.told(&request, order.policy);
+                return Ok(refused(&message, &what_to_do));
+            }
         }
-        if request.pr != order.comment.number {
-            return Ok(refused(
-                &format!("the rollback `{}` was asked for on {}", request.id, request.pr),
-                "confirm it there",
-            ));
-        }
-        if Utc::now() > request.expires_at {
-            self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Withdrawn, None).await?;
-            let unit_id = request.migration.rsplit('/').next().unwrap_or(&request.migration);
-            return Ok(refused(
-                &format!("the rollback `{}` expired at {}", request.id, stamp(request.expires_at)),
-                &format!("ask again: `/godwit rollback {} {unit_id}`", request.environment),
-            ));
-        }
-        if &request.asked_by == by {
-            return Ok(refused(
-                &format!("`@{by}` asked for this rollback; a second, different person confirms it"),
-                &format!("ask one: {}", who_rolls_back(order.policy, &request.environment)),
-            ));
-        }
-        self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Ready, Some(by)).await?;
-        let mut entry = order.entry("confirm", "ok");
-        entry.environment = Some(request.environment.clone());
-        entry.details.insert("request".to_owned(), request.id.to_string());
-        entry.details.insert("asked_by".to_owned(), request.asked_by.to_string());
-        self.store.append_audit(entry).await?;
         self.enqueue_look(order.place, order.pull).await?;
         Ok(format!(
             "Undoing {} in {} now, as {} asked; its comment tells how it went.",

@@ -16,6 +16,8 @@ mod ci;
 #[cfg(feature = "bot")]
 mod ci_comment;
 mod completions;
+#[cfg(feature = "bot")]
+mod confirm;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
@@ -161,6 +163,9 @@ pub enum Command {
     Unlock(lock::UnlockArgs),
     /// Stop what runs in an environment before its next statement
     Cancel(cancel::Args),
+    /// Agree to a rollback in production that somebody else asked for
+    #[cfg(feature = "bot")]
+    Confirm(confirm::Args),
     /// Approve a migration for an environment, outside GitHub
     #[cfg(feature = "bot")]
     Approve(Box<approve::Args>),
@@ -214,6 +219,8 @@ impl Command {
             Command::Lock(_) => ("lock", false),
             Command::Unlock(_) => ("unlock", false),
             Command::Cancel(_) => ("cancel", false),
+            #[cfg(feature = "bot")]
+            Command::Confirm(_) => ("confirm", false),
             #[cfg(feature = "bot")]
             Command::Approve(_) => ("approve", false),
             #[cfg(feature = "bot")]
@@ -273,6 +280,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Lock(args) => lock::lock(&global, args),
         Command::Unlock(args) => lock::unlock(&global, args),
         Command::Cancel(args) => cancel::run(&global, args),
+        #[cfg(feature = "bot")]
+        Command::Confirm(args) => confirm::run(&global, args),
         #[cfg(feature = "bot")]
         Command::Approve(args) => approve::approve(&global, *args),
         #[cfg(feature = "bot")]

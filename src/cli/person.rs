@@ -90,13 +90,21 @@ pub fn failed(error: GithubError) -> anyhow::Error {
 /// # Errors
 /// When GitHub cannot be asked.
 pub async fn look_up(api: &RepoApi, policy: &Policy, login: &Login, role: &RoleName) -> anyhow::Result<Person> {
+    let teams = policy.roles.counting_as(role).flat_map(|(_, holders)| &holders.teams).collect();
+    look_up_in(api, login, teams).await
+}
+
+/// What GitHub says of a person now, with those of `teams` that they are in.
+///
+/// # Errors
+/// When GitHub cannot be asked.
+pub async fn look_up_in(api: &RepoApi, login: &Login, asked: BTreeSet<&TeamSlug>) -> anyhow::Result<Person> {
     let permission = match api.permission(login).await {
         Ok(permission) => permission,
         // Only who may write is shown what others may do.
         Err(GithubError::Forbidden { .. }) => Permission::None,
         Err(e) => return Err(failed(e)),
     };
-    let asked: BTreeSet<&TeamSlug> = policy.roles.counting_as(role).flat_map(|(_, holders)| &holders.teams).collect();
     let mut teams = BTreeSet::new();
     for team in asked {
         match api.is_member(team, login).await {

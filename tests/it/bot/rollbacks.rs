@@ -139,3 +139,76 @@ async fn a_frozen_environment_undoes_nothing() {
     let told: String = pull.comments().unwrap().into_iter().map(|c| c.body).collect();
     assert!(told.contains("is frozen by omar"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b18_godwit_confirm_is_the_same_word_by_the_same_rules() {
+    let world = World::start().await;
+    let pull = merged(&world).await;
+    let work = world.checkout("main");
+    let (omar, dora, dana, mallory, alice) =
+        (world.token("omar"), world.token("dora"), world.token("dana"), world.token("mallory"), world.token("alice"));
+    let id = request(&world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await);
+    // What lies in the folder gives nobody a right.
+    std::fs::write(work.join("policies/roles.yml"), "data_ops: { users: [alice] }\ndba: { users: [alice] }\n").unwrap();
+    for (token, run, code, part) in [
+        ("", id.as_str(), 2, "set `GODWIT_TOKEN`"),
+        ("ghp_wrong", &id, 2, "Bad credentials"),
+        (&dora, "12", 2, "ULID"),
+        (&dora, "01ARZ3NDEKTSV4RRFFQ69G5FAV", 2, "is no rollback of acme/shop that waits for anybody"),
+        (&mallory, &id, 3, "`@mallory` may not do this"),
+        (
+            &alice,
+            &id,
+            3,
+            "`@alice` may not do this; a holder of `data_ops` (`@dana`, `@omar`) or `dba` (`@acme/dba`) may",
+        ),
+        (&omar, &id, 3, "`@omar` asked for this rollback; a second, different person confirms it; ask one"),
+    ] {
+        let (found, out, err) = world.godwit(&work, token, &["confirm", run, "--for", "acme/shop"]).await;
+        assert_eq!(found, code, "{run}\n{out}\n{err}");
+        assert!(err.contains(part), "{part}\n{err}");
+        assert!(token.is_empty() || !err.contains(token), "a token is shown: {err}");
+    }
+    world.settle().await;
+    assert!(world.has_table("production", "orders").await);
+
+    let confirm = ["confirm", &id, "--for", "acme/shop", "--format", "json"];
+    let (code, out, err) = world.godwit(&work, &dora, &confirm).await;
+    assert_eq!(code, 0, "{err}");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((json["state"].as_str(), json["new"].as_bool()), (Some("ready"), Some(true)), "{json}");
+    assert_eq!((json["asked_by"].as_str(), json["confirmed_by"].as_str()), (Some("omar"), Some("dora")), "{json}");
+    world.settle().await;
+    assert!(!world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
+    let told = run_comment(&pull, "production");
+    assert!(told.contains("rollback by omar, confirmed by dora") && told.contains("1 migration undone"), "{told}");
+
+    // Saying it again changes nothing; somebody else hears that it is past.
+    let (code, out, err) = world.godwit(&work, &dora, &["confirm", &id, "--for", "acme/shop"]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("is confirmed by dora") && out.contains("was carried out"), "{out}");
+    let (code, _, err) = world.godwit(&work, &dana, &["confirm", &id, "--for", "acme/shop"]).await;
+    assert_eq!(code, 3, "{err}");
+    let audit = world.store.audit(&Default::default()).await.unwrap();
+    let said: Vec<_> = audit.iter().filter(|r| r.body.action == "confirm").collect();
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert_eq!((said[0].body.actor.as_str(), said[0].body.details["source"].as_str()), ("dora", "cli"));
+    assert!(world.store.verify_audit(None).await.unwrap().valid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b18_godwit_confirm_comes_too_late_after_an_hour() {
+    let world = World::start().await;
+    let pull = merged(&world).await;
+    let work = world.checkout("main");
+    let id = request(&world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await);
+    world.in_store("UPDATE rollback_requests SET expires_at = 1").await;
+    let dora = world.token("dora");
+    for part in ["ask again: `/godwit rollback production 0001_orders`", "is withdrawn"] {
+        let (code, out, err) = world.godwit(&work, &dora, &["confirm", &id, "--for", "acme/shop"]).await;
+        assert_eq!(code, 3, "{out}\n{err}");
+        assert!(err.contains(part), "{part}\n{err}");
+    }
+    world.settle().await;
+    assert!(world.has_table("production", "orders").await);
+}
