@@ -13,7 +13,7 @@ use super::{ApprovalMatrix, Environments, LintConfig, RepoConfig, Roles};
 /// A name that every reader of names accepts.
 const ANY: &str = "anything";
 /// Keys that exclude each other: the readers are asked once without any of them, and once without each.
-const ALTERNATIVES: [&str; 3] = ["", "sql", "http"];
+const ALTERNATIVES: [&str; 4] = ["", "sql", "http", "maintenance_windows"];
 
 /// What a reader wanted a value to be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
