@@ -54,12 +54,7 @@ impl Branch {
         let mut options = git2::DiffOptions::new();
         options.include_untracked(true).recurse_untracked_dirs(true);
         let diff = self.repository.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options)).map_err(fail)?;
-        Ok(diff
-            .deltas()
-            .filter(|d| d.status() != git2::Delta::Deleted)
-            .filter_map(|d| d.new_file().path().map(|p| p.to_string_lossy().replace('\\', "/")))
-            .filter_map(|p| p.strip_prefix(&self.inside).map(str::to_owned))
-            .collect())
+        Ok(paths(&diff, &self.inside))
     }
 
     /// A file's text at the base; what a branch writes about its own rules does not count.
@@ -89,6 +84,15 @@ fn inside(repository: &git2::Repository, dir: &Path) -> String {
     }
 }
 
+/// New and changed files of a comparison that lie below `inside`, relative to it; deleted ones are left out.
+fn paths(diff: &git2::Diff<'_>, inside: &str) -> BTreeSet<String> {
+    diff.deltas()
+        .filter(|d| d.status() != git2::Delta::Deleted)
+        .filter_map(|d| d.new_file().path().map(|p| p.to_string_lossy().replace('\\', "/")))
+        .filter_map(|p| p.strip_prefix(inside).map(str::to_owned))
+        .collect()
+}
+
 /// What the next commit would record.
 pub(super) struct Staged {
     /// New and changed files, relative to the folder we work in.
@@ -112,16 +116,9 @@ pub(super) fn staged(dir: &Path) -> anyhow::Result<Staged> {
         Err(e) if matches!(e.code(), git2::ErrorCode::UnbornBranch | git2::ErrorCode::NotFound) => None,
         Err(e) => return Err(fail(e)),
     };
-    let names = |diff: &git2::Diff<'_>| -> BTreeSet<String> {
-        diff.deltas()
-            .filter(|d| d.status() != git2::Delta::Deleted)
-            .filter_map(|d| d.new_file().path().map(|p| p.to_string_lossy().replace('\\', "/")))
-            .filter_map(|p| p.strip_prefix(&inside).map(str::to_owned))
-            .collect()
-    };
     let index = repository.diff_tree_to_index(last.as_ref(), None, None).map_err(fail)?;
     let since = repository.diff_index_to_workdir(None, None).map_err(fail)?;
-    let paths = names(&index);
-    let changed_since = names(&since).intersection(&paths).cloned().collect();
-    Ok(Staged { paths, changed_since })
+    let staged = paths(&index, &inside);
+    let changed_since = paths(&since, &inside).intersection(&staged).cloned().collect();
+    Ok(Staged { paths: staged, changed_since })
 }
