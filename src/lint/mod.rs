@@ -2,10 +2,13 @@
 
 mod check;
 mod depth;
+pub mod fix;
 mod lines;
 mod objects;
 mod operations;
+mod profile;
 mod references;
+mod rewrite;
 pub mod rules;
 mod schema;
 mod script;
@@ -75,6 +78,9 @@ pub struct Violation {
     pub help: Option<String>,
     /// The rule's page.
     pub url: String,
+    /// A rewrite that can be done without thinking.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fix: Option<fix::Fix>,
     /// The reason a waiver in the file gives for it; a waived finding is shown and keeps its risk (DECISIONS 23).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waived: Option<String>,

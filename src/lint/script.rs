@@ -6,6 +6,7 @@ use std::ops::Range;
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode};
 
+use super::fix::Rewrite;
 use super::table::RuleInfo;
 use super::{Category, Severity};
 use crate::ids::{Engine, Risk};
@@ -113,6 +114,8 @@ pub struct Finding {
     pub severity: Option<Severity>,
     /// Where it differs from the rule's.
     pub risk: Option<Risk>,
+    /// A rewrite that can be done without thinking.
+    pub fix: Option<Rewrite>,
 }
 
 /// Bytes of a node without the white space and comments in front.

@@ -40,7 +40,15 @@ pub struct Key {
 }
 
 fn add(rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &str) -> Note {
-    Note::Add(Finding { rule, range: range.clone(), message, help: Some(help.to_owned()), severity: None, risk: None })
+    Note::Add(Finding {
+        rule,
+        range: range.clone(),
+        message,
+        help: Some(help.to_owned()),
+        severity: None,
+        risk: None,
+        fix: None,
+    })
 }
 
 /// What is to be said about a change. `version` is PostgreSQL's, `later` tells whether a later migration creates a table.

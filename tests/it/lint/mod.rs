@@ -2,6 +2,7 @@
 
 mod ci;
 mod examples;
+mod fix;
 mod input;
 mod operations;
 mod output;
