@@ -42,6 +42,7 @@ mod regions;
 mod reviewers;
 mod rollback;
 mod stacked;
+mod suggest;
 mod tip;
 mod untold;
 mod vitals;

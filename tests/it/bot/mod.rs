@@ -25,5 +25,6 @@ mod redelivering;
 mod reviewing;
 mod rollbacks;
 mod stopping;
+mod suggesting;
 mod trust;
 pub mod world;
