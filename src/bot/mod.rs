@@ -14,6 +14,7 @@ pub mod confirm;
 pub mod contents;
 pub mod decide;
 mod deployments;
+mod elsewhere;
 mod emergency;
 pub mod entered;
 mod error;

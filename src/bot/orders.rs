@@ -4,12 +4,13 @@
 use chrono::{DateTime, Utc};
 
 use super::Bot;
-use super::asked::{COMMAND, PROMOTED, RELEASED, RETRY, Subject};
+use super::asked::{CANCELLED, COMMAND, PROMOTED, RELEASED, RETRY, Subject};
 use super::command::Settled;
 use super::commands::Order;
 use super::decide::{holds, stamp};
 use super::error::JobError;
 use super::gather::{Found, Gathered};
+use super::tip::taken;
 use crate::config::Promotion;
 use crate::ids::{Digest, EnvironmentName, MigrationId, PrNumber};
 use crate::migration::Phase;
@@ -19,6 +20,7 @@ use crate::runner::{self, Actor, RunError, Settlement};
 use crate::store::AuditEntry;
 use crate::store::releases::Release;
 use crate::store::rollbacks::RequestState;
+use crate::store::turns::{Turn, TurnState};
 
 const NOT_MERGED: &str = "This pull request is not merged yet; its merge starts the environments.";
 const UNREADABLE: &str = "The policy of the base branch cannot be read.";
@@ -206,6 +208,10 @@ impl Bot {
                 answers.push(format!("The rollback {} is withdrawn.", code(request.id.as_str())));
             }
         }
+        if let Some(answer) = self.take_back(order, environment).await? {
+            answers.push(answer);
+            return Ok(answers.join("\n\n"));
+        }
         let runs = self.store.open_runs(Some(repo), environment).await?;
         for run in &runs {
             self.store.ask_to_stop(run, order.comment.by.as_str()).await?;
@@ -223,11 +229,61 @@ impl Bot {
                 code(&format!("/godwit lock {environment} REASON"))
             ));
         }
-        let mut entry = order.entry("cancel", "asked");
+        let mut entry = order.entry(CANCELLED, "asked");
         entry.environment = Some(environment.clone());
         entry.run = runs.into_iter().next();
-        self.store.append_audit(entry).await?;
+        match self.own_digest(order, environment).await? {
+            // Whoever takes the run up where its process died finds that it was to stop.
+            Some(digest) => self.note_asked(order.about(environment, &digest), &order.key(), entry).await?,
+            None => drop(self.store.append_audit(entry).await?),
+        }
         Ok(answers.join("\n\n"))
+    }
+
+    /// What the pull request of a command brings, where it stands in an environment.
+    async fn own_digest(&self, order: &Order<'_>, environment: &EnvironmentName) -> Result<Option<Digest>, JobError> {
+        let (repo, number) = (&order.place.repository.name, order.comment.number);
+        if !self.store.turns(repo, environment).await?.iter().any(|t| t.pr == number) {
+            return Ok(None);
+        }
+        Ok(match self.gather(order.place, number, order.now).await? {
+            Found::Complete(gathered) => merged_digest(&gathered).cloned(),
+            Found::BrokenPolicy(..) => None,
+        })
+    }
+
+    /// Takes back what the pull request itself waits to run: in the queue, for a gate, a window, a busy database, or the
+    /// worker of the next region. `None` when it waits for nothing.
+    async fn take_back(&self, order: &Order<'_>, environment: &EnvironmentName) -> Result<Option<String>, JobError> {
+        let (repo, number) = (&order.place.repository.name, order.comment.number);
+        let turns = self.store.turns(repo, environment).await?;
+        let runs = |turn: &Turn| turn.state == TurnState::Running && !turn.rests();
+        let Some(own) = turns.iter().find(|t| t.pr == number && !runs(t) && t.reason != "cancelled") else {
+            return Ok(None);
+        };
+        let Some(digest) = self.own_digest(order, environment).await? else { return Ok(None) };
+        let mut entry = order.entry(CANCELLED, "taken-back");
+        entry.basis = Some(own.reason.clone());
+        self.note_asked(order.about(environment, &digest), &order.key(), entry).await?;
+        self.enqueue_look(order.place, order.pull).await?;
+        // Whoever waits behind it need not any more.
+        self.store.wake(Some(repo), environment, Some(number)).await?;
+        let name = code(environment.as_str());
+        let mut answer = format!(
+            "Nothing of this pull request starts in {name} any more; {} lets it start again.",
+            code(&format!("/godwit retry {environment}"))
+        );
+        if own.is_handed_on() {
+            answer.push_str(" The regions that have it keep it.");
+        }
+        if let Some(other) = turns.iter().find(|t| t.pr != number && runs(t)) {
+            answer.push_str(&format!(
+                " {} runs there at the moment and goes on; {} once more stops it.",
+                other.pr,
+                code(&format!("/godwit cancel {environment}"))
+            ));
+        }
+        Ok(Some(answer))
     }
 
     pub(super) async fn order_settlement(
@@ -317,8 +373,8 @@ impl Bot {
             Ok(tip) => tip,
             Err(_) => return Ok(UNREADABLE.to_owned()),
         };
-        let (found, _) = match self.placed(order.place, &tip, environment, migration.as_str()) {
-            Ok(found) => found,
+        let found = match taken(&tip, environment, migration.as_str()) {
+            Ok((found, ..)) => found,
             Err(refusal) => return Ok(refused(&refusal.message, &refusal.what_to_do)),
         };
         if found.directives.phase != Some(Phase::Contract) {

@@ -72,14 +72,14 @@ impl Bot {
     ) -> Result<Option<Refusal>, JobError> {
         let policy = &journey.gathered.contents.policy;
         let base = &journey.gathered.pull.base.branch;
-        let default = &journey.place.repository.default_branch;
+        let (repo, default) = (&journey.place.repository.name, &journey.place.repository.default_branch);
         let chain: BTreeSet<&EnvironmentName> = policy.chain(base, default).into_iter().map(|(e, _)| e).collect();
         for migration in journey.merged.contents.own_migrations() {
             let takes = |e: &Environment| e.targets.iter().any(|t| belongs(migration, &t.name, t.engine));
             let Some(before) = policy.before(environment, &takes).filter(|e| !chain.contains(&e.name)) else {
                 continue;
             };
-            let ledger = self.store.environment_ledger(&before.name).await?;
+            let ledger = self.store.environment_ledger(Some(repo), &before.name).await?;
             let on = before.targets.iter().filter(|t| belongs(migration, &t.name, t.engine));
             let held = on.clone().all(|t| {
                 ledger.iter().any(|e| {

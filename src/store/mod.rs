@@ -18,6 +18,7 @@ mod ingest;
 pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
+pub mod legs;
 mod migrations;
 mod pulls;
 mod recorded;

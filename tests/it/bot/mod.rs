@@ -24,6 +24,8 @@ mod promoting;
 mod redelivering;
 mod reviewing;
 mod rollbacks;
+mod rotating;
 mod stopping;
+mod taking_back;
 mod trust;
 pub mod world;
