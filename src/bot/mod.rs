@@ -43,6 +43,7 @@ mod regions;
 mod reviewers;
 mod rollback;
 mod stacked;
+mod stopping;
 mod tip;
 mod untold;
 mod vitals;

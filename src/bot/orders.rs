@@ -1,15 +1,16 @@
 //! Commands that write something down and leave the doing to the pull request's own line: apply, promote, retry, lock,
-//! unlock, cancel, resolve, release.
+//! unlock, resolve, release.
 
 use chrono::{DateTime, Utc};
 
 use super::Bot;
-use super::asked::{CANCELLED, COMMAND, PROMOTED, RELEASED, RETRY, Subject};
+use super::asked::{COMMAND, PROMOTED, RELEASED, RETRY, Subject};
 use super::command::Settled;
 use super::commands::Order;
 use super::decide::{holds, stamp};
 use super::error::JobError;
 use super::gather::{Found, Gathered};
+use super::labels::migrated_label;
 use super::tip::taken;
 use crate::config::Promotion;
 use crate::ids::{Digest, EnvironmentName, MigrationId, PrNumber};
@@ -17,10 +18,8 @@ use crate::migration::Phase;
 use crate::plan::Outcome;
 use crate::report::escape::{code, prose};
 use crate::runner::{self, Actor, RunError, Settlement};
-use crate::store::AuditEntry;
 use crate::store::releases::Release;
-use crate::store::rollbacks::RequestState;
-use crate::store::turns::{Turn, TurnState};
+use crate::store::{AuditEntry, EnvironmentRecord};
 
 const NOT_MERGED: &str = "This pull request is not merged yet; its merge starts the environments.";
 const UNREADABLE: &str = "The policy of the base branch cannot be read.";
@@ -193,99 +192,6 @@ impl Bot {
         ))
     }
 
-    pub(super) async fn order_stop(
-        &self,
-        order: &Order<'_>,
-        environment: &EnvironmentName,
-    ) -> Result<String, JobError> {
-        let repo = &order.place.repository.name;
-        let name = code(environment.as_str());
-        let mut answers = Vec::new();
-        for request in self.store.rollback_requests(repo, order.comment.number, RequestState::Pending).await? {
-            let withdrawn = &request.environment == environment
-                && self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Withdrawn, None).await?;
-            if withdrawn {
-                answers.push(format!("The rollback {} is withdrawn.", code(request.id.as_str())));
-            }
-        }
-        if let Some(answer) = self.take_back(order, environment).await? {
-            answers.push(answer);
-            return Ok(answers.join("\n\n"));
-        }
-        let runs = self.store.open_runs(Some(repo), environment).await?;
-        for run in &runs {
-            self.store.ask_to_stop(run, order.comment.by.as_str()).await?;
-        }
-        if !runs.is_empty() {
-            let names: Vec<String> = runs.iter().map(|r| code(r.as_str())).collect();
-            answers.push(format!(
-                "Asked {} in {name} to stop before its next statement; its comment tells how it ended.",
-                names.join(", ")
-            ));
-        }
-        if answers.is_empty() {
-            return Ok(format!(
-                "Nothing runs in {name} at the moment. {} keeps it so.",
-                code(&format!("/godwit lock {environment} REASON"))
-            ));
-        }
-        let mut entry = order.entry(CANCELLED, "asked");
-        entry.environment = Some(environment.clone());
-        entry.run = runs.into_iter().next();
-        match self.own_digest(order, environment).await? {
-            // Whoever takes the run up where its process died finds that it was to stop.
-            Some(digest) => self.note_asked(order.about(environment, &digest), &order.key(), entry).await?,
-            None => drop(self.store.append_audit(entry).await?),
-        }
-        Ok(answers.join("\n\n"))
-    }
-
-    /// What the pull request of a command brings, where it stands in an environment.
-    async fn own_digest(&self, order: &Order<'_>, environment: &EnvironmentName) -> Result<Option<Digest>, JobError> {
-        let (repo, number) = (&order.place.repository.name, order.comment.number);
-        if !self.store.turns(repo, environment).await?.iter().any(|t| t.pr == number) {
-            return Ok(None);
-        }
-        Ok(match self.gather(order.place, number, order.now).await? {
-            Found::Complete(gathered) => merged_digest(&gathered).cloned(),
-            Found::BrokenPolicy(..) => None,
-        })
-    }
-
-    /// Takes back what the pull request itself waits to run: in the queue, for a gate, a window, a busy database, or the
-    /// worker of the next region. `None` when it waits for nothing.
-    async fn take_back(&self, order: &Order<'_>, environment: &EnvironmentName) -> Result<Option<String>, JobError> {
-        let (repo, number) = (&order.place.repository.name, order.comment.number);
-        let turns = self.store.turns(repo, environment).await?;
-        let runs = |turn: &Turn| turn.state == TurnState::Running && !turn.rests();
-        let Some(own) = turns.iter().find(|t| t.pr == number && !runs(t) && t.reason != "cancelled") else {
-            return Ok(None);
-        };
-        let Some(digest) = self.own_digest(order, environment).await? else { return Ok(None) };
-        let mut entry = order.entry(CANCELLED, "taken-back");
-        entry.basis = Some(own.reason.clone());
-        self.note_asked(order.about(environment, &digest), &order.key(), entry).await?;
-        self.enqueue_look(order.place, order.pull).await?;
-        // Whoever waits behind it need not any more.
-        self.store.wake(Some(repo), environment, Some(number)).await?;
-        let name = code(environment.as_str());
-        let mut answer = format!(
-            "Nothing of this pull request starts in {name} any more; {} lets it start again.",
-            code(&format!("/godwit retry {environment}"))
-        );
-        if own.is_handed_on() {
-            answer.push_str(" The regions that have it keep it.");
-        }
-        if let Some(other) = turns.iter().find(|t| t.pr != number && runs(t)) {
-            answer.push_str(&format!(
-                " {} runs there at the moment and goes on; {} once more stops it.",
-                other.pr,
-                code(&format!("/godwit cancel {environment}"))
-            ));
-        }
-        Ok(Some(answer))
-    }
-
     pub(super) async fn order_settlement(
         &self,
         order: &Order<'_>,
@@ -339,12 +245,31 @@ impl Bot {
         let owner = self.store.brought_by(repo, Some(environment), &found.unit, found.id.as_str()).await?;
         let owner = owner.unwrap_or(order.comment.number);
         if settled == Settled::RolledBack {
-            text.push_str(&format!("{} runs it again.", code(&format!("/godwit retry {environment}"))));
+            self.holds_no_more(order, environment, owner).await?;
+            let on = if owner == order.comment.number { String::new() } else { format!(" on {owner}") };
+            text.push_str(&format!("{}{on} runs it again.", code(&format!("/godwit retry {environment}"))));
         } else if self.go_on(order, environment, owner).await? {
             text.push_str(&format!("{owner} goes on in {} by itself.", code(environment.as_str())));
         }
         self.store.wake(Some(repo), environment, Some(owner)).await?;
         Ok(text)
+    }
+
+    /// Writes down that an environment has lost what a pull request brought, as after a restore of an older copy.
+    async fn holds_no_more(
+        &self,
+        order: &Order<'_>,
+        environment: &EnvironmentName,
+        owner: PrNumber,
+    ) -> Result<(), JobError> {
+        let repo = &order.place.repository.name;
+        let Some(before) = self.store.latest_of_pull(repo, environment, owner).await?.filter(|r| holds(Some(r))) else {
+            return self.store.forget_legs(repo, environment, owner).await.map_err(JobError::from);
+        };
+        let record = EnvironmentRecord { outcome: Outcome::Failed, run: None, at: Utc::now(), ..before };
+        self.store.record_environment(&record).await?;
+        order.place.api.remove_label(owner, &migrated_label(environment)).await?;
+        Ok(())
     }
 
     /// Lets the pull request that stopped in an environment go on there; `false` when none did.

@@ -27,5 +27,6 @@ mod rollbacks;
 mod rotating;
 mod stopping;
 mod taking_back;
+mod teams;
 mod trust;
 pub mod world;

@@ -124,7 +124,9 @@ impl Lives {
     pub fn told(&self) -> String {
         let (lives, merged) = (self.all.len(), self.merged.len());
         let Self { deeds, kills, freezes, wrongs, .. } = self;
-        format!("{lives} pull requests, {merged} merged; {deeds} deeds, {wrongs} faults, {kills} kills, {freezes} freezes")
+        format!(
+            "{lives} pull requests, {merged} merged; {deeds} deeds, {wrongs} faults, {kills} kills, {freezes} freezes"
+        )
     }
 
     /// A process that was killed is started, one that was frozen goes on.
