@@ -371,7 +371,8 @@ pub(super) struct Token {
 pub(super) struct App {
     pub id: u64,
     pub slug: String,
-    pub public_key_pem: String,
+    /// Of every key that it has; GitHub takes tokens of any of them.
+    pub public_keys: Vec<String>,
     pub installation: u64,
     /// Login of the account it is installed on.
     pub account: String,
