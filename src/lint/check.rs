@@ -9,7 +9,7 @@ use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, operations, references, rules,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, operations, references, rules,
     schema, squawk,
 };
 use crate::config::LintConfig;
@@ -288,6 +288,10 @@ impl<'a> Linter<'a> {
                     found.retain(|f| script.statement_at(f.range.start).is_none_or(|s| !broken.contains(&s)));
                 }
                 found.retain(|f| !script.concerns_only_new(f, newer));
+                for finding in &mut found {
+                    finding.tables = script.tables_at(finding);
+                }
+                found.extend(bodies::findings(&script, squawk, newer, |i| self.on(i)));
                 if matches!(scope, Scope::Paths(_)) {
                     newer.extend(script.created_names().map(str::to_owned));
                 }
@@ -329,6 +333,7 @@ impl<'a> Linter<'a> {
                 message: finding.message,
                 help: finding.help,
                 url: finding.rule.page(),
+                tables: finding.tables,
                 waived: ignored.then(|| "`squawk-ignore` comment".to_owned()),
             });
         }
@@ -360,6 +365,7 @@ impl<'a> Linter<'a> {
             message: problem.message.clone(),
             help: Some(problem.help.clone()),
             url: info.page(),
+            tables: Vec::new(),
             waived: None,
         }
     }
@@ -415,6 +421,7 @@ impl<'a> Linter<'a> {
                         "`godwit lint --rules` lists every rule; renew the date or take the mark out".to_owned(),
                     ),
                     url: info.page(),
+                    tables: Vec::new(),
                     waived: None,
                 }),
                 None => {
@@ -463,7 +470,7 @@ fn level(config: &LintConfig, info: &RuleInfo) -> Option<Severity> {
 }
 
 fn finding(rule: &'static RuleInfo, range: std::ops::Range<usize>, message: String, help: Option<String>) -> Finding {
-    Finding { rule, range, message, help, severity: None, risk: None }
+    Finding { rule, range, message, help, severity: None, risk: None, tables: Vec::new() }
 }
 
 /// Why a text is not handed to the parser, if it is not, and how bad that is.

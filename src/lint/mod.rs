@@ -1,7 +1,9 @@
 //! Findings in migrations: squawk's rules, our own rules, and the structure problems, as one list. Pure.
 
+mod bodies;
 mod check;
 mod depth;
+pub mod effect;
 mod lines;
 mod objects;
 mod operations;
@@ -75,6 +77,9 @@ pub struct Violation {
     pub help: Option<String>,
     /// The rule's page.
     pub url: String,
+    /// The tables whose rows it is about, as the statement names them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tables: Vec<String>,
     /// The reason a waiver in the file gives for it; a waived finding is shown and keeps its risk (DECISIONS 23).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waived: Option<String>,

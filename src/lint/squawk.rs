@@ -200,6 +200,7 @@ impl Chosen {
                 help: violation.help,
                 severity: None,
                 risk: None,
+                tables: Vec::new(),
             });
         }
     }

@@ -2,6 +2,8 @@
 
 mod ci;
 mod examples;
+mod hazards;
+mod measured;
 mod input;
 mod operations;
 mod output;
