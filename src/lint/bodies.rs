@@ -10,7 +10,7 @@ use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::script::{Finding, Script, name_of};
 use super::table::{self, RuleInfo};
-use super::{Category, Severity, depth, rules, squawk};
+use super::{Category, Severity, depth, mend, rules, squawk};
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::statements;
 
@@ -114,6 +114,7 @@ fn judge(
     let script = Script::within(text, &parse, outer);
     let mut found = Vec::new();
     squawk.run(&script, &parse, &mut found);
+    mend::mend(&script, &mut found);
     rules::run(&script, |i| i.applies.to(Engine::Postgresql) && on(i), &mut found);
     let broken: BTreeSet<usize> =
         parse.errors().iter().filter_map(|e| script.statement_at(usize::from(e.range().start()))).collect();
@@ -370,4 +371,106 @@ fn without_placeholders(message: &str) -> String {
         out.push_str(part.strip_prefix('_').unwrap_or(part));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::{Violation, sample};
+
+    fn found(sql: &str) -> Vec<Violation> {
+        sample(&[("0001_m.up.sql", sql)]).0.violations
+    }
+
+    /// `rule line` of every finding but those about the file itself.
+    fn told(sql: &str) -> Vec<String> {
+        let about = |v: &&Violation| !["missing-down"].contains(&v.rule.as_str());
+        found(sql).iter().filter(about).map(|v| format!("{} {}", v.rule, v.line)).collect()
+    }
+
+    #[test]
+    fn f220_statements_of_a_block_are_judged_where_they_stand() {
+        let sql = "select 1;\nDO $$\nDECLARE n int := 0;\nBEGIN\n  IF n = 0 THEN\n    ALTER TABLE t\n      DROP COLUMN c;\n  \
+                   END IF;\n  FOR n IN 1..3 LOOP\n    UPDATE t SET a = n;\n  END LOOP;\nEXCEPTION WHEN others THEN\n  \
+                   TRUNCATE t;\nEND $$;\n";
+        assert_eq!(
+            told(sql),
+            ["ban-drop-column 7", "ddl-with-backfill 10", "update-without-where 10", "truncate-table 13"]
+        );
+    }
+
+    #[test]
+    fn p180_texts_that_a_block_executes_are_read() {
+        for (body, expected) in [
+            ("EXECUTE 'drop table t cascade';", vec!["ban-drop-table 2", "drop-cascade 2"]),
+            ("EXECUTE $q$ update t set a = 1 $q$;", vec!["update-without-where 2"]),
+            ("EXECUTE 'update t set a = ''x''';", vec!["update-without-where 2"]),
+            ("EXECUTE format('truncate %I', r);", vec!["truncate-table 2"]),
+            ("EXECUTE format('delete from %I.%I', r, r);", vec!["delete-without-where 2"]),
+            ("EXECUTE format('update %I set a = %L where id = 1', r, r);", vec![]),
+            ("EXECUTE 'truncate ' || quote_ident(r);", vec!["truncate-table 2"]),
+            ("EXECUTE 'drop table part_' || n || ' cascade';", vec!["ban-drop-table 2", "drop-cascade 2"]),
+            ("EXECUTE r;", vec!["opaque-block 2"]),
+            ("EXECUTE 'update t set a = 1 ' || condition;", vec!["opaque-block 2"]),
+            ("EXECUTE 'create index concurrently i on t (a)';", vec!["mixed-transaction 2"]),
+            ("EXECUTE 'select count(*) from t' INTO n;", vec![]),
+        ] {
+            assert_eq!(told(&format!("DO $$ BEGIN\n{body}\nEND $$;")), expected, "{body}");
+        }
+        let named = found("DO $$ BEGIN EXECUTE format('truncate %I', r); END $$;");
+        let truncated = named.iter().find(|v| v.rule == "truncate-table").expect("told");
+        assert!(truncated.message.contains("`…`") && !truncated.message.contains(UNKNOWN), "{}", truncated.message);
+    }
+
+    #[test]
+    fn what_a_block_creates_itself_is_new_to_it() {
+        assert_eq!(
+            told("CREATE TABLE n (id bigint PRIMARY KEY);\nDO $$ BEGIN CREATE INDEX i ON n (id); END $$;"),
+            [""; 0]
+        );
+        assert_eq!(told("DO $$ BEGIN CREATE TABLE n (id int); ALTER TABLE n ALTER id SET NOT NULL; END $$;"), [""; 0]);
+    }
+
+    #[test]
+    fn a_function_is_judged_by_what_it_destroys_and_in_full_when_it_is_called() {
+        let body = "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$\nBEGIN\n  DELETE FROM t;\n  \
+                    CREATE INDEX i ON t (a);\nEND $$;\n";
+        let defined = found(body);
+        let delete = defined.iter().find(|v| v.rule == "delete-without-where").expect("told");
+        assert_eq!((delete.line, delete.severity, delete.risk), (3, Severity::Warning, Risk::Medium));
+        assert!(delete.message.starts_with("whenever the function is called: "));
+        assert_eq!(told(body), ["delete-without-where 3"]);
+        for call in ["SELECT f();", "DO $$ BEGIN PERFORM f(); END $$;"] {
+            let called = found(&format!("{body}{call}"));
+            let of = |rule: &str| called.iter().find(|v| v.rule == rule).map(|v| (v.line, v.severity, v.risk));
+            assert_eq!(of("delete-without-where"), Some((3, Severity::Error, Risk::High)), "{call}");
+            assert_eq!(of("require-concurrent-index-creation"), Some((4, Severity::Warning, Risk::High)), "{call}");
+        }
+        let sql = "CREATE FUNCTION g() RETURNS void LANGUAGE sql AS $$\n  DELETE FROM t\n$$;";
+        assert_eq!(told(sql), ["delete-without-where 2"]);
+    }
+
+    #[test]
+    fn a_body_that_commits_its_batches_is_no_bulk_change() {
+        let block = |commit: &str| {
+            format!(
+                "DO $$ BEGIN LOOP UPDATE t SET a = 1 WHERE id IN (SELECT id FROM t WHERE a IS NULL LIMIT 9); EXIT WHEN NOT FOUND; {commit} END LOOP; END $$;"
+            )
+        };
+        assert_eq!(told(&block("")), ["unbatched-change 1"]);
+        assert_eq!(told(&block("COMMIT;")), [""; 0]);
+    }
+
+    #[test]
+    fn deep_and_broken_bodies_end_nothing() {
+        for body in
+            ["BEGIN ".repeat(50_000), "IF ".repeat(50_000), format!("BEGIN EXECUTE '{}'; END", "(".repeat(50_000))]
+        {
+            let rules: Vec<String> = found(&format!("DO $$ {body} $$;")).into_iter().map(|v| v.rule).collect();
+            assert!(rules.iter().any(|r| r == "opaque-block" || r == "not-analysed"), "{rules:?}");
+        }
+        for sql in ["DO 'begin execute ''x; end';", "DO $$ this is nothing $$;", "DO LANGUAGE plpgsql $$ $$;", "DO;"] {
+            found(sql);
+        }
+    }
 }

@@ -9,8 +9,8 @@ use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, operations, references, rules,
-    schema, squawk,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, mend, operations,
+    references, rules, schema, squawk,
 };
 use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
@@ -281,6 +281,7 @@ impl<'a> Linter<'a> {
             Direction::Up => {
                 let squawk = if engine == Engine::Postgresql { &self.postgres } else { &self.sqlite };
                 squawk.run(&script, &parse, &mut found);
+                mend::mend(&script, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
                 if engine != Engine::Postgresql && !errors.is_empty() {
                     let broken: BTreeSet<_> =

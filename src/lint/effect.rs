@@ -121,7 +121,10 @@ pub fn effect_of(rule: &str) -> Effect {
         | "set-unlogged"
         | "vacuum-full" => Effect::Rewrites,
 
-        "add-column-with-check" | "adding-not-nullable-field" | "attach-partition" | "ddl-with-backfill"
+        "add-column-with-check"
+        | "adding-not-nullable-field"
+        | "attach-partition"
+        | "ddl-with-backfill"
         | "primary-key-using-index" => Effect::Scans(AccessExclusive),
         "adding-foreign-key-constraint" | "constraint-missing-not-valid" | "validate-in-same-transaction" => {
             Effect::Scans(ShareRowExclusive)

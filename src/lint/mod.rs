@@ -5,6 +5,7 @@ mod check;
 mod depth;
 pub mod effect;
 mod lines;
+mod mend;
 mod objects;
 mod operations;
 mod references;

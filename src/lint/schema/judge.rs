@@ -40,7 +40,15 @@ pub struct Key {
 }
 
 fn add(rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &str) -> Note {
-    Note::Add(Finding { rule, range: range.clone(), message, help: Some(help.to_owned()), severity: None, risk: None, tables: Vec::new() })
+    Note::Add(Finding {
+        rule,
+        range: range.clone(),
+        message,
+        help: Some(help.to_owned()),
+        severity: None,
+        risk: None,
+        tables: Vec::new(),
+    })
 }
 
 /// What is to be said about a change. `version` is PostgreSQL's, `later` tells whether a later migration creates a table.
@@ -309,7 +317,8 @@ fn key_of_index(
 
 /// The valid check by which a column is never NULL.
 fn check_says<'a>(table: &'a Table, column: &str) -> Option<&'a String> {
-    let says = |kind: &ConstraintKind| matches!(kind, ConstraintKind::Check { says_not_null: Some(of), .. } if of == column);
+    let says =
+        |kind: &ConstraintKind| matches!(kind, ConstraintKind::Check { says_not_null: Some(of), .. } if of == column);
     table.constraints.iter().find(|(_, c)| c.valid && says(&c.kind)).map(|(name, _)| name)
 }
 

@@ -77,7 +77,13 @@ const HIGH: Risk = Risk::High;
 
 /// Every hazard.
 pub const HAZARDS: &[Hazard] = &[
-    hazard("P101", "adding-required-field", HIGH, "alter table t add column c int not null;", &["alter table t add column c int not null default 0;"]),
+    hazard(
+        "P101",
+        "adding-required-field",
+        HIGH,
+        "alter table t add column c int not null;",
+        &["alter table t add column c int not null default 0;"],
+    ),
     hazard(
         "P102",
         "adding-field-with-default",
@@ -85,7 +91,13 @@ pub const HAZARDS: &[Hazard] = &[
         "alter table t add column c uuid default gen_random_uuid();",
         &["alter table t add column c uuid; alter table t alter column c set default gen_random_uuid();"],
     ),
-    hazard("P103", "add-serial-column", HIGH, "alter table t add column c bigserial;", &["alter table t add column c bigint;"]),
+    hazard(
+        "P103",
+        "add-serial-column",
+        HIGH,
+        "alter table t add column c bigserial;",
+        &["alter table t add column c bigint;"],
+    ),
     hazard(
         "P104",
         "adding-field-with-default",
@@ -104,10 +116,17 @@ pub const HAZARDS: &[Hazard] = &[
     hazard(
         "P107",
         "adding-foreign-key-constraint",
-        MEDIUM,
+        LOW,
         "alter table t add column c bigint references ref (id);",
+        &["alter table t add column c bigint;"],
+    ),
+    hazard(
+        "P107",
+        "adding-foreign-key-constraint",
+        MEDIUM,
+        "alter table t add column c bigint default 1 references ref (id);",
         &[
-            "alter table t add column c bigint;",
+            "alter table t add column c bigint default 1;",
             "alter table t add constraint t_c foreign key (c) references ref (id) not valid;",
             "alter table t validate constraint t_c;",
         ],
@@ -131,7 +150,13 @@ pub const HAZARDS: &[Hazard] = &[
         "alter table t drop column b cascade;",
         &["create table x (id bigint primary key); drop table x cascade;"],
     ),
-    hazard("P111", "ban-drop-table", HIGH, "drop table t cascade;", &["create table x (id bigint primary key); drop table x;"]),
+    hazard(
+        "P111",
+        "ban-drop-table",
+        HIGH,
+        "drop table t cascade;",
+        &["create table x (id bigint primary key); drop table x;"],
+    ),
     hazard("P112", "ban-drop-schema", HIGH, "drop schema s cascade;", &["create schema s2;"]),
     hazard("P113", "truncate-table", HIGH, "truncate t;", &["delete from t where id = 1;"]),
     hazard(
@@ -144,13 +169,22 @@ pub const HAZARDS: &[Hazard] = &[
     hazard("P115", "update-without-where", HIGH, "update t set a = 0;", &["update t set a = 0 where id = 7;"]),
     hazard("P116", "where-always-true", HIGH, "update t set a = 0 where 1 = 1;", &["update t set a = 0 where id = 7;"]),
     hazard("P117", "delete-without-where", HIGH, "delete from t;", &["delete from t where id = 7;"]),
-    hazard("P118", "unbatched-change", MEDIUM, "update t set a = 0 where a is null;", &["update t set a = 0 where id in (7, 8);"]),
+    hazard(
+        "P118",
+        "unbatched-change",
+        MEDIUM,
+        "update t set a = 0 where a is null;",
+        &["update t set a = 0 where id in (7, 8);"],
+    ),
     hazard(
         "P119",
         "ddl-with-backfill",
         HIGH,
         "alter table t add column c int; update t set c = 1 where c is null;",
-        &["alter table t add column c int;", "-- godwit: backfill=t key=id\nupdate t set c = 1 where c is null and /* godwit:batch */ true;"],
+        &[
+            "alter table t add column c int;",
+            "-- godwit: backfill=t key=id\nupdate t set c = 1 where c is null and /* godwit:batch */ true;",
+        ],
     ),
     hazard(
         "P120",
@@ -159,10 +193,34 @@ pub const HAZARDS: &[Hazard] = &[
         "alter table t add column c int; alter table ref add column c int;",
         &["alter table t add column c int;", "alter table ref add column c int;"],
     ),
-    hazard("P121", "changing-column-type", HIGH, "alter table t alter column e type bigint;", &["alter table t alter column n type text;"]),
-    hazard("P122", "changing-column-type", LOW, "alter table t alter column n type varchar(20);", &["alter table t alter column n type varchar(30);"]),
-    hazard("P123", "changing-column-type", HIGH, "alter table t alter column n type varchar(5);", &["alter table t alter column n type varchar(15);"]),
-    hazard("P124", "changing-column-type", HIGH, "alter table t alter column d type timestamptz;", &["alter table t add column d2 timestamptz;"]),
+    hazard(
+        "P121",
+        "changing-column-type",
+        HIGH,
+        "alter table t alter column e type bigint;",
+        &["alter table t alter column n type text;"],
+    ),
+    hazard(
+        "P122",
+        "changing-column-type",
+        LOW,
+        "alter table t alter column n type varchar(20);",
+        &["alter table t alter column n type varchar(30);"],
+    ),
+    hazard(
+        "P123",
+        "changing-column-type",
+        HIGH,
+        "alter table t alter column n type varchar(5);",
+        &["alter table t alter column n type varchar(15);"],
+    ),
+    hazard(
+        "P124",
+        "changing-column-type",
+        HIGH,
+        "alter table t alter column d type timestamptz;",
+        &["alter table t add column d2 timestamptz;"],
+    ),
     hazard(
         "P125",
         "adding-not-nullable-field",
@@ -174,8 +232,20 @@ pub const HAZARDS: &[Hazard] = &[
             "alter table t alter column f set not null;",
         ],
     ),
-    hazard("P126", "ban-drop-not-null", LOW, "alter table t alter column e drop not null;", &["alter table t add column c int;"]),
-    hazard("P127", "require-concurrent-index-creation", HIGH, "create index i on t (a);", &["create index concurrently i on t (a);"]),
+    hazard(
+        "P126",
+        "ban-drop-not-null",
+        LOW,
+        "alter table t alter column e drop not null;",
+        &["alter table t add column c int;"],
+    ),
+    hazard(
+        "P127",
+        "require-concurrent-index-creation",
+        HIGH,
+        "create index i on t (a);",
+        &["create index concurrently i on t (a);"],
+    ),
     hazard(
         "P128",
         "unique-index-concurrently",
@@ -190,7 +260,13 @@ pub const HAZARDS: &[Hazard] = &[
         "create index concurrently if not exists i on t (a);",
         &["create index concurrently i on t (a);"],
     ),
-    hazard("P130", "mixed-transaction", HIGH, "begin; create index concurrently i on t (a); commit;", &["create index concurrently i on t (a);"]),
+    hazard(
+        "P130",
+        "mixed-transaction",
+        HIGH,
+        "begin; create index concurrently i on t (a); commit;",
+        &["create index concurrently i on t (a);"],
+    ),
     hazard("P131", "require-concurrent-index-deletion", MEDIUM, "drop index t_b;", &["drop index concurrently t_b;"]),
     hazard("P132", "require-concurrent-reindex", HIGH, "reindex table t;", &["reindex table concurrently t;"]),
     hazard(
@@ -218,7 +294,9 @@ pub const HAZARDS: &[Hazard] = &[
         "foreign-key-without-index",
         LOW,
         "create table c (id bigint primary key, ref_id bigint references ref (id));",
-        &["create table c (id bigint primary key, ref_id bigint references ref (id)); create index c_ref on c (ref_id);"],
+        &[
+            "create table c (id bigint primary key, ref_id bigint references ref (id)); create index c_ref on c (ref_id);",
+        ],
     ),
     hazard(
         "P136",
@@ -232,7 +310,10 @@ pub const HAZARDS: &[Hazard] = &[
         "constraint-missing-not-valid",
         HIGH,
         "alter table t add constraint positive check (e >= 0);",
-        &["alter table t add constraint positive check (e >= 0) not valid;", "alter table t validate constraint positive;"],
+        &[
+            "alter table t add constraint positive check (e >= 0) not valid;",
+            "alter table t validate constraint positive;",
+        ],
     ),
     hazard(
         "P138",
@@ -255,7 +336,13 @@ pub const HAZARDS: &[Hazard] = &[
         "alter table keyless add primary key using index keyless_maybe;",
         &["alter table keyless add primary key using index keyless_x;"],
     ),
-    hazard("P141", "ban-drop-constraint", HIGH, "alter table t drop constraint t_pkey;", &["alter table t add column c int;"]),
+    hazard(
+        "P141",
+        "ban-drop-constraint",
+        HIGH,
+        "alter table t drop constraint t_pkey;",
+        &["alter table t add column c int;"],
+    ),
     hazard(
         "P142",
         "constraint-missing-not-valid",
@@ -263,10 +350,28 @@ pub const HAZARDS: &[Hazard] = &[
         "alter table t add constraint apart exclude (f with =);",
         &["create unique index concurrently t_f on t (f);"],
     ),
-    hazard("P143", "renaming-column", HIGH, "alter table t rename column n to c;", &["alter table t add column c text;"]),
-    hazard("P144", "renaming-table", HIGH, "alter table ref rename to other;", &["create view other as select * from ref;"]),
+    hazard(
+        "P143",
+        "renaming-column",
+        HIGH,
+        "alter table t rename column n to c;",
+        &["alter table t add column c text;"],
+    ),
+    hazard(
+        "P144",
+        "renaming-table",
+        HIGH,
+        "alter table ref rename to other;",
+        &["create view other as select * from ref;"],
+    ),
     hazard("P145", "renaming-object", HIGH, "alter schema s rename to s9;", &["create schema s9;"]),
-    hazard("P146", "renaming-object", HIGH, "alter type en rename value 'x' to 'z';", &["alter type en add value 'z' after 'y';"]),
+    hazard(
+        "P146",
+        "renaming-object",
+        HIGH,
+        "alter type en rename value 'x' to 'z';",
+        &["alter type en add value 'z' after 'y';"],
+    ),
     hazard(
         "P147",
         "enum-value-used",
@@ -274,26 +379,60 @@ pub const HAZARDS: &[Hazard] = &[
         "alter type en add value 'q' after 'y'; update t set st = 'q' where id = 1;",
         &["alter type en add value 'q' after 'y';", "update t set st = 'q' where id = 1;"],
     ),
-    hazard("P148", "create-enum", LOW, "create type en2 as enum ('a');", &["create table c (id bigint primary key, st text check (st in ('a')));"]),
-    hazard("P149", "ban-set-schema", HIGH, "alter table ref set schema s;", &["create view s.ref as select * from ref;"]),
+    hazard(
+        "P148",
+        "create-enum",
+        LOW,
+        "create type en2 as enum ('a');",
+        &["create table c (id bigint primary key, st text check (st in ('a')));"],
+    ),
+    hazard(
+        "P149",
+        "ban-set-schema",
+        HIGH,
+        "alter table ref set schema s;",
+        &["create view s.ref as select * from ref;"],
+    ),
     hazard("P150", "ban-drop-view", MEDIUM, "drop view v;", &["create or replace view v as select id, b, a from t;"]),
-    hazard("P151", "refresh-materialized-view", HIGH, "refresh materialized view mv;", &["refresh materialized view concurrently mv;"]),
+    hazard(
+        "P151",
+        "refresh-materialized-view",
+        HIGH,
+        "refresh materialized view mv;",
+        &["refresh materialized view concurrently mv;"],
+    ),
     hazard(
         "P152",
         "security-definer-search-path",
         HIGH,
         "create function h() returns int language sql security definer as $$ select 1 $$;",
-        &["create function h() returns int language sql security definer set search_path = pg_catalog as $$ select 1 $$;"],
+        &[
+            "create function h() returns int language sql security definer set search_path = pg_catalog as $$ select 1 $$;",
+        ],
     ),
     hazard(
         "P153",
         "create-trigger",
         MEDIUM,
         "create trigger tg after insert on t for each row execute function note();",
-        &["create table c (id bigint primary key); create trigger tg after insert on c for each row execute function note();"],
+        &[
+            "create table c (id bigint primary key); create trigger tg after insert on c for each row execute function note();",
+        ],
     ),
-    hazard("P154", "ban-disable-trigger", HIGH, "alter table ref disable trigger all;", &["alter table ref enable trigger noted;"]),
-    hazard("P155", "session-replication-role", HIGH, "set session_replication_role = replica;", &["set local lock_timeout = '2s';"]),
+    hazard(
+        "P154",
+        "ban-disable-trigger",
+        HIGH,
+        "alter table ref disable trigger all;",
+        &["alter table ref enable trigger noted;"],
+    ),
+    hazard(
+        "P155",
+        "session-replication-role",
+        HIGH,
+        "set session_replication_role = replica;",
+        &["set local lock_timeout = '2s';"],
+    ),
     hazard("P156", "grant-to-public", HIGH, "grant all on t to public;", &["grant select on t to current_user;"]),
     hazard(
         "P157",
@@ -302,8 +441,20 @@ pub const HAZARDS: &[Hazard] = &[
         "grant pg_write_server_files to current_user;",
         &["grant select on t to current_user;"],
     ),
-    hazard("P158", "superuser-rights", HIGH, "create role hazard_root superuser;", &["create role hazard_app nologin;"]),
-    hazard("P159", "password-literal", HIGH, "create role hazard_app login password 'x';", &["create role hazard_app nologin;"]),
+    hazard(
+        "P158",
+        "superuser-rights",
+        HIGH,
+        "create role hazard_root superuser;",
+        &["create role hazard_app nologin;"],
+    ),
+    hazard(
+        "P159",
+        "password-literal",
+        HIGH,
+        "create role hazard_app login password 'x';",
+        &["create role hazard_app nologin;"],
+    ),
     hazard(
         "P160",
         "change-owner",
@@ -311,24 +462,62 @@ pub const HAZARDS: &[Hazard] = &[
         "create role hazard_owner nologin; alter table t owner to hazard_owner;",
         &["grant select on t to current_user;"],
     ),
-    hazard("P161", "ban-alter-row-level-security", HIGH, "alter table ref enable row level security;", &["create policy one on walled using (true);"]),
-    hazard("P162", "ban-alter-row-level-security", HIGH, "alter table walled disable row level security;", &["create policy one on walled using (true);"]),
-    hazard("P163", "ban-drop-policy", HIGH, "drop policy pol on t;", &["create policy two on t as restrictive using (true);"]),
+    hazard(
+        "P161",
+        "ban-alter-row-level-security",
+        HIGH,
+        "alter table ref enable row level security;",
+        &["create policy one on walled using (true);"],
+    ),
+    hazard(
+        "P162",
+        "ban-alter-row-level-security",
+        HIGH,
+        "alter table walled disable row level security;",
+        &["create policy one on walled using (true);"],
+    ),
+    hazard(
+        "P163",
+        "ban-drop-policy",
+        HIGH,
+        "drop policy pol on t;",
+        &["create policy two on t as restrictive using (true);"],
+    ),
     hazard(
         "P164",
         "attach-partition",
         HIGH,
         "alter table p attach partition p2 for values from (100) to (2000);",
-        &["create table p3 (id int not null, v int); alter table p attach partition p3 for values from (100) to (2000);"],
+        &[
+            "create table p3 (id int not null, v int); alter table p attach partition p3 for values from (100) to (2000);",
+        ],
     ),
-    hazard("P165", "require-concurrent-partition-detach", HIGH, "alter table p detach partition p1;", &["alter table p detach partition p1 concurrently;"]),
+    hazard(
+        "P165",
+        "require-concurrent-partition-detach",
+        HIGH,
+        "alter table p detach partition p1;",
+        &["alter table p detach partition p1 concurrently;"],
+    ),
     hazard("P166", "vacuum-full", HIGH, "vacuum full t;", &["vacuum t;"]),
     hazard("P167", "cluster-table", HIGH, "cluster t using t_pkey;", &["analyze t;"]),
     untried(
         "needs a second tablespace, which is a directory of the server",
-        hazard("P168", "set-tablespace", HIGH, "alter table t set tablespace fast;", &["create table c (id bigint primary key) tablespace pg_default;"]),
+        hazard(
+            "P168",
+            "set-tablespace",
+            HIGH,
+            "alter table t set tablespace fast;",
+            &["create table c (id bigint primary key) tablespace pg_default;"],
+        ),
     ),
-    hazard("P169", "set-unlogged", HIGH, "alter table child set unlogged;", &["create unlogged table c (id bigint primary key);"]),
+    hazard(
+        "P169",
+        "set-unlogged",
+        HIGH,
+        "alter table child set unlogged;",
+        &["create unlogged table c (id bigint primary key);"],
+    ),
     hazard(
         "P170",
         "disable-autovacuum",
@@ -336,18 +525,42 @@ pub const HAZARDS: &[Hazard] = &[
         "alter table t set (autovacuum_enabled = false);",
         &["create table c (id bigint primary key) with (fillfactor = 90);"],
     ),
-    hazard("P171", "ban-replica-identity", HIGH, "alter table t replica identity nothing;", &["alter table t add column c int;"]),
-    hazard("P172", "lock-table", HIGH, "lock table t in access exclusive mode;", &["select 1 from t where id = 1 for update;"]),
+    hazard(
+        "P171",
+        "ban-replica-identity",
+        HIGH,
+        "alter table t replica identity nothing;",
+        &["alter table t add column c int;"],
+    ),
+    hazard(
+        "P172",
+        "lock-table",
+        HIGH,
+        "lock table t in access exclusive mode;",
+        &["select 1 from t where id = 1 for update;"],
+    ),
     untried(
         "would change the server that every test uses",
         hazard("P173", "alter-system", HIGH, "alter system set work_mem = '64MB';", &["set local work_mem = '64MB';"]),
     ),
     untried(
         "the server may not have its files",
-        hazard("P174", "create-extension", MEDIUM, "create extension if not exists pgcrypto;", &["select gen_random_uuid();"]),
+        hazard(
+            "P174",
+            "create-extension",
+            MEDIUM,
+            "create extension if not exists pgcrypto;",
+            &["select gen_random_uuid();"],
+        ),
     ),
     hazard("P175", "ban-drop-type", HIGH, "drop type en cascade;", &["alter type en add value 'z' after 'y';"]),
-    hazard("P176", "ban-drop-default", MEDIUM, "alter table t alter column e drop default;", &["alter table t add column c int default 0;"]),
+    hazard(
+        "P176",
+        "ban-drop-default",
+        MEDIUM,
+        "alter table t alter column e drop default;",
+        &["alter table t add column c int default 0;"],
+    ),
     hazard("P177", "ban-alter-sequence-values", HIGH, "alter sequence sq restart with 1;", &["select nextval('sq');"]),
     hazard(
         "P178",
@@ -356,7 +569,13 @@ pub const HAZARDS: &[Hazard] = &[
         "alter domain dom add constraint dom_positive check (value > 0);",
         &["create domain positive as int;"],
     ),
-    hazard("P179", "table-without-primary-key", LOW, "create table np (a int);", &["create table np (a int primary key);"]),
+    hazard(
+        "P179",
+        "table-without-primary-key",
+        LOW,
+        "create table np (a int);",
+        &["create table np (a int primary key);"],
+    ),
     hazard(
         "P180",
         "drop-cascade",
@@ -366,7 +585,13 @@ pub const HAZARDS: &[Hazard] = &[
     ),
     untried(
         "would run a program of the server",
-        hazard("P181", "copy-program", HIGH, "copy t (id) to program 'cat >/dev/null';", &["select id from t where id = 1;"]),
+        hazard(
+            "P181",
+            "copy-program",
+            HIGH,
+            "copy t (id) to program 'cat >/dev/null';",
+            &["select id from t where id = 1;"],
+        ),
     ),
     hazard(
         "P182",
@@ -394,14 +619,50 @@ pub const HAZARDS: &[Hazard] = &[
     ),
     hazard("P185", "psql-command", HIGH, "\\copy t from 'x'", &["insert into t (id) values (100000);"]),
     // Beyond the list: rules that only the history or another statement can show.
-    hazard("P127", "duplicate-index", LOW, "create index concurrently i on t (b);", &["create index concurrently i on t (f);"]),
-    hazard("F213", "existing-object", HIGH, "create table t (id bigint primary key);", &["create table other (id bigint primary key);"]),
-    hazard("F213", "missing-object", HIGH, "alter table t drop column nothing;", &["alter table t add column something int;"]),
-    hazard("F213", "object-in-use", HIGH, "drop table ref;", &["create table x (id bigint primary key); drop table x;"]),
-    hazard("P156", "grant-all", MEDIUM, "grant all on t to current_user;", &["grant select, insert on t to current_user;"]),
+    hazard(
+        "P127",
+        "duplicate-index",
+        LOW,
+        "create index concurrently i on t (b);",
+        &["create index concurrently i on t (f);"],
+    ),
+    hazard(
+        "F213",
+        "existing-object",
+        HIGH,
+        "create table t (id bigint primary key);",
+        &["create table other (id bigint primary key);"],
+    ),
+    hazard(
+        "F213",
+        "missing-object",
+        HIGH,
+        "alter table t drop column nothing;",
+        &["alter table t add column something int;"],
+    ),
+    hazard(
+        "F213",
+        "object-in-use",
+        HIGH,
+        "drop table ref;",
+        &["create table x (id bigint primary key); drop table x;"],
+    ),
+    hazard(
+        "P156",
+        "grant-all",
+        MEDIUM,
+        "grant all on t to current_user;",
+        &["grant select, insert on t to current_user;"],
+    ),
     hazard("P177", "ban-drop-sequence", HIGH, "drop sequence sq;", &["create sequence sq2;"]),
     hazard("P175", "ban-drop-domain", HIGH, "drop domain dom cascade;", &["create domain dom2 as int;"]),
-    hazard("P175", "ban-drop-function", MEDIUM, "drop function note() cascade;", &["create function other() returns int language sql as $$ select 1 $$;"]),
+    hazard(
+        "P175",
+        "ban-drop-function",
+        MEDIUM,
+        "drop function note() cascade;",
+        &["create function other() returns int language sql as $$ select 1 $$;"],
+    ),
     hazard(
         "P105",
         "ban-drop-generated-expression",
@@ -409,9 +670,27 @@ pub const HAZARDS: &[Hazard] = &[
         "alter table t alter column stored drop expression;",
         &["alter table t add column c int;"],
     ),
-    hazard("P104", "ban-alter-identity", MEDIUM, "alter table t alter column own drop identity;", &["alter table t add column c int;"]),
-    hazard("P163", "ban-alter-policy-condition", HIGH, "alter policy pol on t using (id > 5);", &["create policy two on t as restrictive using (true);"]),
-    hazard("P163", "ban-alter-policy-roles", HIGH, "alter policy pol on t to current_user;", &["create policy two on t as restrictive using (true);"]),
+    hazard(
+        "P104",
+        "ban-alter-identity",
+        MEDIUM,
+        "alter table t alter column own drop identity;",
+        &["alter table t add column c int;"],
+    ),
+    hazard(
+        "P163",
+        "ban-alter-policy-condition",
+        HIGH,
+        "alter policy pol on t using (id > 5);",
+        &["create policy two on t as restrictive using (true);"],
+    ),
+    hazard(
+        "P163",
+        "ban-alter-policy-roles",
+        HIGH,
+        "alter policy pol on t to current_user;",
+        &["create policy two on t as restrictive using (true);"],
+    ),
     hazard("Q01", "syntax-error", HIGH, "alter tabel t add column c int;", &["alter table t add column c int;"]),
     hazard(
         "Q01",
@@ -463,7 +742,8 @@ fn p101_to_p185_each_hazard_is_found_by_its_rule_and_its_safe_form_is_not() {
         let found = findings(&[hazard.bad]);
         match found.iter().find(|v| v.rule == hazard.rule) {
             Some(v) if v.risk == hazard.risk => {}
-            Some(v) => wrong.push(format!("{} {}: {} instead of {}: {}", hazard.code, hazard.rule, v.risk, hazard.risk, v.message)),
+            Some(v) => wrong
+                .push(format!("{} {}: {} instead of {}: {}", hazard.code, hazard.rule, v.risk, hazard.risk, v.message)),
             None => wrong.push(format!(
                 "{} {} finds nothing in {} but {:?}",
                 hazard.code,
@@ -477,7 +757,13 @@ fn p101_to_p185_each_hazard_is_found_by_its_rule_and_its_safe_form_is_not() {
                 // A note of LOW risk says that there is nothing to fear.
                 let harmless = v.severity == Severity::Info && v.risk == Risk::Low;
                 if v.rule == hazard.rule && !harmless {
-                    wrong.push(format!("{} {} finds in {}: {}", hazard.code, hazard.rule, hazard.good[n - 1], v.message));
+                    wrong.push(format!(
+                        "{} {} finds in {}: {}",
+                        hazard.code,
+                        hazard.rule,
+                        hazard.good[n - 1],
+                        v.message
+                    ));
                 }
             }
         }
@@ -505,10 +791,9 @@ fn every_rule_about_tables_has_a_hazard() {
     ];
     let rules: BTreeSet<&str> = HAZARDS.iter().map(|h| h.rule).collect();
     for info in table::all().values() {
-        let about_tables = matches!(
-            info.category,
-            Category::Lock | Category::Destructive | Category::Fails | Category::Compatibility
-        ) && matches!(info.applies, table::Applies::Postgresql | table::Applies::Sql);
+        let about_tables =
+            matches!(info.category, Category::Lock | Category::Destructive | Category::Fails | Category::Compatibility)
+                && matches!(info.applies, table::Applies::Postgresql | table::Applies::Sql);
         if about_tables && info.severity.is_some() && !APART.contains(&info.id) {
             assert!(rules.contains(info.id), "{} is in no row", info.id);
         }

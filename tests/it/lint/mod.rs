@@ -3,8 +3,8 @@
 mod ci;
 mod examples;
 mod hazards;
-mod measured;
 mod input;
+mod measured;
 mod operations;
 mod output;
 mod pages;

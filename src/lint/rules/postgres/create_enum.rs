@@ -22,7 +22,10 @@ fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_
     if let Some(ast::CreateTypeKind::EnumType(_)) = create.kind() {
         report.add(
             create.syntax(),
-            format!("values can be added to `{}` and renamed, never removed or put in another order", named(create.type_name())),
+            format!(
+                "values can be added to `{}` and renamed, never removed or put in another order",
+                named(create.type_name())
+            ),
         );
     }
 }

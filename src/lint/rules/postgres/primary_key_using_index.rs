@@ -14,7 +14,10 @@ pub(super) static RULE: OwnRule = OwnRule {
     check: Check::Statement(check),
     help: "prove `CHECK (column IS NOT NULL)` first (`NOT VALID`, then `VALIDATE`) and set the columns NOT NULL, each in a migration of its own",
     ok: &["alter table t add constraint t_u unique using index t_a;"],
-    bad: &["alter table t add constraint t_pkey primary key using index t_a;", "alter table t add primary key using index t_a;"],
+    bad: &[
+        "alter table t add constraint t_pkey primary key using index t_a;",
+        "alter table t add primary key using index t_a;",
+    ],
 };
 
 fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {

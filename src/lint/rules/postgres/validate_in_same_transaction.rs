@@ -47,7 +47,10 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
                             if unproved.contains(&key) {
                                 report.add(
                                     validate.syntax(),
-                                    format!("the lock that added `{}` is held while every row of `{table}` is checked", key.1),
+                                    format!(
+                                        "the lock that added `{}` is held while every row of `{table}` is checked",
+                                        key.1
+                                    ),
                                 );
                             }
                         }
