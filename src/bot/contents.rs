@@ -30,6 +30,15 @@ pub enum Compare {
     Merged,
 }
 
+/// The branch that a change goes into, and the repository's default: they decide which environments it will run in.
+#[derive(Debug, Clone)]
+pub struct Branches {
+    /// The branch it goes into.
+    pub base: String,
+    /// The repository's default branch.
+    pub default: String,
+}
+
 /// What a pull request brings, judged by the policy of its base.
 #[derive(Debug, Clone)]
 pub struct Contents {
@@ -147,7 +156,7 @@ fn salvage_at(mirror: &Mirror, commit: &CommitSha) -> Result<(Policy, Vec<Config
     }
 }
 
-/// Reads what `head` brings to `base`.
+/// Reads what `head` brings to `base`; without `into`, findings are graded strictly.
 ///
 /// # Errors
 /// When git fails, or the policy of the base is wrong.
@@ -156,9 +165,13 @@ pub fn read(
     base: &CommitSha,
     head: &CommitSha,
     compare: Compare,
+    into: Option<&Branches>,
     today: NaiveDate,
 ) -> Result<Contents, Unreadable> {
-    let (policy, mends) = salvage_at(mirror, base)?;
+    let (mut policy, mends) = salvage_at(mirror, base)?;
+    if let Some(into) = into {
+        policy.lint.profile = policy.profile(&into.base, &into.default);
+    }
     let changes = match compare {
         Compare::Proposed => mirror.changes(base, head)?,
         Compare::Merged => mirror.tree_changes(base, head)?,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
-use super::contents::{self, Compare, Contents, Unreadable};
+use super::contents::{self, Branches, Compare, Contents, Unreadable};
 use super::error::JobError;
 use super::{Bot, entered, people};
 use crate::approval::{
@@ -124,17 +124,18 @@ impl Bot {
         ];
         let merge = if pull.is_merged() { pull.merge_commit_sha.clone() } else { None };
         wants.extend(merge.clone().map(Want::Commit));
+        let into = Branches { base: base_ref.clone(), default: place.repository.default_branch.clone() };
         self.git(place, &wants, move |mirror| {
             let read = || -> Result<FromGit, Unreadable> {
                 match &merge {
                     Some(merge) => {
-                        let (agreed, merged) = merged_contents(mirror, merge, &head, today)?;
+                        let (agreed, merged) = merged_contents(mirror, merge, &head, &into, today)?;
                         Ok(FromGit::Merged(Box::new(agreed), Box::new(merged)))
                     }
                     None => {
                         // The tip as of now judges, not where the branch was when the pull request was opened (DECISIONS 8).
                         let base = mirror.branch(&base_ref)?.unwrap_or_else(|| fallback.clone());
-                        let contents = contents::read(mirror, &base, &head, Compare::Proposed, today)?;
+                        let contents = contents::read(mirror, &base, &head, Compare::Proposed, Some(&into), today)?;
                         Ok(FromGit::Open(Box::new(contents)))
                     }
                 }
@@ -317,7 +318,7 @@ impl Bot {
                 Some(merge) => before(mirror, merge, &head)?,
                 None => mirror.branch(&base_ref)?.unwrap_or_else(|| fallback.clone()),
             };
-            match contents::read(mirror, &base, &commit, Compare::Proposed, today) {
+            match contents::read(mirror, &base, &commit, Compare::Proposed, None, today) {
                 Ok(contents) => Ok(Some(Box::new(contents))),
                 // A commit that is gone, or a policy that cannot be read, proves nothing.
                 Err(Unreadable::Policy(_) | Unreadable::Git(GitError::Missing(_))) => Ok(None),
@@ -417,11 +418,12 @@ fn merged_contents(
     mirror: &Mirror,
     merge: &CommitSha,
     head: &CommitSha,
+    into: &Branches,
     today: chrono::NaiveDate,
 ) -> Result<(Contents, Merged), Unreadable> {
     let base = before(mirror, merge, head)?;
-    let agreed = contents::read(mirror, &base, head, Compare::Proposed, today)?;
-    let brought = contents::read(mirror, &base, merge, Compare::Merged, today)?;
+    let agreed = contents::read(mirror, &base, head, Compare::Proposed, Some(into), today)?;
+    let brought = contents::read(mirror, &base, merge, Compare::Merged, Some(into), today)?;
     let differing = contents::differing(&agreed, &brought);
     Ok((agreed, Merged { commit: merge.clone(), contents: brought, differing }))
 }

@@ -27,6 +27,7 @@ mod drift;
 mod exit;
 #[cfg(feature = "bot")]
 mod explain;
+mod fix;
 mod gates;
 mod gather;
 mod graph;

@@ -16,7 +16,7 @@ use super::settings::{read_tree, user};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::config::urls::UrlList;
-use crate::config::{Environment, HealthChecks, TargetConfig};
+use crate::config::{Environment, HealthChecks, LintConfig, TargetConfig};
 use crate::ids::{Engine, EnvironmentName, Risk, RunId, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
@@ -174,14 +174,7 @@ impl Place {
     }
 
     pub(super) fn policy(&self, global: &Global) -> anyhow::Result<Policy> {
-        Policy::load(&|path| {
-            let file = match &global.config {
-                Some(config) if path == crate::config::RepoConfig::FILE => config.clone(),
-                _ => global.repo.join(path),
-            };
-            std::fs::read(file).ok()
-        })
-        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+        policy(global)
     }
 
     /// An environment, once it is known that it and the targets that are meant are there.
@@ -237,7 +230,8 @@ impl Place {
             )));
         }
         let today = Utc::now().date_naive();
-        let found = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::All, today);
+        let config = LintConfig { profile: environment.validation, ..policy.lint.clone() };
+        let found = lint::check_judged(&set, &judge(&set), &config, &Scope::All, today);
         let risks = found
             .migrations
             .iter()
@@ -258,6 +252,21 @@ impl Place {
             ahead: Ahead::default(),
         })
     }
+}
+
+/// The policy as the files here say.
+///
+/// # Errors
+/// Every mistake in them, located.
+pub(super) fn policy(global: &Global) -> anyhow::Result<Policy> {
+    Policy::load(&|path| {
+        let file = match &global.config {
+            Some(config) if path == crate::config::RepoConfig::FILE => config.clone(),
+            _ => global.repo.join(path),
+        };
+        std::fs::read(file).ok()
+    })
+    .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
 
 /// Databases, and the environment that owns them.

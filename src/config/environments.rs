@@ -3,6 +3,7 @@
 use super::ConfigError;
 use super::connection::{self, Connection, Template};
 use super::health::{self, HealthChecks};
+use super::lint::Profile;
 use super::windows::{self, Windows};
 use super::yaml::{self, Node, Reader, join};
 use crate::ids::{Engine, EnvironmentName, TargetName};
@@ -28,6 +29,8 @@ pub struct Environment {
     pub health: HealthChecks,
     /// When a run may begin.
     pub windows: Windows,
+    /// How severe findings are for changes that go no further.
+    pub validation: Profile,
     /// Its regions in the order in which a run takes them.
     pub regions: Vec<Region>,
 }
@@ -130,12 +133,13 @@ impl Environments {
 
 fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, name: EnvironmentName) -> Environment {
     let path = name.to_string();
-    let allowed: Vec<&str> = ["targets", "migration", "promotion", "branch", "regions", "health_checks", "monitoring"]
-        .into_iter()
-        .chain(WINDOWS)
-        .chain(SINGLE.map(|(k, _)| k))
-        .chain(LATER)
-        .collect();
+    let allowed: Vec<&str> =
+        ["targets", "migration", "promotion", "branch", "validation", "regions", "health_checks", "monitoring"]
+            .into_iter()
+            .chain(WINDOWS)
+            .chain(SINGLE.map(|(k, _)| k))
+            .chain(LATER)
+            .collect();
     let fields = reader.fields(node, &path, &allowed);
     let mut targets: Vec<TargetConfig> = Vec::new();
     if let Some((list, targets_path)) = fields.get("targets") {
@@ -175,6 +179,10 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             reader.one_of(node, &path, &[("auto", Promotion::Auto), ("manual", Promotion::Manual)])
         })
         .unwrap_or(Promotion::Auto);
+    let validation = fields
+        .get("validation")
+        .and_then(|(node, path)| reader.one_of(node, &path, &Profile::WORDS))
+        .unwrap_or_default();
     let branch = fields.get("branch").and_then(|(node, path)| {
         let branch = reader.string(node, &path)?;
         if is_branch(&branch) {
@@ -195,7 +203,7 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
         windows = windows::read(reader, node, &path, key);
     }
     let regions = fields.get("regions").map(|(node, path)| regions(reader, node, &path, &targets)).unwrap_or_default();
-    Environment { name, targets, migration, promotion, branch, health, windows, regions }
+    Environment { name, targets, migration, promotion, branch, validation, health, windows, regions }
 }
 
 fn regions(reader: &mut Reader, node: &Node, path: &str, targets: &[TargetConfig]) -> Vec<Region> {

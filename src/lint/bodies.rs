@@ -126,6 +126,8 @@ fn judge(
     });
     for finding in &mut found {
         finding.tables = script.tables_at(finding);
+        // What is written in a text may not be rewritten like a statement.
+        finding.fix = None;
         if finding.message.contains(UNKNOWN) {
             finding.message = without_placeholders(&finding.message);
         }
@@ -154,6 +156,7 @@ fn outside_transactions(text: &str, found: &mut Vec<Finding>) {
                 severity: None,
                 risk: None,
                 tables: Vec::new(),
+                fix: None,
             });
         }
     }

@@ -19,6 +19,7 @@ pub fn mend(script: &Script<'_>, found: &mut Vec<Finding>) {
         if let Some(message) = harmless {
             finding.message = message.to_owned();
             finding.help = None;
+            finding.fix = None;
             finding.severity = Some(Severity::Info);
             finding.risk = Some(Risk::Low);
         }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode};
 
+use super::fix::Rewrite;
 use super::table::RuleInfo;
 use super::{Category, Severity};
 use crate::ids::{Engine, Risk};
@@ -127,6 +128,8 @@ pub struct Finding {
     pub risk: Option<Risk>,
     /// The tables whose rows it is about, as far as it can be told.
     pub tables: Vec<String>,
+    /// A rewrite that can be done without thinking.
+    pub fix: Option<Rewrite>,
 }
 
 /// Bytes of a node without the white space and comments in front.

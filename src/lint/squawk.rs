@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use squawk_linter::{Linter, LinterSettings, Rule, Version};
 use squawk_syntax::{Parse, SourceFile, ast};
 
+use super::fix::Rewrite;
+use super::rewrite;
 use super::script::{Finding, Script, Words};
 use super::table::{self, RuleInfo};
 
@@ -193,17 +195,47 @@ impl Chosen {
         };
         for violation in linter.lint(parse, script.text) {
             let Some(rule) = info_of(violation.code) else { continue };
-            found.push(Finding {
+            let range = usize::from(violation.text_range.start())..usize::from(violation.text_range.end());
+            let fix = violation.fix.filter(|_| MECHANICAL.contains(&violation.code)).map(rewrite_of);
+            let mut finding = Finding {
                 rule,
-                range: usize::from(violation.text_range.start())..usize::from(violation.text_range.end()),
+                range,
                 message: violation.message,
                 help: violation.help,
                 severity: None,
                 risk: None,
                 tables: Vec::new(),
-            });
+                fix,
+            };
+            if finding.fix.is_none() {
+                finding.fix = rewrite::of(script, &finding);
+            }
+            found.push(finding);
         }
     }
+}
+
+/// Rules whose own rewrite says the same with less harm, whatever the rest of the script is. The others guess a name or
+/// a place, or need a server that few have.
+const MECHANICAL: [Rule; 10] = [
+    Rule::BanCharField,
+    Rule::PreferBigintOverInt,
+    Rule::PreferBigintOverSmallint,
+    Rule::PreferIdentity,
+    Rule::PreferRobustStmts,
+    Rule::PreferTimestampTz,
+    Rule::RequireConcurrentIndexCreation,
+    Rule::RequireConcurrentIndexDeletion,
+    Rule::RequireConcurrentPartitionDetach,
+    Rule::RequireConcurrentReindex,
+];
+
+fn rewrite_of(fix: squawk_linter::Fix) -> Rewrite {
+    let edit = |edit: squawk_linter::Edit| {
+        let range = usize::from(edit.text_range.start())..usize::from(edit.text_range.end());
+        (range, edit.text.unwrap_or_default())
+    };
+    Rewrite { title: fix.title, edits: fix.edits.into_iter().map(edit).collect() }
 }
 
 /// Our entry for a rule of squawk, by the enum's own number.

@@ -50,6 +50,7 @@ impl Report<'_> {
             severity: None,
             risk: None,
             tables: Vec::new(),
+            fix: None,
         });
         let last = self.found.len() - 1;
         &mut self.found[last]

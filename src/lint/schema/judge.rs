@@ -48,6 +48,7 @@ fn add(rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &st
         severity: None,
         risk: None,
         tables: Vec::new(),
+        fix: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod ci;
 mod examples;
+mod fix;
 mod hazards;
 mod input;
 mod measured;
