@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::assess;
-use crate::ids::{EnvironmentName, Risk, TargetName};
+use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::lint::effect::{Effect, Lock, effect_of};
 use crate::lint::{LintReport, Violation};
 use crate::migration::{Migration, MigrationSet};
@@ -133,7 +133,8 @@ pub fn weigh(mut report: LintReport, set: &MigrationSet, facts: &[PlaceFacts]) -
 }
 
 fn takes(migration: &Migration, place: &PlaceFacts) -> bool {
-    migration.target.as_ref().is_none_or(|target| *target == place.target)
+    migration.engine == Engine::Postgresql
+        && (place.environment.is_none() || migration.target.as_ref().is_none_or(|target| *target == place.target))
 }
 
 /// The risk of a finding at the worst of the places, and what is known there.

@@ -2,6 +2,7 @@
 
 mod ci;
 mod examples;
+mod facts;
 mod fix;
 mod hazards;
 mod input;
