@@ -19,6 +19,7 @@ mod emergency;
 pub mod entered;
 mod error;
 pub mod explain;
+mod facts;
 mod gather;
 mod handle;
 mod judged;

@@ -22,6 +22,7 @@ use crate::report::{lint_github, lint_markdown, lint_text, sarif};
   godwit lint
   godwit lint migrations/postgresql --base origin/main --format github
   godwit lint --staged                       what `git commit` would record, for a pre-commit hook
+  godwit lint --base origin/main --facts production   how long the locks last on the tables that are there
   godwit lint --base origin/main --fix       does the rewrites that need no thought, and says what is left")]
 pub struct Args {
     /// Folders of migrations, or single `.sql`, `.json` and `.lua` files (default: the folders that `godwit.yml` names)
@@ -45,6 +46,9 @@ pub struct Args {
     /// Take the profile that this environment asks for with `validation:`
     #[arg(long, value_name = "ENV", conflicts_with = "profile")]
     pub env: Option<EnvironmentName>,
+    /// Reckon the sizes of the tables into the risk: of this environment's databases, or of one given by its URL
+    #[arg(long, value_name = "ENV|URL")]
+    pub facts: Option<String>,
     /// Write the rewrites that need no thought into the files; needs `--base` or PATHs, since an applied migration must
     /// not change
     #[arg(long, conflicts_with = "staged")]
@@ -53,7 +57,7 @@ pub struct Args {
     #[arg(long)]
     pub terse: bool,
     /// List every rule instead
-    #[arg(long, conflicts_with_all = ["paths", "base", "staged", "fix", "profile", "env"])]
+    #[arg(long, conflicts_with_all = ["paths", "base", "staged", "fix", "profile", "env", "facts"])]
     pub rules: bool,
 }
 
@@ -121,10 +125,12 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
              `--base origin/main`, or name them",
         ));
     }
-    let looked = look(global, &args.paths, against, args.engine, profile)?;
+    let mut looked = look(global, &args.paths, against, args.engine, profile)?;
     if args.fix && fix::write(global, &looked)? > 0 {
-        let again = look(global, &args.paths, against, args.engine, profile)?;
-        return show(global, &args, &again.report, &again.set);
+        looked = look(global, &args.paths, against, args.engine, profile)?;
+    }
+    if let Some(place) = &args.facts {
+        looked = super::table_facts::weighed(global, place, looked)?;
     }
     show(global, &args, &looked.report, &looked.set)
 }

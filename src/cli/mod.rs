@@ -54,6 +54,7 @@ mod settings;
 mod status;
 #[cfg(feature = "bot")]
 mod store;
+mod table_facts;
 mod targets;
 
 use clap::{Parser, Subcommand, ValueEnum};

@@ -276,7 +276,7 @@ pub(super) struct Databases {
     pub settings: Option<Environment>,
 }
 
-fn ad_hoc_target(url: &str) -> anyhow::Result<Target> {
+pub(super) fn ad_hoc_target(url: &str) -> anyhow::Result<Target> {
     crate::redact::register_url(url);
     let engine = engine_of(url)?;
     check_url(engine, url)?;
@@ -309,6 +309,17 @@ pub(super) fn place_of(environment: &Environment, target: &TargetConfig) -> anyh
     check_url(target.engine, text)
         .map_err(|e| Failure::usage(format!("`{}.{}`: {e:#}", environment.name, target.name)))?;
     Ok(Target { environment: Some(environment.name.clone()), name: target.name.clone(), engine: target.engine, url })
+}
+
+/// The same database through the account that may only read, where the environment names one.
+///
+/// # Errors
+/// The variable that is not set, and the key that needs it.
+pub(super) fn reader_of(environment: &Environment, target: &TargetConfig) -> anyhow::Result<Target> {
+    let file = dot_env();
+    let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
+    let Some(url) = environment.resolve_reader(target, &lookup) else { return place_of(environment, target) };
+    Ok(Target { environment: Some(environment.name.clone()), name: target.name.clone(), engine: target.engine, url: url? })
 }
 
 /// Findings at error level by the migration whose file they stand in.

@@ -1,7 +1,7 @@
 //! `policies/environments.yml`: what each environment owns and how it is brought forward (INTERFACE 3, SPEC 4.1).
 
 use super::ConfigError;
-use super::connection::{self, Connection};
+use super::connection::{self, Connection, Template};
 use super::health::{self, HealthChecks};
 use super::lint::Profile;
 use super::windows::{self, Windows};
@@ -57,6 +57,8 @@ pub struct TargetConfig {
     pub connection: Connection,
     /// The region, if named.
     pub region: Option<String>,
+    /// The URL of an account that may only read, by which the server looks at table sizes; `${VAR}` still in it.
+    pub reader: Option<Template>,
 }
 
 /// How migrations run in an environment.
@@ -146,7 +148,8 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             let target_name = reader.parsed_key::<TargetName>(key, &path);
             let read = connection::target(reader, notes, node, &path, None);
             if let (Some(name), Some((engine, connection, region))) = (target_name, read) {
-                targets.push(TargetConfig { name, engine, connection, region });
+                let account = connection::reader_url(reader, notes, node, &path, engine);
+                targets.push(TargetConfig { name, engine, connection, region, reader: account });
             }
         }
     }
@@ -157,7 +160,8 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             reader.wrong(node, format!("`{path}`: a target of the same name stands under `targets`"));
         }
         if let Some((engine, connection, region)) = connection::target(reader, notes, node, &path, Some(engine)) {
-            targets.push(TargetConfig { name, engine, connection, region });
+            let account = connection::reader_url(reader, notes, node, &path, engine);
+            targets.push(TargetConfig { name, engine, connection, region, reader: account });
         }
     }
     for key in LATER {

@@ -9,8 +9,8 @@ use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, operations, profile, references,
-    rules, schema, squawk,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, mend, operations, profile,
+    references, rules, schema, squawk,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -283,6 +283,7 @@ impl<'a> Linter<'a> {
             Direction::Up => {
                 let squawk = if engine == Engine::Postgresql { &self.postgres } else { &self.sqlite };
                 squawk.run(&script, &parse, &mut found);
+                mend::mend(&script, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
                 if engine != Engine::Postgresql && !errors.is_empty() {
                     let broken: BTreeSet<_> =
@@ -290,6 +291,10 @@ impl<'a> Linter<'a> {
                     found.retain(|f| script.statement_at(f.range.start).is_none_or(|s| !broken.contains(&s)));
                 }
                 found.retain(|f| !script.concerns_only_new(f, newer));
+                for finding in &mut found {
+                    finding.tables = script.tables_at(finding);
+                }
+                found.extend(bodies::findings(&script, squawk, newer, |i| self.on(i)));
                 if matches!(scope, Scope::Paths(_)) {
                     newer.extend(script.created_names().map(str::to_owned));
                 }
@@ -331,6 +336,7 @@ impl<'a> Linter<'a> {
                 message: finding.message,
                 help: finding.help,
                 url: finding.rule.page(),
+                tables: finding.tables,
                 fix: finding.fix.map(|rewrite| rewrite.located(&lines)),
                 waived: ignored.then(|| "`squawk-ignore` comment".to_owned()),
             });
@@ -366,6 +372,7 @@ impl<'a> Linter<'a> {
             message: problem.message.clone(),
             help: Some(problem.help.clone()),
             url: info.page(),
+            tables: Vec::new(),
             fix: None,
             waived: None,
         }
@@ -422,6 +429,7 @@ impl<'a> Linter<'a> {
                         "`godwit lint --rules` lists every rule; renew the date or take the mark out".to_owned(),
                     ),
                     url: info.page(),
+                    tables: Vec::new(),
                     fix: None,
                     waived: None,
                 }),
@@ -501,7 +509,7 @@ fn level(config: &LintConfig, info: &RuleInfo) -> Option<Severity> {
 }
 
 fn finding(rule: &'static RuleInfo, range: std::ops::Range<usize>, message: String, help: Option<String>) -> Finding {
-    Finding { rule, range, message, help, severity: None, risk: None, fix: None }
+    Finding { rule, range, message, help, severity: None, risk: None, tables: Vec::new(), fix: None }
 }
 
 /// Why a text is not handed to the parser, if it is not, and how bad that is.

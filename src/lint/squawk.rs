@@ -204,6 +204,7 @@ impl Chosen {
                 help: violation.help,
                 severity: None,
                 risk: None,
+                tables: Vec::new(),
                 fix,
             };
             if finding.fix.is_none() {

@@ -139,6 +139,7 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
             help: Some(help),
             severity: None,
             risk: None,
+            tables: vec![key.table],
             fix: None,
         }));
     }

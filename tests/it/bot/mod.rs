@@ -9,6 +9,7 @@ mod deploying;
 mod entered;
 mod expiring;
 mod explaining;
+mod facts;
 mod failures;
 mod health;
 mod killed;

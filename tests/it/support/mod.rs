@@ -5,6 +5,7 @@ mod documents;
 pub mod elasticsearch;
 mod look;
 pub mod mongodb;
+pub mod reader;
 pub mod redis;
 pub mod servers;
 
