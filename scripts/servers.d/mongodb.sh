@@ -71,3 +71,13 @@ start_mongodb_standalone() {
 }
 
 stop_mongodb_standalone() { end_process "$1" mongodb_standalone; }
+
+# A single server that asks who one is. The first user is made by whoever tests with it: until then a client of this
+# machine may make one without a login.
+packages_mongodb_secured() { packages_mongodb; }
+downloads_mongodb_secured() { downloads_mongodb; }
+start_mongodb_secured() {
+  if ! alive mongodb_secured >/dev/null; then run_mongod mongodb_secured --auth; fi
+  echo "GODWIT_TEST_MONGODB_SECURED_URL=mongodb://127.0.0.1:$(port_of mongodb_secured)/" >"$dir/mongodb_secured.env"
+}
+stop_mongodb_secured() { end_process "$1" mongodb_secured; }

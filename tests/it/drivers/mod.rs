@@ -4,3 +4,4 @@ mod conformance;
 mod elasticsearch;
 mod mongodb;
 mod redis;
+mod rights;
