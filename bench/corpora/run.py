@@ -7,7 +7,7 @@ Each folder of DIR is one project's migrations (default: all of them). For each:
 psql, in the order of the project's own tool (worked out here from the names); another gets `godwit apply`. Then
 `pg_dump --schema-only` of both must say the same, the second `apply` must have nothing to do, and the history must
 name every migration once. A file that psql itself cannot run
-ends both there; ways back whose way there is a program are left out. GODWIT names the program (default: target/release/godwit).
+ends both there; so do two files with one version. Ways back whose way there is a program are left out. GODWIT names the program (default: target/release/godwit).
 """
 import difflib, json, os, re, shutil, subprocess, sys, tempfile, time
 from urllib.parse import urlsplit, urlunsplit
@@ -85,22 +85,26 @@ def compare(name):
     folder = os.path.join(corpora, name)
     all_of_them = scripts(folder)
     fresh("corpora_psql"), fresh("corpora_godwit")
-    began, done, stopped = time.monotonic(), 0, None
+    began, done, stopped, whole = time.monotonic(), 0, None, len(all_of_them)
+    # Two files with one version are an error of the folder: as far as they.
+    seen = {}
+    for n, (one, _) in enumerate(all_of_them):
+        if os.path.isfile(os.path.join(folder, f"{one}.up.sql")) and seen.setdefault(number(one), n) != n:
+            stopped, all_of_them = f"{one} and {all_of_them[seen[number(one)]][0]} have one version", all_of_them[: seen[number(one)]]
+            break
     for one, text in all_of_them:
         said = psql("corpora_psql", "-1", text=text)
         # What failed in one transaction has left nothing.
-        if said.returncode:
-            said = psql("corpora_psql", text=text)
-        if said.returncode:
-            stopped = f"{one}: {said.stderr.strip().splitlines()[0] if said.stderr.strip() else said.returncode}"
+        if said.returncode and psql("corpora_psql", text=text).returncode:
+            stopped = f"psql stops at {one}: {said.stderr.strip().splitlines()[0]}"
             break
         done += 1
     by_psql = time.monotonic() - began
     problems = []
     with tempfile.TemporaryDirectory() as state:
         there = {number(one) for one, _ in all_of_them if one[0].isdigit()}
-        programs = lambda _, files: [f for f in files if f.endswith(".down.sql") and number(f) not in there]
-        folder = shutil.copytree(folder, os.path.join(state, name), ignore=programs)
+        left_out = lambda _, files: [f for f in files if f.endswith((".down.sql", ".up.sql")) and "_" in f and number(f) not in there]
+        folder = shutil.copytree(folder, os.path.join(state, name), ignore=left_out)
         to = ("--to", all_of_them[done - 1][0]) if stopped and done else ()
         report, by_godwit = godwit(folder, "corpora_godwit", state, *to)
         applied = [s for s in report["steps"] if s["state"] == "applied"]
@@ -118,8 +122,8 @@ def compare(name):
             again, second = godwit(folder, "corpora_godwit", state, *to)
             if again["outcome"] != "nothing":
                 problems.append(f"the second apply says {again['outcome']}")
-            print(f"{name}: {done} of {len(all_of_them)} migrations, psql {by_psql:.1f} s, godwit {by_godwit:.1f} s, again {second:.2f} s; "
-                  f"{len(ours)} lines of schema" + (f"; psql stops at {stopped}" if stopped else ""))
+            print(f"{name}: {done} of {whole} migrations, psql {by_psql:.1f} s, godwit {by_godwit:.1f} s, again {second:.2f} s; "
+                  f"{len(ours)} lines of schema" + (f"; {stopped}" if stopped else ""))
     for problem in problems:
         print(f"{name}: WRONG: {problem}")
     return not problems

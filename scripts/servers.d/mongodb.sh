@@ -47,10 +47,11 @@ run_mongod() {
   home=$(mongodb_home)
   claim "$name"
   mkdir -p "$dir/$name"
-  # A transaction whose client was killed holds its locks until its lifetime ends.
+  # A transaction whose client was killed holds its locks until its lifetime ends. Tests let commands fail as they
+  # would on a full disk.
   launch "$name" env LD_LIBRARY_PATH="$home/lib" "$home/mongod" --dbpath "$dir/$name/" --port "$port" --bind_ip 127.0.0.1 \
     --nounixsocket --wiredTigerCacheSizeGB 0.25 --setParameter diagnosticDataCollectionEnabled=false \
-    --setParameter transactionLifetimeLimitSeconds=30 "${@:2}"
+    --setParameter transactionLifetimeLimitSeconds=30 --setParameter enableTestCommands=1 "${@:2}"
   await 60 "$name" listening "$port"
 }
 

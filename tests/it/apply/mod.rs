@@ -1,5 +1,6 @@
 //! The everyday commands through the program, on both kinds of database.
 
+mod bad;
 mod examples;
 mod hard;
 mod shared;

@@ -3,42 +3,8 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use crate::kill::takeover::Blocker;
-use crate::support::{ALL, BOTH, Database, Kind, Own, Project, Said, godwit, until};
-
-/// A migration that makes something of the test's own, and where its files are.
-fn file(database: &Database, number: u32) -> Vec<(String, String)> {
-    let name = database.name();
-    let typed = |of: &str, rest: String| {
-        format!(
-            "{{\"version\": \"1.{number}.0\", \"name\": \"m{number}\", \"description\": \"a test\", \
-             \"database_type\": \"{of}\", \"migration_type\": \"schema\",\n{rest}}}\n"
-        )
-    };
-    let operations = |of: &str, operation: serde_json::Value| {
-        vec![(format!("{number:03}_m{number}.json"), typed(of, format!("\"operations\": {}", json!([operation]))))]
-    };
-    match database.kind {
-        Kind::Postgres | Kind::Sqlite => vec![
-            (format!("{number:03}_m{number}.up.sql"), format!("create table thing{number} (n integer);\n")),
-            (format!("{number:03}_m{number}.down.sql"), format!("drop table thing{number};\n")),
-        ],
-        Kind::Mongodb | Kind::MongodbStandalone => {
-            operations("mongodb", json!({"type": "create_collection", "collection": format!("thing{number}")}))
-        }
-        Kind::Redis | Kind::RedisCluster => vec![
-            (format!("{number:03}_m{number}.json"), typed("redis", format!("\"keys\": [\"{name}:thing{number}\"]"))),
-            (format!("{number:03}_m{number}.lua"), "return redis.call('SET', KEYS[1], '1') and 1\n".to_owned()),
-            (format!("{number:03}_m{number}_rollback.lua"), "return redis.call('DEL', KEYS[1])\n".to_owned()),
-        ],
-        Kind::Elasticsearch => operations(
-            "elasticsearch",
-            json!({"type": "create_index", "index": format!("{name}_thing{number}"), "settings": {"number_of_replicas": 0}}),
-        ),
-    }
-}
+use crate::support::{ALL, BOTH, Kind, Own, Project, Said, change, godwit, until};
 
 /// Two migrations; the backup is from between them.
 struct World {
@@ -49,7 +15,7 @@ struct World {
 impl World {
     fn new(kind: Kind) -> Self {
         let project = Project::new(kind, &[]);
-        for (name, text) in (1..=2).flat_map(|n| file(&project.database, n)) {
+        for (name, text) in (1..=2).flat_map(|n| change(&project.database, n)) {
             project.write(&name, &text);
         }
         project.run(&["apply", "--yes", "--to", "001_m1"]).expect(0);
