@@ -31,7 +31,7 @@ use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
 use crate::store::AuditEntry;
 
 /// Where to run: one database by its URL, or an environment of `policies/environments.yml`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Place {
     /// The environment
     #[arg(long = "env", value_name = "ENVIRONMENT", conflicts_with_all = ["url", "path"])]

@@ -265,6 +265,12 @@ pub trait Session: Send {
     /// What identifies this database even when its name or address changes.
     fn fingerprint(&self) -> &str;
 
+    /// Reads again what identifies this database, after it was replaced as a whole from a backup of itself or of what it
+    /// was before somebody made it anew.
+    fn identify(&mut self) -> impl Future<Output = Result<(), DriverError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Raises the target's fencing token above its own and above `at_least`; lower ones are refused from then on.
     fn fence(&mut self, at_least: Epoch) -> impl Future<Output = Result<Epoch, DriverError>> + Send;
 

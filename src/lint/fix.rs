@@ -76,6 +76,46 @@ impl Fixed<'_> {
     }
 }
 
+/// One rewrite as whole lines of a file, to be offered for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// What was found.
+    pub violation: Violation,
+    /// The first line that changes, from 1.
+    pub first_line: u32,
+    /// The last line that changes.
+    pub last_line: u32,
+    /// These lines as they are.
+    pub before: String,
+    /// And as they would be.
+    pub after: String,
+}
+
+impl Fixed<'_> {
+    /// Each rewrite of the file for itself.
+    pub fn proposals(&self, set: &MigrationSet) -> Vec<Proposal> {
+        let scripts: Vec<&Script> = set
+            .migrations
+            .iter()
+            .flat_map(|m| std::iter::once(&m.up).chain(&m.down))
+            .filter(|s| s.path == self.file)
+            .collect();
+        let propose = |violation: &Violation| {
+            let fix = violation.fix.as_ref()?;
+            let first_line = fix.edits.iter().map(|e| e.line).min()?;
+            let last_line = fix.edits.iter().map(|e| e.end_line).max()?;
+            let script = scripts.iter().find(|s| s.first_line <= first_line && last_line <= last_line_of(s))?;
+            let skipped = usize::try_from(first_line - script.first_line).ok()?;
+            let count = usize::try_from(last_line - first_line).ok()? + 1;
+            let lines: Vec<&str> = script.text.lines().skip(skipped).take(count).collect();
+            let before = lines.join("\n");
+            let after = apply(&before, first_line, std::iter::once(fix))?;
+            Some(Proposal { violation: violation.clone(), first_line, last_line, before, after })
+        };
+        self.mended.iter().filter_map(|v| propose(v)).collect()
+    }
+}
+
 /// The rewrites of a report that hold, by file: laid over the migrations together, each takes its finding away and
 /// leaves no error that was not there. Waived findings are left alone, and of two that overlap the later one.
 pub fn fixes<'a>(
@@ -124,7 +164,7 @@ fn rewritten(set: &MigrationSet, chosen: &mut BTreeMap<&str, Vec<&Violation>>) -
     let mut changed = set.clone();
     for script in changed.migrations.iter_mut().flat_map(|m| std::iter::once(&mut m.up).chain(&mut m.down)) {
         let Some(mended) = chosen.get(script.path.as_str()) else { continue };
-        let (first, last) = (script.first_line, last_line(script));
+        let (first, last) = (script.first_line, last_line_of(script));
         let within = |v: &&&Violation| v.line >= first && v.end_line <= last;
         let here = mended.iter().filter(within).filter_map(|v| v.fix.as_ref());
         match apply(&script.text, first, here) {
@@ -139,7 +179,7 @@ fn rewritten(set: &MigrationSet, chosen: &mut BTreeMap<&str, Vec<&Violation>>) -
     Some(changed)
 }
 
-fn last_line(script: &Script) -> u32 {
+fn last_line_of(script: &Script) -> u32 {
     let breaks = script.text.bytes().filter(|b| *b == b'\n').count();
     script.first_line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX))
 }

@@ -15,6 +15,8 @@ pub(super) fn of(script: &Script<'_>, finding: &Finding) -> Option<Rewrite> {
     }
     let statement = &script.statements[script.statement_at(finding.range.start)?];
     let ast::Stmt::AlterTable(alter) = &statement.node else { return None };
+    let shouts = script.text[statement.range.start..].starts_with(|c: char| c.is_ascii_uppercase());
+    let text = if shouts { " NOT VALID" } else { " not valid" };
     alter.actions().find_map(|action| {
         // A column's own constraint takes no NOT VALID.
         let ast::AlterTableAction::AddConstraint(add) = action else { return None };
@@ -22,9 +24,10 @@ pub(super) fn of(script: &Script<'_>, finding: &Finding) -> Option<Rewrite> {
         let range = range_of(constraint.syntax());
         let scans =
             matches!(constraint, ast::Constraint::ForeignKeyConstraint(_) | ast::Constraint::CheckConstraint(_));
-        (scans && range.start <= finding.range.start && finding.range.start <= range.end).then(|| Rewrite {
+        let meant = range.start < finding.range.end && finding.range.start < range.end;
+        (scans && meant).then(|| Rewrite {
             title: "Add it NOT VALID, which scans nothing; validate it in a migration of its own".to_owned(),
-            edits: vec![(range.end..range.end, " NOT VALID".to_owned())],
+            edits: vec![(range.end..range.end, text.to_owned())],
         })
     })
 }

@@ -196,7 +196,7 @@ impl Chosen {
         for violation in linter.lint(parse, script.text) {
             let Some(rule) = info_of(violation.code) else { continue };
             let range = usize::from(violation.text_range.start())..usize::from(violation.text_range.end());
-            let fix = violation.fix.filter(|_| MECHANICAL.contains(&violation.code)).map(rewrite_of);
+            let fix = violation.fix.filter(|_| MECHANICAL.contains(&violation.code)).map(|fix| rewrite_of(script, fix));
             let mut finding = Finding {
                 rule,
                 range,
@@ -230,10 +230,14 @@ const MECHANICAL: [Rule; 10] = [
     Rule::RequireConcurrentReindex,
 ];
 
-fn rewrite_of(fix: squawk_linter::Fix) -> Rewrite {
+/// squawk writes in lower case; a statement that shouts goes on shouting.
+fn rewrite_of(script: &Script<'_>, fix: squawk_linter::Fix) -> Rewrite {
     let edit = |edit: squawk_linter::Edit| {
         let range = usize::from(edit.text_range.start())..usize::from(edit.text_range.end());
-        (range, edit.text.unwrap_or_default())
+        let statement = script.statement_at(range.start).map(|at| script.statements[at].range.start);
+        let shouts = statement.is_some_and(|at| script.text[at..].starts_with(|c: char| c.is_ascii_uppercase()));
+        let text = edit.text.unwrap_or_default();
+        (range, if shouts { text.to_ascii_uppercase() } else { text })
     };
     Rewrite { title: fix.title, edits: fix.edits.into_iter().map(edit).collect() }
 }
