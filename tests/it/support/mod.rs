@@ -6,6 +6,7 @@ mod documents;
 pub mod elasticsearch;
 mod look;
 pub mod mongodb;
+pub mod reader;
 pub mod redis;
 pub mod servers;
 
