@@ -37,7 +37,11 @@ fn the_same_change_is_medium_where_rows_are_and_low_where_none_are_until_it_is_a
     // Some 20 MB in production.
     databases[1].query("insert into orders select n, n, repeat('x', 500) from generate_series(1, 40000) n; analyze");
     let target = |database: &Database| {
-        format!("  targets:\n    shop: {{ engine: postgresql, url: \"{}\", reader_url: \"{}\" }}\n", database.url, reader.url(database))
+        format!(
+            "  targets:\n    shop: {{ engine: postgresql, url: \"{}\", reader_url: \"{}\" }}\n",
+            database.url,
+            reader.url(database)
+        )
     };
     let environments = format!("staging:\n{}production:\n{}", target(&databases[0]), target(&databases[1]));
     let files = [
@@ -53,7 +57,10 @@ fn the_same_change_is_medium_where_rows_are_and_low_where_none_are_until_it_is_a
     let rewrite = |table: &str| format!("ALTER TABLE {table} ALTER COLUMN total TYPE bigint;\n");
     let orders = runtime.block_on(world.open("orders", &[("migrations/0002_orders.up.sql", &rewrite("orders"))]));
     let text = summary(&orders);
-    assert!(text.contains("In production `orders` has 40 k rows, 2") && text.contains("ACCESS EXCLUSIVE lock for"), "{text}");
+    assert!(
+        text.contains("In production `orders` has 40 k rows, 2") && text.contains("ACCESS EXCLUSIVE lock for"),
+        "{text}"
+    );
     assert!(has(&orders, "risk:medium"), "{text}");
     assert!(!text.contains("reads-only"));
 
@@ -89,7 +96,12 @@ fn a_target_that_cannot_be_asked_lowers_nothing_and_the_comment_says_so() {
         database.url,
         reader.url(&database)
     );
-    let files = [("godwit.yml", GODWIT_YML), ("policies/environments.yml", environments.as_str()), ("policies/approval_matrix.yml", MATRIX), FIRST];
+    let files = [
+        ("godwit.yml", GODWIT_YML),
+        ("policies/environments.yml", environments.as_str()),
+        ("policies/approval_matrix.yml", MATRIX),
+        FIRST,
+    ];
     let runtime = runtime();
     let world = runtime.block_on(World::start_with(&files));
     let change = ("migrations/0002_orders.up.sql", "ALTER TABLE orders ALTER COLUMN total TYPE bigint;\n");
