@@ -285,6 +285,7 @@ impl<'a> Linter<'a> {
                 squawk.run(&script, &parse, &mut found);
                 mend::mend(&script, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
+                mend::told_once(&mut found);
                 if engine != Engine::Postgresql && !errors.is_empty() {
                     let broken: BTreeSet<_> =
                         errors.iter().filter_map(|e| script.statement_at(usize::from(e.range().start()))).collect();
