@@ -29,7 +29,7 @@ impl Bot {
         let today = now.date_naive();
         self.git(place, &wants, move |mirror| {
             let tip = mirror.branch(&base_ref)?.unwrap_or_else(|| fallback.clone());
-            match contents::read(mirror, &tip, &tip, Compare::Merged, today) {
+            match contents::read(mirror, &tip, &tip, Compare::Merged, None, today) {
                 Ok(contents) => Ok(Ok(contents)),
                 Err(Unreadable::Policy(errors)) => Ok(Err(errors)),
                 Err(Unreadable::Git(e)) => Err(e),

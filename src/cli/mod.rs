@@ -27,6 +27,7 @@ mod drift;
 mod exit;
 #[cfg(feature = "bot")]
 mod explain;
+mod fix;
 mod gates;
 mod gather;
 mod graph;
@@ -53,6 +54,7 @@ mod settings;
 mod status;
 #[cfg(feature = "bot")]
 mod store;
+mod table_facts;
 mod targets;
 
 use clap::{Parser, Subcommand, ValueEnum};

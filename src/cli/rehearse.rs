@@ -22,9 +22,11 @@ use crate::runner::rehearse::{Rehearsal, rehearse};
   godwit rehearse migrations --url postgres://postgres@localhost/postgres
   godwit rehearse migrations/sqlite --url sqlite:
   godwit rehearse migrations --url postgres://localhost/postgres --only 0004_orders
+  godwit rehearse migrations/elasticsearch --url elasticsearch+http://localhost:9200
 
-A scratch database is made on the server, and taken away at the end. On Redis and Elasticsearch the place itself is
-used: it must be empty.")]
+A scratch database is made on the server, and taken away at the end. On Elasticsearch every name gets a prefix of its
+own, and indices that the migrations presume are copied with up to 1,000 documents. On Redis the place itself is used: it
+must be empty.")]
 pub struct Args {
     /// The migrations; as `--path`
     #[arg(value_name = "PATH", conflicts_with = "path")]

@@ -405,7 +405,7 @@ pub(super) const SQUAWK: &[(Squawk, RuleInfo)] = &[
     ),
     (
         Squawk::RequireEnumValueOrdering,
-        rule("require-enum-value-ordering", Style, INFO, Low, Pg, "New enum value without BEFORE or AFTER"),
+        rule("require-enum-value-ordering", Style, OFF, Low, Pg, "New enum value without BEFORE or AFTER"),
     ),
     (Squawk::PreferRobustStmts, rule("prefer-robust-stmts", Style, OFF, Low, Pg, "Statement cannot be run twice")),
     (Squawk::RequireTableSchema, rule("require-table-schema", Style, OFF, Low, Pg, "Table named without its schema")),

@@ -9,6 +9,7 @@ pub mod backup;
 mod connect;
 mod drift;
 mod examine;
+pub mod facts;
 pub mod health;
 mod keeper;
 mod locked;

@@ -36,7 +36,8 @@ pub use pulls::{NewPull, PullHandle};
 pub use queue::MergeGroup;
 pub use record::{Exchange, Fired, Recorder};
 pub use snapshots::{
-    CheckRunView, CommentView, DeploymentView, GateView, PullView, ReviewView, StatusView, TimelineView,
+    CheckRunView, CommentView, DeploymentView, GateView, LineCommentView, PullView, ReviewView, StatusView,
+    TimelineView,
 };
 pub use state::{MergeMethod, Permission, ReviewVerdict};
 

@@ -12,6 +12,8 @@ pub mod copy;
 mod database;
 mod entered;
 mod environments;
+#[cfg(feature = "bot")]
+mod facts;
 pub mod gates;
 #[cfg(feature = "bot")]
 mod ingest;
