@@ -319,7 +319,12 @@ pub(super) fn reader_of(environment: &Environment, target: &TargetConfig) -> any
     let file = dot_env();
     let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
     let Some(url) = environment.resolve_reader(target, &lookup) else { return place_of(environment, target) };
-    Ok(Target { environment: Some(environment.name.clone()), name: target.name.clone(), engine: target.engine, url: url? })
+    Ok(Target {
+        environment: Some(environment.name.clone()),
+        name: target.name.clone(),
+        engine: target.engine,
+        url: url?,
+    })
 }
 
 /// Findings at error level by the migration whose file they stand in.

@@ -72,13 +72,19 @@ fn is_made_again(script: &Script<'_>, finding: &Finding) -> bool {
         ast::Stmt::DropView(drop) if finding.rule.id == "ban-drop-view" => {
             let names: Vec<String> = drop.view_refs().map(|n| name_of(n.syntax())).collect();
             let made = |name: &String| {
-                later().any(|s| matches!(s, ast::Stmt::CreateView(c) if c.view().is_some_and(|v| name_of(v.syntax()) == *name)))
+                later().any(
+                    |s| matches!(s, ast::Stmt::CreateView(c) if c.view().is_some_and(|v| name_of(v.syntax()) == *name)),
+                )
             };
             !names.is_empty() && names.iter().all(made)
         }
         ast::Stmt::DropFunction(drop) if finding.rule.id == "ban-drop-function" => {
-            let names: Vec<String> =
-                drop.syntax().descendants().filter_map(ast::FunctionNameRef::cast).map(|n| name_of(n.syntax())).collect();
+            let names: Vec<String> = drop
+                .syntax()
+                .descendants()
+                .filter_map(ast::FunctionNameRef::cast)
+                .map(|n| name_of(n.syntax()))
+                .collect();
             let made = |name: &String| {
                 later().any(|s| matches!(s, ast::Stmt::CreateFunction(c) if c.name().is_some_and(|f| name_of(f.syntax()) == *name)))
             };
@@ -141,17 +147,29 @@ mod tests {
     fn what_is_made_again_is_not_dropped() {
         let key = "ALTER TABLE t DROP CONSTRAINT f, ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id) ON DELETE CASCADE NOT VALID;";
         assert_eq!(told(key), ["foreign-key-cascade"]);
-        assert_eq!(told("ALTER TABLE t DROP CONSTRAINT c; ALTER TABLE t ADD CONSTRAINT c CHECK (a > 1) NOT VALID;"), [""; 0]);
-        assert_eq!(told("ALTER TABLE t DROP CONSTRAINT c; ALTER TABLE u ADD CONSTRAINT c CHECK (a > 1) NOT VALID;"), ["ban-drop-constraint", "several-tables-locked"]);
+        assert_eq!(
+            told("ALTER TABLE t DROP CONSTRAINT c; ALTER TABLE t ADD CONSTRAINT c CHECK (a > 1) NOT VALID;"),
+            [""; 0]
+        );
+        assert_eq!(
+            told("ALTER TABLE t DROP CONSTRAINT c; ALTER TABLE u ADD CONSTRAINT c CHECK (a > 1) NOT VALID;"),
+            ["ban-drop-constraint", "several-tables-locked"]
+        );
         assert_eq!(told("DROP VIEW v; CREATE VIEW v AS SELECT 1 AS a;"), [""; 0]);
         assert_eq!(told("DROP VIEW v, w; CREATE VIEW v AS SELECT 1 AS a;"), ["ban-drop-view"]);
-        assert_eq!(told("DROP FUNCTION f(int); CREATE FUNCTION f(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1';"), [""; 0]);
+        assert_eq!(
+            told("DROP FUNCTION f(int); CREATE FUNCTION f(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1';"),
+            [""; 0]
+        );
         assert_eq!(told("DROP FUNCTION f(int);"), ["ban-drop-function"]);
     }
 
     #[test]
     fn one_statement_is_told_once() {
-        assert_eq!(told("ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id);"), ["constraint-missing-not-valid"]);
+        assert_eq!(
+            told("ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id);"),
+            ["constraint-missing-not-valid"]
+        );
         assert_eq!(told("ALTER TABLE t ADD CONSTRAINT f UNIQUE (a);"), ["disallowed-unique-constraint"]);
         assert_eq!(told("ALTER TABLE t ADD PRIMARY KEY (a);"), ["adding-serial-primary-key-field"]);
         assert_eq!(told("ALTER TABLE t ADD COLUMN c text; UPDATE t SET c = a WHERE a > 2;"), ["ddl-with-backfill"]);
