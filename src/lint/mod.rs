@@ -9,6 +9,7 @@ mod lines;
 mod mend;
 mod objects;
 mod operations;
+mod order;
 mod profile;
 mod references;
 mod rewrite;
@@ -16,6 +17,7 @@ pub mod rules;
 mod schema;
 mod script;
 pub mod secrets;
+mod services;
 mod squawk;
 pub mod table;
 
@@ -28,6 +30,7 @@ pub use check::{check, check_judged};
 #[cfg(feature = "sqlite")]
 pub(crate) use depth::with_stack;
 pub use objects::objects_of;
+pub use order::overtaken;
 pub use script::Direction;
 
 use crate::ids::{Digest, Engine, Risk, TargetName};
