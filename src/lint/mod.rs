@@ -1,6 +1,7 @@
 //! Findings in migrations: squawk's rules, our own rules, and the structure problems, as one list. Pure.
 
 mod check;
+mod count;
 mod depth;
 mod lines;
 mod objects;
@@ -19,6 +20,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use check::{check, check_judged};
+pub use count::{Made, made_by};
 #[cfg(feature = "sqlite")]
 pub(crate) use depth::with_stack;
 pub use objects::objects_of;

@@ -18,6 +18,7 @@ mod ingest;
 pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
+pub mod logs;
 mod migrations;
 mod pulls;
 mod recorded;

@@ -2,6 +2,7 @@
 
 mod examples;
 mod hard;
+mod scripts;
 mod shared;
 mod specification;
 mod verified;
