@@ -5,6 +5,7 @@
 #
 #   BENCH_SECS   seconds a round (6)      BENCH_CONNS   connections (32)      BENCH_ROUNDS   rounds, interleaved (3)
 #   GODWIT       the binary (target/release/godwit)
+#   PROBOT       a folder with node_modules/probot (npm install probot@14 there): the same beside that framework's server
 #   GODWIT_TEST_WEBHOOK_EXAMPLES   the unpacked npm package @octokit/webhooks-examples (else where scripts/test puts it)
 #
 # Servers: `floor` (axum, signature check, nothing stored), `godwit` (release build, `--role web`), and
@@ -52,11 +53,18 @@ post() { # url, signature, delivery
 start floor "${FLOOR_TARGET_DIR:-$root/target/floor}/release/webhook-floor"
 start godwit "$godwit" serve --listen 127.0.0.1:0 --role web --data-dir "$work/data" --store "sqlite:$work/godwit.db"
 
+servers=(floor godwit)
+if [ -n "${PROBOT:-}" ]; then
+  openssl genrsa -out "$work/app.pem" 2048 2>/dev/null
+  BENCH_KEY=$work/app.pem start probot node "$here/probot.mjs"
+  servers+=(probot)
+fi
+
 printf '# body %s bytes, %s connections, 1 wrk thread, %s cores\n' "$(stat -c %s "$BODY")" "${BENCH_CONNS:-32}" "$(nproc)"
 printf '# sync: %s\n' "$(dd if=/dev/zero of="$work/sync" bs=4k count=2000 oflag=dsync 2>&1 | tail -1)"
 printf '%-8s %5s %10s %9s %9s %9s %8s %8s %6s\n' server round req/s p50 p99 max non2xx rss_MB load
 for ((round = 1; round <= ${BENCH_ROUNDS:-3}; round++)); do
-  for name in floor godwit; do
+  for name in "${servers[@]}"; do
     url=url_$name; pid=pid_$name
     good=$(post "${!url}" "$SIGNATURE" "check-$round"); bad=$(post "${!url}" "${SIGNATURE//[0-9]/f}" "bad-$round")
     [[ $good == 2* && $bad == 4* ]] || { echo "$name answers $good and $bad: not timed"; continue; }

@@ -23,6 +23,7 @@ java_home() {
   return 1
 }
 
+packages_elasticsearch_secured() { packages_elasticsearch; }
 packages_elasticsearch() {
   command -v curl >/dev/null || echo curl
   java_home >/dev/null || echo openjdk-17-jdk-headless
@@ -31,6 +32,7 @@ packages_elasticsearch() {
   command -v unzip >/dev/null || echo unzip
 }
 
+downloads_elasticsearch_secured() { downloads_elasticsearch; }
 downloads_elasticsearch() { [ -d "$(elasticsearch_home)" ] || echo elasticsearch; }
 
 download_elasticsearch() {
@@ -64,22 +66,42 @@ download_elasticsearch() {
   rm -r "$part"
 }
 
-elasticsearch_is_ready() { curl -sf "http://127.0.0.1:$1/_cluster/health?wait_for_status=yellow&timeout=1s"; }
+elasticsearch_is_ready() { curl -sf "http://$1/_cluster/health?wait_for_status=yellow&timeout=1s"; }
 
 start_elasticsearch() {
-  local port
-  port=$(port_of elasticsearch)
-  if ! alive elasticsearch >/dev/null; then run_elasticsearch "$port" "$(port_of elasticsearch_transport)"; fi
-  await 180 elasticsearch elasticsearch_is_ready "$port"
-  echo "GODWIT_TEST_ELASTICSEARCH_URL=elasticsearch+http://127.0.0.1:$port" >"$dir/elasticsearch.env"
+  local place
+  place=127.0.0.1:$(port_of elasticsearch)
+  if ! alive elasticsearch >/dev/null; then run_elasticsearch elasticsearch "xpack.security.enabled: false"; fi
+  await 180 elasticsearch elasticsearch_is_ready "$place"
+  echo "GODWIT_TEST_ELASTICSEARCH_URL=elasticsearch+http://$place" >"$dir/elasticsearch.env"
 }
 
+# The same with users and roles, which stand in files: without analysis-common it cannot make users of its own.
+start_elasticsearch_secured() {
+  local place user config=$dir/elasticsearch_secured/config
+  place=admin:secured@127.0.0.1:$(port_of elasticsearch_secured)
+  if ! alive elasticsearch_secured >/dev/null; then
+    mkdir -p "$config"
+    # All have the password `secured`; no variables: a hash of it.
+    # shellcheck disable=SC2016
+    for user in admin migrator clerk; do echo "$user:"'$2a$04$Co/zqGSD2ot64.EydYfDjOxiK0kYWai/zhCHZ3IkL6F82z0sEJnDu'; done >"$config/users"
+    printf '%s\n' superuser:admin migrator:migrator clerk:clerk >"$config/users_roles"
+    cp "$elasticsearch_files/roles.yml" "$config/"
+    run_elasticsearch elasticsearch_secured "xpack.security.enabled: true"
+  fi
+  await 180 elasticsearch_secured elasticsearch_is_ready "$place"
+  echo "GODWIT_TEST_ELASTICSEARCH_SECURED_URL=elasticsearch+http://$place" >"$dir/elasticsearch_secured.env"
+}
+
+# run_elasticsearch NAME SETTING
 run_elasticsearch() {
-  local port=$1 transport=$2 home java place=$dir/elasticsearch options=()
+  local name=$1 port transport home java place=$dir/$1 options=()
+  port=$(port_of "$name")
+  transport=$(port_of "${name}_transport")
   home=$(elasticsearch_home)
   java=$(java_home) || die "no JDK 11 or 17"
-  claim elasticsearch
-  claim elasticsearch_transport
+  claim "$name"
+  claim "${name}_transport"
   mkdir -p "$place"/{config,data,snapshots,tmp}
   cp "$elasticsearch_files/log4j2.properties" "$place/config/"
   # One node needs no votes; a full disk or many scripts of many tests at once are no reason to refuse one of them. The
@@ -94,7 +116,7 @@ network.host: 127.0.0.1
 http.port: $port
 transport.port: $transport
 discovery.type: single-node
-xpack.security.enabled: false
+$2
 cluster.routing.allocation.disk.threshold_enabled: false
 cluster.max_shards_per_node: 5000
 script.max_compilations_rate: 10000/1m
@@ -112,7 +134,7 @@ YML
   # What bin/elasticsearch ends in, without the two virtual machines that it asks for these options first. A small heap,
   # one collector thread and the quick compiler alone: it is up in half the time and in half the memory.
   # shellcheck disable=SC2046 # several words, or none
-  cd "$place" && launch elasticsearch $(switch_to nobody) env ES_TMPDIR="$place/tmp" LIBFFI_TMPDIR="$place/tmp" \
+  cd "$place" && launch "$name" $(switch_to nobody) env ES_TMPDIR="$place/tmp" LIBFFI_TMPDIR="$place/tmp" \
     "$java/bin/java" -Xms"${ELASTICSEARCH_HEAP:-512m}" -Xmx"${ELASTICSEARCH_HEAP:-512m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError \
     -Djava.io.tmpdir="$place/tmp" -Djava.awt.headless=true -Dfile.encoding=UTF-8 -Djava.locale.providers=SPI,COMPAT \
     --add-opens=java.base/java.io=ALL-UNNAMED "${options[@]}" -Djna.nosys=true \
@@ -124,3 +146,4 @@ YML
 }
 
 stop_elasticsearch() { end_process "$1" elasticsearch; }
+stop_elasticsearch_secured() { end_process "$1" elasticsearch_secured; }

@@ -47,10 +47,11 @@ run_mongod() {
   home=$(mongodb_home)
   claim "$name"
   mkdir -p "$dir/$name"
-  # A transaction whose client was killed holds its locks until its lifetime ends.
+  # A transaction whose client was killed holds its locks until its lifetime ends. Tests let commands fail as they
+  # would on a full disk.
   launch "$name" env LD_LIBRARY_PATH="$home/lib" "$home/mongod" --dbpath "$dir/$name/" --port "$port" --bind_ip 127.0.0.1 \
     --nounixsocket --wiredTigerCacheSizeGB 0.25 --setParameter diagnosticDataCollectionEnabled=false \
-    --setParameter transactionLifetimeLimitSeconds=30 "${@:2}"
+    --setParameter transactionLifetimeLimitSeconds=30 --setParameter enableTestCommands=1 "${@:2}"
   await 60 "$name" listening "$port"
 }
 
@@ -71,3 +72,13 @@ start_mongodb_standalone() {
 }
 
 stop_mongodb_standalone() { end_process "$1" mongodb_standalone; }
+
+# A single server that asks who one is. The first user is made by whoever tests with it: until then a client of this
+# machine may make one without a login.
+packages_mongodb_secured() { packages_mongodb; }
+downloads_mongodb_secured() { downloads_mongodb; }
+start_mongodb_secured() {
+  if ! alive mongodb_secured >/dev/null; then run_mongod mongodb_secured --auth; fi
+  echo "GODWIT_TEST_MONGODB_SECURED_URL=mongodb://127.0.0.1:$(port_of mongodb_secured)/" >"$dir/mongodb_secured.env"
+}
+stop_mongodb_secured() { end_process "$1" mongodb_secured; }

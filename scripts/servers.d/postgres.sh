@@ -9,10 +9,20 @@ postgres_bin() {
 
 packages_postgres() { postgres_bin >/dev/null || echo postgresql; }
 
+# run_postgres NAME DATA OPTION…
+run_postgres() {
+  local name=$1 data=$2 bin
+  bin=$(postgres_bin)
+  claim "$name"
+  # A test server may lose its data when the machine fails, never when a client does: so no fsync.
+  (cd / && as postgres "$bin/pg_ctl" -D "$data" -l "$dir/$name.log" -w -t 60 start -o "-p $(port_of "$name") -c listen_addresses=127.0.0.1 \
+    -c unix_socket_directories='' -c fsync=off -c full_page_writes=off -c max_connections=200 -c wal_level=logical ${*:3}") \
+    >>"$dir/postgres.ctl.log" 2>&1 </dev/null 9>&- || die "PostgreSQL did not start, see $dir/$name.log"
+}
+
 start_postgres() {
-  local bin data=$dir/postgres log=$dir/postgres.log port
+  local bin data=$dir/postgres log=$dir/postgres.log
   bin=$(postgres_bin) || die "PostgreSQL is not installed"
-  port=$(port_of postgres)
   if ! as postgres "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
     mkdir -p "$data"
     : >>"$log"
@@ -23,21 +33,40 @@ start_postgres() {
       (cd / && as postgres "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync) >>"$log" 2>&1 ||
         die "initdb failed, see $log"
     fi
-    claim postgres
-    # A test server may lose its data when the machine fails, never when a client does: so no fsync.
-    (cd / && as postgres "$bin/pg_ctl" -D "$data" -l "$log" -w -t 60 start -o "-p $port -c listen_addresses=127.0.0.1 \
-      -c unix_socket_directories='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
-      -c max_connections=200 -c wal_level=logical") >>"$dir/postgres.ctl.log" 2>&1 </dev/null 9>&- ||
-      die "PostgreSQL did not start, see $log"
+    run_postgres postgres "$data" -c synchronous_commit=off
   fi
-  echo "GODWIT_TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$port/postgres" >"$dir/postgres.env"
+  echo "GODWIT_TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$(port_of postgres)/postgres" >"$dir/postgres.env"
 }
 
 # PostgreSQL is several processes: `immediate` ends them all with no farewell, and the next start recovers.
-stop_postgres() {
-  local bin data=$dir/postgres mode=fast
+stop_postgres() { end_postgres "$1" postgres; }
+stop_postgres_replica() { end_postgres "$1" postgres_replica; }
+
+end_postgres() {
+  local bin data=$dir/$2 mode=fast
   if [ "$1" = KILL ]; then mode=immediate; fi
   [ -f "$data/postmaster.pid" ] || return 0
   bin=$(postgres_bin) || return 0
   (cd / && as postgres "$bin/pg_ctl" -D "$data" -m "$mode" -w stop) >>"$dir/postgres.ctl.log" 2>&1 || true
+}
+
+# A streaming replica of the server in the same DIR, which must run.
+packages_postgres_replica() { packages_postgres; }
+
+start_postgres_replica() {
+  local bin data=$dir/postgres_replica log=$dir/postgres_replica.log
+  bin=$(postgres_bin) || die "PostgreSQL is not installed"
+  if ! as postgres "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
+    : >>"$log"
+    if [ ! -f "$data/PG_VERSION" ]; then
+      mkdir -p "$data"
+      own postgres "$data" "$log"
+      chmod 700 "$data"
+      (cd / && as postgres "$bin/pg_basebackup" -D "$data" -R -c fast -X stream -N -h 127.0.0.1 -p "$(port_of postgres)" -U postgres) \
+        >>"$log" 2>&1 9>&- || die "pg_basebackup failed, see $log"
+    fi
+    # It tells at once how far it is.
+    run_postgres postgres_replica "$data" -c hot_standby=on -c wal_receiver_status_interval=1
+  fi
+  echo "GODWIT_TEST_POSTGRES_REPLICA_URL=postgres://postgres@127.0.0.1:$(port_of postgres_replica)/postgres" >"$dir/postgres_replica.env"
 }

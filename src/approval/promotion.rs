@@ -1,7 +1,7 @@
 //! The promotion order: which environments a merge concerns, and which one must hold a change before another may (B-10).
 
 use super::Policy;
-use crate::config::{Environment, Promotion};
+use crate::config::{Environment, Profile, Promotion};
 use crate::ids::EnvironmentName;
 
 impl Policy {
@@ -11,6 +11,17 @@ impl Policy {
             .filter(|e| e.branch.as_deref().unwrap_or(default_branch) == base_ref)
             .map(|e| (&e.name, e.promotion))
             .collect()
+    }
+
+    /// How severe findings are on a pull request into `base_ref`: relaxed only where every environment that its merge
+    /// runs asks for that (SPEC 6).
+    pub fn profile(&self, base_ref: &str, default_branch: &str) -> Profile {
+        let mut run = self.ordered().filter(|e| e.branch.as_deref().unwrap_or(default_branch) == base_ref).peekable();
+        if run.peek().is_some() && run.all(|e| e.validation == Profile::Relaxed) {
+            Profile::Relaxed
+        } else {
+            Profile::Strict
+        }
     }
 
     /// The environment that must hold a change before `environment` may: the nearest one before it in promotion order
@@ -30,6 +41,19 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s1_50_s1_54_a_change_is_judged_as_the_strictest_environment_of_its_branch_asks() {
+        let text = "a: { branch: develop, validation: relaxed, targets: {} }\n\
+                    b: { validation: relaxed, targets: {} }\nc: { validation: strict, targets: {} }\n\
+                    d: { branch: next, targets: {} }\n";
+        let policy =
+            Policy::load(&|path| (path == "policies/environments.yml").then(|| text.as_bytes().to_vec())).unwrap();
+        assert_eq!(policy.profile("develop", "main"), Profile::Relaxed);
+        for branch in ["main", "next", "nobody-runs-it"] {
+            assert_eq!(policy.profile(branch, "main"), Profile::Strict, "{branch}");
+        }
+    }
 
     fn policy() -> Policy {
         let text = "a: { targets: { one: { engine: sqlite, url: 'sqlite:a' } } }\n\

@@ -1,8 +1,12 @@
 //! Elasticsearch: the documents of each index from a point in time, with its settings, mapping and aliases, one JSON value a
-//! line. Godwit's own history is copied as rows: how it is kept there is the driver's own affair.
+//! line. Where a snapshot repository is named, the documents are in a snapshot of it and the file says which. Godwit's own
+//! history is copied as rows: how it is kept there is the driver's own affair.
+
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 
 use elasticsearch::http::Method;
 use secrecy::SecretString;
@@ -11,24 +15,19 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::file::{Content, Sink};
-use super::meta::{Meta, Scope, SetDigest, Sum, differences};
+use super::meta::{Meta, Scope, SetDigest, Snapshot, Sum, differences};
 use super::{BackupError, Copied, Rehearsed, Restored, SCRATCH};
 use crate::drivers::Driver as _;
-use crate::drivers::elasticsearch::ElasticsearchDriver;
 use crate::drivers::elasticsearch::wire::{Wire, part};
+use crate::drivers::elasticsearch::{ASIDE, ElasticsearchDriver, settings_of};
 use crate::drivers::failpoint;
 use crate::ids::RunId;
 use crate::plan::HistoryRow;
 
-/// What indices that are built aside begin with.
-const ASIDE: &str = "godwit_restore_";
 /// Documents read at a time.
 const PAGE: usize = 500;
 /// Bytes of documents written in one call, about.
 const BULK: usize = 4 << 20;
-/// Settings that a server makes up, or that belong to where an index stands and not to what it is.
-const MADE_UP: [&str; 8] =
-    ["uuid", "creation_date", "version", "provided_name", "resize", "history", "routing", "blocks"];
 
 /// A document of the index before; its line begins with `{"_id"`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +51,8 @@ enum Line {
     Index { index: String, settings: Value, mappings: Value, aliases: Value },
     /// The first.
     Head { godwit_elasticsearch: u32, version: String, history: Vec<HistoryRow> },
+    /// The second, where the documents are in a snapshot.
+    Snapshot { snapshot: Snapshot },
     /// The last.
     End { end: u64 },
 }
@@ -152,13 +153,6 @@ async fn indices(wire: &Wire) -> Result<BTreeMap<String, Value>, BackupError> {
     Ok(all.into_iter().filter(|(name, index)| !own(name, index)).collect())
 }
 
-/// Settings as they are given when an index is made.
-fn settings_of(index: &Value) -> Value {
-    let mut settings = index["settings"]["index"].as_object().cloned().unwrap_or_default();
-    settings.retain(|key, _| !MADE_UP.contains(&key.as_str()));
-    Value::Object(settings)
-}
-
 fn in_scope(scope: &Scope, name: &str) -> bool {
     match scope {
         Scope::All => true,
@@ -189,10 +183,21 @@ fn mapping_sum(mappings: &Value) -> Sum {
 ///
 /// # Errors
 /// When an index cannot be read, or the disk does not take the copy.
-pub async fn copy_out(url: &SecretString, scope: &Scope, mut sink: Sink) -> Result<(Sink, Copied), BackupError> {
+pub async fn copy_out(
+    url: &SecretString,
+    scope: &Scope,
+    file: &Path,
+    mut sink: Sink,
+) -> Result<(Sink, Copied), BackupError> {
     let mut driver = ElasticsearchDriver::connect(url).await?;
     let history = driver.history().await?;
     let (wire, version) = driver.parts();
+    let sealed = file.extension().is_some_and(|e| e == "age");
+    // A repository's files are not ours to encrypt.
+    if let Some(repository) = driver.repository().filter(|_| !sealed) {
+        let snapshot = Snapshot { repository: repository.to_owned(), name: snapshot::name_of(file) };
+        return snapshot::copy_out(wire, version, history, (scope, snapshot), sink).await;
+    }
     put(&mut sink, &Line::Head { godwit_elasticsearch: 1, version: version.to_owned(), history })?;
     let (mut contents, mut total) = (BTreeMap::new(), 0);
     for (name, index) in indices(wire).await? {
@@ -225,6 +230,7 @@ pub async fn copy_out(url: &SecretString, scope: &Scope, mut sink: Sink) -> Resu
         database: "the cluster".to_owned(),
         contents,
         consistent: false,
+        snapshot: None,
         notes: vec![
             "each index is of one moment, all of them together are not; templates, pipelines and closed indices are not in it"
                 .to_owned(),
@@ -251,6 +257,7 @@ async fn build(
     let damaged = |why: &str| BackupError::Damaged(format!("the backup is no copy of Elasticsearch indices: {why}"));
     let mut input = BufReader::with_capacity(1 << 18, content);
     let (mut history, mut bulk, mut seen, mut ended) = (Vec::new(), String::new(), 0, false);
+    let mut kept: Option<Snapshot> = None;
     loop {
         let mut text = String::new();
         if input.read_line(&mut text).map_err(|e| damaged(&e.to_string()))? == 0 {
@@ -277,14 +284,23 @@ async fn build(
             Line::Index { index, settings, mappings, aliases } => {
                 send(wire, all.last(), &mut bulk).await?;
                 let place = format!("{prefix}{}", all.len());
+                let built = |place: String| {
+                    let aliases = aliases.as_object().cloned().unwrap_or_default();
+                    Built { name: index.clone(), place, aliases, settings: settings.clone() }
+                };
+                if let Some(snapshot) = &kept {
+                    all.push(built(place.clone()));
+                    snapshot::restore(wire, snapshot, &index, &place).await?;
+                    continue;
+                }
                 let mut first = settings.as_object().cloned().unwrap_or_default();
                 first.insert("number_of_replicas".to_owned(), 0.into());
                 first.remove("auto_expand_replicas");
                 let body = json!({"settings": {"index": first}, "mappings": mappings});
                 wire.ask(Method::Put, &part(&place), Some(&body)).await?.ok()?;
-                let aliases = aliases.as_object().cloned().unwrap_or_default();
-                all.push(Built { name: index, place, aliases, settings });
+                all.push(built(place));
             }
+            Line::Snapshot { snapshot } => kept = Some(snapshot),
             Line::End { end } => {
                 if end != seen {
                     return Err(damaged("documents are missing"));
@@ -294,6 +310,11 @@ async fn build(
         }
     }
     send(wire, all.last(), &mut bulk).await?;
+    if kept.is_some() {
+        for one in all.iter() {
+            snapshot::wait_for(wire, &one.place).await?;
+        }
+    }
     if ended { Ok(history) } else { Err(damaged("it has no end")) }
 }
 
@@ -310,21 +331,31 @@ async fn send(wire: &Wire, index: Option<&Built>, bulk: &mut String) -> Result<(
     Ok(())
 }
 
+/// How many documents an index holds, and what tells them from any others; only the first of one that keeps none whole.
+async fn measure(wire: &Wire, index: &str, mappings: &Value) -> Result<Sum, BackupError> {
+    wire.ask(Method::Post, &format!("{}/_refresh", part(index)), None).await?.ok()?;
+    if mappings["_source"]["enabled"] == false {
+        let answer = wire.ask(Method::Post, &format!("{}/_count", part(index)), None).await?.ok()?;
+        return Ok(Sum { count: answer["count"].as_u64().unwrap_or(0), digest: None });
+    }
+    let (mut digest, mut count) = (SetDigest::default(), 0);
+    read(wire, index, |id, routing, source| {
+        digest.add(&[id.as_bytes(), routing.unwrap_or_default().as_bytes(), source.as_bytes()]);
+        count += 1;
+        Ok(())
+    })
+    .await?;
+    Ok(Sum { count, digest: Some(digest.text()) })
+}
+
 /// What stands in indices that were built.
 async fn count(wire: &Wire, all: &[Built]) -> Result<BTreeMap<String, Sum>, BackupError> {
     let mut contents = BTreeMap::new();
     for one in all {
-        wire.ask(Method::Post, &format!("{}/_refresh", part(&one.place)), None).await?.ok()?;
-        let (mut digest, mut count) = (SetDigest::default(), 0);
-        read(wire, &one.place, |id, routing, source| {
-            digest.add(&[id.as_bytes(), routing.unwrap_or_default().as_bytes(), source.as_bytes()]);
-            count += 1;
-            Ok(())
-        })
-        .await?;
-        contents.insert(format!("index {}", one.name), Sum { count, digest: Some(digest.text()) });
         let there = wire.get(&format!("{}/_mapping", part(&one.place))).await?.ok()?;
-        contents.insert(format!("mapping {}", one.name), mapping_sum(&there[&one.place]["mappings"]));
+        let mappings = &there[&one.place]["mappings"];
+        contents.insert(format!("index {}", one.name), measure(wire, &one.place, mappings).await?);
+        contents.insert(format!("mapping {}", one.name), mapping_sum(mappings));
     }
     Ok(contents)
 }
@@ -420,7 +451,8 @@ async fn replace(wire: &Wire, all: &[Built], scope: &Scope) -> Result<(), Backup
         let block = json!({"index.blocks.write": true});
         wire.ask(Method::Put, &format!("{place}/_settings"), Some(&block)).await?.ok()?;
         wire.ask(Method::Delete, &name, None).await?.found()?;
-        let mut settings = json!({"index.blocks.write": null});
+        let expand = one.settings.get("auto_expand_replicas");
+        let mut settings = json!({"index.blocks.write": null, "index.auto_expand_replicas": expand});
         if let Some(replicas) = one.settings.get("number_of_replicas") {
             settings["index.number_of_replicas"] = replicas.clone();
         }

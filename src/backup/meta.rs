@@ -63,6 +63,9 @@ pub struct Meta {
     pub contents: BTreeMap<String, Sum>,
     /// What a restore into scratch showed; `null` before it was done.
     pub verified: Option<Verified>,
+    /// Where the documents are, when the file only names a snapshot of the cluster's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Snapshot>,
     /// What a person should know of it.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -77,6 +80,21 @@ pub enum Scope {
     All,
     /// Indices by name, or keys by name and pattern; Godwit's own records come on top.
     Only(Vec<String>),
+}
+
+/// A snapshot in a repository of an Elasticsearch cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The repository's name in the cluster.
+    pub repository: String,
+    /// Its own name in it.
+    pub name: String,
+}
+
+impl std::fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.repository, self.name)
+    }
 }
 
 /// How much of one thing there is, and what tells its content from any other.
@@ -225,6 +243,7 @@ mod tests {
             consistent: true,
             contents: BTreeMap::new(),
             verified: None,
+            snapshot: None,
             notes: Vec::new(),
         };
         let dir = tempfile::tempdir().unwrap();

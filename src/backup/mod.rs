@@ -28,7 +28,7 @@ use crate::drivers::DriverError;
 use crate::ids::{CommitSha, Engine, EnvironmentName, Epoch, PrNumber, RunId, TargetName};
 use crate::plan::HistoryRow;
 use file::{Content, Sink};
-use meta::{Meta, Scope, Sum, Verified, differences};
+use meta::{Meta, Scope, Snapshot, Sum, Verified, differences};
 use seal::{Keys, Seal};
 
 /// What every backup's name begins with [S3-54].
@@ -117,6 +117,8 @@ pub struct Copied {
     pub contents: BTreeMap<String, Sum>,
     /// Whether all of it is of one moment.
     pub consistent: bool,
+    /// Where the documents are, when the copy only names a snapshot.
+    pub snapshot: Option<Snapshot>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -238,7 +240,34 @@ async fn make_here(subject: &Subject, order: &Order) -> Result<Made, BackupError
     let sink = Sink::create(&file, seal.as_ref())?;
     let partial = file::partial_of(&file);
     let mut draft = Draft(Some(partial.clone()));
-    let (sink, copied) = copy_out(subject, &order.scope, sink).await?;
+    let (sink, copied) = copy_out(subject, &order.scope, &file, sink).await?;
+    let snapshot = copied.snapshot.clone();
+    let made = prove(subject, order, Copying { at, file, partial, seal, sink, copied }).await;
+    match (&made, snapshot) {
+        (Ok(_), _) => draft.0 = None,
+        (Err(_), Some(snapshot)) => {
+            if let Err(error) = forget(subject, &snapshot).await {
+                tracing::warn!(%error, %snapshot, "a snapshot of no use was left in its repository");
+            }
+        }
+        (Err(_), None) => {}
+    }
+    made
+}
+
+/// What was copied and is not yet a backup.
+struct Copying {
+    at: chrono::DateTime<Utc>,
+    file: PathBuf,
+    partial: PathBuf,
+    seal: Option<Seal>,
+    sink: Sink,
+    copied: Copied,
+}
+
+/// Restores a copy into scratch, and gives its file its name when it is what was copied.
+async fn prove(subject: &Subject, order: &Order, copying: Copying) -> Result<Made, BackupError> {
+    let Copying { at, file, partial, seal, sink, copied } = copying;
     let written = tokio::task::spawn_blocking(move || sink.finish()).await.map_err(ended_early)??;
     crate::drivers::failpoint::hit("backup_written");
     let mut meta = Meta {
@@ -265,6 +294,7 @@ async fn make_here(subject: &Subject, order: &Order) -> Result<Made, BackupError
         consistent: copied.consistent,
         contents: copied.contents,
         verified: None,
+        snapshot: copied.snapshot,
         notes: copied.notes,
     };
     let verified = verify(subject, order.scratch.as_ref(), &partial, &meta, seal.as_ref()).await?;
@@ -278,7 +308,6 @@ async fn make_here(subject: &Subject, order: &Order) -> Result<Made, BackupError
     }
     let cannot = |e: std::io::Error| BackupError::Failed(format!("cannot name the backup `{}`: {e}", file.display()));
     std::fs::rename(&partial, &file).map_err(cannot)?;
-    draft.0 = None;
     meta.write(&file)?;
     Ok(Made { file, meta })
 }
@@ -328,8 +357,21 @@ fn unsupported<T>(engine: Engine) -> Result<T, BackupError> {
     Err(BackupError::Usage(format!("this build cannot back up {engine}")))
 }
 
-async fn copy_out(subject: &Subject, scope: &Scope, sink: Sink) -> Result<(Sink, Copied), BackupError> {
-    let _ = scope;
+/// Deletes a snapshot from its repository; one that is gone already is as good.
+///
+/// # Errors
+/// When the cluster cannot be reached or refuses.
+pub async fn forget(subject: &Subject, snapshot: &Snapshot) -> Result<(), BackupError> {
+    let _ = snapshot;
+    match subject.engine {
+        #[cfg(feature = "elasticsearch")]
+        Engine::Elasticsearch => elasticsearch::snapshot::forget(&subject.url, snapshot).await,
+        other => unsupported(other),
+    }
+}
+
+async fn copy_out(subject: &Subject, scope: &Scope, file: &Path, sink: Sink) -> Result<(Sink, Copied), BackupError> {
+    let _ = (scope, file);
     match subject.engine {
         #[cfg(feature = "postgres")]
         Engine::Postgresql => postgres::copy_out(&subject.url, sink).await,
@@ -339,7 +381,7 @@ async fn copy_out(subject: &Subject, scope: &Scope, sink: Sink) -> Result<(Sink,
         #[cfg(feature = "redis")]
         Engine::Redis => redis::copy_out(&subject.url, scope, sink).await,
         #[cfg(feature = "elasticsearch")]
-        Engine::Elasticsearch => elasticsearch::copy_out(&subject.url, scope, sink).await,
+        Engine::Elasticsearch => elasticsearch::copy_out(&subject.url, scope, file, sink).await,
         #[allow(unreachable_patterns)]
         other => unsupported(other),
     }

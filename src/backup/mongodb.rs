@@ -167,8 +167,14 @@ pub async fn copy_out(url: &SecretString, mut sink: Sink) -> Result<(Sink, Copie
         contents.insert(format!("definition {}", one.name), defined(&one.options, &[]));
     }
     frame(&mut sink, b'E', &bytes_of(&doc! { "collections": i64::try_from(all.len()).unwrap_or(0) })?)?;
-    let copied =
-        Copied { engine_version: version.to_owned(), database: db.name().to_owned(), contents, consistent, notes };
+    let copied = Copied {
+        engine_version: version.to_owned(),
+        database: db.name().to_owned(),
+        contents,
+        consistent,
+        snapshot: None,
+        notes,
+    };
     Ok((sink, copied))
 }
 

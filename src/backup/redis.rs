@@ -144,6 +144,7 @@ pub async fn copy_out(url: &SecretString, scope: &Scope, mut sink: Sink) -> Resu
         database: if link.is_cluster() { "the cluster".to_owned() } else { "the server".to_owned() },
         contents: sums.contents(),
         consistent: false,
+        snapshot: None,
         notes: vec!["Redis has no snapshots to read from: each key is of one moment, all of them are not".to_owned()],
     };
     Ok((sink, copied))

@@ -115,6 +115,7 @@ fn copy_out_of(file: &Path, mut sink: Sink) -> Result<(Sink, Copied), BackupErro
         database,
         contents,
         consistent: true,
+        snapshot: None,
         notes: Vec::new(),
     };
     Ok((sink, copied))

@@ -52,6 +52,9 @@ impl Bot {
             self.show_check_with(place, &snapshot.head, check_run::APPROVAL, &approval, buttons, again).await?;
         }
         self.show_summary(place, snapshot, &input).await?;
+        if !snapshot.merged {
+            self.suggest(place, gathered).await;
+        }
         self.show_labels(place, gathered, verdict).await?;
         if self.record_verdict(snapshot, verdict, judge.correlation.as_ref(), now).await? {
             self.hide_outdated(place, snapshot.number).await;

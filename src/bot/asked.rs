@@ -13,6 +13,8 @@ pub(super) const PROMOTED: &str = "promote";
 pub(super) const RETRY: &str = "retry";
 /// The audit word for a run without approvals.
 pub(super) const EMERGENCY: &str = "emergency";
+/// The audit word for taking back what waits to run.
+pub(super) const CANCELLED: &str = "cancel";
 /// The audit word for letting a contract migration run.
 pub(super) const RELEASED: &str = "release";
 /// The detail that says until when an emergency holds, in milliseconds.
@@ -33,6 +35,8 @@ pub(super) struct Asked {
     pub released_at: Option<DateTime<Utc>>,
     /// Who passes over the approvals, and why.
     pub emergency: Option<(String, String)>,
+    /// Who took it back before it ran, and has not been overruled since.
+    pub cancelled: Option<String>,
 }
 
 /// What is asked for about which content, where.
@@ -90,10 +94,18 @@ fn read(rows: &[AuditRecord], digest: &Digest, now: DateTime<Utc>) -> Asked {
     let mut asked = Asked::default();
     for body in rows.iter().map(|r| &r.body).filter(|b| b.digest.as_deref() == Some(digest.as_str())) {
         match body.action.as_str() {
-            PROMOTED => asked.promoted = true,
-            RETRY => asked.retry_at = asked.retry_at.max(Some(body.at)),
+            PROMOTED => {
+                asked.promoted = true;
+                asked.cancelled = None;
+            }
+            RETRY => {
+                asked.retry_at = asked.retry_at.max(Some(body.at));
+                asked.cancelled = None;
+            }
+            CANCELLED => asked.cancelled = Some(body.actor.clone()),
             RELEASED => asked.released_at = asked.released_at.max(Some(body.at)),
             EMERGENCY => {
+                asked.cancelled = None;
                 let until = body.details.get(UNTIL).and_then(|t| t.parse().ok()).unwrap_or(0);
                 if now.timestamp_millis() < until {
                     asked.emergency = Some((body.actor.clone(), body.basis.clone().unwrap_or_default()));

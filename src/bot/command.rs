@@ -103,7 +103,7 @@ pub const VERBS: [(&str, &str, &str); 15] = [
     ("promote", "promote ENV", "open the gate of an environment with `promotion: manual`"),
     ("rollback", "rollback ENV MIGRATION", "undo a migration"),
     ("retry", "retry ENV", "try again after a failure, or ask again after an expiry"),
-    ("cancel", "cancel ENV", "stop before the next statement"),
+    ("cancel", "cancel ENV", "take back what waits, or stop before the next statement"),
     ("confirm", "confirm RUN", "the second person's word for a rollback in production"),
     ("resolve", "resolve ENV MIGRATION applied|rolled-back|retry REASON", "settle what cannot be proved"),
     ("lock", "lock ENV REASON", "freeze an environment"),

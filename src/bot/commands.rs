@@ -73,8 +73,13 @@ impl Bot {
         if let Err(refused) = may(&policy, Need::Anybody, &comment.by, &person) {
             return self.reply(&place, comment, &format!("{}.", escape::prose(&refused))).await;
         }
+        let orders = commands(&comment.body, &policy.repo.environments);
+        let understood: Vec<&Command> = orders.iter().filter_map(|(_, read)| read.as_ref().ok()).collect();
+        if self.answers_elsewhere(&place, comment, &pull, &understood, now).await? {
+            return Ok(());
+        }
         let mut answers = Vec::new();
-        for (line, (text, read)) in (0..).zip(commands(&comment.body, &policy.repo.environments)) {
+        for (line, (text, read)) in (0..).zip(orders) {
             let order = Order { place: &place, comment, line, pull: &pull, policy: &policy, person: &person, now };
             let answer = match read {
                 Err(wrong) => format!("⚠️ {wrong}."),
@@ -117,7 +122,7 @@ impl Bot {
         }
     }
 
-    async fn reply(&self, place: &Place, comment: &Comment, text: &str) -> Result<(), JobError> {
+    pub(super) async fn reply(&self, place: &Place, comment: &Comment, text: &str) -> Result<(), JobError> {
         let marker = format!("<!-- godwit:answer:{} -->", comment.id);
         let body = format!("{marker}\n@{}\n\n{text}", comment.by);
         let body = escape::cut_at(&crate::redact::text(&body), escape::COMMENT_LIMIT, "_The rest is cut._");

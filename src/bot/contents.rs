@@ -13,7 +13,8 @@ use crate::config::{ConfigError, RepoConfig};
 use crate::git::{Change, ChangeKind, CommitNames, GitError, Mirror};
 use crate::ids::{CommitSha, Digest, Risk};
 use crate::judge::judge;
-use crate::lint::{self, LintReport, Scope};
+use crate::lint::fix::{Proposal, fixes};
+use crate::lint::{self, LintReport, Scope, Severity, Violation};
 use crate::migration::{Migration, MigrationRoot, MigrationSet, SourceFile, both, digest_of, resolve};
 
 /// Files above this many bytes are named, not read (bytes).
@@ -28,6 +29,15 @@ pub enum Compare {
     Proposed,
     /// `head` as it stands, against `base` just before it: a pull request that is merged.
     Merged,
+}
+
+/// The branch that a change goes into, and the repository's default: they decide which environments it will run in.
+#[derive(Debug, Clone)]
+pub struct Branches {
+    /// The branch it goes into.
+    pub base: String,
+    /// The repository's default branch.
+    pub default: String,
 }
 
 /// What a pull request brings, judged by the policy of its base.
@@ -54,6 +64,8 @@ pub struct Contents {
     pub policy_changes: Vec<(String, Option<Vec<u8>>)>,
     /// Findings about the touched migrations.
     pub report: LintReport,
+    /// Rewrites that could be suggested on files that are new.
+    pub proposals: Vec<Proposal>,
     /// The migrations that are added or changed, by `unit/id`.
     pub own: BTreeSet<String>,
     /// Digest of what an approval is about; `None` when nothing is touched that needs one.
@@ -119,6 +131,27 @@ impl Contents {
     }
 }
 
+/// The rewrites that are worth a word on the pull request: of files that it adds, for more than matters of taste.
+fn proposals(
+    set: &MigrationSet,
+    report: &LintReport,
+    policy: &Policy,
+    scope: &Scope,
+    today: NaiveDate,
+    is_new: impl Fn(&str) -> bool,
+) -> Vec<Proposal> {
+    let worth =
+        |v: &Violation| v.fix.is_some() && v.waived.is_none() && v.severity >= Severity::Warning && is_new(&v.file);
+    if !report.violations.iter().any(worth) {
+        return Vec::new();
+    }
+    let mut chosen = report.clone();
+    for violation in chosen.violations.iter_mut().filter(|v| !worth(v)) {
+        violation.fix = None;
+    }
+    fixes(set, &chosen, &policy.lint, scope, today).iter().flat_map(|f| f.proposals(set)).collect()
+}
+
 /// The policy of a commit.
 ///
 /// # Errors
@@ -147,7 +180,7 @@ fn salvage_at(mirror: &Mirror, commit: &CommitSha) -> Result<(Policy, Vec<Config
     }
 }
 
-/// Reads what `head` brings to `base`.
+/// Reads what `head` brings to `base`; without `into`, findings are graded strictly.
 ///
 /// # Errors
 /// When git fails, or the policy of the base is wrong.
@@ -156,9 +189,13 @@ pub fn read(
     base: &CommitSha,
     head: &CommitSha,
     compare: Compare,
+    into: Option<&Branches>,
     today: NaiveDate,
 ) -> Result<Contents, Unreadable> {
-    let (policy, mends) = salvage_at(mirror, base)?;
+    let (mut policy, mends) = salvage_at(mirror, base)?;
+    if let Some(into) = into {
+        policy.lint.profile = policy.profile(&into.base, &into.default);
+    }
     let changes = match compare {
         Compare::Proposed => mirror.changes(base, head)?,
         Compare::Merged => mirror.tree_changes(base, head)?,
@@ -199,7 +236,15 @@ pub fn read(
     if !mends.is_empty() && !migration_paths.is_empty() {
         return Err(Unreadable::Policy(mends));
     }
-    let report = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::Paths(migration_paths.clone()), today);
+    let scope = Scope::Paths(migration_paths.clone());
+    let report = lint::check_judged(&set, &judge(&set), &policy.lint, &scope, today);
+    let proposals = match compare {
+        Compare::Proposed => {
+            let was: BTreeSet<&str> = before.iter().map(|f| f.path.as_str()).collect();
+            proposals(&set, &report, &policy, &scope, today, |file| !was.contains(file))
+        }
+        Compare::Merged => Vec::new(),
+    };
     let mut policy_changes = Vec::new();
     for path in touched.iter().filter(|p| policy.is_policy_path(p)) {
         policy_changes.push((path.clone(), mirror.file(head, path)?));
@@ -222,6 +267,7 @@ pub fn read(
         deleted_paths,
         policy_changes,
         report,
+        proposals,
         own,
         digest,
         names,

@@ -140,6 +140,8 @@ pub struct Standing<'a> {
     pub promoted: bool,
     /// Whether a person asked to try again after a failure.
     pub retry: bool,
+    /// Who took the run back before it began.
+    pub cancelled: Option<&'a str>,
     /// Whether something was let go that the environment does not hold yet.
     pub released: bool,
     /// What nobody can say yes to, an emergency least of all.
@@ -178,6 +180,10 @@ pub fn next(standing: Standing<'_>) -> Next {
         return Next::Stopped;
     }
     let environment = standing.environment;
+    if let Some(by) = standing.cancelled {
+        let message = format!("the run in `{environment}` was cancelled by `@{by}`");
+        return Next::Waits(refusal("cancelled", message, format!("`/godwit retry {environment}` lets it start")));
+    }
     if let Some(lock) = standing.lock {
         let message = format!("`{environment}` is locked by {} since {}: {}", lock.by, stamp(lock.at), lock.reason);
         return Next::Waits(refusal(
@@ -323,6 +329,7 @@ mod tests {
             promotion: Promotion::Auto,
             promoted: false,
             retry: false,
+            cancelled: None,
             released: false,
             never: None,
             earlier: None,
@@ -344,6 +351,10 @@ mod tests {
             (Standing { record: Some(&unknown), ..open }, "stopped"),
             (Standing { lock: Some(&lock), ..open }, "locked"),
             (Standing { lock: Some(&lock), record: Some(&failed), retry: true, ..open }, "locked"),
+            (Standing { cancelled: Some("omar"), ..open }, "cancelled"),
+            (Standing { cancelled: Some("omar"), emergency: true, lock: Some(&lock), ..open }, "cancelled"),
+            (Standing { cancelled: Some("omar"), record: Some(&applied), ..open }, "holds"),
+            (Standing { cancelled: Some("omar"), record: Some(&failed), ..open }, "stopped"),
             (Standing { promotion: Promotion::Manual, ..open }, "promotion"),
             (Standing { promotion: Promotion::Manual, promoted: true, ..open }, "runs"),
             (Standing { promotion: Promotion::Manual, promoted: true, verdict: &pending, ..open }, "approval"),

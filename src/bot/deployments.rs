@@ -23,6 +23,8 @@ pub(super) enum Picture<'a> {
     Runs,
     /// Its run ended.
     Ended(Outcome),
+    /// It held the migrations, and they were undone.
+    Undone,
 }
 
 impl Picture<'_> {
@@ -35,6 +37,7 @@ impl Picture<'_> {
             Picture::Ended(Outcome::Nothing) => ("success", "success", "everything was applied already".to_owned()),
             Picture::Ended(Outcome::Failed) => ("failure", "failure", "failed; see the comment".to_owned()),
             Picture::Ended(Outcome::NeedsHuman) => ("error", "error", "a person is needed; see the comment".to_owned()),
+            Picture::Undone => ("inactive", "failure", "migrations were undone".to_owned()),
             Picture::Ended(Outcome::Blocked | Outcome::Planned) => ("queued", "pending", "not started".to_owned()),
         }
     }

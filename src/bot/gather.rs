@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
-use super::contents::{self, Compare, Contents, Unreadable};
+use super::contents::{self, Branches, Compare, Contents, Unreadable};
 use super::error::JobError;
 use super::{Bot, entered, people};
 use crate::approval::{
@@ -93,10 +93,18 @@ impl Bot {
     /// Everything about a pull request, as of `now`.
     pub(super) async fn gather(&self, place: &Place, number: PrNumber, now: DateTime<Utc>) -> Result<Found, JobError> {
         let pull = place.api.pull(number).await?;
+        let repo = &place.repository.name;
         match self.read_git(place, &pull, now).await? {
             Err(errors) => Ok(Found::BrokenPolicy(Box::new(pull), errors)),
-            Ok(FromGit::Open(contents)) => self.complete(place, pull, *contents, None, now).await,
-            Ok(FromGit::Merged(agreed, merged)) => self.complete(place, pull, *agreed, Some(*merged), now).await,
+            Ok(FromGit::Open(mut contents)) => {
+                self.weigh_open(place, number, &mut contents, pull.from_fork(), now).await?;
+                self.complete(place, pull, *contents, None, now).await
+            }
+            Ok(FromGit::Merged(mut agreed, mut merged)) => {
+                self.weigh_as_known(repo, number, &mut agreed, now.date_naive()).await?;
+                self.weigh_as_known(repo, number, &mut merged.contents, now.date_naive()).await?;
+                self.complete(place, pull, *agreed, Some(*merged), now).await
+            }
         }
     }
 
@@ -116,17 +124,18 @@ impl Bot {
         ];
         let merge = if pull.is_merged() { pull.merge_commit_sha.clone() } else { None };
         wants.extend(merge.clone().map(Want::Commit));
+        let into = Branches { base: base_ref.clone(), default: place.repository.default_branch.clone() };
         self.git(place, &wants, move |mirror| {
             let read = || -> Result<FromGit, Unreadable> {
                 match &merge {
                     Some(merge) => {
-                        let (agreed, merged) = merged_contents(mirror, merge, &head, today)?;
+                        let (agreed, merged) = merged_contents(mirror, merge, &head, &into, today)?;
                         Ok(FromGit::Merged(Box::new(agreed), Box::new(merged)))
                     }
                     None => {
                         // The tip as of now judges, not where the branch was when the pull request was opened (DECISIONS 8).
                         let base = mirror.branch(&base_ref)?.unwrap_or_else(|| fallback.clone());
-                        let contents = contents::read(mirror, &base, &head, Compare::Proposed, today)?;
+                        let contents = contents::read(mirror, &base, &head, Compare::Proposed, Some(&into), today)?;
                         Ok(FromGit::Open(Box::new(contents)))
                     }
                 }
@@ -301,7 +310,7 @@ impl Bot {
         let wants: Vec<Want> = wants.into_iter().chain(merged.clone().map(Want::Commit)).collect();
         let (today, head) = (now.date_naive(), pull.head.sha.clone());
         let raised = self.raised_risk(place, pull).await?;
-        self.git(place, &wants, move |mirror| {
+        let judged = self.git(place, &wants, move |mirror| {
             if not_after.is_some_and(|limit| mirror.committed_at(&commit).map_or(true, |made| made > limit)) {
                 return Ok(None);
             }
@@ -309,14 +318,16 @@ impl Bot {
                 Some(merge) => before(mirror, merge, &head)?,
                 None => mirror.branch(&base_ref)?.unwrap_or_else(|| fallback.clone()),
             };
-            match contents::read(mirror, &base, &commit, Compare::Proposed, today) {
-                Ok(contents) => Ok(contents.binding(raised)),
+            match contents::read(mirror, &base, &commit, Compare::Proposed, None, today) {
+                Ok(contents) => Ok(Some(Box::new(contents))),
                 // A commit that is gone, or a policy that cannot be read, proves nothing.
                 Err(Unreadable::Policy(_) | Unreadable::Git(GitError::Missing(_))) => Ok(None),
                 Err(Unreadable::Git(e)) => Err(e),
             }
-        })
-        .await
+        });
+        let Some(mut contents) = judged.await? else { return Ok(None) };
+        self.weigh_as_known(&place.repository.name, pull.number, &mut contents, today).await?;
+        Ok(contents.binding(raised))
     }
 
     async fn raised_risk(&self, place: &Place, pull: &model::PullRequest) -> Result<Option<Risk>, JobError> {
@@ -407,11 +418,12 @@ fn merged_contents(
     mirror: &Mirror,
     merge: &CommitSha,
     head: &CommitSha,
+    into: &Branches,
     today: chrono::NaiveDate,
 ) -> Result<(Contents, Merged), Unreadable> {
     let base = before(mirror, merge, head)?;
-    let agreed = contents::read(mirror, &base, head, Compare::Proposed, today)?;
-    let brought = contents::read(mirror, &base, merge, Compare::Merged, today)?;
+    let agreed = contents::read(mirror, &base, head, Compare::Proposed, Some(into), today)?;
+    let brought = contents::read(mirror, &base, merge, Compare::Merged, Some(into), today)?;
     let differing = contents::differing(&agreed, &brought);
     Ok((agreed, Merged { commit: merge.clone(), contents: brought, differing }))
 }

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::contents::{self, Compare, Contents, Unreadable};
+use super::contents::{self, Branches, Compare, Contents, Unreadable};
 use super::error::JobError;
 use super::gather::{Found, Place};
 use super::{Bot, act, decide};
 use crate::approval::Status;
-use crate::git::Want;
+use crate::git::{Mirror, Want};
 use crate::ids::CommitSha;
 use crate::report::check_run::{self, CheckOutput, Conclusion};
 
@@ -22,7 +22,7 @@ impl Bot {
         base: &CommitSha,
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
-        let contents = match self.group_contents(place, head, base, now).await? {
+        let contents = match self.group_contents(place, head, base, base_ref, now).await? {
             Ok(contents) => contents,
             Err(errors) => {
                 let broken = check_run::lint_output(&act::empty_report(), &errors);
@@ -41,11 +41,14 @@ impl Bot {
         place: &Place,
         head: &CommitSha,
         base: &CommitSha,
+        base_ref: &str,
         now: DateTime<Utc>,
     ) -> Result<Result<Contents, Vec<crate::config::ConfigError>>, JobError> {
         let (head, base, today) = (head.clone(), base.clone(), now.date_naive());
+        let into = Branches { base: base_ref.to_owned(), default: place.repository.default_branch.clone() };
         let wants = [Want::Commit(head.clone()), Want::Commit(base.clone())];
-        self.git(place, &wants, move |mirror| match contents::read(mirror, &base, &head, Compare::Merged, today) {
+        let read = move |mirror: &Mirror| contents::read(mirror, &base, &head, Compare::Merged, Some(&into), today);
+        self.git(place, &wants, move |mirror| match read(mirror) {
             Ok(contents) => Ok(Ok(contents)),
             Err(Unreadable::Policy(errors)) => Ok(Err(errors)),
             Err(Unreadable::Git(e)) => Err(e),

@@ -25,7 +25,7 @@ use crate::approval::{EnvironmentVerdict, Policy, evaluate_environment};
 use crate::config::{Environment, Promotion, WindowState};
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, RoleName, RunId};
 use crate::migration::Migration;
-use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
+use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepAction};
 use crate::report::Links;
 use crate::report::run_comment::{self, RunCommentInput};
 use crate::runner::backup::{BackupWish, Keys};
@@ -154,6 +154,7 @@ impl Bot {
             promotion,
             promoted: asked.promoted,
             retry: since(asked.retry_at),
+            cancelled: asked.cancelled.as_deref(),
             released: since(asked.released_at),
             never: never.as_ref(),
             earlier: earlier.as_ref(),
@@ -232,10 +233,8 @@ impl Bot {
         let Some(settings) = journey.settings(environment) else { return Ok(false) };
         let own: Vec<&Migration> = contents.own_migrations().collect();
         let names = takers(settings, &own);
-        if self.hands_on(journey, settings, environment, &names).await? {
-            return Ok(false);
-        }
-        let targets = match self.targets(journey.place, settings, &names) {
+        let Some(part) = self.part(journey, settings, environment, &names).await? else { return Ok(false) };
+        let targets = match self.targets(journey.place, settings, &part.targets) {
             Ok(targets) => targets,
             Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
         };
@@ -249,7 +248,9 @@ impl Bot {
         let _place = self.place_to_run()?;
         let run = RunId::generate();
         self.take_turn(journey, environment, &run).await?;
-        match self.foreign(journey, environment, &targets, &actor).await {
+        let repo = &journey.place.repository.name;
+        let held_elsewhere = self.held_elsewhere(repo, settings, &contents.set, &part.targets).await?;
+        match self.foreign(journey, environment, &targets, &actor, &held_elsewhere).await {
             Ok(None) => {}
             Ok(Some(refusal)) => return self.wait(journey, environment, refusal).await.map(|()| false),
             Err(error) => return Err(self.could_not_run(journey, environment, error).await),
@@ -280,6 +281,7 @@ impl Bot {
             pace: seen.pace(),
             run: Some(run.clone()),
             waves: settings.waves().iter().map(|(_, ts)| ts.iter().map(|t| t.name.clone()).collect()).collect(),
+            held_elsewhere,
             ..ApplyOptions::default()
         };
         self.picture(journey, environment, Picture::Runs).await;
@@ -295,6 +297,10 @@ impl Bot {
         self.name_who_stopped(&mut report).await?;
         failpoint::hit("run_post");
         measure::run(&journey.place.repository.name, environment, &report);
+        if part.behind.is_some() && matches!(report.outcome, Outcome::Applied | Outcome::Nothing) {
+            return self.end_part(journey, settings, environment, part, report).await.map(|()| false);
+        }
+        let report = report.with_earlier(part.done.into_iter().map(|leg| leg.report));
         let end = Ended { basis, by, approved_by: verdict.filled.iter().collect() };
         self.finish(journey, environment, end, report, following).await
     }
@@ -342,9 +348,11 @@ impl Bot {
         environment: &EnvironmentName,
         targets: &[Target],
         actor: &Actor,
+        held_elsewhere: &BTreeSet<String>,
     ) -> Result<Option<Refusal>, RunError> {
         let set = &journey.merged.contents.set;
-        let planned = runner::plan(set, targets, actor, &ApplyOptions::default()).await?;
+        let options = ApplyOptions { held_elsewhere: held_elsewhere.clone(), ..ApplyOptions::default() };
+        let planned = runner::plan(set, targets, actor, &options).await?;
         measure::pending(&journey.place.repository.name, environment, planned.steps.len());
         let foreign: BTreeSet<String> = planned
             .steps
@@ -377,6 +385,7 @@ impl Bot {
         if report.outcome == Outcome::Blocked && report.blocked_by.iter().any(|r| r.reason == "locked") {
             let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
             self.comment_on(journey, environment, &report, told).await?;
+            self.store.rest_turn(&report.run).await?;
             let reason = format!("a target of `{environment}` is busy");
             return Err(JobError::Later { at: soon(Utc::now()), reason });
         }
@@ -446,6 +455,8 @@ impl Bot {
             return Ok(());
         };
         let undone = report.steps.iter().any(|s| s.state == MigrationState::RolledBack);
+        // Of several waves or regions one may have failed and taken itself back: that is no rollback.
+        let rolled_back = undone && report.steps.iter().all(|s| s.action == StepAction::Rollback);
         let next = match (decide::holds(record), following) {
             (true, Some(next)) => run_comment::Next::Starts(next.clone()),
             (true, None) => run_comment::Next::Done,
@@ -459,7 +470,8 @@ impl Bot {
             audit_head: Some(&end.hash),
         };
         self.comment_on(journey, environment, &report, told).await?;
-        self.picture(journey, environment, Picture::Ended(report.outcome)).await;
+        let picture = if rolled_back { Picture::Undone } else { Picture::Ended(report.outcome) };
+        self.picture(journey, environment, picture).await;
         Ok(())
     }
 

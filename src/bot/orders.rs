@@ -1,5 +1,5 @@
 //! Commands that write something down and leave the doing to the pull request's own line: apply, promote, retry, lock,
-//! unlock, cancel, resolve, release.
+//! unlock, resolve, release.
 
 use chrono::{DateTime, Utc};
 
@@ -10,15 +10,16 @@ use super::commands::Order;
 use super::decide::{holds, stamp};
 use super::error::JobError;
 use super::gather::{Found, Gathered};
+use super::labels::migrated_label;
+use super::tip::taken;
 use crate::config::Promotion;
 use crate::ids::{Digest, EnvironmentName, MigrationId, PrNumber};
 use crate::migration::Phase;
 use crate::plan::Outcome;
 use crate::report::escape::{code, prose};
 use crate::runner::{self, Actor, RunError, Settlement};
-use crate::store::AuditEntry;
 use crate::store::releases::Release;
-use crate::store::rollbacks::RequestState;
+use crate::store::{AuditEntry, EnvironmentRecord};
 
 const NOT_MERGED: &str = "This pull request is not merged yet; its merge starts the environments.";
 const UNREADABLE: &str = "The policy of the base branch cannot be read.";
@@ -191,45 +192,6 @@ impl Bot {
         ))
     }
 
-    pub(super) async fn order_stop(
-        &self,
-        order: &Order<'_>,
-        environment: &EnvironmentName,
-    ) -> Result<String, JobError> {
-        let repo = &order.place.repository.name;
-        let name = code(environment.as_str());
-        let mut answers = Vec::new();
-        for request in self.store.rollback_requests(repo, order.comment.number, RequestState::Pending).await? {
-            let withdrawn = &request.environment == environment
-                && self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Withdrawn, None).await?;
-            if withdrawn {
-                answers.push(format!("The rollback {} is withdrawn.", code(request.id.as_str())));
-            }
-        }
-        let runs = self.store.open_runs(Some(repo), environment).await?;
-        for run in &runs {
-            self.store.ask_to_stop(run, order.comment.by.as_str()).await?;
-        }
-        if !runs.is_empty() {
-            let names: Vec<String> = runs.iter().map(|r| code(r.as_str())).collect();
-            answers.push(format!(
-                "Asked {} in {name} to stop before its next statement; its comment tells how it ended.",
-                names.join(", ")
-            ));
-        }
-        if answers.is_empty() {
-            return Ok(format!(
-                "Nothing runs in {name} at the moment. {} keeps it so.",
-                code(&format!("/godwit lock {environment} REASON"))
-            ));
-        }
-        let mut entry = order.entry("cancel", "asked");
-        entry.environment = Some(environment.clone());
-        entry.run = runs.into_iter().next();
-        self.store.append_audit(entry).await?;
-        Ok(answers.join("\n\n"))
-    }
-
     pub(super) async fn order_settlement(
         &self,
         order: &Order<'_>,
@@ -283,12 +245,31 @@ impl Bot {
         let owner = self.store.brought_by(repo, Some(environment), &found.unit, found.id.as_str()).await?;
         let owner = owner.unwrap_or(order.comment.number);
         if settled == Settled::RolledBack {
-            text.push_str(&format!("{} runs it again.", code(&format!("/godwit retry {environment}"))));
+            self.holds_no_more(order, environment, owner).await?;
+            let on = if owner == order.comment.number { String::new() } else { format!(" on {owner}") };
+            text.push_str(&format!("{}{on} runs it again.", code(&format!("/godwit retry {environment}"))));
         } else if self.go_on(order, environment, owner).await? {
             text.push_str(&format!("{owner} goes on in {} by itself.", code(environment.as_str())));
         }
         self.store.wake(Some(repo), environment, Some(owner)).await?;
         Ok(text)
+    }
+
+    /// Writes down that an environment has lost what a pull request brought, as after a restore of an older copy.
+    async fn holds_no_more(
+        &self,
+        order: &Order<'_>,
+        environment: &EnvironmentName,
+        owner: PrNumber,
+    ) -> Result<(), JobError> {
+        let repo = &order.place.repository.name;
+        let Some(before) = self.store.latest_of_pull(repo, environment, owner).await?.filter(|r| holds(Some(r))) else {
+            return self.store.forget_legs(repo, environment, owner).await.map_err(JobError::from);
+        };
+        let record = EnvironmentRecord { outcome: Outcome::Failed, run: None, at: Utc::now(), ..before };
+        self.store.record_environment(&record).await?;
+        order.place.api.remove_label(owner, &migrated_label(environment)).await?;
+        Ok(())
     }
 
     /// Lets the pull request that stopped in an environment go on there; `false` when none did.
@@ -317,8 +298,8 @@ impl Bot {
             Ok(tip) => tip,
             Err(_) => return Ok(UNREADABLE.to_owned()),
         };
-        let (found, _) = match self.placed(order.place, &tip, environment, migration.as_str()) {
-            Ok(found) => found,
+        let found = match taken(&tip, environment, migration.as_str()) {
+            Ok((found, ..)) => found,
             Err(refusal) => return Ok(refused(&refusal.message, &refusal.what_to_do)),
         };
         if found.directives.phase != Some(Phase::Contract) {

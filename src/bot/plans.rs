@@ -67,9 +67,11 @@ impl Bot {
             commit: Some(gathered.snapshot.head.clone()),
             correlation: None,
         };
+        let repo = &gathered.snapshot.repo;
         let options = ApplyOptions {
+            held_elsewhere: self.held_elsewhere(repo, settings, set, &takes).await?,
             risks: risks(&gathered.contents),
-            released: self.store.releases(Some(&gathered.snapshot.repo), environment.as_str()).await?,
+            released: self.store.releases(Some(repo), environment.as_str()).await?,
             ..ApplyOptions::default()
         };
         match runner::plan(set, &targets, &actor, &options).await {

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Bot;
 use super::asked::Asked;
-use super::decide::{refusal, stamp};
+use super::decide::{holds, refusal, stamp};
 use super::error::JobError;
 use super::handle::look;
 use super::merge_run::{Journey, quoted};
@@ -72,14 +72,14 @@ impl Bot {
     ) -> Result<Option<Refusal>, JobError> {
         let policy = &journey.gathered.contents.policy;
         let base = &journey.gathered.pull.base.branch;
-        let default = &journey.place.repository.default_branch;
+        let (repo, default) = (&journey.place.repository.name, &journey.place.repository.default_branch);
         let chain: BTreeSet<&EnvironmentName> = policy.chain(base, default).into_iter().map(|(e, _)| e).collect();
         for migration in journey.merged.contents.own_migrations() {
             let takes = |e: &Environment| e.targets.iter().any(|t| belongs(migration, &t.name, t.engine));
             let Some(before) = policy.before(environment, &takes).filter(|e| !chain.contains(&e.name)) else {
                 continue;
             };
-            let ledger = self.store.environment_ledger(&before.name).await?;
+            let ledger = self.store.environment_ledger(Some(repo), &before.name).await?;
             let on = before.targets.iter().filter(|t| belongs(migration, &t.name, t.engine));
             let held = on.clone().all(|t| {
                 ledger.iter().any(|e| {
@@ -197,12 +197,35 @@ fn behind_others(environment: &EnvironmentName, before: &[Turn]) -> Refusal {
     )
 }
 
+/// What an environment was brought to and its database does not hold any more.
+fn lost(environment: &EnvironmentName, names: &[String], pr: PrNumber, record: &EnvironmentRecord) -> Refusal {
+    let first = names.first().map_or("MIGRATION", |n| n.rsplit('/').next().unwrap_or(n));
+    let mut refused = refusal(
+        "drift",
+        format!(
+            "{} was applied in `{environment}` by {pr}, {}, and is not there any more, as after somebody restored an older copy",
+            quoted(names),
+            stamp(record.at)
+        ),
+        format!(
+            "look at the database. To bring it again: `/godwit resolve {environment} {first} rolled-back REASON`, then `/godwit \
+             retry {environment}` on {pr}; where its effect is there by hand: `/godwit resolve {environment} {first} applied \
+             REASON`. This run then starts by itself"
+        ),
+    );
+    refused.needs_human = true;
+    refused
+}
+
 /// What keeps the environment from going on, and how to get past a failure.
 fn blocked_behind(
     environment: &EnvironmentName,
     names: &[String],
     owners: &[(PrNumber, Option<EnvironmentRecord>)],
 ) -> Refusal {
+    if let Some((pr, Some(record))) = owners.iter().find(|(_, r)| holds(r.as_ref())) {
+        return lost(environment, names, *pr, record);
+    }
     let failed: Vec<&(PrNumber, Option<EnvironmentRecord>)> = owners
         .iter()
         .filter(|(_, r)| r.as_ref().is_some_and(|r| matches!(r.outcome, Outcome::Failed | Outcome::NeedsHuman)))
@@ -279,7 +302,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
         };
         let names = ["shop/0001_orders".to_owned()];
-        let told = blocked_behind(&staging(), &names, &[(PrNumber(4), Some(record))]);
+        let told = blocked_behind(&staging(), &names, &[(PrNumber(4), Some(record.clone()))]);
         assert!(told.message.contains("`shop/0001_orders` (of #4)") && told.message.contains("#4 stopped there"));
         for way in [
             "`/godwit retry staging` on #4",
@@ -289,6 +312,10 @@ mod tests {
         ] {
             assert!(told.what_to_do.contains(way), "{way}: {}", told.what_to_do);
         }
+        let held = EnvironmentRecord { outcome: Outcome::Applied, ..record.clone() };
+        let gone = blocked_behind(&staging(), &names, &[(PrNumber(4), Some(held))]);
+        assert!(gone.needs_human && gone.message.contains("restored an older copy"), "{gone:?}");
+        assert!(gone.what_to_do.contains("`/godwit resolve staging 0001_orders rolled-back REASON`"), "{gone:?}");
         let waits = blocked_behind(&staging(), &names, &[(PrNumber(4), None)]);
         assert!(waits.what_to_do.contains("finish the pull request"), "{}", waits.what_to_do);
     }

@@ -89,7 +89,7 @@ impl Bot {
         let (before, after, today) = (before.clone(), after.clone(), now.date_naive());
         let wants = [Want::Commit(before.clone()), Want::Commit(after.clone())];
         let read = self.git(place, &wants, move |mirror| {
-            let contents = match contents::read(mirror, &before, &after, Compare::Merged, today) {
+            let contents = match contents::read(mirror, &before, &after, Compare::Merged, None, today) {
                 Ok(contents) => contents,
                 // Whoever mends a broken policy is told on the pull requests that it breaks.
                 Err(Unreadable::Policy(_)) => return Ok(None),

@@ -11,6 +11,7 @@ use super::commands::Order;
 use super::confirm::{Unconfirmed, may_confirm, settle};
 use super::contents::Contents;
 use super::decide::stamp;
+use super::elsewhere::of_several;
 use super::error::JobError;
 use super::gather::Place;
 use super::handle::look;
@@ -19,6 +20,7 @@ use super::live::{Seen, Watched};
 use super::merge_run::{APPROVED_BY, REPORT, RUN_FINISHED, STARTED_BY, Told, brief, json, run_text};
 use super::orders::refused;
 use super::permission::{wants_second_person, who_rolls_back};
+use super::regions::Whose;
 use super::worker::soon;
 use crate::config::Environment;
 use crate::github::model;
@@ -178,7 +180,16 @@ impl Bot {
                     continue;
                 }
             };
-            self.carry_out_rollback(place, &pull, &request, &tip).await?;
+            match self.whose(&tip, &request.environment, Some(&request.migration)).await? {
+                Whose::Of(owner) if owner == self.settings.region => {
+                    self.carry_out_rollback(place, &pull, &request, &tip).await?;
+                }
+                Whose::Of(owner) => self.hand_to(&owner, &look(&place.repository, &pull), None).await?,
+                Whose::Several(workers) => {
+                    let refusal = of_several(&request.environment, &workers);
+                    self.refuse_rollback(place, &pull, &request, Some(&tip), refusal).await?;
+                }
+            }
         }
         Ok(())
     }
@@ -328,6 +339,7 @@ impl Bot {
             }
         }
         if undone {
+            self.store.forget_legs(repo, environment, owner).await?;
             place.api.remove_label(owner, &migrated_label(environment)).await?;
             if owner != request.pr {
                 let other = place.api.pull(owner).await?;

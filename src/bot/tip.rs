@@ -10,7 +10,7 @@ use super::gather::Place;
 use crate::config::{ConfigError, Environment};
 use crate::git::Want;
 use crate::github::model;
-use crate::ids::EnvironmentName;
+use crate::ids::{EnvironmentName, TargetName};
 use crate::migration::Migration;
 use crate::plan::Refusal;
 use crate::plan::planner::belongs;
@@ -29,7 +29,7 @@ impl Bot {
         let today = now.date_naive();
         self.git(place, &wants, move |mirror| {
             let tip = mirror.branch(&base_ref)?.unwrap_or_else(|| fallback.clone());
-            match contents::read(mirror, &tip, &tip, Compare::Merged, today) {
+            match contents::read(mirror, &tip, &tip, Compare::Merged, None, today) {
                 Ok(contents) => Ok(Ok(contents)),
                 Err(Unreadable::Policy(errors)) => Ok(Err(errors)),
                 Err(Unreadable::Git(e)) => Err(e),
@@ -46,27 +46,37 @@ impl Bot {
         environment: &EnvironmentName,
         name: &str,
     ) -> Result<(&'c Migration, Vec<Target>), Refusal> {
-        let Some(migration) = tip.set.find(name) else {
-            return Err(refusal(
-                "unknown",
-                format!("`{name}` is no migration of this branch, or several have that name"),
-                "write its id as the comments show it".to_owned(),
-            ));
-        };
-        let settings: Option<&Environment> = tip.policy.environments.get(environment);
-        let names: Vec<_> = settings
-            .iter()
-            .flat_map(|s| &s.targets)
-            .filter(|t| belongs(migration, &t.name, t.engine))
-            .map(|t| t.name.clone())
-            .collect();
-        let (Some(settings), false) = (settings, names.is_empty()) else {
-            return Err(refusal(
-                "no-target",
-                format!("no database of `{environment}` takes `{}`", migration.reference()),
-                "name another environment".to_owned(),
-            ));
-        };
+        let (migration, settings, names) = taken(tip, environment, name)?;
         Ok((migration, self.targets(place, settings, &names)?))
     }
+}
+
+/// A migration of the tip, and the names of the databases of an environment that take it.
+pub(super) fn taken<'c>(
+    tip: &'c Contents,
+    environment: &EnvironmentName,
+    name: &str,
+) -> Result<(&'c Migration, &'c Environment, Vec<TargetName>), Refusal> {
+    let Some(migration) = tip.set.find(name) else {
+        return Err(refusal(
+            "unknown",
+            format!("`{name}` is no migration of this branch, or several have that name"),
+            "write its id as the comments show it".to_owned(),
+        ));
+    };
+    let settings: Option<&Environment> = tip.policy.environments.get(environment);
+    let names: Vec<_> = settings
+        .iter()
+        .flat_map(|s| &s.targets)
+        .filter(|t| belongs(migration, &t.name, t.engine))
+        .map(|t| t.name.clone())
+        .collect();
+    let (Some(settings), false) = (settings, names.is_empty()) else {
+        return Err(refusal(
+            "no-target",
+            format!("no database of `{environment}` takes `{}`", migration.reference()),
+            "name another environment".to_owned(),
+        ));
+    };
+    Ok((migration, settings, names))
 }

@@ -11,7 +11,7 @@ use super::targets::{self, Place};
 use super::{Exit, Format, Global, print};
 use crate::backup::meta::Meta;
 use crate::backup::retention::{self, Listed, Shelf};
-use crate::backup::{BackupError, Made};
+use crate::backup::{self, BackupError, Made, Subject};
 use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::runner::backup::{BackupWish, NotDone};
 use crate::runner::{self};
@@ -60,6 +60,9 @@ pub struct ListArgs {
     /// Tell what would be deleted, and delete nothing
     #[arg(long, requires = "action")]
     dry_run: bool,
+    /// The cluster whose snapshots go too, where no environment says which
+    #[arg(long, value_name = "URL", requires = "action")]
+    url: Option<String>,
     #[command(flatten)]
     shelf: ShelfArgs,
 }
@@ -149,6 +152,9 @@ fn told(made: &Made) -> String {
             verified.into, verified.counted, verified.compared
         );
     }
+    if let Some(snapshot) = &meta.snapshot {
+        let _ = writeln!(out, "  its documents are in the snapshot {snapshot}");
+    }
     for note in &meta.notes {
         let _ = writeln!(out, "  note: {note}");
     }
@@ -231,6 +237,37 @@ fn show(global: &Global, shelf: &Shelf) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Deletes the snapshot that a backup only names.
+fn forget_snapshot(global: &Global, backup: &Listed, url: Option<&str>) -> anyhow::Result<()> {
+    let Some(snapshot) = &backup.meta.snapshot else { return Ok(()) };
+    let place = match (&backup.meta.environment, url) {
+        (Some(environment), _) => Place {
+            environment: Some(environment.clone()),
+            targets: vec![backup.meta.target.clone()],
+            ..Place::default()
+        },
+        (None, Some(url)) => Place { url: Some(url.to_owned()), ..Place::default() },
+        (None, None) => {
+            return Err(Failure::usage(format!(
+                "`{}` names the snapshot `{snapshot}`, and no environment says of which cluster: give its URL with `--url`",
+                backup.file.display()
+            )));
+        }
+    };
+    let databases = place.databases(global)?;
+    let Some(target) = databases.targets.first() else {
+        return Err(Failure::usage(format!("there is no database `{}` any more", backup.meta.target)));
+    };
+    let subject = Subject {
+        environment: backup.meta.environment.clone(),
+        region: backup.meta.region.clone(),
+        name: target.name.clone(),
+        engine: target.engine,
+        url: target.url.clone(),
+    };
+    targets::block_on(async { backup::forget(&subject, snapshot).await.map_err(|e| Failure::from(e).into()) })
+}
+
 fn prune(global: &Global, shelf: &Shelf, args: &ListArgs) -> anyhow::Result<Exit> {
     if args.keep.is_none() && args.older_than.is_none() {
         return Err(Failure::usage("say which ones: `--keep COUNT`, `--older-than DAYS`, or both"));
@@ -238,6 +275,7 @@ fn prune(global: &Global, shelf: &Shelf, args: &ListArgs) -> anyhow::Result<Exit
     let going = shelf.prunable(args.keep, args.older_than, Utc::now());
     if !args.dry_run {
         for backup in &going {
+            forget_snapshot(global, backup, args.url.as_deref())?;
             retention::remove(&backup.file).map_err(Failure::from)?;
         }
     }

@@ -174,7 +174,7 @@ async fn lacks(
     migrations: &[&Migration],
 ) -> anyhow::Result<Vec<String>> {
     let Some(environment) = policy.environments.get(name) else { return Ok(Vec::new()) };
-    let ledger = store.environment_ledger(name).await?;
+    let ledger = store.environment_ledger(None, name).await?;
     let held = |m: &Migration| {
         let mut on = environment.targets.iter().filter(|t| belongs(m, &t.name, t.engine));
         on.all(|t| ledger.iter().any(|e| e.target == t.name && gates::holds(e, m)))

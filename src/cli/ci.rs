@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::exit::Failure;
-use super::lint::{self, FailOn};
+use super::lint::{self, FailOn, ProfileWord};
 use super::{Exit, Format, Global};
+use crate::config::Profile;
 use crate::lint::LintReport;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::rehearsal::Rehearsed;
@@ -35,6 +36,9 @@ pub struct Args {
     /// From which level on the exit code is 1
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     pub fail_on: FailOn,
+    /// How severe findings are where the policy names no level
+    #[arg(long, value_name = "PROFILE", value_enum)]
+    pub profile: Option<ProfileWord>,
     /// Where the SARIF log is written, for code scanning
     #[arg(long, value_name = "FILE")]
     pub sarif_file: Option<PathBuf>,
@@ -132,20 +136,23 @@ fn annotations(report: &LintReport, tried: Option<&[Rehearsed]>, set: &Migration
 /// Lints against the base that was given; else against the pull request's, and everything where that is not there.
 fn check(global: &Global, args: &Args) -> anyhow::Result<(LintReport, MigrationSet)> {
     let given = args.base.as_deref().filter(|b| !b.is_empty());
+    let profile = args.profile.map(Profile::from).unwrap_or_default();
+    let look = |against: lint::Against<'_>| {
+        lint::look(global, &args.paths, against, None, profile).map(|looked| (looked.report, looked.set))
+    };
     if given.is_some() {
-        return lint::lint(global, &args.paths, lint::Against::base(given), None);
+        return look(lint::Against::base(given));
     }
     match std::env::var("GITHUB_BASE_REF") {
-        Ok(branch) if !branch.is_empty() => lint::lint(global, &args.paths, lint::Against::Base(&branch), None)
-            .or_else(|error| {
-                if error.downcast_ref::<Failure>().is_none() {
-                    return Err(error);
-                }
-                let all = lint::lint(global, &args.paths, lint::Against::Nothing, None)?;
-                anstream::eprintln!("warning: {error}\n  every migration is linted instead");
-                Ok(all)
-            }),
-        _ => lint::lint(global, &args.paths, lint::Against::Nothing, None),
+        Ok(branch) if !branch.is_empty() => look(lint::Against::Base(&branch)).or_else(|error| {
+            if error.downcast_ref::<Failure>().is_none() {
+                return Err(error);
+            }
+            let all = look(lint::Against::Nothing)?;
+            anstream::eprintln!("warning: {error}\n  every migration is linted instead");
+            Ok(all)
+        }),
+        _ => look(lint::Against::Nothing),
     }
 }
 

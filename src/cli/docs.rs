@@ -32,7 +32,7 @@ pub struct Args {
 /// # Errors
 /// A page that people wrote in the way, and a folder that cannot be written.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let (report, set) = lint::lint(global, &args.paths, lint::Against::Nothing, None)?;
+    let (report, set) = lint::plainly(global, &args.paths, lint::Against::Nothing)?;
     let out = global.repo.join(&args.out);
     let all = pages(&set, &report);
     let mut stale = Vec::new();

@@ -251,7 +251,7 @@ pub(super) async fn promotion(
         }
     }
     for (earlier, migrations) in waiting {
-        let ledger = store.environment_ledger(&earlier.name).await?;
+        let ledger = store.environment_ledger(None, &earlier.name).await?;
         let mut missing: Vec<&Migration> = Vec::new();
         for migration in migrations {
             let on = earlier.targets.iter().filter(|t| belongs(migration, &t.name, t.engine));

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use clap::ValueEnum;
 
 use super::exit::Failure;
-use super::{Exit, Format, Global, gather, print};
-use crate::config::RepoConfig;
-use crate::ids::{Engine, Risk};
+use super::{Exit, Format, Global, fix, gather, print};
+use crate::config::{LintConfig, Profile, RepoConfig};
+use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
 use crate::lint::{LintReport, Scope, Severity, check_judged, table};
 use crate::migration::{Migration, MigrationSet, digest_of};
@@ -20,7 +21,9 @@ use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 #[command(after_help = "Examples:
   godwit lint
   godwit lint migrations/postgresql --base origin/main --format github
-  godwit lint --staged        what `git commit` would record, for a pre-commit hook")]
+  godwit lint --staged                       what `git commit` would record, for a pre-commit hook
+  godwit lint --base origin/main --facts production   how long the locks last on the tables that are there
+  godwit lint --base origin/main --fix       does the rewrites that need no thought, and says what is left")]
 pub struct Args {
     /// Folders of migrations, or single `.sql`, `.json` and `.lua` files (default: the folders that `godwit.yml` names)
     #[arg(value_name = "PATH")]
@@ -40,12 +43,43 @@ pub struct Args {
     /// From which level on the exit code is 1
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     pub fail_on: FailOn,
+    /// How severe findings are where the policy names no level; `relaxed` is for databases to try things out on
+    #[arg(long, value_name = "PROFILE", value_enum)]
+    pub profile: Option<ProfileWord>,
+    /// Take the profile that this environment asks for with `validation:`
+    #[arg(long, value_name = "ENV", conflicts_with = "profile")]
+    pub env: Option<EnvironmentName>,
+    /// Reckon the sizes of the tables into the risk: of this environment's databases, or of one given by its URL
+    #[arg(long, value_name = "ENV|URL")]
+    pub facts: Option<String>,
+    /// Write the rewrites that need no thought into the files; needs `--base` or PATHs, since an applied migration must
+    /// not change
+    #[arg(long, conflicts_with = "staged")]
+    pub fix: bool,
     /// One line per finding
     #[arg(long)]
     pub terse: bool,
     /// List every rule instead
-    #[arg(long, conflicts_with_all = ["paths", "base", "staged"])]
+    #[arg(long, conflicts_with_all = ["paths", "base", "staged", "fix", "profile", "env", "facts"])]
     pub rules: bool,
+}
+
+/// A profile as a word of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProfileWord {
+    /// As the rules say
+    Strict,
+    /// Warnings are notes, and what a later change can put right is no error
+    Relaxed,
+}
+
+impl From<ProfileWord> for Profile {
+    fn from(word: ProfileWord) -> Self {
+        match word {
+            ProfileWord::Strict => Self::Strict,
+            ProfileWord::Relaxed => Self::Relaxed,
+        }
+    }
 }
 
 /// From which level on findings fail the command.
@@ -84,23 +118,44 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         return print::text(&list_rules(global)?).map(|()| Exit::Done);
     }
     let against = if args.staged { Against::Staged } else { Against::base(args.base.as_deref()) };
-    let (mut report, set) = lint(global, &args.paths, against, args.engine)?;
-    if let Some(service) = &args.service {
-        keep_service(&mut report, &set, service)?;
+    let profile = match &args.env {
+        Some(environment) => profile_of(global, environment)?,
+        None => args.profile.map(Profile::from).unwrap_or_default(),
+    };
+    if args.fix && args.base.is_none() && args.paths.is_empty() {
+        return Err(Failure::usage(
+            "`--fix` changes files, and a migration that was applied must not change: say which are new with \
+             `--base origin/main`, or name them",
+        ));
     }
+    let mut looked = look(global, &args.paths, against, args.engine, profile)?;
+    if args.fix && fix::write(global, &looked)? > 0 {
+        looked = look(global, &args.paths, against, args.engine, profile)?;
+    }
+    if let Some(place) = &args.facts {
+        looked = super::table_facts::weighed(global, place, looked)?;
+    }
+    if let Some(service) = &args.service {
+        keep_service(&mut looked.report, &looked.set, service)?;
+    }
+    show(global, &args, &looked.report, &looked.set)
+}
+
+/// Prints the report.
+fn show(global: &Global, args: &Args, report: &LintReport, set: &MigrationSet) -> anyhow::Result<Exit> {
     let detail = if args.terse { Detail::Terse } else { Detail::Full };
     let text = match global.format {
-        Format::Text => lint_text::render(&report, &set, detail),
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
-        Format::Sarif => serde_json::to_string_pretty(&sarif::render(&report))? + "\n",
-        Format::Github => lint_github::render(&report),
-        Format::Markdown => lint_markdown::render(&report, lint_markdown::SUMMARY_LIMIT),
+        Format::Text => lint_text::render(report, set, detail),
+        Format::Json => serde_json::to_string_pretty(report)? + "\n",
+        Format::Sarif => serde_json::to_string_pretty(&sarif::render(report))? + "\n",
+        Format::Github => lint_github::render(report),
+        Format::Markdown => lint_markdown::render(report, lint_markdown::SUMMARY_LIMIT),
     };
     print::text(&text)?;
     if global.format == Format::Text && !global.quiet {
-        anstream::eprintln!("{}", summary(&report));
+        anstream::eprintln!("{}", summary(report));
     }
-    Ok(args.fail_on.exit(&report))
+    Ok(args.fail_on.exit(report))
 }
 
 /// Leaves out what other services have.
@@ -139,13 +194,33 @@ impl<'a> Against<'a> {
     }
 }
 
+/// What was looked at, and by what.
+pub(super) struct Looked {
+    pub(super) report: LintReport,
+    pub(super) set: MigrationSet,
+    pub(super) config: LintConfig,
+    pub(super) scope: Scope,
+    pub(super) today: NaiveDate,
+}
+
+/// The report on the repository, or on what a branch changes, as it is without options.
+pub(super) fn plainly(
+    global: &Global,
+    paths: &[PathBuf],
+    against: Against<'_>,
+) -> anyhow::Result<(LintReport, MigrationSet)> {
+    let looked = look(global, paths, against, None, Profile::default())?;
+    Ok((looked.report, looked.set))
+}
+
 /// Gathers and checks; also what `godwit ci` does.
-pub(super) fn lint(
+pub(super) fn look(
     global: &Global,
     paths: &[PathBuf],
     against: Against<'_>,
     engine: Option<Engine>,
-) -> anyhow::Result<(LintReport, MigrationSet)> {
+    profile: Profile,
+) -> anyhow::Result<Looked> {
     let mut config = global.repo_config()?;
     let (scope, lint_config) = match against {
         Against::Nothing | Against::Staged => {
@@ -156,8 +231,22 @@ pub(super) fn lint(
         Against::Base(base) => changed(global, &mut config, base)?,
     };
     let set = gather::migrations(global, &config, paths, engine)?;
+    let config = LintConfig { profile, ..lint_config };
     let today = chrono::Utc::now().date_naive();
-    Ok((check_judged(&set, &judge(&set), &lint_config, &scope, today), set))
+    let report = check_judged(&set, &judge(&set), &config, &scope, today);
+    Ok(Looked { report, set, config, scope, today })
+}
+
+/// The profile that an environment asks for.
+fn profile_of(global: &Global, name: &EnvironmentName) -> anyhow::Result<Profile> {
+    let policy = super::targets::policy(global)?;
+    match policy.environments.get(name) {
+        Some(environment) => Ok(environment.validation),
+        None => Err(Failure::usage(format!(
+            "there is no environment `{name}`; `policies/environments.yml` names {}",
+            crate::config::yaml::list(&policy.environments.0.iter().map(|e| e.name.as_str()).collect::<Vec<_>>())
+        ))),
+    }
 }
 
 pub(super) fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {
@@ -186,7 +275,7 @@ fn staged(_: &Global) -> anyhow::Result<Scope> {
 /// What the branch touches, and the levels of its base. Folders that the base's configuration names count as well as
 /// those of the branch, so that a branch cannot take its migrations out of sight (DECISIONS 8).
 #[cfg(feature = "bot")]
-fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
+fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Result<(Scope, LintConfig)> {
     let branch = super::changes::Branch::open(&global.repo, base)?;
     let file = global.config.clone().unwrap_or_else(|| RepoConfig::FILE.into());
     let file = file.strip_prefix(&global.repo).unwrap_or(&file);
@@ -203,7 +292,7 @@ fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Resu
 }
 
 #[cfg(not(feature = "bot"))]
-fn changed(_: &Global, _: &mut RepoConfig, _: &str) -> anyhow::Result<(Scope, crate::config::LintConfig)> {
+fn changed(_: &Global, _: &mut RepoConfig, _: &str) -> anyhow::Result<(Scope, LintConfig)> {
     Err(Failure::usage("this build has no git in it, so `--base` cannot be answered; build with the feature `bot`"))
 }
 

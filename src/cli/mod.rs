@@ -30,6 +30,7 @@ mod drift;
 mod exit;
 #[cfg(feature = "bot")]
 mod explain;
+mod fix;
 mod gates;
 mod gather;
 mod graph;
@@ -65,6 +66,7 @@ mod settings;
 mod status;
 #[cfg(feature = "bot")]
 mod store;
+mod table_facts;
 mod targets;
 mod version;
 

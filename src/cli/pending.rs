@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         of_place(global, &place)?
     } else {
         let against = lint::Against::base(args.base.as_deref());
-        let (found, set) = lint::lint(global, &[], against, None)?;
+        let (found, set) = lint::plainly(global, &[], against)?;
         let named: BTreeSet<(&str, &str)> = found.migrations.iter().map(|m| (m.unit.as_str(), m.id.as_str())).collect();
         let policy = place.policy(global).ok();
         report_of(&set, &found, &|m| named.contains(&(m.unit.as_str(), m.id.as_str())), policy.as_ref(), None)
@@ -74,8 +74,12 @@ fn of_place(global: &Global, place: &Place) -> anyhow::Result<Pending> {
         Some(policy) => policy.lint.clone(),
         None => gather::lint_config(&global.repo_config()?, &|path| lint::read_here(global, path))?,
     };
-    let today = chrono::Utc::now().date_naive();
-    let found = check_judged(&gathered.set, &judge(&gathered.set), &lint_config, &Scope::All, today);
+    let (scope, today) = (Scope::All, chrono::Utc::now().date_naive());
+    let report = check_judged(&gathered.set, &judge(&gathered.set), &lint_config, &scope, today);
+    // The risk follows the sizes of the tables that are there [S3-48].
+    let looked = lint::Looked { report, set: gathered.set.clone(), config: lint_config, scope, today };
+    let asked = place.url.clone().or(gathered.environment.as_ref().map(ToString::to_string)).unwrap_or_default();
+    let found = super::table_facts::weighed(global, &asked, looked)?.report;
     let states = targets::block_on(async {
         let released = gathered.released(global).await?;
         runner::status(&gathered.set, &gathered.targets, &released).await.map_err(targets::failed)

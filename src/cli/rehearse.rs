@@ -26,9 +26,11 @@ use crate::runner::rehearse::{Rehearsal, rehearse};
   godwit rehearse migrations --url postgres://localhost/postgres --only 0004_orders
   godwit test development                          # on a scratch database beside development's
   godwit test --version 1.1.0 --back-to 1.0.0      # what lies between the two
+  godwit rehearse migrations/elasticsearch --url elasticsearch+http://localhost:9200
 
-A scratch database is made on the server, and taken away at the end. On Redis and Elasticsearch the place itself is
-used: it must be empty.")]
+A scratch database is made on the server, and taken away at the end. On Elasticsearch every name gets a prefix of its
+own, and indices that the migrations presume are copied with up to 1,000 documents. On Redis the place itself is used: it
+must be empty.")]
 pub struct Args {
     /// The migrations, as `--path`; or an environment, on whose server the scratch database is made
     #[arg(value_name = "PATH|ENVIRONMENT", conflicts_with = "path")]

@@ -16,7 +16,7 @@ use super::settings::{known_as, read_tree, user};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::config::urls::UrlList;
-use crate::config::{Environment, HealthChecks, TargetConfig};
+use crate::config::{Environment, HealthChecks, LintConfig, TargetConfig};
 use crate::ids::{Engine, EnvironmentName, Risk, RunId, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
@@ -31,7 +31,7 @@ use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
 use crate::store::AuditEntry;
 
 /// Where to run: one database by its URL, or an environment of `policies/environments.yml`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Place {
     /// The environment
     #[arg(long = "env", value_name = "ENVIRONMENT", conflicts_with_all = ["url", "path"])]
@@ -217,14 +217,7 @@ impl Place {
     }
 
     pub(super) fn policy(&self, global: &Global) -> anyhow::Result<Policy> {
-        Policy::load(&|path| {
-            let file = match &global.config {
-                Some(config) if path == crate::config::RepoConfig::FILE => config.clone(),
-                _ => global.repo.join(path),
-            };
-            std::fs::read(file).ok()
-        })
-        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+        policy(global)
     }
 
     /// An environment, once it is known that it and the targets that are meant are there.
@@ -293,7 +286,8 @@ impl Place {
             )));
         }
         let today = Utc::now().date_naive();
-        let found = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::All, today);
+        let config = LintConfig { profile: environment.validation, ..policy.lint.clone() };
+        let found = lint::check_judged(&set, &judge(&set), &config, &Scope::All, today);
         let risks = found
             .migrations
             .iter()
@@ -316,6 +310,21 @@ impl Place {
     }
 }
 
+/// The policy as the files here say.
+///
+/// # Errors
+/// Every mistake in them, located.
+pub(super) fn policy(global: &Global) -> anyhow::Result<Policy> {
+    Policy::load(&|path| {
+        let file = match &global.config {
+            Some(config) if path == crate::config::RepoConfig::FILE => config.clone(),
+            _ => global.repo.join(path),
+        };
+        std::fs::read(file).ok()
+    })
+    .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}
+
 /// Databases, and the environment that owns them.
 pub(super) struct Databases {
     pub targets: Vec<Target>,
@@ -327,7 +336,7 @@ fn nowhere() -> anyhow::Error {
     Failure::usage("say where: `--env ENVIRONMENT`, or `--url URL --path DIR` for one database without configuration")
 }
 
-fn ad_hoc_target(url: &str) -> anyhow::Result<Target> {
+pub(super) fn ad_hoc_target(url: &str) -> anyhow::Result<Target> {
     crate::redact::register_url(url);
     let engine = engine_of(url)?;
     check_url(engine, url)?;
@@ -360,6 +369,22 @@ pub(super) fn place_of(environment: &Environment, target: &TargetConfig) -> anyh
     check_url(target.engine, text)
         .map_err(|e| Failure::usage(format!("`{}.{}`: {e:#}", environment.name, target.name)))?;
     Ok(Target { environment: Some(environment.name.clone()), name: target.name.clone(), engine: target.engine, url })
+}
+
+/// The same database through the account that may only read, where the environment names one.
+///
+/// # Errors
+/// The variable that is not set, and the key that needs it.
+pub(super) fn reader_of(environment: &Environment, target: &TargetConfig) -> anyhow::Result<Target> {
+    let file = dot_env();
+    let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
+    let Some(url) = environment.resolve_reader(target, &lookup) else { return place_of(environment, target) };
+    Ok(Target {
+        environment: Some(environment.name.clone()),
+        name: target.name.clone(),
+        engine: target.engine,
+        url: url?,
+    })
 }
 
 /// Findings at error level by the migration whose file they stand in.

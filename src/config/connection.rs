@@ -204,6 +204,22 @@ impl Environment {
         Ok(SecretString::from(url))
     }
 
+    /// The URL of the account of `target` that may only read, if it names one.
+    ///
+    /// # Errors
+    /// The variable that is not set.
+    pub fn resolve_reader(
+        &self,
+        target: &TargetConfig,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Result<SecretString, MissingVariable>> {
+        let url = target.reader.as_ref()?.fill(&format!("{}.{}.reader_url", self.name, target.name), lookup);
+        Some(url.map(|url| {
+            redact::register_url(&url);
+            SecretString::from(url)
+        }))
+    }
+
     /// The URL that the parts make.
     fn url_of(
         &self,
@@ -346,6 +362,7 @@ pub(super) fn target(
         "auth_source",
         "replica_set",
         "region",
+        "reader_url",
         "compliance",
     ];
     let fields = reader.fields(node, path, &allowed);
@@ -449,6 +466,50 @@ pub(super) fn target(
         replica_set: replica_set.map(|(_, t)| t),
     };
     Some((engine, Connection::Parts(Box::new(parts)), region))
+}
+
+/// The `reader_url` of a target, whose other fields were read before.
+pub(super) fn reader_url(
+    reader: &mut Reader,
+    notes: &mut Vec<ConfigError>,
+    node: &Node,
+    path: &str,
+    engine: Engine,
+) -> Option<Template> {
+    let fields = reader.known_fields(node, path, &["reader_url"]);
+    let (node, path) = fields.get("reader_url")?;
+    let text = reader.string(node, &path)?;
+    let url = match Template::parse(&text) {
+        Ok(url) => url,
+        Err(why) => {
+            reader.wrong(node, format!("`{path}`: {why}"));
+            return None;
+        }
+    };
+    if engine != Engine::Postgresql {
+        reader.wrong(
+            node,
+            format!("`{path}` means nothing to {engine}: only PostgreSQL is asked for the sizes of its tables"),
+        );
+        return None;
+    }
+    let head = url.head();
+    if !head.is_empty() && !schemes(engine).iter().any(|s| head.starts_with(s) || s.starts_with(head)) {
+        let known = super::yaml::list(schemes(engine));
+        reader.wrong(node, format!("`{path}` does not begin with {known}"));
+        return None;
+    }
+    if has_literal_password(&url) {
+        if let Some(text) = url.literal() {
+            redact::register_url(text);
+        }
+        notes.push(reader.message(
+            node.line,
+            node.column,
+            format!("`{path}` {LITERAL_PASSWORD}, such as `${{PROD_READER_URL}}`"),
+        ));
+    }
+    Some(url)
 }
 
 /// Whether every field means something to the engine.

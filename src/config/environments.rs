@@ -1,8 +1,9 @@
 //! `policies/environments.yml`: what each environment owns and how it is brought forward (INTERFACE 3, SPEC 4.1).
 
 use super::ConfigError;
-use super::connection::{self, Connection};
+use super::connection::{self, Connection, Template};
 use super::health::{self, HealthChecks};
+use super::lint::Profile;
 use super::windows::{self, Windows};
 use super::yaml::{self, Node, Reader, join};
 use crate::ids::{Engine, EnvironmentName, TargetName};
@@ -28,6 +29,8 @@ pub struct Environment {
     pub health: HealthChecks,
     /// When a run may begin.
     pub windows: Windows,
+    /// How severe findings are for changes that go no further.
+    pub validation: Profile,
     /// Its regions in the order in which a run takes them.
     pub regions: Vec<Region>,
     /// Where its seed data comes from.
@@ -66,6 +69,8 @@ pub struct TargetConfig {
     pub connection: Connection,
     /// The region, if named.
     pub region: Option<String>,
+    /// The URL of an account that may only read, by which the server looks at table sizes; `${VAR}` still in it.
+    pub reader: Option<Template>,
 }
 
 /// How migrations run in an environment.
@@ -143,7 +148,7 @@ impl Environments {
 fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, name: EnvironmentName) -> Environment {
     let path = name.to_string();
     let allowed: Vec<&str> =
-        ["targets", "migration", "promotion", "branch", "regions", "health_checks", "monitoring", "seed"]
+        ["targets", "migration", "promotion", "branch", "validation", "regions", "health_checks", "monitoring", "seed"]
             .into_iter()
             .chain(WINDOWS)
             .chain(SINGLE.map(|(k, _)| k))
@@ -157,7 +162,8 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             let target_name = reader.parsed_key::<TargetName>(key, &path);
             let read = connection::target(reader, notes, node, &path, None);
             if let (Some(name), Some((engine, connection, region))) = (target_name, read) {
-                targets.push(TargetConfig { name, engine, connection, region });
+                let account = connection::reader_url(reader, notes, node, &path, engine);
+                targets.push(TargetConfig { name, engine, connection, region, reader: account });
             }
         }
     }
@@ -168,7 +174,8 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             reader.wrong(node, format!("`{path}`: a target of the same name stands under `targets`"));
         }
         if let Some((engine, connection, region)) = connection::target(reader, notes, node, &path, Some(engine)) {
-            targets.push(TargetConfig { name, engine, connection, region });
+            let account = connection::reader_url(reader, notes, node, &path, engine);
+            targets.push(TargetConfig { name, engine, connection, region, reader: account });
         }
     }
     for key in LATER {
@@ -186,6 +193,10 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             reader.one_of(node, &path, &[("auto", Promotion::Auto), ("manual", Promotion::Manual)])
         })
         .unwrap_or(Promotion::Auto);
+    let validation = fields
+        .get("validation")
+        .and_then(|(node, path)| reader.one_of(node, &path, &Profile::WORDS))
+        .unwrap_or_default();
     let branch = fields.get("branch").and_then(|(node, path)| {
         let branch = reader.string(node, &path)?;
         if is_branch(&branch) {
@@ -207,7 +218,7 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
     }
     let regions = fields.get("regions").map(|(node, path)| regions(reader, node, &path, &targets)).unwrap_or_default();
     let seed = fields.get("seed").map(|(node, path)| seed(reader, node, &path)).unwrap_or_default();
-    Environment { name, targets, migration, promotion, branch, health, windows, regions, seed }
+    Environment { name, targets, migration, promotion, branch, validation, health, windows, regions, seed }
 }
 
 fn seed(reader: &mut Reader, node: &Node, path: &str) -> Seed {

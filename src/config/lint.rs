@@ -1,4 +1,4 @@
-//! `policies/lint.yml`: rule levels, server version, waivers.
+//! `policies/lint.yml`: rule levels, server version, waivers; and the profile that an environment asks for.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,21 @@ use chrono::NaiveDate;
 use super::ConfigError;
 use super::yaml::{self, Node, Reader};
 use crate::migration::Severity;
+
+/// How severe findings are where the policy names no level (SPEC 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// As the rules say; for staging and production [S1-54].
+    #[default]
+    Strict,
+    /// What is wrong only with data or programs that matter weighs less; for development [S1-50].
+    Relaxed,
+}
+
+impl Profile {
+    /// The words that stand for them in files and arguments.
+    pub const WORDS: [(&str, Self); 2] = [("strict", Self::Strict), ("relaxed", Self::Relaxed)];
+}
 
 /// The linter's settings; the default holds without the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +32,21 @@ pub struct LintConfig {
     pub postgres_version: String,
     /// Findings let through by the policy (base branch): these do lower severity to `info`.
     pub waivers: Vec<PolicyWaiver>,
+    /// How severe findings are where `levels` says nothing. Not from this file: environments name it.
+    pub profile: Profile,
+    /// The file's path.
+    pub file: String,
 }
 
 impl Default for LintConfig {
     fn default() -> Self {
-        Self { levels: BTreeMap::new(), postgres_version: "15".to_owned(), waivers: Vec::new() }
+        Self {
+            levels: BTreeMap::new(),
+            postgres_version: "15".to_owned(),
+            waivers: Vec::new(),
+            profile: Profile::Strict,
+            file: String::new(),
+        }
     }
 }
 
@@ -36,6 +61,8 @@ pub struct PolicyWaiver {
     pub reason: String,
     /// The last day it holds.
     pub expires: NaiveDate,
+    /// The line on which it begins, from 1.
+    pub line: u32,
 }
 
 const LEVELS: [(&str, Option<Severity>); 4] = [
@@ -53,7 +80,7 @@ impl LintConfig {
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<ConfigError>> {
         let root = yaml::parse(file, text).map_err(|e| vec![e])?;
         let mut reader = Reader::new(file);
-        let config = Self::read(&mut reader, &root);
+        let config = Self { file: file.to_owned(), ..Self::read(&mut reader, &root) };
         reader.finish(config)
     }
 
@@ -119,12 +146,16 @@ fn waiver(reader: &mut Reader, node: &Node, path: &str) -> Option<PolicyWaiver> 
     let (expires, p) = fields.get("expires")?;
     let date = reader.string(expires, &p)?;
     match date.parse::<NaiveDate>() {
-        Ok(expires) => Some(PolicyWaiver { rule: rule_id, paths, reason: text, expires }),
+        Ok(expires) => Some(PolicyWaiver { rule: rule_id, paths, reason: text, expires, line: line_of(node.line) }),
         Err(_) => {
             reader.wrong(expires, format!("`{p}` must be a date of the form YYYY-MM-DD"));
             None
         }
     }
+}
+
+fn line_of(line: usize) -> u32 {
+    u32::try_from(line).unwrap_or(u32::MAX)
 }
 
 fn is_rule_id(id: &str) -> bool {
@@ -146,7 +177,8 @@ mod tests {
         assert_eq!(config.levels["prefer-bigint-over-int"], None);
         assert_eq!(config.levels["ban-drop-column"], Some(Severity::Error));
         assert_eq!(config.waivers[0].expires.to_string(), "2027-01-31");
-        assert_eq!(LintConfig::parse("l", ""), Ok(LintConfig::default()));
+        assert_eq!(LintConfig::parse("l", ""), Ok(LintConfig { file: "l".to_owned(), ..LintConfig::default() }));
+        assert_eq!(config.waivers[0].line, 6);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::fmt;
 pub use connection::{Connection, MissingVariable};
 pub use environments::{Environment, Environments, MigrationSettings, Promotion, Region, Seed, TargetConfig};
 pub use health::HealthChecks;
-pub use lint::LintConfig;
+pub use lint::{LintConfig, Profile};
 pub use matrix::{ApprovalMatrix, Cell};
 pub use repo::RepoConfig;
 pub use roles::Roles;

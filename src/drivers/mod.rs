@@ -33,6 +33,7 @@ use crate::migration::execution::Nature;
 use crate::migration::native::{Book, Found};
 use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
+use crate::risk::facts::TargetFacts;
 pub use pace::{Cancel, Pace, Progress};
 pub use url::check_url;
 
@@ -243,6 +244,11 @@ pub trait Driver: Sized + Send {
     /// What the server says of its own health. What it does not tell, or not to this user, is left out.
     fn vitals(&mut self) -> impl Future<Output = Result<Vec<Reading>, DriverError>> + Send;
 
+    /// How large its tables are and who holds them; `None` where an engine is not asked that.
+    fn facts(&mut self) -> impl Future<Output = Result<Option<TargetFacts>, DriverError>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// Whether a table, collection or index is there and can be read.
     fn readable(&mut self, name: &str) -> impl Future<Output = Result<(), DriverError>> + Send;
 
@@ -260,6 +266,12 @@ pub trait Driver: Sized + Send {
 pub trait Session: Send {
     /// What identifies this database even when its name or address changes.
     fn fingerprint(&self) -> &str;
+
+    /// Reads again what identifies this database, after it was replaced as a whole from a backup of itself or of what it
+    /// was before somebody made it anew.
+    fn identify(&mut self) -> impl Future<Output = Result<(), DriverError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Raises the target's fencing token above its own and above `at_least`; lower ones are refused from then on.
     fn fence(&mut self, at_least: Epoch) -> impl Future<Output = Result<Epoch, DriverError>> + Send;

@@ -20,8 +20,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one on the server of `server`, which the user must be allowed to; for SQLite, a file in `folder`. Redis and
-    /// Elasticsearch have no databases to make: there `server` itself is used, and must be empty, which the caller checks.
+    /// Makes one on the server of `server`, which the user must be allowed to; for SQLite, a file in `folder`, and on
+    /// Elasticsearch names that begin alike. Redis has no databases to make: there `server` itself is used, and must be
+    /// empty, which the caller checks.
     ///
     /// # Errors
     /// When the server cannot be reached or refuses.
@@ -36,6 +37,8 @@ impl Scratch {
             }
             #[cfg(feature = "mongodb")]
             Engine::Mongodb => with_database(server.expose_secret(), &name),
+            #[cfg(feature = "elasticsearch")]
+            Engine::Elasticsearch => super::elasticsearch::scratch::url(server, name.trim_start_matches("godwit_")),
             _ => server.expose_secret().to_owned(),
         };
         crate::redact::register_url(&url);
@@ -77,6 +80,12 @@ impl Scratch {
                 let driver = super::redis::RedisDriver::connect(&self.server).await.map_err(left)?;
                 driver.forget().await.map_err(left)
             }
+            #[cfg(feature = "elasticsearch")]
+            Engine::Elasticsearch => {
+                let driver = super::elasticsearch::ElasticsearchDriver::connect(&self.url).await.map_err(left)?;
+                driver.forget().await.map_err(left)
+            }
+            #[allow(unreachable_patterns)]
             _ => {
                 let _ = (&self.server, left);
                 Ok(())

@@ -497,6 +497,10 @@ impl Session for SqliteSession {
         &self.fingerprint
     }
 
+    async fn identify(&mut self) -> Result<(), DriverError> {
+        self.prepare().await
+    }
+
     async fn fence(&mut self, at_least: Epoch) -> Result<Epoch, DriverError> {
         let sql = format!(
             "UPDATE {FENCE} SET epoch = max(epoch, ?1) + 1, taken_by = ?2, taken_at = ?3 WHERE k = 'target' RETURNING epoch"

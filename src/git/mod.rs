@@ -8,8 +8,9 @@ mod mirror;
 mod wire;
 
 use std::collections::HashMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use git2::{Oid, Repository};
@@ -88,8 +89,19 @@ pub struct Mirrors {
     inner: Arc<Inner>,
 }
 
+/// Folders that processes on one data directory may have at most.
+const FOLDERS: usize = 64;
+
+/// A folder of mirrors in which this process alone writes, for as long as it holds the lock beside it.
+struct Folder {
+    dir: PathBuf,
+    _lock: Option<File>,
+}
+
 struct Inner {
     dir: PathBuf,
+    /// Taken when something is fetched first.
+    own: std::sync::Mutex<Option<Folder>>,
     api: Url,
     agent: ureq::Agent,
     locks: Mutex<HashMap<RepoName, Arc<Mutex<()>>>>,
@@ -102,7 +114,8 @@ impl Mirrors {
     /// When the URL cannot be read.
     pub fn new(dir: impl Into<PathBuf>, api_url: &str, timeout: Duration) -> Result<Self, GitError> {
         let api = Url::parse(api_url).map_err(|_| GitError::Transport(format!("`{api_url}` is not a URL")))?;
-        let inner = Inner { dir: dir.into(), api, agent: wire::agent(timeout), locks: Mutex::new(HashMap::new()) };
+        let (agent, locks) = (wire::agent(timeout), Mutex::new(HashMap::new()));
+        let inner = Inner { dir: dir.into(), own: std::sync::Mutex::default(), api, agent, locks };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -122,7 +135,7 @@ impl Mirrors {
         tokio::task::spawn_blocking(move || {
             // Held by the thread: it goes on when the caller is cancelled, and nobody else may write meanwhile.
             let _alone = alone;
-            let dir = inner.dir.join(remote.repo.owner()).join(format!("{}.git", remote.repo.name()));
+            let dir = inner.folder()?.join(remote.repo.owner()).join(format!("{}.git", remote.repo.name()));
             let attempt = || {
                 let mirror = Mirror { repository: open(&dir)? };
                 bring_up_to_date(&inner.agent, &url, &remote, &mirror, &wants)?;
@@ -140,6 +153,40 @@ impl Mirrors {
         .await
         .map_err(|e| GitError::Transport(format!("reading the mirror broke off: {e}")))?
     }
+}
+
+impl Inner {
+    /// Where this process keeps its mirrors.
+    fn folder(&self) -> Result<PathBuf, GitError> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = &*own {
+            return Ok(folder.dir.clone());
+        }
+        let taken = take_folder(&self.dir)
+            .map_err(|e| GitError::Transport(format!("cannot make the folder `{}`: {e}", self.dir.display())))?;
+        Ok(own.insert(taken).dir.clone())
+    }
+}
+
+/// The first folder that no other process has: `dir`, `dir-1`, … Git's own locks are left behind by a process that is
+/// killed, and a damaged mirror is thrown away, which nobody else may be reading meanwhile.
+fn take_folder(dir: &Path) -> std::io::Result<Folder> {
+    std::fs::create_dir_all(dir.parent().unwrap_or(dir))?;
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    for n in 0..FOLDERS {
+        let dir = if n == 0 { dir.to_path_buf() } else { dir.with_file_name(format!("{name}-{n}")) };
+        let lock = File::options().create(true).truncate(false).write(true).open(dir.with_extension("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => return Ok(Folder { dir, _lock: Some(lock) }),
+            Err(TryLockError::WouldBlock) => {}
+            // A file system that knows no locks: as if this were the only process.
+            Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
+                return Ok(Folder { dir, _lock: None });
+            }
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+    }
+    Err(std::io::Error::other(format!("{FOLDERS} processes have one each; give this one a data directory of its own")))
 }
 
 /// Opens the bare mirror at `dir`, or makes it.
@@ -252,6 +299,19 @@ fn haves(mirror: &Mirror) -> Vec<Oid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processes_on_one_data_directory_have_mirrors_of_their_own() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = data.path().join("deep/mirrors");
+        let named = |folder: &Folder| folder.dir.file_name().unwrap().to_str().unwrap().to_owned();
+        let first = take_folder(&dir).unwrap();
+        let second = take_folder(&dir).unwrap();
+        assert_eq!((named(&first).as_str(), named(&second).as_str()), ("mirrors", "mirrors-1"));
+        // Whoever comes after one that ended has what it left.
+        drop(first);
+        assert_eq!(named(&take_folder(&dir).unwrap()), "mirrors");
+    }
 
     #[test]
     fn tokens_go_to_the_configured_host_only() {

@@ -6,7 +6,20 @@ use super::client::{Method, Repeat, segment};
 use super::error::GithubError;
 use super::model::{Comment, LabelName};
 use super::repo::RepoApi;
-use crate::ids::{Login, PrNumber};
+use crate::ids::{CommitSha, Login, PrNumber};
+
+/// A comment on lines of a file as the pull request leaves it.
+#[derive(Debug, Clone, Copy)]
+pub struct LineComment<'a> {
+    /// The file.
+    pub path: &'a str,
+    /// The first line, from 1.
+    pub first_line: u32,
+    /// The last line.
+    pub last_line: u32,
+    /// The text.
+    pub body: &'a str,
+}
 
 impl RepoApi {
     /// Every comment, oldest first.
@@ -24,6 +37,40 @@ impl RepoApi {
     pub async fn create_comment(&self, number: PrNumber, body: &str) -> Result<Comment, GithubError> {
         let path = self.path(&format!("/issues/{}/comments", number.0));
         self.caller.write(Method::Post, &path, &json!({ "body": body }), Repeat::Never).await
+    }
+
+    /// Every comment on a line of a pull request, oldest first.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn line_comments(&self, number: PrNumber) -> Result<Vec<Comment>, GithubError> {
+        self.caller.list(&self.path(&format!("/pulls/{}/comments", number.0))).await
+    }
+
+    /// Comments on lines of a pull request at `commit`, all of them in one review, which neither approves nor asks for
+    /// changes. Not repeated when the answer is lost: look with [`RepoApi::line_comments`] first.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked, or one of the lines is not part of the change; then none is written.
+    pub async fn review_lines(
+        &self,
+        number: PrNumber,
+        commit: &CommitSha,
+        text: &str,
+        comments: &[LineComment<'_>],
+    ) -> Result<(), GithubError> {
+        let comment = |c: &LineComment<'_>| {
+            let mut comment = json!({ "path": c.path, "body": c.body, "line": c.last_line, "side": "RIGHT" });
+            if c.first_line < c.last_line {
+                comment["start_line"] = json!(c.first_line);
+                comment["start_side"] = json!("RIGHT");
+            }
+            comment
+        };
+        let comments: Vec<Value> = comments.iter().map(comment).collect();
+        let body = json!({ "commit_id": commit, "event": "COMMENT", "body": text, "comments": comments });
+        let path = self.path(&format!("/pulls/{}/reviews", number.0));
+        self.caller.send(Method::Post, &path, Some(&body), Repeat::Never).await.map(drop)
     }
 
     /// Replaces the text of a comment.

@@ -18,7 +18,7 @@ mod writing;
 
 pub use checks::{CheckAction, CheckAnnotation, NewCheckRun, Shown};
 pub use client::{Github, GithubSettings};
-pub use comments::{is_own_comment, own_comment};
+pub use comments::{LineComment, is_own_comment, own_comment};
 pub use deliveries::Attempt;
 pub use deployments::GateWord;
 pub use error::GithubError;

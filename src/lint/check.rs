@@ -9,10 +9,11 @@ use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, depth, operations, references, rules,
-    schema, squawk,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, mend, operations, profile,
+    references, rules, schema, squawk,
 };
 use crate::config::LintConfig;
+use crate::config::lint::PolicyWaiver;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, execution};
 use crate::migration::operations::are_operations;
@@ -95,6 +96,7 @@ fn assemble(
     violations
         .extend(problems.into_values().flatten().filter(|p| scope.holds_path(&p.file)).map(|p| linter.problem(p)));
     violations.retain(|v| linter.keep(v));
+    violations.extend(linter.expired(&violations, scope));
     linter.waive_by_policy(&mut violations);
     violations.sort_by(|a, b| (&a.file, a.line, a.column, &a.rule).cmp(&(&b.file, b.line, b.column, &b.rule)));
     LintReport {
@@ -281,6 +283,7 @@ impl<'a> Linter<'a> {
             Direction::Up => {
                 let squawk = if engine == Engine::Postgresql { &self.postgres } else { &self.sqlite };
                 squawk.run(&script, &parse, &mut found);
+                mend::mend(&script, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
                 if engine != Engine::Postgresql && !errors.is_empty() {
                     let broken: BTreeSet<_> =
@@ -288,6 +291,10 @@ impl<'a> Linter<'a> {
                     found.retain(|f| script.statement_at(f.range.start).is_none_or(|s| !broken.contains(&s)));
                 }
                 found.retain(|f| !script.concerns_only_new(f, newer));
+                for finding in &mut found {
+                    finding.tables = script.tables_at(finding);
+                }
+                found.extend(bodies::findings(&script, squawk, newer, |i| self.on(i)));
                 if matches!(scope, Scope::Paths(_)) {
                     newer.extend(script.created_names().map(str::to_owned));
                 }
@@ -329,6 +336,8 @@ impl<'a> Linter<'a> {
                 message: finding.message,
                 help: finding.help,
                 url: finding.rule.page(),
+                tables: finding.tables,
+                fix: finding.fix.map(|rewrite| rewrite.located(&lines)),
                 waived: ignored.then(|| "`squawk-ignore` comment".to_owned()),
             });
         }
@@ -338,7 +347,10 @@ impl<'a> Linter<'a> {
     fn level_of(&self, finding: &Finding) -> Option<Severity> {
         match self.config.levels.get(finding.rule.id) {
             Some(level) => *level,
-            None => finding.severity.or(finding.rule.severity),
+            None => {
+                let severity = finding.severity.or(finding.rule.severity)?;
+                Some(profile::graded(self.config.profile, finding.rule, severity))
+            }
         }
     }
 
@@ -354,12 +366,14 @@ impl<'a> Linter<'a> {
             category: info.category,
             severity: match self.config.levels.get(problem.rule) {
                 Some(Some(level)) => *level,
-                Some(None) | None => problem.severity,
+                Some(None) | None => profile::graded(self.config.profile, info, problem.severity),
             },
             risk: info.risk,
             message: problem.message.clone(),
             help: Some(problem.help.clone()),
             url: info.page(),
+            tables: Vec::new(),
+            fix: None,
             waived: None,
         }
     }
@@ -415,6 +429,8 @@ impl<'a> Linter<'a> {
                         "`godwit lint --rules` lists every rule; renew the date or take the mark out".to_owned(),
                     ),
                     url: info.page(),
+                    tables: Vec::new(),
+                    fix: None,
                     waived: None,
                 }),
                 None => {
@@ -429,21 +445,51 @@ impl<'a> Linter<'a> {
     /// The policy's waivers lower a finding to `info`.
     fn waive_by_policy(&self, violations: &mut [Violation]) {
         for waiver in self.config.waivers.iter().filter(|w| w.expires >= self.today) {
-            let mut globs = globset::GlobSetBuilder::new();
-            for path in &waiver.paths {
-                if let Ok(glob) = globset::GlobBuilder::new(path).literal_separator(true).build() {
-                    globs.add(glob);
-                }
-            }
-            let Ok(globs) = globs.build() else { continue };
-            for violation in violations.iter_mut().filter(|v| v.rule == waiver.rule) {
-                if waiver.paths.is_empty() || globs.is_match(&violation.file) {
-                    violation.severity = Severity::Info;
-                    violation.waived = Some(waiver.reason.clone());
-                }
+            let globs = globs_of(waiver);
+            for violation in violations.iter_mut().filter(|v| waives(waiver, &globs, v)) {
+                violation.severity = Severity::Info;
+                violation.waived = Some(waiver.reason.clone());
             }
         }
     }
+
+    /// The policy's waivers whose last day is over: all of them when the repository is looked at, else those that would
+    /// have let something through.
+    fn expired(&self, violations: &[Violation], scope: &Scope) -> Vec<Violation> {
+        let over = self.config.waivers.iter().filter(|w| w.expires < self.today);
+        let concerned = over.filter(|waiver| match scope {
+            Scope::All => true,
+            Scope::Paths(_) => {
+                let globs = globs_of(waiver);
+                violations.iter().any(|v| waives(waiver, &globs, v))
+            }
+        });
+        let problem = |waiver: &PolicyWaiver| Problem {
+            file: self.config.file.clone(),
+            line: waiver.line,
+            rule: table::EXPIRED_WAIVER.id,
+            severity: table::EXPIRED_WAIVER.severity.unwrap_or(Severity::Warning),
+            message: format!("the waiver of `{}` held until {}", waiver.rule, waiver.expires),
+            help: "mend what it let through, renew its date, or take it out".to_owned(),
+        };
+        concerned.map(|waiver| self.problem(&problem(waiver))).filter(|v| self.keep(v)).collect()
+    }
+}
+
+/// The paths that a waiver of the policy holds for.
+fn globs_of(waiver: &PolicyWaiver) -> globset::GlobSet {
+    let mut globs = globset::GlobSetBuilder::new();
+    for path in &waiver.paths {
+        if let Ok(glob) = globset::GlobBuilder::new(path).literal_separator(true).build() {
+            globs.add(glob);
+        }
+    }
+    globs.build().unwrap_or_default()
+}
+
+/// Whether a waiver of the policy is about a finding.
+fn waives(waiver: &PolicyWaiver, globs: &globset::GlobSet, violation: &Violation) -> bool {
+    violation.rule == waiver.rule && (waiver.paths.is_empty() || globs.is_match(&violation.file))
 }
 
 /// What a script does to the schema, when nothing else about it is asked.
@@ -463,7 +509,7 @@ fn level(config: &LintConfig, info: &RuleInfo) -> Option<Severity> {
 }
 
 fn finding(rule: &'static RuleInfo, range: std::ops::Range<usize>, message: String, help: Option<String>) -> Finding {
-    Finding { rule, range, message, help, severity: None, risk: None }
+    Finding { rule, range, message, help, severity: None, risk: None, tables: Vec::new(), fix: None }
 }
 
 /// Why a text is not handed to the parser, if it is not, and how bad that is.

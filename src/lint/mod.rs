@@ -1,12 +1,18 @@
 //! Findings in migrations: squawk's rules, our own rules, and the structure problems, as one list. Pure.
 
+mod bodies;
 mod check;
 mod count;
 mod depth;
+pub mod effect;
+pub mod fix;
 mod lines;
+mod mend;
 mod objects;
 mod operations;
+mod profile;
 mod references;
+mod rewrite;
 pub mod rules;
 mod schema;
 mod script;
@@ -77,6 +83,12 @@ pub struct Violation {
     pub help: Option<String>,
     /// The rule's page.
     pub url: String,
+    /// The tables whose rows it is about, as the statement names them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tables: Vec<String>,
+    /// A rewrite that can be done without thinking.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fix: Option<fix::Fix>,
     /// The reason a waiver in the file gives for it; a waived finding is shown and keeps its risk (DECISIONS 23).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waived: Option<String>,

@@ -6,6 +6,7 @@ use std::ops::Range;
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode};
 
+use super::fix::Rewrite;
 use super::table::RuleInfo;
 use super::{Category, Severity};
 use crate::ids::{Engine, Risk};
@@ -40,6 +41,10 @@ pub struct Words {
     pub json: bool,
     /// `LOGGED`, `UNLOGGED`.
     pub logged: bool,
+    /// `OWNER`.
+    pub owner: bool,
+    /// `PRIMARY`.
+    pub primary: bool,
     /// `serial`, `bigserial`, …
     pub serial: bool,
     /// `smallint`, `smallserial`, `int2`, `serial2`.
@@ -48,6 +53,10 @@ pub struct Words {
     pub timestamp: bool,
     /// `UPDATE`.
     pub update: bool,
+    /// `VALIDATE`.
+    pub validate: bool,
+    /// `VALUE`, `VALUES`.
+    pub value: bool,
 }
 
 impl Words {
@@ -63,10 +72,14 @@ impl Words {
             int: says("int"),
             json: says("json"),
             logged: says("logged"),
+            owner: says("owner"),
+            primary: says("primary"),
             serial: says("serial"),
             small: says("small") || says("int2") || says("serial2"),
             timestamp: says("timestamp"),
             update: says("update"),
+            validate: says("validate"),
+            value: says("value"),
         }
     }
 }
@@ -92,7 +105,7 @@ pub struct Script<'a> {
 /// How an object came to be in the script.
 #[derive(Debug, Clone, Copy)]
 struct Created {
-    /// Index of the statement.
+    /// Byte of the script at which its statement begins.
     at: usize,
     /// Certainly new: not `IF NOT EXISTS`, or temporary.
     fresh: bool,
@@ -113,6 +126,10 @@ pub struct Finding {
     pub severity: Option<Severity>,
     /// Where it differs from the rule's.
     pub risk: Option<Risk>,
+    /// The tables whose rows it is about, as far as it can be told.
+    pub tables: Vec<String>,
+    /// A rewrite that can be done without thinking.
+    pub fix: Option<Rewrite>,
 }
 
 /// Bytes of a node without the white space and comments in front.
@@ -165,7 +182,7 @@ impl<'a> Script<'a> {
     ) -> Self {
         let statements = statements_of(parse);
         let mut created = HashMap::new();
-        for (at, statement) in statements.iter().enumerate() {
+        for statement in &statements {
             let (name, fresh) = match &statement.node {
                 ast::Stmt::CreateTable(t) => (
                     t.table_name().map(|n| name_of(n.syntax())),
@@ -181,7 +198,7 @@ impl<'a> Script<'a> {
                 _ => continue,
             };
             if let Some(name) = name.filter(|n| !n.is_empty()) {
-                created.entry(name).or_insert(Created { at, fresh });
+                created.entry(name).or_insert(Created { at: statement.range.start, fresh });
             }
         }
         Self { text, engine, direction, in_transaction, words: Words::of(text), statements, created }
@@ -192,19 +209,40 @@ impl<'a> Script<'a> {
         self.created.keys().map(String::as_str)
     }
 
+    /// The statements of bodies of `outer`, each at the byte at which it stands there: what `outer` creates in front of
+    /// them is new to them too.
+    pub fn within(text: &'a str, parse: &Parse<SourceFile>, outer: &Script<'_>) -> Self {
+        let mut script = Self::new(text, parse, outer.engine, outer.direction, outer.in_transaction);
+        for (name, created) in &outer.created {
+            script.created.insert(name.clone(), *created);
+        }
+        script
+    }
+
     /// Whether the script creates `table` before the statement at `index`.
     pub fn creates_before(&self, table: &str, index: usize) -> bool {
-        self.created.get(table).is_some_and(|c| c.at < index)
+        self.created.get(table).is_some_and(|c| c.at < self.statements[index].range.start)
     }
 
     fn creates_fresh_before(&self, table: &str, index: usize) -> bool {
-        self.created.get(table).is_some_and(|c| c.at < index && c.fresh)
+        self.created.get(table).is_some_and(|c| c.at < self.statements[index].range.start && c.fresh)
     }
 
     /// The statement that holds the byte `at`.
     pub fn statement_at(&self, at: usize) -> Option<usize> {
         let index = self.statements.partition_point(|s| s.range.start <= at).checked_sub(1)?;
         (at <= self.statements[index].range.end).then_some(index)
+    }
+
+    /// The tables that a finding is about, where their size tells how bad it is.
+    pub fn tables_at(&self, finding: &Finding) -> Vec<String> {
+        match finding.rule.category {
+            Category::Lock | Category::Fails | Category::Destructive => {
+                let statement = self.statement_at(finding.range.start).map(|s| &self.statements[s].node);
+                statement.map(tables_of).unwrap_or_default()
+            }
+            Category::Compatibility | Category::Security | Category::Structure | Category::Style => Vec::new(),
+        }
     }
 
     /// Whether a finding is beside the point, since what it is about did not exist before this script (or before

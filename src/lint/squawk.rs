@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use squawk_linter::{Linter, LinterSettings, Rule, Version};
 use squawk_syntax::{Parse, SourceFile, ast};
 
+use super::fix::Rewrite;
+use super::rewrite;
 use super::script::{Finding, Script, Words};
 use super::table::{self, RuleInfo};
 
@@ -193,16 +195,51 @@ impl Chosen {
         };
         for violation in linter.lint(parse, script.text) {
             let Some(rule) = info_of(violation.code) else { continue };
-            found.push(Finding {
+            let range = usize::from(violation.text_range.start())..usize::from(violation.text_range.end());
+            let fix = violation.fix.filter(|_| MECHANICAL.contains(&violation.code)).map(|fix| rewrite_of(script, fix));
+            let mut finding = Finding {
                 rule,
-                range: usize::from(violation.text_range.start())..usize::from(violation.text_range.end()),
+                range,
                 message: violation.message,
                 help: violation.help,
                 severity: None,
                 risk: None,
-            });
+                tables: Vec::new(),
+                fix,
+            };
+            if finding.fix.is_none() {
+                finding.fix = rewrite::of(script, &finding);
+            }
+            found.push(finding);
         }
     }
+}
+
+/// Rules whose own rewrite says the same with less harm, whatever the rest of the script is. The others guess a name or
+/// a place, or need a server that few have.
+const MECHANICAL: [Rule; 10] = [
+    Rule::BanCharField,
+    Rule::PreferBigintOverInt,
+    Rule::PreferBigintOverSmallint,
+    Rule::PreferIdentity,
+    Rule::PreferRobustStmts,
+    Rule::PreferTimestampTz,
+    Rule::RequireConcurrentIndexCreation,
+    Rule::RequireConcurrentIndexDeletion,
+    Rule::RequireConcurrentPartitionDetach,
+    Rule::RequireConcurrentReindex,
+];
+
+/// squawk writes in lower case; a statement that shouts goes on shouting.
+fn rewrite_of(script: &Script<'_>, fix: squawk_linter::Fix) -> Rewrite {
+    let edit = |edit: squawk_linter::Edit| {
+        let range = usize::from(edit.text_range.start())..usize::from(edit.text_range.end());
+        let statement = script.statement_at(range.start).map(|at| script.statements[at].range.start);
+        let shouts = statement.is_some_and(|at| script.text[at..].starts_with(|c: char| c.is_ascii_uppercase()));
+        let text = edit.text.unwrap_or_default();
+        (range, if shouts { text.to_ascii_uppercase() } else { text })
+    };
+    Rewrite { title: fix.title, edits: fix.edits.into_iter().map(edit).collect() }
 }
 
 /// Our entry for a rule of squawk, by the enum's own number.

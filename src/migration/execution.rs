@@ -313,9 +313,8 @@ fn arrange(text: &str, found: Vec<Found>, no_transaction: bool) -> Result<Execut
             Some((modes, start)) => Execution::Transaction { body: start..text.len(), modes: Some(modes) },
             None => Execution::Transaction { body: 0..text.len(), modes: None },
         }),
-        (Some(_), Some(second)) => refuse(second.line, "a second transaction in one file".to_owned(), BLOCK_HELP),
-        (Some(begin), None) => match (found.first(), found.last()) {
-            (Some(first), Some(last)) if first == begin && last.kind == Kind::Commit => {
+        (Some(begin), second) => match (found.first(), found.last()) {
+            (Some(first), Some(last)) if second.is_none() && first == begin && last.kind == Kind::Commit => {
                 let modes = match &begin.kind {
                     Kind::Begin { modes } => modes.clone(),
                     _ => None,
@@ -328,8 +327,22 @@ fn arrange(text: &str, found: Vec<Found>, no_transaction: bool) -> Result<Execut
                 };
                 Ok(Execution::Transaction { body: start..last.range.start, modes })
             }
-            _ => refuse(begin.line, "statements stand outside the file's own transaction".to_owned(), BLOCK_HELP),
+            // As written: each block commits by itself with its mark, and so does each statement beside them.
+            _ => in_parts(found),
         },
+    }
+}
+
+/// The parts of a file that commits more than once.
+fn in_parts(found: Vec<Found>) -> Result<Execution, CannotExecute> {
+    match found.iter().find(|s| matches!(&s.kind, Kind::Begin { modes: Some(_) })) {
+        Some(begin) => Err(CannotExecute {
+            rule: MIXED,
+            line: begin.line,
+            message: "a transaction with modes of its own, beside others in one file".to_owned(),
+            help: BLOCK_HELP.to_owned(),
+        }),
+        None => Ok(Execution::Statements(one_by_one(found))),
     }
 }
 

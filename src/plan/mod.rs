@@ -150,6 +150,20 @@ impl Outcome {
             Outcome::NeedsHuman => "needs_human",
         }
     }
+
+    /// The one of two that weighs more, for what both are part of.
+    #[must_use]
+    pub fn or_worse(self, other: Self) -> Self {
+        let weight = |outcome: Self| match outcome {
+            Outcome::Nothing => 0,
+            Outcome::Planned => 1,
+            Outcome::Applied => 2,
+            Outcome::Blocked => 3,
+            Outcome::Failed => 4,
+            Outcome::NeedsHuman => 5,
+        };
+        if weight(other) > weight(self) { other } else { self }
+    }
 }
 
 /// One row of a target's history: what the target itself says about a migration.
@@ -461,6 +475,39 @@ pub struct RunReport {
 }
 
 impl RunReport {
+    /// This report with what `before` tells of other targets of the environment, which another worker brought forward in
+    /// runs of its own.
+    #[must_use]
+    pub fn with_earlier(mut self, before: impl IntoIterator<Item = RunReport>) -> Self {
+        let mut whole: Option<RunReport> = None;
+        for part in before {
+            whole = Some(match whole {
+                Some(earlier) => part.after(earlier),
+                None => part,
+            });
+        }
+        if let Some(earlier) = whole {
+            self = self.after(earlier);
+        }
+        self
+    }
+
+    fn after(mut self, earlier: RunReport) -> Self {
+        let RunReport { steps, blocked_by, notes, ended, .. } = self;
+        self.environment = earlier.environment.or(self.environment);
+        self.risk = self.risk.max(earlier.risk);
+        self.outcome = self.outcome.or_worse(earlier.outcome);
+        self.steps = earlier.steps.into_iter().chain(steps).collect();
+        self.blocked_by = earlier.blocked_by.into_iter().chain(blocked_by).collect();
+        self.notes = both(earlier.notes, notes);
+        self.ended = both(earlier.ended, ended);
+        let backups: Vec<String> = earlier.backup.into_iter().chain(self.backup).collect();
+        self.backup = (!backups.is_empty()).then(|| backups.join(", "));
+        self.health = self.health.or(earlier.health);
+        self.duration_ms = self.duration_ms.saturating_add(earlier.duration_ms);
+        self
+    }
+
     /// The report of a run that did not begin, and what was in its way.
     pub fn blocked(environment: EnvironmentName, digest: Digest, risk: Risk, refusal: Refusal, run: RunId) -> Self {
         Self {
@@ -478,4 +525,14 @@ impl RunReport {
             duration_ms: 0,
         }
     }
+}
+
+/// What stands in either list, each once.
+fn both<T: PartialEq>(mut first: Vec<T>, second: Vec<T>) -> Vec<T> {
+    for item in second {
+        if !first.contains(&item) {
+            first.push(item);
+        }
+    }
+    first
 }

@@ -97,6 +97,10 @@ pub fn summary(report: &LintReport) -> String {
     if waived > 0 {
         let _ = write!(text, ", {waived} waived");
     }
+    let fixable = report.violations.iter().filter(|v| v.fix.is_some() && v.waived.is_none()).count();
+    if fixable > 0 {
+        let _ = write!(text, "; `--fix` can rewrite {fixable}");
+    }
     if !report.migrations.is_empty() {
         let _ = write!(text, "; risk {}", report.risk);
     }

@@ -24,6 +24,7 @@ pub mod run_comment;
 pub mod sarif;
 pub mod sheet;
 pub mod straight_push;
+pub mod suggestion;
 pub mod workflow_command;
 
 use crate::ids::{CommitSha, Engine, EnvironmentName, RepoName, Risk, TargetName};

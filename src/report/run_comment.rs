@@ -143,6 +143,7 @@ fn headline(input: &RunCommentInput<'_>) -> String {
         }
         Outcome::Failed => ("❌", "failed, nothing was applied".to_owned()),
         Outcome::Blocked if waits(report, "turn") => ("⏳", "waits for its turn".to_owned()),
+        Outcome::Blocked if stopped(report) => ("🛑", "cancelled before it began".to_owned()),
         Outcome::Blocked if waits(report, "window") => ("⏳", "waits for its maintenance window".to_owned()),
         Outcome::Blocked => ("⛔", "not started".to_owned()),
         Outcome::NeedsHuman => ("🧑‍🔧", "a person is needed: the state of a migration cannot be proved".to_owned()),

@@ -98,6 +98,23 @@ fn result(v: &Violation, rule_index: usize, seen: &mut HashMap<String, usize>) -
         "partialFingerprints": { "primaryLocationLineHash": fingerprint(v, seen) },
         "properties": { "risk": v.risk.as_str(), "category": category(v.category) },
     });
+    if let Some(fix) = &v.fix {
+        let replacements: Vec<Value> = fix
+            .edits
+            .iter()
+            .map(|e| {
+                json!({
+                    "deletedRegion": { "startLine": e.line, "startColumn": e.column, "endLine": e.end_line,
+                        "endColumn": e.end_column },
+                    "insertedContent": { "text": e.text },
+                })
+            })
+            .collect();
+        out["fixes"] = json!([{
+            "description": { "text": fix.title },
+            "artifactChanges": [{ "artifactLocation": { "uri": uri(&v.file) }, "replacements": replacements }],
+        }]);
+    }
     if let Some(reason) = &v.waived {
         out["suppressions"] = json!([{ "kind": "inSource", "justification": reason }]);
     }

@@ -1,5 +1,7 @@
 //! The risk of a migration, with its reasons as data. Pure.
 
+pub mod facts;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};

@@ -366,8 +366,18 @@ impl OnTarget for Restoring<'_> {
 impl Restoring<'_> {
     async fn bring_back<S: Session>(&self, session: &mut S) -> Result<Recovered, NotDone> {
         let Backing { store, target, wish, run, .. } = &self.backing;
-        let at_least = store.highest_epoch(session.fingerprint()).await?;
-        let epoch = session.fence(at_least).await?;
+        let before = match session.history().await {
+            // What cannot be read any more may be why it is restored.
+            Err(DriverError::History(_) | DriverError::Statement(_)) => Vec::new(),
+            other => other?,
+        };
+        let mut alive: Vec<RunId> =
+            before.iter().filter(|r| r.state == MigrationState::Running).map(|r| r.run.clone()).collect();
+        alive.sort();
+        alive.dedup();
+        session.settle_orphans(&alive).await?;
+        let at_least = super::settle::highest_epoch(store, session.fingerprint(), &before).await?;
+        let mut epoch = session.fence(at_least).await?;
         if engine::atomicity(target.engine).is_some() {
             session.write_row(&self.marker(epoch)).await?;
         }
@@ -375,7 +385,14 @@ impl Restoring<'_> {
         if let Some(rows) = &restored.history {
             rewrite(session, rows, epoch, run).await?;
         }
+        let was = session.fingerprint().to_owned();
+        session.identify().await?;
         let history = session.history().await?;
+        if session.fingerprint() != was {
+            // The backup is from before the database was made anew: what is known of that one holds from here on.
+            let at_least = super::settle::highest_epoch(store, session.fingerprint(), &history).await?;
+            epoch = session.fence(at_least.max(epoch)).await?;
+        }
         if history.iter().any(|r| r.id.as_str() == RESTORING) {
             // A part of the target was restored, and not its history.
             session

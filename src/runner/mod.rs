@@ -9,6 +9,7 @@ pub mod backup;
 mod connect;
 mod drift;
 mod examine;
+pub mod facts;
 pub mod health;
 mod keeper;
 mod locked;
@@ -124,6 +125,9 @@ pub struct ApplyOptions {
     /// Targets that come one group after the other, such as the regions of an environment: a group begins when the one
     /// before it has ended well. What no group names comes with the first.
     pub waves: Vec<Vec<TargetName>>,
+    /// Migrations, as `unit/id`, that targets of the environment hold which this run does not reach: others may wait for
+    /// them.
+    pub held_elsewhere: BTreeSet<String>,
 }
 
 /// Why a run could not even be judged, or what became of it cannot be told from here.
@@ -352,7 +356,7 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
     let set = set.as_ref();
     report.notes.extend(elsewhere);
     let deadline = options.timeout.map(|t| began + t);
-    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut known: BTreeSet<String> = options.held_elsewhere.clone();
     let mut waves = in_waves(targets, &options.waves).into_iter();
     let mut waiting: Vec<&Target> = waves.next().unwrap_or_default();
     // A target whose next migration waits for another target's comes round again once that one has moved.
@@ -404,7 +408,7 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
                 report.backup =
                     Some(report.backup.map_or_else(|| backup.clone(), |others| format!("{others}, {backup}")));
             }
-            report.outcome = worse(report.outcome, outcome.outcome);
+            report.outcome = report.outcome.or_worse(outcome.outcome);
             if let Some(reason) = outcome.waits {
                 later.push(target);
                 reasons.push(reason);
@@ -415,7 +419,7 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
                 return Err(error);
             }
             // What the others did must be told.
-            report.outcome = worse(report.outcome, Outcome::Failed);
+            report.outcome = report.outcome.or_worse(Outcome::Failed);
             report.blocked_by.push(Refusal {
                 reason: "unreachable".to_owned(),
                 message: format!("`{}`: {error}", target.name),
@@ -488,18 +492,6 @@ pub fn freeze(environment: &EnvironmentName, lock: &EnvironmentLock) -> Refusal 
         what_to_do: format!("ask them, or `godwit unlock --env {environment}`"),
         needs_human: false,
     }
-}
-
-fn worse(a: Outcome, b: Outcome) -> Outcome {
-    let weight = |o: Outcome| match o {
-        Outcome::Nothing => 0,
-        Outcome::Planned => 1,
-        Outcome::Applied => 2,
-        Outcome::Blocked => 3,
-        Outcome::Failed => 4,
-        Outcome::NeedsHuman => 5,
-    };
-    if weight(b) > weight(a) { b } else { a }
 }
 
 /// The outcome that refusals make.

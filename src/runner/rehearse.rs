@@ -90,7 +90,7 @@ async fn on(
             own.into_iter().filter(|d| rehearsal.set.find(d).is_some_and(|m| m.engine == rehearsal.engine)).collect();
         note_locks(migration);
     }
-    prepare(target).await?;
+    prepare(target, &set).await?;
     let mut tried = Vec::new();
     for n in 0..set.migrations.len() {
         let migration = &set.migrations[n];
@@ -143,7 +143,7 @@ impl Attempt<'_> {
             self.set,
             std::slice::from_ref(self.target),
             self.actor,
-            &ApplyOptions { accept_data_loss: true, ..self.options() },
+            &self.options(),
             Selector::Migration(migration.reference()),
         )
         .await?;
@@ -158,7 +158,8 @@ impl Attempt<'_> {
     }
 
     fn options(&self) -> ApplyOptions {
-        ApplyOptions { brief: true, timeout: self.rehearsal.timeout, ..ApplyOptions::default() }
+        // What is lost here is a copy.
+        ApplyOptions { brief: true, timeout: self.rehearsal.timeout, accept_data_loss: true, ..ApplyOptions::default() }
     }
 
     async fn forward(&self, migration: &Migration, result: &mut Rehearsed) -> Result<bool, RunError> {
@@ -179,9 +180,22 @@ impl Attempt<'_> {
             .map(|e| format!("{}:{}: {}", e.file, e.line, e.message))
             .or_else(|| report.blocked_by.first().map(|r| r.message.clone()))
             .unwrap_or_else(|| report.outcome.as_str().to_owned());
-        result.error = Some(format!("{way}: {why}"));
+        result.error = Some(format!("{way}: {}", as_written(self.target, why)));
         false
     }
+}
+
+/// Words about names that a rehearsal has given a prefix, as the files have them.
+#[cfg(feature = "elasticsearch")]
+fn as_written(target: &Target, words: String) -> String {
+    let prefix =
+        crate::drivers::elasticsearch::scratch::prefix(&target.url).filter(|_| target.engine == Engine::Elasticsearch);
+    prefix.map_or(words.clone(), |prefix| words.replace(&prefix, ""))
+}
+
+#[cfg(not(feature = "elasticsearch"))]
+fn as_written(_target: &Target, words: String) -> String {
+    words
 }
 
 async fn schema(target: &Target) -> Result<SchemaSnapshot, RunError> {
@@ -222,8 +236,45 @@ async fn keys(_target: &Target) -> Result<u64, RunError> {
     Ok(0)
 }
 
+/// Puts into the scratch place what the rehearsal itself or the migrations presume.
+async fn prepare(target: &Target, set: &MigrationSet) -> Result<(), RunError> {
+    prepare_locks(target).await?;
+    presume(target, set).await
+}
+
+/// Indices that the migrations change and none of them makes.
+#[cfg(feature = "elasticsearch")]
+async fn presume(target: &Target, set: &MigrationSet) -> Result<(), RunError> {
+    use crate::migration::operations::Operation;
+    if target.engine != Engine::Elasticsearch {
+        return Ok(());
+    }
+    let mut operations = Vec::new();
+    for migration in &set.migrations {
+        let execution = execution(migration.engine, &migration.up.text, migration.directives.no_transaction);
+        let Ok(Execution::Statements(statements)) = execution else { continue };
+        for statement in statements {
+            if let Ok(Operation::Elasticsearch(one)) =
+                Operation::parse(migration.engine, &migration.up.text[statement.range])
+            {
+                operations.push(one);
+            }
+        }
+    }
+    let driver = crate::drivers::elasticsearch::ElasticsearchDriver::connect(&target.url)
+        .await
+        .map_err(super::connect::unreachable)?;
+    driver.presume(&operations).await.map_err(super::connect::unreachable)?;
+    Ok(())
+}
+
+#[cfg(not(feature = "elasticsearch"))]
+async fn presume(_target: &Target, _set: &MigrationSet) -> Result<(), RunError> {
+    Ok(())
+}
+
 #[cfg(feature = "postgres")]
-async fn prepare(target: &Target) -> Result<(), RunError> {
+async fn prepare_locks(target: &Target) -> Result<(), RunError> {
     if target.engine == Engine::Postgresql {
         let sql = format!("CREATE TABLE public.{LOCKS} (migration text, relation oid, mode text)");
         crate::drivers::postgres::PostgresDriver::connect(&target.url)
@@ -237,7 +288,7 @@ async fn prepare(target: &Target) -> Result<(), RunError> {
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn prepare(_target: &Target) -> Result<(), RunError> {
+async fn prepare_locks(_target: &Target) -> Result<(), RunError> {
     Ok(())
 }
 

@@ -36,7 +36,8 @@ pub use pulls::{NewPull, PullHandle};
 pub use queue::MergeGroup;
 pub use record::{Exchange, Fired, Recorder};
 pub use snapshots::{
-    CheckRunView, CommentView, DeploymentView, GateView, PullView, ReviewView, StatusView, TimelineView,
+    CheckRunView, CommentView, DeploymentView, GateView, LineCommentView, PullView, ReviewView, StatusView,
+    TimelineView,
 };
 pub use state::{MergeMethod, Permission, ReviewVerdict};
 
@@ -244,7 +245,7 @@ impl Sandbox {
         let app = App {
             id: config.app.id,
             slug: config.app.slug,
-            public_key_pem: config.app.public_key_pem,
+            public_keys: vec![config.app.public_key_pem],
             installation: 1000 + config.app.id,
             account: config.app.account,
             permissions: config.app.permissions.into_iter().collect(),
@@ -295,6 +296,11 @@ impl Sandbox {
     /// Signs webhooks with this secret from now on.
     pub fn set_webhook_secret(&self, secret: &SecretString) {
         self.shared().change(|w| w.app.webhook_secret = secret.expose_secret().to_owned());
+    }
+
+    /// The App has these keys from now on, by their public halves in PEM.
+    pub fn set_app_keys(&self, public_keys: &[&str]) {
+        self.shared().change(|w| w.app.public_keys = public_keys.iter().map(|k| (*k).to_owned()).collect());
     }
 
     /// Adds a person with the e-mail address `LOGIN@example.com`. Adding somebody again changes nothing.

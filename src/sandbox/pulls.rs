@@ -75,6 +75,7 @@ pub(super) fn open(world: &mut World, name: &str, new: &NewPull<'_>) -> Result<u
         draft: new.draft,
         merged: None,
         reviews: Vec::new(),
+        line_comments: Vec::new(),
         mergeable_unknown: 0,
         requested_people: Vec::new(),
         requested_teams: Vec::new(),

@@ -119,6 +119,19 @@ pub struct GateView {
     pub comments: Vec<String>,
 }
 
+/// A comment on lines of a pull request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineCommentView {
+    /// Author's login.
+    pub author: String,
+    /// The file.
+    pub path: String,
+    /// First and last line.
+    pub lines: (u64, u64),
+    /// The text.
+    pub body: String,
+}
+
 /// One line of a timeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimelineView {
@@ -298,6 +311,21 @@ impl PullHandle {
                     verdict: r.verdict,
                     body: r.body.clone(),
                     commit: r.commit.clone(),
+                })
+                .collect()
+        })
+    }
+
+    /// The comments on its lines, oldest first.
+    pub fn line_comments(&self) -> Result<Vec<LineCommentView>, SandboxError> {
+        self.look(|_, _, _, part| {
+            part.line_comments
+                .iter()
+                .map(|c| LineCommentView {
+                    author: c.author.clone(),
+                    path: c.path.clone(),
+                    lines: (c.start_line.unwrap_or(c.line), c.line),
+                    body: c.body.clone(),
                 })
                 .collect()
         })

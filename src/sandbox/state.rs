@@ -131,6 +131,23 @@ pub(super) struct Review {
     pub dismissal: Option<String>,
 }
 
+/// A comment of a review on lines of a file.
+#[derive(Debug, Clone)]
+pub(super) struct LineComment {
+    pub id: u64,
+    pub review: u64,
+    pub author: String,
+    pub path: String,
+    /// The first of several lines.
+    pub start_line: Option<u64>,
+    pub line: u64,
+    pub body: String,
+    pub commit: String,
+    /// The hunk that the lines stand in.
+    pub hunk: String,
+    pub created_at: DateTime<Utc>,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Comment {
     pub id: u64,
@@ -185,6 +202,7 @@ pub(super) struct PullPart {
     pub draft: bool,
     pub merged: Option<Merged>,
     pub reviews: Vec<Review>,
+    pub line_comments: Vec<LineComment>,
     /// What GitHub says of `mergeable` until it has computed it.
     pub mergeable_unknown: u32,
     /// Logins whose review is asked for.
@@ -353,7 +371,8 @@ pub(super) struct Token {
 pub(super) struct App {
     pub id: u64,
     pub slug: String,
-    pub public_key_pem: String,
+    /// Of every key that it has; GitHub takes tokens of any of them.
+    pub public_keys: Vec<String>,
     pub installation: u64,
     /// Login of the account it is installed on.
     pub account: String,

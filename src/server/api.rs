@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use axum::Json;
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, extract::rejection::QueryRejection};
 use chrono::Utc;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -108,21 +109,25 @@ struct Which {
     pull: Option<u64>,
 }
 
-fn which(query: Result<Query<Which>, QueryRejection>) -> Result<Which, Refused> {
-    query.map(|Query(which)| which).map_err(|e| Refused(StatusCode::BAD_REQUEST, e.body_text()))
+/// A question of somebody who may read the repository that it is about.
+struct Question(Which);
+
+impl FromRequestParts<AppState> for Question {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refused> {
+        let query = Query::<Which>::from_request_parts(parts, state).await;
+        let Query(which) = query.map_err(|e| Refused(StatusCode::BAD_REQUEST, e.body_text()))?;
+        asker(state, &parts.headers, &which.repository).await?;
+        Ok(Self(which))
+    }
 }
 
 async fn describe() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-async fn pulls(
-    State(state): State<AppState>,
-    headers: HeaderMap,
-    query: Result<Query<Which>, QueryRejection>,
-) -> Result<Json<Value>, Refused> {
-    let which = which(query)?;
-    asker(&state, &headers, &which.repository).await?;
+async fn pulls(State(state): State<AppState>, Question(which): Question) -> Result<Json<Value>, Refused> {
     let found = match which.pull {
         Some(pull) => state.store.judged(&which.repository, PrNumber(pull)).await?.into_iter().collect(),
         None => state.store.judged_pulls(&which.repository, LIMIT).await?,
@@ -140,13 +145,7 @@ fn pull_json(pull: &JudgedPull) -> Value {
     })
 }
 
-async fn environments(
-    State(state): State<AppState>,
-    headers: HeaderMap,
-    query: Result<Query<Which>, QueryRejection>,
-) -> Result<Json<Value>, Refused> {
-    let which = which(query)?;
-    asker(&state, &headers, &which.repository).await?;
+async fn environments(State(state): State<AppState>, Question(which): Question) -> Result<Json<Value>, Refused> {
     let records = state.store.environment_records(&which.repository, LIMIT).await?;
     let judged = state.store.judged_pulls(&which.repository, 1).await?;
     let mut names: Vec<EnvironmentName> =
@@ -175,13 +174,7 @@ fn environments_of(pull: &JudgedPull) -> Vec<EnvironmentName> {
         .unwrap_or_default()
 }
 
-async fn approvals(
-    State(state): State<AppState>,
-    headers: HeaderMap,
-    query: Result<Query<Which>, QueryRejection>,
-) -> Result<Json<Value>, Refused> {
-    let which = which(query)?;
-    asker(&state, &headers, &which.repository).await?;
+async fn approvals(State(state): State<AppState>, Question(which): Question) -> Result<Json<Value>, Refused> {
     let pull = which.pull.map(PrNumber);
     let entered = state.store.entered(&which.repository, pull).await?;
     let judged = match pull {

@@ -99,7 +99,10 @@ impl Store {
         .bind(millis(record.at))
         .execute(&mut **tx)
         .await?;
-        Ok(())
+        match record.pr {
+            Some(pr) => super::legs::end_legs(tx, &record.repo, &record.environment, pr).await,
+            None => Ok(()),
+        }
     }
 
     /// The newest record of an environment for one digest; `None` when it never was there.

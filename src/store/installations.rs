@@ -20,6 +20,7 @@ pub const NAMED: &[&str] = &[
     "told",
     "protection_requests",
     "turns",
+    "legs",
     "rollback_requests",
     "open_changes",
     "collisions",

@@ -31,6 +31,8 @@ const FILES: &[(i64, &str, Text)] = &[
     (12, "github", Text::Both(include_str!("schema/0012_github.sql"))),
     (13, "collisions", Text::Both(include_str!("schema/0013_collisions.sql"))),
     (14, "entered", Text::Both(include_str!("schema/0014_entered.sql"))),
+    (15, "legs", Text::Both(include_str!("schema/0015_legs.sql"))),
+    (16, "facts", Text::Both(include_str!("schema/0016_facts.sql"))),
 ];
 
 /// A change in the words of the databases.

@@ -12,12 +12,15 @@ pub mod copy;
 mod database;
 mod entered;
 mod environments;
+#[cfg(feature = "bot")]
+mod facts;
 pub mod gates;
 #[cfg(feature = "bot")]
 mod ingest;
 pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
+pub mod legs;
 pub mod logs;
 mod migrations;
 mod pulls;
@@ -283,8 +286,12 @@ impl Store {
     /// When another process has been writing for too long, the claim that this store is used under is lost, or the
     /// database fails.
     pub async fn begin(&self) -> Result<WriteTransaction, StoreError> {
+        // In a task of its own: where whoever asked is gone before it has begun, it is rolled back all the same. Else the
+        // connection would stay in a transaction that nobody knows of, and keep everybody else waiting.
+        let (writer, begin) = (self.inner.writer.clone(), self.inner.kind.begin_alone());
+        let begun = tokio::spawn(async move { writer.begin_with(begin).await }).await;
         #[allow(unused_mut, reason = "only a claim looks into it")]
-        let mut tx = self.inner.writer.begin_with(self.inner.kind.begin_alone()).await?;
+        let mut tx = begun.map_err(|_| sqlx::Error::WorkerCrashed)??;
         #[cfg(feature = "bot")]
         if let Some(fence) = &self.fence {
             fence.check(&mut tx).await?;

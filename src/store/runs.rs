@@ -454,16 +454,23 @@ impl Store {
         Ok(last.into_values().collect())
     }
 
-    /// What the store last recorded about every migration in an environment, on whichever database that was then.
+    /// What the store last recorded about every migration in an environment, on whichever database that was then: what
+    /// runs of `repo` did and those of the command line, which name none; of every repository where none is given.
     ///
     /// # Errors
     /// When the store fails or holds something this version does not understand.
-    pub async fn environment_ledger(&self, environment: &EnvironmentName) -> Result<Vec<PlacedEntry>, StoreError> {
+    pub async fn environment_ledger(
+        &self,
+        repo: Option<&RepoName>,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<PlacedEntry>, StoreError> {
         let rows = sqlx::query(
             "SELECT s.target, s.unit, s.migration, s.checksum, s.state FROM run_steps s JOIN runs r ON r.id = s.run \
-             WHERE r.environment = $1 AND s.state IN ('applied', 'rolled_back') ORDER BY s.run, s.position",
+             WHERE r.environment = $1 AND ($2 = '' OR r.repo = $2 OR r.repo IS NULL) \
+             AND s.state IN ('applied', 'rolled_back') ORDER BY s.run, s.position",
         )
         .bind(environment.as_str())
+        .bind(repo.map_or("", |r| r.as_str()))
         .fetch_all(self.reader())
         .await?;
         let mut last: std::collections::BTreeMap<(String, String, String), PlacedEntry> =
@@ -499,7 +506,8 @@ impl Store {
             "SELECT s.run, s.target, t.engine, s.unit, s.migration, s.action, s.recovery, s.duration_ms FROM run_steps s \
              JOIN runs r ON r.id = s.run JOIN run_targets t ON t.run = s.run AND t.target = s.target \
              WHERE r.repo = $1 AND r.pr = $2 AND r.environment = $3 AND s.state = 'applied' AND s.action = 'apply' \
-             AND NOT EXISTS (SELECT 1 FROM environment_records e WHERE e.run = s.run) ORDER BY s.run, s.target, s.position",
+             AND NOT EXISTS (SELECT 1 FROM environment_records e WHERE e.run = s.run) \
+             AND NOT EXISTS (SELECT 1 FROM legs l WHERE l.run = s.run) ORDER BY s.run, s.target, s.position",
         )
         .bind(repo.as_str())
         .bind(i64::try_from(pr.0).unwrap_or(i64::MAX))

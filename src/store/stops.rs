@@ -6,6 +6,11 @@ use super::approvals::parsed;
 use super::{Store, StoreError, millis};
 use crate::ids::{EnvironmentName, RepoName, RunId};
 
+/// What a turn waits for between two parts of its run: it is kept, however long the next worker takes.
+pub(super) const HANDED_ON: &str = "region";
+/// What a turn waits for between two tries on a database that somebody else holds.
+pub(super) const BUSY: &str = "busy";
+
 impl Store {
     /// Asks a run to stop before its next statement; whoever carries it out looks here.
     ///
@@ -46,10 +51,14 @@ impl Store {
     ) -> Result<Vec<RunId>, StoreError> {
         let rows: Vec<(String,)> = sqlx::query_as(
             "SELECT id FROM runs WHERE environment = $2 AND finished_at IS NULL AND ($1 = '' OR repo = $1 OR repo IS NULL) \
-             UNION SELECT run FROM turns WHERE environment = $2 AND ($1 = '' OR repo = $1) AND state = 'running'",
+             UNION SELECT run FROM turns WHERE environment = $2 AND ($1 = '' OR repo = $1) AND state = 'running' \
+             AND reason NOT IN ($3, $4)",
         )
         .bind(repo.map_or("", RepoName::as_str))
         .bind(environment.as_str())
+        // What rests between two parts or tries does not go on at the moment.
+        .bind(HANDED_ON)
+        .bind(BUSY)
         .fetch_all(self.reader())
         .await?;
         rows.into_iter().map(|(run,)| parsed("a run", run)).collect()

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::approvals::{number, parsed};
 use super::jobs::event_to_text;
+use super::stops::{BUSY, HANDED_ON};
 use super::{Store, StoreError, millis, time_of};
 use crate::github::Event;
 use crate::ids::{EnvironmentName, PrNumber, RepoName, RunId, TargetName};
@@ -79,6 +80,16 @@ impl TurnState {
 }
 
 impl Turn {
+    /// Whether a part of its run is done and the worker of another region has the next one.
+    pub fn is_handed_on(&self) -> bool {
+        self.state == TurnState::Running && self.reason == HANDED_ON
+    }
+
+    /// Whether nothing of it goes on at the moment, although it has its turn.
+    pub fn rests(&self) -> bool {
+        self.is_handed_on() || (self.state == TurnState::Running && self.reason == BUSY)
+    }
+
     /// Whether it keeps `asker` waiting: it shares a target, and runs or was merged before.
     fn is_before(&self, asker: &Asker<'_>, now: DateTime<Utc>) -> bool {
         let shares = self.targets.iter().any(|t| asker.targets.contains(t));
@@ -88,7 +99,7 @@ impl Turn {
             TurnState::Queued => {
                 silent <= TimeDelta::seconds(FORGOTTEN) && (self.merged_at, self.pr) < (asker.merged_at, asker.pr)
             }
-            TurnState::Running => silent <= TimeDelta::seconds(SILENT),
+            TurnState::Running => self.is_handed_on() || silent <= TimeDelta::seconds(SILENT),
         };
         self.pr != asker.pr && shares && stands
     }
@@ -110,13 +121,22 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Takes the turn for `run` where nobody is before; gives those who are, in the order in which they come.
+    /// Takes the turn for `run` where nobody is before; gives those who are, in the order in which they come. Who had it
+    /// when it was cut short or handed on has it before those who only wait.
     ///
     /// # Errors
     /// When the database fails, or holds what this version does not understand.
     pub async fn take_turn(&self, asker: &Asker<'_>, run: &RunId) -> Result<Vec<Turn>, StoreError> {
         let now = Utc::now();
         let mut tx = self.begin().await?;
+        let had: Option<(String,)> =
+            sqlx::query_as("SELECT state FROM turns WHERE repo = $1 AND environment = $2 AND pr = $3")
+                .bind(asker.repo.as_str())
+                .bind(asker.environment.as_str())
+                .bind(number(asker.pr))
+                .fetch_optional(&mut *tx)
+                .await?;
+        let had = had.is_some_and(|(state,)| state == TurnState::Running.as_str());
         stand(&mut tx, asker, TurnState::Queued, "turn", now).await?;
         let rows: Vec<Row> = sqlx::query_as(COLUMNS)
             .bind(asker.repo.as_str())
@@ -124,7 +144,8 @@ impl Store {
             .fetch_all(&mut *tx)
             .await?;
         let turns = rows.into_iter().map(turn_of).collect::<Result<Vec<Turn>, _>>()?;
-        let mut before: Vec<Turn> = turns.into_iter().filter(|t| t.is_before(asker, now)).collect();
+        let is_before = |t: &Turn| t.is_before(asker, now) && (!had || t.state == TurnState::Running);
+        let mut before: Vec<Turn> = turns.into_iter().filter(is_before).collect();
         before.sort_by_key(|t| (t.state != TurnState::Running, t.merged_at, t.pr));
         if before.is_empty() {
             sqlx::query("UPDATE turns SET state = $4, run = $5 WHERE repo = $1 AND environment = $2 AND pr = $3")
@@ -138,6 +159,21 @@ impl Store {
         }
         tx.commit().await?;
         Ok(before)
+    }
+
+    /// Says that a run waits for a database that somebody else holds, and keeps its turn.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rest_turn(&self, run: &RunId) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE turns SET reason = $2, seen_at = $3 WHERE run = $1 AND state = 'running'")
+            .bind(run.as_str())
+            .bind(BUSY)
+            .bind(millis(Utc::now()))
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// Says that a run still goes on.

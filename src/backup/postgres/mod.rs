@@ -103,6 +103,7 @@ pub async fn copy_out(url: &SecretString, mut sink: Sink) -> Result<(Sink, Copie
         database,
         contents,
         consistent: true,
+        snapshot: None,
         notes: Vec::new(),
     };
     Ok((sink, copied))

@@ -247,7 +247,7 @@ fn of_kind(global: &Global, kind: Kind, facts: &Facts, user: Option<&str>) -> an
         Kind::Monthly => {
             let mut all: Vec<Part> =
                 Framework::value_variants().iter().map(|framework| compliance::summary(*framework, facts)).collect();
-            all.push(compliance::standards(&super::lint::lint(global, &[], super::lint::Against::Nothing, None)?.0));
+            all.push(compliance::standards(&super::lint::plainly(global, &[], super::lint::Against::Nothing)?.0));
             all.extend([parts::pages(&global.repo, facts.now, 30)?, parts::audit(facts), parts::capacity(facts)]);
             all
         }

@@ -25,26 +25,32 @@ pub(super) struct Address {
     pub login: Login,
     /// What Godwit's own indices are named after, so that several applications share a cluster.
     pub namespace: Option<String>,
+    /// Whether the migrations' own names are put into the namespace too: a rehearsal.
+    pub scratch: bool,
+    /// The snapshot repository that backups go to.
+    pub repository: Option<String>,
     /// A file with the certificates that the server's is signed by.
     pub ca: Option<PathBuf>,
 }
 
 impl Address {
-    /// Reads `elasticsearch+http(s)://[user:password@]host[:port][/path][?namespace=NAME&ca=FILE]`.
+    /// Reads `elasticsearch+http(s)://[user:password@]host[:port][/path][?namespace=NAME&repository=NAME&ca=FILE]`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let text = text.strip_prefix("elasticsearch+").unwrap_or(text);
         let mut url = Url::parse(text).map_err(|e| e.to_string())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err("write `elasticsearch+https://HOST:9200`".to_owned());
         }
-        let (mut namespace, mut ca) = (None, None);
+        let (mut namespace, mut ca, mut repository, mut scratch) = (None, None, None, false);
         for (key, value) in url.query_pairs() {
             match key.as_ref() {
                 "namespace" => namespace = Some(checked_namespace(&value)?),
                 "ca" => ca = Some(PathBuf::from(value.as_ref())),
+                "repository" => repository = Some(value.into_owned()),
+                "scratch" => scratch = true,
                 other => {
                     return Err(format!(
-                        "a URL of Elasticsearch has no parameter `{other}`; it has `namespace` and `ca`"
+                        "a URL of Elasticsearch has no parameter `{other}`; it has `namespace`, `repository` and `ca`"
                     ));
                 }
             }
@@ -67,7 +73,10 @@ impl Address {
             // The port that Elasticsearch listens on, unless a proxy's is written out.
             let _ = url.set_port(Some(9200));
         }
-        Ok(Self { url, login, namespace, ca })
+        if scratch && namespace.is_none() {
+            return Err("`scratch` needs a `namespace`".to_owned());
+        }
+        Ok(Self { url, login, namespace, scratch, repository, ca })
     }
 
     /// Whether it is this machine.
@@ -103,6 +112,9 @@ mod tests {
         assert_eq!(a.url.as_str(), "https://es.example:9243/logs");
         assert!(matches!(a.login, Login::Basic(u, p) if u == "ann" && p == "s@crt"));
         assert_eq!((a.namespace.as_deref(), a.ca), (Some("shop"), Some(PathBuf::from("/ca.pem"))));
+        assert!(!a.scratch && a.repository.is_none());
+        let kept = Address::parse("elasticsearch+http://h?namespace=x&scratch=true&repository=nightly").ok().unwrap();
+        assert_eq!((kept.scratch, kept.repository.as_deref()), (true, Some("nightly")));
         let key = Address::parse("elasticsearch+https://:a2V5@es.example").ok().unwrap();
         assert!(matches!(key.login, Login::ApiKey(k) if k == "a2V5"));
         assert_eq!(key.url.as_str(), "https://es.example:9200/");
@@ -110,7 +122,13 @@ mod tests {
             Address::parse("elasticsearch+https://es.example:443").ok().unwrap().url.port_or_known_default(),
             Some(443)
         );
-        for bad in ["elasticsearch+ftp://x", "es", "elasticsearch+http://h?namespace=A", "elasticsearch+http://h?x=1"] {
+        for bad in [
+            "elasticsearch+ftp://x",
+            "es",
+            "elasticsearch+http://h?scratch=true",
+            "elasticsearch+http://h?namespace=A",
+            "elasticsearch+http://h?x=1",
+        ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
     }

@@ -16,7 +16,9 @@ mod index;
 mod lock;
 mod own;
 mod preflight;
+mod rights;
 mod schema;
+pub(crate) mod scratch;
 mod session;
 mod swap;
 mod task;
@@ -32,8 +34,12 @@ use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 use address::{Address, Login};
 use own::Own;
+pub(crate) use own::changes;
 pub use session::ElasticsearchSession;
 use wire::Wire;
+
+/// What indices begin with that a restore builds aside.
+pub(crate) const ASIDE: &str = "godwit_restore_";
 
 /// The oldest version that is supported [S0-18].
 const FLOOR: [u32; 2] = [7, 15];
@@ -69,7 +75,10 @@ impl ElasticsearchDriver {
         let Some(version) = body["version"]["number"].as_str().map(str::to_owned) else {
             return Err(wire.unreachable("what answers there is not Elasticsearch"));
         };
-        let own = Own::new(address.namespace.as_deref());
+        let own = match &address.namespace {
+            Some(namespace) if address.scratch => Own::scratch(namespace),
+            namespace => Own::new(namespace.as_deref()),
+        };
         Ok(Self { wire, own, address, version })
     }
 }
@@ -78,6 +87,11 @@ impl ElasticsearchDriver {
     /// The way to the cluster, and the server's version.
     pub(crate) fn parts(&self) -> (&Wire, &str) {
         (&self.wire, &self.version)
+    }
+
+    /// The snapshot repository that the URL names.
+    pub(crate) fn repository(&self) -> Option<&str> {
+        self.address.repository.as_deref()
     }
 }
 
@@ -116,13 +130,17 @@ impl Driver for ElasticsearchDriver {
         let mut objections: Vec<Objection> =
             super::below_floor("Elasticsearch", &self.version, &FLOOR).into_iter().collect();
         if objections.is_empty() {
-            objections.extend(preflight::look(&self.wire, &self.own, plan).await?);
+            objections.extend(rights::look(&self.wire, &self.own, plan).await?);
+            if objections.is_empty() {
+                // Without the right to look there is nothing to be seen.
+                objections.extend(preflight::look(&self.wire, &self.own, plan).await?);
+            }
         }
         Ok(objections)
     }
 
     async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {
-        schema::read(&self.wire).await
+        schema::read(&self.wire, &self.own.prefix).await
     }
 
     async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {
@@ -149,6 +167,17 @@ fn is_literal(name: &str) -> bool {
         && name != "_all"
         && !name.starts_with(['-', '_', '+', '<'])
         && !name.contains(['*', '?', ',', '/', '\\', '"', '<', '>', '|', ' ', '#', ':'])
+}
+
+/// Settings that a server makes up, or that belong to where an index stands and not to what it is.
+const MADE_UP: [&str; 8] =
+    ["uuid", "creation_date", "version", "provided_name", "resize", "history", "routing", "blocks"];
+
+/// The settings of an index as they are given when one is made.
+pub(crate) fn settings_of(index: &Value) -> Value {
+    let mut settings = index["settings"]["index"].as_object().cloned().unwrap_or_default();
+    settings.retain(|key, _| !MADE_UP.contains(&key.as_str()));
+    Value::Object(settings)
 }
 
 /// A mapping's text, from an index as the server shows it.

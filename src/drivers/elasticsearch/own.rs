@@ -15,18 +15,21 @@ use sha2::{Digest as _, Sha256};
 use super::wire::{Answer, Wire, part};
 use crate::drivers::{DriverError, FENCE, HISTORY};
 use crate::ids::{MigrationId, RunId};
+use crate::migration::operations::elasticsearch::Operation;
 use crate::plan::HistoryRow;
 
 /// Rows read at once.
 const PAGE: usize = 1000;
 
-/// The names of the two indices.
+/// The names of the two indices, and what the migrations' names begin with.
 #[derive(Debug, Clone)]
 pub(super) struct Own {
     /// Holds a document for each migration.
     pub history: String,
     /// Holds the fence and the lock.
     pub fence: String,
+    /// What stands before every name in the migrations while they are rehearsed; empty otherwise.
+    pub prefix: String,
 }
 
 impl Own {
@@ -36,7 +39,19 @@ impl Own {
             (Some(namespace), Some(rest)) => format!("godwit_{namespace}_{rest}"),
             _ => own.to_owned(),
         };
-        Self { history: name(HISTORY), fence: name(FENCE) }
+        Self { history: name(HISTORY), fence: name(FENCE), prefix: String::new() }
+    }
+
+    /// The same for a rehearsal, whose names are all in the namespace.
+    pub(super) fn scratch(namespace: &str) -> Self {
+        // No index's own name begins with an underscore, so none of them is one of the two.
+        Self { prefix: format!("godwit_{namespace}__"), ..Self::new(Some(namespace)) }
+    }
+
+    /// The operation that a statement is, on the names that it is about here.
+    pub(super) fn operation(&self, text: &str) -> Result<Operation, serde_json::Error> {
+        let operation: Operation = serde_json::from_str(text)?;
+        Ok(if self.prefix.is_empty() { operation } else { operation.under(&self.prefix) })
     }
 
     /// The alias of the fence's index that only the newest runner knows: calls that change aliases or delete indices
@@ -321,7 +336,7 @@ pub(super) async fn count(wire: &Wire, index: &str, query: Option<&Value>) -> Re
 }
 
 /// How many changes an index has seen in its life: grows with each document written or deleted, whoever does it.
-pub(super) async fn changes(wire: &Wire, index: &str) -> Result<u64, DriverError> {
+pub(crate) async fn changes(wire: &Wire, index: &str) -> Result<u64, DriverError> {
     let path = format!(
         "{}/_stats?level=shards&filter_path=indices.*.shards.*.seq_no.max_seq_no,indices.*.shards.*.routing.primary",
         part(index)

@@ -38,7 +38,7 @@ pub(super) async fn look(wire: &Wire, own: &Own, plan: &MigrationPlan) -> Result
         let settled = eyes.entry(step).map_or(0, |e| settled(e, step.action));
         for (n, statement) in step.statements.iter().enumerate() {
             // What cannot be read was refused when the plan was made.
-            let Ok(operation) = serde_json::from_str::<Operation>(&statement.sql) else { continue };
+            let Ok(operation) = own.operation(&statement.sql) else { continue };
             let objections = eyes.found.len();
             if n >= settled || n + 1 == settled {
                 eyes.look_at(&Place { step, line: statement.line }, &operation).await?;

@@ -294,8 +294,9 @@ impl ElasticsearchSession {
         }
     }
 
-    fn operation(statement: &SingleStatement<'_>) -> Result<Operation, DriverError> {
-        serde_json::from_str(statement.sql())
+    fn operation(&self, statement: &SingleStatement<'_>) -> Result<Operation, DriverError> {
+        self.own
+            .operation(statement.sql())
             .map_err(|e| refused(e.to_string(), "see docs/operations-json.md for each operation and its fields"))
     }
 
@@ -396,7 +397,7 @@ impl Session for ElasticsearchSession {
     }
 
     async fn run_statement(&mut self, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
-        let operation = Self::operation(statement)?;
+        let operation = self.operation(statement)?;
         let at = At::of(statement);
         let entry = self.take_up(at.unit, at.id).await?;
         let action = entry.map_or(StepAction::Apply, |e| e.row.action);
@@ -411,7 +412,7 @@ impl Session for ElasticsearchSession {
     }
 
     async fn probe(&mut self, statement: &SingleStatement<'_>) -> Result<Probe, DriverError> {
-        let operation = Self::operation(statement)?;
+        let operation = self.operation(statement)?;
         self.look_at(&operation, &At::of(statement)).await
     }
 

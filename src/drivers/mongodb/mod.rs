@@ -7,6 +7,7 @@ mod lock;
 mod operations;
 mod preflight;
 mod probe;
+mod rights;
 mod schema;
 mod session;
 mod settle;
@@ -153,7 +154,9 @@ impl Driver for MongodbDriver {
         if let Some(objection) = below_floor("MongoDB", &self.version, FLOOR) {
             return Ok(vec![objection]);
         }
-        preflight::look(&self.db, plan).await
+        let mut objections = Vec::from_iter(rights::look(&self.db, plan).await?);
+        objections.extend(preflight::look(&self.db, plan).await?);
+        Ok(objections)
     }
 
     async fn schema(&mut self) -> Result<SchemaSnapshot, DriverError> {

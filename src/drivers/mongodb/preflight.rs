@@ -180,6 +180,13 @@ async fn one(
             if moved(collection) || before.indexes.contains(collection) {
                 return Ok(Vec::new());
             }
+            if operations::collection(db, collection).await?.is_none() {
+                // The server would make one of that name, as it does for a name that is mistyped.
+                return Ok(vec![impossible(
+                    format!("there is no collection `{collection}`, and nothing before this makes it"),
+                    "make it first, with `create_collection`, or correct the name",
+                )]);
+            }
             let mut found = Vec::from_iter(index_in_the_way(db, collection, &wanted).await?);
             if found.is_empty() && values::flag(&wanted, "unique") == Some(true) && same_documents(collection) {
                 found.extend(duplicates(db, collection, &wanted).await?);

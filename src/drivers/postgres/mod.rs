@@ -3,6 +3,7 @@
 mod ahead;
 mod batches;
 mod effect;
+mod facts;
 mod health;
 mod message;
 mod native;
@@ -31,6 +32,7 @@ use crate::plan::health::Reading;
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
 };
+use crate::risk::facts::TargetFacts;
 use message::Tables;
 
 /// How long connecting may take before the server counts as away.
@@ -187,6 +189,10 @@ impl Driver for PostgresDriver {
 
     async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {
         health::vitals(&mut self.connection).await
+    }
+
+    async fn facts(&mut self) -> Result<Option<TargetFacts>, DriverError> {
+        facts::facts(&mut self.connection).await.map(Some)
     }
 
     async fn readable(&mut self, name: &str) -> Result<(), DriverError> {

@@ -368,6 +368,13 @@ impl Session for PostgresSession {
         &self.fingerprint
     }
 
+    async fn identify(&mut self) -> Result<(), DriverError> {
+        if let Some(found) = self.read_fingerprint().await? {
+            self.fingerprint = found;
+        }
+        Ok(())
+    }
+
     async fn fence(&mut self, at_least: Epoch) -> Result<Epoch, DriverError> {
         let began = Instant::now();
         loop {

@@ -10,7 +10,7 @@ use super::session::RedisSession;
 use crate::drivers::{DriverError, SingleStatement, StatementFailure};
 use crate::ids::Engine;
 use crate::migration::operations::lua::forbidden;
-use crate::migration::operations::redis::{Keys, Operation};
+use crate::migration::operations::redis::{Keys, Matching, Operation};
 use crate::migration::operations::{self};
 
 /// Which keys are marked when they are done, and for how long.
@@ -113,6 +113,12 @@ pub(super) async fn check(link: &Link, text: &str) -> Result<(), DriverError> {
     }
     if let Operation::Script { lua, .. } = &operation {
         check_script(link, lua).await?;
+    }
+    if let (Operation::DeleteKeys { .. }, Keys::Matching(Matching { pattern, .. })) = (&operation, operation.keys())
+        && pattern.chars().all(|c| matches!(c, '*' | '?'))
+    {
+        let message = format!("`{pattern}` is every key of the server: no migration may delete them all");
+        return Err(refused("GODWIT", message, "give the pattern the prefix of the keys that go"));
     }
     let (Keys::List(keys), Some(effect)) = (operation.keys(), Effect::of(&operation)) else { return Ok(()) };
     for key in keys {

@@ -49,6 +49,8 @@ impl Report<'_> {
             help: Some(self.rule.help.to_owned()),
             severity: None,
             risk: None,
+            tables: Vec::new(),
+            fix: None,
         });
         let last = self.found.len() - 1;
         &mut self.found[last]

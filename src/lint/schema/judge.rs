@@ -40,7 +40,16 @@ pub struct Key {
 }
 
 fn add(rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &str) -> Note {
-    Note::Add(Finding { rule, range: range.clone(), message, help: Some(help.to_owned()), severity: None, risk: None })
+    Note::Add(Finding {
+        rule,
+        range: range.clone(),
+        message,
+        help: Some(help.to_owned()),
+        severity: None,
+        risk: None,
+        tables: Vec::new(),
+        fix: None,
+    })
 }
 
 /// What is to be said about a change. `version` is PostgreSQL's, `later` tells whether a later migration creates a table.
@@ -176,12 +185,30 @@ fn alter(
             if let Some(constraint) = def.name.as_ref().filter(|c| table.constraints.contains_key(*c)) {
                 out.push(existing(range, &format!("the constraint `{constraint}` of `{name}`")));
             }
+            if let ConstraintKind::UsingIndex { index, primary: true } = &def.kind {
+                out.extend(key_of_index(catalog, range, name, table, index, version));
+            }
         }
         Action::DropColumn { name: column, if_exists, cascade } => {
             if !if_exists {
                 out.extend(absent_column(range, name, table, column));
             }
             out.extend(column_in_use(catalog, range, name, column, *cascade));
+        }
+        Action::DropConstraint { name: constraint, .. }
+            if table.constraints.get(constraint).is_some_and(|c| is_primary(&c.kind)) =>
+        {
+            out.push(Note::Tell {
+                rule: "ban-drop-constraint",
+                range: range.clone(),
+                message: format!(
+                    "`{constraint}` is the primary key of `{name}`: updates and deletes of the table are not replicated without one, \
+                     `ON CONFLICT` and foreign keys lose what they rely on, and duplicates may come"
+                ),
+                help: Some("add the new key in the same statement, from an index that was built `CONCURRENTLY`".to_owned()),
+                severity: Severity::Warning,
+                risk: Risk::High,
+            });
         }
         Action::RenameColumn { from, to } => {
             out.extend(absent_column(range, name, table, from));
@@ -261,6 +288,41 @@ fn column_in_use(catalog: &Catalog, range: &Range<usize>, name: &str, column: &s
     out
 }
 
+fn is_primary(kind: &ConstraintKind) -> bool {
+    matches!(kind, ConstraintKind::Primary(_) | ConstraintKind::UsingIndex { primary: true, .. })
+}
+
+/// Whether the columns of an index that becomes the primary key refuse NULL already.
+fn key_of_index(
+    catalog: &Catalog,
+    range: &Range<usize>,
+    name: &str,
+    table: &Table,
+    index: &str,
+    version: u32,
+) -> Option<Note> {
+    let index = catalog.indexes.get(&Catalog::resolve_index(name, index))?;
+    let proved = |column: &String| {
+        table.columns.get(column).is_some_and(|c| c.not_null) || (version >= 12 && check_says(table, column).is_some())
+    };
+    let keys: Option<Vec<&String>> = index.def.keys.iter().map(Option::as_ref).collect();
+    keys?.into_iter().all(proved).then(|| Note::Tell {
+        rule: "primary-key-using-index",
+        range: range.clone(),
+        message: format!("every column of the key refuses NULL already: `{name}` is not scanned, the lock is brief"),
+        help: None,
+        severity: Severity::Info,
+        risk: Risk::Low,
+    })
+}
+
+/// The valid check by which a column is never NULL.
+fn check_says<'a>(table: &'a Table, column: &str) -> Option<&'a String> {
+    let says =
+        |kind: &ConstraintKind| matches!(kind, ConstraintKind::Check { says_not_null: Some(of), .. } if of == column);
+    table.constraints.iter().find(|(_, c)| c.valid && says(&c.kind)).map(|(name, _)| name)
+}
+
 fn set_not_null(range: &Range<usize>, name: &str, table: &Table, column: &str, version: u32) -> Option<Note> {
     let harmless = |message: String| Note::Tell {
         rule: "adding-not-nullable-field",
@@ -273,12 +335,10 @@ fn set_not_null(range: &Range<usize>, name: &str, table: &Table, column: &str, v
     if table.columns.get(column)?.not_null {
         return Some(harmless(format!("`{name}.{column}` refuses NULL already: nothing is scanned")));
     }
-    let check = table.constraints.iter().find(|(_, c)| {
-        c.valid && matches!(&c.kind, ConstraintKind::Check { says_not_null: Some(of), .. } if of == column)
-    })?;
+    let check = check_says(table, column)?;
     // Before 12 the server does not look at constraints.
     (version >= 12).then(|| {
-        harmless(format!("the valid check `{}` says so already: `{name}` is not scanned, the lock is brief", check.0))
+        harmless(format!("the valid check `{check}` says so already: `{name}` is not scanned, the lock is brief"))
     })
 }
 

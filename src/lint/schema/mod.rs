@@ -139,6 +139,8 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
             help: Some(help),
             severity: None,
             risk: None,
+            tables: vec![key.table],
+            fix: None,
         }));
     }
 }
@@ -204,6 +206,9 @@ pub fn weigh(notes: Vec<Note>, found: &mut Vec<Finding>) {
                     finding.risk = Some(risk);
                     if help.is_some() || severity == Severity::Info {
                         finding.help.clone_from(&help);
+                    }
+                    if severity == Severity::Info {
+                        finding.fix = None;
                     }
                 }
             }

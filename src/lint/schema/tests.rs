@@ -92,6 +92,21 @@ fn p125_set_not_null_is_cheap_behind_a_valid_check() {
 }
 
 #[test]
+fn p140_a_key_made_of_an_index_scans_nothing_where_no_column_may_be_null() {
+    let index = "CREATE UNIQUE INDEX CONCURRENTLY orders_other ON orders (customer_id);";
+    let nullable = "CREATE UNIQUE INDEX CONCURRENTLY orders_other ON orders (customer_id, note);";
+    let risk = |index: &str, before: &str| {
+        let key = "ALTER TABLE orders DROP CONSTRAINT orders_pkey; ALTER TABLE orders ADD PRIMARY KEY USING INDEX orders_other;";
+        of(&last(&[ORDERS, index, before, key]), "primary-key-using-index").map(|v| v.risk)
+    };
+    assert_eq!(risk(index, "SELECT 1;"), Some(Risk::Low));
+    assert_eq!(risk(nullable, "SELECT 1;"), Some(Risk::Medium));
+    let unproved = "ALTER TABLE orders ADD CONSTRAINT noted CHECK (note IS NOT NULL) NOT VALID;";
+    assert_eq!(risk(nullable, unproved), Some(Risk::Medium));
+    assert_eq!(risk(nullable, &format!("{unproved} ALTER TABLE orders VALIDATE CONSTRAINT noted;")), Some(Risk::Low));
+}
+
+#[test]
 fn f213_what_is_there_or_is_not_is_said() {
     for (change, rule) in [
         ("CREATE TABLE orders (id int PRIMARY KEY);", Some("existing-object")),

@@ -49,14 +49,24 @@ fn a_files_own_outer_transaction_becomes_ours() {
 }
 
 #[test]
+fn a_file_that_commits_more_than_once_runs_part_by_part() {
+    let text = "begin;\nselect 1;\nselect 2;\ncommit;\nselect 3;\nbegin; select 4; commit; begin; commit;";
+    let Ok(Execution::Statements(parts)) = pg(text) else { panic!("parts") };
+    let shown: Vec<(u32, &str)> = parts.iter().map(|p| (p.line, &text[p.range.clone()])).collect();
+    assert_eq!(shown, [(2, "select 1;\nselect 2"), (5, "select 3"), (6, "select 4")]);
+    assert!(parts.iter().all(|p| p.nature == Nature::Transactional));
+    let Ok(Execution::Statements(parts)) = pg("select 1;\nbegin; select 2; commit;") else { panic!("parts") };
+    assert_eq!(parts.len(), 2);
+}
+
+#[test]
 fn unbalanced_or_nested_transactions_are_refused_with_their_line() {
     for (text, line, part) in [
         ("begin;\nselect 1;", 1, "without a COMMIT"),
         ("select 1;\ncommit;", 2, "without a BEGIN"),
         ("begin;\nbegin;\ncommit;", 2, "line 1 opened"),
         ("begin;\nselect 1;\nrollback;", 3, "ROLLBACK"),
-        ("begin; select 1; commit;\nbegin; select 2; commit;", 2, "second transaction"),
-        ("select 1;\nbegin; select 2; commit;", 2, "outside"),
+        ("select 1;\nbegin isolation level serializable; select 2; commit;", 2, "modes of its own"),
         ("begin;\nselect 1;\ncommit and chain;", 3, "CHAIN"),
         ("\\connect shop\nselect 1;", 1, "psql"),
         ("copy t from stdin;\n1\n\\.\n", 1, "stdin"),
@@ -191,7 +201,9 @@ proptest! {
                 Ok(Execution::Statements(s)) => {
                     prop_assert!(s.windows(2).all(|w| w[0].range.end <= w[1].range.start), "order is kept");
                     if !mark {
-                        prop_assert!(s.iter().all(|s| s.nature != Nature::Transactional));
+                        let mixed = s.iter().any(|s| s.nature == Nature::Transactional)
+                            && s.iter().any(|s| s.outside_transaction.is_some());
+                        prop_assert!(!mixed);
                     }
                 }
                 Ok(Execution::Transaction { body, .. }) => {

@@ -140,6 +140,25 @@ fn yes() -> bool {
     true
 }
 
+/// Lets a template be about names that begin with `prefix`.
+fn template_under(template: &mut Map<String, Value>, prefix: &str) {
+    match template.get_mut("index_patterns") {
+        Some(Value::String(pattern)) => pattern.insert_str(0, prefix),
+        Some(Value::Array(patterns)) => {
+            for pattern in patterns {
+                if let Value::String(pattern) = pattern {
+                    pattern.insert_str(0, prefix);
+                }
+            }
+        }
+        Some(_) | None => {}
+    }
+    if let Some(Value::Object(aliases)) = template.get_mut("template").and_then(|t| t.get_mut("aliases")) {
+        *aliases =
+            std::mem::take(aliases).into_iter().map(|(name, alias)| (format!("{prefix}{name}"), alias)).collect();
+    }
+}
+
 impl Operation {
     /// Its `type`.
     pub fn name(&self) -> &'static str {
@@ -197,6 +216,50 @@ impl Operation {
                 format!("{name} {index}{}", condition(Some(query)))
             }
             Self::Undo { of, .. } => format!("{name} {}", of.describe()),
+        }
+    }
+
+    /// The same operation on names that begin with `prefix`, so that a trial of it touches nothing else. A name that
+    /// no index can have stays as it is, and is refused as such.
+    #[must_use]
+    pub fn under(mut self, prefix: &str) -> Self {
+        let put = |name: &mut String| {
+            if !name.starts_with(['-', '_', '+', '<']) {
+                name.insert_str(0, prefix);
+            }
+        };
+        match &mut self {
+            Self::CreateIndex { index, .. }
+            | Self::DeleteIndex { index }
+            | Self::UpdateMapping { index, .. }
+            | Self::PutSettings { index, .. }
+            | Self::UpdateByQuery { index, .. }
+            | Self::DeleteByQuery { index, .. } => put(index),
+            Self::CreateAlias { index, alias, .. } => [index, alias].into_iter().for_each(put),
+            Self::Reindex { source, dest, .. } => [source, dest].into_iter().for_each(put),
+            Self::SwapAlias { alias, from, to, .. } => [alias, from, to].into_iter().for_each(put),
+            Self::PutTemplate { name, template } => {
+                put(name);
+                template_under(template, prefix);
+            }
+            Self::Undo { of, .. } => **of = (**of).clone().under(prefix),
+        }
+        self
+    }
+
+    /// The indices and aliases that must be there before it, the one that it reads first.
+    pub fn presumes(&self) -> Vec<&str> {
+        match self {
+            Self::CreateIndex { .. } | Self::PutTemplate { .. } | Self::Undo { .. } => Vec::new(),
+            Self::DeleteIndex { index }
+            | Self::UpdateMapping { index, .. }
+            | Self::CreateAlias { index, .. }
+            | Self::PutSettings { index, .. }
+            | Self::UpdateByQuery { index, .. }
+            | Self::DeleteByQuery { index, .. } => vec![index],
+            Self::Reindex { source, dest, .. } => vec![source, dest],
+            Self::SwapAlias { from, to, mapping: None, .. } => vec![from, to],
+            Self::SwapAlias { from, .. } => vec![from],
         }
     }
 

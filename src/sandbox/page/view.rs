@@ -183,6 +183,11 @@ fn happening(repo: &Repo, issue: &Issue, part: &PullPart, item: &TimelineItem) -
                     &markdown::render(&review.body),
                 ));
             }
+            for comment in part.line_comments.iter().filter(|c| c.review == review.id) {
+                let place = format!("on <code>{}:{}</code>", escape(&comment.path), comment.line);
+                let id = format!("discussion_r{}", comment.id);
+                out.push_str(&card(&id, &comment.author, &place, &markdown::render(&comment.body)));
+            }
             out
         }
         Happening::ReviewDismissed { message, .. } => {

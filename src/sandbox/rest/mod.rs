@@ -8,6 +8,7 @@ mod git;
 mod graphql;
 mod issues;
 mod labels;
+mod line_comments;
 mod orgs;
 mod paging;
 mod pulls;

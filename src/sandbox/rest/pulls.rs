@@ -26,6 +26,8 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, name: &str, rest: &[&str]
             let shape = shapes::review(call.world, name, number(n)?, number(id)?);
             if shape.is_null() { Err(not_found()) } else { Ok(Reply::json(200, shape)) }
         }
+        ("POST", ["pulls", n, "reviews"]) => super::line_comments::review(call, name, number(n)?),
+        ("GET", ["pulls", n, "comments"]) => super::line_comments::list(call, name, number(n)?),
         ("GET", ["commits", sha, "pulls"]) => of_commit(call, name, sha),
         _ => Err(not_found()),
     }

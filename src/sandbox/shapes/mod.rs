@@ -13,7 +13,7 @@ pub(super) use accounts::{account, app, installation, installation_reference, or
 pub(super) use checks::{annotation, check_run, check_suite, combined_status, deployment, deployment_state, status};
 pub(super) use commits::{commit, file, git_commit, plain_commit, pushed_commit};
 pub(super) use issues::{comment, event_word, issue, issue_event, label, reaction, timeline_item};
-pub(super) use pulls::{Detail, pull, review};
+pub(super) use pulls::{Detail, line_comment, pull, review};
 pub(super) use repos::repository;
 
 /// GitHub's form of a time: seconds, UTC, `Z`.

@@ -4,7 +4,7 @@ use git2::Oid;
 use serde_json::{Value, json};
 
 use super::super::gitrepo;
-use super::super::state::{Issue, PullPart, Repo, World};
+use super::super::state::{Issue, LineComment, PullPart, Repo, World};
 use super::{account, label, repository, simple_team, time};
 
 /// How much of a pull request is shown: lists leave out what has to be computed.
@@ -119,7 +119,7 @@ fn add_details(world: &World, repo: &Repo, issue: &Issue, part: &PullPart, shape
         ),
         ("merged_by", part.merged.as_ref().map_or(Value::Null, |m| account(world, &m.by))),
         ("comments", json!(issue.comments.len())),
-        ("review_comments", json!(0)),
+        ("review_comments", json!(part.line_comments.len())),
         ("maintainer_can_modify", json!(false)),
         ("commits", json!(commits.len())),
         ("additions", json!(files.iter().map(|f| f.additions).sum::<u64>())),
@@ -150,5 +150,38 @@ pub(in crate::sandbox) fn review(world: &World, name: &str, number: u64, review:
         "updated_at": time(review.submitted_at),
         "commit_id": review.commit,
         "author_association": world.association(repo, &review.author),
+    })
+}
+
+/// A comment on lines.
+pub(in crate::sandbox) fn line_comment(world: &World, name: &str, number: u64, comment: &LineComment) -> Value {
+    let Some(repo) = world.repo(name) else { return Value::Null };
+    let api = format!("{}/repos/{}/pulls", world.base_url, repo.full_name);
+    let html = format!("{}/{}/pull/{number}#discussion_r{}", world.base_url, repo.full_name, comment.id);
+    let (url, pull_url) = (format!("{api}/comments/{}", comment.id), format!("{api}/{number}"));
+    json!({
+        "url": url,
+        "id": comment.id,
+        "node_id": format!("PRRC_{}", comment.id),
+        "pull_request_review_id": comment.review,
+        "diff_hunk": comment.hunk,
+        "path": comment.path,
+        "commit_id": comment.commit,
+        "original_commit_id": comment.commit,
+        "user": account(world, &comment.author),
+        "body": comment.body,
+        "created_at": time(comment.created_at),
+        "updated_at": time(comment.created_at),
+        "html_url": html,
+        "pull_request_url": pull_url,
+        "author_association": world.association(repo, &comment.author),
+        "_links": { "self": { "href": url }, "html": { "href": html }, "pull_request": { "href": pull_url } },
+        "start_line": comment.start_line,
+        "original_start_line": comment.start_line,
+        "start_side": comment.start_line.map(|_| "RIGHT"),
+        "line": comment.line,
+        "original_line": comment.line,
+        "side": "RIGHT",
+        "subject_type": "line",
     })
 }

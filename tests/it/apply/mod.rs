@@ -1,5 +1,6 @@
 //! The everyday commands through the program, on both kinds of database.
 
+mod bad;
 mod examples;
 mod hard;
 mod scripts;
@@ -210,6 +211,40 @@ fn decisions_13_a_files_own_transaction_becomes_ours() {
         let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
         assert_eq!(said["steps"][0]["error"]["line"], 3, "{kind:?}");
         assert!(!project.database.has_table("a"));
+    }
+}
+
+#[test]
+fn r1_a_file_with_several_transactions_commits_them_one_by_one_and_goes_on_from_there() {
+    for kind in BOTH {
+        let text = "BEGIN;\ncreate table a (n integer);\ninsert into a values (1);\nCOMMIT;\n\n\
+                    insert into a values (2);\n\nBEGIN;\ninsert into b values (3);\ninsert into a values (3);\nCOMMIT;\n";
+        let project = Project::new(kind, &[("1_a.up.sql", text)]);
+        let rows = || project.database.one("select cast(count(*) as text) || ' ' || cast(sum(n) as text) from a");
+        // The last part fails whole; those before it are there, as the file has them.
+        let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+        let error = &said["steps"][0]["error"];
+        assert_eq!((&error["line"], &error["undone"]), (&9.into(), &false.into()), "{kind:?} {said}");
+        assert_eq!((rows(), project.database.history()), ("2 3".to_owned(), vec!["1_a failed".to_owned()]));
+        project.database.query("create table b (n integer)");
+        project.run(&["apply", "--yes"]).expect(0);
+        assert_eq!((rows(), project.database.one("select cast(count(*) as text) from b")), ("3 6".into(), "1".into()));
+        // Killed at any border of a part, each of them is done once.
+        for point in ["stmt_acked", "commit_sent", "commit_acked"] {
+            for nth in 1..=3 {
+                let project = Project::new(kind, &[("1_a.up.sql", text)]);
+                project.database.query("create table b (n integer)");
+                let killed = project.run_killed_at(&format!("{point}:kill:{nth}"), &["apply", "--yes"]);
+                assert_eq!(killed.code, None, "{kind:?} {point} {nth}: {killed:?}");
+                project.run(&["resume"]).expect(0);
+                let rows = project.database.one("select cast(count(*) as text) || ' ' || cast(sum(n) as text) from a");
+                assert_eq!(
+                    (rows.as_str(), project.database.history()),
+                    ("3 6", vec!["1_a applied".to_owned()]),
+                    "{kind:?} {point} {nth}"
+                );
+            }
+        }
     }
 }
 

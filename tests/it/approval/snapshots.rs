@@ -46,6 +46,8 @@ fn violation(line: u32, rule: &str, severity: Severity, message: &str, help: &st
         message: message.to_owned(),
         help: Some(help.to_owned()),
         url: format!("docs/rules/{rule}.md"),
+        tables: Vec::new(),
+        fix: None,
         waived: None,
     }
 }

@@ -2,11 +2,12 @@
 
 mod contract;
 mod keys;
+mod lag;
 mod upgrade;
 
 use godwit::drivers::failpoint::NAMES;
 
-use crate::support::{BOTH, Kind, Project, until};
+use crate::support::{BOTH, Database, Kind, Project, until};
 
 const ROWS: u32 = 50;
 
@@ -31,8 +32,13 @@ fn table(kind: Kind) -> String {
 }
 
 fn project(kind: Kind) -> Project {
-    Project::new(
-        kind,
+    project_on(Database::fresh(kind))
+}
+
+fn project_on(database: Database) -> Project {
+    let kind = database.kind;
+    Project::of(
+        database,
         &[
             ("1_items.up.sql", &table(kind)),
             ("2_fill.up.sql", FILL),

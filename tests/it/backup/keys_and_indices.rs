@@ -93,53 +93,172 @@ fn es(method: &str, url: &str, body: Option<String>) -> Value {
     wait(ask(method, url, body))
 }
 
-#[test]
-fn r24_elasticsearch_indices_come_back_with_documents_mapping_settings_and_aliases() {
-    let (server, prefix, dir) = (shared("GODWIT_TEST_ELASTICSEARCH_URL"), unique(), tempfile::tempdir().unwrap());
-    let url = format!("{server}?namespace={prefix}");
-    let http = server.strip_prefix("elasticsearch+").unwrap().trim_end_matches('/').to_owned();
-    let orders = format!("{http}/{prefix}-orders");
-    let body = json!({
-        "settings": { "number_of_shards": 2, "number_of_replicas": 0, "max_result_window": 20000 },
-        "mappings": { "dynamic": "strict", "properties": { "id": { "type": "keyword" }, "n": { "type": "double" }, "big": { "type": "long" } } },
-        "aliases": { format!("{prefix}-alias"): { "filter": { "exists": { "field": "id" } } } },
-    });
-    assert_eq!(es("PUT", &orders, Some(body.to_string()))["acknowledged"], true);
-    let documents: String = (0..1234)
-        .map(|n| format!("{{\"index\":{{\"_id\":\"{n}\",\"routing\":\"r{}\"}}}}\n{{ \"id\": \"{n}\", \"n\": 1.0, \"big\": 9007199254740993 }}\n", n % 5))
-        .collect();
-    assert_eq!(es("POST", &format!("{orders}/_bulk?refresh=true"), Some(documents))["errors"], false);
-    let state = || {
-        let index = es("GET", &orders, None)[format!("{prefix}-orders")].clone();
-        let found = es(
-            "POST",
-            &format!("{http}/{prefix}-alias/_search?size=2000"),
-            Some(json!({ "sort": ["id"] }).to_string()),
-        );
-        let hits: Vec<String> = found["hits"]["hits"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|h| format!("{} {} {}", h["_id"], h["_routing"], h["_source"]))
+/// A cluster's part with an index of documents, for a test of its own.
+struct Part {
+    prefix: String,
+    http: String,
+    url: String,
+    dir: TempDir,
+}
+
+impl Part {
+    fn new(repository: Option<&str>) -> Self {
+        let (server, prefix) = (shared("GODWIT_TEST_ELASTICSEARCH_URL"), unique());
+        let http = server.strip_prefix("elasticsearch+").unwrap().trim_end_matches('/').to_owned();
+        let repository = repository.map_or(String::new(), |name| format!("&repository={prefix}{name}"));
+        Self {
+            url: format!("{server}?namespace={prefix}{repository}"),
+            prefix,
+            http,
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        es(method, &format!("{}/{path}", self.http), body.map(|b| b.to_string()))
+    }
+
+    fn register(&self, name: &str) {
+        let body = json!({ "type": "fs", "settings": { "location": format!("{}{name}", self.prefix) } });
+        assert_eq!(self.ask("PUT", &format!("_snapshot/{}{name}", self.prefix), Some(body))["acknowledged"], true);
+    }
+
+    fn snapshots(&self, name: &str) -> Vec<String> {
+        let found = self.ask("GET", &format!("_snapshot/{}{name}/_all", self.prefix), None);
+        found["snapshots"].as_array().unwrap().iter().map(|s| s["snapshot"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        run(&self.dir, &self.url, args)
+    }
+
+    fn fill(&self) {
+        let prefix = &self.prefix;
+        let body = json!({
+            "settings": { "number_of_shards": 2, "auto_expand_replicas": "0-1", "max_result_window": 20000 },
+            "mappings": { "dynamic": "strict", "properties": { "id": { "type": "keyword" }, "n": { "type": "double" }, "big": { "type": "long" } } },
+            "aliases": { format!("{prefix}-alias"): { "filter": { "exists": { "field": "id" } } } },
+        });
+        assert_eq!(self.ask("PUT", &format!("{prefix}-orders"), Some(body))["acknowledged"], true);
+        let documents: String = (0..1234)
+            .map(|n| format!("{{\"index\":{{\"_id\":\"{n}\",\"routing\":\"r{}\"}}}}\n{{ \"id\": \"{n}\", \"n\": 1.0, \"big\": 9007199254740993 }}\n", n % 5))
             .collect();
+        let bulk = format!("{}/{prefix}-orders/_bulk?refresh=true", self.http);
+        assert_eq!(es("POST", &bulk, Some(documents))["errors"], false);
+    }
+
+    /// What is worth comparing.
+    fn state(&self) -> (Value, Value, Value, Vec<String>) {
+        let index =
+            self.ask("GET", &format!("{}-orders", self.prefix), None)[format!("{}-orders", self.prefix)].clone();
+        let query = json!({ "sort": ["id"] });
+        let found = self.ask("POST", &format!("{}-alias/_search?size=2000", self.prefix), Some(query));
+        let hits = found["hits"]["hits"].as_array().unwrap().iter();
         (
             index["mappings"].clone(),
             index["aliases"].clone(),
-            index["settings"]["index"]["max_result_window"].clone(),
-            hits,
+            json!([
+                index["settings"]["index"]["max_result_window"],
+                index["settings"]["index"]["auto_expand_replicas"]
+            ]),
+            hits.map(|h| format!("{} {} {}", h["_id"], h["_routing"], h["_source"])).collect(),
         )
-    };
-    let before = state();
-    assert_eq!(before.3.len(), 1234);
-    let name = backed_up(&dir, &url, &format!("{prefix}-*"));
-    es(
-        "POST",
-        &format!("{orders}/_delete_by_query?refresh=true"),
-        Some(json!({ "query": { "term": { "id": "7" } } }).to_string()),
+    }
+
+    /// Everything of its prefix.
+    fn indices(&self) -> Vec<String> {
+        let found = self.ask("GET", &format!("_cat/indices/{}*?format=json&h=index", self.prefix), None);
+        let mut names: Vec<String> =
+            found.as_array().unwrap().iter().map(|i| i["index"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Changes, and takes back by a restore.
+    fn comes_back(&self, name: &str) {
+        let before = self.state();
+        assert_eq!(before.3.len(), 1234);
+        let query = json!({ "query": { "term": { "id": "7" } } });
+        self.ask("POST", &format!("{}-orders/_delete_by_query?refresh=true", self.prefix), Some(query));
+        self.ask("PUT", &format!("{}-later", self.prefix), None);
+        self.run(&["restore", name, "--yes"]).expect(0);
+        assert_eq!(self.state(), before);
+        assert_eq!(self.ask("GET", &format!("{}-later", self.prefix), None)["status"], 404);
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // A second panic would hide the first.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.ask("DELETE", &format!("{}*", self.prefix), None);
+            self.ask("DELETE", &format!("godwit_{}_*?expand_wildcards=all", self.prefix), None);
+            for name in self.ask("GET", "_snapshot", None).as_object().into_iter().flat_map(|o| o.keys()) {
+                if name.starts_with(&self.prefix) {
+                    self.ask("DELETE", &format!("_snapshot/{name}"), None);
+                }
+            }
+        }));
+    }
+}
+
+#[test]
+fn r24_elasticsearch_indices_come_back_with_documents_mapping_settings_and_aliases() {
+    let part = Part::new(None);
+    part.fill();
+    let name = backed_up(&part.dir, &part.url, &format!("{}-*", part.prefix));
+    part.comes_back(&name);
+}
+
+#[test]
+fn r24_a_snapshot_repository_keeps_the_documents_of_a_backup() {
+    let part = Part::new(Some("repo"));
+    part.fill();
+    // Only a snapshot can hold what keeps no `_source`.
+    let bare = format!("{}-bare", part.prefix);
+    part.ask(
+        "PUT",
+        &bare,
+        Some(json!({ "mappings": { "_source": { "enabled": false } }, "settings": { "number_of_replicas": 0 } })),
     );
-    es("PUT", &format!("{http}/{prefix}-later"), None);
-    run(&dir, &url, &["restore", &name, "--yes"]).expect(0);
-    assert_eq!(state(), before);
-    assert_eq!(es("GET", &format!("{http}/{prefix}-later"), None)["status"], 404);
-    es("DELETE", &orders, None);
+    part.ask("PUT", &format!("{bare}/_doc/1?refresh=true"), Some(json!({ "a": 1 })));
+    let only = format!("{}-*", part.prefix);
+
+    // A repository that nobody has registered.
+    let said = part.run(&["backup", "--only", &only]).expect(2);
+    assert!(said.stderr.contains("no snapshot repository") && said.stderr.contains("repo"), "{said:?}");
+    let plain = |args: &[&str]| -> Said { godwit(part.dir.path()).args(args).output().unwrap().into() };
+    assert!(plain(&["backups"]).expect(0).stdout.contains("no backups"));
+
+    part.register("repo");
+    let name = backed_up(&part.dir, &part.url, &only);
+    let shelf = part.dir.path().join("state/backups");
+    let meta: Value = serde_json::from_slice(&std::fs::read(shelf.join(format!("{name}.meta"))).unwrap()).unwrap();
+    let kept = part.snapshots("repo");
+    assert_eq!(meta["snapshot"], json!({ "repository": format!("{}repo", part.prefix), "name": kept[0] }), "{meta}");
+    assert_eq!((&meta["contents"][format!("index {}-orders", part.prefix)]["count"], kept.len()), (&json!(1234), 1));
+    assert!(kept[0].starts_with(name.trim_end_matches(".ndjson")), "{name} {kept:?}: called after the file");
+    assert!(std::fs::metadata(shelf.join(&name)).unwrap().len() < 10_000, "the documents are elsewhere");
+    let indices = part.indices();
+    part.comes_back(&name);
+    assert_eq!(part.indices(), indices, "nothing is left over");
+    let count = part.ask("GET", &format!("{bare}/_count"), None);
+    assert_eq!(count["count"], 1, "{count}");
+
+    // What is deleted takes its snapshot along.
+    let second = backed_up(&part.dir, &part.url, &only);
+    let said = plain(&["backups", "prune", "--keep", "1"]).expect(2);
+    assert!(said.stderr.contains("--url") && said.stderr.contains(&kept[0]), "{said:?}");
+    assert_eq!(part.snapshots("repo").len(), 2);
+    plain(&["backups", "prune", "--keep", "1", "--url", &part.url]).expect(0);
+    assert!(!shelf.join(&name).exists() && shelf.join(&second).exists());
+    let left = part.snapshots("repo");
+    assert!(left.len() == 1 && left != kept, "{left:?}");
+
+    // A snapshot that somebody has deleted is told, and nothing is changed.
+    part.ask("DELETE", &format!("_snapshot/{}repo/{}", part.prefix, left[0]), None);
+    let before = part.state();
+    let said = part.run(&["restore", &second, "--yes"]).expect(1);
+    assert!(said.stderr.contains("snapshot does not exist"), "{said:?}");
+    assert_eq!(part.state(), before);
 }

@@ -2,6 +2,7 @@
 
 mod documents;
 mod keys_and_indices;
+mod ledger;
 mod world;
 
 use std::process::Command;

@@ -152,3 +152,26 @@ async fn a_job_whose_migrations_failed_is_stopped() {
     assert_eq!(gate.state.as_deref(), Some("rejected"), "{gate:?}");
     assert!(gate.comments[0].contains("0001_orders"));
 }
+
+#[tokio::test]
+async fn an_environment_whose_migrations_were_undone_is_no_active_deployment_until_they_are_brought_again() {
+    let world = World::start().await;
+    let down = ("migrations/0001_orders.down.sql", "DROP TABLE orders;\n");
+    let pull = world.open("orders", &[ORDERS[0], down]).await;
+    world.approve(&pull, "omar").await;
+    world.approve(&pull, "dora").await;
+    let merged = pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    assert!(!world.has_table("staging", "orders").await);
+    assert_eq!(states(&world, "staging", &merged), ["in_progress", "success", "inactive"]);
+    assert_eq!(status(&world, &merged, "staging").as_deref(), Some("failure"));
+    // Looking again shows nothing twice, and the others stay as they are.
+    world.bot.sweep(chrono::Utc::now()).await.unwrap();
+    world.settle().await;
+    assert_eq!(states(&world, "staging", &merged), ["in_progress", "success", "inactive"]);
+    assert_eq!(states(&world, "production", &merged), ["in_progress", "success"]);
+    world.ask(&pull, "omar", "/godwit retry staging").await;
+    assert_eq!(states(&world, "staging", &merged).last().map(String::as_str), Some("success"));
+    assert_eq!(status(&world, &merged, "staging").as_deref(), Some("success"));
+}

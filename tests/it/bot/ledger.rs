@@ -2,7 +2,7 @@
 
 use godwit::sandbox::{MergeMethod, PullHandle};
 
-use super::world::{APPROVAL, SUMMARY, World, comment, commit, conclusion};
+use super::world::{APPROVAL, SUMMARY, World, comment, commit, conclusion, run_comment};
 
 const UP: &str = "migrations/0003_orders.up.sql";
 const DOWN: &str = "migrations/0003_orders.down.sql";
@@ -90,4 +90,36 @@ async fn dec11_reverting_what_no_environment_holds_is_fine() {
     world.approve(&pull, "omar").await;
     world.approve(&pull, "dora").await;
     assert_eq!(conclusion(&pull, APPROVAL), "success", "{}", summary(&pull));
+}
+
+/// RECOVERY: somebody put last night's copy back, and the store knows of more than the database holds.
+#[tokio::test]
+async fn dec20_a_database_restored_outside_godwit_stops_everything_until_a_person_settles_it() {
+    let (world, _) = shipped().await;
+    let last_night = std::fs::read(world.database("production")).unwrap();
+    let ship = async |branch: &'static str, path: &'static str| {
+        let text = format!("CREATE TABLE {branch} (id INTEGER PRIMARY KEY);\n");
+        let pull = world.open(branch, &[(path, &text)]).await;
+        world.approve(&pull, "omar").await;
+        world.approve(&pull, "dora").await;
+        pull.merge("rosa", MergeMethod::Squash).unwrap();
+        world.settle().await;
+        pull
+    };
+    let second = ship("items", "migrations/0004_items.up.sql").await;
+    assert!(world.has_table("production", "items").await);
+    std::fs::write(world.database("production"), last_night).unwrap();
+    let third = ship("carts", "migrations/0005_carts.up.sql").await;
+    let told = run_comment(&third, "production");
+    assert!(told.contains("0004_items") && told.contains("restored an older copy"), "{told}");
+    assert!(world.has_table("staging", "carts").await && !world.has_table("production", "carts").await);
+    let said = world.ask(&second, "omar", "/godwit resolve production 0004_items rolled-back restored by hand").await;
+    assert!(said.contains("/godwit retry production"), "{said}");
+    world.ask(&second, "omar", "/godwit retry production").await;
+    assert!(world.has_table("production", "items").await, "{}", run_comment(&second, "production"));
+    if !world.has_table("production", "carts").await {
+        world.ask(&third, "omar", "/godwit retry production").await;
+    }
+    assert!(world.has_table("production", "carts").await, "{}", run_comment(&third, "production"));
+    assert!(world.store.verify_audit(None).await.unwrap().valid);
 }

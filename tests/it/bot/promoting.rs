@@ -158,3 +158,33 @@ async fn s0_07_regions_come_one_by_one_and_stop_at_the_first_that_fails() {
     let told = run_comment(&pull, "production");
     assert!(told.contains("| ✅ | `eu-west` | `shop` | `GDPR`: approved by `@omar`, `@dora`"), "{told}");
 }
+
+#[tokio::test]
+async fn r23_a_migration_that_depends_on_another_database_runs_after_an_earlier_merge_brought_that() {
+    let environments = ENVIRONMENTS_YML.lines().fold(String::new(), |text, line| {
+        let other = line.replace("shop:", "stock:").replace("}\" }", "}.stock\" }");
+        if line.trim_start().starts_with("shop:") {
+            format!("{text}{line}\n{other}\n")
+        } else {
+            format!("{text}{line}\n")
+        }
+    });
+    let yml = "version: 1\nenvironments: [development, staging, production]\nmigrations:\n  - { path: migrations, engine: sqlite, \
+               target: shop }\n  - { path: stock, engine: sqlite, target: stock }\n";
+    let world = World::start_with(&[("policies/environments.yml", &environments), ("godwit.yml", yml)]).await;
+    let first = agreed(&world).await;
+    first.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    assert!(world.has_table("production", "orders").await, "{}", run_comment(&first, "production"));
+    let stock = (
+        "stock/0001_stock.up.sql",
+        "-- godwit: depends_on=migrations/0001_orders\nCREATE TABLE stock (id INTEGER PRIMARY KEY);\n",
+    );
+    let second = world.open("stock", &[stock]).await;
+    world.approve(&second, "omar").await;
+    world.approve(&second, "dora").await;
+    second.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    let told = run_comment(&second, "production");
+    assert!(told.contains("1 migration applied"), "{told}\n{}", run_comment(&second, "development"));
+}

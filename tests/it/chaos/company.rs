@@ -3,23 +3,40 @@
 use std::path::PathBuf;
 
 use godwit::sandbox::{RepoHandle, Sandbox, keys};
+use godwit::store::{AuditKey, Store};
+use secrecy::SecretString;
 
 use crate::bot::world::{SECRET, company};
-use crate::webhook::http::Served;
+use crate::support::{Database, Kind};
+use crate::webhook::http::{Served, store_url};
 
 /// Folders of migrations, each with its own database.
 pub const LANES: [&str; 4] = ["carts", "orders", "stock", "users"];
 pub const ENVIRONMENTS: [&str; 3] = ["development", "staging", "production"];
+/// What the audit chain is keyed with where more than one process writes it.
+const AUDIT_KEY: &str = "one key for every replica";
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything, on a file.
+    All,
+    Web,
+    Worker,
+}
 
 /// The stand-in, its repository and where everything is kept.
 pub struct Company {
     pub sandbox: Sandbox,
     pub repo: RepoHandle,
     pub dir: tempfile::TempDir,
+    /// A store on a server, else a file in `dir`.
+    store: Option<Database>,
 }
 
 impl Company {
-    pub fn found() -> Self {
+    /// With its store in a file, or on a server where several processes share it.
+    pub fn found(store: Kind) -> Self {
         let mut godwit_yml = "version: 1\nenvironments: [development, staging, production]\nmigrations:\n".to_owned();
         for lane in LANES {
             godwit_yml += &format!("  - {{ path: {lane}, engine: sqlite, target: {lane} }}\n");
@@ -38,11 +55,27 @@ impl Company {
             }
         }
         let (sandbox, repo) = company(&[("godwit.yml", &godwit_yml), ("policies/environments.yml", &environments_yml)]);
-        Self { sandbox, repo, dir: tempfile::tempdir().unwrap() }
+        let store = (store == Kind::Postgres).then(|| Database::fresh(Kind::Postgres));
+        Self { sandbox, repo, dir: tempfile::tempdir().unwrap(), store }
     }
 
-    /// Starts a server on the store of the company.
-    pub fn serve(&self) -> Served {
+    /// The processes that serve the company on a good day.
+    pub fn roles(&self) -> &'static [Role] {
+        if self.store.is_some() { &[Role::Web, Role::Worker, Role::Worker] } else { &[Role::All] }
+    }
+
+    /// The store, as one more process has it.
+    pub async fn open_store(&self) -> Store {
+        let key = self.store.is_some().then(|| AuditKey::new(&SecretString::from(AUDIT_KEY)));
+        Store::open_in(&self.store_url(), Some(self.dir.path()), key).await.unwrap()
+    }
+
+    fn store_url(&self) -> String {
+        self.store.as_ref().map_or_else(|| store_url(self.dir.path()), |database| database.url.clone())
+    }
+
+    /// Starts a process on the store of the company.
+    pub fn serve(&self, role: Role) -> Served {
         let key = self.dir.path().join("app.pem");
         std::fs::write(&key, keys::PRIVATE_KEY_PEM).unwrap();
         let mut variables = vec![
@@ -52,7 +85,11 @@ impl Company {
             ("GODWIT_GITHUB_PRIVATE_KEY_FILE".to_owned(), key.display().to_string()),
             ("GODWIT_LEASE".to_owned(), "2".to_owned()),
             ("GODWIT_SWEEP_INTERVAL".to_owned(), "2".to_owned()),
+            ("GODWIT_STORE_URL".to_owned(), self.store_url()),
         ];
+        if self.store.is_some() {
+            variables.push(("GODWIT_AUDIT_KEY".to_owned(), AUDIT_KEY.to_owned()));
+        }
         let mut names = Vec::new();
         for lane in LANES {
             for environment in ENVIRONMENTS {
@@ -62,8 +99,15 @@ impl Company {
         }
         variables.push(("GODWIT_SECRET_VARS".to_owned(), format!("acme/shop:*={}", names.join(","))));
         let variables: Vec<(&str, &str)> = variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        let served = Served::start(self.dir.path(), &[], &variables);
-        self.sandbox.set_webhook_url(&format!("http://{}/github/webhook", served.address));
+        let arguments: &[&str] = match role {
+            Role::All => &[],
+            Role::Web => &["--role", "web"],
+            Role::Worker => &["--role", "worker"],
+        };
+        let served = Served::start(self.dir.path(), arguments, &variables);
+        if role != Role::Worker {
+            self.sandbox.set_webhook_url(&format!("http://{}/github/webhook", served.address));
+        }
         served
     }
 

@@ -10,8 +10,9 @@ use godwit::sandbox::{
 
 use super::Dice;
 use super::agreed::{Facts, Said, Timeline, Word};
-use super::company::{Company, ENVIRONMENTS, LANES};
+use super::company::{Company, ENVIRONMENTS, LANES, Role};
 use crate::bot::world::commit;
+use crate::support::Kind;
 use crate::webhook::http::Served;
 
 /// A pull request from its opening on.
@@ -41,17 +42,38 @@ pub struct Lives {
     /// Indices of what was merged, in that order.
     pub merged: Vec<usize>,
     dice: Dice,
-    served: Option<Served>,
+    replicas: Vec<Replica>,
     kills: usize,
+    freezes: usize,
     deeds: usize,
     wrongs: usize,
 }
 
+/// One of the processes that serve the company.
+struct Replica {
+    role: Role,
+    /// `None` while it is away.
+    served: Option<Served>,
+    frozen: bool,
+}
+
 impl Lives {
-    pub fn begin(dice: Dice) -> Self {
-        let company = Company::found();
-        let served = Some(company.serve());
-        Self { company, all: Vec::new(), dba: true, merged: Vec::new(), dice, served, kills: 0, deeds: 0, wrongs: 0 }
+    pub fn begin(dice: Dice, store: Kind) -> Self {
+        let company = Company::found(store);
+        let start = |role: &Role| Replica { role: *role, served: Some(company.serve(*role)), frozen: false };
+        let replicas = company.roles().iter().map(start).collect();
+        Self {
+            company,
+            all: Vec::new(),
+            dba: true,
+            merged: Vec::new(),
+            dice,
+            replicas,
+            kills: 0,
+            freezes: 0,
+            deeds: 0,
+            wrongs: 0,
+        }
     }
 
     /// Lets people act until so many pull requests were opened and nearly all of them are over.
@@ -72,7 +94,7 @@ impl Lives {
         }
     }
 
-    /// The bad days end, one server stays up, and everybody says yes to everything that was merged.
+    /// The bad days end, the servers stay up, and everybody says yes to everything that was merged.
     pub fn everybody_agrees(&mut self) {
         self.company.sandbox.add_team("acme/dba", &["dora"]).unwrap();
         self.dba = true;
@@ -90,28 +112,64 @@ impl Lives {
     pub fn good_days(&mut self) {
         self.company.sandbox.clear_faults();
         self.company.sandbox.release_webhooks();
-        if self.served.is_none() {
-            self.served = Some(self.company.serve());
+        for n in 0..self.replicas.len() {
+            self.comes_back(n);
         }
     }
 
     pub fn log(&self) -> String {
-        self.served.as_ref().map(Served::log).unwrap_or_default()
+        self.replicas.iter().find_map(|r| r.served.as_ref()).map(Served::log).unwrap_or_default()
     }
 
     pub fn told(&self) -> String {
         let (lives, merged) = (self.all.len(), self.merged.len());
-        let Self { deeds, kills, wrongs, .. } = self;
-        format!("{lives} pull requests, {merged} merged; {deeds} deeds, {wrongs} faults, {kills} kills of the server")
+        let Self { deeds, kills, freezes, wrongs, .. } = self;
+        format!(
+            "{lives} pull requests, {merged} merged; {deeds} deeds, {wrongs} faults, {kills} kills, {freezes} freezes"
+        )
+    }
+
+    /// A process that was killed is started, one that was frozen goes on.
+    fn comes_back(&mut self, n: usize) {
+        let replica = &mut self.replicas[n];
+        match &replica.served {
+            None => replica.served = Some(self.company.serve(replica.role)),
+            Some(served) if replica.frozen => served.signal("CONT"),
+            Some(_) => {}
+        }
+        replica.frozen = false;
+    }
+
+    /// One of the processes is killed, or one of several workers frozen in the middle of what it does. What takes
+    /// deliveries comes back at once; a worker stays away for a while, and another one has its work meanwhile.
+    fn a_process_falls(&mut self) {
+        let n = self.dice.below(self.replicas.len());
+        for other in (0..self.replicas.len()).filter(|other| *other != n) {
+            self.comes_back(other);
+        }
+        let replica = &mut self.replicas[n];
+        let away = replica.served.is_none() || replica.frozen;
+        if replica.role == Role::Worker && !away && self.dice.once_in(3) {
+            self.freezes += 1;
+            replica.frozen = true;
+            if let Some(served) = &replica.served {
+                served.signal("STOP");
+            }
+            return;
+        }
+        self.kills += 1;
+        if let Some(served) = replica.served.take() {
+            served.kill();
+        }
+        replica.frozen = false;
+        if replica.role != Role::Worker {
+            self.comes_back(n);
+        }
     }
 
     fn something_goes_wrong(&mut self) {
-        if self.dice.once_in(25) {
-            self.kills += 1;
-            if let Some(served) = self.served.take() {
-                served.kill();
-            }
-            self.served = Some(self.company.serve());
+        if self.dice.once_in(if self.replicas.len() > 1 { 12 } else { 25 }) {
+            self.a_process_falls();
         }
         if self.dice.once_in(6) {
             self.wrongs += 1;

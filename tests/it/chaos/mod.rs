@@ -3,6 +3,9 @@
 //! says: what ran was agreed to at that moment, nothing ran twice, every comment and label tells the truth, the audit
 //! chain holds (B-1, B-2, B-3, B-6, B-7, B-8, B-9, B-10, B-13, B-17).
 //!
+//! Once with one process on a file, and once with several on a PostgreSQL server, of which one is killed or frozen in the
+//! middle of what it does and another takes it over (B-11).
+//!
 //! `GODWIT_CHAOS_SEED` and `GODWIT_CHAOS_LIVES` choose what happens and how much, as `scripts/chaos` does; the seed is
 //! printed.
 
@@ -13,8 +16,12 @@ mod truth;
 
 use lives::Lives;
 
+use crate::support::Kind;
+
 /// Pull requests of the cut that every test run does.
 const LIVES: usize = 16;
+/// The same with several processes.
+const LIVES_OF_REPLICAS: usize = 10;
 
 /// The next number of a sequence that the seed decides (splitmix64).
 struct Dice(u64);
@@ -49,10 +56,19 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn b9_whatever_happens_to_hundreds_of_pull_requests_only_what_was_agreed_to_runs_and_once() {
+    live(Kind::Sqlite, LIVES);
+}
+
+#[test]
+fn b11_whatever_happens_to_the_replicas_only_what_was_agreed_to_runs_and_once() {
+    live(Kind::Postgres, LIVES_OF_REPLICAS);
+}
+
+fn live(store: Kind, lives: usize) {
     let seed = number("GODWIT_CHAOS_SEED").unwrap_or(1);
-    let count = number("GODWIT_CHAOS_LIVES").map_or(LIVES, |n| usize::try_from(n).unwrap());
-    println!("GODWIT_CHAOS_SEED={seed} GODWIT_CHAOS_LIVES={count}");
-    let mut lives = Lives::begin(Dice(seed));
+    let count = number("GODWIT_CHAOS_LIVES").map_or(lives, |n| usize::try_from(n).unwrap());
+    println!("GODWIT_CHAOS_SEED={seed} GODWIT_CHAOS_LIVES={count}, {store:?}");
+    let mut lives = Lives::begin(Dice(seed), store);
     lives.go_on_until(count);
     truth::of(&mut lives);
     lives.everybody_agrees();

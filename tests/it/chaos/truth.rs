@@ -4,14 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use godwit::store::Store;
 use sqlx::Connection as _;
 
 use super::company::{ENVIRONMENTS, LANES};
 use super::lives::{Life, Lives};
 use crate::bot::world::{APPROVAL, SUMMARY, run_comment};
 use crate::support::wait;
-use crate::webhook::http::store_url;
 
 /// How long the bot may take to come to the truth once the bad days are over.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -69,7 +67,7 @@ pub fn of(lives: &mut Lives) {
         }
     }
     wait(async {
-        let store = Store::open(&store_url(lives.company.dir.path())).await.unwrap();
+        let store = lives.company.open_store().await;
         let verdict = store.verify_audit(None).await.unwrap();
         if !verdict.valid {
             wrong.push(format!("the audit chain is broken: {verdict:?}"));

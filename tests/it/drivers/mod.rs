@@ -3,4 +3,5 @@
 mod conformance;
 mod elasticsearch;
 mod mongodb;
-mod redis;
+pub mod redis;
+mod rights;

@@ -31,16 +31,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // Neighbours, which do not know each other. The queue keeps events, so the store knows that one type.
-    ("drivers", &["ids", "redact", "config", "migration", "plan"]),
+    ("drivers", &["ids", "redact", "config", "migration", "plan", "risk::facts"]),
     // Copies of targets; a copy's schema is read as a target's is.
     ("backup", &["ids", "redact", "config", "migration", "plan", "drivers"]),
     // SQLite in a cage: what it says of migrations becomes words of the linter.
     ("judge", &["ids", "migration", "lint"]),
     ("git", &["ids", "redact", "config", "migration"]),
     ("github", &["ids", "redact", "config", "migration", "approval", "plan"]),
-    ("store", &["ids", "redact", "config", "migration", "approval", "plan", "github::Event"]),
+    ("store", &["ids", "redact", "config", "migration", "risk::facts", "approval", "plan", "github::Event"]),
     // Acting.
-    ("runner", &["ids", "redact", "config", "migration", "plan", "drivers", "backup", "store"]),
+    ("runner", &["ids", "redact", "config", "migration", "risk::facts", "plan", "drivers", "backup", "store"]),
     (
         "bot",
         &[

@@ -134,7 +134,9 @@ fn the_action_runs_offline_with_a_binary_and_takes_no_input_as_code() {
     let run = action.split("      run: |\n").nth(1).unwrap();
     assert!(!run.contains("${{"), "an expression inside `run:` would be shell code");
     assert!(action.contains(&format!("default: {}\n", env!("CARGO_PKG_VERSION"))), "the default release is this one");
-    for input in ["path", "base", "config", "fail-on", "sarif-file", "comment", "rehearse-url", "version", "bin"] {
+    for input in
+        ["path", "base", "config", "fail-on", "profile", "sarif-file", "comment", "rehearse-url", "version", "bin"]
+    {
         assert!(action.contains(&format!("${{{{ inputs.{input} }}}}")), "{input}");
     }
 
@@ -149,6 +151,7 @@ fn the_action_runs_offline_with_a_binary_and_takes_no_input_as_code() {
         ("BASE", ""),
         ("CONFIG", ""),
         ("FAIL_ON", "never"),
+        ("PROFILE", "strict"),
         ("SARIF_FILE", ""),
         ("COMMENT", "false"),
         ("REHEARSE_URL", ""),

@@ -2,7 +2,11 @@
 
 mod ci;
 mod examples;
+mod facts;
+mod fix;
+mod hazards;
 mod input;
+mod measured;
 mod operations;
 mod output;
 mod pages;

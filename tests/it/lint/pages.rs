@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use godwit::lint::effect::effect_of;
 use godwit::lint::{rules, table};
 
 fn stems(dir: &str, ending: &str) -> BTreeSet<String> {
@@ -48,4 +49,34 @@ fn pages_say_what_the_table_says() {
             assert!(page.contains(heading), "{}: no {heading:?}", info.id);
         }
     }
+}
+
+#[test]
+fn pages_say_what_was_measured() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for hazard in super::hazards::HAZARDS.iter().filter(|h| h.untried.is_none()) {
+        let Some(sentence) = effect_of(hazard.rule).sentence() else { continue };
+        let page = std::fs::read_to_string(root.join(format!("docs/rules/{}.md", hazard.rule))).unwrap();
+        let line = format!("\n\nMeasured on PostgreSQL: {sentence}.\n");
+        assert!(page.contains(&line), "{}: no line {line:?}", hazard.rule);
+    }
+}
+
+#[test]
+fn the_list_of_rules_is_the_tables() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules/README.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|l| l.starts_with("| [")).collect();
+    let expected: Vec<String> = table::all()
+        .values()
+        .map(|info| {
+            let category = serde_json::to_value(info.category).unwrap();
+            let level = info.severity.map_or("off", |s| s.as_str());
+            let (id, category) = (info.id, category.as_str().unwrap().to_owned());
+            format!("| [{id}]({id}.md) | {category} | {level} | {} | {} |", info.risk, info.title)
+        })
+        .collect();
+    for (row, expected) in rows.iter().zip(&expected) {
+        assert_eq!(row, expected);
+    }
+    assert_eq!(rows.len(), expected.len());
 }

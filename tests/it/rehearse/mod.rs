@@ -1,5 +1,6 @@
 //! `godwit rehearse`: a scratch database, forward, back and forward again.
 
+use crate::support::elasticsearch;
 use crate::support::mongodb::file;
 use crate::support::servers::OwnServer;
 use crate::support::{Database, Kind, Project, Said, postgres_server};
@@ -123,4 +124,72 @@ fn s2_108_keys_are_rehearsed_on_a_server_that_is_empty_and_no_other() {
     here.redis::<()>(&["SET", "somebody", "else"]);
     let said = rehearse_on(&project, &server.url, &[]).expect(5);
     assert!(said.stderr.contains("not empty") && said.stderr.contains("1 keys"), "{said:?}");
+}
+
+#[test]
+fn s2_108_indices_are_rehearsed_under_names_of_their_own_beside_those_in_use() {
+    let project = elasticsearch::Project::new(&[
+        // What it presumes is in use on the cluster.
+        (
+            "001_next",
+            r#"[
+            {"type": "create_index", "index": "~v2", "mapping": {"properties": {"id": {"type": "keyword"}, "n": {"type": "long"}}}},
+            {"type": "reindex", "source": "~v1", "dest": "~v2"},
+            {"type": "put_template", "name": "~t", "template": {"index_patterns": ["~t*"], "template": {"aliases": {"~all": {}}}}},
+            {"type": "create_alias", "index": "~v2", "alias": "~orders"}]"#,
+        ),
+        ("002_settings", r#"[{"type": "put_settings", "index": "~v2", "settings": {"refresh_interval": "5s"}}]"#),
+        (
+            "003_swap",
+            r#"[{"type": "swap_alias", "alias": "~orders", "from": "~v2", "to": "~v3", "mapping": {"properties": {"id": {"type": "text"}}}}]"#,
+        ),
+        ("004_retire", r#""operations": [{"type": "delete_index", "index": "~v1"}]"#),
+    ]);
+    let cluster = &project.cluster;
+    cluster.fill("~v1", 30);
+    cluster.ok("PUT", "~v1/_alias/~orders", None);
+    let everything = || {
+        let mut all = cluster.ok("GET", "~*", None).to_string();
+        all.push_str(&cluster.call("GET", "_index_template/~*", None).1.to_string());
+        all
+    };
+    let before = everything();
+    let rehearse = |args: &[&str]| -> Said {
+        let mut command = crate::support::godwit(project.dir.path());
+        command
+            .arg("rehearse")
+            .arg(project.migrations())
+            .args(["--url", &cluster.url])
+            .args(args)
+            .output()
+            .unwrap()
+            .into()
+    };
+    let said = rehearse(&["--format", "json"]).expect(0).json();
+    let tried = said["migrations"].as_array().unwrap();
+    let times: Vec<usize> = tried.iter().map(|t| t["took_ms"].as_array().unwrap().len()).collect();
+    assert_eq!(times, [3, 3, 3, 1], "{said}");
+    assert!(tried.iter().all(|t| t["not_restored"] == serde_json::json!([])), "{said}");
+    assert_eq!(everything(), before, "what is in use is as it was");
+    let scratch = cluster.ok("GET", "_cat/indices/godwit_scratch_*?format=json&expand_wildcards=all&h=index", None);
+    let ours = |i: &serde_json::Value| i["index"].as_str().unwrap().contains(&cluster.prefix);
+    assert!(!scratch.as_array().unwrap().iter().any(ours), "{scratch}");
+    assert!(!cluster.exists(&format!("godwit_{}_history", cluster.prefix)));
+
+    // A way back that leaves something, and a way forward that cannot be gone: in the names of the files.
+    project.write(
+        "005_left",
+        r#""operations": [{"type": "create_index", "index": "~a"}],
+           "rollback": [{"type": "delete_index", "index": "~a"}, {"type": "create_index", "index": "~left"}]"#,
+    );
+    let said = rehearse(&["--only", "005_left"]).expect(1);
+    assert!(said.stdout.contains("did not restore") && said.stdout.contains(&cluster.name("left")), "{said:?}");
+    assert!(!said.stdout.contains("godwit_scratch"), "{said:?}");
+    project.write(
+        "006_gone",
+        r#"[{"type": "put_settings", "index": "~nowhere", "settings": {"refresh_interval": "5s"}}]"#,
+    );
+    let said = rehearse(&[]).expect(1);
+    assert!(said.stdout.contains(&format!("there is no index `{}`", cluster.name("nowhere"))), "{said:?}");
+    assert_eq!(everything(), before);
 }

@@ -3,11 +3,13 @@
 //! A test is a function of a fresh store; `on_both!` makes it a test on SQLite and one on PostgreSQL.
 
 mod moving;
+mod people;
 mod queue;
 mod records;
 mod renames;
 mod replicas;
 mod schema;
+mod turns;
 
 use std::process::Command;
 

@@ -1,10 +1,12 @@
 //! Fresh databases on real servers, folders of migrations, and the program itself.
 
+mod changes;
 mod database;
 mod documents;
 pub mod elasticsearch;
 mod look;
 pub mod mongodb;
+pub mod reader;
 pub mod redis;
 pub mod servers;
 
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub use changes::change;
 pub use database::{ALL, BOTH, Database, Kind, Own, postgres_server};
 
 /// Runs `work` to its end on a runtime of its own.

@@ -34,6 +34,12 @@ impl OwnServer {
         server
     }
 
+    /// Brings up another one beside it, and gives its address.
+    pub fn also(&self, name: &str) -> String {
+        let line = self.script_for(name, "up", &[]).unwrap_or_else(|error| panic!("{name} does not come up: {error}"));
+        line.trim().split_once('=').expect("one line, KEY=VALUE").1.to_owned()
+    }
+
     /// Where its data and its log are.
     pub fn path(&self) -> &std::path::Path {
         self.dir.path()
@@ -50,12 +56,16 @@ impl OwnServer {
     }
 
     fn script(&self, command: &str, arguments: &[&str]) -> Result<String, String> {
+        self.script_for(self.name, command, arguments)
+    }
+
+    fn script_for(&self, name: &str, command: &str, arguments: &[&str]) -> Result<String, String> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers");
         let output = Command::new(script)
             .arg(command)
             .arg(self.dir.path())
             .args(arguments)
-            .env("SERVERS", self.name)
+            .env("SERVERS", name)
             .output()
             .map_err(|error| error.to_string())?;
         if output.status.success() {

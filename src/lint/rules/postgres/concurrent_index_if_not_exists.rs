@@ -19,10 +19,19 @@ pub(super) static RULE: OwnRule = OwnRule {
 
 fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
     let ast::Stmt::CreateIndex(create) = &statement.node else { return };
-    if create.if_not_exists().is_some() && create.concurrently_token().is_some() {
-        report.add(
-            create.syntax(),
-            "an invalid index left by a failed build counts as existing: the statement succeeds and no query uses the index",
-        );
-    }
+    let Some(guard) = create.if_not_exists().filter(|_| create.concurrently_token().is_some()) else { return };
+    let finding = report.add(
+        create.syntax(),
+        "an invalid index left by a failed build counts as existing: the statement succeeds and no query uses the index",
+    );
+    let range = guard.syntax().text_range();
+    // The blank behind it goes too.
+    let end = guard.syntax().next_sibling_or_token().map_or(range.end(), |n| match n.kind() {
+        SyntaxKind::WHITESPACE => n.text_range().end(),
+        _ => range.end(),
+    });
+    finding.fix = Some(Rewrite {
+        title: "Leave IF NOT EXISTS out".to_owned(),
+        edits: vec![(usize::from(range.start())..usize::from(end), String::new())],
+    });
 }

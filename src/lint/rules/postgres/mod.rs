@@ -4,9 +4,11 @@ mod add_column_with_check;
 mod add_serial_column;
 mod alter_system;
 mod attach_partition;
+mod change_owner;
 mod cluster_table;
 mod concurrent_index_if_not_exists;
 mod copy_program;
+mod create_enum;
 mod create_extension;
 mod create_trigger;
 mod ddl_with_backfill;
@@ -14,6 +16,7 @@ mod delete_without_where;
 mod disable_autovacuum;
 mod drop_cascade;
 mod drop_owned;
+mod enum_value_used;
 mod foreign_key_cascade;
 mod grant_all;
 mod grant_to_public;
@@ -22,6 +25,7 @@ mod lock_table;
 mod opaque_block;
 mod password_literal;
 mod prelude;
+mod primary_key_using_index;
 mod refresh_materialized_view;
 mod security_definer_search_path;
 mod session_replication_role;
@@ -35,7 +39,9 @@ mod unbatched_change;
 mod unique_index_concurrently;
 mod update_without_where;
 mod vacuum_full;
+mod validate_in_same_transaction;
 mod where_always_true;
+mod wide_index;
 
 use super::OwnRule;
 
@@ -76,4 +82,10 @@ pub(super) static RULES: &[&OwnRule] = &[
     &foreign_key_cascade::RULE,
     &json_column::RULE,
     &table_without_primary_key::RULE,
+    &primary_key_using_index::RULE,
+    &wide_index::RULE,
+    &change_owner::RULE,
+    &create_enum::RULE,
+    &enum_value_used::RULE,
+    &validate_in_same_transaction::RULE,
 ];

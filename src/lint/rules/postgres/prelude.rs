@@ -6,6 +6,7 @@ pub(super) use squawk_syntax::{SyntaxKind, SyntaxNode};
 use crate::migration::backfill::markers;
 
 pub(super) use crate::ids::Risk;
+pub(super) use crate::lint::fix::Rewrite;
 pub(super) use crate::lint::rules::{Check, OwnRule, Report};
 pub(super) use crate::lint::script::{Script, Statement, name_of, tables_of};
 pub(super) use crate::lint::table::{Applies, RuleInfo};

@@ -1,0 +1,49 @@
+//! `godwit lint --fix`: writes the rewrites that hold into the files.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::Global;
+use super::lint::Looked;
+use crate::lint::fix::fixes;
+
+/// Rewrites files, each as a whole or not at all. Gives the number of findings that are gone.
+///
+/// # Errors
+/// When a file cannot be read or written, or changed since it was looked at; files before it are written by then, which
+/// the message says.
+pub(super) fn write(global: &Global, looked: &Looked) -> anyhow::Result<usize> {
+    let fixed = fixes(&looked.set, &looked.report, &looked.config, &looked.scope, looked.today);
+    let mut mended = 0;
+    for file in &fixed {
+        let path = global.repo.join(file.file);
+        let so_far = || format!("cannot rewrite `{}` ({mended} findings in files before it are mended)", file.file);
+        let text = std::fs::read_to_string(&path).with_context(so_far)?;
+        let after = file
+            .apply(&text)
+            .context("it changed while it was looked at; run `godwit lint --fix` again")
+            .with_context(so_far)?;
+        replace(&path, after.as_bytes()).with_context(so_far)?;
+        for violation in file.mended.iter().filter(|_| !global.quiet) {
+            let title = violation.fix.as_ref().map_or("", |f| f.title.as_str());
+            anstream::eprintln!("fixed {}:{}: {} ({})", file.file, violation.line, title, violation.rule);
+        }
+        mended += file.mended.len();
+    }
+    Ok(mended)
+}
+
+/// Puts new bytes in the place of a file: a reader sees the old ones or the new ones, and its mode stays.
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    // What a link leads to is the file that is meant.
+    let path = path.canonicalize()?;
+    let folder = path.parent().context("a file lies in a folder")?;
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(bytes)?;
+    new.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
+    new.as_file().sync_all()?;
+    new.persist(&path)?;
+    Ok(())
+}

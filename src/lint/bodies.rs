@@ -1,0 +1,479 @@
+//! SQL inside `DO` blocks and function bodies. The statements of a body are laid over a blank copy of the script, each at
+//! the byte at which it stands, so that every rule can judge them and every finding keeps its line.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+use squawk_syntax::ast::{self, AstNode};
+use squawk_syntax::body::{Body, BodyLanguage};
+use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
+
+use super::script::{Finding, Script, name_of};
+use super::table::{self, RuleInfo};
+use super::{Category, Severity, depth, mend, rules, squawk};
+use crate::ids::{Engine, Risk};
+use crate::migration::execution::statements;
+
+/// Stands for a name that is only known when the body runs. Two bytes, as `%I` has; nobody writes it.
+const UNKNOWN: &str = "ǝ";
+/// Words that open a level of PL/pgSQL; a body with more of them than this is not looked into.
+const OPENERS: [&str; 4] = ["begin", "if", "loop", "case"];
+
+/// The statements of a script's bodies.
+#[derive(Default)]
+struct Bodies {
+    /// What runs with the script: the bodies of `DO`, and of functions that it calls.
+    now: Overlay,
+    /// What runs when somebody calls it.
+    later: Overlay,
+    /// Bodies that commit between their statements.
+    commits: Vec<Range<usize>>,
+}
+
+/// A blank text in which some statements stand.
+#[derive(Default)]
+struct Overlay {
+    bytes: Vec<u8>,
+    used: bool,
+}
+
+impl Overlay {
+    fn put(&mut self, script: &str, at: usize, piece: &str) {
+        if !self.used {
+            self.used = true;
+            self.bytes = script.bytes().map(|b| if b == b'\n' { b } else { b' ' }).collect();
+        }
+        if let Some(place) = self.bytes.get_mut(at..at + piece.len()) {
+            place.copy_from_slice(piece.as_bytes());
+        }
+    }
+
+    fn text(self) -> Option<String> {
+        if self.used { String::from_utf8(self.bytes).ok() } else { None }
+    }
+}
+
+/// What the rules that `on` names find in the bodies of a script.
+pub fn findings(
+    script: &Script<'_>,
+    squawk: &squawk::Chosen,
+    newer: &HashSet<String>,
+    on: impl Fn(&RuleInfo) -> bool,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if script.engine != Engine::Postgresql || !script.statements.iter().any(|s| has_body(&s.node)) {
+        return found;
+    }
+    let bodies = look(script);
+    let commits = bodies.commits;
+    if let Some(text) = bodies.now.text() {
+        outside_transactions(&text, &mut found);
+        let judged = judge(&text, script, squawk, newer, &on);
+        found.extend(judged.into_iter().filter(|f| !is_batch(f, &commits)));
+    }
+    if let Some(text) = bodies.later.text() {
+        let harm = |c: Category| matches!(c, Category::Destructive | Category::Security);
+        for mut finding in judge(&text, script, squawk, newer, &on) {
+            if harm(finding.rule.category) {
+                finding.message = format!("whenever the function is called: {}", finding.message);
+                finding.severity = finding.severity.or(finding.rule.severity).map(|s| s.min(Severity::Warning));
+                finding.risk = Some(finding.risk.unwrap_or(finding.rule.risk).min(Risk::Medium));
+                found.push(finding);
+            }
+        }
+    }
+    found
+}
+
+/// The part of a `DO` block that no rule can look into, if there is one, and why.
+pub fn unread(block: &ast::Do) -> Option<(Range<usize>, &'static str)> {
+    let whole = super::script::range_of(block.syntax());
+    if block.do_language().is_some_and(|l| l.language_ref().is_some_and(|r| name_of(r.syntax()) != "plpgsql")) {
+        return Some((whole, "it is written in another language than PL/pgSQL"));
+    }
+    let Some(body) = block.body().filter(is_bounded).and_then(|_| block.plpgsql()) else {
+        return Some((whole, "its body is too deep, or no text"));
+    };
+    let opaque = executes(&body.syntax()).find(|e| e.query().and_then(|q| rendered(&q)).is_none())?;
+    let range = body.source_range(opaque.syntax().text_range());
+    Some((usize::from(range.start())..usize::from(range.end()), "its SQL is put together while it runs"))
+}
+
+fn has_body(node: &ast::Stmt) -> bool {
+    matches!(node, ast::Stmt::Do(_) | ast::Stmt::CreateFunction(_) | ast::Stmt::CreateProcedure(_))
+}
+
+fn judge(
+    text: &str,
+    outer: &Script<'_>,
+    squawk: &squawk::Chosen,
+    newer: &HashSet<String>,
+    on: impl Fn(&RuleInfo) -> bool,
+) -> Vec<Finding> {
+    let parse = SourceFile::parse(text);
+    let script = Script::within(text, &parse, outer);
+    let mut found = Vec::new();
+    squawk.run(&script, &parse, &mut found);
+    mend::mend(&script, &mut found);
+    rules::run(&script, |i| i.applies.to(Engine::Postgresql) && on(i), &mut found);
+    let broken: BTreeSet<usize> =
+        parse.errors().iter().filter_map(|e| script.statement_at(usize::from(e.range().start()))).collect();
+    found.retain(|f| {
+        !matches!(f.rule.category, Category::Style | Category::Structure)
+            && !TIMEOUTS.contains(&f.rule.id)
+            && script.statement_at(f.range.start).is_none_or(|s| !broken.contains(&s))
+            && !script.concerns_only_new(f, newer)
+    });
+    for finding in &mut found {
+        finding.tables = script.tables_at(finding);
+        // What is written in a text may not be rewritten like a statement.
+        finding.fix = None;
+        if finding.message.contains(UNKNOWN) {
+            finding.message = without_placeholders(&finding.message);
+        }
+    }
+    found
+}
+
+/// What a whole script has to say, not each of its bodies.
+const TIMEOUTS: [&str; 2] = ["require-lock-timeout", "require-statement-timeout"];
+
+/// Whether a finding is about one of the steps of a body that commits each of them.
+fn is_batch(finding: &Finding, commits: &[Range<usize>]) -> bool {
+    matches!(finding.rule.id, "unbatched-change" | "ddl-with-backfill")
+        && commits.iter().any(|body| body.contains(&finding.range.start))
+}
+
+/// Statements that PostgreSQL refuses inside any body.
+fn outside_transactions(text: &str, found: &mut Vec<Finding>) {
+    for statement in statements(Engine::Postgresql, text).into_iter().flatten() {
+        if let Some(words) = statement.outside_transaction {
+            found.push(Finding {
+                rule: &table::MIXED_TRANSACTION,
+                range: statement.range,
+                message: format!("{words} cannot run inside a `DO` block or a function"),
+                help: Some("write it as a statement of its own, in a migration of its own".to_owned()),
+                severity: None,
+                risk: None,
+                tables: Vec::new(),
+                fix: None,
+            });
+        }
+    }
+}
+
+fn look(script: &Script<'_>) -> Bodies {
+    let called = called(script);
+    let mut bodies = Bodies::default();
+    for statement in &script.statements {
+        let (plpgsql, sql, runs) = match &statement.node {
+            ast::Stmt::Do(block) => (block.body().filter(is_bounded).and_then(|_| block.plpgsql()), None, true),
+            ast::Stmt::CreateFunction(f) if options_are_bounded(f.option_list()) => {
+                (f.plpgsql(), f.sql_body(), f.name().is_some_and(|n| called.contains(&last_name(n.syntax()))))
+            }
+            ast::Stmt::CreateProcedure(p) if options_are_bounded(p.option_list()) => {
+                (p.plpgsql(), p.sql_body(), p.name().is_some_and(|n| called.contains(&last_name(n.syntax()))))
+            }
+            _ => continue,
+        };
+        let overlay = if runs { &mut bodies.now } else { &mut bodies.later };
+        if let Some(body) = plpgsql {
+            put_plpgsql(script.text, &body, overlay);
+            if body.syntax().descendants().any(|n| n.kind() == SyntaxKind::PLPGSQL_COMMIT_STMT) {
+                bodies.commits.push(statement.range.clone());
+            }
+        } else if let Some(body) = sql.filter(|b| b.errors().is_empty()) {
+            let whole = source_range(&body, &body.syntax());
+            overlay.put(script.text, whole.start, body.text());
+            overlay.put(script.text, whole.end, ";");
+        }
+    }
+    bodies
+}
+
+fn source_range<T: BodyLanguage>(body: &Body<T>, node: &SyntaxNode) -> Range<usize> {
+    let range = body.source_range(node.text_range());
+    usize::from(range.start())..usize::from(range.end())
+}
+
+fn put_plpgsql(script: &str, body: &squawk_syntax::plpgsql::Plpgsql, overlay: &mut Overlay) {
+    let tree = body.syntax();
+    for node in tree.descendants() {
+        if node.kind() == SyntaxKind::PLPGSQL_EXEC_SQL_STMT {
+            let at = source_range(body, &node).start;
+            overlay.put(script, at, &node.text().to_string());
+        }
+    }
+    for execute in executes(&tree) {
+        let Some((at, text)) = execute.query().and_then(|q| rendered(&q)) else { continue };
+        // Exact unless quotes are doubled between the two.
+        let within = at - usize::from(execute.syntax().text_range().start());
+        let start = source_range(body, execute.syntax()).start + within;
+        overlay.put(script, start, &text);
+        overlay.put(script, start + text.len(), ";");
+    }
+}
+
+fn executes(tree: &SyntaxNode) -> impl Iterator<Item = ast::PlpgsqlDynExecuteStmt> {
+    tree.descendants().filter_map(ast::PlpgsqlDynExecuteStmt::cast)
+}
+
+/// The functions that the script calls itself, or that its `DO` blocks do.
+fn called(script: &Script<'_>) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for statement in &script.statements {
+        let node = match &statement.node {
+            ast::Stmt::Select(_) | ast::Stmt::Call(_) => statement.node.syntax().clone(),
+            ast::Stmt::Do(block) => match block.body().filter(is_bounded).and_then(|_| block.plpgsql()) {
+                Some(body) => body.syntax(),
+                None => continue,
+            },
+            _ => continue,
+        };
+        let tokens = node.descendants_with_tokens().filter_map(|e| e.into_token());
+        names.extend(tokens.filter(|t| t.kind() == SyntaxKind::IDENT).map(|t| t.text().to_ascii_lowercase()));
+    }
+    names
+}
+
+fn last_name(node: &SyntaxNode) -> String {
+    let name = name_of(node);
+    name.rsplit('.').next().unwrap_or(&name).to_owned()
+}
+
+fn options_are_bounded(options: Option<ast::FuncOptionList>) -> bool {
+    options.is_some_and(|o| o.syntax().descendants().filter_map(ast::Literal::cast).all(|l| is_bounded(&l)))
+}
+
+/// Whether a body can be parsed without running out of stack.
+fn is_bounded(literal: &ast::Literal) -> bool {
+    let Some(text) = literal.string_value() else { return false };
+    let opened = || {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|w| OPENERS.iter().any(|o| w.eq_ignore_ascii_case(o)))
+            .count()
+    };
+    depth::is_bounded(&text) && opened() <= depth::MAX_DEPTH
+}
+
+/// The SQL that an `EXECUTE` sends, and the byte of the body at which it begins: a text, `format` of a text, or texts
+/// joined with names. Nothing where it cannot be told, or is no SQL by itself.
+fn rendered(query: &ast::PlpgsqlExpr) -> Option<(usize, String)> {
+    let expr = query.target_list()?.targets().next()?.expr()?;
+    let (at, text) = piece(&expr)?;
+    (depth::is_bounded(&text) && SourceFile::parse(&text).errors().is_empty()).then_some((at, text))
+}
+
+fn piece(expr: &ast::Expr) -> Option<(usize, String)> {
+    match expr {
+        ast::Expr::Literal(literal) => text_of(literal),
+        ast::Expr::ParenExpr(inner) => piece(&inner.expr()?),
+        ast::Expr::CallExpr(call) => {
+            if name_of(call.expr()?.syntax()) != "format" {
+                return None;
+            }
+            let ast::FuncArgExpr::Expr(first) = call.arg_list()?.args().next()?.func_arg_expr()? else { return None };
+            let (at, text) = piece(&first)?;
+            Some((at, filled(&text)))
+        }
+        ast::Expr::BinExpr(_) => joined(expr),
+        _ => None,
+    }
+}
+
+fn text_of(literal: &ast::Literal) -> Option<(usize, String)> {
+    let decoded = literal.decoded_value()?;
+    Some((usize::from(decoded.source_pos(0u32.into())), decoded.into_text()))
+}
+
+/// One operand of a chain of `||`: where it stands, and its text with the byte at which that begins.
+struct Operand {
+    range: Range<usize>,
+    text: Option<(usize, String)>,
+}
+
+fn operands(expr: &ast::Expr, out: &mut Vec<Operand>) -> Option<()> {
+    let start = usize::from(expr.syntax().text_range().start());
+    let range = start..usize::from(expr.syntax().text_range().end());
+    match expr {
+        ast::Expr::BinExpr(both) => {
+            let (left, right) = (both.lhs()?, both.rhs()?);
+            let between = usize::from(left.syntax().text_range().end()) - start
+                ..usize::from(right.syntax().text_range().start()) - start;
+            (both.syntax().text().to_string().get(between)?.trim() == "||").then_some(())?;
+            operands(&left, out)?;
+            operands(&right, out)?;
+        }
+        ast::Expr::Literal(literal) => out.push(Operand { range, text: Some(text_of(literal)?) }),
+        _ => out.push(Operand { range, text: None }),
+    }
+    Some(())
+}
+
+/// The texts of a chain, with something like a name wherever something else stands.
+fn joined(expr: &ast::Expr) -> Option<(usize, String)> {
+    let mut chain = Vec::new();
+    operands(expr, &mut chain)?;
+    let first = chain.first()?;
+    let start = first.text.as_ref().map_or(first.range.start, |(at, _)| *at);
+    let mut out = String::new();
+    let mut named = false;
+    for operand in &chain {
+        match &operand.text {
+            Some((at, text)) => {
+                let gap = at.checked_sub(start + out.len())?;
+                out.push_str(&if named { placeholder(gap) } else { " ".repeat(gap) });
+                out.push_str(text);
+                named = false;
+            }
+            None => named = true,
+        }
+    }
+    let rest = chain.last()?.range.end.checked_sub(start + out.len())?;
+    out.push_str(&placeholder(if named { rest } else { 0 }));
+    Some((start, out))
+}
+
+/// Something like a name, of so many bytes.
+fn placeholder(bytes: usize) -> String {
+    let mut out = UNKNOWN.repeat(bytes / UNKNOWN.len());
+    out.push_str(if bytes % UNKNOWN.len() == 1 { "_" } else { "" });
+    out
+}
+
+/// A text for `format` with something in the places that it fills.
+fn filled(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let spec = &rest[at + 1..];
+        let Some(end) = spec.find(|c: char| !matches!(c, '0'..='9' | '$' | '-' | '*')) else { break };
+        let width = 1 + end + 1;
+        match spec.as_bytes()[end] {
+            b'%' => out.push_str(" %"),
+            b'L' => out.push_str(&format!("'{}'", " ".repeat(width - 2))),
+            b'I' | b's' => out.push_str(&placeholder(width)),
+            _ => return out,
+        }
+        rest = &spec[end + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A message in which names that nobody knows yet are dots.
+fn without_placeholders(message: &str) -> String {
+    let mut out = String::new();
+    let mut parts = message.split(UNKNOWN);
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        if !out.ends_with('…') {
+            out.push('…');
+        }
+        out.push_str(part.strip_prefix('_').unwrap_or(part));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::{Violation, sample};
+
+    fn found(sql: &str) -> Vec<Violation> {
+        sample(&[("0001_m.up.sql", sql)]).0.violations
+    }
+
+    /// `rule line` of every finding but those about the file itself.
+    fn told(sql: &str) -> Vec<String> {
+        let about = |v: &&Violation| !["missing-down"].contains(&v.rule.as_str());
+        found(sql).iter().filter(about).map(|v| format!("{} {}", v.rule, v.line)).collect()
+    }
+
+    #[test]
+    fn f220_statements_of_a_block_are_judged_where_they_stand() {
+        let sql = "select 1;\nDO $$\nDECLARE n int := 0;\nBEGIN\n  IF n = 0 THEN\n    ALTER TABLE t\n      DROP COLUMN c;\n  \
+                   END IF;\n  FOR n IN 1..3 LOOP\n    UPDATE t SET a = n;\n  END LOOP;\nEXCEPTION WHEN others THEN\n  \
+                   TRUNCATE t;\nEND $$;\n";
+        assert_eq!(
+            told(sql),
+            ["ban-drop-column 7", "ddl-with-backfill 10", "update-without-where 10", "truncate-table 13"]
+        );
+    }
+
+    #[test]
+    fn p180_texts_that_a_block_executes_are_read() {
+        for (body, expected) in [
+            ("EXECUTE 'drop table t cascade';", vec!["ban-drop-table 2", "drop-cascade 2"]),
+            ("EXECUTE $q$ update t set a = 1 $q$;", vec!["update-without-where 2"]),
+            ("EXECUTE 'update t set a = ''x''';", vec!["update-without-where 2"]),
+            ("EXECUTE format('truncate %I', r);", vec!["truncate-table 2"]),
+            ("EXECUTE format('delete from %I.%I', r, r);", vec!["delete-without-where 2"]),
+            ("EXECUTE format('update %I set a = %L where id = 1', r, r);", vec![]),
+            ("EXECUTE 'truncate ' || quote_ident(r);", vec!["truncate-table 2"]),
+            ("EXECUTE 'drop table part_' || n || ' cascade';", vec!["ban-drop-table 2", "drop-cascade 2"]),
+            ("EXECUTE r;", vec!["opaque-block 2"]),
+            ("EXECUTE 'update t set a = 1 ' || condition;", vec!["opaque-block 2"]),
+            ("EXECUTE 'create index concurrently i on t (a)';", vec!["mixed-transaction 2"]),
+            ("EXECUTE 'select count(*) from t' INTO n;", vec![]),
+        ] {
+            assert_eq!(told(&format!("DO $$ BEGIN\n{body}\nEND $$;")), expected, "{body}");
+        }
+        let named = found("DO $$ BEGIN EXECUTE format('truncate %I', r); END $$;");
+        let truncated = named.iter().find(|v| v.rule == "truncate-table").expect("told");
+        assert!(truncated.message.contains("`…`") && !truncated.message.contains(UNKNOWN), "{}", truncated.message);
+    }
+
+    #[test]
+    fn what_a_block_creates_itself_is_new_to_it() {
+        assert_eq!(
+            told("CREATE TABLE n (id bigint PRIMARY KEY);\nDO $$ BEGIN CREATE INDEX i ON n (id); END $$;"),
+            [""; 0]
+        );
+        assert_eq!(told("DO $$ BEGIN CREATE TABLE n (id int); ALTER TABLE n ALTER id SET NOT NULL; END $$;"), [""; 0]);
+    }
+
+    #[test]
+    fn a_function_is_judged_by_what_it_destroys_and_in_full_when_it_is_called() {
+        let body = "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$\nBEGIN\n  DELETE FROM t;\n  \
+                    CREATE INDEX i ON t (a);\nEND $$;\n";
+        let defined = found(body);
+        let delete = defined.iter().find(|v| v.rule == "delete-without-where").expect("told");
+        assert_eq!((delete.line, delete.severity, delete.risk), (3, Severity::Warning, Risk::Medium));
+        assert!(delete.message.starts_with("whenever the function is called: "));
+        assert_eq!(told(body), ["delete-without-where 3"]);
+        for call in ["SELECT f();", "DO $$ BEGIN PERFORM f(); END $$;"] {
+            let called = found(&format!("{body}{call}"));
+            let of = |rule: &str| called.iter().find(|v| v.rule == rule).map(|v| (v.line, v.severity, v.risk));
+            assert_eq!(of("delete-without-where"), Some((3, Severity::Error, Risk::High)), "{call}");
+            assert_eq!(of("require-concurrent-index-creation"), Some((4, Severity::Warning, Risk::High)), "{call}");
+        }
+        let sql = "CREATE FUNCTION g() RETURNS void LANGUAGE sql AS $$\n  DELETE FROM t\n$$;";
+        assert_eq!(told(sql), ["delete-without-where 2"]);
+    }
+
+    #[test]
+    fn a_body_that_commits_its_batches_is_no_bulk_change() {
+        let block = |commit: &str| {
+            format!(
+                "DO $$ BEGIN LOOP UPDATE t SET a = 1 WHERE id IN (SELECT id FROM t WHERE a IS NULL LIMIT 9); EXIT WHEN NOT FOUND; {commit} END LOOP; END $$;"
+            )
+        };
+        assert_eq!(told(&block("")), ["unbatched-change 1"]);
+        assert_eq!(told(&block("COMMIT;")), [""; 0]);
+    }
+
+    #[test]
+    fn deep_and_broken_bodies_end_nothing() {
+        for body in
+            ["BEGIN ".repeat(50_000), "IF ".repeat(50_000), format!("BEGIN EXECUTE '{}'; END", "(".repeat(50_000))]
+        {
+            let rules: Vec<String> = found(&format!("DO $$ {body} $$;")).into_iter().map(|v| v.rule).collect();
+            assert!(rules.iter().any(|r| r == "opaque-block" || r == "not-analysed"), "{rules:?}");
+        }
+        for sql in ["DO 'begin execute ''x; end';", "DO $$ this is nothing $$;", "DO LANGUAGE plpgsql $$ $$;", "DO;"] {
+            found(sql);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What targets say of their tables, for the risk of a change. Changes nothing.
+
+use std::time::Duration;
+
+use super::connect::with_driver;
+use super::{RunError, Target};
+use crate::drivers::Driver as _;
+use crate::risk::facts::TargetFacts;
+
+/// How long a target may take to answer before it counts as one that does not.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What each target says, in their order; `None` of an engine that is not asked.
+pub async fn read(targets: &[Target]) -> Vec<Result<Option<TargetFacts>, RunError>> {
+    futures_util::future::join_all(targets.iter().map(|target| async move {
+        match tokio::time::timeout(PATIENCE, one(target)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(RunError::Unreachable(format!("no answer within {} seconds", PATIENCE.as_secs()))),
+        }
+    }))
+    .await
+}
+
+async fn one(target: &Target) -> Result<Option<TargetFacts>, RunError> {
+    Ok(with_driver!(target, driver => driver.facts().await.map_err(unreachable)?))
+}

@@ -1,0 +1,111 @@
+//! The risk of a pull request by what the tables of its targets hold.
+
+use super::world::{SUMMARY, World, comment};
+use crate::support::reader::Reader;
+use crate::support::{Database, Kind};
+
+const GODWIT_YML: &str = "version: 1\nenvironments: [staging, production]\nmigrations:\n  - path: migrations\n    engine: \
+                          postgresql\n    target: shop\n";
+const FIRST: (&str, &str) = (
+    "migrations/0001_shop.up.sql",
+    "CREATE TABLE IF NOT EXISTS orders (id bigint, total int, note text);\nCREATE TABLE IF NOT EXISTS carts (id bigint, total int, note text);\n",
+);
+const MATRIX: &str = "staging:\n  ANY: { required_approvals: 0, required_roles: [] }\nproduction:\n  LOW: { required_approvals: 0, \
+     required_roles: [] }\n  MEDIUM: { required_approvals: 1, required_roles: [data_ops] }\n  HIGH: { required_approvals: 2, \
+     required_roles: [data_ops, dba] }\n";
+
+fn summary(pull: &godwit::sandbox::PullHandle) -> String {
+    comment(pull, SUMMARY).unwrap().body
+}
+
+/// What tests with databases run the asynchronous world on.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn has(pull: &godwit::sandbox::PullHandle, label: &str) -> bool {
+    pull.labels().unwrap().contains(&label.to_owned())
+}
+
+#[test]
+fn the_same_change_is_medium_where_rows_are_and_low_where_none_are_until_it_is_asked_again() {
+    let databases = [(); 2].map(|()| Database::fresh(Kind::Postgres));
+    let reader = Reader::new();
+    for database in &databases {
+        database.query(FIRST.1);
+    }
+    // Some 20 MB in production.
+    databases[1].query("insert into orders select n, n, repeat('x', 500) from generate_series(1, 40000) n; analyze");
+    let target = |database: &Database| {
+        format!(
+            "  targets:\n    shop: {{ engine: postgresql, url: \"{}\", reader_url: \"{}\" }}\n",
+            database.url,
+            reader.url(database)
+        )
+    };
+    let environments = format!("staging:\n{}production:\n{}", target(&databases[0]), target(&databases[1]));
+    let files = [
+        ("godwit.yml", GODWIT_YML),
+        ("policies/environments.yml", environments.as_str()),
+        ("policies/approval_matrix.yml", MATRIX),
+        FIRST,
+    ];
+    let runtime = runtime();
+    let world = runtime.block_on(World::start_with(&files));
+    world.it_is("2026-11-21T12:00:00Z");
+
+    let rewrite = |table: &str| format!("ALTER TABLE {table} ALTER COLUMN total TYPE bigint;\n");
+    let orders = runtime.block_on(world.open("orders", &[("migrations/0002_orders.up.sql", &rewrite("orders"))]));
+    let text = summary(&orders);
+    assert!(
+        text.contains("In production `orders` has 40 k rows, 2") && text.contains("ACCESS EXCLUSIVE lock for"),
+        "{text}"
+    );
+    assert!(has(&orders, "risk:medium"), "{text}");
+    assert!(!text.contains("reads-only"));
+
+    let carts = runtime.block_on(world.open("carts", &[("migrations/0003_carts.up.sql", &rewrite("carts"))]));
+    assert!(has(&carts, "risk:low"), "{}", summary(&carts));
+    assert!(summary(&carts).contains("`carts` is empty"), "{}", summary(&carts));
+
+    // What was judged stays as it was judged: a verdict does not move with every row.
+    databases[1].query("insert into carts select n, n, repeat('x', 500) from generate_series(1, 40000) n; analyze");
+    runtime.block_on(world.ask(&carts, "alice", "/godwit plan"));
+    assert!(has(&carts, "risk:low"), "{}", summary(&carts));
+    world.it_is("2026-11-22T12:30:00Z");
+    runtime.block_on(world.ask(&carts, "alice", "/godwit plan"));
+    assert!(has(&carts, "risk:medium"), "{}", summary(&carts));
+
+    // An approval of what was shown holds when it is merged, and it runs.
+    runtime.block_on(world.approve(&orders, "omar"));
+    orders.merge("alice", godwit::sandbox::MergeMethod::Merge).unwrap();
+    runtime.block_on(world.settle());
+    assert!(has(&orders, "migrated:production"), "{}", super::world::run_comment(&orders, "production"));
+    let kind = "select data_type from information_schema.columns where table_name = 'orders' and column_name = 'total'";
+    assert_eq!(databases[1].one(kind), "bigint");
+}
+
+#[test]
+fn a_target_that_cannot_be_asked_lowers_nothing_and_the_comment_says_so() {
+    let database = Database::fresh(Kind::Postgres);
+    database.query(FIRST.1);
+    let reader = Reader::new();
+    let environments = format!(
+        "staging:\n  targets:\n    shop: {{ engine: postgresql, url: \"{0}\" }}\nproduction:\n  targets:\n    shop: {{ engine: \
+         postgresql, url: \"{0}\", reader_url: \"{1}\" }}\n",
+        database.url,
+        reader.url(&database)
+    );
+    let files = [
+        ("godwit.yml", GODWIT_YML),
+        ("policies/environments.yml", environments.as_str()),
+        ("policies/approval_matrix.yml", MATRIX),
+        FIRST,
+    ];
+    let runtime = runtime();
+    let world = runtime.block_on(World::start_with(&files));
+    let change = ("migrations/0002_orders.up.sql", "ALTER TABLE orders ALTER COLUMN total TYPE bigint;\n");
+    let pull = runtime.block_on(world.open("orders", &[change]));
+    assert!(has(&pull, "risk:high"), "{}", summary(&pull));
+    assert!(summary(&pull).contains("staging could not be asked: it names no `reader_url`"), "{}", summary(&pull));
+}

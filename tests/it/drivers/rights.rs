@@ -1,0 +1,134 @@
+//! What a user may not do is named before anything is changed [S0-79]: MongoDB and Elasticsearch with access control.
+
+use mongodb::bson::{Document, doc};
+use serde_json::json;
+
+use crate::support::elasticsearch::{Cluster, Project};
+use crate::support::mongodb::{Mongo, file};
+use crate::support::servers::OwnServer;
+use crate::support::{Said, wait};
+
+/// A MongoDB URL with a login, for people who stand in the database `admin`.
+fn login(url: &str, user: &str) -> String {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let also = if query.is_empty() { String::new() } else { format!("&{query}") };
+    format!("{}?authSource=admin{also}", base.replace("mongodb://", &format!("mongodb://{user}:secured@")))
+}
+
+fn create_user(url: &str, user: &str, roles: Vec<Document>) {
+    wait(async {
+        let client = mongodb::Client::with_uri_str(url).await.unwrap();
+        let command = doc! { "createUser": user, "pwd": "secured", "roles": roles };
+        client.database("admin").run_command(command).await.unwrap();
+    });
+}
+
+#[test]
+fn s0_79_what_a_user_of_mongodb_may_not_do_is_named_before_anything_is_changed() {
+    let server = OwnServer::up("mongodb_secured");
+    // The first user is made by a client of the same machine without a login.
+    create_user(&server.url, "root", vec![doc! { "role": "root", "db": "admin" }]);
+    let files = [
+        file(
+            1,
+            r#"[{ "type": "add_field", "collection": "people", "field": "z", "value": 1 },
+                { "type": "create_index", "collection": "people", "index": [["z", 1]] }]"#,
+            None,
+        ),
+        file(2, r#"[{ "type": "set_validator", "collection": "people", "validator": { "z": 1 } }]"#, None),
+    ];
+    let mongo = Mongo::at(&login(&server.url, "root"), &files);
+    let name = mongo.url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
+    mongo.insert("people", vec![doc! { "_id": 1 }]);
+    let on = |role: &str| doc! { "role": role, "db": &name };
+    for (user, roles) in [
+        ("nobody", vec![]),
+        ("reader", vec![on("read")]),
+        ("writer", vec![on("readWrite")]),
+        ("migrator", vec![on("readWrite"), on("dbAdmin")]),
+    ] {
+        create_user(&login(&server.url, "root"), user, roles);
+    }
+    let run = |user: &str| -> Said {
+        let mut command = mongo.command_line(&["apply", "--yes"]);
+        let url = mongo.url.replace("root:secured", &format!("{user}:secured"));
+        let args: Vec<_> = command
+            .get_args()
+            .map(|a| if a == mongo.url.as_str() { url.clone().into() } else { a.to_owned() })
+            .collect();
+        command = crate::support::godwit(mongo.dir.path());
+        command.args(args).output().unwrap().into()
+    };
+    let before = mongo.state();
+    let nobody = run("nobody").expect(5);
+    assert!(nobody.stderr.contains("not authorized"), "{nobody:?}");
+    let reader = run("reader").expect(1);
+    for part in [
+        &format!("`update` on `{name}.people`"),
+        "`createIndex`",
+        "`collMod`",
+        "godwit_history",
+        "`readWrite` and `dbAdmin`",
+    ] {
+        assert!(reader.stdout.contains(part), "{part}: {reader:?}");
+    }
+    let writer = run("writer").expect(1);
+    assert!(writer.stdout.contains(&format!("may not `collMod` on `{name}.people`")), "{writer:?}");
+    assert_eq!(mongo.state(), before, "nothing was changed");
+    run("migrator").expect(0);
+    assert_eq!(mongo.history(), ["001_m1 applied", "002_m2 applied"]);
+    for said in [nobody, reader, writer] {
+        assert!(!format!("{said:?}").contains("secured"), "{said:?}");
+    }
+}
+
+#[test]
+fn s0_79_what_a_user_of_elasticsearch_may_not_do_is_named_before_anything_is_changed() {
+    let server = OwnServer::up("elasticsearch_secured");
+    let project = Project::on(
+        Cluster::at(&server.url),
+        &[
+            (
+                "001_grow",
+                r#""operations": [{"type": "update_mapping", "index": "~v1", "mapping": {"properties": {"note": {"type": "text"}}}}], "rollback": []"#,
+            ),
+            (
+                "002_swap",
+                r#"[{"type": "swap_alias", "alias": "~orders", "from": "~v1", "to": "~v2", "mapping": {"properties": {"id": {"type": "keyword"}}}}]"#,
+            ),
+            (
+                "003_template",
+                r#"[{"type": "put_template", "name": "~t", "template": {"index_patterns": ["~t*"], "template": {"mappings": {"properties": {"a": {"type": "long"}}}}}}]"#,
+            ),
+            (
+                "004_clean",
+                r#""operations": [{"type": "delete_by_query", "index": "~v1", "query": {"term": {"id": "d1"}}}], "rollback": []"#,
+            ),
+        ],
+    );
+    project.cluster.fill("~v1", 5);
+    project.cluster.ok("PUT", "~v1/_alias/~orders", Some(json!({})));
+    let run = |user: &str| -> Said {
+        let mut command = crate::support::godwit(project.dir.path());
+        let url = project.cluster.url.replace("admin:secured", &format!("{user}:secured"));
+        command.args(["apply", "--yes", "--accept-data-loss", "--url", &url, "--path"]).arg(project.migrations());
+        command.output().unwrap().into()
+    };
+    let before = project.cluster.ok("GET", "~*", None);
+    let clerk = run("clerk").expect(1);
+    let v1 = project.cluster.name("v1");
+    for part in [
+        "lacks the privileges `manage_index_templates` on the cluster".to_owned(),
+        format!("`maintenance`, `manage`, `write` on `{v1}`"),
+        format!("on `{}`", project.cluster.name("v2_e*")),
+        "`create_index`".to_owned(),
+    ] {
+        assert!(clerk.stdout.contains(&part), "{part}: {clerk:?}");
+    }
+    assert_eq!(project.cluster.ok("GET", "~*", None), before, "nothing was changed");
+    assert!(!project.cluster.exists(&format!("godwit_{}_history", project.cluster.prefix)));
+    assert!(!format!("{clerk:?}").contains("clerk:secured"), "{clerk:?}");
+    run("migrator").expect(0);
+    assert_eq!(project.cluster.history().len(), 4);
+    assert_ne!(project.cluster.on("~orders"), ["v1"]);
+}

@@ -1,0 +1,91 @@
+//! `godwit lint --fix`, profiles and the policy's waivers, through the binary.
+
+use std::fs;
+
+use super::{folder, found, json, run};
+
+const POLICY: &str =
+    "development: { branch: develop, validation: relaxed, targets: {} }\nproduction: { targets: {} }\n";
+
+#[test]
+fn mechanical_rewrites_are_written_and_the_rest_is_told() {
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", "\u{feff}create index i on t (a);\r\n"),
+        ("migrations/0001_a.down.sql", "drop index i;\n"),
+        ("migrations/0002_b.up.sql", "-- ä\nalter table t add column d timestamp; alter table t drop column c;\n"),
+        ("migrations/0002_b.down.sql", "alter table t drop column d;\n"),
+        ("migrations/0003_c.up.sql", "insert into t values (1);\ncreate index j on t (a);\n"),
+        ("migrations/0003_c.down.sql", "drop index j;\n"),
+    ]);
+    let read = |path: &str| fs::read_to_string(dir.path().join("migrations").join(path)).unwrap();
+    let (_, report) = json(dir.path(), &["migrations"]);
+    let first = report["violations"].as_array().unwrap().iter().find(|v| v["fix"].is_object()).unwrap();
+    assert_eq!(first["fix"]["edits"][0]["line"], 1, "{first}");
+
+    let (code, out, err) = run(dir.path(), &["lint", "--fix", "migrations"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert_eq!(read("0001_a.up.sql"), "\u{feff}create index concurrently i on t (a);\r\n");
+    assert!(read("0002_b.up.sql").starts_with("-- ä\nalter table t add column d timestamptz; alter table t drop"));
+    assert_eq!(read("0003_c.up.sql"), "insert into t values (1);\ncreate index j on t (a);\n", "it would not run");
+    assert_eq!(read("0001_a.down.sql"), "drop index i;\n");
+    assert!(err.contains("fixed migrations/0001_a.up.sql:1:"), "{err}");
+    assert!(out.contains("ban-drop-column") && !out.contains("prefer-timestamp-tz"), "{out}");
+
+    let (_, _, err) = run(dir.path(), &["lint", "--fix", "migrations"]);
+    assert!(!err.contains("fixed"), "the second time nothing is left: {err}");
+}
+
+#[test]
+fn what_may_be_applied_is_not_rewritten_unasked() {
+    let dir = folder(&[("migrations/0001_a.up.sql", "create index i on t (a);\n")]);
+    let (code, _, err) = run(dir.path(), &["lint", "--fix"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("--base"), "{err}");
+    assert_eq!(run(dir.path(), &["lint", "--fix", "--staged"]).0, Some(2));
+}
+
+#[test]
+fn s1_50_s1_54_an_environment_chooses_its_profile() {
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", "drop table t cascade;\n"),
+        ("migrations/0001_a.down.sql", "create table t (id bigint);\n"),
+        ("policies/environments.yml", POLICY),
+    ]);
+    let level = |args: &[&str]| {
+        let (code, report) = json(dir.path(), args);
+        let all = report["violations"].as_array().unwrap();
+        let of = all.iter().find(|v| v["rule"] == "drop-cascade").unwrap()["severity"].as_str().unwrap().to_owned();
+        (code, of, report["risk"].as_str().unwrap().to_owned())
+    };
+    let strict = (Some(1), "error".to_owned(), "HIGH".to_owned());
+    let relaxed = (Some(0), "warning".to_owned(), "HIGH".to_owned());
+    assert_eq!(level(&[]), strict);
+    assert_eq!(level(&["--env", "production"]), strict);
+    assert_eq!(level(&["--env", "development"]), relaxed, "less severe, but of the same risk");
+    assert_eq!(level(&["--profile", "relaxed"]), relaxed);
+    // What the policy says stands in every profile.
+    fs::write(dir.path().join("policies/lint.yml"), "rules: { drop-cascade: error }\n").unwrap();
+    assert_eq!(level(&["--profile", "relaxed"]), strict);
+    let (code, _, err) = run(dir.path(), &["lint", "--env", "staging"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("`development`, `production`") || err.contains("development"), "{err}");
+    assert_eq!(run(dir.path(), &["lint", "--env", "production", "--profile", "strict"]).0, Some(2));
+}
+
+#[test]
+fn a_waiver_of_the_policy_that_is_over_is_told_where_it_stands() {
+    let waivers = "waivers:\n  - rule: ban-drop-table\n    reason: nobody reads it\n    expires: 2026-01-31\n  \
+                   - rule: ban-drop-column\n    reason: gone\n    expires: 2999-01-31\n";
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", "drop table t;\n"),
+        ("migrations/0001_a.down.sql", "create table t (id bigint);\n"),
+        ("policies/lint.yml", waivers),
+    ]);
+    let (_, report) = json(dir.path(), &[]);
+    let rules = found(&report);
+    assert!(rules.contains(&("expired-waiver".to_owned(), 2)), "{rules:?}");
+    assert_eq!(rules.iter().filter(|(rule, _)| rule == "expired-waiver").count(), 1);
+    let over = report["violations"].as_array().unwrap().iter().find(|v| v["rule"] == "expired-waiver").unwrap();
+    assert_eq!(over["file"], "policies/lint.yml");
+    assert!(over["message"].as_str().unwrap().contains("held until 2026-01-31"));
+}
