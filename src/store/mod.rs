@@ -23,6 +23,7 @@ pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
 pub mod legs;
+pub mod logs;
 mod migrations;
 mod pulls;
 mod recorded;
