@@ -31,11 +31,6 @@ fn has(pull: &godwit::sandbox::PullHandle, label: &str) -> bool {
 fn the_same_change_is_medium_where_rows_are_and_low_where_none_are_until_it_is_asked_again() {
     let databases = [(); 2].map(|()| Database::fresh(Kind::Postgres));
     let reader = Reader::new();
-    for database in &databases {
-        database.query(FIRST.1);
-    }
-    // Some 20 MB in production.
-    databases[1].query("insert into orders select n, n, repeat('x', 500) from generate_series(1, 40000) n; analyze");
     let target = |database: &Database| {
         format!(
             "  targets:\n    shop: {{ engine: postgresql, url: \"{}\", reader_url: \"{}\" }}\n",
@@ -48,10 +43,18 @@ fn the_same_change_is_medium_where_rows_are_and_low_where_none_are_until_it_is_a
         ("godwit.yml", GODWIT_YML),
         ("policies/environments.yml", environments.as_str()),
         ("policies/approval_matrix.yml", MATRIX),
-        FIRST,
     ];
     let runtime = runtime();
     let world = runtime.block_on(World::start_with(&files));
+
+    let first = runtime.block_on(
+        world.open("first", &[FIRST, ("migrations/0001_shop.down.sql", "DROP TABLE carts;\nDROP TABLE orders;\n")]),
+    );
+    first.merge("alice", godwit::sandbox::MergeMethod::Merge).unwrap();
+    runtime.block_on(world.settle());
+    assert!(has(&first, "migrated:production"), "{}", summary(&first));
+    // Some 20 MB in production.
+    databases[1].query("insert into orders select n, n, repeat('x', 500) from generate_series(1, 40000) n; analyze");
 
     let rewrite = |table: &str| format!("ALTER TABLE {table} ALTER COLUMN total TYPE bigint;\n");
     let orders = runtime.block_on(world.open(
