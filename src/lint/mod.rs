@@ -2,6 +2,7 @@
 
 mod bodies;
 mod check;
+mod count;
 mod depth;
 pub mod effect;
 pub mod fix;
@@ -27,6 +28,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use check::{check, check_judged};
+pub use count::{Made, made_by};
 #[cfg(feature = "sqlite")]
 pub(crate) use depth::with_stack;
 pub use objects::objects_of;
