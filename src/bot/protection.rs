@@ -11,7 +11,7 @@ use super::plans::takers;
 use super::worker::chain;
 use crate::approval::{Policy, Status, evaluate_environment};
 use crate::git::{GitError, Want};
-use crate::github::{GateWord, GithubError};
+use crate::github::{Event, GateWord, GithubError};
 use crate::ids::EnvironmentName;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::MigrationState;
@@ -81,7 +81,7 @@ impl Bot {
     pub(super) async fn answer_gates(&self, place: &Place, now: DateTime<Utc>) -> Result<(), JobError> {
         let repo = &place.repository.name;
         for request in self.store.waiting_gates(repo, now - LONGEST).await? {
-            let (word, report) = self.gate_word(place, &request, now).await?;
+            let Some((word, report)) = self.gate_word(place, &request, now).await? else { continue };
             let report = crate::redact::text(&report);
             if word == GateWord::Waits && (report == request.said || request.reports >= REPORTS) {
                 continue;
@@ -104,17 +104,19 @@ impl Bot {
         Ok(())
     }
 
+    /// The word of this worker; `None` when another one reaches the databases, which has the job by now.
     async fn gate_word(
         &self,
         place: &Place,
         request: &ProtectionRequest,
         now: DateTime<Utc>,
-    ) -> Result<(GateWord, String), JobError> {
+    ) -> Result<Option<(GateWord, String)>, JobError> {
         let (policy, set) = match self.gate_contents(place, request).await {
             Ok(Ok(found)) => found,
-            Ok(Err(what)) => return Ok((GateWord::Waits, format!("The policy cannot be read: {what}"))),
+            Ok(Err(what)) => return Ok(Some((GateWord::Waits, format!("The policy cannot be read: {what}")))),
             Err(JobError::Git(GitError::Missing(_))) => {
-                return Ok((GateWord::Rejected, "This commit is not in the repository any more.".to_owned()));
+                let gone = "This commit is not in the repository any more.".to_owned();
+                return Ok(Some((GateWord::Rejected, gone)));
             }
             Err(error) => return Err(error),
         };
@@ -128,19 +130,30 @@ impl Bot {
                 code(&request.environment),
                 names(&list)
             );
-            return Ok((GateWord::Rejected, report));
+            return Ok(Some((GateWord::Rejected, report)));
         };
         let all: Vec<&Migration> = set.migrations.iter().collect();
-        let taking = takers(settings, &all);
-        let targets = match self.targets(place, settings, &taking) {
+        let (here, there) = self.reached(settings, &takers(settings, &all)).await?;
+        if let (true, Some(other)) = (here.is_empty(), there.first()) {
+            let event = Event::ProtectionRule {
+                repo: place.repository.clone(),
+                environment: request.environment.clone(),
+                run: request.run,
+                commit: request.commit.clone(),
+            };
+            self.hand_to(&other.owner, &event, None).await?;
+            return Ok(None);
+        }
+        let targets = match self.targets(place, settings, &here) {
             Ok(targets) => targets,
-            Err(refusal) => return Ok((GateWord::Waits, format!("{}; {}", refusal.message, refusal.what_to_do))),
+            Err(refusal) => return Ok(Some((GateWord::Waits, format!("{}; {}", refusal.message, refusal.what_to_do)))),
         };
         let released = self.store.releases(Some(&place.repository.name), environment.as_str()).await?;
         let statuses = match runner::status(&set, &targets, &released).await {
             Ok(statuses) => statuses,
             Err(error) => {
-                return Ok((GateWord::Waits, format!("{} cannot be looked at: {error}", code(environment.as_str()))));
+                let report = format!("{} cannot be looked at: {error}", code(environment.as_str()));
+                return Ok(Some((GateWord::Waits, report)));
             }
         };
         let mut standing = Standing::default();
@@ -157,10 +170,15 @@ impl Bot {
                 }
             }
         }
+        // What only other workers reach is as the store last saw it.
+        let known = self.held_elsewhere(&place.repository.name, settings, &set, &here).await?;
+        let theirs = |m: &&Migration| there.iter().any(|leg| leg.targets.iter().any(|t| m.target.as_ref() == Some(t)));
+        let lacking = all.iter().filter(|m| theirs(m) && !known.contains(&m.reference()));
+        standing.pending.extend(lacking.map(|m| m.id.to_string()));
         if !standing.pending.is_empty() && standing.stuck.is_empty() {
             self.gate_people(place, request, &environment, &mut standing, now).await?;
         }
-        Ok(word(&environment, &standing))
+        Ok(Some(word(&environment, &standing)))
     }
 
     /// What people said about the pull request that the commit belongs to.

@@ -150,14 +150,27 @@ impl Bot {
         Ok(None)
     }
 
-    /// Queues work for the workers of a region.
+    /// Of targets those that this worker reaches, and whose the others are.
+    pub(super) async fn reached(
+        &self,
+        settings: &Environment,
+        names: &[TargetName],
+    ) -> Result<(Vec<TargetName>, Vec<Leg>), StoreError> {
+        let all = legs(settings, names, &self.served().await?);
+        let (here, there): (Vec<Leg>, Vec<Leg>) = all.into_iter().partition(|leg| leg.owner == self.settings.region);
+        Ok((here.into_iter().flat_map(|leg| leg.targets).collect(), there))
+    }
+
+    /// Queues work for the workers of a region, unless the same waits for them already.
     pub(super) async fn hand_to(
         &self,
         owner: &Owner,
         event: &Event,
         correlation: Option<&DeliveryId>,
     ) -> Result<(), JobError> {
-        if let Some(key) = event.serial_key() {
+        if !self.store.is_queued_in(owner.as_deref(), event).await?
+            && let Some(key) = event.serial_key()
+        {
             self.store.enqueue_in(owner.as_deref(), &key, event, correlation, Utc::now()).await?;
         }
         Ok(())

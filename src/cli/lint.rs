@@ -11,7 +11,7 @@ use super::{Exit, Format, Global, fix, gather, print};
 use crate::config::{LintConfig, Profile, RepoConfig};
 use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
-use crate::lint::{LintReport, Scope, Severity, check_judged, table};
+use crate::lint::{LintReport, Scope, Severity, check_judged, overtaken, table};
 use crate::migration::{Migration, MigrationSet, digest_of};
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
@@ -222,15 +222,21 @@ pub(super) fn look(
     profile: Profile,
 ) -> anyhow::Result<Looked> {
     let mut config = global.repo_config()?;
+    let mut new = BTreeSet::new();
     let (scope, lint_config) = match against {
         Against::Nothing | Against::Staged => {
             gather::take_engines(&mut config, &|path| read_here(global, path))?;
             let scope = if matches!(against, Against::Staged) { staged(global)? } else { Scope::All };
             (scope, gather::lint_config(&config, &|path| read_here(global, path))?)
         }
-        Against::Base(base) => changed(global, &mut config, base)?,
+        Against::Base(base) => {
+            let (scope, lint_config, files) = changed(global, &mut config, base)?;
+            new = files;
+            (scope, lint_config)
+        }
     };
-    let set = gather::migrations(global, &config, paths, engine)?;
+    let mut set = gather::migrations(global, &config, paths, engine)?;
+    set.problems.extend(overtaken(&set, &new));
     let config = LintConfig { profile, ..lint_config };
     let today = chrono::Utc::now().date_naive();
     let report = check_judged(&set, &judge(&set), &config, &scope, today);
@@ -272,10 +278,13 @@ fn staged(_: &Global) -> anyhow::Result<Scope> {
     Err(Failure::usage("this build has no git in it, so `--staged` cannot be answered; build with the feature `bot`"))
 }
 
+/// What a branch touches, the levels of its base, and the files that the base has not.
+type Changed = (Scope, LintConfig, BTreeSet<String>);
+
 /// What the branch touches, and the levels of its base. Folders that the base's configuration names count as well as
 /// those of the branch, so that a branch cannot take its migrations out of sight (DECISIONS 8).
 #[cfg(feature = "bot")]
-fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Result<(Scope, LintConfig)> {
+fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Result<Changed> {
     let branch = super::changes::Branch::open(&global.repo, base)?;
     let file = global.config.clone().unwrap_or_else(|| RepoConfig::FILE.into());
     let file = file.strip_prefix(&global.repo).unwrap_or(&file);
@@ -288,11 +297,18 @@ fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Resu
     gather::take_engines(config, &|path| read_here(global, path))?;
     let lint_config = gather::lint_config(&old, &|path| branch.read_base(path))?;
     config.migrations = crate::migration::both(&old.migrations, &config.migrations);
-    Ok((Scope::Paths(branch.touched()?), lint_config))
+    let touched = branch.touched()?;
+    let mut new = BTreeSet::new();
+    for path in &touched {
+        if !branch.has(path) {
+            new.insert(path.clone());
+        }
+    }
+    Ok((Scope::Paths(touched), lint_config, new))
 }
 
 #[cfg(not(feature = "bot"))]
-fn changed(_: &Global, _: &mut RepoConfig, _: &str) -> anyhow::Result<(Scope, LintConfig)> {
+fn changed(_: &Global, _: &mut RepoConfig, _: &str) -> anyhow::Result<Changed> {
     Err(Failure::usage("this build has no git in it, so `--base` cannot be answered; build with the feature `bot`"))
 }
 

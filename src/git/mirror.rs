@@ -294,12 +294,13 @@ impl Mirror {
         Ok(found)
     }
 
+    /// The id of a commit that is here. One that is not is lost, and no sign of damage.
     fn oid(&self, commit: &CommitSha) -> Result<Oid, GitError> {
-        Ok(Oid::from_str(commit.as_str())?)
+        Ok(self.commit(commit)?.id())
     }
 
     fn commit(&self, commit: &CommitSha) -> Result<git2::Commit<'_>, GitError> {
-        self.repository.find_commit(self.oid(commit)?).map_err(|e| match e.code() {
+        self.repository.find_commit(Oid::from_str(commit.as_str())?).map_err(|e| match e.code() {
             ErrorCode::NotFound => GitError::Missing(commit.clone()),
             _ => e.into(),
         })

@@ -116,6 +116,7 @@ fn judge(
     squawk.run(&script, &parse, &mut found);
     mend::mend(&script, &mut found);
     rules::run(&script, |i| i.applies.to(Engine::Postgresql) && on(i), &mut found);
+    mend::told_once(&mut found);
     let broken: BTreeSet<usize> =
         parse.errors().iter().filter_map(|e| script.statement_at(usize::from(e.range().start()))).collect();
     found.retain(|f| {

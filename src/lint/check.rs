@@ -9,8 +9,8 @@ use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, mend, operations, profile,
-    references, rules, schema, squawk,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, mend, operations, order,
+    profile, references, rules, schema, services, squawk,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -64,8 +64,10 @@ fn assemble(
     scripts: Vec<Checked>,
 ) -> LintReport {
     let mut problems: HashMap<&str, Vec<&Problem>> = HashMap::new();
-    let undeclared = references::undeclared(set);
-    for problem in set.problems.iter().chain(&undeclared) {
+    let mut read = references::undeclared(set);
+    read.extend(services::problems(set));
+    read.extend(order::problems(set));
+    for problem in set.problems.iter().chain(&read) {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }
     let mut violations = Vec::new();
@@ -285,6 +287,7 @@ impl<'a> Linter<'a> {
                 squawk.run(&script, &parse, &mut found);
                 mend::mend(&script, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
+                mend::told_once(&mut found);
                 if engine != Engine::Postgresql && !errors.is_empty() {
                     let broken: BTreeSet<_> =
                         errors.iter().filter_map(|e| script.statement_at(usize::from(e.range().start()))).collect();

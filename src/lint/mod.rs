@@ -10,6 +10,7 @@ mod lines;
 mod mend;
 mod objects;
 mod operations;
+mod order;
 mod profile;
 mod references;
 mod rewrite;
@@ -17,6 +18,7 @@ pub mod rules;
 mod schema;
 mod script;
 pub mod secrets;
+mod services;
 mod squawk;
 pub mod table;
 
@@ -30,6 +32,7 @@ pub use count::{Made, made_by};
 #[cfg(feature = "sqlite")]
 pub(crate) use depth::with_stack;
 pub use objects::objects_of;
+pub use order::overtaken;
 pub use script::Direction;
 
 use crate::ids::{Digest, Engine, Risk, TargetName};

@@ -160,7 +160,8 @@ fn judge(migration: &Migration, violation: &Violation, places: &[&PlaceFacts]) -
             };
             let risk = risk_on(effect, violation.risk, table);
             let told = sentence(effect, name, place.name(), table);
-            if worst.as_ref().is_none_or(|(r, bytes, _)| (risk, table.bytes) > (*r, *bytes)) {
+            // Of equals the last: environments come in the order in which a change reaches them.
+            if worst.as_ref().is_none_or(|(r, bytes, _)| (risk, table.bytes) >= (*r, *bytes)) {
                 worst = Some((risk, table.bytes, told));
             }
         }

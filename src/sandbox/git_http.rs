@@ -44,7 +44,7 @@ pub(super) fn answer(shared: &Arc<Shared>, request: &Request) -> Reply {
     };
     let reply = match (request.method.as_str(), service, request.param("service").as_deref()) {
         ("GET", "info/refs", Some("git-upload-pack")) => advertise(&git, &repo),
-        ("POST", "git-upload-pack", _) => upload_pack(&git, &repo, request),
+        ("POST", "git-upload-pack", _) => upload_pack(&git, request),
         _ => return Reply::text(403, "text/plain", "only fetching is served here"),
     };
     reply.unwrap_or_else(|e| Reply::text(500, "text/plain", e.message().to_owned())).header("cache-control", "no-cache")
@@ -179,7 +179,7 @@ fn parse(body: &[u8]) -> Option<Asked> {
     Some(asked)
 }
 
-fn upload_pack(git: &Repository, repo: &Repo, request: &Request) -> Result<Reply, git2::Error> {
+fn upload_pack(git: &Repository, request: &Request) -> Result<Reply, git2::Error> {
     let mut body = Vec::new();
     if request.header("content-encoding") == Some("gzip") {
         let read = flate2::read::GzDecoder::new(&request.body[..]).take(64 * 1024 * 1024).read_to_end(&mut body);
@@ -203,10 +203,9 @@ fn upload_pack(git: &Repository, repo: &Repo, request: &Request) -> Result<Reply
         line(&mut out, b"ERR upload-pack: shallow clones are not served\n");
         return Ok(result(out));
     }
-    let tips: Vec<Oid> = refs(git, repo)?.into_iter().map(|(_, oid)| oid).collect();
     for want in &asked.wants {
-        let known = tips.contains(want) || tips.iter().any(|tip| git.graph_descendant_of(*tip, *want).unwrap_or(false));
-        if !known {
+        // GitHub serves every commit that it still has, also one that no reference names since a force-push.
+        if git.find_commit(*want).is_err() {
             line(&mut out, format!("ERR upload-pack: not our ref {want}\n").as_bytes());
             return Ok(result(out));
         }

@@ -20,6 +20,8 @@ use crate::redact;
 pub const MAX_ATTEMPTS: u32 = 10;
 /// Jobs in one claim at most.
 const CLAIM: i64 = 100;
+/// What is due within this time need not be queued once more.
+const SOON: chrono::TimeDelta = chrono::TimeDelta::seconds(15);
 /// The first wait between attempts; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait between attempts.
@@ -162,6 +164,25 @@ impl Store {
         tx.commit().await?;
         self.announce();
         Ok(())
+    }
+
+    /// Whether the very same work waits for the workers of a region, to be done soon.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_queued_in(&self, region: Option<&str>, event: &Event) -> Result<bool, StoreError> {
+        let Some(key) = event.serial_key() else { return Ok(false) };
+        let known: Option<(i64,)> = sqlx::query_as(
+            "SELECT due_at FROM jobs WHERE state = 'queued' AND serial_key = $1 AND region = $2 AND event = $3 \
+             AND due_at <= $4 LIMIT 1",
+        )
+        .bind(key)
+        .bind(region.unwrap_or(""))
+        .bind(event_to_text(event)?)
+        .bind(millis(Utc::now() + SOON))
+        .fetch_optional(self.reader())
+        .await?;
+        Ok(known.is_some())
     }
 
     /// Takes every due job of one key, oldest first, for `lease`; `None` when nothing is due. Keys that somebody else

@@ -76,8 +76,8 @@ pub enum Action {
     AddConstraint(ConstraintDef),
     /// `DROP COLUMN`.
     DropColumn { name: String, if_exists: bool, cascade: bool },
-    /// `DROP CONSTRAINT`.
-    DropConstraint { name: String, cascade: bool },
+    /// `DROP CONSTRAINT`; `replaced`: the same statement adds a primary key.
+    DropConstraint { name: String, cascade: bool, replaced: bool },
     /// `ALTER COLUMN … TYPE`.
     SetType { column: String, ty: ColumnType, plain: bool },
     /// `SET NOT NULL`, `DROP NOT NULL`.

@@ -195,7 +195,7 @@ fn alter(
             }
             out.extend(column_in_use(catalog, range, name, column, *cascade));
         }
-        Action::DropConstraint { name: constraint, .. }
+        Action::DropConstraint { name: constraint, replaced: false, .. }
             if table.constraints.get(constraint).is_some_and(|c| is_primary(&c.kind)) =>
         {
             out.push(Note::Tell {

@@ -62,9 +62,13 @@ fn read(statement: &Statement, out: &mut Vec<Change>) {
             if s.all_in_tablespace().is_some() {
                 return;
             }
+            let keyed = s.syntax().descendants().any(|n| n.kind() == SyntaxKind::PRIMARY_KEY_CONSTRAINT);
             for node in s.actions() {
-                let what =
-                    What::Alter { table: table.clone(), if_exists: s.if_exists().is_some(), action: action(&node) };
+                let mut action = action(&node);
+                if let Action::DropConstraint { replaced, .. } = &mut action {
+                    *replaced = keyed;
+                }
+                let what = What::Alter { table: table.clone(), if_exists: s.if_exists().is_some(), action };
                 out.push(Change { range: range_of(node.syntax()), what });
             }
         }
@@ -219,7 +223,8 @@ fn action(node: &ast::AlterTableAction) -> Action {
             cascade: cascades(drop.drop_behavior()),
         },
         ast::AlterTableAction::DropConstraint(drop) => {
-            Action::DropConstraint { name: named(drop.constraint_name_ref()), cascade: cascades(drop.drop_behavior()) }
+            let cascade = cascades(drop.drop_behavior());
+            Action::DropConstraint { name: named(drop.constraint_name_ref()), cascade, replaced: false }
         }
         ast::AlterTableAction::AlterColumn(alter) => {
             let column = named(alter.column_name_ref());

@@ -185,7 +185,24 @@ async fn a_force_push_a_lost_commit_and_a_deleted_branch_are_seen() {
     let never = CommitSha::new("1".repeat(40)).unwrap();
     let asked = never.clone();
     let error = mirrors.with(&f.remote(), &[Want::Commit(never.clone())], move |m| m.file(&asked, "a.sql")).await;
-    assert_eq!(error.unwrap_err(), GitError::Missing(never));
+    assert_eq!(error.unwrap_err(), GitError::Missing(never.clone()));
+    // However it is looked at, and the mirror is not taken for damaged: it would be thrown away each time.
+    let kept = f.dir.path().join("mirrors/o/r.git/kept");
+    std::fs::write(&kept, "").unwrap();
+    type Look = fn(&godwit::git::Mirror, &CommitSha, &CommitSha) -> Result<(), GitError>;
+    let looks: [Look; 4] = [
+        |m, here, lost| m.merge_base(here, lost).map(drop),
+        |m, here, lost| m.changes(here, lost).map(drop),
+        |m, here, lost| m.people(here, lost).map(drop),
+        |m, here, lost| m.messages(lost, here).map(drop),
+    ];
+    for look in looks {
+        let (lost, gone) = (never.clone(), never.clone());
+        let wants = [Want::Branch("main".into()), Want::Commit(never.clone())];
+        let look = move |m: &godwit::git::Mirror| look(m, &m.branch("main")?.unwrap(), &lost);
+        assert_eq!(mirrors.with(&f.remote(), &wants, look).await.unwrap_err(), GitError::Missing(gone));
+    }
+    assert!(kept.exists());
 }
 
 #[tokio::test]

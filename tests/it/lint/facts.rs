@@ -90,7 +90,7 @@ fn who_holds_a_table_and_how_large_its_partitions_are_is_seen_by_an_account_that
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut holder = runtime.block_on(sqlx::PgConnection::connect(&database.url)).unwrap();
     runtime.block_on(sqlx::raw_sql("begin; select * from orders").execute(&mut holder)).unwrap();
-    let mut ask = || {
+    let ask = || {
         let mut answers = runtime.block_on(facts::read(std::slice::from_ref(&target)));
         answers.remove(0).unwrap().expect("PostgreSQL is asked")
     };

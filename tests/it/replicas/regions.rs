@@ -1,6 +1,6 @@
 //! Workers of a region: they alone run its targets, and alone hold their credentials.
 
-use godwit::sandbox::PullHandle;
+use godwit::sandbox::{MergeMethod, PullHandle};
 
 use crate::bot::process::{ENVIRONMENTS, Shop, history};
 use crate::bot::world::{ENVIRONMENTS_YML, answer, comment, run_comment};
@@ -30,12 +30,17 @@ fn a_regions_worker_alone_runs_its_targets_and_the_rest_is_left_to_others() {
     let _central = shop.serve_as(&["--role", "worker"], &central);
     shop.webhooks_to(&web);
     let pull = shop.approved("orders", &[ORDERS]);
-    shop.merge(&pull);
+    let merged = pull.merge("rosa", MergeMethod::Squash).unwrap();
     shop.until_told(&pull, "development", "1 migration applied");
     shop.until_told(&pull, "staging", "the worker of region `eu-west` runs `staging`");
     assert!(!shop.dir.path().join("staging.db").exists());
+    // A workflow job that asks whether it may deploy there is answered by who can look.
+    let job = shop.repo.request_deployment("rosa", "staging", &merged).unwrap();
+    let gate = || shop.repo.gates().unwrap().into_iter().find(|g| g.run == job).unwrap();
     let _regional = shop.serve_as(&REGIONAL, &regional);
     shop.until_told(&pull, "staging", "1 migration applied");
+    shop.until("the job may deploy", || gate().state.as_deref() == Some("approved"));
+    assert!(gate().comments.iter().all(|c| !c.contains("SHOP_STAGING")), "{:?}", gate());
     // Back for what comes behind.
     shop.until_told(&pull, "production", "1 migration applied");
     shop.rest();
@@ -272,9 +277,12 @@ fn commands_that_reach_a_database_are_answered_by_the_worker_that_holds_its_cred
     let south = shop.serve_as(&SOUTH, &abroad.south);
     shop.webhooks_to(&web);
     let pull = abroad.approved();
-    shop.merge(&pull);
+    let merged = pull.merge("rosa", MergeMethod::Squash).unwrap();
     shop.until_told(&pull, "production", "3 migrations applied");
     abroad.assert_whole(&pull);
+    let job = shop.repo.request_deployment("rosa", "production", &merged).unwrap();
+    let gate = || shop.repo.gates().unwrap().into_iter().find(|g| g.run == job).unwrap();
+    shop.until("the job may deploy", || gate().state.as_deref() == Some("approved"));
     let asked = |person: &str, text: &str, part: &str| {
         let id = pull.comment(person, text).unwrap();
         shop.until(part, || answer(&pull, id).contains(part));

@@ -18,6 +18,7 @@ pub(super) static RULE: OwnRule = OwnRule {
         "drop view v restrict;",
         "alter table t drop column c;",
         "create table t (a int); drop table t cascade;",
+        "alter table t drop constraint f, add constraint f foreign key (a) references u (id) on delete cascade;",
     ],
     bad: &[
         "drop table t cascade;",
@@ -31,10 +32,13 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
     if !script.words.cascade || !statement_is_drop(&statement.node) {
         return;
     }
-    let node = statement_node(statement);
-    let cascade =
-        node.descendants_with_tokens().filter_map(|e| e.into_token()).find(|t| t.kind() == SyntaxKind::CASCADE_KW);
-    if let Some(token) = cascade {
+    // Not the `CASCADE` of a foreign key that the same statement adds.
+    let cascade = statement_node(statement).descendants().filter_map(ast::Cascade::cast).find(|c| {
+        c.syntax()
+            .parent()
+            .is_some_and(|p| !matches!(p.kind(), SyntaxKind::ON_DELETE_ACTION | SyntaxKind::ON_UPDATE_ACTION))
+    });
+    if let Some(token) = cascade.and_then(|c| c.cascade_token()) {
         let range = usize::from(token.text_range().start())..usize::from(token.text_range().end());
         report.add_range(range, "`CASCADE` also drops every object that depends on this one, without naming any");
     }
