@@ -309,9 +309,12 @@ impl Command {
 
 /// Reads the command line of this process and runs it. Forms that people know from other tools are understood as well.
 pub fn main() -> Exit {
-    let args: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    match modern(args) {
-        Ok(args) => run(Cli::parse_from(args)),
+    let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    // Paths need not be text; then nothing is an old form.
+    let texts: Option<Vec<String>> = args.iter().map(|arg| arg.to_str().map(str::to_owned)).collect();
+    match texts.map(modern).transpose() {
+        Ok(Some(modern)) => run(Cli::parse_from(modern)),
+        Ok(None) => run(Cli::parse_from(args)),
         Err(error) => exit::report(&error),
     }
 }

@@ -186,7 +186,7 @@ impl Place {
     }
 
     /// Whether a target of an environment is meant.
-    fn wants(&self, target: &TargetConfig) -> bool {
+    pub(super) fn wants(&self, target: &TargetConfig) -> bool {
         let named = |word: &String| word == target.name.as_str() || word.parse() == Ok(target.engine);
         (self.targets.is_empty() && self.databases.is_empty())
             || self.targets.contains(&target.name)
