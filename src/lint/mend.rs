@@ -1,5 +1,6 @@
 //! Where rules of squawk say more than PostgreSQL does, as measured on a real server, or say one thing twice.
 
+use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode};
 
 use super::Severity;
@@ -14,6 +15,7 @@ pub fn mend(script: &Script<'_>, found: &mut Vec<Finding>) {
         let Some(index) = script.statement_at(finding.range.start) else { continue };
         let harmless = match finding.rule.id {
             "adding-foreign-key-constraint" => reads_no_row(&script.statements[index].node, finding),
+            "ban-drop-function" => goes_with_its_trigger(script, index),
             "ban-disable-trigger" => enables(&script.statements[index].node, finding),
             _ => None,
         };
@@ -120,6 +122,14 @@ fn reads_no_row(stmt: &ast::Stmt, finding: &Finding) -> Option<&'static str> {
     }
 }
 
+/// A function without arguments that is dropped behind a trigger: nobody but the trigger could call it.
+fn goes_with_its_trigger(script: &Script<'_>, index: usize) -> Option<&'static str> {
+    let ast::Stmt::DropFunction(drop) = &script.statements[index].node else { return None };
+    let takes_something = drop.syntax().descendants().any(|n| n.kind() == SyntaxKind::PARAM);
+    let behind = script.statements[..index].iter().any(|s| matches!(s.node, ast::Stmt::DropTrigger(_)));
+    (behind && !takes_something).then_some("the function goes with the trigger that is dropped above")
+}
+
 /// `ENABLE TRIGGER` brings checks back.
 fn enables(stmt: &ast::Stmt, finding: &Finding) -> Option<&'static str> {
     let ast::Stmt::AlterTable(alter) = stmt else { return None };
@@ -162,6 +172,9 @@ mod tests {
             [""; 0]
         );
         assert_eq!(told("DROP FUNCTION f(int);"), ["ban-drop-function"]);
+        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "SELECT 1;")]).0.risk;
+        assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION note();"), crate::ids::Risk::Low);
+        assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION other(int);"), crate::ids::Risk::Medium);
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub(super) static RULE: OwnRule = OwnRule {
         "create table t (id bigint, total int, email_count_total int default 0, state text);",
         "-- Compliance: GDPR, PCI DSS\ncreate table t (id bigint, email text, card_number text);",
         "alter table t drop column email;",
+        "alter table t add column email_notifications boolean;",
     ],
     bad: &[
         "create table t (id bigint, email text, first_name text);",
@@ -75,14 +76,14 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
             .into_iter()
             .flat_map(|l| l.args())
             .filter_map(|arg| match arg {
-                ast::TableArg::Column(column) => Some(named(column.name())),
+                ast::TableArg::Column(column) => holds_text(column.ty()).then(|| named(column.name())),
                 _ => None,
             })
             .collect(),
         ast::Stmt::AlterTable(alter) => alter
             .actions()
             .filter_map(|action| match action {
-                ast::AlterTableAction::AddColumn(add) => Some(named(add.column_name())),
+                ast::AlterTableAction::AddColumn(add) => holds_text(add.ty()).then(|| named(add.column_name())),
                 _ => None,
             })
             .collect(),
@@ -98,6 +99,11 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
             ),
         );
     }
+}
+
+/// A flag about somebody's mail is no mail.
+fn holds_text(ty: Option<ast::Type>) -> bool {
+    !ty.is_some_and(|t| name_of(t.syntax()).starts_with("bool"))
 }
 
 /// Whether a word of the name, or two that follow each other, tell of such data. A count or a flag about it does not.
