@@ -12,7 +12,39 @@
 //! | words for people | [`report`] |
 //! | neighbours | `store`, `drivers`, `backup`, `judge`, `git`, `github` |
 //! | acting | `runner`, `bot` |
-//! | entrances | `server`, `cli`, `demo` (with its `sandbox`) |
+//! | entrances | `server`, `cli`, `manager`, `demo` (with its `sandbox`) |
+//!
+//! Other programs run migrations through [`MigrationManager`]:
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use godwit::MigrationManager;
+//! use godwit::plan::{MigrationState, Outcome};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path();
+//! # std::fs::create_dir(path.join("sqlite"))?;
+//! std::fs::write(path.join("sqlite/0001_orders.up.sql"), "CREATE TABLE orders (id INTEGER PRIMARY KEY);")?;
+//! std::fs::write(path.join("sqlite/0001_orders.down.sql"), "DROP TABLE orders;")?;
+//!
+//! let manager = MigrationManager::new(path)
+//!     .sqlite(format!("sqlite:{}", path.join("shop.db").display()))
+//!     .store(format!("sqlite:{}", path.join("godwit.db").display()));
+//!
+//! let runtime = tokio::runtime::Runtime::new()?;
+//! runtime.block_on(async {
+//!     let report = manager.run_migrations("latest").await?;
+//!     assert_eq!(report.outcome, Outcome::Applied);
+//!
+//!     let status = manager.get_migration_status().await?;
+//!     assert_eq!(status[0].migrations[0].state, MigrationState::Applied);
+//!     Ok(())
+//! })
+//! # }
+//! # #[cfg(not(feature = "sqlite"))]
+//! # fn main() {}
+//! ```
 
 pub mod approval;
 pub mod config;
@@ -51,3 +83,8 @@ pub mod sandbox;
 
 #[cfg(feature = "sqlite")]
 pub mod cli;
+#[cfg(feature = "sqlite")]
+pub mod manager;
+
+#[cfg(feature = "sqlite")]
+pub use manager::MigrationManager;

@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use godwit::cli::{Cli, run};
-
 fn main() -> ExitCode {
-    run(Cli::parse()).into()
+    godwit::cli::main().into()
 }

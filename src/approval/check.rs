@@ -112,6 +112,12 @@ pub fn check(policy: &Policy) -> Vec<Finding> {
             format!("`{last}.migration.auto_approve` is on for the last environment, where it is ignored; turn it off"),
         );
     }
+    if let Some(last) = names.last()
+        && policy.environments.get(last).is_some_and(|e| e.migration.reset_data)
+    {
+        let message = format!("`{last}.migration.reset_data` is on for the last environment, where it is never done");
+        find(Level::Error, &environments, message);
+    }
     if !policy.environments.0.is_empty() {
         for name in names.iter().filter(|n| policy.environments.get(n).is_none_or(|e| e.targets.is_empty())) {
             find(Level::Warning, &environments, format!("`{name}` has no target, so nothing runs there"));

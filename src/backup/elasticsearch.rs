@@ -393,7 +393,8 @@ pub async fn rehearse(url: &SecretString, content: Content) -> Result<Rehearsed,
 pub async fn bring_back(url: &SecretString, content: Content, meta: &Meta) -> Result<Restored, BackupError> {
     let driver = ElasticsearchDriver::connect(url).await?;
     let (wire, _) = driver.parts();
-    let prefix = format!("{ASIDE}{}_", RunId::generate().as_str().to_lowercase());
+    let aside = driver.aside();
+    let prefix = format!("{aside}{}_", RunId::generate().as_str().to_lowercase());
     let mut all = Vec::new();
     let built = match build(wire, content, &prefix, &mut all).await {
         Ok(history) => count(wire, &all).await.map(|contents| (history, contents)),
@@ -413,7 +414,7 @@ pub async fn bring_back(url: &SecretString, content: Content, meta: &Meta) -> Re
         }
     };
     failpoint::hit("restore_pre");
-    replace(wire, &all, &meta.scope).await.map_err(|error| {
+    replace(wire, &all, &meta.scope, &aside).await.map_err(|error| {
         BackupError::Half(format!("{error}; some indices are restored and some are not: run the same restore again"))
     })?;
     Ok(Restored { contents, notes: Vec::new(), history: Some(history) })
@@ -433,7 +434,14 @@ fn with(place: &str, alias: &str, options: &Value) -> Value {
     json!({"add": add})
 }
 
-async fn replace(wire: &Wire, all: &[Built], scope: &Scope) -> Result<(), BackupError> {
+/// Whether an index was built aside by a restore of the target whose such indices begin with `aside`; those of a longer
+/// namespace begin so too.
+fn is_aside(aside: &str, name: &str) -> bool {
+    let Some((run, number)) = name.strip_prefix(aside).and_then(|rest| rest.split_once('_')) else { return false };
+    run.len() == 26 && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+async fn replace(wire: &Wire, all: &[Built], scope: &Scope, aside: &str) -> Result<(), BackupError> {
     let there = indices(wire).await?;
     // Whoever reads by an alias goes over to what was built, in one call.
     let mut actions = Vec::new();
@@ -476,9 +484,10 @@ async fn replace(wire: &Wire, all: &[Built], scope: &Scope) -> Result<(), Backup
     for name in there.keys().filter(|n| in_scope(scope, n) && !all.iter().any(|b| &b.name == *n)) {
         wire.ask(Method::Delete, &part(name), None).await?.found()?;
     }
-    // What an earlier restore left when it was cut short.
-    let left = wire.get(&format!("_cat/indices/{ASIDE}*?format=json&h=index&expand_wildcards=all")).await?.ok()?;
-    for index in left.as_array().into_iter().flatten().filter_map(|i| i["index"].as_str()) {
+    // What an earlier restore of this target left when it was cut short.
+    let left = wire.get(&format!("_cat/indices/{aside}*?format=json&h=index&expand_wildcards=all")).await?.ok()?;
+    let names = left.as_array().into_iter().flatten().filter_map(|i| i["index"].as_str());
+    for index in names.filter(|name| is_aside(aside, name)) {
         wire.ask(Method::Delete, &part(index), None).await?.found()?;
     }
     Ok(())
@@ -487,6 +496,19 @@ async fn replace(wire: &Wire, all: &[Built], scope: &Scope) -> Result<(), Backup
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_target_builds_aside_is_left_alone() {
+        let run = "01m7zh469r23n6hqejxtd7svyb";
+        for (aside, namespace, ours) in [
+            ("godwit_restore_", "", true),
+            ("godwit_restore_", "shop_", false),
+            ("godwit_restore_a_", "a_", true),
+            ("godwit_restore_a_", "a_b_", false),
+        ] {
+            assert_eq!(is_aside(aside, &format!("godwit_restore_{namespace}{run}_0")), ours, "{aside} {namespace}");
+        }
+    }
 
     #[test]
     fn documents_are_put_in_one_line_and_keep_their_numbers_and_texts() {

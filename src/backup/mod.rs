@@ -410,6 +410,25 @@ async fn rehearse(
     }
 }
 
+/// Empties a database: everything that is the user's, and Godwit's own tables. Whoever calls this holds the target's lock.
+///
+/// # Errors
+/// What the server said; and for kinds of database that others may share.
+pub async fn clear(subject: &Subject) -> Result<(), BackupError> {
+    match subject.engine {
+        #[cfg(feature = "postgres")]
+        Engine::Postgresql => postgres::clear(&subject.url).await,
+        Engine::Sqlite => sqlite::clear(&subject.url).await,
+        #[cfg(feature = "mongodb")]
+        Engine::Mongodb => mongodb::clear(&subject.url).await,
+        other => Err(BackupError::Usage(format!(
+            "`{}` is {other}, which has no databases of their own to empty: others may share it; take its keys or indices \
+             away by hand",
+            subject.name
+        ))),
+    }
+}
+
 /// Looks whether a backup may be brought back into this database, and whether its file is what was written.
 ///
 /// # Errors

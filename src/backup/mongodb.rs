@@ -418,6 +418,27 @@ pub async fn rehearse(url: &SecretString, content: Content) -> Result<Rehearsed,
     Ok(Rehearsed { into: "a database of its own".to_owned(), contents: result?, differences: Vec::new() })
 }
 
+/// Drops every collection but the lock, which is held; what is applied goes last, so that an end in between shows.
+///
+/// # Errors
+/// When the server refuses; some collections may be gone then.
+pub async fn clear(url: &SecretString) -> Result<(), BackupError> {
+    let driver = MongodbDriver::connect(url).await?;
+    let (_, db, ..) = driver.parts();
+    let cannot = failed("cannot empty the database");
+    let mut names: Vec<String> = list_all(db)
+        .await
+        .map_err(&cannot)?
+        .into_keys()
+        .filter(|name| !name.starts_with("system.") && name != "godwit_lock")
+        .collect();
+    names.sort_by_key(|name| name.starts_with("godwit_"));
+    for name in names {
+        db.run_command(doc! { "drop": name }).await.map_err(&cannot)?;
+    }
+    Ok(())
+}
+
 /// Builds every collection aside, compares it with the backup, and then swaps one after the other in; Godwit's history goes
 /// last, so that a restore that was cut short shows in it.
 ///

@@ -72,9 +72,41 @@ fn patterns(scope: &Scope) -> Vec<String> {
     }
 }
 
-/// Keys of the moment, and of other backups' scratch.
-fn left_out(names: &Names, key: &[u8]) -> bool {
-    key == names.lock.as_bytes() || key == names.fence.as_bytes() || key.starts_with(SCRATCH.as_bytes())
+/// What is of no use to a later time: locks, fences (an older one would let an overtaken run in again), scratch keys.
+fn left_out(key: &[u8]) -> bool {
+    let guards = key.ends_with(b"}:lock") || key.ends_with(b"}:fence");
+    key.starts_with(SCRATCH.as_bytes()) || (guards && key.starts_with(PREFIX.as_bytes()))
+}
+
+/// Which of Godwit's own keys go with a part of a server: those of the namespace, and in the slots of a cluster those of
+/// its walks. What other applications have applied is theirs.
+struct Ours<'a> {
+    scope: &'a Scope,
+    base: &'a [u8],
+    /// The rows of the history, which name the walks.
+    rows: String,
+}
+
+impl<'a> Ours<'a> {
+    async fn of(scope: &'a Scope, link: &Link, names: &'a Names) -> Result<Self, BackupError> {
+        let to = To::Slot(slot_of(names.history.as_bytes()));
+        let rows: Vec<String> = link.ask(cmd("HVALS").arg(&names.history), &to).await?;
+        Ok(Self { scope, base: names.base().as_bytes(), rows: rows.concat() })
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        if self.scope == &Scope::All || !key.starts_with(PREFIX.as_bytes()) || key.starts_with(self.base) {
+            return true;
+        }
+        let token = std::str::from_utf8(key).ok().and_then(token_of);
+        token.is_some_and(|token| self.rows.contains(token))
+    }
+}
+
+/// The walk that a key in a slot of a cluster belongs to.
+fn token_of(key: &str) -> Option<&str> {
+    let (_, name) = key.split_once("}:")?;
+    name.strip_prefix("zone:").or_else(|| name.strip_prefix("marks:"))?.split(':').next().filter(|t| !t.is_empty())
 }
 
 /// Calls `each` with batches of keys of a node.
@@ -110,10 +142,11 @@ pub async fn copy_out(url: &SecretString, scope: &Scope, mut sink: Sink) -> Resu
     let read = if major >= 7 { READ } else { READ_OLD };
     put(&mut sink, &Line::Head { godwit_redis: 1, version: version.to_owned() })?;
     let mut sums = Sums::default();
+    let ours = Ours::of(scope, link, names).await?;
     for node in nodes {
         for pattern in patterns(scope) {
             scan(link, node, &pattern, async |keys| {
-                let keys: Vec<_> = keys.into_iter().filter(|k| !left_out(names, k)).collect();
+                let keys: Vec<_> = keys.into_iter().filter(|k| !left_out(k) && ours.has(k)).collect();
                 let values = try_join_all(keys.iter().map(async |key| {
                     let mut eval = cmd("EVAL");
                     eval.arg(read).arg(1).arg(key);
@@ -304,7 +337,13 @@ async fn write_all(driver: &RedisDriver, content: Content, meta: &Meta) -> Resul
             Next::Keys(batch) => {
                 let (ours, data): (Vec<Kept>, Vec<Kept>) =
                     batch.into_iter().partition(|k| k.key.starts_with(PREFIX.as_bytes()));
-                own.extend(ours);
+                // Earlier versions copied those of every application on the server.
+                let is_another_s = |k: &Kept| {
+                    meta.scope != Scope::All
+                        && !k.key.starts_with(names.base().as_bytes())
+                        && std::str::from_utf8(&k.key).ok().and_then(token_of).is_none()
+                };
+                own.extend(ours.into_iter().filter(|k| !left_out(&k.key) && !is_another_s(k)));
                 kept.extend(data.iter().map(|k| short(&k.key)));
                 expired += write(link, &data).await?;
                 data.iter().for_each(|k| sums.add(&k.kind, &k.key, k.at, &k.payload));
@@ -323,8 +362,7 @@ async fn write_all(driver: &RedisDriver, content: Content, meta: &Meta) -> Resul
     for node in nodes {
         for pattern in patterns(&meta.scope) {
             scan(link, node, &pattern, async |keys| {
-                let gone =
-                    |k: &Vec<u8>| !k.starts_with(PREFIX.as_bytes()) && !left_out(names, k) && !kept.contains(&short(k));
+                let gone = |k: &Vec<u8>| !k.starts_with(PREFIX.as_bytes()) && !left_out(k) && !kept.contains(&short(k));
                 unlink(link, keys.into_iter().filter(gone).collect()).await
             })
             .await?;
@@ -366,4 +404,34 @@ async fn write(link: &Link, keys: &[Kept]) -> Result<u64, BackupError> {
     }))
     .await?;
     Ok(gone.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_namespace_s_own_records_go_with_a_part_of_a_server() {
+        let names = Names::new("shop");
+        let rows = "{\"walk\":{\"token\":\"01WALK\"}}".to_owned();
+        let only = Scope::Only(vec!["cart:*".to_owned()]);
+        let ours = Ours { scope: &only, base: names.base().as_bytes(), rows };
+        for key in [
+            "cart:1",
+            "godwit:{shop}:history",
+            "godwit:{shop}:walk:01WALK",
+            "godwit:{3x}:zone:01WALK",
+            "godwit:{3x}:marks:01WALK:7",
+        ] {
+            assert!(ours.has(key.as_bytes()) && !left_out(key.as_bytes()), "{key}");
+        }
+        for key in
+            ["godwit:{other}:history", "godwit:{other}:walk:01X", "godwit:{3x}:zone:01OTHER", "godwit:{3x}:zone:"]
+        {
+            assert!(!ours.has(key.as_bytes()), "{key}");
+        }
+        for key in ["godwit:{shop}:lock", "godwit:{other}:fence"] {
+            assert!(left_out(key.as_bytes()), "{key}");
+        }
+    }
 }

@@ -188,6 +188,26 @@ pub async fn rehearse(url: &SecretString, mut content: Content) -> Result<Rehear
     .map_err(ended_early)?
 }
 
+/// Copies an empty database over this one, in one transaction.
+///
+/// # Errors
+/// When it was not done; the database is as it was.
+pub async fn clear(url: &SecretString) -> Result<(), BackupError> {
+    let file = sqlite::file_of(url.expose_secret())?;
+    tokio::task::spawn_blocking(move || {
+        let cannot = failed("cannot empty", &file);
+        let nothing = Connection::open_in_memory().map_err(&cannot)?;
+        // A database without a page has nothing to copy.
+        nothing.execute_batch("PRAGMA user_version = 0; VACUUM").map_err(&cannot)?;
+        let mut target = Connection::open(&file).map_err(&cannot)?;
+        target.busy_timeout(BUSY).map_err(&cannot)?;
+        copy_pages(&nothing, &mut target)
+            .map_err(|e| BackupError::Failed(format!("cannot empty `{}`: {e}; it is as it was", file.display())))
+    })
+    .await
+    .map_err(ended_early)?
+}
+
 /// Copies the backup over the database in one transaction: whoever reads sees the old state or the restored one, and after
 /// a crash in the middle SQLite's journal brings the old one back.
 ///

@@ -219,7 +219,10 @@ pub fn read(
         Compare::Proposed => overlay(&before, &at_head, &changes),
         Compare::Merged => at_head,
     };
-    let (old_set, set) = (resolve(&before, &roots), resolve(&after, &roots));
+    let (old_set, mut set) = (resolve(&before, &roots), resolve(&after, &roots));
+    let was: BTreeSet<&str> = before.iter().map(|f| f.path.as_str()).collect();
+    let new: BTreeSet<String> = touched.iter().filter(|p| !was.contains(p.as_str())).cloned().collect();
+    set.problems.extend(lint::overtaken(&set, &new));
     let owned: BTreeSet<&str> = old_set.by_path().into_keys().chain(set.by_path().into_keys()).collect();
     // A file that was meant as a migration and is none is a finding, not something to pass over.
     let problems = set.problems.iter().map(|p| p.file.as_str()).filter(|f| touched.contains(*f));
@@ -239,10 +242,7 @@ pub fn read(
     let scope = Scope::Paths(migration_paths.clone());
     let report = lint::check_judged(&set, &judge(&set), &policy.lint, &scope, today);
     let proposals = match compare {
-        Compare::Proposed => {
-            let was: BTreeSet<&str> = before.iter().map(|f| f.path.as_str()).collect();
-            proposals(&set, &report, &policy, &scope, today, |file| !was.contains(file))
-        }
+        Compare::Proposed => proposals(&set, &report, &policy, &scope, today, |file| !was.contains(file)),
         Compare::Merged => Vec::new(),
     };
     let mut policy_changes = Vec::new();

@@ -97,7 +97,7 @@ impl Bot {
         match self.read_git(place, &pull, now).await? {
             Err(errors) => Ok(Found::BrokenPolicy(Box::new(pull), errors)),
             Ok(FromGit::Open(mut contents)) => {
-                self.weigh_open(place, number, &mut contents, pull.from_fork(), now).await?;
+                Box::pin(self.weigh_open(place, number, &mut contents, pull.from_fork(), now)).await?;
                 self.complete(place, pull, *contents, None, now).await
             }
             Ok(FromGit::Merged(mut agreed, mut merged)) => {

@@ -57,6 +57,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+#[cfg(feature = "postgres")]
+pub use crate::runner::notices;
 pub use error::JobError;
 use tokio::sync::Semaphore;
 

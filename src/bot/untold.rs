@@ -48,6 +48,7 @@ fn add(report: &mut RunReport, untold: Vec<AppliedStep>, set: &MigrationSet) {
             rows: None,
             statements: vec![String::new(); count],
             state: MigrationState::Applied,
+            notices: Vec::new(),
             duration_ms: step.duration_ms,
             error: None,
         });

@@ -1,11 +1,15 @@
 //! `godwit apply`.
 
+use std::collections::BTreeSet;
+
 use super::bounds::Bounds;
+use super::exit::Failure;
 use super::gates::{self, Word};
-use super::targets::{self, Place};
-use super::{Exit, Global};
+use super::targets::{self, Gathered, Place};
+use super::{Exit, Global, hooks};
 use crate::ids::EnvironmentName;
-use crate::runner;
+use crate::plan::{MigrationState, Outcome};
+use crate::runner::{self, ApplyOptions};
 
 /// Arguments of `godwit apply`.
 #[derive(Debug, clap::Args)]
@@ -21,9 +25,12 @@ pub struct Args {
     place: Place,
     #[command(flatten)]
     bounds: Bounds,
-    /// Stop after this migration or version
-    #[arg(long, value_name = "VERSION")]
+    /// Stop after this migration or version; `latest` is everything
+    #[arg(long, visible_alias = "version", value_name = "VERSION")]
     to: Option<String>,
+    /// Only these migrations, whatever else is pending
+    #[arg(long, value_name = "MIGRATION", conflicts_with = "to")]
+    only: Vec<String>,
     /// Tell what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -31,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "REASON", conflicts_with = "url")]
     emergency: Option<String>,
     /// Do not ask
-    #[arg(short, long)]
+    #[arg(short, long, alias = "force")]
     yes: bool,
 }
 
@@ -41,10 +48,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let word = Word { yes: args.yes, emergency: gates::emergency(args.emergency)? };
     let actor = targets::actor();
     targets::block_on(async {
-        let gathered = place.gather_and_connect(global).await?;
+        let mut gathered = place.gather_and_connect(global).await?;
         let mut options = gathered.options(&args.bounds, global)?;
         options.released = gathered.released(global).await?;
-        options.to = args.to;
+        options.to = args.to.filter(|to| to != "latest");
+        only(&mut gathered, &args.only, &options).await?;
         options.dry_run = args.dry_run;
         let keeper = targets::keeper(global);
         if let Some(refused) = gates::before(&gathered, &keeper, &actor, &mut options, &word).await? {
@@ -56,6 +64,36 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             .await
             .map_err(targets::failed)?;
         targets::audit(&keeper, &actor, "run-finished", &report, word.emergency.as_deref()).await;
-        targets::conclude(global, &report)
+        let exit = targets::conclude(global, &report)?;
+        if report.outcome == Outcome::Applied && !args.dry_run {
+            hooks::after(global, &gathered)?;
+        }
+        Ok(exit)
     })
+}
+
+/// Leaves out of the set what is pending and was not named: a person has looked, and wants these alone [S4-80].
+async fn only(gathered: &mut Gathered, names: &[String], options: &ApplyOptions) -> anyhow::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut wanted = BTreeSet::new();
+    for name in names {
+        match gathered.set.find(name) {
+            Some(migration) => wanted.insert((migration.unit.clone(), migration.id.clone())),
+            None => return Err(Failure::usage(format!("`{name}` is no migration here, or several; write `unit/id`"))),
+        };
+    }
+    let found = runner::status(&gathered.set, &gathered.targets, &options.released).await.map_err(targets::failed)?;
+    let touched: BTreeSet<_> = found
+        .iter()
+        .flat_map(|t| &t.migrations)
+        .filter(|m| m.state != MigrationState::Pending)
+        .map(|m| (m.unit.clone(), m.id.clone()))
+        .collect();
+    gathered.set.migrations.retain(|m| {
+        let name = (m.unit.clone(), m.id.clone());
+        wanted.contains(&name) || touched.contains(&name)
+    });
+    Ok(())
 }

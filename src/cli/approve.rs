@@ -28,23 +28,27 @@ const LOOKED_AT: u32 = 200;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   GODWIT_TOKEN=… godwit approve 0004_orders --env production --role dba --comment \"looked at the plan\"
-  GODWIT_TOKEN=… godwit approve 0004_orders --env production --role dba --approver dora --comment \"by phone\"")]
+  GODWIT_TOKEN=… godwit approve 0004_orders --env production --role dba --approver dora --comment \"by phone\"
+  GODWIT_TOKEN=… godwit approve 0004_orders dba dora \"looked at the plan\"   # for the last environment")]
 pub struct Args {
     /// The migration: its id, or `unit/id`
     #[arg(value_name = "MIGRATION")]
     migration: String,
-    /// The environment it may run in
+    /// Role, approver and comment, instead of the options
+    #[arg(value_name = "ROLE APPROVER COMMENT", num_args = 0..=3, conflicts_with_all = ["role", "approver", "comment"])]
+    words: Vec<String>,
+    /// The environment it may run in (default: that of `MIGRATION_ENV`, else the last one)
     #[arg(long = "env", value_name = "ENVIRONMENT")]
-    environment: EnvironmentName,
+    environment: Option<EnvironmentName>,
     /// The role the approval is given in
-    #[arg(long, value_name = "ROLE")]
-    role: RoleName,
+    #[arg(long, value_name = "ROLE", required_unless_present = "words")]
+    role: Option<RoleName>,
     /// Whose approval it is (default: yours); for somebody else's you need the role `admin`
     #[arg(long, value_name = "LOGIN")]
     approver: Option<String>,
     /// What was looked at; recorded
-    #[arg(long, value_name = "TEXT")]
-    comment: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "words")]
+    comment: Option<String>,
     #[command(flatten)]
     github: GithubArgs,
 }
@@ -68,8 +72,41 @@ struct Subject {
     binding: Binding,
 }
 
+/// The arguments once words and options are one.
+struct Wish {
+    migration: String,
+    environment: EnvironmentName,
+    role: RoleName,
+    approver: Option<String>,
+    comment: String,
+    github: GithubArgs,
+}
+
+impl Args {
+    fn read(self, global: &Global) -> anyhow::Result<Wish> {
+        let mut words = self.words.into_iter();
+        let role = match (self.role, words.next()) {
+            (Some(role), _) => role,
+            (None, Some(word)) => RoleName::new(word.as_str()).map_err(|_| {
+                Failure::usage(format!("`{word}` is no role's name; the role stands behind the migration"))
+            })?,
+            (None, None) => return Err(Failure::usage("say in which role with `--role`")),
+        };
+        let approver = self.approver.or_else(|| words.next());
+        let comment = self.comment.or_else(|| words.next()).unwrap_or_default();
+        let environments = global.repo_config()?.environments;
+        let named = std::env::var("MIGRATION_ENV").ok().and_then(|name| EnvironmentName::new(name).ok());
+        let Some(environment) = self.environment.or(named).or_else(|| environments.last().cloned()) else {
+            return Err(Failure::usage("say for which environment with `--env`"));
+        };
+        let environment = super::settings::known_as(&environment, &|name| environments.contains(name));
+        Ok(Wish { migration: self.migration, environment, role, approver, comment, github: self.github })
+    }
+}
+
 /// Enters an approval.
 pub fn approve(global: &Global, args: Args) -> anyhow::Result<Exit> {
+    let args = args.read(global)?;
     if args.comment.trim().is_empty() {
         return Err(Failure::usage("say what you looked at with `--comment`; it is recorded"));
     }

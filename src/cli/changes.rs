@@ -57,6 +57,12 @@ impl Branch {
         Ok(paths(&diff, &self.inside))
     }
 
+    /// Whether the base has a file of that path.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let tree = self.repository.find_commit(self.base).and_then(|c| c.tree());
+        tree.is_ok_and(|t| t.get_path(Path::new(&format!("{}{path}", self.inside))).is_ok())
+    }
+
     /// A file's text at the base; what a branch writes about its own rules does not count.
     ///
     /// # Errors

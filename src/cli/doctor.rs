@@ -87,8 +87,7 @@ fn of_policy(policy: &Policy, found: &mut Vec<Diagnosis>) {
 }
 
 async fn of_environment(environment: &Environment, place: &Place, found: &mut Vec<Diagnosis>) {
-    let wanted = |name| place.targets.is_empty() || place.targets.contains(name);
-    for target in environment.targets.iter().filter(|t| wanted(&t.name)) {
+    for target in environment.targets.iter().filter(|t| place.wants(t)) {
         let about = format!("{}/{}", environment.name, target.name);
         let names = target.connection.variables();
         if !names.is_empty() {

@@ -129,7 +129,7 @@ async fn environment_gates(
 
 /// The migrations of a plan with their risks. A step names its migration by id and target; where two folders have one
 /// of that name for the same target both are looked at.
-fn planned<'a>(gathered: &'a Gathered, plan: &RunReport) -> Vec<(&'a Migration, Risk)> {
+pub(super) fn planned<'a>(gathered: &'a Gathered, plan: &RunReport) -> Vec<(&'a Migration, Risk)> {
     let is_step = |m: &Migration| plan.steps.iter().any(|s| s.migration == m.id && belongs(m, &s.target, s.engine));
     let risk = |m: &Migration| gathered.risks.get(&m.reference()).copied().unwrap_or(plan.risk);
     gathered.set.migrations.iter().filter(|m| is_step(m)).map(|m| (m, risk(m))).collect()
@@ -138,7 +138,7 @@ fn planned<'a>(gathered: &'a Gathered, plan: &RunReport) -> Vec<(&'a Migration, 
 /// Why the approvals of the environment's cell are not shown to be there; `None` when they are. What people said on GitHub
 /// the server has judged and left in the store, for exactly these bytes, this policy and at least this risk. A matrix that
 /// nobody wrote speaks of pull requests only.
-fn approvals(
+pub(super) fn approvals(
     policy: &Policy,
     environment: &EnvironmentName,
     risk: Risk,
@@ -229,7 +229,7 @@ fn words(
 
 /// What the environment before does not hold yet (B-10, R-17): the store's ledger says so, or that environment's own
 /// databases where they can be asked.
-async fn promotion(
+pub(super) async fn promotion(
     gathered: &Gathered,
     policy: &Policy,
     environment: &EnvironmentName,
@@ -287,7 +287,7 @@ async fn promotion(
     Ok(closed)
 }
 
-fn holds(entry: &PlacedEntry, migration: &Migration) -> bool {
+pub(super) fn holds(entry: &PlacedEntry, migration: &Migration) -> bool {
     entry.migration == migration.id
         && entry.unit == migration.unit
         && entry.state == MigrationState::Applied

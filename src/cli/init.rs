@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use super::exit::Failure;
 use super::settings::read_tree;
 use super::{Exit, Format, Global, print};
-use crate::config::RepoConfig;
-use crate::ids::Engine;
+use crate::config::{Environment, RepoConfig};
+use crate::ids::{Engine, EnvironmentName};
 use crate::migration::operations::are_operations;
 use crate::migration::{Layout, MigrationRoot, MigrationSet, resolve};
 
@@ -19,14 +19,24 @@ use crate::migration::{Layout, MigrationRoot, MigrationSet, resolve};
 #[command(after_help = "Examples:
   godwit init
   godwit init --layout flyway
-  godwit init --engine postgresql mongodb")]
+  godwit init --engine postgresql mongodb
+  godwit init env                         # .env.template and .env")]
 pub struct Args {
+    /// Only the variables: `.env.template` with all that `environments.yml` asks for, and `.env` where there is none
+    #[arg(value_name = "env", conflicts_with_all = ["layout", "engine"])]
+    what: Option<What>,
     /// How the first migration is laid out (default: as those that are there, else `numbered`)
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<Layout>,
     /// The kinds of database (default: those of the migrations that are there, else `postgresql`)
     #[arg(long, value_name = "ENGINE", num_args = 1..)]
     engine: Vec<Engine>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// The variables
+    Env,
 }
 
 /// The matrix that holds without policy files, to be changed.
@@ -67,6 +77,9 @@ struct Root {
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
+    if args.what == Some(What::Env) {
+        return variables(global);
+    }
     let here = &global.repo;
     if here.join(RepoConfig::FILE).exists() {
         let message = format!("`{}` is there already; nothing was written", RepoConfig::FILE);
@@ -113,6 +126,60 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         "next: say who holds which role in policies/roles.yml, then `godwit policy check` and `godwit lint`\n",
     );
     print::text(&text)?;
+    Ok(Exit::Done)
+}
+
+/// The variables that the environments ask for, each once, under the environment that asks first [S2-04] [S0-31].
+fn template(environments: &[Environment]) -> String {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut text = String::from(
+        "# Values for `${…}` in policies/environments.yml; the command line reads `.env` where it is started.\n",
+    );
+    for environment in environments {
+        let names: Vec<&str> = environment
+            .targets
+            .iter()
+            .flat_map(|t| t.connection.variables())
+            .filter(|name| seen.insert(name))
+            .collect();
+        if !names.is_empty() {
+            let _ = writeln!(text, "\n# {}", environment.name);
+        }
+        for name in names {
+            let _ = writeln!(text, "{name}=");
+        }
+    }
+    text
+}
+
+/// Writes `.env.template` anew, and `.env` from it where there is none.
+fn variables(global: &Global) -> anyhow::Result<Exit> {
+    let nowhere = EnvironmentName::new("production").context("a plain word is an environment name")?;
+    let policy = super::targets::Place::of(nowhere).policy(global)?;
+    let text = template(&policy.environments.0);
+    if !text.contains('=') {
+        return Err(Failure::usage("`policies/environments.yml` asks for no variable, so there is nothing to write"));
+    }
+    let file = global.repo.join(".env.template");
+    std::fs::write(&file, &text).with_context(|| format!("cannot write `{}`", file.display()))?;
+    let own = global.repo.join(".env");
+    let new = write_new(&own, &text)?;
+    #[cfg(unix)]
+    if new {
+        let rights = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&own, rights)
+            .with_context(|| format!("cannot keep `{}` from others", own.display()))?;
+    }
+    if global.format == Format::Json {
+        print::json(&serde_json::json!({ "files": [
+            { "path": ".env.template", "written": true }, { "path": ".env", "written": new }
+        ] }))?;
+    } else {
+        print::text(&format!(
+            "written  .env.template\n{} .env\nnext: fill in `.env`, which must not be committed, then `godwit doctor`\n",
+            if new { "written " } else { "is there" }
+        ))?;
+    }
     Ok(Exit::Done)
 }
 

@@ -9,10 +9,10 @@ use clap::ValueEnum;
 use super::exit::Failure;
 use super::{Exit, Format, Global, fix, gather, print};
 use crate::config::{LintConfig, Profile, RepoConfig};
-use crate::ids::{Engine, EnvironmentName};
+use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
-use crate::lint::{LintReport, Scope, Severity, check_judged, table};
-use crate::migration::MigrationSet;
+use crate::lint::{LintReport, Scope, Severity, check_judged, overtaken, table};
+use crate::migration::{Migration, MigrationSet, digest_of};
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 
@@ -37,6 +37,9 @@ pub struct Args {
     /// The kind of database, where the folder's name does not say it
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<Engine>,
+    /// Only the migrations of this service
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<String>,
     /// From which level on the exit code is 1
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     pub fail_on: FailOn,
@@ -132,6 +135,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if let Some(place) = &args.facts {
         looked = super::table_facts::weighed(global, place, looked)?;
     }
+    if let Some(service) = &args.service {
+        keep_service(&mut looked.report, &looked.set, service)?;
+    }
     show(global, &args, &looked.report, &looked.set)
 }
 
@@ -150,6 +156,24 @@ fn show(global: &Global, args: &Args, report: &LintReport, set: &MigrationSet) -
         anstream::eprintln!("{}", summary(report));
     }
     Ok(args.fail_on.exit(report))
+}
+
+/// Leaves out what other services have.
+fn keep_service(report: &mut LintReport, set: &MigrationSet, service: &str) -> anyhow::Result<()> {
+    let own: Vec<_> = set.migrations.iter().filter(|m| m.service.as_deref() == Some(service)).collect();
+    let Some(first) = own.first() else {
+        return Err(Failure::usage(format!("no migration belongs to a service `{service}`")));
+    };
+    // What is wrong with a folder may stand in a file that is no migration.
+    let folder = format!("{}/", first.unit);
+    let files: BTreeSet<&str> = own.iter().flat_map(|m| &m.files).map(|f| f.path.as_str()).collect();
+    report.violations.retain(|v| v.file.starts_with(&folder) || files.contains(v.file.as_str()));
+    report.migrations.retain(|m| m.service.as_deref() == Some(service));
+    report.files = files.len();
+    report.risk = report.migrations.iter().map(|m| m.risk).max().unwrap_or(Risk::Low);
+    let told = |m: &&&Migration| report.migrations.iter().any(|s| s.unit == m.unit && s.id == m.id.as_str());
+    report.digest = digest_of(own.iter().filter(told).copied());
+    Ok(())
 }
 
 /// What the files are compared with, so that findings in files nobody touched stay out.
@@ -179,6 +203,16 @@ pub(super) struct Looked {
     pub(super) today: NaiveDate,
 }
 
+/// The report on the repository, or on what a branch changes, as it is without options.
+pub(super) fn plainly(
+    global: &Global,
+    paths: &[PathBuf],
+    against: Against<'_>,
+) -> anyhow::Result<(LintReport, MigrationSet)> {
+    let looked = look(global, paths, against, None, Profile::default())?;
+    Ok((looked.report, looked.set))
+}
+
 /// Gathers and checks; also what `godwit ci` does.
 pub(super) fn look(
     global: &Global,
@@ -188,15 +222,21 @@ pub(super) fn look(
     profile: Profile,
 ) -> anyhow::Result<Looked> {
     let mut config = global.repo_config()?;
+    let mut new = BTreeSet::new();
     let (scope, lint_config) = match against {
         Against::Nothing | Against::Staged => {
             gather::take_engines(&mut config, &|path| read_here(global, path))?;
             let scope = if matches!(against, Against::Staged) { staged(global)? } else { Scope::All };
             (scope, gather::lint_config(&config, &|path| read_here(global, path))?)
         }
-        Against::Base(base) => changed(global, &mut config, base)?,
+        Against::Base(base) => {
+            let (scope, lint_config, files) = changed(global, &mut config, base)?;
+            new = files;
+            (scope, lint_config)
+        }
     };
-    let set = gather::migrations(global, &config, paths, engine)?;
+    let mut set = gather::migrations(global, &config, paths, engine)?;
+    set.problems.extend(overtaken(&set, &new));
     let config = LintConfig { profile, ..lint_config };
     let today = chrono::Utc::now().date_naive();
     let report = check_judged(&set, &judge(&set), &config, &scope, today);
@@ -238,10 +278,13 @@ fn staged(_: &Global) -> anyhow::Result<Scope> {
     Err(Failure::usage("this build has no git in it, so `--staged` cannot be answered; build with the feature `bot`"))
 }
 
+/// What a branch touches, the levels of its base, and the files that the base has not.
+type Changed = (Scope, LintConfig, BTreeSet<String>);
+
 /// What the branch touches, and the levels of its base. Folders that the base's configuration names count as well as
 /// those of the branch, so that a branch cannot take its migrations out of sight (DECISIONS 8).
 #[cfg(feature = "bot")]
-fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Result<(Scope, LintConfig)> {
+fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Result<Changed> {
     let branch = super::changes::Branch::open(&global.repo, base)?;
     let file = global.config.clone().unwrap_or_else(|| RepoConfig::FILE.into());
     let file = file.strip_prefix(&global.repo).unwrap_or(&file);
@@ -254,11 +297,18 @@ fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Resu
     gather::take_engines(config, &|path| read_here(global, path))?;
     let lint_config = gather::lint_config(&old, &|path| branch.read_base(path))?;
     config.migrations = crate::migration::both(&old.migrations, &config.migrations);
-    Ok((Scope::Paths(branch.touched()?), lint_config))
+    let touched = branch.touched()?;
+    let mut new = BTreeSet::new();
+    for path in &touched {
+        if !branch.has(path) {
+            new.insert(path.clone());
+        }
+    }
+    Ok((Scope::Paths(touched), lint_config, new))
 }
 
 #[cfg(not(feature = "bot"))]
-fn changed(_: &Global, _: &mut RepoConfig, _: &str) -> anyhow::Result<(Scope, LintConfig)> {
+fn changed(_: &Global, _: &mut RepoConfig, _: &str) -> anyhow::Result<Changed> {
     Err(Failure::usage("this build has no git in it, so `--base` cannot be answered; build with the feature `bot`"))
 }
 

@@ -14,9 +14,9 @@ use crate::store::{AuditEntry, EnvironmentLock};
 /// Where a lock holds.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The environment
+    /// The environment; it may also stand alone
     #[arg(long = "env", value_name = "ENVIRONMENT")]
-    environment: EnvironmentName,
+    environment: Option<EnvironmentName>,
     /// Only for this repository on GitHub, `owner/name` (default: every repository of the store)
     #[arg(long = "for", value_name = "OWNER/NAME")]
     repository: Option<RepoName>,
@@ -25,13 +25,14 @@ struct Place {
 /// Arguments of `godwit lock`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  godwit lock --env production \"sale until Monday\"")]
+  godwit lock --env production \"sale until Monday\"
+  godwit lock production \"sale until Monday\"")]
 pub struct LockArgs {
     #[command(flatten)]
     place: Place,
-    /// Why; shown to everybody who is stopped by it
+    /// The environment, unless `--env` names it, and why; shown to everybody who is stopped by it
     #[arg(value_name = "REASON", required = true, num_args = 1..)]
-    reason: Vec<String>,
+    words: Vec<String>,
 }
 
 /// Arguments of `godwit unlock`.
@@ -40,6 +41,9 @@ pub struct LockArgs {
   godwit unlock --env production
   godwit unlock --env production --force")]
 pub struct UnlockArgs {
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "environment")]
+    word: Option<EnvironmentName>,
     #[command(flatten)]
     place: Place,
     /// Also when somebody else locked it
@@ -49,12 +53,22 @@ pub struct UnlockArgs {
 
 /// Freezes an environment.
 pub fn lock(global: &Global, args: LockArgs) -> anyhow::Result<Exit> {
-    let reason = args.reason.join(" ");
+    let mut said = args.words;
+    let Place { environment, repository } = args.place;
+    let environment = match environment {
+        Some(environment) => environment,
+        None => {
+            let word = said.remove(0);
+            EnvironmentName::new(word.as_str())
+                .map_err(|_| Failure::usage(format!("say where with `--env`: `{word}` is no environment's name")))?
+        }
+    };
+    let environment = global.environment(&environment)?;
+    let reason = said.join(" ");
     if reason.trim().is_empty() {
         return Err(Failure::usage("a lock needs a reason; it is shown to everybody who is stopped by it"));
     }
     let by = super::settings::user();
-    let Place { environment, repository } = args.place;
     known(global, &environment)?;
     global.block_on(async {
         let store = global.open_store().await?;
@@ -95,6 +109,10 @@ fn known(global: &Global, environment: &EnvironmentName) -> anyhow::Result<()> {
 pub fn unlock(global: &Global, args: UnlockArgs) -> anyhow::Result<Exit> {
     let by = super::settings::user();
     let Place { environment, repository } = args.place;
+    let Some(environment) = args.word.or(environment) else {
+        return Err(Failure::usage("say where: `godwit unlock ENVIRONMENT`"));
+    };
+    let environment = global.environment(&environment)?;
     global.block_on(async {
         let store = global.open_store().await?;
         let own = store

@@ -8,10 +8,12 @@ mod audit;
 mod authors;
 mod backup;
 mod baseline;
+mod benchmark;
 mod bounds;
 #[cfg(feature = "bot")]
 mod cancel;
 mod changes;
+mod checklist;
 mod ci;
 #[cfg(feature = "bot")]
 mod ci_comment;
@@ -20,6 +22,7 @@ mod completions;
 mod confirm;
 #[cfg(feature = "demo")]
 mod demo;
+mod docs;
 mod doctor;
 #[cfg(feature = "bot")]
 mod doctor_app;
@@ -31,10 +34,16 @@ mod fix;
 mod gates;
 mod gather;
 mod graph;
+mod hooks;
 mod init;
+mod init_tracking;
 mod lint;
 mod lock;
+mod logs;
+mod man;
+mod names;
 mod new;
+mod pending;
 #[cfg(feature = "bot")]
 mod person;
 mod plan;
@@ -43,11 +52,14 @@ mod print;
 mod progress;
 mod rehearse;
 mod release;
+mod report;
+mod reset;
 mod resolve;
 mod restore;
 mod resume;
 mod rollback;
 mod schema;
+mod seed;
 #[cfg(feature = "bot")]
 mod serve;
 mod settings;
@@ -56,14 +68,25 @@ mod status;
 mod store;
 mod table_facts;
 mod targets;
+mod version;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use exit::Exit;
+pub use names::modern;
+pub(crate) use settings::read_tree;
+
+/// The folder in which the command line keeps what it must remember; made when missing.
+///
+/// # Errors
+/// When it cannot be found or made.
+pub(crate) fn data_dir() -> anyhow::Result<std::path::PathBuf> {
+    settings::data_dir_or(None)
+}
 
 /// Database migrations without downtime, reviewed and carried out from a pull request.
 #[derive(Debug, Parser)]
-#[command(name = "godwit", version, about, long_about = None, propagate_version = true, max_term_width = 110)]
+#[command(name = "godwit", version, about, long_about = None, max_term_width = 110)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -147,12 +170,32 @@ pub enum Command {
     Baseline(baseline::Args),
     /// Write what a repository needs: `godwit.yml`, policies, a workflow, a first migration
     Init(init::Args),
+    /// Make the tables that a database needs before its first run
+    InitTracking(init_tracking::Args),
     /// Write a new migration from a template, numbered for its folder
     #[command(visible_alias = "create")]
     New(Box<new::Args>),
     /// Draw which migration needs which
     #[command(visible_alias = "deps")]
     Graph(graph::Args),
+    /// What is about to change, for planning a date and telling people
+    Pending(pending::Args),
+    /// What is looked at before a deployment, filled in as far as can be seen
+    Checklist(checklist::Args),
+    /// A page about each migration
+    Docs(docs::Args),
+    /// What happened: daily, weekly, monthly, quarterly, and for auditors
+    Report(Box<report::Args>),
+    /// What runs did, step by step
+    Logs(logs::Args),
+    /// How long a migration takes and what it locks, on a scratch database
+    Benchmark(benchmark::Args),
+    /// Give an environment its own data; never in production
+    Seed(seed::Args),
+    /// Forget what was applied, and keep a copy of that; the data stays
+    Reset(Box<reset::Args>),
+    /// Empty an environment's databases, where it allows that
+    ResetData(reset::DataArgs),
     /// Copy databases into files, each verified by restoring it
     Backup(backup::Args),
     /// The backups that there are; `prune` deletes old ones
@@ -193,6 +236,10 @@ pub enum Command {
     Schema(schema::Args),
     /// A completion script for a shell
     Completions(completions::Args),
+    /// The manual's pages
+    Man(man::Args),
+    /// What this program is and which databases it speaks to
+    Version(version::Args),
 }
 
 impl Command {
@@ -202,8 +249,18 @@ impl Command {
             Command::Lint(args) => ("lint --rules", !args.rules),
             Command::Ci(_) => ("ci", true),
             Command::Init(_) => ("init", false),
+            Command::InitTracking(_) => ("init-tracking", false),
             Command::New(_) => ("new", false),
             Command::Graph(_) => ("graph", format == Format::Markdown),
+            Command::Pending(_) => ("pending", format == Format::Markdown),
+            Command::Checklist(_) => ("checklist", format == Format::Markdown),
+            Command::Docs(_) => ("docs", false),
+            Command::Report(_) => ("report", format == Format::Markdown),
+            Command::Logs(_) => ("logs", false),
+            Command::Benchmark(_) => ("benchmark", false),
+            Command::Seed(_) => ("seed", false),
+            Command::Reset(_) => ("reset", false),
+            Command::ResetData(_) => ("reset-data", false),
             Command::Plan(_) => ("plan", false),
             Command::Apply(_) => ("apply", false),
             Command::Rollback(_) => ("rollback", false),
@@ -237,6 +294,8 @@ impl Command {
             Command::Demo(_) => ("demo", false),
             Command::Schema(_) => ("schema", false),
             Command::Completions(_) => ("completions", false),
+            Command::Man(_) => ("man", false),
+            Command::Version(_) => ("version", false),
         };
         if findings || matches!(format, Format::Text | Format::Json) {
             return Ok(());
@@ -245,6 +304,18 @@ impl Command {
             "`{name}` prints `--format text` or `--format json`; `sarif`, `github` and `markdown` are for findings: \
              `godwit lint`, `godwit ci`"
         )))
+    }
+}
+
+/// Reads the command line of this process and runs it. Forms that people know from other tools are understood as well.
+pub fn main() -> Exit {
+    let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    // Paths need not be text; then nothing is an old form.
+    let texts: Option<Vec<String>> = args.iter().map(|arg| arg.to_str().map(str::to_owned)).collect();
+    match texts.map(modern).transpose() {
+        Ok(Some(modern)) => run(Cli::parse_from(modern)),
+        Ok(None) => run(Cli::parse_from(args)),
+        Err(error) => exit::report(&error),
     }
 }
 
@@ -274,8 +345,18 @@ pub fn run(cli: Cli) -> Exit {
         Command::Status(args) => status::run(&global, args),
         Command::Baseline(args) => baseline::run(&global, args),
         Command::Init(args) => init::run(&global, args),
+        Command::InitTracking(args) => init_tracking::run(&global, args),
         Command::New(args) => new::run(&global, *args),
         Command::Graph(args) => graph::run(&global, args),
+        Command::Pending(args) => pending::run(&global, args),
+        Command::Checklist(args) => checklist::run(&global, args),
+        Command::Docs(args) => docs::run(&global, args),
+        Command::Report(args) => report::run(&global, *args),
+        Command::Logs(args) => logs::run(&global, args),
+        Command::Benchmark(args) => benchmark::run(&global, args),
+        Command::Seed(args) => seed::run(&global, args),
+        Command::Reset(args) => reset::run(&global, *args),
+        Command::ResetData(args) => reset::data(&global, args),
         Command::Backup(args) => backup::run(&global, args),
         Command::Backups(args) => backup::list(&global, args),
         Command::Restore(args) => restore::run(&global, args),
@@ -299,6 +380,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Demo(args) => demo::run(&global, args),
         Command::Schema(args) => schema::run(&global, args),
         Command::Completions(args) => completions::run(&global, args),
+        Command::Man(args) => man::run(&global, args),
+        Command::Version(args) => version::run(&global, args),
     };
     result.unwrap_or_else(|error| exit::report(&error))
 }

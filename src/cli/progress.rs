@@ -8,21 +8,40 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Global;
-use crate::drivers::pace::{Listener, Progress};
+use crate::drivers::pace::{Listener, Pace, Progress};
+use crate::ids::{MigrationId, TargetName};
 
-/// Who is told by a run's statements in batches; `None` where nobody would read it.
-pub(super) fn listener(global: &Global) -> Option<Listener> {
+/// Has a run tell what somebody would read: how far statements in batches are, and what the servers say.
+pub(super) fn listen(global: &Global, pace: &mut Pace) {
+    #[cfg(feature = "postgres")]
+    crate::runner::notices::start();
     if global.quiet {
-        return None;
+        return;
     }
     if std::io::stderr().is_terminal() {
-        return Some(bars());
+        let all = MultiProgress::new();
+        pace.listener = Some(bars(all.clone()));
+        pace.notices = Some(Arc::new(move |target: &TargetName, migration: &MigrationId, text: &str| {
+            // Above the bars, which stay where they are; where there are none, a line of its own.
+            all.suspend(|| anstream::eprintln!("{}", said(target, migration, text)));
+        }));
+        return;
     }
-    (global.verbose > 0).then(|| Arc::new(|p: &Progress| anstream::eprintln!("{}", line(p))) as Listener)
+    pace.notices = Some(Arc::new(|target: &TargetName, migration: &MigrationId, text: &str| {
+        anstream::eprintln!("{}", said(target, migration, text));
+    }));
+    if global.verbose > 0 {
+        pace.listener = Some(Arc::new(|p: &Progress| anstream::eprintln!("{}", line(p))));
+    }
 }
 
-fn bars() -> Listener {
-    let all = MultiProgress::new();
+/// What a server says, as a line.
+fn said(target: &TargetName, migration: &MigrationId, text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("{target} {migration}: {text}")
+}
+
+fn bars(all: MultiProgress) -> Listener {
     let shown: Mutex<BTreeMap<String, ProgressBar>> = Mutex::new(BTreeMap::new());
     Arc::new(move |p: &Progress| {
         let name = format!("{} {} ({})", p.target, p.migration, p.statement);
@@ -63,7 +82,6 @@ fn line(p: &Progress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{MigrationId, TargetName};
 
     #[test]
     fn a_line_says_where_how_far_and_why_it_waits() {

@@ -5,6 +5,7 @@ use super::exit::Failure;
 use super::gates;
 use super::targets::{self, Gathered, Place};
 use super::{Exit, Global};
+use crate::ids::EnvironmentName;
 use crate::plan::Outcome;
 use crate::plan::planner::{Selector, belongs};
 use crate::runner::{self, ApplyOptions, Keeper};
@@ -13,11 +14,13 @@ use crate::runner::{self, ApplyOptions, Keeper};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   godwit rollback --url sqlite:shop.db --path migrations --steps 1
-  godwit rollback --env staging 0004_orders")]
+  godwit rollback --env staging 0004_orders
+  godwit rollback staging 0004_orders
+  godwit rollback 1.1.0       # everything above that version, where `apply` without an environment runs")]
 pub struct Args {
-    /// The migration to undo
-    #[arg(value_name = "MIGRATION", conflicts_with_all = ["to", "steps"])]
-    migration: Option<String>,
+    /// The environment (unless `--env` or `--url` says where), and the migration to undo
+    #[arg(value_name = "ENVIRONMENT MIGRATION", num_args = 0..=2)]
+    words: Vec<String>,
     /// Undo everything after this migration or version, which itself stays
     #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
     to: Option<String>,
@@ -31,22 +34,66 @@ pub struct Args {
     /// Tell what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Why it cannot wait; recorded, also where nothing is said
+    #[arg(long, value_name = "REASON", num_args = 0..=1, default_missing_value = NOT_GIVEN, conflicts_with = "url")]
+    emergency: Option<String>,
     /// Do not ask
-    #[arg(short, long)]
+    #[arg(short, long, alias = "force")]
     yes: bool,
+}
+
+/// What is recorded of an emergency of which nothing was said [S2-78].
+const NOT_GIVEN: &str = "not given";
+
+/// What the words before the options mean.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    environment: Option<EnvironmentName>,
+    selector: Option<Selector>,
+}
+
+/// Reads the words. `placed`: an option says where. `selected`: an option says what.
+fn read(words: Vec<String>, placed: bool, selected: bool) -> Result<Said, String> {
+    let environment = |word: &str| {
+        EnvironmentName::new(word).map(Some).map_err(|_| format!("say where: `{word}` is no environment's name"))
+    };
+    let mut words = words.into_iter();
+    match (words.next(), words.next()) {
+        (Some(_), Some(_)) if placed => Err("say where once, and name one migration".to_owned()),
+        (Some(_), Some(_)) if selected => Err("say once what to undo".to_owned()),
+        (Some(place), Some(migration)) => {
+            Ok(Said { environment: environment(&place)?, selector: Some(Selector::Migration(migration)) })
+        }
+        (Some(_), None) if placed && selected => Err("say once what to undo".to_owned()),
+        (Some(place), None) if selected => Ok(Said { environment: environment(&place)?, selector: None }),
+        // A bare version stays, what is above it goes [S4-35].
+        (Some(version), None) if !placed && is_semver(&version) => {
+            Ok(Said { environment: None, selector: Some(Selector::To(version)) })
+        }
+        (Some(migration), None) => Ok(Said { environment: None, selector: Some(Selector::Migration(migration)) }),
+        (None, _) => Ok(Said::default()),
+    }
+}
+
+fn is_semver(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    parts.len() == 3 && parts.iter().all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let selector = match (args.migration, args.to, args.steps) {
-        (Some(m), _, _) => Selector::Migration(m),
+    let selected = args.to.is_some() || args.steps.is_some();
+    let said = read(args.words, args.place.is_said(), selected).map_err(Failure::usage)?;
+    let selector = match (said.selector, args.to, args.steps) {
+        (Some(selector), _, _) => selector,
         (None, Some(to), _) => Selector::To(to),
         (None, None, Some(n)) => Selector::Steps(n as usize),
         (None, None, None) => {
             return Err(Failure::usage("say what to undo: a migration, `--to VERSION` or `--steps N`"));
         }
     };
-    let gathered = args.place.gather(global)?;
+    let reason = gates::emergency(args.emergency)?;
+    let gathered = args.place.or_word(said.environment)?.gather(global)?;
     only_where(&gathered, &selector)?;
     let mut options = gathered.options(&args.bounds, global)?;
     options.dry_run = args.dry_run;
@@ -76,7 +123,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         targets::on_ctrl_c(&options);
         let keeper = targets::keeper(global);
         let report = runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(targets::failed)?;
-        targets::audit(&keeper, &actor, "rollback-finished", &report, None).await;
+        targets::audit(&keeper, &actor, "rollback-finished", &report, reason.as_deref()).await;
         targets::conclude(global, &report)
     })
 }
@@ -96,5 +143,33 @@ fn only_where(gathered: &Gathered, selector: &Selector) -> anyhow::Result<()> {
             Some(_) | None => Ok(()),
         },
         Selector::Steps(_) | Selector::To(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s2_23_s4_35_words_name_a_place_and_a_migration_or_a_version_that_stays() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let migration = |name: &str| Some(Selector::Migration(name.to_owned()));
+        let env = |name: &str| EnvironmentName::new(name).ok();
+        for (text, placed, selected, environment, selector) in [
+            ("production 0004_a", false, false, env("production"), migration("0004_a")),
+            ("0004_a", true, false, None, migration("0004_a")),
+            ("0004_a", false, false, None, migration("0004_a")),
+            ("1.0.0", false, false, None, Some(Selector::To("1.0.0".to_owned()))),
+            ("1.0.0", true, false, None, migration("1.0.0")),
+            ("staging", false, true, env("staging"), None),
+            ("", true, true, None, None),
+        ] {
+            assert_eq!(read(words(text), placed, selected), Ok(Said { environment, selector }), "{text}");
+        }
+        for (text, placed, selected) in
+            [("a b", true, false), ("a b", false, true), ("a", true, true), ("a! b", false, false)]
+        {
+            assert!(read(words(text), placed, selected).is_err(), "{text}");
+        }
     }
 }

@@ -2,19 +2,29 @@
 
 use super::exit::Failure;
 use super::{Exit, Format, Global, print};
-use crate::config::schema::schemas;
+use crate::config::schema;
+use crate::ids::Engine;
+use crate::migration::layout::typed_schema;
 
 /// Arguments of `godwit schema`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   godwit schema
   godwit schema godwit > .schemas/godwit.json
+  godwit schema mongodb > .schemas/mongodb.json     # migrations/mongodb/001_name.json
 Then, as the first line of `godwit.yml`:
   # yaml-language-server: $schema=.schemas/godwit.json")]
 pub struct Args {
-    /// `godwit`, `environments`, `approval_matrix`, `roles` or `lint`; without it they are listed
+    /// `godwit`, `environments`, `approval_matrix`, `roles` or `lint`; for typed migrations the kind of database: `postgresql`,
+    /// `mongodb`, `redis`, `elasticsearch`, `sqlite`; without it they are listed
     #[arg(value_name = "FILE")]
     file: Option<String>,
+}
+
+/// Every schema with its name: those of the configuration, then those of typed migrations.
+fn schemas() -> Vec<(&'static str, serde_json::Value)> {
+    let engines = [Engine::Postgresql, Engine::Mongodb, Engine::Redis, Engine::Elasticsearch, Engine::Sqlite];
+    schema::schemas().into_iter().chain(engines.map(|engine| (engine.as_str(), typed_schema(engine)))).collect()
 }
 
 /// Prints one schema, or their names.

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use super::exit::Failure;
 use super::{Exit, Global};
 use crate::config::RepoConfig;
+use crate::ids::EnvironmentName;
 use crate::migration::{FileContent, SourceFile};
 use crate::store::{AuditKey, Store, StoreError};
 
@@ -27,6 +28,15 @@ impl Global {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && self.config.is_none() => Ok(RepoConfig::default()),
             Err(e) => Err(Failure::usage(format!("cannot read `{}`: {e}", path.display()))),
         }
+    }
+
+    /// The environment that a word on the command line means here.
+    ///
+    /// # Errors
+    /// When `godwit.yml` cannot be read.
+    pub fn environment(&self, name: &EnvironmentName) -> anyhow::Result<EnvironmentName> {
+        let known = self.repo_config()?.environments;
+        Ok(known_as(name, &|name| known.contains(name)))
     }
 
     /// The store's URL: `--store`, else `godwit.db` in the data directory, which is made when missing.
@@ -148,6 +158,28 @@ fn given_audit_key() -> anyhow::Result<Option<AuditKey>> {
         return Err(Failure::usage("`GODWIT_AUDIT_KEY` is too short: give 16 characters or more"));
     }
     Ok(Some(AuditKey::new(&SecretString::from(text))))
+}
+
+/// Other words for the usual environments [S3-08] [S3-11].
+const OTHER_WORDS: [(&str, &str); 6] = [
+    ("dev", "development"),
+    ("local", "development"),
+    ("test", "testing"),
+    ("ci", "testing"),
+    ("stage", "staging"),
+    ("prod", "production"),
+];
+
+/// The environment that `name` means: itself, or where nothing is called so, what the word is another one for.
+pub fn known_as(name: &EnvironmentName, is_known: &dyn Fn(&EnvironmentName) -> bool) -> EnvironmentName {
+    if is_known(name) {
+        return name.clone();
+    }
+    let other = OTHER_WORDS.iter().find(|(word, _)| *word == name.as_str());
+    other
+        .and_then(|(_, usual)| EnvironmentName::new(*usual).ok())
+        .filter(|usual| is_known(usual))
+        .unwrap_or_else(|| name.clone())
 }
 
 /// The name of the person at this machine, for history and audit.

@@ -18,11 +18,8 @@ use crate::runner::{self, Target};
 /// # Errors
 /// An environment that is not there, a variable that is not set, a database that does not answer.
 pub(super) fn weighed(global: &Global, place: &str, looked: Looked) -> anyhow::Result<Looked> {
-    let databases = if place.contains("://") {
-        vec![targets::ad_hoc_target(place)?]
-    } else {
-        of_environment(global, place)?
-    };
+    let databases =
+        if place.contains("://") { vec![targets::ad_hoc_target(place)?] } else { of_environment(global, place)? };
     let facts = targets::block_on(async { Ok(read(databases).await) })??;
     let Looked { mut report, set, mut config, scope, today } = looked;
     if let Some(version) = oldest(&facts).filter(|v| *v != config.postgres_version) {

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use super::bounds::Bounds;
 use super::exit::Failure;
-use super::settings::{read_tree, user};
+use super::settings::{known_as, read_tree, user};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::config::urls::UrlList;
@@ -45,6 +45,9 @@ pub struct Place {
     /// Only these databases of the environment
     #[arg(long = "target", value_name = "TARGET", conflicts_with = "url")]
     pub targets: Vec<TargetName>,
+    /// The same, several after one flag, by name or by kind
+    #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with_all = ["url", "targets"])]
+    pub databases: Vec<String>,
     /// Only the migrations of this service
     #[arg(long, value_name = "SERVICE")]
     pub service: Option<String>,
@@ -74,12 +77,31 @@ pub(super) struct Gathered {
     pub destroys: BTreeSet<String>,
 }
 
+/// Whether an environment is one whose data nobody plays with: `production`, and the last of the promotion order unless it
+/// is a playground by its name.
+pub(super) fn is_production(policy: &Policy, environment: &EnvironmentName) -> bool {
+    let playground = matches!(environment.as_str(), "development" | "testing");
+    environment.as_str() == "production" || (policy.repo.environments.last() == Some(environment) && !playground)
+}
+
 /// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
 pub(super) fn check_url(engine: Engine, url: &str) -> anyhow::Result<()> {
     crate::drivers::check_url(engine, url).map_err(|e| Failure::usage(format!("the database's URL is wrong: {e}")))
 }
 
 impl Place {
+    /// The place where nothing is said of it but an environment.
+    pub fn of(environment: EnvironmentName) -> Self {
+        Self {
+            environment: Some(environment),
+            url: None,
+            path: None,
+            targets: Vec::new(),
+            databases: Vec::new(),
+            service: None,
+        }
+    }
+
     /// The place with an environment that stood alone on the command line (`godwit apply staging`).
     pub fn or_word(mut self, word: Option<EnvironmentName>) -> anyhow::Result<Self> {
         match (word, &self.environment) {
@@ -93,6 +115,11 @@ impl Place {
         Ok(self)
     }
 
+    /// Whether the place was said in any way.
+    pub fn is_said(&self) -> bool {
+        self.environment.is_some() || self.url.is_some()
+    }
+
     /// Reads files and configuration.
     ///
     /// # Errors
@@ -101,11 +128,7 @@ impl Place {
         let mut gathered = match (&self.url, &self.environment) {
             (Some(url), _) => self.ad_hoc(global, url)?,
             (None, Some(environment)) => self.configured(global, environment)?,
-            (None, None) => {
-                return Err(Failure::usage(
-                    "say where: `--env ENVIRONMENT`, or `--url URL --path DIR` for one database without configuration",
-                ));
-            }
+            (None, None) => self.configured(global, &self.usual(global)?)?,
         };
         if let Some(service) = &self.service
             && !gathered.set.migrations.iter().any(|m| m.service.as_ref() == Some(service))
@@ -141,13 +164,33 @@ impl Place {
     pub fn databases(&self, global: &Global) -> anyhow::Result<Databases> {
         match (&self.url, &self.environment) {
             (Some(url), _) => Ok(Databases { targets: vec![ad_hoc_target(url)?], settings: None }),
-            (None, Some(name)) => {
+            (None, name) => {
                 let policy = self.policy(global)?;
+                let usual = if name.is_none() { Some(self.usual(global)?) } else { None };
+                let Some(name) = name.as_ref().or(usual.as_ref()) else { return Err(nowhere()) };
                 let (settings, targets) = self.of_environment(&policy, name)?;
                 Ok(Databases { targets, settings: Some(settings.clone()) })
             }
-            (None, None) => Err(Failure::usage("say which: an environment, or `--url URL` for one database")),
         }
+    }
+
+    /// The environment that is meant where none is said: that of `MIGRATION_ENV`, else `development` if there is one.
+    fn usual(&self, global: &Global) -> anyhow::Result<EnvironmentName> {
+        if let Some(name) = std::env::var("MIGRATION_ENV").ok().filter(|name| !name.is_empty()) {
+            return EnvironmentName::new(name.as_str())
+                .map_err(|_| Failure::usage(format!("`MIGRATION_ENV` is `{name}`, which is no environment's name")));
+        }
+        let policy = self.policy(global)?;
+        let environments = policy.environments.0.into_iter().map(|e| e.name);
+        environments.into_iter().find(|name| name.as_str() == "development").ok_or_else(nowhere)
+    }
+
+    /// Whether a target of an environment is meant.
+    pub(super) fn wants(&self, target: &TargetConfig) -> bool {
+        let named = |word: &String| word == target.name.as_str() || word.parse() == Ok(target.engine);
+        (self.targets.is_empty() && self.databases.is_empty())
+            || self.targets.contains(&target.name)
+            || self.databases.iter().any(named)
     }
 
     fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
@@ -182,6 +225,7 @@ impl Place {
     /// # Errors
     /// With the names that there are.
     pub(super) fn named<'p>(&self, policy: &'p Policy, name: &EnvironmentName) -> anyhow::Result<&'p Environment> {
+        let name = &known_as(name, &|name| policy.environments.get(name).is_some());
         let Some(environment) = policy.environments.get(name) else {
             let known: Vec<&str> = policy.environments.0.iter().map(|e| e.name.as_str()).collect();
             return Err(Failure::usage(format!(
@@ -192,6 +236,17 @@ impl Place {
         for wanted in &self.targets {
             if !environment.targets.iter().any(|t| &t.name == wanted) {
                 return Err(Failure::usage(format!("`{name}` has no target `{wanted}`")));
+            }
+        }
+        for wanted in &self.databases {
+            let fits = |t: &TargetConfig| wanted == t.name.as_str() || wanted.parse() == Ok(t.engine);
+            if !environment.targets.iter().any(fits) {
+                let known: Vec<String> =
+                    environment.targets.iter().map(|t| format!("{} ({})", t.name, t.engine)).collect();
+                return Err(Failure::usage(format!(
+                    "`{name}` has no database `{wanted}`, by name or kind; it has {}",
+                    known.join(", ")
+                )));
             }
         }
         Ok(environment)
@@ -207,7 +262,7 @@ impl Place {
         let targets = environment
             .targets
             .iter()
-            .filter(|t| self.targets.is_empty() || self.targets.contains(&t.name))
+            .filter(|t| self.wants(t))
             .map(|t| place_of(environment, t))
             .collect::<anyhow::Result<Vec<_>>>()?;
         Ok((environment, targets))
@@ -217,6 +272,7 @@ impl Place {
         let root = &global.repo;
         let policy = self.policy(global)?;
         let (environment, targets) = self.of_environment(&policy, name)?;
+        let name = &environment.name;
         let set = resolve(&read_tree(root)?, &policy.repo.migrations);
         same_kind(&set, environment)?;
         // A migration with a target of its own was looked at just now, or is another environment's.
@@ -276,6 +332,10 @@ pub(super) struct Databases {
     pub settings: Option<Environment>,
 }
 
+fn nowhere() -> anyhow::Error {
+    Failure::usage("say where: `--env ENVIRONMENT`, or `--url URL --path DIR` for one database without configuration")
+}
+
 pub(super) fn ad_hoc_target(url: &str) -> anyhow::Result<Target> {
     crate::redact::register_url(url);
     let engine = engine_of(url)?;
@@ -319,7 +379,12 @@ pub(super) fn reader_of(environment: &Environment, target: &TargetConfig) -> any
     let file = dot_env();
     let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
     let Some(url) = environment.resolve_reader(target, &lookup) else { return place_of(environment, target) };
-    Ok(Target { environment: Some(environment.name.clone()), name: target.name.clone(), engine: target.engine, url: url? })
+    Ok(Target {
+        environment: Some(environment.name.clone()),
+        name: target.name.clone(),
+        engine: target.engine,
+        url: url?,
+    })
 }
 
 /// Findings at error level by the migration whose file they stand in.
@@ -441,7 +506,7 @@ impl Gathered {
             health: self.health(settings),
             ..bounds.options(self.timeout)
         };
-        options.pace.listener = super::progress::listener(global);
+        super::progress::listen(global, &mut options.pace);
         Ok(options)
     }
 

@@ -487,7 +487,10 @@ pub(super) fn reader_url(
         }
     };
     if engine != Engine::Postgresql {
-        reader.wrong(node, format!("`{path}` means nothing to {engine}: only PostgreSQL is asked for the sizes of its tables"));
+        reader.wrong(
+            node,
+            format!("`{path}` means nothing to {engine}: only PostgreSQL is asked for the sizes of its tables"),
+        );
         return None;
     }
     let head = url.head();
@@ -500,7 +503,11 @@ pub(super) fn reader_url(
         if let Some(text) = url.literal() {
             redact::register_url(text);
         }
-        notes.push(reader.message(node.line, node.column, format!("`{path}` {LITERAL_PASSWORD}, such as `${{PROD_READER_URL}}`")));
+        notes.push(reader.message(
+            node.line,
+            node.column,
+            format!("`{path}` {LITERAL_PASSWORD}, such as `${{PROD_READER_URL}}`"),
+        ));
     }
     Some(url)
 }

@@ -33,6 +33,18 @@ pub struct Environment {
     pub validation: Profile,
     /// Its regions in the order in which a run takes them.
     pub regions: Vec<Region>,
+    /// Where its seed data comes from.
+    pub seed: Seed,
+}
+
+/// Where `godwit seed` gets an environment's data from; the server never reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seed {
+    /// Files of SQL, or folders of them, below the repository; without any those of `seeds` that bear the environment's
+    /// name.
+    pub files: Vec<String>,
+    /// A program that is started instead, or after them.
+    pub command: Option<String>,
 }
 
 /// A region that targets of an environment lie in.
@@ -70,11 +82,13 @@ pub struct MigrationSettings {
     pub backup_required: bool,
     /// Seconds a run may take.
     pub timeout: u64,
+    /// Whether `godwit reset-data` may empty its databases (never on the last environment).
+    pub reset_data: bool,
 }
 
 impl Default for MigrationSettings {
     fn default() -> Self {
-        Self { auto_approve: false, backup_required: false, timeout: 900 }
+        Self { auto_approve: false, backup_required: false, timeout: 900, reset_data: false }
     }
 }
 
@@ -134,7 +148,7 @@ impl Environments {
 fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, name: EnvironmentName) -> Environment {
     let path = name.to_string();
     let allowed: Vec<&str> =
-        ["targets", "migration", "promotion", "branch", "validation", "regions", "health_checks", "monitoring"]
+        ["targets", "migration", "promotion", "branch", "validation", "regions", "health_checks", "monitoring", "seed"]
             .into_iter()
             .chain(WINDOWS)
             .chain(SINGLE.map(|(k, _)| k))
@@ -203,7 +217,26 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
         windows = windows::read(reader, node, &path, key);
     }
     let regions = fields.get("regions").map(|(node, path)| regions(reader, node, &path, &targets)).unwrap_or_default();
-    Environment { name, targets, migration, promotion, branch, validation, health, windows, regions }
+    let seed = fields.get("seed").map(|(node, path)| seed(reader, node, &path)).unwrap_or_default();
+    Environment { name, targets, migration, promotion, branch, validation, health, windows, regions, seed }
+}
+
+fn seed(reader: &mut Reader, node: &Node, path: &str) -> Seed {
+    let fields = reader.fields(node, path, &["files", "command"]);
+    let mut seed = Seed::default();
+    if let Some((list, path)) = fields.get("files") {
+        for item in reader.list(list, &path) {
+            let Some(file) = reader.string(item, &path) else { continue };
+            match super::repo::inside(&file) {
+                Ok(file) => seed.files.push(file),
+                Err(message) => reader.wrong(item, message),
+            }
+        }
+    }
+    if let Some((node, path)) = fields.get("command") {
+        seed.command = reader.string(node, &path);
+    }
+    seed
 }
 
 fn regions(reader: &mut Reader, node: &Node, path: &str, targets: &[TargetConfig]) -> Vec<Region> {
@@ -249,12 +282,15 @@ impl Environment {
 
 fn settings(reader: &mut Reader, node: &Node, path: &str) -> MigrationSettings {
     let mut settings = MigrationSettings::default();
-    let fields = reader.fields(node, path, &["auto_approve", "backup_required", "timeout"]);
+    let fields = reader.fields(node, path, &["auto_approve", "backup_required", "timeout", "reset_data"]);
     if let Some((node, path)) = fields.get("auto_approve") {
         settings.auto_approve = reader.bool(node, &path).unwrap_or_default();
     }
     if let Some((node, path)) = fields.get("backup_required") {
         settings.backup_required = reader.bool(node, &path).unwrap_or_default();
+    }
+    if let Some((node, path)) = fields.get("reset_data") {
+        settings.reset_data = reader.bool(node, &path).unwrap_or_default();
     }
     if let Some((node, path)) = fields.get("timeout")
         && let Some(seconds) = reader.number(node, &path, 1..=7 * 86_400)

@@ -20,6 +20,9 @@ pub struct RepoConfig {
     pub critical_tables: Vec<CriticalTable>,
     /// What must work after a run, in every environment.
     pub critical_paths: Vec<CriticalPath>,
+    /// Programs that the command line starts once an environment was brought forward, such as `npx prisma generate`; the
+    /// server never does [S3-09] [S3-35].
+    pub post_run: Vec<String>,
 }
 
 impl Default for RepoConfig {
@@ -32,6 +35,7 @@ impl Default for RepoConfig {
             migrations: vec![MigrationRoot::folder("**")],
             critical_tables: Vec::new(),
             critical_paths: Vec::new(),
+            post_run: Vec::new(),
         }
     }
 }
@@ -95,7 +99,7 @@ impl RepoConfig {
                 reader.wrong_key(key, format!("unknown key `{}`: {hint}", key.name));
             }
         }
-        let known = ["version", "environments", "policies", "migrations", "critical_tables", "critical_paths"];
+        let known = ["version", "environments", "policies", "migrations", "critical_tables", "critical_paths", "hooks"];
         let allowed: Vec<&str> = known.into_iter().chain(ELSEWHERE.map(|(k, _)| k)).collect();
         for (key, _) in reader.map(root, "") {
             if !allowed.contains(&key.name.as_str()) {
@@ -130,6 +134,12 @@ impl RepoConfig {
                 reader.list(node, &path).iter().filter_map(|item| migration_root(reader, item, &path)).collect();
         }
         (config.critical_tables, config.critical_paths) = health::shared(reader, &fields, None);
+        if let Some((node, path)) = fields.get("hooks") {
+            let hooks = reader.fields(node, &path, &["post_run"]);
+            if let Some((list, path)) = hooks.get("post_run") {
+                config.post_run = reader.list(list, &path).iter().filter_map(|i| reader.string(i, &path)).collect();
+            }
+        }
         let stated = environments.is_some();
         (config, stated)
     }
@@ -193,7 +203,7 @@ fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<Migrat
 }
 
 /// A relative path without `.` or `..` parts; no path of a configuration leaves the repository.
-fn inside(path: &str) -> Result<String, String> {
+pub(super) fn inside(path: &str) -> Result<String, String> {
     let trimmed = path.trim_end_matches('/');
     let trimmed = trimmed.strip_prefix("./").unwrap_or(trimmed);
     if trimmed == "." {

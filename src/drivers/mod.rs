@@ -11,6 +11,8 @@ pub mod lease;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
 mod native;
+#[cfg(feature = "postgres")]
+pub mod notices;
 pub mod pace;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -49,6 +49,9 @@ pub type Listener = Arc<dyn Fn(&Progress) + Send + Sync>;
 /// are done.
 pub type StepListener = Arc<dyn Fn(&TargetName, Option<&MigrationId>, usize, usize) + Send + Sync>;
 
+/// Told what a server says while a migration runs there.
+pub type NoticeListener = Arc<dyn Fn(&TargetName, &MigrationId, &str) + Send + Sync>;
+
 /// How a long statement goes on.
 #[derive(Clone, Default)]
 pub struct Pace {
@@ -60,6 +63,8 @@ pub struct Pace {
     pub listener: Option<Listener>,
     /// Told between two migrations.
     pub steps: Option<StepListener>,
+    /// Told of a server's notices.
+    pub notices: Option<NoticeListener>,
     /// Rows, documents or keys in a batch, where the migration does not say.
     pub batch_size: Option<u32>,
     /// A rest between two batches.

@@ -9,8 +9,8 @@ use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, mend, operations, profile,
-    references, rules, schema, squawk,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, mend, operations, order,
+    profile, references, rules, schema, services, squawk,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -64,8 +64,10 @@ fn assemble(
     scripts: Vec<Checked>,
 ) -> LintReport {
     let mut problems: HashMap<&str, Vec<&Problem>> = HashMap::new();
-    let undeclared = references::undeclared(set);
-    for problem in set.problems.iter().chain(&undeclared) {
+    let mut read = references::undeclared(set);
+    read.extend(services::problems(set));
+    read.extend(order::problems(set));
+    for problem in set.problems.iter().chain(&read) {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }
     let mut violations = Vec::new();

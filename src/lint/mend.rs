@@ -1,5 +1,6 @@
 //! Where rules of squawk say more than PostgreSQL does, as measured on a real server, or say one thing twice.
 
+use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode};
 
 use super::Severity;
@@ -14,6 +15,7 @@ pub fn mend(script: &Script<'_>, found: &mut Vec<Finding>) {
         let Some(index) = script.statement_at(finding.range.start) else { continue };
         let harmless = match finding.rule.id {
             "adding-foreign-key-constraint" => reads_no_row(&script.statements[index].node, finding),
+            "ban-drop-function" => goes_with_its_trigger(script, index),
             "ban-disable-trigger" => enables(&script.statements[index].node, finding),
             _ => None,
         };
@@ -72,13 +74,19 @@ fn is_made_again(script: &Script<'_>, finding: &Finding) -> bool {
         ast::Stmt::DropView(drop) if finding.rule.id == "ban-drop-view" => {
             let names: Vec<String> = drop.view_refs().map(|n| name_of(n.syntax())).collect();
             let made = |name: &String| {
-                later().any(|s| matches!(s, ast::Stmt::CreateView(c) if c.view().is_some_and(|v| name_of(v.syntax()) == *name)))
+                later().any(
+                    |s| matches!(s, ast::Stmt::CreateView(c) if c.view().is_some_and(|v| name_of(v.syntax()) == *name)),
+                )
             };
             !names.is_empty() && names.iter().all(made)
         }
         ast::Stmt::DropFunction(drop) if finding.rule.id == "ban-drop-function" => {
-            let names: Vec<String> =
-                drop.syntax().descendants().filter_map(ast::FunctionNameRef::cast).map(|n| name_of(n.syntax())).collect();
+            let names: Vec<String> = drop
+                .syntax()
+                .descendants()
+                .filter_map(ast::FunctionNameRef::cast)
+                .map(|n| name_of(n.syntax()))
+                .collect();
             let made = |name: &String| {
                 later().any(|s| matches!(s, ast::Stmt::CreateFunction(c) if c.name().is_some_and(|f| name_of(f.syntax()) == *name)))
             };
@@ -114,6 +122,14 @@ fn reads_no_row(stmt: &ast::Stmt, finding: &Finding) -> Option<&'static str> {
     }
 }
 
+/// A function without arguments that is dropped behind a trigger: nobody but the trigger could call it.
+fn goes_with_its_trigger(script: &Script<'_>, index: usize) -> Option<&'static str> {
+    let ast::Stmt::DropFunction(drop) = &script.statements[index].node else { return None };
+    let takes_something = drop.syntax().descendants().any(|n| n.kind() == SyntaxKind::PARAM);
+    let behind = script.statements[..index].iter().any(|s| matches!(s.node, ast::Stmt::DropTrigger(_)));
+    (behind && !takes_something).then_some("the function goes with the trigger that is dropped above")
+}
+
 /// `ENABLE TRIGGER` brings checks back.
 fn enables(stmt: &ast::Stmt, finding: &Finding) -> Option<&'static str> {
     let ast::Stmt::AlterTable(alter) = stmt else { return None };
@@ -141,17 +157,32 @@ mod tests {
     fn what_is_made_again_is_not_dropped() {
         let key = "ALTER TABLE t DROP CONSTRAINT f, ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id) ON DELETE CASCADE NOT VALID;";
         assert_eq!(told(key), ["foreign-key-cascade"]);
-        assert_eq!(told("ALTER TABLE t DROP CONSTRAINT c; ALTER TABLE t ADD CONSTRAINT c CHECK (a > 1) NOT VALID;"), [""; 0]);
-        assert_eq!(told("ALTER TABLE t DROP CONSTRAINT c; ALTER TABLE u ADD CONSTRAINT c CHECK (a > 1) NOT VALID;"), ["ban-drop-constraint", "several-tables-locked"]);
+        assert_eq!(
+            told("ALTER TABLE t DROP CONSTRAINT c; ALTER TABLE t ADD CONSTRAINT c CHECK (a > 1) NOT VALID;"),
+            [""; 0]
+        );
+        assert_eq!(
+            told("ALTER TABLE t DROP CONSTRAINT c; ALTER TABLE u ADD CONSTRAINT c CHECK (a > 1) NOT VALID;"),
+            ["ban-drop-constraint", "several-tables-locked"]
+        );
         assert_eq!(told("DROP VIEW v; CREATE VIEW v AS SELECT 1 AS a;"), [""; 0]);
         assert_eq!(told("DROP VIEW v, w; CREATE VIEW v AS SELECT 1 AS a;"), ["ban-drop-view"]);
-        assert_eq!(told("DROP FUNCTION f(int); CREATE FUNCTION f(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1';"), [""; 0]);
+        assert_eq!(
+            told("DROP FUNCTION f(int); CREATE FUNCTION f(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1';"),
+            [""; 0]
+        );
         assert_eq!(told("DROP FUNCTION f(int);"), ["ban-drop-function"]);
+        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "SELECT 1;")]).0.risk;
+        assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION note();"), crate::ids::Risk::Low);
+        assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION other(int);"), crate::ids::Risk::Medium);
     }
 
     #[test]
     fn one_statement_is_told_once() {
-        assert_eq!(told("ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id);"), ["constraint-missing-not-valid"]);
+        assert_eq!(
+            told("ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id);"),
+            ["constraint-missing-not-valid"]
+        );
         assert_eq!(told("ALTER TABLE t ADD CONSTRAINT f UNIQUE (a);"), ["disallowed-unique-constraint"]);
         assert_eq!(told("ALTER TABLE t ADD PRIMARY KEY (a);"), ["adding-serial-primary-key-field"]);
         assert_eq!(told("ALTER TABLE t ADD COLUMN c text; UPDATE t SET c = a WHERE a > 2;"), ["ddl-with-backfill"]);

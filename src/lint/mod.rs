@@ -2,6 +2,7 @@
 
 mod bodies;
 mod check;
+mod count;
 mod depth;
 pub mod effect;
 pub mod fix;
@@ -9,6 +10,7 @@ mod lines;
 mod mend;
 mod objects;
 mod operations;
+mod order;
 mod profile;
 mod references;
 mod rewrite;
@@ -16,6 +18,7 @@ pub mod rules;
 mod schema;
 mod script;
 pub mod secrets;
+mod services;
 mod squawk;
 pub mod table;
 
@@ -25,9 +28,11 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use check::{check, check_judged};
+pub use count::{Made, made_by};
 #[cfg(feature = "sqlite")]
 pub(crate) use depth::with_stack;
 pub use objects::objects_of;
+pub use order::overtaken;
 pub use script::Direction;
 
 use crate::ids::{Digest, Engine, Risk, TargetName};

@@ -62,7 +62,7 @@ const NEVER: [&str; 12] = [
 /// Nothing is refused: what cannot be read is a problem in the result, located, so that every mistake is seen at once.
 pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
     let mut set = MigrationSet::default();
-    let (folders, rollbacks) = folders(files);
+    let (folders, beside) = folders(files);
     let mut taken = BTreeSet::new();
     for root in roots {
         let Some(matcher) = root.matcher() else {
@@ -85,7 +85,8 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
                 taken.remove(dir);
                 continue;
             }
-            let around = Surroundings { rollbacks: rollbacks.get(split(dir).0).filter(|_| split(dir).1 == "scripts") };
+            let of = |name: &'static str| beside.get(&(split(dir).0, name)).filter(|_| split(dir).1 == "scripts");
+            let around = Surroundings { rollbacks: of("rollbacks"), data: of("data") };
             // The folders of single migrations, and those of environments, belong to this one.
             taken.extend(
                 folder
@@ -117,15 +118,18 @@ pub fn both(old: &[MigrationRoot], new: &[MigrationRoot]) -> Vec<MigrationRoot> 
 /// Files by their names.
 type Named<'a> = Vec<(&'a str, &'a SourceFile)>;
 
-/// Every folder with the files directly in it and those one level below, by path; and the files of `rollbacks` folders by
-/// the path of the folder around them.
-fn folders(files: &[SourceFile]) -> (BTreeMap<&str, Folder<'_>>, BTreeMap<&str, Named<'_>>) {
+/// Folders whose files belong to those beside them.
+const BESIDE: [&str; 2] = ["rollbacks", "data"];
+
+/// Every folder with the files directly in it and those one level below, by path; and the files of folders that belong to
+/// others beside them, by the path of the folder around and their name.
+fn folders(files: &[SourceFile]) -> (BTreeMap<&str, Folder<'_>>, BTreeMap<(&str, &'static str), Named<'_>>) {
     let mut folders: BTreeMap<&str, Folder<'_>> = BTreeMap::new();
-    let mut rollbacks: BTreeMap<&str, Named<'_>> = BTreeMap::new();
+    let mut beside: BTreeMap<(&str, &'static str), Named<'_>> = BTreeMap::new();
     for file in files {
         let (dir, name) = split(&file.path);
-        if split(dir).1 == "rollbacks" {
-            rollbacks.entry(split(dir).0).or_default().push((name, file));
+        if let Some(kind) = BESIDE.into_iter().find(|kind| *kind == split(dir).1) {
+            beside.entry((split(dir).0, kind)).or_default().push((name, file));
         }
         let hidden = dir.split('/').any(|part| (part.starts_with('.') && part.len() > 1) || NEVER.contains(&part));
         if hidden {
@@ -137,7 +141,7 @@ fn folders(files: &[SourceFile]) -> (BTreeMap<&str, Folder<'_>>, BTreeMap<&str, 
             folders.entry(parent).or_default().below.entry(child).or_default().push((name, file));
         }
     }
-    (folders, rollbacks)
+    (folders, beside)
 }
 
 /// Folder and last name of a path with `/`.

@@ -315,6 +315,9 @@ pub struct StepReport {
     pub statements: Vec<String>,
     /// Where it stands now.
     pub state: MigrationState,
+    /// What the server said meanwhile, such as `RAISE NOTICE`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
     /// Milliseconds it took.
     pub duration_ms: u64,
     /// What went wrong, with file, line and what was undone.

@@ -1,5 +1,6 @@
 //! From a set and a history to a plan, or to the reasons why there is none. Pure.
 
+mod limit;
 mod native;
 mod state;
 mod steps;
@@ -9,6 +10,7 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
+use limit::Limit;
 pub use native::Native;
 pub use state::{Index, held, statuses};
 pub use steps::{destroys, plain_risk, recovery_class};
@@ -186,13 +188,12 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     let index = Index::new(request.set, request.history);
     let mut refusals = invalid_set(request.set);
     refusals.extend(drift(request, &index));
-    let last = match request.to.map(|to| position_of(request, to)) {
-        Some(Ok(at)) => at,
-        Some(Err(r)) => {
-            refusals.push(r);
+    let limit = match Limit::of(request) {
+        Ok(limit) => limit,
+        Err(refusal) => {
+            refusals.push(refusal);
             return Err(refusals);
         }
-        None => usize::MAX,
     };
     let other = native::compare(request.set, (request.target, request.engine), request.native, &index);
     let highest = highest_applied(request, &index, &other);
@@ -200,7 +201,10 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     // What another tool has applied is recorded first.
     let mut steps: Vec<Step> = other.adopt.iter().map(|m| baseline_step(request, m)).collect();
     let mut planned: BTreeSet<String> = other.adopt.iter().map(|m| m.reference()).collect();
-    for migration in request.set.migrations.iter().take(last.saturating_add(1)) {
+    for (at, migration) in request.set.migrations.iter().enumerate() {
+        if !limit.holds(at, migration) {
+            continue;
+        }
         if !belongs(migration, request.target, request.engine) || !request.wants(migration) || other.adopts(migration) {
             continue;
         }
@@ -337,10 +341,16 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
                 let later = |a: &&Migration| a.unit == m.unit && a.version > m.version && !a.repeatable;
                 applied.iter().rev().map(|(_, a)| *a).filter(later).collect()
             }
-            None => {
-                refusals.push(unknown(name));
-                Vec::new()
-            }
+            None => match limit::shared(request.set, name) {
+                Some(stays) => {
+                    let later = |a: &&Migration| limit::semver(a.version.as_str()).is_some_and(|v| v > stays);
+                    applied.iter().rev().map(|(_, a)| *a).filter(later).collect()
+                }
+                None => {
+                    refusals.push(unknown(name));
+                    Vec::new()
+                }
+            },
         },
     };
     for migration in &chosen {
@@ -404,14 +414,10 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
 pub fn plan_baseline(request: &Request<'_>) -> Result<MigrationPlan, Vec<Refusal>> {
     let index = Index::new(request.set, request.history);
     let mut refusals = invalid_set(request.set);
-    let last = match request.to.map(|to| position_of(request, to)) {
-        Some(Ok(at)) => at,
-        Some(Err(r)) => {
-            refusals.push(r);
-            0
-        }
-        None => usize::MAX,
-    };
+    let limit = Limit::of(request).unwrap_or_else(|refusal| {
+        refusals.push(refusal);
+        Limit::Nowhere
+    });
     let other = native::compare(request.set, (request.target, request.engine), request.native, &index);
     let adopts: Vec<&Migration> = other.adopt.clone();
     refusals.extend(other.unclear);
@@ -442,7 +448,9 @@ pub fn plan_baseline(request: &Request<'_>) -> Result<MigrationPlan, Vec<Refusal
         .set
         .migrations
         .iter()
-        .take(last.saturating_add(1))
+        .enumerate()
+        .filter(|(at, m)| limit.holds(*at, m))
+        .map(|(_, m)| m)
         .filter(wanted)
         .map(|m| baseline_step(request, m))
         .collect();
@@ -480,11 +488,6 @@ fn lookup<'a>(set: &'a MigrationSet, name: &str) -> Option<&'a Migration> {
             _ => None,
         }
     })
-}
-
-fn position_of(request: &Request<'_>, to: &str) -> Result<usize, Refusal> {
-    let found = lookup(request.set, to).ok_or_else(|| unknown(to))?;
-    Ok(request.set.migrations.iter().position(|m| m.reference() == found.reference()).unwrap_or(usize::MAX))
 }
 
 /// Errors of the files themselves.

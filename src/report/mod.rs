@@ -3,6 +3,7 @@
 #[cfg(feature = "sqlite")]
 pub mod audit;
 pub mod check_run;
+pub mod checklist;
 pub mod comment;
 pub mod doctor;
 pub mod drift;
@@ -13,12 +14,15 @@ pub mod lint_github;
 pub mod lint_markdown;
 pub mod lint_text;
 pub mod onboarding;
+pub mod page;
+pub mod pending;
 pub mod policy_text;
 pub mod policy_yaml;
 pub mod rehearsal;
 pub mod run;
 pub mod run_comment;
 pub mod sarif;
+pub mod sheet;
 pub mod straight_push;
 pub mod suggestion;
 pub mod workflow_command;

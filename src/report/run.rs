@@ -111,6 +111,11 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
             }
         }
     }
+    if all || step.error.is_some() {
+        for notice in &step.notices {
+            let _ = writeln!(out, "    said: {}", notice.replace(['\n', '\r'], " "));
+        }
+    }
     if let Some(error) = &step.error {
         let code = error.code.as_ref().map_or(String::new(), |c| format!(" ({c})"));
         let _ = writeln!(out, "    {}:{}: {}{code}", error.file, error.line, error.message);

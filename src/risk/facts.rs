@@ -201,10 +201,7 @@ fn risk_on(effect: Effect, ruled: Risk, table: &TableFacts) -> Risk {
 }
 
 fn takes_lock(effect: Effect) -> bool {
-    matches!(
-        effect,
-        Effect::Rewrites | Effect::Scans(_) | Effect::Builds(_) | Effect::Locks(_) | Effect::LocksSeveral
-    )
+    matches!(effect, Effect::Rewrites | Effect::Scans(_) | Effect::Builds(_) | Effect::Locks(_) | Effect::LocksSeveral)
 }
 
 /// What a person should know of the table.
@@ -312,9 +309,19 @@ mod tests {
     fn the_same_statement_is_judged_by_the_table_that_it_meets() {
         let orders = |rows, bytes| place("production", Ok(vec![table("orders", Some(rows), bytes, None)]));
         for (rows, bytes, expected, part) in [
-            (41_000_000, 18 * GB, Risk::High, "In production `orders` has 41 M rows, 18 GB: the rewrite takes an ACCESS EXCLUSIVE lock for about 6 min"),
+            (
+                41_000_000,
+                18 * GB,
+                Risk::High,
+                "In production `orders` has 41 M rows, 18 GB: the rewrite takes an ACCESS EXCLUSIVE lock for about 6 min",
+            ),
             (2_500_000, 3 * GB, Risk::High, "2.5 M rows, 3.0 GB"),
-            (300_000, 200 * MB, Risk::Medium, "300 k rows, 200 MB: the rewrite takes an ACCESS EXCLUSIVE lock for about 4 s"),
+            (
+                300_000,
+                200 * MB,
+                Risk::Medium,
+                "300 k rows, 200 MB: the rewrite takes an ACCESS EXCLUSIVE lock for about 4 s",
+            ),
             (900, MB, Risk::Low, "900 rows, 1 MB: the rewrite takes an ACCESS EXCLUSIVE lock for less than a second"),
             (0, 0, Risk::Low, "In production `orders` is empty"),
         ] {

@@ -92,7 +92,9 @@ pub(super) async fn locked<S: Session>(
         let before = migration.and_then(|m| index.of(m));
         let mut report = step_report(step, done_state(step.action));
         let run = StepRun { job, step, migration, epoch, before, position };
-        match one_step(session, store, &run).await? {
+        let (ended, said) = heard(job, step, one_step(session, store, &run)).await;
+        report.notices = said;
+        match ended? {
             StepEnd::Done(rows) => report.rows = rows,
             StepEnd::Failed(error) => {
                 report.state = MigrationState::Failed;
@@ -165,6 +167,25 @@ fn done_state(action: StepAction) -> MigrationState {
         // What was taken back by itself has failed.
         StepAction::Undo => MigrationState::Failed,
     }
+}
+
+/// A step's work together with what the server says meanwhile.
+#[cfg(feature = "postgres")]
+async fn heard<T>(job: &Job<'_>, step: &Step, work: impl Future<Output = T>) -> (T, Vec<String>) {
+    if step.engine != crate::ids::Engine::Postgresql {
+        return (work.await, Vec::new());
+    }
+    let tell = job.options.pace.notices.clone().map(|listener| {
+        let (target, migration) = (step.target.clone(), step.migration.clone());
+        std::sync::Arc::new(move |text: &str| listener(&target, &migration, text))
+            as crate::drivers::notices::NoticeTeller
+    });
+    crate::drivers::notices::listen(tell, work).await
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn heard<T>(_: &Job<'_>, _: &Step, work: impl Future<Output = T>) -> (T, Vec<String>) {
+    (work.await, Vec::new())
 }
 
 /// The migrations by unit and id.

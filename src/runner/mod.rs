@@ -15,6 +15,7 @@ mod keeper;
 mod locked;
 mod native;
 pub mod rehearse;
+pub mod reset;
 mod settle;
 mod stepwise;
 mod target;
@@ -28,6 +29,8 @@ use chrono::Utc;
 use secrecy::SecretString;
 
 pub use crate::drivers::failpoint;
+#[cfg(feature = "postgres")]
+pub use crate::drivers::notices;
 #[cfg(feature = "postgres")]
 pub use crate::drivers::postgres::Ahead;
 pub use drift::{accept as accept_drift, drift};
@@ -513,6 +516,7 @@ fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
         rows: None,
         statements: step.statements.iter().map(|s| s.sql.clone()).collect(),
         state,
+        notices: Vec::new(),
         duration_ms: 0,
         error: None,
     }

@@ -47,6 +47,8 @@ pub fn start(rust_log: Option<&str>, level: LevelFilter) {
     let writer = || Redacting::new(io::stderr());
     let targets = targets(rust_log, level);
     let registry = tracing_subscriber::registry();
+    #[cfg(feature = "postgres")]
+    let registry = registry.with(crate::bot::notices::layer());
     // Refused only when logging has been started before, which is fine.
     let _ = if io::stderr().is_terminal() {
         registry.with(tracing_subscriber::fmt::layer().with_writer(writer).with_filter(targets)).try_init()

@@ -8,7 +8,8 @@
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::audit::{AuditHead, AuditKey};
+use super::audit::AuditHead;
+use super::audit_key::AuditKey;
 
 /// More than an anchor ever has (bytes).
 const MAX: u64 = 1024;

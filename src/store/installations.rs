@@ -27,6 +27,7 @@ pub const NAMED: &[&str] = &[
     "entered",
     "asked_in",
     "pulls",
+    "table_facts",
 ];
 
 /// How an installation stands.

@@ -6,6 +6,8 @@
 mod anchor;
 mod approvals;
 mod audit;
+mod audit_chain;
+mod audit_key;
 mod collisions;
 #[cfg(feature = "bot")]
 pub mod copy;
@@ -21,6 +23,7 @@ pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
 pub mod legs;
+pub mod logs;
 mod migrations;
 mod pulls;
 mod recorded;
@@ -48,7 +51,9 @@ use tokio::sync::{mpsc, watch};
 use database::Place;
 
 pub use approvals::StoredBinding;
-pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditKey, AuditRecord, AuditVerdict, verify_export};
+pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditRecord};
+pub use audit_chain::{AuditVerdict, verify_export};
+pub use audit_key::AuditKey;
 pub use collisions::StoredCollision;
 pub use database::StoreKind;
 pub use entered::{EnteredRow, NewEntered};

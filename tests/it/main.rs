@@ -24,6 +24,7 @@ mod house;
 mod kill;
 mod layouts;
 mod lint;
+mod manager;
 mod new;
 mod readers;
 mod rehearse;

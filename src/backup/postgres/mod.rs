@@ -359,6 +359,18 @@ pub async fn bring_back(url: &SecretString, content: Content, floor: Epoch) -> R
     Ok(Restored { contents, notes: Vec::new(), history: None })
 }
 
+/// Takes everything away in one transaction.
+///
+/// # Errors
+/// When it was not done; the database is as it was.
+pub async fn clear(url: &SecretString) -> Result<(), BackupError> {
+    let mut connection = connect(url).await?;
+    let sql = format!(
+        "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL client_min_messages = warning; {CLEAR} COMMIT"
+    );
+    say(&mut connection, &sql).await.map_err(failed("the database could not be emptied, and is as it was"))
+}
+
 /// Takes away everything that is the user's. `public` stays, with the extensions in it: only a superuser could bring some
 /// of them back.
 const CLEAR: &str = r"DO $godwit$

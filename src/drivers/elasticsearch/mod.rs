@@ -89,6 +89,12 @@ impl ElasticsearchDriver {
         (&self.wire, &self.version)
     }
 
+    /// What the indices begin with that a restore of this target builds aside: another target of the cluster may be
+    /// restored at the same time.
+    pub(crate) fn aside(&self) -> String {
+        self.address.namespace.as_ref().map_or_else(|| ASIDE.to_owned(), |namespace| format!("{ASIDE}{namespace}_"))
+    }
+
     /// The snapshot repository that the URL names.
     pub(crate) fn repository(&self) -> Option<&str> {
         self.address.repository.as_deref()

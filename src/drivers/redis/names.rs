@@ -29,6 +29,11 @@ impl Names {
         Self { history: format!("{base}history"), fence: format!("{base}fence"), lock: format!("{base}lock"), base }
     }
 
+    /// What the keys of this namespace begin with; those that stand in the slots of a cluster do not.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Hash: how far a walk is, node by node.
     pub fn walk(&self, token: &str) -> String {
         format!("{}walk:{token}", self.base)

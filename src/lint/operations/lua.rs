@@ -18,6 +18,49 @@ const MAX_SCRIPT: usize = 1024 * 1024;
 /// Levels of brackets, blocks and operators that the parser is given (it recurses once or more per level).
 const MAX_DEPTH: usize = 200;
 
+/// What Redis gives a script by itself, in some version of those that are supported.
+const GLOBALS: [&str; 39] = [
+    "ARGV",
+    "KEYS",
+    "_G",
+    "_VERSION",
+    "assert",
+    "bit",
+    "cjson",
+    "cmsgpack",
+    "collectgarbage",
+    "coroutine",
+    "error",
+    "gcinfo",
+    "getfenv",
+    "getmetatable",
+    "ipairs",
+    "load",
+    "loadstring",
+    "math",
+    "next",
+    "os",
+    "pairs",
+    "pcall",
+    "print",
+    "rawequal",
+    "rawget",
+    "rawset",
+    "redis",
+    "select",
+    "server",
+    "setfenv",
+    "setmetatable",
+    "string",
+    "struct",
+    "table",
+    "tonumber",
+    "tostring",
+    "type",
+    "unpack",
+    "xpcall",
+];
+
 /// One token that carries meaning.
 struct Word<'a> {
     text: &'a str,
@@ -398,8 +441,9 @@ impl<'a> Lua<'a> {
         }
     }
 
-    /// Assignments to names that nothing declares: Redis refuses them.
+    /// Names that nothing declares: Redis refuses to set them, and to read them.
     fn globals(&self, found: &mut Vec<Finding>) {
+        let mut told: BTreeSet<&str> = BTreeSet::new();
         let mut braces = 0usize;
         for (at, word) in self.words.iter().enumerate() {
             if word.literal.is_some() {
@@ -423,7 +467,16 @@ impl<'a> Lua<'a> {
             if assigned || function {
                 let name = if function { self.text(at + 1) } else { word.text };
                 let message = format!("`{name}` is a global variable; Redis refuses to set one");
+                told.insert(name);
                 found.push(super::finding(&rules::LUA_GLOBAL, word.range.clone(), message, "put `local` in front"));
+                continue;
+            }
+            let is_field = matches!(before, "." | ":") || (braces > 0 && self.text(at + 1) == "=");
+            let known = self.declared.contains(word.text) || GLOBALS.contains(&word.text);
+            if word.is_name && !is_field && !known && before != "function" && told.insert(word.text) {
+                let message = format!("nothing declares `{}`, and Redis refuses to read a global variable", word.text);
+                let help = "declare it with `local`, or take it from KEYS or ARGV; a script knows no files, no modules and no other script";
+                found.push(super::finding(&rules::LUA_GLOBAL, word.range.clone(), message, help));
             }
         }
     }

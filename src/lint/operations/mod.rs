@@ -297,7 +297,16 @@ impl Look<'_> {
 }
 
 fn finding(rule: &'static RuleInfo, range: Range<usize>, message: String, help: &str) -> Finding {
-    Finding { rule, range, message, help: Some(help.to_owned()), severity: None, risk: None, tables: Vec::new(), fix: None }
+    Finding {
+        rule,
+        range,
+        message,
+        help: Some(help.to_owned()),
+        severity: None,
+        risk: None,
+        tables: Vec::new(),
+        fix: None,
+    }
 }
 
 /// Names of things, such as `collection customers` or `index customers/email_1`.

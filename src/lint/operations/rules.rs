@@ -71,7 +71,7 @@ rules! {
     UPDATE_BY_QUERY = "update-by-query", Lock, WARN, Medium, Elasticsearch, "Changes documents in place";
     // Redis
     LUA_SYNTAX = "lua-syntax", Fails, ERROR, High, Redis, "The Lua script does not compile";
-    LUA_GLOBAL = "lua-global", Fails, ERROR, High, Redis, "Redis refuses to set a global variable";
+    LUA_GLOBAL = "lua-global", Fails, ERROR, High, Redis, "Redis refuses global variables";
     KEYS_COMMAND = "keys-command", Lock, ERROR, High, Redis, "KEYS looks at every key while everything waits";
     FLUSH_COMMAND = "flush-command", Destructive, ERROR, High, Redis, "Empties or swaps whole databases";
     ADMIN_COMMAND = "admin-command", Security, ERROR, High, Redis, "A command that administers the server";

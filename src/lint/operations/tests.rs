@@ -215,6 +215,8 @@ fn redis_each_hazard_in_lua_has_its_rule_and_its_own_line() {
         ("\nreturn 'open", "lua-syntax"),
         ("\nx = 1\nreturn x", "lua-global"),
         ("\nfunction f() end\nreturn 1", "lua-global"),
+        ("\nreturn redis.call('GET', KEYS[1]) == expected", "lua-global"),
+        ("\nlocal json = require('json')\nreturn 1", "lua-global"),
         ("\nreturn redis.call('keys', 'a*')", "keys-command"),
         ("local c = redis.call\nreturn c('KEYS', '*')", "keys-command"),
         ("\nreturn redis.pcall(\"FLUSHDB\")", "flush-command"),

@@ -21,6 +21,8 @@ pub(in crate::migration) struct Folder<'a> {
 pub(in crate::migration) struct Surroundings<'f, 'a> {
     /// The files of `rollbacks` beside a folder `scripts`.
     pub rollbacks: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
+    /// The files of `data` beside it.
+    pub data: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
 }
 
 impl Folder<'_> {
@@ -189,7 +191,7 @@ pub(in crate::migration) fn read_folder(
         Layout::Typed => typed::read(folder, &mut reader),
         Layout::Diesel => diesel::read(folder, &mut reader),
         Layout::Service => service::read(folder, &mut reader),
-        Layout::Scripts => scripts::read(folder, around.rollbacks.map_or(&[], Vec::as_slice), &mut reader),
+        Layout::Scripts => scripts::read(folder, around, &mut reader),
         Layout::Prisma => prisma::read(folder, &mut reader),
         Layout::Flyway => flyway::read(folder, &mut reader),
         Layout::Goose | Layout::SqlMigrate | Layout::Dbmate => marked::read(folder, &mut reader),

@@ -23,6 +23,8 @@ use crate::migration::{
 };
 pub(super) use detect::{Folder, Surroundings, read_folder};
 pub use marked::{Marked, split as split_marked};
+#[cfg(feature = "cli")]
+pub use typed::schema as typed_schema;
 
 /// The layouts that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]

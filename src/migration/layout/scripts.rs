@@ -1,12 +1,15 @@
 //! `scripts/001_20240101_000000_name.sql` with `rollbacks/001_20240101_000000_name_rollback.sql` and header lines
 //! (source C, SPEC 3.7).
 
+mod data;
+
 use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, NaiveTime};
 
-use super::{Folder, Found, Reader};
+use super::{Folder, Found, Reader, Surroundings};
 use crate::ids::Risk;
+use crate::migration::checksum::sha256_hex;
 use crate::migration::{Directives, FileContent, Migration, Severity, SourceFile, Version};
 
 /// The parts of `NNN_YYYYMMDD_HHMMSS_name`.
@@ -40,7 +43,23 @@ fn is_real(stamp: &str) -> bool {
     time.is_some() && date.is_some()
 }
 
-pub(super) fn read(folder: &Folder<'_>, rollbacks: &[(&str, &SourceFile)], reader: &mut Reader<'_>) {
+/// A script whose data is filled in, where it asks for some; what is wrong is told.
+fn with_data<'a>(
+    file: &SourceFile,
+    data: &[(&str, &'a SourceFile)],
+    reader: &mut Reader<'_>,
+) -> Option<(SourceFile, Vec<&'a SourceFile>)> {
+    let FileContent::Bytes(bytes) = &file.content else { return None };
+    let filled = data::fill(reader.engine, std::str::from_utf8(bytes).ok()?, data)?;
+    for (line, message, help) in filled.problems {
+        reader.problem(&file.path, line, "invalid-directive", Severity::Error, message, help);
+    }
+    Some((SourceFile::new(file.path.clone(), filled.text), filled.files))
+}
+
+pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &mut Reader<'_>) {
+    let rollbacks = around.rollbacks.map_or(&[][..], Vec::as_slice);
+    let data = around.data.map_or(&[][..], Vec::as_slice);
     let mut downs: BTreeMap<&str, &SourceFile> = BTreeMap::new();
     for &(name, file) in rollbacks {
         match name.strip_suffix("_rollback.sql") {
@@ -75,10 +94,21 @@ pub(super) fn read(folder: &Folder<'_>, rollbacks: &[(&str, &SourceFile)], reade
         }
         let version = Version::with_key_of(name.number, &Version::numeric(name.stamp));
         let down = downs.remove(stem);
-        let found = Found { id: stem, version, name: name.title, up: file, down, metadata: Vec::new() };
+        let (up, back) = (with_data(file, data, reader), down.and_then(|down| with_data(down, data, reader)));
+        let found = Found {
+            id: stem,
+            version,
+            name: name.title,
+            up: up.as_ref().map_or(file, |(filled, _)| filled),
+            down: back.as_ref().map(|(filled, _)| filled).or(down),
+            metadata: up.iter().chain(&back).flat_map(|(_, files)| files.iter().copied()).collect(),
+        };
         let mut problems = Vec::new();
         if let Some(migration) = reader.add(found) {
             read_header(migration, &mut problems);
+            if up.is_some() || back.is_some() {
+                own_files(migration, [Some(file), down]);
+            }
         }
         for (line, message, help) in problems {
             reader.problem(&file.path, line, "invalid-directive", Severity::Error, message, help);
@@ -89,6 +119,17 @@ pub(super) fn read(folder: &Folder<'_>, rollbacks: &[(&str, &SourceFile)], reade
         let help = "add the script to `scripts` or delete this file";
         reader.problem(&file.path, 1, "orphan-down", Severity::Error, message, help);
     }
+}
+
+/// What is agreed to are the files as they lie there, not what becomes of them; each once.
+fn own_files(migration: &mut Migration, scripts: [Option<&SourceFile>; 2]) {
+    for file in scripts.into_iter().flatten() {
+        let FileContent::Bytes(bytes) = &file.content else { continue };
+        if let Some(known) = migration.files.iter_mut().find(|f| f.path == file.path) {
+            known.sha256 = sha256_hex(bytes);
+        }
+    }
+    migration.files.dedup();
 }
 
 /// The kinds that a header may name [S2-72] [S2-74] [S2-76].
@@ -158,6 +199,29 @@ mod tests {
         assert_eq!(second.directives.depends_on, ["001_20240101_000000_sample_migration"]);
         assert!(set.migrations.iter().all(Migration::is_reversible));
         assert!(second.answers_to("002"));
+    }
+
+    #[test]
+    fn s2_13_data_beside_the_scripts_is_part_of_them() {
+        let files = |json: &'static str| {
+            read(&[
+                (
+                    "m/scripts/001_20240101_000000_a.sql",
+                    "insert into t select * from json_each(${data:sample_data.json});",
+                ),
+                ("m/rollbacks/001_20240101_000000_a_rollback.sql", "delete from t;"),
+                ("m/data/sample_data.json", json),
+            ])
+        };
+        let (one, other) = (files("{\"a\": 1}"), files("{\"a\": 2}"));
+        assert_eq!(one.problems, []);
+        let migration = &one.migrations[0];
+        assert!(migration.up.text.contains("json_each('{\"a\": 1}')"), "{}", migration.up.text);
+        let paths: Vec<&str> = migration.files.iter().map(|f| f.path.as_str()).collect();
+        assert_eq!(paths.len(), 3, "{paths:?}");
+        // What runs is another thing, and so is what is agreed to.
+        assert_ne!(migration.checksum, other.migrations[0].checksum);
+        assert_ne!(one.digest(), other.digest());
     }
 
     #[test]

@@ -3,6 +3,10 @@
 
 mod metadata;
 mod operations;
+#[cfg(feature = "cli")]
+mod schema;
+#[cfg(feature = "cli")]
+pub use schema::schema;
 
 use std::collections::BTreeMap;
 

@@ -8,6 +8,7 @@ use crate::migration::execution::Nature;
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Operation {
     /// Makes a collection; an existing one with equal options is left alone [S4-15].
@@ -115,6 +116,7 @@ pub enum Operation {
         command: Map<String, Value>,
     },
     /// Takes an earlier operation of the same migration back, from what its run recorded. Never written by people.
+    #[cfg_attr(feature = "cli", schemars(skip))]
     Undo {
         /// Which one, from 0.
         operation: u32,

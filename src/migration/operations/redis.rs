@@ -7,6 +7,7 @@ use crate::migration::execution::Nature;
 
 /// Which keys an operation is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Keys {
     /// These.
@@ -17,6 +18,7 @@ pub enum Keys {
 
 /// A pattern for SCAN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Matching {
     /// The glob.
@@ -40,6 +42,7 @@ fn yes() -> bool {
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Operation {
     /// A Lua script; with a pattern it is called for each batch of keys. Made from a `.json` and `.lua` pair.
@@ -77,6 +80,7 @@ pub enum Operation {
         keys: Keys,
     },
     /// Takes an earlier operation of the same migration back, from what its run recorded. Never written by people.
+    #[cfg_attr(feature = "cli", schemars(skip))]
     Undo {
         /// Which one, from 0.
         operation: u32,

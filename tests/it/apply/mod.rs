@@ -3,6 +3,7 @@
 mod bad;
 mod examples;
 mod hard;
+mod scripts;
 mod shared;
 mod specification;
 mod verified;

@@ -177,6 +177,7 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         in_transaction: true,
         statements: vec!["alter table orders alter column total type bigint".to_owned()],
         state,
+        notices: Vec::new(),
         duration_ms: 1_240,
         error,
     };

@@ -178,3 +178,21 @@ fn r5_a_restore_waits_for_what_a_dead_run_left_alive() {
     project.run(&["apply", "--yes"]).expect(0);
     assert_eq!(database.one("select indisvalid::text from pg_index where indexrelid = 'a_n'::regclass"), "true");
 }
+
+#[test]
+fn r24_a_restore_leaves_the_records_of_other_applications_on_the_same_server_alone() {
+    for kind in [Kind::Redis, Kind::RedisCluster, Kind::Elasticsearch] {
+        let other = Project::new(kind, &[]);
+        for (name, text) in (1..=2).flat_map(|n| change(&other.database, n)) {
+            other.write(&name, &text);
+        }
+        other.run(&["apply", "--yes", "--to", "001_m1"]).expect(0);
+        let world = World::new(kind);
+        other.run(&["apply", "--yes"]).expect(0);
+        let before = other.database.look().history;
+        world.restore("state").expect(0);
+        assert_eq!(other.database.look().history, before, "{kind:?}");
+        let again = other.run(&["apply", "--yes", "--format", "json"]).expect(0).json();
+        assert_eq!(again["outcome"], "nothing", "{kind:?}");
+    }
+}

@@ -19,6 +19,7 @@ fn step(n: usize, message: &str) -> StepReport {
         rows: None,
         statements: vec![String::new()],
         state: if failed { MigrationState::Failed } else { MigrationState::Applied },
+        notices: Vec::new(),
         duration_ms: 5,
         error: failed.then(|| StepError {
             message: message.to_owned(),

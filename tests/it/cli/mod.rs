@@ -1,6 +1,11 @@
 //! The command line itself: its forms of output and its exit codes.
 
+mod beginning_anew;
 mod exits;
+mod former;
+mod papers;
+mod shims;
+mod words;
 
 use clap::CommandFactory as _;
 

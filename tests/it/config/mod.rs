@@ -1,6 +1,7 @@
 //! The policy files that Godwit ships: each loads, and is sound once people are named.
 
 mod schemas;
+mod typed_schemas;
 
 use std::path::{Path, PathBuf};
 

@@ -10,20 +10,25 @@ use super::{folder, json, run};
 use crate::support::reader::Reader;
 use crate::support::{Database, Kind};
 
-const CHANGE: &str = "ALTER TABLE orders ALTER COLUMN total TYPE bigint;\nALTER TABLE shop.carts ALTER COLUMN total TYPE bigint;\n";
+const CHANGE: &str =
+    "ALTER TABLE orders ALTER COLUMN total TYPE bigint;\nALTER TABLE shop.carts ALTER COLUMN total TYPE bigint;\n";
 
 fn project(change: &str, environments: &str) -> tempfile::TempDir {
     folder(&[
         ("migrations/0002_total.up.sql", change),
         ("migrations/0002_total.down.sql", "SELECT 1;\n"),
-        ("godwit.yml", "version: 1\nenvironments: [production]\nmigrations:\n  - { path: migrations, engine: postgresql, target: shop }\n"),
+        (
+            "godwit.yml",
+            "version: 1\nenvironments: [production]\nmigrations:\n  - { path: migrations, engine: postgresql, target: shop }\n",
+        ),
         ("policies/environments.yml", environments),
     ])
 }
 
 fn told(report: &Value, part: &str) -> Value {
     let all = report["violations"].as_array().unwrap();
-    let found = all.iter().find(|v| v["rule"] == "changing-column-type" && v["message"].as_str().unwrap().contains(part));
+    let found =
+        all.iter().find(|v| v["rule"] == "changing-column-type" && v["message"].as_str().unwrap().contains(part));
     found.unwrap_or_else(|| panic!("nothing says {part}: {report}")).clone()
 }
 
@@ -33,8 +38,7 @@ fn the_same_migration_is_high_on_a_million_rows_and_low_on_an_empty_table() {
     database.query("create schema shop; create table orders (id bigint, total int); create table shop.carts (id bigint, total int)");
     let reader = Reader::new();
     let url = reader.url(&database);
-    let environments =
-        "production:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_URL}\", reader_url: \"${SHOP_READER_URL}\" }\n";
+    let environments = "production:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_URL}\", reader_url: \"${SHOP_READER_URL}\" }\n";
     let dir = project(CHANGE, environments);
     let risk = |args: &[&str]| {
         let (code, report) = json(dir.path(), args);
@@ -105,7 +109,8 @@ fn who_holds_a_table_and_how_large_its_partitions_are_is_seen_by_an_account_that
 
 #[test]
 fn places_that_are_not_there_are_named() {
-    let dir = project(CHANGE, "production:\n  targets:\n    shop: { engine: postgresql, url: \"${NOWHERE_SHOP_URL}\" }\n");
+    let dir =
+        project(CHANGE, "production:\n  targets:\n    shop: { engine: postgresql, url: \"${NOWHERE_SHOP_URL}\" }\n");
     for (place, code, part) in [
         ("staging", 2, "there is no environment `staging`"),
         ("production", 2, "NOWHERE_SHOP_URL"),

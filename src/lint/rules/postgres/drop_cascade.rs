@@ -34,7 +34,9 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
     }
     // Not the `CASCADE` of a foreign key that the same statement adds.
     let cascade = statement_node(statement).descendants().filter_map(ast::Cascade::cast).find(|c| {
-        c.syntax().parent().is_some_and(|p| !matches!(p.kind(), SyntaxKind::ON_DELETE_ACTION | SyntaxKind::ON_UPDATE_ACTION))
+        c.syntax()
+            .parent()
+            .is_some_and(|p| !matches!(p.kind(), SyntaxKind::ON_DELETE_ACTION | SyntaxKind::ON_UPDATE_ACTION))
     });
     if let Some(token) = cascade.and_then(|c| c.cascade_token()) {
         let range = usize::from(token.text_range().start())..usize::from(token.text_range().end());

@@ -37,6 +37,7 @@ mod table_without_primary_key;
 mod truncate_table;
 mod unbatched_change;
 mod unique_index_concurrently;
+mod untagged_personal_data;
 mod update_without_where;
 mod vacuum_full;
 mod validate_in_same_transaction;
@@ -86,6 +87,7 @@ pub(super) static RULES: &[&OwnRule] = &[
     &wide_index::RULE,
     &change_owner::RULE,
     &create_enum::RULE,
+    &untagged_personal_data::RULE,
     &enum_value_used::RULE,
     &validate_in_same_transaction::RULE,
 ];

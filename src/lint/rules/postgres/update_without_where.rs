@@ -34,7 +34,9 @@ fn check(script: &Script<'_>, index: usize, statement: &Statement, report: &mut 
     if fills_new_columns(script, index, update, &table) {
         let finding = report.add(
             update.syntax(),
-            format!("`UPDATE {table}` fills a new column of every row at once, and keeps them all locked until it commits"),
+            format!(
+                "`UPDATE {table}` fills a new column of every row at once, and keeps them all locked until it commits"
+            ),
         );
         finding.severity = Some(Severity::Warning);
         return;

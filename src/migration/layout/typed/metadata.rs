@@ -14,17 +14,26 @@ use crate::migration::{Problem, Script, Severity};
 
 /// The fields as written.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
+    /// Three numbers: the first rises when something breaks, the second when something is added.
     version: String,
+    /// As in the file's name, behind its number.
     name: String,
+    /// What it does.
     description: String,
+    /// The folder's kind of database.
     database_type: String,
+    /// What it is for.
     #[serde(rename = "migration_type")]
     _migration_type: MigrationType,
+    /// What must be applied before: `id`, `unit/id`, `target/id`.
     #[serde(default)]
     depends_on: Vec<String>,
+    /// The risk it has at least: `LOW`, `MEDIUM`, `HIGH`.
     risk: Option<String>,
+    /// How long it takes, such as `5m`.
     #[serde(rename = "duration")]
     _duration: Option<String>,
     #[serde(rename = "author")]
@@ -35,24 +44,36 @@ struct Fields<'a> {
     _compliance: Option<Vec<String>>,
     #[serde(rename = "regions")]
     _regions: Option<Vec<String>>,
+    /// A rule that is passed over, with `reason` and `expires` beside it; or a list.
     waive: Option<Waive>,
+    /// Why.
     reason: Option<String>,
+    /// Until when: `YYYY-MM-DD`.
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     expires: Option<NaiveDate>,
+    /// Statements run one by one.
     #[serde(rename = "no-transaction")]
     no_transaction: Option<bool>,
     #[serde(borrow)]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     operations: Option<&'a RawValue>,
     #[serde(borrow)]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     rollback: Option<&'a RawValue>,
     #[serde(borrow)]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     keys: Option<&'a RawValue>,
+    /// The script's arguments.
     args: Option<Vec<String>>,
+    /// How a statement in batches goes.
     backfill: Option<BackfillFields>,
+    /// `expand` or `contract`.
     phase: Option<String>,
 }
 
 /// The marks of a statement in batches.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct BackfillFields {
     table: String,
@@ -62,6 +83,7 @@ struct BackfillFields {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum MigrationType {
     Schema,
@@ -72,6 +94,7 @@ enum MigrationType {
 
 /// One rule with `reason` and `expires` beside it, or a list.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 enum Waive {
     One(String),
@@ -79,10 +102,12 @@ enum Waive {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct WaiveOne {
     rule: String,
     reason: String,
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     expires: Option<NaiveDate>,
 }
 
@@ -108,6 +133,9 @@ pub(super) struct Metadata<'a> {
     pub args: Option<Vec<String>>,
 }
 
+/// What every file says.
+pub(super) const REQUIRED: [&str; 5] = ["version", "name", "description", "database_type", "migration_type"];
+
 const FIELDS: &str = "the fields are version, name, description, database_type, migration_type, depends_on, risk, duration, \
                       author, ticket, compliance, regions, waive with reason and expires, phase";
 
@@ -131,13 +159,22 @@ pub(super) fn read<'a>(
     let fields: Fields<'a> = match serde_json::from_str(&json.text) {
         Ok(fields) => fields,
         Err(e) => {
+            let lines = FieldLines::of(&json.text);
+            let found = lines.strange_or_missing();
             let line = u32::try_from(e.line()).unwrap_or(1).max(1);
             let more = match engine {
                 Engine::Mongodb | Engine::Elasticsearch => ", operations, rollback",
                 Engine::Redis => ", keys, args, operations, rollback",
                 Engine::Postgresql | Engine::Sqlite => ", no-transaction, backfill",
             };
-            wrong(line, e.to_string(), &format!("{FIELDS}{more}"));
+            let help = format!("{FIELDS}{more}");
+            // All of them at once: who mends one should not learn of the next by trying again.
+            for (line, message) in &found {
+                wrong(*line, message.clone(), &help);
+            }
+            if found.is_empty() {
+                wrong(line, e.to_string(), &help);
+            }
             return None;
         }
     };
@@ -267,6 +304,23 @@ impl<'a> FieldLines<'a> {
         Self { text, values: serde_json::from_str(text).unwrap_or_default() }
     }
 
+    /// What the reader does not know and what it misses, each at its line; nothing where the text is no object.
+    fn strange_or_missing(&self) -> Vec<(u32, String)> {
+        if serde_json::from_str::<BTreeMap<String, &RawValue>>(self.text).is_err() {
+            return Vec::new();
+        }
+        // The reader's own list, in its own words.
+        let told = serde_json::from_str::<Fields<'_>>("{\"?\":0}").err().map(|e| e.to_string()).unwrap_or_default();
+        let known: Vec<&str> = told.split('`').skip(3).step_by(2).collect();
+        let strange = self.values.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+        let mut found: Vec<(u32, String)> =
+            strange.map(|(name, value)| (line_of(self.text, value.get()), format!("unknown field `{name}`"))).collect();
+        let missing = REQUIRED.iter().filter(|name| !self.values.contains_key(**name));
+        found.extend(missing.map(|name| (1, format!("missing field `{name}`"))));
+        found.sort();
+        found
+    }
+
     /// The line of a field's value; 1 if it is not there.
     fn of_field(&self, name: &str) -> u32 {
         self.values.get(name).map_or(1, |v| line_of(self.text, v.get()))
@@ -277,4 +331,39 @@ impl<'a> FieldLines<'a> {
 pub(super) fn line_of(text: &str, part: &str) -> u32 {
     let at = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize).min(text.len());
     1 + u32::try_from(text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s4_77_everything_that_is_missing_or_unknown_is_told_at_once() {
+        let text = "{\n  \"name\": \"a\",\n  \"versoin\": \"1.0.0\",\n  \"description\": \"d\",\n  \"colour\": 1\n}";
+        let json = Script { path: "001_a.json".to_owned(), text: text.to_owned(), first_line: 1 };
+        let mut problems = Vec::new();
+        assert!(read(Engine::Mongodb, &json, "a", &mut problems).is_none());
+        let told: Vec<(u32, &str)> = problems.iter().map(|p| (p.line, p.message.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (1, "missing field `database_type`"),
+                (1, "missing field `migration_type`"),
+                (1, "missing field `version`"),
+                (3, "unknown field `versoin`"),
+                (5, "unknown field `colour`"),
+            ]
+        );
+        // What is no object, or of a wrong kind, is told by the reader itself.
+        for text in [
+            "[]",
+            "{",
+            "{\"version\":1,\"name\":\"a\",\"description\":\"d\",\"database_type\":\"mongodb\",\"migration_type\":\"data\"}",
+        ] {
+            let json = Script { path: "001_a.json".to_owned(), text: text.to_owned(), first_line: 1 };
+            let mut problems = Vec::new();
+            assert!(read(Engine::Mongodb, &json, "a", &mut problems).is_none());
+            assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        }
+    }
 }

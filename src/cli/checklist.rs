@@ -1,0 +1,219 @@
+//! `godwit checklist`: what is looked at before a deployment, filled in as far as the program can see [S3-03].
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use chrono::Utc;
+
+use super::bounds::ShelfArgs;
+use super::exit::Failure;
+use super::gates;
+use super::targets::{self, Gathered, Place, place_of};
+use super::{Exit, Format, Global, print};
+use crate::approval::Policy;
+use crate::backup::retention;
+use crate::config::{Environment, WindowState};
+use crate::ids::{EnvironmentName, Risk};
+use crate::migration::{Migration, digest_of};
+use crate::plan::diagnosis::Health;
+use crate::plan::planner::belongs;
+use crate::report::checklist::{Checklist, Seen, Signature, checks, markdown, sections, text};
+use crate::runner::{self, ApplyOptions};
+use crate::store::Store;
+
+/// Arguments of `godwit checklist`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit checklist production
+  godwit checklist --env staging --format markdown
+  godwit checklist production --out docs/PRE_DEPLOYMENT_MIGRATION_CHECKLIST.md
+
+Exit 3 while something stands in the way that the program can see, such as a missing signature.")]
+pub struct Args {
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
+    #[command(flatten)]
+    place: Place,
+    /// Write it as Markdown into this file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    shelf: ShelfArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Usage errors; a database or the store that cannot be asked.
+pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
+    if args.place.url.is_some() {
+        return Err(Failure::usage("a checklist is about an environment: name one instead of `--url`"));
+    }
+    let gathered = args.place.or_word(args.word)?.gather(global)?;
+    let (Some(policy), Some(name)) = (&gathered.policy, &gathered.environment) else {
+        return Err(Failure::usage("name an environment"));
+    };
+    let Some(settings) = policy.environments.get(name) else {
+        return Err(Failure::usage(format!("`{name}` is not in `environments.yml`")));
+    };
+    let list = targets::block_on(fill(global, &gathered, policy, settings, &args.shelf))?;
+    if let Some(file) = &args.out {
+        std::fs::write(file, markdown(&list)).with_context(|| format!("cannot write `{}`", file.display()))?;
+        if !global.quiet {
+            anstream::eprintln!("written {}", file.display());
+        }
+    } else {
+        match global.format {
+            Format::Json => print::json(&serde_json::to_value(&list)?)?,
+            Format::Markdown => print::text(&markdown(&list))?,
+            Format::Text | Format::Sarif | Format::Github => print::text(&text(&list))?,
+        }
+    }
+    Ok(if list.is_open() { Exit::Blocked } else { Exit::Done })
+}
+
+async fn fill(
+    global: &Global,
+    gathered: &Gathered,
+    policy: &Policy,
+    settings: &Environment,
+    shelf: &ShelfArgs,
+) -> anyhow::Result<Checklist> {
+    let (actor, keeper) = (targets::actor(), targets::keeper(global));
+    let options = ApplyOptions {
+        risks: gathered.risks.clone(),
+        released: gathered.released(global).await?,
+        service: gathered.service.clone(),
+        ..ApplyOptions::default()
+    };
+    let plan = runner::plan(&gathered.set, &gathered.targets, &actor, &options).await.map_err(targets::failed)?;
+    let planned = gates::planned(gathered, &plan);
+    let risk = planned.iter().map(|(_, risk)| *risk).max().unwrap_or(Risk::Low);
+    let migrations: Vec<&Migration> = planned.iter().map(|(m, _)| *m).collect();
+    let store = keeper.open().await.map_err(targets::failed)?;
+    let environment = &settings.name;
+    let agreed = store.agreed_in(environment).await?;
+    let entered = store.entered_in(environment).await?;
+    let now = Utc::now();
+    let missing = gates::approvals(policy, environment, risk, &planned, (&agreed, &entered), now);
+    let digests: Vec<_> = migrations.iter().map(|m| digest_of(std::iter::once(*m))).collect();
+    let mut sign_off: Vec<Signature> = entered
+        .iter()
+        .map(|row| &row.approval)
+        .filter(|a| digests.contains(&a.binding.digest) && a.binding.policy_hash == policy.hash)
+        .map(|a| Signature { name: a.approver.to_string(), role: a.role.to_string(), at: Some(a.at) })
+        .collect();
+    sign_off.extend(
+        agreed.iter().filter(|a| digests.contains(&a.digest) && a.policy_hash == policy.hash).map(|a| Signature {
+            name: a.basis.clone(),
+            role: "on the pull request".to_owned(),
+            at: None,
+        }),
+    );
+    let cell = policy.matrix.cell(environment, risk);
+    let roles: Vec<String> =
+        cell.map(|c| c.required_roles.iter().map(ToString::to_string).collect()).unwrap_or_default();
+    let signed = |role: &String| sign_off.iter().any(|s| s.role == *role || s.at.is_none());
+    let lacking: Vec<String> = match &missing {
+        None => Vec::new(),
+        Some(_) => roles.into_iter().filter(|role| !signed(role)).collect(),
+    };
+    let first = policy.repo.environments.first();
+    let development = match first.filter(|f| *f != environment) {
+        Some(first) => Some(lacks(store, policy, first, &migrations).await?),
+        None => None,
+    };
+    let before = match policy.before(environment, &|e| migrations.iter().any(|m| takes(m, e))) {
+        Some(earlier) => {
+            let closed = gates::promotion(gathered, policy, environment, &keeper, &migrations).await?;
+            let _ = earlier;
+            Some(closed.into_iter().map(|refusal| refusal.message).collect())
+        }
+        None => None,
+    };
+    let seen = Seen {
+        read: missing.is_none() && !migrations.is_empty() && !sign_off.is_empty(),
+        development,
+        before,
+        backup: backup(settings, shelf)?,
+        window: match settings.windows.at(now) {
+            _ if settings.windows.0.is_empty() => None,
+            WindowState::Open => Some("it is open now".to_owned()),
+            WindowState::Closed { local, .. } => Some(format!("it opens {local}")),
+        },
+        no_way_back: migrations.iter().filter(|m| !m.is_reversible()).map(|m| m.reference()).collect(),
+        connections: connections(gathered, settings).await,
+        approvals: match missing {
+            None => Ok("what the matrix asks for is there".to_owned()),
+            Some(refusal) => Err(refusal.message),
+        },
+    };
+    Ok(Checklist {
+        environment: environment.clone(),
+        at: now,
+        migrations: migrations.iter().map(|m| m.reference()).collect(),
+        risk,
+        checks: checks(&seen),
+        sections: sections(environment, risk),
+        sign_off,
+        missing: lacking,
+    })
+}
+
+fn takes(migration: &Migration, environment: &Environment) -> bool {
+    migration.only_in.as_ref().is_none_or(|only| *only == environment.name)
+        && environment.targets.iter().any(|t| belongs(migration, &t.name, t.engine))
+}
+
+/// Which of the migrations an environment's ledger does not hold as they are.
+async fn lacks(
+    store: &Store,
+    policy: &Policy,
+    name: &EnvironmentName,
+    migrations: &[&Migration],
+) -> anyhow::Result<Vec<String>> {
+    let Some(environment) = policy.environments.get(name) else { return Ok(Vec::new()) };
+    let ledger = store.environment_ledger(None, name).await?;
+    let held = |m: &Migration| {
+        let mut on = environment.targets.iter().filter(|t| belongs(m, &t.name, t.engine));
+        on.all(|t| ledger.iter().any(|e| e.target == t.name && gates::holds(e, m)))
+    };
+    Ok(migrations.iter().filter(|m| takes(m, environment) && !held(m)).map(|m| m.reference()).collect())
+}
+
+/// Whether there is a backup, or one will be made.
+fn backup(settings: &Environment, shelf: &ShelfArgs) -> anyhow::Result<Option<Result<String, String>>> {
+    if settings.migration.backup_required {
+        return Ok(Some(Ok("the run makes one, verifies it, and does not begin without".to_owned())));
+    }
+    let kept = retention::list(&shelf.folder()?).map_err(Failure::from)?;
+    let newest = kept
+        .backups
+        .iter()
+        .filter(|b| b.meta.environment.as_ref() == Some(&settings.name) && b.reachable && b.meta.is_verified())
+        .max_by_key(|b| b.meta.created_at);
+    Ok(newest.map(|b| Ok(format!("the newest is of {}", b.meta.created_at.format("%Y-%m-%d %H:%M UTC")))))
+}
+
+async fn connections(gathered: &Gathered, settings: &Environment) -> Result<String, String> {
+    let mut wrong = Vec::new();
+    for target in &settings.targets {
+        match place_of(settings, target) {
+            Ok(target) => {
+                let found = runner::examine(&target).await;
+                wrong.extend(
+                    found
+                        .into_iter()
+                        .filter(|d| d.health > Health::Warning)
+                        .map(|d| format!("{}: {}", d.about, d.message)),
+                );
+            }
+            Err(error) => wrong.push(format!("{}: {error:#}", target.name)),
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(format!("{} of {} answer", gathered.targets.len(), settings.targets.len()));
+    }
+    Err(wrong.join("; "))
+}

@@ -1,0 +1,83 @@
+//! `godwit init-tracking`: the tables that a database needs before its first run, that of the folder's own tool included
+//! [S1-37] [S1-41]. Again is the same.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::exit::Failure;
+use super::targets::{self, Place};
+use super::{Exit, Format, Global, print};
+use crate::ids::EnvironmentName;
+use crate::plan::MigrationState;
+use crate::runner;
+use crate::runner::reset::track;
+
+/// Arguments of `godwit init-tracking`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit init-tracking --service user-service
+  godwit init-tracking --url postgres://localhost/service_db --path services/user-service/migrations
+
+`godwit apply` does the same by itself. What another tool's table says is applied counts as applied, and that table is kept
+from then on.")]
+pub struct Args {
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
+    #[command(flatten)]
+    place: Place,
+    /// Do not tell of Godwit's own tables; they are made all the same, since they hold the lock's token
+    #[arg(long)]
+    basic: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Usage errors; a database that is busy or cannot be reached.
+pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
+    let mut gathered = args.place.or_word(args.word)?.gather(global)?;
+    if let Some(service) = gathered.service.clone() {
+        gathered.set.migrations.retain(|m| m.service.as_ref() == Some(&service));
+    }
+    let actor = targets::actor();
+    let told = targets::block_on(async {
+        let mut told = Vec::new();
+        for target in &gathered.targets {
+            let made = track(&gathered.set, target, &actor).await.map_err(targets::failed)?;
+            let tables = made.map_err(|refusal| Failure {
+                exit: Exit::of_refusals(std::slice::from_ref(&refusal)),
+                message: format!("{}; {}", refusal.message, refusal.what_to_do),
+            })?;
+            let found = runner::status(&gathered.set, std::slice::from_ref(target), &BTreeSet::new())
+                .await
+                .map_err(targets::failed)?;
+            let applied =
+                found.iter().flat_map(|t| &t.migrations).filter(|m| m.state == MigrationState::Applied).count();
+            told.push((target.name.clone(), tables, applied));
+        }
+        Ok(told)
+    })?;
+    if global.format == Format::Json {
+        let all: Vec<_> = told
+            .iter()
+            .map(|(target, tables, applied)| json!({ "target": target, "tables": tables, "applied": applied }))
+            .collect();
+        print::json(&json!({ "environment": gathered.environment, "targets": all }))?;
+        return Ok(Exit::Done);
+    }
+    let mut text = String::new();
+    for (target, tables, applied) in &told {
+        let own = if args.basic { "" } else { "godwit_history, godwit_fence" };
+        let names: Vec<&str> =
+            [own].into_iter().filter(|n| !n.is_empty()).chain(tables.iter().map(String::as_str)).collect();
+        text.push_str(&format!(
+            "{target}: {} there; {} applied\n",
+            if names.is_empty() { "everything is".to_owned() } else { format!("{} are", names.join(", ")) },
+            crate::report::count(*applied, "migration")
+        ));
+    }
+    print::text(&text)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,282 @@
+//! `godwit reset`: what was applied is forgotten, and a copy of that kept. `godwit reset-data`: a database is emptied, only
+//! where its environment allows it (DECISIONS 16).
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use chrono::Utc;
+use serde_json::json;
+
+use super::bounds::ShelfArgs;
+use super::exit::Failure;
+use super::settings::data_dir_or;
+use super::targets::{self, Gathered, Place, is_production};
+use super::{Exit, Format, Global, backup, print, seed};
+use crate::ids::EnvironmentName;
+use crate::runner::reset::{Forgotten, NotCleared, empty, forget};
+use crate::runner::{self, Target};
+use crate::store::{AuditEntry, Store};
+
+/// Arguments of `godwit reset`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit reset staging --confirm --reason \"restored from a dump of before Godwit\"
+  godwit reset --env production --target shop-pg --confirm --reason …
+
+Every migration counts as not applied from then on; tables, rows, documents and keys stay as they are. What was recorded is
+kept in a file. `godwit baseline` says afterwards what is there.")]
+pub struct Args {
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
+    #[command(flatten)]
+    place: Place,
+    /// Yes, forget it
+    #[arg(long)]
+    confirm: bool,
+    /// Why; recorded in the audit log
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    #[cfg(feature = "bot")]
+    #[command(flatten)]
+    github: super::person::GithubArgs,
+}
+
+/// Arguments of `godwit reset-data`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit reset-data development --confirm
+  godwit reset-data testing --confirm --backup
+
+Only where `policies/environments.yml` says `migration: { reset_data: true }`, and never in production. Everything in the
+databases is gone afterwards; `godwit apply` and `godwit seed` fill them again.")]
+pub struct DataArgs {
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
+    #[command(flatten)]
+    place: Place,
+    /// Yes, empty them
+    #[arg(long)]
+    confirm: bool,
+    /// Make and verify a backup first, also where the environment does not ask for one
+    #[arg(long)]
+    backup: bool,
+    #[command(flatten)]
+    shelf: ShelfArgs,
+}
+
+fn blocked(message: String) -> anyhow::Error {
+    Failure { exit: Exit::Blocked, message }.into()
+}
+
+async fn not_frozen(store: &Store, environment: Option<&EnvironmentName>) -> anyhow::Result<()> {
+    let Some(environment) = environment else { return Ok(()) };
+    match store.environment_lock(None, environment).await? {
+        None => Ok(()),
+        Some(lock) => {
+            let refusal = runner::freeze(environment, &lock);
+            Err(blocked(format!("{}; {}", refusal.message, refusal.what_to_do)))
+        }
+    }
+}
+
+/// Has an environment's databases forget what was applied.
+///
+/// # Errors
+/// Without `--confirm`; where a role is missing; where a database is busy.
+pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
+    if !args.confirm {
+        return Err(Failure::usage(
+            "say `--confirm`: every migration will count as not applied, while the data stays as it is",
+        ));
+    }
+    let reason = args.reason.as_deref().map(str::trim).filter(|r| !r.is_empty()).map(str::to_owned);
+    let gathered = args.place.or_word(args.word)?.gather(global)?;
+    let guarded = match (&gathered.policy, &gathered.environment) {
+        (Some(policy), Some(environment)) => is_production(policy, environment),
+        (None, _) | (_, None) => false,
+    };
+    if guarded && reason.is_none() {
+        return Err(Failure::usage("say why with `--reason`; it is recorded"));
+    }
+    let actor = targets::actor();
+    targets::block_on(async {
+        #[cfg(feature = "bot")]
+        let by = if guarded { lead(global, &gathered, &args.github).await? } else { None };
+        #[cfg(not(feature = "bot"))]
+        let by: Option<String> = None;
+        let store = global.open_store().await?;
+        not_frozen(&store, gathered.environment.as_ref()).await?;
+        let folder = data_dir_or(None)?.join("resets");
+        let mut told = Vec::new();
+        for target in &gathered.targets {
+            let forgotten = forget(&store, &gathered.set, target, &actor).await.map_err(targets::failed)?;
+            let forgotten = forgotten.map_err(|refusal| Failure {
+                exit: Exit::of_refusals(std::slice::from_ref(&refusal)),
+                message: format!("{}; {}", refusal.message, refusal.what_to_do),
+            })?;
+            let file = keep(&folder, target, &forgotten)?;
+            let mut entry = AuditEntry::new(Utc::now(), by.as_deref().unwrap_or(&actor.by), "reset", "ok");
+            entry.environment.clone_from(&gathered.environment);
+            entry.target = Some(target.name.clone());
+            entry.run = Some(forgotten.run.clone());
+            entry.basis.clone_from(&reason);
+            entry.details.insert("migrations".to_owned(), forgotten.migrations.len().to_string());
+            entry.details.insert("copy".to_owned(), file.display().to_string());
+            store.append_audit(entry).await?;
+            told.push((target, forgotten, file));
+        }
+        if global.format == Format::Json {
+            let all: Vec<_> = told
+                .iter()
+                .map(|(target, f, file)| {
+                    json!({ "target": target.name, "run": f.run, "forgotten": f.migrations, "copy": file })
+                })
+                .collect();
+            print::json(&json!({ "environment": gathered.environment, "targets": all }))?;
+            return Ok(Exit::Done);
+        }
+        let mut text = String::new();
+        for (target, forgotten, file) in &told {
+            text.push_str(&format!(
+                "{}: {} forgotten; the data is as it was\n  what was recorded: {}\n",
+                target.name,
+                crate::report::count(forgotten.migrations.len(), "migration"),
+                file.display()
+            ));
+        }
+        text.push_str(
+            "next: `godwit baseline --to VERSION` for what is there, or `godwit apply` to run everything again\n",
+        );
+        print::text(&text)?;
+        Ok(Exit::Done)
+    })
+}
+
+/// Who asks, where the environment is guarded and its policy names who may: a holder of `data_ops_lead`, proved by a token.
+#[cfg(feature = "bot")]
+async fn lead(
+    global: &Global,
+    gathered: &Gathered,
+    github: &super::person::GithubArgs,
+) -> anyhow::Result<Option<String>> {
+    use super::person::{failed, look_up};
+    let Some(policy) = &gathered.policy else { return Ok(None) };
+    let role = crate::ids::RoleName::new("data_ops_lead").expect("a plain word is a role name");
+    if policy.roles.describe(&role).is_empty() {
+        // Nobody is named, so nobody can be asked for: whoever reaches the database has what it takes.
+        return Ok(None);
+    }
+    let repo = github.repository(&global.repo)?;
+    let client = github.client()?;
+    let by = client.person().await.map_err(failed)?;
+    let api = client.repo(&repo, 0).await.map_err(failed)?;
+    let person = look_up(&api, policy, &by, &role).await?;
+    if policy.roles.holds(&role, &by, &person.teams) {
+        return Ok(Some(by.to_string()));
+    }
+    Err(blocked(format!(
+        "`{by}` does not hold the role `{role}`; {} may reset this environment",
+        policy.roles.describe(&role).join(", ")
+    )))
+}
+
+/// Writes what was recorded into a file of its own that only its owner may read.
+fn keep(folder: &Path, target: &Target, forgotten: &Forgotten) -> anyhow::Result<PathBuf> {
+    let cannot = || format!("the target has forgotten, but the copy could not be written into `{}`", folder.display());
+    std::fs::create_dir_all(folder).with_context(cannot)?;
+    let place = target.environment.as_ref().map_or_else(String::new, |e| format!("{e}_"));
+    let file = folder.join(format!("reset_{place}{}_{}.json", target.name, forgotten.run));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let text = crate::redact::text(&serde_json::to_string_pretty(forgotten)?);
+    let mut out = options.open(&file).with_context(cannot)?;
+    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).with_context(cannot)?;
+    Ok(file)
+}
+
+/// Empties an environment's databases.
+///
+/// # Errors
+/// Where the environment does not allow it; without `--confirm`; where a backup cannot be made.
+pub fn data(global: &Global, args: DataArgs) -> anyhow::Result<Exit> {
+    if args.place.url.is_some() {
+        return Err(Failure::usage("only a database of an environment that allows it is emptied; `--url` names none"));
+    }
+    let place = args.place.or_word(args.word)?;
+    if !place.is_said() {
+        return Err(Failure::usage("say which environment: `godwit reset-data development --confirm`"));
+    }
+    let policy = place.policy(global)?;
+    let databases = place.databases(global)?;
+    let Some(settings) = &databases.settings else { return Err(Failure::usage("name an environment")) };
+    let environment = &settings.name;
+    if is_production(&policy, environment) {
+        return Err(blocked(format!("the data of `{environment}` is never reset, whatever is configured")));
+    }
+    if !settings.migration.reset_data {
+        return Err(blocked(format!(
+            "`{environment}` does not allow it; write `migration: {{ reset_data: true }}` into its part of \
+             `policies/environments.yml`"
+        )));
+    }
+    if !args.confirm {
+        let names: Vec<&str> = databases.targets.iter().map(|t| t.name.as_str()).collect();
+        return Err(Failure::usage(format!("say `--confirm`: everything in {} will be gone", names.join(", "))));
+    }
+    let actor = targets::actor();
+    let wish = (args.backup || settings.migration.backup_required).then(|| args.shelf.wish()).transpose()?;
+    let done = targets::block_on(async {
+        let keeper = targets::keeper(global);
+        let store = keeper.open().await.map_err(targets::failed)?;
+        not_frozen(store, Some(environment)).await?;
+        let mut done = Vec::new();
+        for target in &databases.targets {
+            let file = match &wish {
+                Some(wish) => {
+                    Some(runner::backup::backup(&keeper, target, &actor, wish).await.map_err(backup::failed)?.file)
+                }
+                None => None,
+            };
+            let mut entry = AuditEntry::new(Utc::now(), &actor.by, "reset-data", "asked");
+            entry.environment = Some(environment.clone());
+            entry.target = Some(target.name.clone());
+            entry.basis = Some("--confirm".to_owned());
+            if let Some(file) = &file {
+                entry.details.insert("backup".to_owned(), file.display().to_string());
+            }
+            store.append_audit(entry).await?;
+            empty(target, &actor).await.map_err(targets::failed)?.map_err(not_cleared)?;
+            done.push((target.name.clone(), file));
+        }
+        Ok(done)
+    })?;
+    let has_seed = seed::is_there(global, &policy, environment);
+    if global.format == Format::Json {
+        let all: Vec<_> = done.iter().map(|(target, file)| json!({ "target": target, "backup": file })).collect();
+        print::json(&json!({ "environment": environment, "emptied": all }))?;
+        return Ok(Exit::Done);
+    }
+    let mut text: String = done.iter().map(|(target, _)| format!("{target} is empty\n")).collect();
+    text.push_str(&format!("next: `godwit apply {environment}`"));
+    if has_seed {
+        text.push_str(&format!(", then `godwit seed {environment}`"));
+    }
+    print::text(&format!("{text}\n"))?;
+    Ok(Exit::Done)
+}
+
+fn not_cleared(error: NotCleared) -> anyhow::Error {
+    match error {
+        NotCleared::Refused(refusal) => Failure {
+            exit: Exit::of_refusals(std::slice::from_ref(&refusal)),
+            message: format!("{}; {}", refusal.message, refusal.what_to_do),
+        }
+        .into(),
+        NotCleared::Failed(error) => Failure::from(error).into(),
+    }
+}

@@ -1,0 +1,3 @@
+#!/bin/sh
+# What `backup-database.sh …` runs now.
+exec "${GODWIT:-godwit}" backup "$@"

@@ -1,0 +1,3 @@
+#!/bin/sh
+# What `benchmark-migration.sh …` runs now.
+exec "${GODWIT:-godwit}" benchmark "$@"

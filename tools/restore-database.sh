@@ -1,0 +1,3 @@
+#!/bin/sh
+# What `restore-database.sh …` runs now.
+exec "${GODWIT:-godwit}" restore "$@"

@@ -1,0 +1,3 @@
+#!/bin/sh
+# What `setup-migration-framework.sh …` runs now.
+exec "${GODWIT:-godwit}" init "$@"

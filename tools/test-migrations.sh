@@ -1,0 +1,3 @@
+#!/bin/sh
+# What `test-migrations.sh …` runs now.
+exec "${GODWIT:-godwit}" test "$@"
