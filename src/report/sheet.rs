@@ -177,9 +177,14 @@ fn field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
+/// Text inside an element, as it was written.
+fn element(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 /// As a page of HTML that needs nothing else.
 pub fn html(sheet: &Sheet) -> String {
-    let title = escape::html(&sheet.title);
+    let title = element(&sheet.title);
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>\
          body{{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}}\
@@ -190,9 +195,9 @@ pub fn html(sheet: &Sheet) -> String {
         day(sheet.to)
     );
     for part in &sheet.parts {
-        let _ = writeln!(out, "<h2>{}</h2>", escape::html(&part.title));
+        let _ = writeln!(out, "<h2>{}</h2>", element(&part.title));
         if !part.note.is_empty() {
-            let _ = writeln!(out, "<p>{}</p>", escape::html(&part.note));
+            let _ = writeln!(out, "<p>{}</p>", element(&part.note));
         }
         if part.columns.is_empty() {
             continue;
@@ -202,7 +207,7 @@ pub fn html(sheet: &Sheet) -> String {
             continue;
         }
         let cells = |row: &[String], tag: &str| {
-            row.iter().map(|c| format!("<{tag}>{}</{tag}>", escape::html(c))).collect::<String>()
+            row.iter().map(|c| format!("<{tag}>{}</{tag}>", element(c))).collect::<String>()
         };
         let head: Vec<String> = part.columns.iter().map(|c| (*c).to_owned()).collect();
         let _ = writeln!(out, "<table><thead><tr>{}</tr></thead><tbody>", cells(&head, "th"));
