@@ -282,6 +282,8 @@ impl Bot {
             run: Some(run.clone()),
             waves: settings.waves().iter().map(|(_, ts)| ts.iter().map(|t| t.name.clone()).collect()).collect(),
             held_elsewhere,
+            // The matrix was satisfied for these very bytes, whose findings say what is lost.
+            loss_agreed: true,
             ..ApplyOptions::default()
         };
         self.picture(journey, environment, Picture::Runs).await;

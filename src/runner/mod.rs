@@ -110,8 +110,10 @@ pub struct ApplyOptions {
     pub ahead: Ahead,
     /// The contract migrations that a person released, as [`Migration::release_key`].
     pub released: BTreeSet<String>,
-    /// A person accepts that data is lost.
+    /// A person accepts that data is lost, also by taking steps back.
     pub accept_data_loss: bool,
+    /// What the migrations themselves destroy was agreed to by those who approved them.
+    pub loss_agreed: bool,
     /// How long a lock lives without a word from its holder, on servers that do not end it with the connection.
     pub lease: Option<Duration>,
     /// How long statements in batches go on.

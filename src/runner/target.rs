@@ -321,7 +321,9 @@ fn weigh(objections: Vec<Objection>, job: &Job<'_>) -> (Vec<Refusal>, Vec<String
         let reason = match objection.kind {
             ObjectionKind::Impossible => "impossible",
             ObjectionKind::Version => "version",
-            ObjectionKind::DataLoss if job.options.accept_data_loss || job.options.dry_run => {
+            ObjectionKind::DataLoss
+                if job.options.accept_data_loss || job.options.loss_agreed || job.options.dry_run =>
+            {
                 said.push(format!("{}: {message}", job.target.name));
                 continue;
             }

@@ -6,6 +6,7 @@ mod checks;
 mod colliding;
 mod commands;
 mod deploying;
+mod destroying;
 mod entered;
 mod expiring;
 mod explaining;
