@@ -71,7 +71,7 @@ impl Bot {
         self.remind(&place, &gathered, &verdict, now).await?;
         self.ask_reviewers(&place, &gathered, &verdict, now).await?;
         if let Some(merged) = &gathered.merged {
-            self.advance(&place, &gathered, merged, judge, now).await?;
+            Box::pin(self.advance(&place, &gathered, merged, judge, now)).await?;
         }
         self.answer_gates(&place, now).await
     }

@@ -285,9 +285,10 @@ async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
     #[cfg(feature = "postgres")]
     if job.target.engine == Engine::Postgresql {
         let driver = job.options.ahead.connect(&job.target.url).await.map_err(connect::unreachable)?;
-        return target::run(driver, job).await;
+        return Box::pin(target::run(driver, job)).await;
     }
-    with_driver!(job.target, driver => target::run(driver, job).await)
+    // A run on each engine is a large future; without the box all of them would lie on the stack together.
+    with_driver!(job.target, driver => Box::pin(target::run(driver, job)).await)
 }
 
 /// Everything that a run over several targets is called with.

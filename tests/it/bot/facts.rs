@@ -28,7 +28,12 @@ fn with_room(test: fn()) {
 
 /// What tests with databases run the asynchronous world on.
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_stack_size(16 * 1024 * 1024).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_stack_size(16 * 1024 * 1024)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 fn has(pull: &godwit::sandbox::PullHandle, label: &str) -> bool {
