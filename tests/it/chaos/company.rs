@@ -83,7 +83,8 @@ impl Company {
             ("GODWIT_GITHUB_API_URL".to_owned(), self.sandbox.base_url().to_owned()),
             ("GODWIT_GITHUB_APP_ID".to_owned(), self.sandbox.app_id().to_string()),
             ("GODWIT_GITHUB_PRIVATE_KEY_FILE".to_owned(), key.display().to_string()),
-            ("GODWIT_LEASE".to_owned(), "2".to_owned()),
+            // Soon enough for a test, and late enough for a busy machine not to lose what nobody killed.
+            ("GODWIT_LEASE".to_owned(), if self.store.is_some() { "5" } else { "2" }.to_owned()),
             ("GODWIT_SWEEP_INTERVAL".to_owned(), "2".to_owned()),
             ("GODWIT_STORE_URL".to_owned(), self.store_url()),
         ];

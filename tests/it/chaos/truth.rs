@@ -11,8 +11,8 @@ use super::lives::{Life, Lives};
 use crate::bot::world::{APPROVAL, SUMMARY, run_comment};
 use crate::support::wait;
 
-/// How long the bot may take to come to the truth once the bad days are over.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// How long the bot may take to come to the truth once the bad days are over, on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Between the look at what was agreed and the start of the run on the database.
 const LEEWAY: TimeDelta = TimeDelta::seconds(20);
 
