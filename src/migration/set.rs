@@ -121,11 +121,14 @@ type Named<'a> = Vec<(&'a str, &'a SourceFile)>;
 /// Folders whose files belong to those beside them.
 const BESIDE: [&str; 2] = ["rollbacks", "data"];
 
+/// Files of folders that belong to others, by the path of the folder around and their name.
+type Beside<'a> = BTreeMap<(&'a str, &'static str), Named<'a>>;
+
 /// Every folder with the files directly in it and those one level below, by path; and the files of folders that belong to
 /// others beside them, by the path of the folder around and their name.
-fn folders(files: &[SourceFile]) -> (BTreeMap<&str, Folder<'_>>, BTreeMap<(&str, &'static str), Named<'_>>) {
+fn folders(files: &[SourceFile]) -> (BTreeMap<&str, Folder<'_>>, Beside<'_>) {
     let mut folders: BTreeMap<&str, Folder<'_>> = BTreeMap::new();
-    let mut beside: BTreeMap<(&str, &'static str), Named<'_>> = BTreeMap::new();
+    let mut beside: Beside<'_> = BTreeMap::new();
     for file in files {
         let (dir, name) = split(&file.path);
         if let Some(kind) = BESIDE.into_iter().find(|kind| *kind == split(dir).1) {

@@ -71,7 +71,7 @@ pub(super) fn standards(lint: &LintReport) -> Part {
         .map(|v| v.file.as_str())
         .collect();
     let (all, bad) = (lint.migrations.len(), files.len());
-    let rate = if all == 0 { 100 } else { (all.saturating_sub(bad)) * 100 / all };
+    let rate = (all.saturating_sub(bad) * 100).checked_div(all).unwrap_or(100);
     Part::new("Database standards", format!("{rate} % of {all} migrations have no error"), &["file with an error"])
         .with(files.into_iter().map(|f| vec![f.to_owned()]))
 }
