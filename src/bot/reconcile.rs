@@ -5,6 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::Bot;
 use super::error::JobError;
 use super::gather::Place;
+use super::handle::look;
 use super::life::repository_of;
 use super::worker::chain;
 use crate::github::{Repository, model};
@@ -50,14 +51,19 @@ impl Bot {
         }
         let place = self.place(repository).await?;
         for pull in place.api.open_pulls(None).await? {
-            self.enqueue_look(&place, &pull).await?;
+            self.look_unless_queued(&place, &pull).await?;
         }
         for pull in place.api.recently_closed().await? {
             if pull.merged_at.is_some_and(|at| at > now - LATELY) && self.knows(&place, &pull).await? {
-                self.enqueue_look(&place, &pull).await?;
+                self.look_unless_queued(&place, &pull).await?;
             }
         }
         self.answer_gates(&place, now).await
+    }
+
+    /// A pass that is quicker than the work adds nothing to it.
+    async fn look_unless_queued(&self, place: &Place, pull: &model::PullRequest) -> Result<(), JobError> {
+        self.hand_to(&None, &look(&place.repository, pull), None).await
     }
 
     /// Whether a verdict was ever recorded: what was merged before the App came is none of its business.

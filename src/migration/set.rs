@@ -118,6 +118,9 @@ pub fn both(old: &[MigrationRoot], new: &[MigrationRoot]) -> Vec<MigrationRoot> 
 /// Files by their names.
 type Named<'a> = Vec<(&'a str, &'a SourceFile)>;
 
+/// Files of folders that belong to others beside them, by the path of the folder around and their name.
+type Beside<'a> = BTreeMap<(&'a str, &'static str), Named<'a>>;
+
 /// Folders whose files belong to those beside them.
 const BESIDE: [&str; 2] = ["rollbacks", "data"];
 
