@@ -124,9 +124,6 @@ type Beside<'a> = BTreeMap<(&'a str, &'static str), Named<'a>>;
 /// Folders whose files belong to those beside them.
 const BESIDE: [&str; 2] = ["rollbacks", "data"];
 
-/// Files of folders that belong to others, by the path of the folder around and their name.
-type Beside<'a> = BTreeMap<(&'a str, &'static str), Named<'a>>;
-
 /// Every folder with the files directly in it and those one level below, by path; and the files of folders that belong to
 /// others beside them, by the path of the folder around and their name.
 fn folders(files: &[SourceFile]) -> (BTreeMap<&str, Folder<'_>>, Beside<'_>) {
