@@ -10,7 +10,7 @@ use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::script::{Finding, Script, name_of};
 use super::table::{self, RuleInfo};
-use super::{Category, Severity, depth, mend, rules, squawk};
+use super::{Category, Severity, corrections, depth, rules, squawk};
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::statements;
 
@@ -114,9 +114,9 @@ fn judge(
     let script = Script::within(text, &parse, outer);
     let mut found = Vec::new();
     squawk.run(&script, &parse, &mut found);
-    mend::mend(&script, &mut found);
+    corrections::correct(&script, &mut found);
     rules::run(&script, |i| i.applies.to(Engine::Postgresql) && on(i), &mut found);
-    mend::told_once(&mut found);
+    corrections::told_once(&mut found);
     let broken: BTreeSet<usize> =
         parse.errors().iter().filter_map(|e| script.statement_at(usize::from(e.range().start()))).collect();
     found.retain(|f| {

@@ -9,8 +9,8 @@ use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, depth, mend, operations, order,
-    profile, references, rules, schema, services, squawk,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, operations,
+    order, profile, references, rules, schema, services, squawk,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -285,9 +285,9 @@ impl<'a> Linter<'a> {
             Direction::Up => {
                 let squawk = if engine == Engine::Postgresql { &self.postgres } else { &self.sqlite };
                 squawk.run(&script, &parse, &mut found);
-                mend::mend(&script, &mut found);
+                corrections::correct(&script, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
-                mend::told_once(&mut found);
+                corrections::told_once(&mut found);
                 if engine != Engine::Postgresql && !errors.is_empty() {
                     let broken: BTreeSet<_> =
                         errors.iter().filter_map(|e| script.statement_at(usize::from(e.range().start()))).collect();

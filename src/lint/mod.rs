@@ -2,12 +2,12 @@
 
 mod bodies;
 mod check;
+mod corrections;
 mod count;
 mod depth;
 pub mod effect;
 pub mod fix;
 mod lines;
-mod mend;
 mod objects;
 mod operations;
 mod order;

@@ -8,7 +8,7 @@ use super::script::{Finding, Script, name_of};
 use crate::ids::Risk;
 
 /// Lowers what only looks dangerous, and takes out what is nothing.
-pub fn mend(script: &Script<'_>, found: &mut Vec<Finding>) {
+pub fn correct(script: &Script<'_>, found: &mut Vec<Finding>) {
     once(found);
     found.retain(|f| !is_made_again(script, f));
     for finding in found.iter_mut() {
