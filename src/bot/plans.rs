@@ -79,7 +79,7 @@ impl Bot {
                 environment,
                 targets: takes,
                 steps: report.steps.iter().filter_map(|s| step(set, s, &options)).collect(),
-                refusals: report.blocked_by.into_iter().map(agreed_by_approving).collect(),
+                refusals: report.blocked_by,
             }),
             Err(RunError::Store(message)) => Err(RunError::Store(message).into()),
             Err(error) => Ok(refused(later(format!("it cannot be planned now: {error}")), takes)),
@@ -149,15 +149,6 @@ pub(super) fn migration_of<'a>(set: &'a MigrationSet, step: &StepReport) -> Opti
 pub(super) fn risks(contents: &Contents) -> BTreeMap<String, Risk> {
     let reference = |unit: &str, id: &str| if unit.is_empty() { id.to_owned() } else { format!("{unit}/{id}") };
     contents.report.migrations.iter().map(|m| (reference(&m.unit, &m.id), m.risk)).collect()
-}
-
-/// What a run after the approvals does not refuse any more.
-fn agreed_by_approving(refusal: Refusal) -> Refusal {
-    if refusal.reason == "data-loss" {
-        Refusal { what_to_do: "whoever approves this accepts the loss".to_owned(), ..refusal }
-    } else {
-        refusal
-    }
 }
 
 fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Option<Step> {

@@ -29,7 +29,11 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let json = global.format == Format::Json;
     let options = DemoOptions { serve: args.serve, port: args.port, keep: args.keep, json, quiet: global.quiet };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(super::STACK)
+        .build()
+        .context("no threads")?;
     match runtime.block_on(crate::demo::run(&options)) {
         Ok(Some(closing)) => {
             if json {

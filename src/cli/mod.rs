@@ -76,6 +76,11 @@ pub use exit::Exit;
 pub use names::modern;
 pub(crate) use settings::read_tree;
 
+/// Bytes of stack for each thread that works on pull requests: a run through a driver takes more than the 2 MiB that it would
+/// get where nothing is optimised.
+#[cfg(feature = "bot")]
+const STACK: usize = 8 * 1024 * 1024;
+
 /// The folder in which the command line keeps what it must remember; made when missing.
 ///
 /// # Errors

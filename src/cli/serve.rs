@@ -40,7 +40,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let data_dir = data_dir_or(args.server.data_dir.as_deref())?;
     let settings =
         args.server.settings().map_err(|e| Failure::with_causes(Exit::Usage, "the server cannot start", &e))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(super::STACK)
+        .build()
+        .context("no threads")?;
     runtime.block_on(async {
         let store = global.open_store_at(&url, Some(&data_dir)).await?;
         serve(global, settings, store, data_dir).await
