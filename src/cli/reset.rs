@@ -112,12 +112,13 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let folder = data_dir_or(None)?.join("resets");
         let mut told = Vec::new();
         for target in &gathered.targets {
-            let forgotten = forget(&store, &gathered.set, target, &actor).await.map_err(targets::failed)?;
+            let copy = |forgotten: &Forgotten| keep(&folder, target, forgotten).map_err(|e| format!("{e:#}"));
+            let forgotten = forget(&store, &gathered.set, target, &actor, &copy).await.map_err(targets::failed)?;
             let forgotten = forgotten.map_err(|refusal| Failure {
                 exit: Exit::of_refusals(std::slice::from_ref(&refusal)),
                 message: format!("{}; {}", refusal.message, refusal.what_to_do),
             })?;
-            let file = keep(&folder, target, &forgotten)?;
+            let file = copy_of(&folder, target, &forgotten);
             let mut entry = AuditEntry::new(Utc::now(), by.as_deref().unwrap_or(&actor.by), "reset", "ok");
             entry.environment.clone_from(&gathered.environment);
             entry.target = Some(target.name.clone());
@@ -184,19 +185,23 @@ async fn lead(
 }
 
 /// Writes what was recorded into a file of its own that only its owner may read.
-fn keep(folder: &Path, target: &Target, forgotten: &Forgotten) -> anyhow::Result<PathBuf> {
-    let cannot = || format!("the target has forgotten, but the copy could not be written into `{}`", folder.display());
+fn keep(folder: &Path, target: &Target, forgotten: &Forgotten) -> anyhow::Result<()> {
+    let cannot = || format!("a copy of what was recorded cannot be written into `{}`", folder.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;
-    let place = target.environment.as_ref().map_or_else(String::new, |e| format!("{e}_"));
-    let file = folder.join(format!("reset_{place}{}_{}.json", target.name, forgotten.run));
+    let file = copy_of(folder, target, forgotten);
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let text = crate::redact::text(&serde_json::to_string_pretty(forgotten)?);
     let mut out = options.open(&file).with_context(cannot)?;
-    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).with_context(cannot)?;
-    Ok(file)
+    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).with_context(cannot)
+}
+
+/// The file of a copy.
+fn copy_of(folder: &Path, target: &Target, forgotten: &Forgotten) -> PathBuf {
+    let place = target.environment.as_ref().map_or_else(String::new, |e| format!("{e}_"));
+    folder.join(format!("reset_{place}{}_{}.json", target.name, forgotten.run))
 }
 
 /// Empties an environment's databases.

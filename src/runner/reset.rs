@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::connect::with_driver;
 use super::native::keep_native;
-use super::settle::highest_epoch;
+use super::settle::{highest_epoch, settling_run};
 use super::target::refusal_of;
 use super::{Actor, RunError, Target};
 use crate::backup::{self, BackupError, Subject};
@@ -15,7 +15,7 @@ use crate::migration::native::Book;
 use crate::plan::planner::{self, Index, Native};
 use crate::plan::{HistoryRow, MigrationState, Outcome, Refusal, StepAction};
 use crate::store::Store;
-use crate::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
+use crate::store::runs::{StepIntent, StepRecord, TargetIntent};
 
 /// What a target knew before it forgot.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -31,7 +31,8 @@ pub struct Forgotten {
 }
 
 /// Has a target forget what was applied: every migration counts as not applied, and its tables, documents and keys stay as
-/// they are. What another tool's table says goes with it. The store's ledger follows, so that the two agree.
+/// they are. What another tool's table says goes with it. The store's ledger follows, so that the two agree. `keep` is
+/// given what was known, while it still is; where it fails nothing is forgotten.
 ///
 /// # Errors
 /// The first: when the target or the store cannot be reached. The second: why it is refused.
@@ -40,11 +41,12 @@ pub async fn forget(
     set: &MigrationSet,
     target: &Target,
     actor: &Actor,
+    keep: &(dyn Fn(&Forgotten) -> Result<(), String> + Sync),
 ) -> Result<Result<Forgotten, Refusal>, RunError> {
     let run = RunId::generate();
     let options = SessionOptions::new(run.clone(), &actor.by, &target.name);
     let (set, _) = set.for_environment(target.environment.as_ref());
-    let work = Forgetting { store, set: set.as_ref(), target, actor, run };
+    let work = Forgetting { store, set: set.as_ref(), target, actor, keep, run };
     with_driver!(target, driver => work.with(driver, &options).await)
 }
 
@@ -53,6 +55,7 @@ struct Forgetting<'a> {
     set: &'a MigrationSet,
     target: &'a Target,
     actor: &'a Actor,
+    keep: &'a (dyn Fn(&Forgotten) -> Result<(), String> + Sync),
     run: RunId,
 }
 
@@ -86,15 +89,23 @@ impl Forgetting<'_> {
             Err(error) => return Ok(Err(refusal_of(error)?)),
         };
         let rows = self.rows(&history, &native);
-        if let Err(error) = keep_native(session, self.set, native, &[], &history).await {
-            return Ok(Err(refusal_of(error)?));
-        }
         let forgotten = Forgotten {
             run: self.run.clone(),
             fingerprint: session.fingerprint().to_owned(),
             migrations: rows.iter().map(name_of).collect(),
             history: history.clone(),
         };
+        if let Err(message) = (self.keep)(&forgotten) {
+            return Ok(Err(Refusal {
+                reason: "copy".to_owned(),
+                message,
+                what_to_do: "make room for the copy; nothing was forgotten".to_owned(),
+                needs_human: false,
+            }));
+        }
+        if let Err(error) = keep_native(session, self.set, native, &[], &history).await {
+            return Ok(Err(refusal_of(error)?));
+        }
         if rows.is_empty() {
             return Ok(Ok(forgotten));
         }
@@ -179,18 +190,7 @@ impl Forgetting<'_> {
         rows: &[HistoryRow],
         history: &[HistoryRow],
     ) -> Result<(), RunError> {
-        let run = NewRun {
-            id: self.run.clone(),
-            action: StepAction::Baseline,
-            environment: self.target.environment.clone(),
-            repo: self.actor.repo.clone(),
-            pr: self.actor.pr,
-            commit: self.actor.commit.clone(),
-            by: self.actor.by.clone(),
-            correlation: self.actor.correlation.clone(),
-            digest: self.set.digest(),
-            at: Utc::now(),
-        };
+        let run = settling_run(&self.run, self.target, self.actor, self.set);
         let intent = TargetIntent {
             target: self.target.name.clone(),
             engine: self.target.engine,

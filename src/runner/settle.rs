@@ -135,6 +135,22 @@ struct Request<'a> {
     run: RunId,
 }
 
+/// A run that changes what is recorded and nothing else.
+pub(super) fn settling_run(id: &RunId, target: &Target, actor: &Actor, set: &MigrationSet) -> NewRun {
+    NewRun {
+        id: id.clone(),
+        action: StepAction::Baseline,
+        environment: target.environment.clone(),
+        repo: actor.repo.clone(),
+        pr: actor.pr,
+        commit: actor.commit.clone(),
+        by: actor.by.clone(),
+        correlation: actor.correlation.clone(),
+        digest: set.digest(),
+        at: Utc::now(),
+    }
+}
+
 impl Request<'_> {
     async fn carry_out<D: Driver>(
         &self,
@@ -194,18 +210,7 @@ impl Request<'_> {
             Err(error) => return Ok(Err(refusal_of(error)?)),
         };
         let row = HistoryRow { epoch, ..row };
-        let run = NewRun {
-            id: self.run.clone(),
-            action: StepAction::Baseline,
-            environment: self.target.environment.clone(),
-            repo: self.actor.repo.clone(),
-            pr: self.actor.pr,
-            commit: self.actor.commit.clone(),
-            by: self.actor.by.clone(),
-            correlation: self.actor.correlation.clone(),
-            digest: self.set.digest(),
-            at: Utc::now(),
-        };
+        let run = settling_run(&self.run, self.target, self.actor, self.set);
         let intent = TargetIntent {
             target: self.target.name.clone(),
             engine: self.target.engine,

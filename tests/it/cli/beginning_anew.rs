@@ -33,6 +33,15 @@ fn s2_80_a_reset_forgets_what_was_applied_keeps_a_copy_and_leaves_the_data() {
         project.run(&["baseline", "--to", version]).expect(0);
         let status = project.run(&["status", "--format", "json"]).expect(0).json();
         assert_eq!(status["targets"][0]["migrations"][0]["state"], "applied", "{kind:?}");
+        // Where no copy can be written nothing is forgotten.
+        let folder = std::path::Path::new(said["targets"][0]["copy"].as_str().unwrap()).parent().unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        std::fs::write(folder, "in the way").unwrap();
+        let refused = project.run(&["reset", "--confirm"]).stderr;
+        assert!(refused.contains("a copy of what was recorded cannot be written"), "{kind:?}: {refused}");
+        let status = project.run(&["status", "--format", "json"]).expect(0).json();
+        assert_eq!(status["targets"][0]["migrations"][0]["state"], "applied", "{kind:?}");
+        std::fs::remove_file(folder).unwrap();
         // Twice is nothing.
         project.run(&["reset", "--confirm"]).expect(0);
         let again = project.run(&["reset", "--confirm", "--format", "json"]).expect(0).json();
