@@ -64,7 +64,9 @@ pub struct Contents {
     pub policy_changes: Vec<(String, Option<Vec<u8>>)>,
     /// Findings about the touched migrations.
     pub report: LintReport,
-    /// Rewrites that could be suggested on files that are new.
+    /// The touched files that the base has not.
+    pub new_files: BTreeSet<String>,
+    /// Rewrites that could be suggested on them; see [`Contents::propose`].
     pub proposals: Vec<Proposal>,
     /// The migrations that are added or changed, by `unit/id`.
     pub own: BTreeSet<String>,
@@ -120,6 +122,24 @@ impl Contents {
         self.set.migrations.iter().filter(|m| self.own.contains(&m.reference()))
     }
 
+    /// Looks for the rewrites that are worth a word on the pull request: of files that it adds, for more than matters of
+    /// taste. They are tried by linting once more, so only what shows them asks.
+    pub fn propose(&mut self, today: NaiveDate) {
+        let worth = |v: &Violation| {
+            v.fix.is_some() && v.waived.is_none() && v.severity >= Severity::Warning && self.new_files.contains(&v.file)
+        };
+        if !self.report.violations.iter().any(worth) {
+            return;
+        }
+        let mut chosen = self.report.clone();
+        for violation in chosen.violations.iter_mut().filter(|v| !worth(v)) {
+            violation.fix = None;
+        }
+        let scope = Scope::Paths(self.migration_paths.iter().cloned().collect());
+        let fixed = fixes(&self.set, &chosen, &self.policy.lint, &scope, today);
+        self.proposals = fixed.iter().flat_map(|f| f.proposals(&self.set)).collect();
+    }
+
     /// Migrations that are added or changed and that no target takes.
     pub fn without_target(&self) -> Vec<&Migration> {
         let known = |m: &&Migration| {
@@ -129,27 +149,6 @@ impl Contents {
         };
         self.own_migrations().filter(|m| !known(m)).collect()
     }
-}
-
-/// The rewrites that are worth a word on the pull request: of files that it adds, for more than matters of taste.
-fn proposals(
-    set: &MigrationSet,
-    report: &LintReport,
-    policy: &Policy,
-    scope: &Scope,
-    today: NaiveDate,
-    is_new: impl Fn(&str) -> bool,
-) -> Vec<Proposal> {
-    let worth =
-        |v: &Violation| v.fix.is_some() && v.waived.is_none() && v.severity >= Severity::Warning && is_new(&v.file);
-    if !report.violations.iter().any(worth) {
-        return Vec::new();
-    }
-    let mut chosen = report.clone();
-    for violation in chosen.violations.iter_mut().filter(|v| !worth(v)) {
-        violation.fix = None;
-    }
-    fixes(set, &chosen, &policy.lint, scope, today).iter().flat_map(|f| f.proposals(set)).collect()
 }
 
 /// The policy of a commit.
@@ -239,12 +238,7 @@ pub fn read(
     if !mends.is_empty() && !migration_paths.is_empty() {
         return Err(Unreadable::Policy(mends));
     }
-    let scope = Scope::Paths(migration_paths.clone());
-    let report = lint::check_judged(&set, &judge(&set), &policy.lint, &scope, today);
-    let proposals = match compare {
-        Compare::Proposed => proposals(&set, &report, &policy, &scope, today, |file| !was.contains(file)),
-        Compare::Merged => Vec::new(),
-    };
+    let report = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::Paths(migration_paths.clone()), today);
     let mut policy_changes = Vec::new();
     for path in touched.iter().filter(|p| policy.is_policy_path(p)) {
         policy_changes.push((path.clone(), mirror.file(head, path)?));
@@ -267,7 +261,8 @@ pub fn read(
         deleted_paths,
         policy_changes,
         report,
-        proposals,
+        new_files: new,
+        proposals: Vec::new(),
         own,
         digest,
         names,

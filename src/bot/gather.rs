@@ -135,7 +135,8 @@ impl Bot {
                     None => {
                         // The tip as of now judges, not where the branch was when the pull request was opened (DECISIONS 8).
                         let base = mirror.branch(&base_ref)?.unwrap_or_else(|| fallback.clone());
-                        let contents = contents::read(mirror, &base, &head, Compare::Proposed, Some(&into), today)?;
+                        let mut contents = contents::read(mirror, &base, &head, Compare::Proposed, Some(&into), today)?;
+                        contents.propose(today);
                         Ok(FromGit::Open(Box::new(contents)))
                     }
                 }

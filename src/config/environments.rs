@@ -1,9 +1,10 @@
 //! `policies/environments.yml`: what each environment owns and how it is brought forward (INTERFACE 3, SPEC 4.1).
 
 use super::ConfigError;
-use super::connection::{self, Connection, Template};
+use super::connection::{self, Connection};
 use super::health::{self, HealthChecks};
 use super::lint::Profile;
+use super::template::Template;
 use super::windows::{self, Windows};
 use super::yaml::{self, Node, Reader, join};
 use crate::ids::{Engine, EnvironmentName, TargetName};

@@ -8,6 +8,7 @@ pub mod matrix;
 pub mod repo;
 pub mod roles;
 pub mod schema;
+mod template;
 pub mod windows;
 pub(crate) mod yaml;
 
@@ -18,13 +19,14 @@ pub mod urls;
 
 use std::fmt;
 
-pub use connection::{Connection, MissingVariable};
+pub use connection::Connection;
 pub use environments::{Environment, Environments, MigrationSettings, Promotion, Region, Seed, TargetConfig};
 pub use health::HealthChecks;
 pub use lint::{LintConfig, Profile};
 pub use matrix::{ApprovalMatrix, Cell};
 pub use repo::RepoConfig;
 pub use roles::Roles;
+pub use template::{MissingVariable, Template};
 pub use windows::{WindowState, Windows};
 
 /// A mistake in a configuration file, located, with what would be accepted.

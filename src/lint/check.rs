@@ -417,25 +417,14 @@ impl<'a> Linter<'a> {
                     .map(|day| (&table::EXPIRED_WAIVER, format!("the waiver of `{}` held until {day}", waiver.rule)))
             };
             match complaint {
-                Some((info, message)) => violations.push(Violation {
+                Some((info, message)) => violations.push(self.problem(&Problem {
                     file: migration.up.path.clone(),
                     line: waiver.line,
-                    column: 1,
-                    end_line: waiver.line,
-                    end_column: 1,
-                    rule: info.id.to_owned(),
-                    category: info.category,
-                    severity: level(self.config, info).unwrap_or(Severity::Warning),
-                    risk: info.risk,
+                    rule: info.id,
+                    severity: info.severity.unwrap_or(Severity::Warning),
                     message,
-                    help: Some(
-                        "`godwit lint --rules` lists every rule; renew the date or take the mark out".to_owned(),
-                    ),
-                    url: info.page(),
-                    tables: Vec::new(),
-                    fix: None,
-                    waived: None,
-                }),
+                    help: "`godwit lint --rules` lists every rule; renew the date or take the mark out".to_owned(),
+                })),
                 None => {
                     for violation in violations[first..].iter_mut().filter(|v| v.rule == waiver.rule) {
                         violation.waived = Some(waiver.reason.clone());

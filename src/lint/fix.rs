@@ -194,13 +194,12 @@ fn errors(report: &LintReport) -> BTreeMap<&str, usize> {
 }
 
 fn overlap(a: &Violation, b: &Violation) -> bool {
-    let edits = |v: &Violation| v.fix.as_ref().map(|f| f.edits.clone()).unwrap_or_default();
-    let (of_a, of_b) = (edits(a), edits(b));
-    of_a.iter().any(|x| {
-        of_b.iter().any(|y| {
-            let (x, y) =
-                ((x.line, x.column)..=(x.end_line, x.end_column), (y.line, y.column)..=(y.end_line, y.end_column));
-            x.start() <= y.end() && y.start() <= x.end()
+    fn edits(v: &Violation) -> impl Iterator<Item = &Edit> {
+        v.fix.iter().flat_map(|f| &f.edits)
+    }
+    edits(a).any(|x| {
+        edits(b).any(|y| {
+            (x.line, x.column) <= (y.end_line, y.end_column) && (y.line, y.column) <= (x.end_line, x.end_column)
         })
     })
 }

@@ -4,8 +4,7 @@ use super::table::RuleInfo;
 use super::{Category, Severity};
 use crate::config::Profile;
 
-/// Errors that stay errors in no environment but those whose data matters: order, texts and names that a later change
-/// can still put right, and rights that only a real server gives away.
+/// Errors of other kinds that are errors only where the data or the rights matter.
 const ERROR_WHEN_STRICT: [&str; 6] =
     ["version-order", "superuser-rights", "update-without-filter", "keys-command", "undeclared-key", "flush-command"];
 /// Errors that stay errors everywhere: nobody ever means them.

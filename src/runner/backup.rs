@@ -8,7 +8,7 @@ use chrono::Utc;
 use secrecy::SecretString;
 
 use super::connect::with_driver;
-use super::target::{Job, refusal_of};
+use super::target::{Job, give_back, refusal_of};
 use super::{Actor, Keeper, RunError, Target};
 use crate::backup::meta::{Meta, Scope};
 pub use crate::backup::seal::Keys;
@@ -18,7 +18,7 @@ use crate::ids::{Checksum, Engine, Epoch, MigrationId, RunId, TargetName};
 use crate::plan::backup::{Question, Why, touched, why};
 use crate::plan::planner::{self, history_hash};
 use crate::plan::{HistoryRow, MigrationPlan, MigrationState, Outcome, Refusal, Step, StepAction};
-use crate::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
+use crate::store::runs::{StepIntent, StepRecord, TargetIntent};
 use crate::store::{AuditEntry, Store};
 
 /// What stands in a target's history while it is between its old and its restored state.
@@ -284,12 +284,6 @@ impl Backing<'_> {
     }
 }
 
-async fn give_back<S: Session>(session: S) {
-    if let Err(error) = session.unlock().await {
-        tracing::warn!(%error, "the target's lock was not given back in order");
-    }
-}
-
 impl OnTarget for Backing<'_> {
     type Gives = Made;
 
@@ -449,18 +443,8 @@ impl Restoring<'_> {
                 (now != entry.state).then_some((entry.unit, entry.migration, now, row))
             })
             .collect();
-        let new = NewRun {
-            id: run.clone(),
-            action: StepAction::Baseline,
-            environment: target.environment.clone(),
-            repo: actor.repo.clone(),
-            pr: actor.pr,
-            commit: actor.commit.clone(),
-            by: actor.by.clone(),
-            correlation: actor.correlation.clone(),
-            digest: crate::migration::MigrationSet::default().digest(),
-            at: Utc::now(),
-        };
+        let nothing = crate::migration::MigrationSet::default().digest();
+        let new = actor.run(run, StepAction::Baseline, target, nothing);
         let intent = TargetIntent {
             target: target.name.clone(),
             engine: target.engine,

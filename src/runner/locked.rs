@@ -17,7 +17,7 @@ use crate::plan::{
     HistoryRow, MigrationPlan, MigrationState, Outcome, Refusal, Step, StepAction, StepError, StepReport,
 };
 use crate::store::Store;
-use crate::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
+use crate::store::runs::{StepIntent, StepRecord, TargetIntent};
 
 /// How often steps that are safe in the target are told to the store while the run goes on.
 const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
@@ -62,7 +62,9 @@ pub(super) async fn locked<S: Session>(
     };
     failpoint::hit("intent_pre");
     let intent = intent_of(job, plan, session.fingerprint(), epoch);
-    store.record_intents(&new_run(job, plan), &intent).await?;
+    let action = plan.steps.first().map_or(StepAction::Apply, |s| s.action);
+    let run = job.actor.run(job.run, action, job.target, job.digest.clone());
+    store.record_intents(&run, &intent).await?;
     failpoint::hit("intent_post");
 
     let (index, by_name) = (Index::new(job.set, history), ByName::new(job.set));
@@ -256,21 +258,6 @@ impl Teller<'_> {
         self.told = reports.len();
         self.at = Instant::now();
         Ok(())
-    }
-}
-
-fn new_run(job: &Job<'_>, plan: &MigrationPlan) -> NewRun {
-    NewRun {
-        id: job.run.clone(),
-        action: plan.steps.first().map_or(StepAction::Apply, |s| s.action),
-        environment: job.target.environment.clone(),
-        repo: job.actor.repo.clone(),
-        pr: job.actor.pr,
-        commit: job.actor.commit.clone(),
-        by: job.actor.by.clone(),
-        correlation: job.actor.correlation.clone(),
-        digest: job.digest.clone(),
-        at: Utc::now(),
     }
 }
 

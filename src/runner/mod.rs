@@ -45,7 +45,8 @@ use crate::ids::{CommitSha, DeliveryId, Digest, Engine, EnvironmentName, PrNumbe
 use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Detail, Native, OutOfOrder, Selector};
-use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepReport, TargetStatus};
+use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepAction, StepReport, TargetStatus};
+use crate::store::runs::NewRun;
 use crate::store::{EnvironmentLock, Store};
 use connect::with_driver;
 use target::{Job, TargetOutcome};
@@ -63,6 +64,24 @@ pub struct Actor {
     pub commit: Option<CommitSha>,
     /// The delivery that started it.
     pub correlation: Option<DeliveryId>,
+}
+
+impl Actor {
+    /// How a run that they cause on a target begins in the store.
+    fn run(&self, id: &RunId, action: StepAction, target: &Target, digest: Digest) -> NewRun {
+        NewRun {
+            id: id.clone(),
+            action,
+            environment: target.environment.clone(),
+            repo: self.repo.clone(),
+            pr: self.pr,
+            commit: self.commit.clone(),
+            by: self.by.clone(),
+            correlation: self.correlation.clone(),
+            digest,
+            at: Utc::now(),
+        }
+    }
 }
 
 /// A database to run on; the URL is complete (no `${VAR}`) and secret.

@@ -4,8 +4,8 @@ use chrono::Utc;
 
 use super::connect::with_driver;
 use super::native::keep_native;
-use super::settle::{highest_epoch, settling_run};
-use super::target::refusal_of;
+use super::settle::highest_epoch;
+use super::target::{give_back, refusal_of};
 use super::{Actor, RunError, Target};
 use crate::backup::{self, BackupError, Subject};
 use crate::drivers::{Driver, Session, SessionOptions};
@@ -190,7 +190,7 @@ impl Forgetting<'_> {
         rows: &[HistoryRow],
         history: &[HistoryRow],
     ) -> Result<(), RunError> {
-        let run = settling_run(&self.run, self.target, self.actor, self.set);
+        let run = self.actor.run(&self.run, StepAction::Baseline, self.target, self.set.digest());
         let intent = TargetIntent {
             target: self.target.name.clone(),
             engine: self.target.engine,
@@ -217,12 +217,6 @@ impl Forgetting<'_> {
 
 fn name_of(row: &HistoryRow) -> String {
     if row.unit.is_empty() { row.id.to_string() } else { format!("{}/{}", row.unit, row.id) }
-}
-
-async fn give_back<S: Session>(session: S) {
-    if let Err(error) = session.unlock().await {
-        tracing::warn!(%error, "the target's lock was not given back in order");
-    }
 }
 
 /// Why a target was not emptied or filled.

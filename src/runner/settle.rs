@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::connect::with_driver;
 use super::native::keep_native;
-use super::target::refusal_of;
+use super::target::{give_back, refusal_of};
 use super::{Actor, RunError, Target};
 use crate::drivers::{Driver, Session, SessionOptions};
 use crate::ids::{Epoch, RunId};
@@ -13,7 +13,7 @@ use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native};
 use crate::plan::{HistoryRow, MigrationState, Outcome, Refusal, StepAction};
 use crate::store::Store;
-use crate::store::runs::{NewRun, StepIntent, StepRecord, TargetIntent};
+use crate::store::runs::{StepIntent, StepRecord, TargetIntent};
 
 /// What came of bringing the store's record up to the target's history.
 #[derive(Debug, Default)]
@@ -135,22 +135,6 @@ struct Request<'a> {
     run: RunId,
 }
 
-/// A run that changes what is recorded and nothing else.
-pub(super) fn settling_run(id: &RunId, target: &Target, actor: &Actor, set: &MigrationSet) -> NewRun {
-    NewRun {
-        id: id.clone(),
-        action: StepAction::Baseline,
-        environment: target.environment.clone(),
-        repo: actor.repo.clone(),
-        pr: actor.pr,
-        commit: actor.commit.clone(),
-        by: actor.by.clone(),
-        correlation: actor.correlation.clone(),
-        digest: set.digest(),
-        at: Utc::now(),
-    }
-}
-
 impl Request<'_> {
     async fn carry_out<D: Driver>(
         &self,
@@ -167,9 +151,7 @@ impl Request<'_> {
             Err(error) => return Ok(Err(refusal_of(error)?)),
         };
         let result = self.settle(&mut session, native).await;
-        if let Err(error) = session.unlock().await {
-            tracing::warn!(%error, "the target's lock was not given back in order");
-        }
+        give_back(session).await;
         result
     }
 
@@ -210,7 +192,7 @@ impl Request<'_> {
             Err(error) => return Ok(Err(refusal_of(error)?)),
         };
         let row = HistoryRow { epoch, ..row };
-        let run = settling_run(&self.run, self.target, self.actor, self.set);
+        let run = self.actor.run(&self.run, StepAction::Baseline, self.target, self.set.digest());
         let intent = TargetIntent {
             target: self.target.name.clone(),
             engine: self.target.engine,

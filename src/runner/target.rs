@@ -378,7 +378,7 @@ pub(super) fn reference(step: &Step) -> String {
 }
 
 /// What is left to say when this fails was said by the session itself; the connection is closed in any case.
-async fn give_back<S: Session>(session: S) {
+pub(super) async fn give_back<S: Session>(session: S) {
     if let Err(error) = session.unlock().await {
         tracing::warn!(%error, "the target's lock was not given back in order");
     }
