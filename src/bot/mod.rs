@@ -38,6 +38,7 @@ mod plans;
 mod promotion;
 mod protection;
 mod pushes;
+mod raises;
 mod reconcile;
 mod redeliver;
 mod regions;
