@@ -20,20 +20,31 @@ run_postgres() {
     >>"$dir/postgres.ctl.log" 2>&1 </dev/null 9>&- || die "PostgreSQL did not start, see $dir/$name.log"
 }
 
-start_postgres() {
-  local bin data=$dir/postgres log=$dir/postgres.log
+postgres_runs() {
+  local bin
   bin=$(postgres_bin) || die "PostgreSQL is not installed"
-  if ! as postgres "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
-    mkdir -p "$data"
-    : >>"$log"
-    own postgres "$data" "$log"
-    chmod 700 "$data"
-    may_enter postgres
-    if [ ! -f "$data/PG_VERSION" ]; then
-      (cd / && as postgres "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync) >>"$log" 2>&1 ||
-        die "initdb failed, see $log"
-    fi
-    run_postgres postgres "$data" -c synchronous_commit=off
+  as postgres "$bin/pg_ctl" -D "$dir/$1" status >/dev/null 2>&1
+}
+
+# init_postgres NAME: a folder of data in DIR/NAME, where there is none.
+init_postgres() {
+  local bin data=$dir/$1 log=$dir/$1.log
+  bin=$(postgres_bin)
+  mkdir -p "$data"
+  : >>"$log"
+  own postgres "$data" "$log"
+  chmod 700 "$data"
+  may_enter postgres
+  if [ ! -f "$data/PG_VERSION" ]; then
+    (cd / && as postgres "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync) >>"$log" 2>&1 ||
+      die "initdb failed, see $log"
+  fi
+}
+
+start_postgres() {
+  if ! postgres_runs postgres; then
+    init_postgres postgres
+    run_postgres postgres "$dir/postgres" -c synchronous_commit=off
   fi
   echo "GODWIT_TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$(port_of postgres)/postgres" >"$dir/postgres.env"
 }
