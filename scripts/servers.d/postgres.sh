@@ -81,3 +81,25 @@ start_postgres_replica() {
   fi
   echo "GODWIT_TEST_POSTGRES_REPLICA_URL=postgres://postgres@127.0.0.1:$(port_of postgres_replica)/postgres" >"$dir/postgres_replica.env"
 }
+
+# One with a little room: what is made in the tablespace `small` fills it. The room is memory that only this server sees and
+# that goes with it. Making it takes root's rights, or `sudo` without a password.
+packages_postgres_small() { packages_postgres; }
+
+start_postgres_small() {
+  local bin data=$dir/postgres_small space=$dir/postgres_small_space
+  bin=$(postgres_bin) || die "PostgreSQL is not installed"
+  if ! postgres_runs postgres_small; then
+    claim postgres_small
+    init_postgres postgres_small
+    mkdir -p "$space"
+    # shellcheck disable=SC2016,SC2046 # the words are for the shell inside; several, or none
+    (cd / && as_root unshare --mount sh -c 'mount -t tmpfs -o "size=24m,uid=$2" tmpfs "$1" && shift 2 && exec "$@"' small "$space" "$(as postgres id -u)" \
+      $(switch_back postgres) "$bin/pg_ctl" -D "$data" -l "$dir/postgres_small.log" -w -t 60 start \
+      -o "-p $(port_of postgres_small) -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off") \
+      >>"$dir/postgres.ctl.log" 2>&1 </dev/null 9>&- || die "PostgreSQL did not start, see $dir/postgres.ctl.log and $dir/postgres_small.log"
+    "$bin/psql" -X -q -h 127.0.0.1 -p "$(port_of postgres_small)" -U postgres -c "CREATE TABLESPACE small LOCATION '$space'" >>"$dir/postgres.ctl.log" 2>&1
+  fi
+  echo "GODWIT_TEST_POSTGRES_SMALL_URL=postgres://postgres@127.0.0.1:$(port_of postgres_small)/postgres" >"$dir/postgres_small.env"
+}
+stop_postgres_small() { end_postgres "$1" postgres_small; }

@@ -144,6 +144,9 @@ const TLS: tls::Words = tls::Words {
 
 /// Why there is no connection, with what to do where it is about TLS.
 fn with_help(words: String) -> String {
+    if words.contains("os error 2)") {
+        return format!("{words}; look at the file that `sslrootcert`, `sslcert` or `sslkey` in the URL names");
+    }
     let encrypted = !words.contains("no encryption");
     match tls::help(&words, encrypted, &TLS) {
         Some(help) => format!("{words}; {help}"),

@@ -17,7 +17,7 @@ use crate::migration::{Directives, backfill, destroys::destroys, verify};
 pub const LONG: u64 = 4 * 1024 * 1024;
 /// How much is read at a time (bytes). The server holds all statements of a message at once, at about ten times their
 /// length.
-const PIECE: usize = 1024 * 1024;
+const PIECE: usize = 512 * 1024;
 
 /// What a look over a long script of PostgreSQL found, which is one transaction and has nothing in it that asks for the
 /// whole text.
