@@ -31,6 +31,7 @@ mod exit;
 #[cfg(feature = "bot")]
 mod explain;
 mod fix;
+mod folder;
 mod gates;
 mod gather;
 mod graph;
