@@ -7,7 +7,6 @@ use squawk_linter::{Linter, LinterSettings, Rule, Version};
 use squawk_syntax::{Parse, SourceFile, ast};
 
 use super::fix::Rewrite;
-use super::rewrite;
 use super::script::{Finding, Script, Words};
 use super::table::{self, RuleInfo};
 
@@ -197,7 +196,7 @@ impl Chosen {
             let Some(rule) = info_of(violation.code) else { continue };
             let range = usize::from(violation.text_range.start())..usize::from(violation.text_range.end());
             let fix = violation.fix.filter(|_| MECHANICAL.contains(&violation.code)).map(|fix| rewrite_of(script, fix));
-            let mut finding = Finding {
+            found.push(Finding {
                 rule,
                 range,
                 message: violation.message,
@@ -206,11 +205,7 @@ impl Chosen {
                 risk: None,
                 tables: Vec::new(),
                 fix,
-            };
-            if finding.fix.is_none() {
-                finding.fix = rewrite::of(script, &finding);
-            }
-            found.push(finding);
+            });
         }
     }
 }
