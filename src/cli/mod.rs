@@ -47,6 +47,7 @@ mod new;
 mod pending;
 #[cfg(feature = "bot")]
 mod person;
+mod pipelines;
 mod plan;
 mod policy;
 mod print;

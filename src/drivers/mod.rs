@@ -259,8 +259,12 @@ pub trait Driver: Sized + Send {
     /// What the server says of its own health. What it does not tell, or not to this user, is left out.
     fn vitals(&mut self) -> impl Future<Output = Result<Vec<Reading>, DriverError>> + Send;
 
-    /// How large its tables are and who holds them; `None` where an engine is not asked that.
-    fn facts(&mut self) -> impl Future<Output = Result<Option<TargetFacts>, DriverError>> + Send {
+    /// How large its tables are and who holds them, of all or `only` of those named; `None` where an engine is not asked
+    /// that.
+    fn facts(
+        &mut self,
+        _only: Option<&BTreeSet<String>>,
+    ) -> impl Future<Output = Result<Option<TargetFacts>, DriverError>> + Send {
         std::future::ready(Ok(None))
     }
 
