@@ -111,6 +111,12 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
             }
         }
     }
+    if step.verified > 0 {
+        let queries =
+            if step.verified == 1 { "1 query returned what it should" } else { "queries returned what they should" };
+        let count = if step.verified == 1 { String::new() } else { format!("{} ", step.verified) };
+        let _ = writeln!(out, "    {count}{queries}");
+    }
     if all || step.error.is_some() {
         for notice in &step.notices {
             let _ = writeln!(out, "    said: {}", notice.replace(['\n', '\r'], " "));
