@@ -87,7 +87,13 @@ fn a_pull_request_is_annotated_worst_first_with_everything_in_the_summary_and_th
 #[test]
 fn the_sarif_log_is_valid_by_its_schema() {
     let file = std::env::var("GODWIT_TEST_SARIF_SCHEMA").expect("`scripts/test` sets GODWIT_TEST_SARIF_SCHEMA");
-    let schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let mut schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    // The pattern of a language's code, which we do not give, is no regular expression: a bracket too many.
+    for part in ["run", "toolComponent"] {
+        let language = &mut schema["definitions"][part]["properties"]["language"];
+        assert!(language["pattern"].is_string());
+        language["pattern"] = "^[a-zA-Z]{2}".into();
+    }
     let schema = jsonschema::validator_for(&schema).unwrap();
     let odd = "db/0003_ü \"odd\" 100%.up.sql";
     for files in [
@@ -223,7 +229,7 @@ fn a_release_is_downloaded_by_its_exact_version_and_runs_only_with_its_checksum(
         Step { workspace: checkout.path(), with: &with, token: "", base: "main", env: &[("PATH", &path)] }.run()
     };
     let ended = run("1.2.3");
-    assert_eq!((ended.code, ended.outputs["risk"].as_str()), (Some(0), "LOW"), "{ended:?}");
+    assert_eq!((ended.code, ended.outputs["risk"].as_str()), (Some(0), "MEDIUM"), "{ended:?}");
     let asked = std::fs::read_to_string(bin.path().join("asked")).unwrap();
     let from = "https://github.com/godwit-dev/godwit/releases/download/v1.2.3";
     assert_eq!(asked, format!("{from}/{name}\n{from}/SHA256SUMS\n"));
