@@ -377,6 +377,78 @@ mod tests {
         }
     }
 
+    fn nothing() -> Facts {
+        Facts {
+            steps: Vec::new(),
+            earlier: Vec::new(),
+            records: Vec::new(),
+            verdict: AuditVerdict { records: 0, valid: true, first_bad: None, head: String::new(), problem: None },
+            backups: Vec::new(),
+            policy: None,
+            old_notes: 0,
+            waiting: Vec::new(),
+            environment: None,
+            now: DateTime::UNIX_EPOCH + Duration::days(10),
+        }
+    }
+
+    #[test]
+    fn s0_56_what_waits_is_told_with_the_missing_roles_and_its_age() {
+        let evaluation = |status: &str, reason: &str| serde_json::json!({ "name": "x", "status": status, "reason": reason, "children": [], "approvers": [], "missing": [] });
+        let environment = |name: &str, status: &str, roles: &[&str], filled: serde_json::Value| {
+            serde_json::json!({ "environment": name, "automatic": true, "required_approvals": 1, "required_roles": roles,
+                "filled": filled, "evaluation": evaluation(status, "approvals have expired") })
+        };
+        let verdict = |environments: serde_json::Value| {
+            serde_json::json!({ "status": "pending", "summary": "a hold is set", "missing_roles": [],
+                "environments": environments, "gates": [], "ignored": [], "notes": [] })
+            .to_string()
+        };
+        let waiting = |pr: u64, verdict: String, asked: Option<i64>| Waiting {
+            pull: JudgedPull {
+                repo: crate::ids::RepoName::new("o/r").unwrap(),
+                pr: crate::ids::PrNumber(pr),
+                state: "open".to_owned(),
+                look: String::new(),
+                head: crate::ids::CommitSha::new("0".repeat(40)).unwrap(),
+                base_ref: "main".to_owned(),
+                status: "pending".to_owned(),
+                summary: "cannot be read".to_owned(),
+                binding: None,
+                verdict,
+                at: DateTime::UNIX_EPOCH + Duration::days(9),
+            },
+            asked: asked.map(|days| DateTime::UNIX_EPOCH + Duration::days(days)),
+        };
+        let three = serde_json::json!([
+            environment("development", "approved", &["developer"], serde_json::json!({ "developer": "ann" })),
+            environment("staging", "pending", &["data_ops"], serde_json::json!({ "data_ops": "omar" })),
+            environment("production", "pending", &["dba", "cto"], serde_json::json!({ "dba": "dora" })),
+        ]);
+        let mut facts = Facts {
+            waiting: vec![
+                waiting(7, verdict(three), Some(3)),
+                waiting(8, verdict(serde_json::json!([])), None),
+                waiting(9, "{".to_owned(), None),
+            ],
+            ..nothing()
+        };
+        let told = |facts: &Facts| -> Vec<String> {
+            asked(facts).rows.iter().map(|r| format!("{} {} {} {}", r[0], r[2], r[3], r[5])).collect()
+        };
+        assert_eq!(
+            told(&facts),
+            [
+                "o/r#7 staging approvals have expired 7",
+                "o/r#7 production cto 7",
+                "o/r#8 - a hold is set 1",
+                "o/r#9 - cannot be read 1",
+            ]
+        );
+        facts.environment = Some(EnvironmentName::new("production").unwrap());
+        assert_eq!(told(&facts)[0], "o/r#7 production cto 7");
+    }
+
     #[test]
     fn s3_70_totals_are_those_of_the_folders() {
         use crate::migration::{MigrationRoot, SourceFile, resolve};

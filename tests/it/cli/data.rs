@@ -30,6 +30,7 @@ impl Ground {
             Kind::Redis | Kind::RedisCluster => {
                 ground.write("m/001_a.json", &format!("{{{head},\"keys\":[\"NAME:made\"]}}"));
                 ground.write("m/001_a.lua", "redis.call('SET', KEYS[1], '1')\nreturn 1\n");
+                ground.write("m/001_a_rollback.lua", "return redis.call('DEL', KEYS[1])\n");
             }
             Kind::Elasticsearch => ground.write(
                 "m/001_a.json",
