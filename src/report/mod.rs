@@ -2,6 +2,7 @@
 
 #[cfg(feature = "sqlite")]
 pub mod audit;
+pub mod beginning;
 pub mod check_run;
 pub mod checklist;
 pub mod comment;

@@ -112,10 +112,8 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
         }
     }
     if step.verified > 0 {
-        let queries =
-            if step.verified == 1 { "1 query returned what it should" } else { "queries returned what they should" };
-        let count = if step.verified == 1 { String::new() } else { format!("{} ", step.verified) };
-        let _ = writeln!(out, "    {count}{queries}");
+        let queries = if step.verified == 1 { "1 query".to_owned() } else { format!("{} queries", step.verified) };
+        let _ = writeln!(out, "    {queries} returned what the script says");
     }
     if all || step.error.is_some() {
         for notice in &step.notices {

@@ -266,9 +266,8 @@ fn said(report: &RunReport) -> String {
     for step in &report.steps {
         let name = code(step.migration.as_str());
         if step.verified > 0 {
-            let queries = if step.verified == 1 { "query" } else { "queries" };
-            let n = step.verified;
-            out.push_str(&format!("- ✔️ {name}: {n} {queries} returned what the script says they should\n"));
+            let queries = if step.verified == 1 { "1 query".to_owned() } else { format!("{} queries", step.verified) };
+            out.push_str(&format!("- ✔️ {name}: {queries} returned what its script says\n"));
         }
     }
     if !out.is_empty() {
