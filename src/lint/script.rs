@@ -37,6 +37,8 @@ pub struct Words {
     pub char: bool,
     /// `int`, `integer`, `bigint`, …
     pub int: bool,
+    /// `INSERT`.
+    pub insert: bool,
     /// `json`, `jsonb`.
     pub json: bool,
     /// `LOGGED`, `UNLOGGED`.
@@ -70,6 +72,7 @@ impl Words {
             cascade: says("cascade"),
             char: says("char"),
             int: says("int"),
+            insert: says("insert"),
             json: says("json"),
             logged: says("logged"),
             owner: says("owner"),
@@ -155,8 +158,13 @@ pub fn name_of(node: &SyntaxNode) -> String {
             | SyntaxKind::L_PAREN
             | SyntaxKind::R_PAREN => {}
             _ => match token.text().strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
-                Some(quoted) => name.push_str(&quoted.replace("\"\"", "\"")),
-                None => name.push_str(&token.text().to_ascii_lowercase()),
+                Some(quoted) if quoted.contains('"') => name.push_str(&quoted.replace("\"\"", "\"")),
+                Some(quoted) => name.push_str(quoted),
+                None => {
+                    let from = name.len();
+                    name.push_str(token.text());
+                    name[from..].make_ascii_lowercase();
+                }
             },
         }
     }

@@ -296,7 +296,7 @@ impl Reader<'_> {
             service: service::of(self.layout, self.unit).map(str::to_owned),
             only_in: self.only_in.clone(),
             repeatable: false,
-            native: self.root.native,
+            native: self.root.native.settled(self.root.layout),
             checks: verify::checks(self.engine, &up.text),
             checksum,
             up,
