@@ -4,6 +4,7 @@
 //! A folder that came from another tool keeps that tool's table, so that either can go on where the other stopped
 //! (docs/adr/0081-native-history.md).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest as _, Sha384};
@@ -27,6 +28,24 @@ pub enum Keep {
 impl Keep {
     /// Every value with its word in `godwit.yml`.
     pub const ALL: [(Keep, &'static str); 3] = [(Keep::Auto, "auto"), (Keep::Always, "always"), (Keep::Never, "never")];
+
+    /// What it comes to for a folder whose layout was written down by somebody (`said`) or found by its files.
+    pub fn settled(self, said: Option<Layout>) -> Self {
+        match (self, said) {
+            (Keep::Auto, Some(Layout::Diesel)) => Keep::Always,
+            _ => self,
+        }
+    }
+
+    /// Whether a table is made for a folder of this layout that has none.
+    fn makes(self, layout: Layout) -> bool {
+        match self {
+            Keep::Always => true,
+            Keep::Never => false,
+            // Folders that look like this belong to several tools: golang-migrate and sqlx; diesel and Hasura.
+            Keep::Auto => !matches!(layout, Layout::Numbered | Layout::Diesel),
+        }
+    }
 }
 
 /// A migration tool with a table of its own.
@@ -251,7 +270,7 @@ impl Book {
                     Some(schema) => format!("{schema}_schema_migrations"),
                     None => tool.table().to_owned(),
                 };
-                let make = n == 0 && (first.native == Keep::Always || first.layout != Layout::Numbered);
+                let make = n == 0 && first.native.makes(first.layout);
                 let schema = schema.filter(|_| engine == Engine::Postgresql);
                 let entries = entries(tool, &migrations);
                 book.ledgers.push(Ledger { tool, unit: unit.to_owned(), schema, table, make, entries });
@@ -296,15 +315,20 @@ impl Book {
 }
 
 /// The file's text as its bytes stand in the file: only a byte order mark was taken off.
-fn raw_text(migration: &Migration) -> String {
+fn raw_text(migration: &Migration) -> Cow<'_, str> {
     let of_file = migration.files.iter().find(|f| f.path == migration.up.path).map(|f| f.sha256.as_str());
     if of_file.is_some_and(|sum| sum != sha256_hex(migration.up.text.as_bytes())) {
         let marked = format!("\u{feff}{}", migration.up.text);
         if of_file == Some(sha256_hex(marked.as_bytes()).as_str()) {
-            return marked;
+            return Cow::Owned(marked);
         }
     }
-    migration.up.text.clone()
+    Cow::Borrowed(&migration.up.text)
+}
+
+fn sqlx_checksum(migration: &Migration) -> String {
+    let of_text = || hex::encode(Sha384::digest(raw_text(migration).as_bytes()));
+    migration.up.long.as_ref().map_or_else(of_text, |long| long.sha384.clone())
 }
 
 /// Flyway's sum: CRC-32 of the lines without their ends, the byte order mark left out.
@@ -337,7 +361,7 @@ fn entries(tool: Tool, migrations: &[&Migration]) -> Vec<Entry> {
                 Tool::Dbmate => (version.to_owned(), None),
                 Tool::Diesel => (version.replace('-', ""), None),
                 Tool::SqlMigrate => (file.clone(), None),
-                Tool::Sqlx => (number(version), Some(hex::encode(Sha384::digest(raw_text(m))))),
+                Tool::Sqlx => (number(version), Some(sqlx_checksum(m))),
                 Tool::Prisma => (m.id.to_string(), Some(sha256_hex(raw_text(m).as_bytes()))),
                 Tool::Flyway if m.repeatable => (format!("~{spaced}"), Some(flyway_checksum(&m.up.text).to_string())),
                 Tool::Flyway => (version.to_owned(), Some(flyway_checksum(&m.up.text).to_string())),
@@ -388,6 +412,20 @@ mod tests {
         assert_eq!(tools, [(Tool::GolangMigrate, false), (Tool::Sqlx, false)]);
         let two = [("a/migrations/0001_a.up.sql", "select 1;"), ("b/migrations/0001_b.up.sql", "select 1;")];
         assert!(book(&two, Engine::Postgresql).ledgers.is_empty());
+    }
+
+    #[test]
+    fn folders_of_up_and_down_are_diesels_only_if_somebody_says_so() {
+        let file = [SourceFile::new("m/2024-01-01-000000_a/up.sql", b"select 1;")];
+        let made = |layout, native| {
+            let set = resolve(&file, &[MigrationRoot { layout, native, ..MigrationRoot::folder("m") }]);
+            let book = Book::of(&set, &TargetName::new("shop").expect("a name"), Engine::Postgresql);
+            book.ledgers.iter().map(|l| (l.tool, l.make)).collect::<Vec<_>>()
+        };
+        assert_eq!(made(None, Keep::Auto), [(Tool::Diesel, false)]);
+        assert_eq!(made(None, Keep::Always), [(Tool::Diesel, true)]);
+        assert_eq!(made(Some(Layout::Diesel), Keep::Auto), [(Tool::Diesel, true)]);
+        assert_eq!(made(Some(Layout::Diesel), Keep::Never), []);
     }
 
     #[test]
