@@ -135,7 +135,7 @@ async fn b19_a_check_that_somebody_overwrote_is_shown_as_it_is() {
     let token = world.sandbox.installation_token();
     let address = world.sandbox.base_url().trim_start_matches("http://").parse().unwrap();
     let head = format!(
-        "PATCH /repos/acme/shop/check-runs/{} HTTP/1.1\r\nAuthorization: Bearer {}\r\nContent-Type: application/json",
+        "PATCH /repos/acme/shop/check-runs/{} HTTP/1.1\r\nUser-Agent: a-workflow\r\nAuthorization: Bearer {}\r\nContent-Type: application/json",
         shown.id,
         token.expose_secret()
     );
@@ -203,5 +203,6 @@ async fn b16_a_migration_hidden_behind_another_folder_or_a_link_is_no_way_in() {
     assert!(told(&pull).contains("godwit.yml") || told(&pull).contains("policy"), "{}", told(&pull));
     pull.push("alice", &[commit("alice", &[("godwit.yml", super::world::GODWIT_YML)])]).unwrap();
     world.settle().await;
-    assert_eq!(conclusion(&pull, APPROVAL), "success", "{}", told(&pull));
+    assert_eq!(conclusion(&pull, APPROVAL), "action_required");
+    assert!(told(&pull).contains("the policy changed since"), "{}", told(&pull));
 }

@@ -72,7 +72,10 @@ async fn b9_a_close_that_was_never_heard_of_is_found() {
     pull.close("alice").unwrap();
     world.repo.set_installed(true).unwrap();
     sweep(&world).await;
-    assert!(told().contains("was closed") && !told().contains("is open too"), "{}", told());
+    assert!(told().contains("is not in the way any more") && !told().contains("is open too"), "{}", told());
+    let repo = godwit::ids::RepoName::new("acme/shop").unwrap();
+    let number = godwit::ids::PrNumber(pull.number());
+    assert!(!world.store.standing(&repo, number).await.unwrap().unwrap().open);
 }
 
 #[tokio::test]
