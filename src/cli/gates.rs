@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::table_facts;
 use super::targets::{self, Gathered};
 use crate::approval::{Policy, alone};
 use crate::config::Cell;
@@ -11,7 +12,6 @@ use crate::migration::{Migration, digest_of};
 use crate::plan::planner::belongs;
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
 use crate::runner::{self, Actor, ApplyOptions, Keeper, Target};
-use crate::store::runs::PlacedEntry;
 use crate::store::{Agreed, AuditEntry, EnteredRow};
 
 /// How the person at the terminal answers what would be asked.
@@ -42,7 +42,7 @@ pub(super) fn emergency(reason: Option<String>) -> anyhow::Result<Option<String>
 /// # Errors
 /// When a database or the store cannot be reached, or nobody can be asked.
 pub(super) async fn before(
-    gathered: &Gathered,
+    gathered: &mut Gathered,
     keeper: &Keeper,
     actor: &Actor,
     options: &mut ApplyOptions,
@@ -54,6 +54,12 @@ pub(super) async fn before(
     let mut plan = runner::plan(&gathered.set, &gathered.targets, actor, options).await.map_err(targets::failed)?;
     if plan.outcome != Outcome::Planned {
         return Ok(None);
+    }
+    let known = plan.notes.len();
+    table_facts::reckon(gathered, &mut plan).await?;
+    options.risks.clone_from(&gathered.risks);
+    if !word.yes {
+        plan.notes[known..].iter().for_each(|note| anstream::eprintln!("{note}"));
     }
     let mut closed = gathered.lint_refusals(&plan);
     if closed.is_empty()
@@ -255,7 +261,7 @@ pub(super) async fn promotion(
         let mut missing: Vec<&Migration> = Vec::new();
         for migration in migrations {
             let on = earlier.targets.iter().filter(|t| belongs(migration, &t.name, t.engine));
-            if !on.clone().all(|t| ledger.iter().any(|e| e.target == t.name && holds(e, migration))) {
+            if !on.clone().all(|t| ledger.iter().any(|e| e.target == t.name && e.holds(migration))) {
                 missing.push(migration);
             }
         }
@@ -285,13 +291,6 @@ pub(super) async fn promotion(
         ));
     }
     Ok(closed)
-}
-
-pub(super) fn holds(entry: &PlacedEntry, migration: &Migration) -> bool {
-    entry.migration == migration.id
-        && entry.unit == migration.unit
-        && entry.state == MigrationState::Applied
-        && entry.checksum == migration.checksum.to_string()
 }
 
 /// Which of `migrations` the databases of `environment` hold as they are in the files; why they cannot be asked else.
@@ -337,7 +336,7 @@ fn agreed(gathered: &Gathered, plan: &RunReport) -> anyhow::Result<bool> {
         return targets::confirm(&format!("{count} will run in {environment}"), environment.as_str());
     }
     if plan.risk >= Risk::High {
-        let question = format!("{count} will run, with something that cannot be taken back without loss");
+        let question = format!("{count} will run, with a HIGH risk (`godwit plan` tells why)");
         return targets::confirm(&question, "yes");
     }
     Ok(true)

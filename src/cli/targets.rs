@@ -78,13 +78,6 @@ pub(super) struct Gathered {
     pub destroys: BTreeSet<String>,
 }
 
-/// Whether an environment is one whose data nobody plays with: `production`, and the last of the promotion order unless it
-/// is a playground by its name.
-pub(super) fn is_production(policy: &Policy, environment: &EnvironmentName) -> bool {
-    let playground = matches!(environment.as_str(), "development" | "testing");
-    environment.as_str() == "production" || (policy.repo.environments.last() == Some(environment) && !playground)
-}
-
 /// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
 pub(super) fn check_url(engine: Engine, url: &str) -> anyhow::Result<()> {
     crate::drivers::check_url(engine, url).map_err(|e| Failure::usage(format!("the database's URL is wrong: {e}")))

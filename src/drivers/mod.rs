@@ -259,8 +259,12 @@ pub trait Driver: Sized + Send {
     /// What the server says of its own health. What it does not tell, or not to this user, is left out.
     fn vitals(&mut self) -> impl Future<Output = Result<Vec<Reading>, DriverError>> + Send;
 
-    /// How large its tables are and who holds them; `None` where an engine is not asked that.
-    fn facts(&mut self) -> impl Future<Output = Result<Option<TargetFacts>, DriverError>> + Send {
+    /// How large its tables are and who holds them, of all or `only` of those named; `None` where an engine is not asked
+    /// that.
+    fn facts(
+        &mut self,
+        _only: Option<&BTreeSet<String>>,
+    ) -> impl Future<Output = Result<Option<TargetFacts>, DriverError>> + Send {
         std::future::ready(Ok(None))
     }
 
@@ -338,6 +342,20 @@ pub trait Session: Send {
 
     /// Runs a repair that a probe named.
     fn repair(&mut self, statement: &str) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Puts data into the target, from the text of a file in the form of its engine. SQL is one transaction, which is taken
+    /// back where it fails; of the others what stands before the failure may stay.
+    fn fill(&mut self, text: &str) -> impl Future<Output = Result<(), DriverError>> + Send {
+        async move {
+            // A comment may end the script without a line break.
+            let done = self.repair(&format!("BEGIN;\n{text}\n;COMMIT")).await;
+            if matches!(done, Err(DriverError::Statement(_))) {
+                // Nothing may be open where the server has taken it back by itself.
+                let _ = self.repair("ROLLBACK").await;
+            }
+            done
+        }
+    }
 
     /// Writes a row as it is, under the fence. `started_at`, `finished_at` and `duration_ms` are taken from the server
     /// where the row says `running` or ends a running one.

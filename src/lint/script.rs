@@ -37,10 +37,18 @@ pub struct Words {
     pub char: bool,
     /// `int`, `integer`, `bigint`, …
     pub int: bool,
+    /// `INSERT`.
+    pub insert: bool,
     /// `json`, `jsonb`.
     pub json: bool,
+    /// `LIMIT`, `OFFSET`, `FETCH`.
+    pub limit: bool,
     /// `LOGGED`, `UNLOGGED`.
     pub logged: bool,
+    /// `money`.
+    pub money: bool,
+    /// `NOT`, with `IN` somewhere.
+    pub not_in: bool,
     /// `OWNER`.
     pub owner: bool,
     /// `PRIMARY`.
@@ -49,6 +57,8 @@ pub struct Words {
     pub serial: bool,
     /// `smallint`, `smallserial`, `int2`, `serial2`.
     pub small: bool,
+    /// `time`.
+    pub time: bool,
     /// `timestamp`.
     pub timestamp: bool,
     /// `UPDATE`.
@@ -70,12 +80,17 @@ impl Words {
             cascade: says("cascade"),
             char: says("char"),
             int: says("int"),
+            insert: says("insert"),
             json: says("json"),
+            limit: says("limit") || says("offset") || says("fetch"),
             logged: says("logged"),
+            money: says("money"),
+            not_in: says("not") && says("in"),
             owner: says("owner"),
             primary: says("primary"),
             serial: says("serial"),
             small: says("small") || says("int2") || says("serial2"),
+            time: says("time"),
             timestamp: says("timestamp"),
             update: says("update"),
             validate: says("validate"),
@@ -155,8 +170,13 @@ pub fn name_of(node: &SyntaxNode) -> String {
             | SyntaxKind::L_PAREN
             | SyntaxKind::R_PAREN => {}
             _ => match token.text().strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
-                Some(quoted) => name.push_str(&quoted.replace("\"\"", "\"")),
-                None => name.push_str(&token.text().to_ascii_lowercase()),
+                Some(quoted) if quoted.contains('"') => name.push_str(&quoted.replace("\"\"", "\"")),
+                Some(quoted) => name.push_str(quoted),
+                None => {
+                    let from = name.len();
+                    name.push_str(token.text());
+                    name[from..].make_ascii_lowercase();
+                }
             },
         }
     }

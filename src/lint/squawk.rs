@@ -1,14 +1,15 @@
 //! squawk's findings as ours. Its types stay in this file.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use squawk_linter::{Linter, LinterSettings, Rule, Version};
-use squawk_syntax::{Parse, SourceFile, ast};
+use squawk_syntax::ast::{self, AstNode};
+use squawk_syntax::{Parse, SourceFile};
 
 use super::fix::Rewrite;
-use super::rewrite;
-use super::script::{Finding, Script, Words};
+use super::script::{Finding, Script, Statement, Words, name_of};
 use super::table::{self, RuleInfo};
 
 /// The rules of squawk that a check runs, chosen once per report.
@@ -39,8 +40,8 @@ enum Gate {
     AlterOrCreate,
     /// `TRUNCATE`, `REINDEX`, `VACUUM`, `CLUSTER`.
     Upkeep,
-    /// An `UPDATE`, however deep inside a statement.
-    Update,
+    /// A list that names a column twice, or one that has to be looked at for that.
+    ColumnTwice,
     /// A name of more than 63 bytes.
     LongName,
 }
@@ -93,7 +94,7 @@ fn gate_of(rule: Rule) -> Gate {
         | Rule::BanAlterSequenceValues
         | Rule::BanCreateDomainWithConstraint => Gate::AlterOrCreate,
         Rule::BanTruncateCascade | Rule::PreferRepack | Rule::RequireConcurrentReindex => Gate::Upkeep,
-        Rule::BanDuplicateColumnAssignments => Gate::Update,
+        Rule::BanDuplicateColumnAssignments => Gate::ColumnTwice,
         Rule::IdentifierTooLong => Gate::LongName,
         _ => Gate::Always,
     }
@@ -110,6 +111,7 @@ struct Open {
     create_table: bool,
     create: bool,
     upkeep: bool,
+    column_twice: bool,
     long_name: bool,
 }
 
@@ -124,6 +126,7 @@ impl Open {
             create_table: false,
             create: false,
             upkeep: false,
+            column_twice: script.words.update || script.statements.iter().any(|s| may_name_twice(script, s)),
             long_name: holds_long_name(script.text),
         };
         for statement in &script.statements {
@@ -154,10 +157,42 @@ impl Open {
             Gate::Types(named) => (self.create_table || self.alter_table) && named(&self.words),
             Gate::AlterOrCreate => self.alter || self.create,
             Gate::Upkeep => self.upkeep,
-            Gate::Update => self.words.update,
+            Gate::ColumnTwice => self.column_twice,
             Gate::LongName => self.long_name,
         }
     }
+}
+
+/// Whether a statement without an `UPDATE` in it could name a column twice. Lists of columns are looked at here, since
+/// almost every script has some and hardly any has one twice.
+fn may_name_twice(script: &Script<'_>, statement: &Statement) -> bool {
+    let columns = |list: Option<ast::TableArgList>| {
+        let args = list.into_iter().flat_map(|l| l.args());
+        repeats(args.filter_map(|arg| match arg {
+            ast::TableArg::Column(column) => column.name().map(|n| name_of(n.syntax())),
+            _ => None,
+        }))
+    };
+    match &statement.node {
+        ast::Stmt::CreateTable(s) => columns(s.table_arg_list()),
+        ast::Stmt::CreateTableAs(s) => columns(s.table_arg_list()),
+        ast::Stmt::CreateForeignTable(s) => columns(s.table_arg_list()),
+        ast::Stmt::Insert(s) if s.with_clause().is_none() => {
+            let targets = s.column_target_list().into_iter().flat_map(|l| l.column_targets());
+            repeats(targets.filter_map(|t| t.name().map(|n| name_of(n.syntax()))))
+        }
+        ast::Stmt::CreateView(_)
+        | ast::Stmt::CreateMaterializedView(_)
+        | ast::Stmt::SelectInto(_)
+        | ast::Stmt::Merge(_) => true,
+        // Inside a `WITH`, a rule, a body of statements.
+        _ => script.words.insert && script.text[statement.range.clone()].to_ascii_lowercase().contains("insert"),
+    }
+}
+
+fn repeats(mut names: impl Iterator<Item = String>) -> bool {
+    let mut seen = HashSet::new();
+    names.any(|name| !seen.insert(name))
 }
 
 /// Whether a name could have more bytes than PostgreSQL keeps: a run of such letters, or a quoted text, of that length.
@@ -181,6 +216,12 @@ impl Chosen {
         }
     }
 
+    /// Those of them that `wanted` names.
+    pub fn only(&self, wanted: impl Fn(&RuleInfo) -> bool) -> Self {
+        let is_wanted = |rule: Rule| info_of(rule).is_some_and(&wanted);
+        Self { rules: self.rules.iter().filter(|(rule, _)| is_wanted(*rule)).copied().collect(), version: self.version }
+    }
+
     /// What squawk says about a script. One linter per script: findings pile up in it.
     pub fn run(&self, script: &Script<'_>, parse: &Parse<SourceFile>, found: &mut Vec<Finding>) {
         let open = Open::of(script);
@@ -197,7 +238,7 @@ impl Chosen {
             let Some(rule) = info_of(violation.code) else { continue };
             let range = usize::from(violation.text_range.start())..usize::from(violation.text_range.end());
             let fix = violation.fix.filter(|_| MECHANICAL.contains(&violation.code)).map(|fix| rewrite_of(script, fix));
-            let mut finding = Finding {
+            found.push(Finding {
                 rule,
                 range,
                 message: violation.message,
@@ -206,11 +247,7 @@ impl Chosen {
                 risk: None,
                 tables: Vec::new(),
                 fix,
-            };
-            if finding.fix.is_none() {
-                finding.fix = rewrite::of(script, &finding);
-            }
-            found.push(finding);
+            });
         }
     }
 }
@@ -334,6 +371,13 @@ mod tests {
             "select 1 as an_identifier_that_is_longer_than_what_postgresql_keeps_of_it_x;",
             "select 1 as \"an identifier, longer than what PostgreSQL keeps of it, with blanks\";",
             "alter table t enable row level security; alter policy p on t to public; alter sequence s restart with 5;",
+            "create table t (a int, A int); create table u (a, a) as select 1, 2; insert into t (a, \"a\") values (1, 2);",
+            "create view v (a, a) as select 1, 2; create view w as select 1 as a, 2 as a; select 1 as a, 2 as a into t;",
+            "create foreign table t (a int, a int) server s; with x as (insert into t (a, a) values (1, 2)) select 1;",
+            "create rule r as on insert to t do instead insert into u (a, a) values (1, 2); create materialized view m (a, a) as select 1, 2;",
+            "merge into t using u on t.a = u.a when not matched then insert (a, a) values (1, 2);",
+            "create function f() returns void begin atomic insert into t (a, a) values (1, 2); end;",
+            "with x as (select 1) insert into t (a, a) select 1, 2; explain insert into t (a, a) values (1, 2);",
             "alter table t add constraint c check (a > 0); create index i on t (a); reindex table t;",
         ];
         let all = Chosen::new("15", |_| true);

@@ -205,6 +205,15 @@ pub struct Problem {
     pub help: String,
 }
 
+/// The schema that a program declares beside its migrations (`schema.prisma`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Models {
+    /// The folder of the migrations that are to build it.
+    pub unit: String,
+    /// The files that declare it: path and text.
+    pub files: Vec<(String, String)>,
+}
+
 /// The ordered migrations of a repository or folder.
 #[derive(Debug, Clone, Default)]
 pub struct MigrationSet {
@@ -212,6 +221,10 @@ pub struct MigrationSet {
     pub migrations: Vec<Migration>,
     /// What is wrong with the files.
     pub problems: Vec<Problem>,
+    /// What is worth a word about them, and keeps no run from starting.
+    pub remarks: Vec<Problem>,
+    /// Prisma's own description of the schema, of each folder that has one.
+    pub models: Vec<Models>,
     /// How many files below the roots were looked at.
     pub files_seen: usize,
 }

@@ -28,6 +28,24 @@ pub enum Keep {
 impl Keep {
     /// Every value with its word in `godwit.yml`.
     pub const ALL: [(Keep, &'static str); 3] = [(Keep::Auto, "auto"), (Keep::Always, "always"), (Keep::Never, "never")];
+
+    /// What it comes to for a folder whose layout was written down by somebody (`said`) or found by its files.
+    pub fn settled(self, said: Option<Layout>) -> Self {
+        match (self, said) {
+            (Keep::Auto, Some(Layout::Diesel)) => Keep::Always,
+            _ => self,
+        }
+    }
+
+    /// Whether a table is made for a folder of this layout that has none.
+    fn makes(self, layout: Layout) -> bool {
+        match self {
+            Keep::Always => true,
+            Keep::Never => false,
+            // Folders that look like this belong to several tools: golang-migrate and sqlx; diesel and Hasura.
+            Keep::Auto => !matches!(layout, Layout::Numbered | Layout::Diesel),
+        }
+    }
 }
 
 /// A migration tool with a table of its own.
@@ -252,7 +270,7 @@ impl Book {
                     Some(schema) => format!("{schema}_schema_migrations"),
                     None => tool.table().to_owned(),
                 };
-                let make = n == 0 && (first.native == Keep::Always || first.layout != Layout::Numbered);
+                let make = n == 0 && first.native.makes(first.layout);
                 let schema = schema.filter(|_| engine == Engine::Postgresql);
                 let entries = entries(tool, &migrations);
                 book.ledgers.push(Ledger { tool, unit: unit.to_owned(), schema, table, make, entries });
@@ -394,6 +412,20 @@ mod tests {
         assert_eq!(tools, [(Tool::GolangMigrate, false), (Tool::Sqlx, false)]);
         let two = [("a/migrations/0001_a.up.sql", "select 1;"), ("b/migrations/0001_b.up.sql", "select 1;")];
         assert!(book(&two, Engine::Postgresql).ledgers.is_empty());
+    }
+
+    #[test]
+    fn folders_of_up_and_down_are_diesels_only_if_somebody_says_so() {
+        let file = [SourceFile::new("m/2024-01-01-000000_a/up.sql", b"select 1;")];
+        let made = |layout, native| {
+            let set = resolve(&file, &[MigrationRoot { layout, native, ..MigrationRoot::folder("m") }]);
+            let book = Book::of(&set, &TargetName::new("shop").expect("a name"), Engine::Postgresql);
+            book.ledgers.iter().map(|l| (l.tool, l.make)).collect::<Vec<_>>()
+        };
+        assert_eq!(made(None, Keep::Auto), [(Tool::Diesel, false)]);
+        assert_eq!(made(None, Keep::Always), [(Tool::Diesel, true)]);
+        assert_eq!(made(Some(Layout::Diesel), Keep::Auto), [(Tool::Diesel, true)]);
+        assert_eq!(made(Some(Layout::Diesel), Keep::Never), []);
     }
 
     #[test]

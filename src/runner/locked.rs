@@ -97,7 +97,10 @@ pub(super) async fn locked<S: Session>(
         let (ended, said) = heard(job, step, one_step(session, store, &run)).await;
         report.notices = said;
         match ended? {
-            StepEnd::Done(rows) => report.rows = rows,
+            StepEnd::Done(rows) => {
+                report.rows = rows;
+                report.verified = migration.filter(|_| step.action == StepAction::Apply).map_or(0, |m| m.checks.len());
+            }
             StepEnd::Failed(error) => {
                 report.state = MigrationState::Failed;
                 report.error = Some(error);

@@ -13,6 +13,7 @@ use super::{Store, StoreError, millis, time_of};
 use crate::ids::{
     CommitSha, DeliveryId, Digest, Engine, EnvironmentName, Epoch, MigrationId, PrNumber, RepoName, RunId, TargetName,
 };
+use crate::migration::Migration;
 use crate::plan::{MigrationState, Outcome, RecoveryClass, StepAction};
 
 /// A run as it begins.
@@ -132,6 +133,16 @@ pub struct PlacedEntry {
     pub checksum: String,
     /// Where the store last saw it.
     pub state: MigrationState,
+}
+
+impl PlacedEntry {
+    /// Whether it says that a migration is there as its file is now.
+    pub fn holds(&self, migration: &Migration) -> bool {
+        self.migration == migration.id
+            && self.unit == migration.unit
+            && self.state == MigrationState::Applied
+            && self.checksum == migration.checksum.as_str()
+    }
 }
 
 /// A step that was applied.

@@ -9,6 +9,7 @@ mod preflight;
 mod probe;
 mod rights;
 mod schema;
+mod seed;
 mod session;
 mod settle;
 mod values;

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::history::{self, name_target, new_target_id, session_id};
 use super::lock::{self, Lock, majority};
 use super::wire::{self, Fault, RECONNECT_FOR, refusal};
-use super::{MongodbDriver, operations, probe, read_history, settle};
+use super::{MongodbDriver, operations, probe, read_history, seed, settle};
 use crate::drivers::failpoint;
 use crate::drivers::{DriverError, FENCE, Probe, Script, Session, SessionOptions, SingleStatement, jittered};
 use crate::ids::{Epoch, RunId};
@@ -431,6 +431,10 @@ impl Session for MongodbSession {
             format!("no repair is known of `{statement}`"),
             "this is a mistake of the program: please report it",
         ))
+    }
+
+    async fn fill(&mut self, text: &str) -> Result<(), DriverError> {
+        seed::fill(self, text).await
     }
 
     async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {

@@ -15,6 +15,7 @@ mod session;
 mod watch;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -211,8 +212,8 @@ impl Driver for PostgresDriver {
         health::vitals(&mut self.connection).await
     }
 
-    async fn facts(&mut self) -> Result<Option<TargetFacts>, DriverError> {
-        facts::facts(&mut self.connection).await.map(Some)
+    async fn facts(&mut self, only: Option<&BTreeSet<String>>) -> Result<Option<TargetFacts>, DriverError> {
+        facts::facts(&mut self.connection, only).await.map(Some)
     }
 
     async fn readable(&mut self, name: &str) -> Result<(), DriverError> {

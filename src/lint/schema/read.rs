@@ -17,7 +17,7 @@ pub fn changes(text: &str, statements: &[Statement], broken: bool) -> Vec<Change
         return out;
     }
     for statement in statements {
-        read(statement, &mut out);
+        read(text, statement, &mut out);
     }
     out
 }
@@ -26,7 +26,7 @@ fn named(node: Option<impl AstNode>) -> String {
     node.map(|n| name_of(n.syntax())).unwrap_or_default()
 }
 
-fn read(statement: &Statement, out: &mut Vec<Change>) {
+fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
     let range = statement.range.clone();
     let mut put = |what: What| out.push(Change { range: range.clone(), what });
     match &statement.node {
@@ -141,8 +141,8 @@ fn read(statement: &Statement, out: &mut Vec<Change>) {
             let words = words_of_text(&body);
             put(if words.contains("execute") { What::Anything } else { What::Opaque(words) });
         }
-        ast::Stmt::CreateFunction(s) => function(s.name(), s.syntax(), &mut put),
-        ast::Stmt::CreateProcedure(s) => function(s.name(), s.syntax(), &mut put),
+        ast::Stmt::CreateFunction(s) => function(s.name(), &text[statement.range.clone()], &mut put),
+        ast::Stmt::CreateProcedure(s) => function(s.name(), &text[statement.range.clone()], &mut put),
         ast::Stmt::Select(s) => call(s.syntax(), &mut put),
         ast::Stmt::Call(s) => call(s.syntax(), &mut put),
         ast::Stmt::SelectInto(s) => put(What::Opaque(words(s.syntax()))),
@@ -402,11 +402,18 @@ fn search_path(set: &ast::Set) -> Option<Option<String>> {
     )
 }
 
-fn function(name: Option<impl AstNode>, node: &SyntaxNode, put: &mut impl FnMut(What)) {
-    let body = words_of_text(&node.text().to_string());
-    if ["alter", "drop", "execute", "rename"].iter().any(|w| body.contains(*w)) {
+fn function(name: Option<impl AstNode>, definition: &str, put: &mut impl FnMut(What)) {
+    let words = definition.to_ascii_lowercase();
+    if ["alter", "drop", "execute", "rename"].iter().any(|w| says(&words, w)) {
         put(What::CreateFunction { name: named(name) });
     }
+}
+
+/// Whether a text has a word by itself.
+fn says(text: &str, word: &str) -> bool {
+    let is_letter = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(is_letter) && !text[at + word.len()..].starts_with(is_letter))
 }
 
 fn call(node: &SyntaxNode, put: &mut impl FnMut(What)) {
@@ -449,9 +456,9 @@ fn relations(node: &SyntaxNode) -> BTreeSet<String> {
 }
 
 fn words_of_text(text: &str) -> BTreeSet<String> {
-    text.to_lowercase()
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|w| !w.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let text = text.to_lowercase();
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
+    // Most words of a text come more than once.
+    let once: BTreeSet<&str> = words.collect();
+    once.into_iter().map(str::to_owned).collect()
 }

@@ -121,6 +121,32 @@ impl Reader<'_> {
         self.set.problems.push(Problem { file: file.to_owned(), line, rule, severity, message, help: help.to_owned() });
     }
 
+    /// Something worth a word that keeps no run from starting.
+    fn remark(&mut self, file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) {
+        self.set.remarks.push(Problem { file: file.to_owned(), line, rule, severity, message, help: help.to_owned() });
+    }
+
+    /// Bytes that other tools may read, or check out, as others.
+    fn odd_bytes(&mut self, up: &Script, bytes: &[u8]) {
+        const LARGE: usize = 1024 * 1024;
+        let what = if bytes.starts_with(b"\xef\xbb\xbf") {
+            (
+                "begins with a byte order mark, which psql and some tools take for a part of the first word",
+                "save it without",
+            )
+        } else if up.text.contains("\r\n") {
+            (
+                "has lines that end in CRLF: a checkout that changes them changes the checksum that other tools keep",
+                "save it with LF, and say `*.sql text eol=lf` in `.gitattributes`",
+            )
+        } else if bytes.len() > LARGE {
+            ("has more than a megabyte, which nobody reviews", "load the data from elsewhere, or in a backfill")
+        } else {
+            return;
+        };
+        self.remark(&up.path, up.first_line, "odd-bytes", Severity::Info, what.0.to_owned(), what.1);
+    }
+
     fn stray(&mut self, file: &SourceFile, message: &str) {
         self.problem(
             &file.path,
@@ -199,7 +225,10 @@ impl Reader<'_> {
         }
         let down = found.down.and_then(|f| self.script(f));
         let (up_sha256, checksum) = match &found.up.content {
-            FileContent::Bytes(bytes) => both(bytes, &up.text),
+            FileContent::Bytes(bytes) => {
+                self.odd_bytes(&up, bytes);
+                both(bytes, &up.text)
+            }
             FileContent::Long(long) => (long.sha256.clone(), long.checksum.clone()),
             FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
         };
@@ -301,7 +330,7 @@ impl Reader<'_> {
             service: service::of(self.layout, self.unit).map(str::to_owned),
             only_in: self.only_in.clone(),
             repeatable: false,
-            native: self.root.native,
+            native: self.root.native.settled(self.root.layout),
             checks: verify::checks(self.engine, &up.text),
             checksum,
             up,

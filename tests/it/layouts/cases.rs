@@ -110,6 +110,16 @@ impl Case {
         (1..=n).flat_map(|n| self.file(n)).collect()
     }
 
+    /// Begins the tool's table as the tool does, where Godwit makes none of its own accord.
+    pub fn begin(&self, database: &Database) {
+        if self.name == "diesel" {
+            database.query(
+                "create table __diesel_schema_migrations (version varchar(50) primary key not null, \
+                 run_on timestamp not null default current_timestamp)",
+            );
+        }
+    }
+
     /// What the tool's table tells.
     pub fn keys(&self, database: &Database) -> Vec<String> {
         if self.table.is_empty() || !database.has_table(self.table) {

@@ -50,6 +50,7 @@ fn s0_38_every_layout_goes_forward_and_back_and_its_own_table_goes_with_it() {
 fn forward_and_back(case: &Case, kind: Kind) {
     let said = |what: &str| format!("{} on {kind:?}: {what}", case.name);
     let project = project(kind, &case.files(3));
+    case.begin(&project.database);
     project.run(&["plan"]).expect(0);
     assert!(case.keys(&project.database).is_empty(), "{}", said("a plan writes nothing"));
     project.run(&["apply", "--yes"]).expect(0);
@@ -96,6 +97,31 @@ fn s0_19_a_repeatable_script_runs_again_when_it_changes_and_only_then() {
         // The newest that can be undone is the version.
         project.run(&["rollback", "--steps", "1", "--yes"]).expect(0);
         assert!(!project.database.has_table("t2"));
+    }
+}
+
+#[test]
+fn a_database_that_diesel_never_saw_gets_its_table_only_where_the_folder_is_said_to_be_its() {
+    let diesel = cases::find("diesel");
+    for kind in BOTH {
+        let project = project(kind, &diesel.files(2));
+        project.run(&["apply", "--yes"]).expect(0);
+        assert!(project.database.has_table("t2") && !project.database.has_table(diesel.table));
+        let write = |path: &str, text: &str| {
+            let path = project.dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("godwit.yml", "version: 1\nmigrations:\n  - { path: m, layout: diesel, target: shop }\n");
+        let engine = kind.engine();
+        let targets = format!("development:\n  targets:\n    shop: {{ engine: {engine}, url: \"${{SHOP}}\" }}\n");
+        write("policies/environments.yml", &targets);
+        lay(&project, &diesel.file(3));
+        let mut command = crate::support::godwit(project.dir.path());
+        let command = command.args(["apply", "development", "--yes"]).env("SHOP", &project.database.url);
+        crate::support::Said::from(command.output().unwrap()).expect(0);
+        // With what was applied before it was made.
+        assert_eq!(diesel.keys(&project.database), diesel.expected(3));
     }
 }
 
