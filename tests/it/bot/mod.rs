@@ -2,6 +2,7 @@
 
 mod arriving;
 mod asking;
+mod attacks;
 mod checks;
 mod colliding;
 mod commands;
@@ -30,6 +31,7 @@ mod rollbacks;
 mod rotating;
 mod stopping;
 mod suggesting;
+mod sweeping;
 mod taking_back;
 mod teams;
 mod trust;
