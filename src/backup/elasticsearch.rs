@@ -140,9 +140,12 @@ async fn read(
     Ok(())
 }
 
-/// The indices that are the user's own, by name.
-async fn indices(wire: &Wire) -> Result<BTreeMap<String, Value>, BackupError> {
-    let found = wire.get("_all?expand_wildcards=open,hidden").await?.ok()?;
+/// What can be read.
+const READABLE: &str = "open,hidden";
+
+/// The indices that are the user's own, by name: of those that are open, closed or hidden, as `which` says.
+async fn indices(wire: &Wire, which: &str) -> Result<BTreeMap<String, Value>, BackupError> {
+    let found = wire.get(&format!("_all?expand_wildcards={which}")).await?.ok()?;
     let own = |name: &str, index: &Value| {
         name.starts_with('.')
             || name.starts_with(SCRATCH)
@@ -160,6 +163,19 @@ fn in_scope(scope: &Scope, name: &str) -> bool {
             names.iter().any(|n| n == name || globset::Glob::new(n).is_ok_and(|g| g.compile_matcher().is_match(name)))
         }
     }
+}
+
+/// Deletes the indices of a scope, closed ones too; their aliases go with them.
+///
+/// # Errors
+/// When the cluster does not answer or refuses; some indices may be gone then.
+pub async fn clear(url: &SecretString, scope: &Scope) -> Result<(), BackupError> {
+    let driver = ElasticsearchDriver::connect(url).await?;
+    let (wire, _) = driver.parts();
+    for name in indices(wire, "all").await?.into_keys().filter(|name| in_scope(scope, name)) {
+        wire.ask(Method::Delete, &part(&name), None).await?.found()?;
+    }
+    Ok(())
 }
 
 fn canonical(value: &Value) -> String {
@@ -200,7 +216,7 @@ pub async fn copy_out(
     }
     put(&mut sink, &Line::Head { godwit_elasticsearch: 1, version: version.to_owned(), history })?;
     let (mut contents, mut total) = (BTreeMap::new(), 0);
-    for (name, index) in indices(wire).await? {
+    for (name, index) in indices(wire, READABLE).await? {
         if !in_scope(scope, &name) {
             continue;
         }
@@ -442,7 +458,7 @@ fn is_aside(aside: &str, name: &str) -> bool {
 }
 
 async fn replace(wire: &Wire, all: &[Built], scope: &Scope, aside: &str) -> Result<(), BackupError> {
-    let there = indices(wire).await?;
+    let there = indices(wire, READABLE).await?;
     // Whoever reads by an alias goes over to what was built, in one call.
     let mut actions = Vec::new();
     for (name, index) in there.iter().filter(|(name, _)| in_scope(scope, name)) {

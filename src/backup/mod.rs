@@ -410,22 +410,27 @@ async fn rehearse(
     }
 }
 
-/// Empties a database: everything that is the user's, and Godwit's own tables. Whoever calls this holds the target's lock.
+/// Empties a database: everything that is the user's, and Godwit's own tables. Of a server that others may share, the keys or
+/// indices of `scope` go and nothing else. Whoever calls this holds the target's lock.
 ///
 /// # Errors
-/// What the server said; and for kinds of database that others may share.
-pub async fn clear(subject: &Subject) -> Result<(), BackupError> {
-    match subject.engine {
+/// What the server said; and a server that others may share without such names.
+pub async fn clear(subject: &Subject, scope: &Scope) -> Result<(), BackupError> {
+    match (subject.engine, scope) {
         #[cfg(feature = "postgres")]
-        Engine::Postgresql => postgres::clear(&subject.url).await,
-        Engine::Sqlite => sqlite::clear(&subject.url).await,
+        (Engine::Postgresql, Scope::All) => postgres::clear(&subject.url).await,
+        (Engine::Sqlite, Scope::All) => sqlite::clear(&subject.url).await,
         #[cfg(feature = "mongodb")]
-        Engine::Mongodb => mongodb::clear(&subject.url).await,
-        other => Err(BackupError::Usage(format!(
-            "`{}` is {other}, which has no databases of their own to empty: others may share it; take its keys or indices \
-             away by hand",
+        (Engine::Mongodb, Scope::All) => mongodb::clear(&subject.url).await,
+        #[cfg(feature = "redis")]
+        (Engine::Redis, Scope::Only(names)) => redis::clear(&subject.url, names).await,
+        #[cfg(feature = "elasticsearch")]
+        (Engine::Elasticsearch, Scope::Only(_)) => elasticsearch::clear(&subject.url, scope).await,
+        (engine @ (Engine::Redis | Engine::Elasticsearch), Scope::All) => Err(BackupError::Usage(format!(
+            "`{}` is {engine}, which others may share: say whose keys or indices go",
             subject.name
         ))),
+        (engine, _) => unsupported(engine),
     }
 }
 

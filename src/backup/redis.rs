@@ -381,6 +381,25 @@ async fn write_all(driver: &RedisDriver, content: Content, meta: &Meta) -> Resul
     Ok(Restored { contents: sums.contents(), notes, history: None })
 }
 
+/// Takes the keys away that one of `names` fits, but none of Godwit's own.
+///
+/// # Errors
+/// When a node does not answer; some keys may be gone then.
+pub async fn clear(url: &SecretString, names: &[String]) -> Result<(), BackupError> {
+    let driver = RedisDriver::connect(url).await?;
+    let (link, _, nodes, _) = driver.parts();
+    for node in nodes {
+        for pattern in names {
+            scan(link, node, pattern, async |keys| {
+                let gone = |k: &Vec<u8>| !k.starts_with(PREFIX.as_bytes()) && !left_out(k);
+                unlink(link, keys.into_iter().filter(gone).collect()).await
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}
+
 fn short(key: &[u8]) -> u128 {
     let bytes: [u8; 32] = sha2::Sha256::digest(key).into();
     bytes.iter().take(16).fold(0, |n, b| n << 8 | u128::from(*b))

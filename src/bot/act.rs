@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::error::JobError;
 use super::gather::{Gathered, Place};
 use super::work::Judge;
-use super::{Bot, buttons, labels};
+use super::{Bot, buttons, labels, papers};
 use crate::approval::{EnvironmentVerdict, PullRequestSnapshot, Status, Verdict};
 use crate::config::ConfigError;
 use crate::github::{CheckAction, CheckAnnotation, NewCheckRun, Shown, model};
@@ -34,17 +34,21 @@ impl Bot {
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
         let (snapshot, contents) = (&gathered.snapshot, &gathered.contents);
-        let links = self.links(place, &snapshot.head);
+        let mut links = self.links(place, &snapshot.head);
+        links.pending = papers::page(place, snapshot.number);
+        let checklists = self.checklists(gathered, verdict, plans, now).await?;
         let input = SummaryInput {
             snapshot,
             lint: &contents.report,
             verdict: Some(verdict),
             plans,
+            checklists: &checklists,
             config_errors: &[],
             links: &links,
         };
         if !snapshot.merged {
             let lint = check_run::lint_output(&contents.report, &contents.proposed_errors);
+            let lint = lint.with_pending(&papers::pending_of(contents));
             let again = judge.again;
             self.show_check_with(place, &snapshot.head, check_run::LINT, &lint, Vec::new(), again).await?;
             let approval = check_run::approval_output(&input);
@@ -77,6 +81,7 @@ impl Bot {
             lint: &report,
             verdict: None,
             plans: &[],
+            checklists: &[],
             config_errors: errors,
             links: &links,
         };
@@ -234,9 +239,7 @@ impl Bot {
 
     /// Where links in texts about `commit` go.
     pub(super) fn links(&self, place: &Place, commit: &CommitSha) -> Links {
-        let address = place.repository.clone_url.trim_end_matches('/').trim_end_matches(".git");
-        let web = address.strip_suffix(place.repository.name.as_str()).unwrap_or_default();
-        let mut links = Links::to(web, &place.repository.name, commit);
+        let mut links = Links::to(papers::web(place), &place.repository.name, commit);
         links.everything.clone_from(&self.settings.public_url);
         links
     }

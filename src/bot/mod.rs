@@ -32,6 +32,7 @@ mod merge_run;
 mod onboarding;
 mod orders;
 mod outdated;
+mod papers;
 pub mod people;
 pub mod permission;
 mod plans;

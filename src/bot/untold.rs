@@ -49,6 +49,7 @@ fn add(report: &mut RunReport, untold: Vec<AppliedStep>, set: &MigrationSet) {
             statements: vec![String::new(); count],
             state: MigrationState::Applied,
             notices: Vec::new(),
+            verified: 0,
             duration_ms: step.duration_ms,
             error: None,
         });

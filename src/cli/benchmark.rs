@@ -1,4 +1,4 @@
-//! `godwit benchmark`: how long a migration takes and what it locks, tried several times on a scratch database [S2-109] [S0-83].
+//! `godwit benchmark`: how long a migration takes, what it locks and changes and how, tried several times on a scratch database [S2-109] [S0-83].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::targets::{self, Place};
 use super::{Exit, Format, Global, print};
 use crate::ids::Engine;
 use crate::plan::rehearsal::Rehearsed;
+use crate::runner::rehearse::Plans;
 
 /// Arguments of `godwit benchmark`.
 #[derive(Debug, clap::Args)]
@@ -20,7 +21,7 @@ use crate::plan::rehearsal::Rehearsed;
   godwit benchmark 0004_orders --path migrations --url postgres://localhost/postgres --limit 2
 
 The migrations before it are applied first, on a scratch database that is made on the server for each try and taken away
-again. Its tables hold what the migrations put into them: give production's sizes with a migration that only the scratch
+again. PostgreSQL also tells the locks, the rows that were changed, and by EXPLAIN how it carries out each statement. Its tables hold what the migrations put into them: give production's sizes with a migration that only the scratch
 folder has.")]
 pub struct Args {
     /// The migration: its file, or its id
@@ -73,8 +74,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     };
     let only = [migration.reference()];
     let mut tried: Vec<Rehearsed> = Vec::new();
-    for _ in 0..args.runs {
-        tried.extend(on_scratch(&url, &gathered.set, &only, args.timeout.map(Duration::from_secs))?);
+    let timeout = args.timeout.map(Duration::from_secs);
+    for n in 0..args.runs {
+        // The plans are the same each time.
+        let plans = if n == 0 { Plans::Asked } else { Plans::Left };
+        tried.extend(on_scratch(&url, &gathered.set, &only, timeout, plans)?);
         // What is wrong stays wrong.
         if tried.last().is_some_and(|t| t.error.is_some()) {
             break;
@@ -94,6 +98,8 @@ fn conclude(global: &Global, name: &str, tried: &[Rehearsed], limit: Option<Dura
     let (forward, back) = (spread(tried, 0), spread(tried, 1));
     let error = tried.iter().find_map(|t| t.error.clone());
     let locks = tried.last().map(|t| t.locks.clone()).unwrap_or_default();
+    let rows = tried.last().map(|t| t.rows.clone()).unwrap_or_default();
+    let plans = tried.first().map(|t| t.plans.clone()).unwrap_or_default();
     let most = limit.map(|l| u64::try_from(l.as_millis()).unwrap_or(u64::MAX));
     let too_slow = most.zip(forward).is_some_and(|(most, [_, median, _])| median > most);
     if global.format == Format::Json {
@@ -101,7 +107,7 @@ fn conclude(global: &Global, name: &str, tried: &[Rehearsed], limit: Option<Dura
             |t: Option<[u64; 3]>| t.map(|[least, median, most]| json!({ "min": least, "median": median, "max": most }));
         print::json(
             &json!({ "migration": name, "runs": tried.len(), "forward_ms": times(forward), "back_ms": times(back),
-            "locks": locks, "limit_ms": most, "too_slow": too_slow, "error": error }),
+            "locks": locks, "rows": rows, "plans": plans, "limit_ms": most, "too_slow": too_slow, "error": error }),
         )?;
     } else {
         let mut text = format!("{name}: tried {}\n", crate::report::count(tried.len(), "time"));
@@ -112,6 +118,16 @@ fn conclude(global: &Global, name: &str, tried: &[Rehearsed], limit: Option<Dura
         }
         for lock in &locks {
             text.push_str(&format!("  holds {} on {} until its end\n", lock.mode, lock.relation));
+        }
+        for changed in &rows {
+            let parts = [(changed.inserted, "inserted"), (changed.updated, "updated"), (changed.deleted, "deleted")];
+            let parts: Vec<String> =
+                parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+            text.push_str(&format!("  rows of {}: {}\n", changed.relation, parts.join(", ")));
+        }
+        for planned in &plans {
+            text.push_str(&format!("  line {}: {}\n", planned.line, planned.statement));
+            planned.plan.iter().for_each(|line| text.push_str(&format!("    {line}\n")));
         }
         if let Some(error) = &error {
             text.push_str(&format!("  failed: {error}\n"));

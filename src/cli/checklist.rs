@@ -177,7 +177,7 @@ async fn lacks(
     let ledger = store.environment_ledger(None, name).await?;
     let held = |m: &Migration| {
         let mut on = environment.targets.iter().filter(|t| belongs(m, &t.name, t.engine));
-        on.all(|t| ledger.iter().any(|e| e.target == t.name && gates::holds(e, m)))
+        on.all(|t| ledger.iter().any(|e| e.target == t.name && e.holds(m)))
     };
     Ok(migrations.iter().filter(|m| takes(m, environment) && !held(m)).map(|m| m.reference()).collect())
 }

@@ -16,6 +16,7 @@ use crate::migration::{Migration, MigrationSet};
 use crate::plan::rehearsal::Rehearsed;
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, rehearsal, sarif};
+use crate::runner::rehearse::Plans;
 
 /// Arguments of `godwit ci`.
 #[derive(Debug, clap::Args)]
@@ -121,7 +122,7 @@ fn try_out(url: &str, report: &LintReport, set: &MigrationSet) -> anyhow::Result
     if only.is_empty() {
         return Ok(Vec::new());
     }
-    super::rehearse::on_scratch(url, set, &only, None)
+    super::rehearse::on_scratch(url, set, &only, None, Plans::Left)
 }
 
 fn annotations(report: &LintReport, tried: Option<&[Rehearsed]>, set: &MigrationSet) -> String {

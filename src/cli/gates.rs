@@ -12,7 +12,6 @@ use crate::migration::{Migration, digest_of};
 use crate::plan::planner::belongs;
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
 use crate::runner::{self, Actor, ApplyOptions, Keeper, Target};
-use crate::store::runs::PlacedEntry;
 use crate::store::{Agreed, AuditEntry, EnteredRow};
 
 /// How the person at the terminal answers what would be asked.
@@ -262,7 +261,7 @@ pub(super) async fn promotion(
         let mut missing: Vec<&Migration> = Vec::new();
         for migration in migrations {
             let on = earlier.targets.iter().filter(|t| belongs(migration, &t.name, t.engine));
-            if !on.clone().all(|t| ledger.iter().any(|e| e.target == t.name && holds(e, migration))) {
+            if !on.clone().all(|t| ledger.iter().any(|e| e.target == t.name && e.holds(migration))) {
                 missing.push(migration);
             }
         }
@@ -292,13 +291,6 @@ pub(super) async fn promotion(
         ));
     }
     Ok(closed)
-}
-
-pub(super) fn holds(entry: &PlacedEntry, migration: &Migration) -> bool {
-    entry.migration == migration.id
-        && entry.unit == migration.unit
-        && entry.state == MigrationState::Applied
-        && entry.checksum == migration.checksum.to_string()
 }
 
 /// Which of `migrations` the databases of `environment` hold as they are in the files; why they cannot be asked else.

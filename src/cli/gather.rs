@@ -184,7 +184,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
             &format!("has {size} bytes, more than can be read"),
             "split the data into several migrations",
         )),
-        Ok(FileContent::Directory | FileContent::Symlink) => {
+        Ok(FileContent::Directory | FileContent::Symlink | FileContent::Long(_)) => {
             Err(problem(shown, 1, "symlink", "is not a regular file", "name the file itself"))
         }
         Err(e) => Err(unreadable(shown, &e)),
@@ -216,9 +216,9 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
             (marked.up, marked.down)
         }
         None => {
-            let script = Script { path: shown.to_owned(), text, first_line: 1 };
+            let script = Script::whole(shown, text);
             if backward {
-                (Script { path: shown.to_owned(), text: String::new(), first_line: 1 }, Some(script))
+                (Script::whole(shown, ""), Some(script))
             } else {
                 (script, None)
             }

@@ -1,6 +1,6 @@
 //! `godwit init`: the files that a repository needs, for the migrations it has or for its first one. Never overwrites.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,7 +12,8 @@ use super::{Exit, Format, Global, print};
 use crate::config::{Environment, RepoConfig};
 use crate::ids::{Engine, EnvironmentName};
 use crate::migration::operations::are_operations;
-use crate::migration::{Layout, MigrationRoot, MigrationSet, resolve};
+use crate::migration::{Layout, MigrationRoot, resolve};
+use crate::report::beginning::{ROLES, Root, config, engines, environments, found};
 
 /// Arguments of `godwit init`.
 #[derive(Debug, clap::Args)]
@@ -42,16 +43,6 @@ enum What {
 /// The matrix that holds without policy files, to be changed.
 const MATRIX: &str = include_str!("../../policies/approval_matrix.yml");
 
-const ROLES: &str = "\
-# Who holds which role: teams of the organisation (`org/team`) and people by their login.
-developer: { teams: [], users: [] }
-data_ops: { teams: [], users: [] }
-data_ops_lead: { teams: [], users: [] }
-dba: { teams: [], users: [] }
-tech_lead: { teams: [], users: [] }
-cto: { teams: [], users: [] }
-";
-
 const WORKFLOW: &str = "\
 # Checks the migrations of a pull request; needs no database and no secret.
 name: Godwit
@@ -66,14 +57,6 @@ jobs:
         with: { fetch-depth: 0 }
       - uses: godwit-dev/godwit@v1
 ";
-
-/// A folder of migrations as the configuration names it.
-struct Root {
-    path: String,
-    layout: Layout,
-    engine: Engine,
-    count: usize,
-}
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
@@ -99,7 +82,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             files.extend(example);
         }
     }
-    let engines: BTreeSet<Engine> = roots.iter().map(|r| r.engine).chain(args.engine).collect();
+    let engines: BTreeSet<Engine> = engines(&roots).into_iter().chain(args.engine).collect();
     files.insert(0, (RepoConfig::FILE.to_owned(), config(&roots)));
     files.push(("policies/environments.yml".to_owned(), environments(&engines)));
     files.push(("policies/approval_matrix.yml".to_owned(), MATRIX.to_owned()));
@@ -196,60 +179,6 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// The folders that hold migrations; those of services as one pattern.
-fn found(set: &MigrationSet) -> Vec<Root> {
-    let mut roots: BTreeMap<(String, Layout, Engine), usize> = BTreeMap::new();
-    for m in &set.migrations {
-        let path = match (m.layout, m.service.as_deref()) {
-            (Layout::Service, Some(service)) => m.unit.replace(&format!("services/{service}/"), "services/*/"),
-            _ if m.unit.is_empty() => ".".to_owned(),
-            _ => m.unit.clone(),
-        };
-        *roots.entry((path, m.layout, m.engine)).or_default() += 1;
-    }
-    roots.into_iter().map(|((path, layout, engine), count)| Root { path, layout, engine, count }).collect()
-}
-
-fn target(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Postgresql => "main-pg",
-        Engine::Sqlite => "main-sqlite",
-        Engine::Mongodb => "main-mongo",
-        Engine::Redis => "main-redis",
-        Engine::Elasticsearch => "main-search",
-    }
-}
-
-fn config(roots: &[Root]) -> String {
-    let mut text = String::from(
-        "version: 1\nenvironments: [development, staging, production]   # promotion order\npolicies: policies\nmigrations:\n",
-    );
-    for root in roots {
-        let (path, layout) = (&root.path, root.layout);
-        let _ = writeln!(text, "  - path: \"{path}\"\n    layout: {layout}\n    target: {}", target(root.engine));
-    }
-    text
-}
-
-fn environments(engines: &BTreeSet<Engine>) -> String {
-    let mut text = String::from(
-        "# Which databases an environment owns. `${VAR}` is filled in where the migrations run; no credential stands here.\n",
-    );
-    for (name, short, promotion, backup) in [
-        ("development", "DEV", "auto", false),
-        ("staging", "STAGING", "auto", true),
-        ("production", "PROD", "manual", true),
-    ] {
-        let _ = writeln!(text, "{name}:\n  targets:");
-        for engine in engines {
-            let variable = format!("{short}_{}_URL", engine.as_str().to_uppercase());
-            let _ = writeln!(text, "    {}: {{ engine: {engine}, url: \"${{{variable}}}\" }}", target(*engine));
-        }
-        let _ = writeln!(text, "  migration: {{ backup_required: {backup} }}\n  promotion: {promotion}");
-    }
-    text
-}
-
 /// Files by path.
 type Files = Vec<(String, String)>;
 
@@ -321,7 +250,7 @@ fn first(engine: Engine, layout: Option<Layout>) -> anyhow::Result<(Root, Files)
                 ("migrations/scripts/001_20240101_000000_customers.sql".to_owned(), title),
                 ("migrations/rollbacks/001_20240101_000000_customers_rollback.sql".to_owned(), down.to_owned()),
             ];
-            return Ok((Root { path: "migrations/scripts".to_owned(), layout, engine, count: 0 }, files));
+            return Ok((Root::new("migrations/scripts".to_owned(), layout, engine), files));
         }
         Layout::Typed => {
             let (root, mut files) = typed(engine);
@@ -332,7 +261,7 @@ fn first(engine: Engine, layout: Option<Layout>) -> anyhow::Result<(Root, Files)
     };
     let named = files.into_iter().map(|(name, text)| (format!("{path}/{name}"), text)).collect();
     let root = if layout == Layout::Service { "services/*/migrations".to_owned() } else { path };
-    Ok((Root { path: root, layout, engine, count: 0 }, named))
+    Ok((Root::new(root, layout, engine), named))
 }
 
 /// The first migration of an engine whose migrations have metadata.
@@ -362,5 +291,5 @@ fn typed(engine: Engine) -> (Root, Files) {
         files.push((format!("{path}/001_customers.lua"), keep.to_owned()));
         files.push((format!("{path}/001_customers_rollback.lua"), back.to_owned()));
     }
-    (Root { path, layout: Layout::Typed, engine, count: 0 }, files)
+    (Root::new(path, Layout::Typed, engine), files)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::exit::Failure;
+use super::by_hand::{not_frozen, refused};
 use super::targets::{self, Place};
 use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
@@ -43,13 +43,13 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     }
     let actor = targets::actor();
     let told = targets::block_on(async {
+        if let Some(environment) = &gathered.environment {
+            not_frozen(&global.open_store().await?, environment).await?;
+        }
         let mut told = Vec::new();
         for target in &gathered.targets {
             let made = track(&gathered.set, target, &actor).await.map_err(targets::failed)?;
-            let tables = made.map_err(|refusal| Failure {
-                exit: Exit::of_refusals(std::slice::from_ref(&refusal)),
-                message: format!("{}; {}", refusal.message, refusal.what_to_do),
-            })?;
+            let tables = made.map_err(refused)?;
             let found = runner::status(&gathered.set, std::slice::from_ref(target), &BTreeSet::new())
                 .await
                 .map_err(targets::failed)?;

@@ -10,6 +10,7 @@ mod backup;
 mod baseline;
 mod benchmark;
 mod bounds;
+mod by_hand;
 #[cfg(feature = "bot")]
 mod cancel;
 mod changes;
@@ -31,6 +32,7 @@ mod exit;
 #[cfg(feature = "bot")]
 mod explain;
 mod fix;
+mod folder;
 mod gates;
 mod gather;
 mod graph;
@@ -55,6 +57,7 @@ mod rehearse;
 mod release;
 mod report;
 mod reset;
+mod reset_data;
 mod resolve;
 mod restore;
 mod resume;
@@ -201,7 +204,7 @@ pub enum Command {
     /// Forget what was applied, and keep a copy of that; the data stays
     Reset(Box<reset::Args>),
     /// Empty an environment's databases, where it allows that
-    ResetData(reset::DataArgs),
+    ResetData(reset_data::Args),
     /// Copy databases into files, each verified by restoring it
     Backup(backup::Args),
     /// The backups that there are; `prune` deletes old ones
@@ -362,7 +365,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Benchmark(args) => benchmark::run(&global, args),
         Command::Seed(args) => seed::run(&global, args),
         Command::Reset(args) => reset::run(&global, *args),
-        Command::ResetData(args) => reset::data(&global, args),
+        Command::ResetData(args) => reset_data::run(&global, args),
         Command::Backup(args) => backup::run(&global, args),
         Command::Backups(args) => backup::list(&global, args),
         Command::Restore(args) => restore::run(&global, args),

@@ -16,7 +16,7 @@ use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::belongs;
 use crate::plan::rehearsal::Rehearsed;
 use crate::report;
-use crate::runner::rehearse::{Rehearsal, rehearse};
+use crate::runner::rehearse::{Plans, Rehearsal, rehearse};
 
 /// Arguments of `godwit rehearse`.
 #[derive(Debug, clap::Args)]
@@ -81,7 +81,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if let Some(up_to) = &args.up_to {
         only = between(&set, args.back_to.as_deref(), up_to)?;
     }
-    let tried = on_scratch(&url, &set, &only, args.timeout.map(Duration::from_secs))?;
+    let tried = on_scratch(&url, &set, &only, args.timeout.map(Duration::from_secs), Plans::Left)?;
     conclude(global, &tried)
 }
 
@@ -93,7 +93,7 @@ fn nowhere() -> anyhow::Error {
 fn beside(global: &Global, place: &Place) -> anyhow::Result<(String, MigrationSet)> {
     let gathered = place.gather(global).map_err(|error| if place.is_said() { error } else { nowhere() })?;
     if let (Some(policy), Some(environment)) = (&gathered.policy, &gathered.environment)
-        && targets::is_production(policy, environment)
+        && super::by_hand::is_production(policy, environment)
     {
         return Err(Failure::usage(format!(
             "nothing is tried on the servers of `{environment}`; give another with `--url`"
@@ -141,6 +141,7 @@ pub(super) fn on_scratch(
     set: &MigrationSet,
     only: &[String],
     timeout: Option<Duration>,
+    plans: Plans,
 ) -> anyhow::Result<Vec<Rehearsed>> {
     let engine = targets::engine_of(url)?;
     if engine != Engine::Sqlite {
@@ -150,7 +151,7 @@ pub(super) fn on_scratch(
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let actor = targets::actor();
     let server = SecretString::from(url.to_owned());
-    let rehearsal = Rehearsal { set, engine, server: &server, folder: &folder, only, timeout };
+    let rehearsal = Rehearsal { set, engine, server: &server, folder: &folder, only, timeout, plans };
     let tried = targets::block_on(async { rehearse(&rehearsal, &actor).await.map_err(targets::failed) });
     let _ = std::fs::remove_dir_all(&folder);
     tried

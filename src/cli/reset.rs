@@ -1,5 +1,4 @@
-//! `godwit reset`: what was applied is forgotten, and a copy of that kept. `godwit reset-data`: a database is emptied, only
-//! where its environment allows it (DECISIONS 16).
+//! `godwit reset`: what was applied is forgotten, and a copy of that kept (DECISIONS 16).
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,15 +7,17 @@ use anyhow::Context as _;
 use chrono::Utc;
 use serde_json::json;
 
-use super::bounds::ShelfArgs;
+#[cfg(feature = "bot")]
+use super::by_hand::blocked;
+use super::by_hand::{is_production, not_frozen, refused};
 use super::exit::Failure;
 use super::settings::data_dir_or;
-use super::targets::{self, Gathered, Place, is_production};
-use super::{Exit, Format, Global, backup, print, seed};
+use super::targets::{self, Gathered, Place};
+use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
-use crate::runner::reset::{Forgotten, NotCleared, empty, forget};
-use crate::runner::{self, Target};
-use crate::store::{AuditEntry, Store};
+use crate::runner::Target;
+use crate::runner::reset::{Forgotten, forget};
+use crate::store::AuditEntry;
 
 /// Arguments of `godwit reset`.
 #[derive(Debug, clap::Args)]
@@ -41,45 +42,6 @@ pub struct Args {
     #[cfg(feature = "bot")]
     #[command(flatten)]
     github: super::person::GithubArgs,
-}
-
-/// Arguments of `godwit reset-data`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  godwit reset-data development --confirm
-  godwit reset-data testing --confirm --backup
-
-Only where `policies/environments.yml` says `migration: { reset_data: true }`, and never in production. Everything in the
-databases is gone afterwards; `godwit apply` and `godwit seed` fill them again.")]
-pub struct DataArgs {
-    /// The environment, as with `--env`
-    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
-    word: Option<EnvironmentName>,
-    #[command(flatten)]
-    place: Place,
-    /// Yes, empty them
-    #[arg(long)]
-    confirm: bool,
-    /// Make and verify a backup first, also where the environment does not ask for one
-    #[arg(long)]
-    backup: bool,
-    #[command(flatten)]
-    shelf: ShelfArgs,
-}
-
-fn blocked(message: String) -> anyhow::Error {
-    Failure { exit: Exit::Blocked, message }.into()
-}
-
-async fn not_frozen(store: &Store, environment: Option<&EnvironmentName>) -> anyhow::Result<()> {
-    let Some(environment) = environment else { return Ok(()) };
-    match store.environment_lock(None, environment).await? {
-        None => Ok(()),
-        Some(lock) => {
-            let refusal = runner::freeze(environment, &lock);
-            Err(blocked(format!("{}; {}", refusal.message, refusal.what_to_do)))
-        }
-    }
 }
 
 /// Has an environment's databases forget what was applied.
@@ -108,16 +70,15 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         #[cfg(not(feature = "bot"))]
         let by: Option<String> = None;
         let store = global.open_store().await?;
-        not_frozen(&store, gathered.environment.as_ref()).await?;
+        if let Some(environment) = &gathered.environment {
+            not_frozen(&store, environment).await?;
+        }
         let folder = data_dir_or(None)?.join("resets");
         let mut told = Vec::new();
         for target in &gathered.targets {
             let copy = |forgotten: &Forgotten| keep(&folder, target, forgotten).map_err(|e| format!("{e:#}"));
             let forgotten = forget(&store, &gathered.set, target, &actor, &copy).await.map_err(targets::failed)?;
-            let forgotten = forgotten.map_err(|refusal| Failure {
-                exit: Exit::of_refusals(std::slice::from_ref(&refusal)),
-                message: format!("{}; {}", refusal.message, refusal.what_to_do),
-            })?;
+            let forgotten = forgotten.map_err(refused)?;
             let file = copy_of(&folder, target, &forgotten);
             let mut entry = AuditEntry::new(Utc::now(), by.as_deref().unwrap_or(&actor.by), "reset", "ok");
             entry.environment.clone_from(&gathered.environment);
@@ -202,86 +163,4 @@ fn keep(folder: &Path, target: &Target, forgotten: &Forgotten) -> anyhow::Result
 fn copy_of(folder: &Path, target: &Target, forgotten: &Forgotten) -> PathBuf {
     let place = target.environment.as_ref().map_or_else(String::new, |e| format!("{e}_"));
     folder.join(format!("reset_{place}{}_{}.json", target.name, forgotten.run))
-}
-
-/// Empties an environment's databases.
-///
-/// # Errors
-/// Where the environment does not allow it; without `--confirm`; where a backup cannot be made.
-pub fn data(global: &Global, args: DataArgs) -> anyhow::Result<Exit> {
-    if args.place.url.is_some() {
-        return Err(Failure::usage("only a database of an environment that allows it is emptied; `--url` names none"));
-    }
-    let place = args.place.or_word(args.word)?;
-    if !place.is_said() {
-        return Err(Failure::usage("say which environment: `godwit reset-data development --confirm`"));
-    }
-    let policy = place.policy(global)?;
-    let databases = place.databases(global)?;
-    let Some(settings) = &databases.settings else { return Err(Failure::usage("name an environment")) };
-    let environment = &settings.name;
-    if is_production(&policy, environment) {
-        return Err(blocked(format!("the data of `{environment}` is never reset, whatever is configured")));
-    }
-    if !settings.migration.reset_data {
-        return Err(blocked(format!(
-            "`{environment}` does not allow it; write `migration: {{ reset_data: true }}` into its part of \
-             `policies/environments.yml`"
-        )));
-    }
-    if !args.confirm {
-        let names: Vec<&str> = databases.targets.iter().map(|t| t.name.as_str()).collect();
-        return Err(Failure::usage(format!("say `--confirm`: everything in {} will be gone", names.join(", "))));
-    }
-    let actor = targets::actor();
-    let wish = (args.backup || settings.migration.backup_required).then(|| args.shelf.wish()).transpose()?;
-    let done = targets::block_on(async {
-        let keeper = targets::keeper(global);
-        let store = keeper.open().await.map_err(targets::failed)?;
-        not_frozen(store, Some(environment)).await?;
-        let mut done = Vec::new();
-        for target in &databases.targets {
-            let file = match &wish {
-                Some(wish) => {
-                    Some(runner::backup::backup(&keeper, target, &actor, wish).await.map_err(backup::failed)?.file)
-                }
-                None => None,
-            };
-            let mut entry = AuditEntry::new(Utc::now(), &actor.by, "reset-data", "asked");
-            entry.environment = Some(environment.clone());
-            entry.target = Some(target.name.clone());
-            entry.basis = Some("--confirm".to_owned());
-            if let Some(file) = &file {
-                entry.details.insert("backup".to_owned(), file.display().to_string());
-            }
-            store.append_audit(entry).await?;
-            empty(target, &actor).await.map_err(targets::failed)?.map_err(not_cleared)?;
-            done.push((target.name.clone(), file));
-        }
-        Ok(done)
-    })?;
-    let has_seed = seed::is_there(global, &policy, environment);
-    if global.format == Format::Json {
-        let all: Vec<_> = done.iter().map(|(target, file)| json!({ "target": target, "backup": file })).collect();
-        print::json(&json!({ "environment": environment, "emptied": all }))?;
-        return Ok(Exit::Done);
-    }
-    let mut text: String = done.iter().map(|(target, _)| format!("{target} is empty\n")).collect();
-    text.push_str(&format!("next: `godwit apply {environment}`"));
-    if has_seed {
-        text.push_str(&format!(", then `godwit seed {environment}`"));
-    }
-    print::text(&format!("{text}\n"))?;
-    Ok(Exit::Done)
-}
-
-fn not_cleared(error: NotCleared) -> anyhow::Error {
-    match error {
-        NotCleared::Refused(refusal) => Failure {
-            exit: Exit::of_refusals(std::slice::from_ref(&refusal)),
-            message: format!("{}; {}", refusal.message, refusal.what_to_do),
-        }
-        .into(),
-        NotCleared::Failed(error) => Failure::from(error).into(),
-    }
 }

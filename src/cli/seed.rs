@@ -5,14 +5,15 @@ use std::path::Path;
 use chrono::Utc;
 use serde_json::json;
 
+use super::by_hand::{blocked, is_production, not_frozen, refused};
 use super::exit::Failure;
-use super::targets::{self, Place, is_production};
+use super::targets::{self, Place};
 use super::{Exit, Format, Global, hooks, print};
 use crate::approval::Policy;
 use crate::config::Environment;
 use crate::ids::{Engine, EnvironmentName, TargetName};
-use crate::runner::reset::{SeedScript, seed};
-use crate::runner::{self, Target};
+use crate::runner::Target;
+use crate::runner::data::{SeedFile, seed};
 use crate::store::AuditEntry;
 
 /// Arguments of `godwit seed`.
@@ -24,8 +25,12 @@ use crate::store::AuditEntry;
 
 The data is in `seeds/ENVIRONMENT.sql`, in the files of `seeds/ENVIRONMENT/` in the order of their names, and in the same
 places below each service's folder; a folder `seeds/ENVIRONMENT/TARGET/` is for that database alone. `seed.files` and
-`seed.command` of `policies/environments.yml` say otherwise. Each file is one transaction and may run again and again: write
-`INSERT … ON CONFLICT DO NOTHING`.")]
+`seed.command` of `policies/environments.yml` say otherwise. The ending tells the kind of database:
+  .sql     PostgreSQL, SQLite: one transaction a file; write `INSERT … ON CONFLICT DO NOTHING`
+  .json    MongoDB: `{ \"customers\": [ { \"_id\": 1, … } ] }`, each document put in place of the one with its `_id`
+  .redis   Redis: a command a line, as `redis-cli` takes them; `#` begins a comment
+  .ndjson  Elasticsearch: the lines of `_bulk`, each with `_index` and `_id`
+A file may run again and again, and should say the same each time.")]
 pub struct Args {
     /// The environment, as with `--env`
     #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
@@ -48,8 +53,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let Some(settings) = &databases.settings else { return Err(Failure::usage("name an environment")) };
     let environment = &settings.name;
     if is_production(&policy, environment) {
-        let message = format!("`{environment}` is never seeded; give it its data with a migration");
-        return Err(Failure { exit: Exit::Blocked, message }.into());
+        return Err(blocked(format!("`{environment}` is never seeded; give it its data with a migration")));
     }
     let scripts = scripts(&global.repo, settings)?;
     if scripts.is_empty() && settings.seed.command.is_none() {
@@ -58,22 +62,15 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
              `policies/environments.yml`"
         )));
     }
-    let work = whose(&databases.targets, scripts)?;
+    let work = whose(&databases.targets, settings, scripts)?;
     let actor = targets::actor();
     let done = targets::block_on(async {
         let store = global.open_store().await?;
-        if let Some(lock) = store.environment_lock(None, environment).await? {
-            let refusal = runner::freeze(environment, &lock);
-            let message = format!("{}; {}", refusal.message, refusal.what_to_do);
-            return Err(Failure { exit: Exit::Blocked, message }.into());
-        }
+        not_frozen(&store, environment).await?;
         let mut done = Vec::new();
         for (target, scripts) in &work {
             let ended = seed(target, &actor, scripts).await.map_err(targets::failed)?;
-            let (count, wrong) = ended.map_err(|refusal| Failure {
-                exit: Exit::of_refusals(std::slice::from_ref(&refusal)),
-                message: format!("{}; {}", refusal.message, refusal.what_to_do),
-            })?;
+            let (count, wrong) = ended.map_err(refused)?;
             let mut entry =
                 AuditEntry::new(Utc::now(), &actor.by, "seed", if wrong.is_some() { "failed" } else { "ok" });
             entry.environment = Some(environment.clone());
@@ -81,7 +78,13 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             entry.details.insert("files".to_owned(), count.to_string());
             store.append_audit(entry).await?;
             if let Some(wrong) = wrong {
-                let message = format!("{wrong}; this file was taken back, {count} before it stay");
+                let left = match target.engine {
+                    Engine::Postgresql | Engine::Sqlite => "this file was taken back",
+                    Engine::Mongodb => "this file was taken back, if the server has transactions",
+                    Engine::Redis | Engine::Elasticsearch => "what stands before it in this file may stay",
+                };
+                let before = crate::report::count(count, "file");
+                let message = format!("{wrong}\n  {left}; {before} before it stay; correct it and seed again");
                 return Err(Failure { exit: Exit::Failed, message }.into());
             }
             done.extend(scripts.iter().map(|(file, _)| (target.name.clone(), file.clone())));
@@ -107,7 +110,7 @@ fn show(global: &Global, settings: &Environment, done: &[(TargetName, String)]) 
 }
 
 /// The scripts of an environment, in the order in which they run.
-fn scripts(repo: &Path, settings: &Environment) -> anyhow::Result<Vec<SeedScript>> {
+fn scripts(repo: &Path, settings: &Environment) -> anyhow::Result<Vec<SeedFile>> {
     let name = settings.name.as_str();
     let mut found = Vec::new();
     if settings.seed.files.is_empty() {
@@ -122,7 +125,9 @@ fn scripts(repo: &Path, settings: &Environment) -> anyhow::Result<Vec<SeedScript
         services.sort();
         roots.extend(services);
         for root in roots {
-            take(repo, &format!("{root}seeds/{name}.sql"), &mut found)?;
+            for ending in ENDINGS {
+                take(repo, &format!("{root}seeds/{name}.{ending}"), &mut found)?;
+            }
             take(repo, &format!("{root}seeds/{name}"), &mut found)?;
         }
         return Ok(found);
@@ -131,14 +136,15 @@ fn scripts(repo: &Path, settings: &Environment) -> anyhow::Result<Vec<SeedScript
         let before = found.len();
         take(repo, file, &mut found)?;
         if found.len() == before {
-            return Err(Failure::usage(format!("`{name}.seed.files` names `{file}`, where no SQL is")));
+            let forms = forms();
+            return Err(Failure::usage(format!("`{name}.seed.files` names `{file}`, where no seed data is: {forms}")));
         }
     }
     Ok(found)
 }
 
 /// Reads a file, or the files of a folder and of the folders in it; what is not there is nothing.
-fn take(repo: &Path, path: &str, found: &mut Vec<SeedScript>) -> anyhow::Result<()> {
+fn take(repo: &Path, path: &str, found: &mut Vec<SeedFile>) -> anyhow::Result<()> {
     let place = repo.join(path);
     let cannot = |e: std::io::Error| Failure::usage(format!("cannot read `{path}`: {e}"));
     match place.symlink_metadata() {
@@ -150,12 +156,15 @@ fn take(repo: &Path, path: &str, found: &mut Vec<SeedScript>) -> anyhow::Result<
             names.sort();
             for name in names {
                 let below = format!("{path}/{name}");
-                if name.ends_with(".sql") || repo.join(&below).is_dir() {
+                if kinds(&name).is_some() || repo.join(&below).is_dir() {
                     take(repo, &below, found)?;
                 }
             }
         }
         Ok(meta) if meta.is_file() => {
+            if kinds(path).is_none() {
+                return Err(Failure::usage(format!("`{path}` is no seed data: {}", forms())));
+            }
             found.push((path.to_owned(), std::fs::read_to_string(&place).map_err(cannot)?));
         }
         Ok(_) => {
@@ -167,25 +176,56 @@ fn take(repo: &Path, path: &str, found: &mut Vec<SeedScript>) -> anyhow::Result<
     Ok(())
 }
 
-/// Which database gets which scripts: that whose name is a folder of the path, else the only one that speaks SQL.
-fn whose(targets: &[Target], scripts: Vec<SeedScript>) -> anyhow::Result<Vec<(&Target, Vec<SeedScript>)>> {
-    let sql: Vec<&Target> =
-        targets.iter().filter(|t| matches!(t.engine, Engine::Postgresql | Engine::Sqlite)).collect();
-    let mut work: Vec<(&Target, Vec<SeedScript>)> = Vec::new();
-    for script in scripts {
+/// The endings of seed data.
+const ENDINGS: [&str; 4] = ["sql", "json", "redis", "ndjson"];
+
+/// The kinds of database that a file is for, by its ending.
+fn kinds(file: &str) -> Option<&'static [Engine]> {
+    match file.rsplit_once('.')?.1 {
+        "sql" => Some(&[Engine::Postgresql, Engine::Sqlite]),
+        "json" => Some(&[Engine::Mongodb]),
+        "redis" => Some(&[Engine::Redis]),
+        "ndjson" => Some(&[Engine::Elasticsearch]),
+        _ => None,
+    }
+}
+
+/// The endings, in words.
+fn forms() -> &'static str {
+    "write `.sql`, `.json` for MongoDB, `.redis` or `.ndjson` for Elasticsearch"
+}
+
+/// Which database gets which files: that whose name is a folder of the path, else the only one of its kind. What is for
+/// databases of the environment that are not meant this time is left out.
+fn whose<'t>(
+    targets: &'t [Target],
+    settings: &Environment,
+    files: Vec<SeedFile>,
+) -> anyhow::Result<Vec<(&'t Target, Vec<SeedFile>)>> {
+    let mut work: Vec<(&Target, Vec<SeedFile>)> = Vec::new();
+    for script in files {
+        let kinds = kinds(&script.0).unwrap_or_default();
+        let takers: Vec<&Target> = targets.iter().filter(|t| kinds.contains(&t.engine)).collect();
         let folders: Vec<&str> = script.0.split('/').collect();
-        let named = sql.iter().find(|t| folders[..folders.len() - 1].contains(&t.name.as_str()));
-        let target = match (named, sql.as_slice()) {
+        let is_folder = |name: &TargetName| folders[..folders.len() - 1].contains(&name.as_str());
+        let named = takers.iter().find(|t| is_folder(&t.name));
+        let meant = |name: &TargetName| targets.iter().any(|t| t.name == *name);
+        let mut others = settings.targets.iter().filter(|t| kinds.contains(&t.engine) && !meant(&t.name));
+        let target = match (named, takers.as_slice()) {
             (Some(target), _) => *target,
+            (None, _) if others.clone().any(|t| is_folder(&t.name)) => continue,
             (None, [only]) => *only,
+            (None, []) if others.next().is_some() => continue,
             (None, []) => {
+                let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
                 return Err(Failure::usage(format!(
-                    "`{}` is SQL, and none of these databases takes it; other kinds are filled by `seed.command`",
-                    script.0
+                    "`{}` is for {}, and none of these databases is that",
+                    script.0,
+                    kinds.join(" or ")
                 )));
             }
             (None, _) => {
-                let names: Vec<&str> = sql.iter().map(|t| t.name.as_str()).collect();
+                let names: Vec<&str> = takers.iter().map(|t| t.name.as_str()).collect();
                 return Err(Failure::usage(format!(
                     "`{}` could be for any of {}; name one with `--target`, or put the file into a folder of that name",
                     script.0,

@@ -20,6 +20,8 @@ pub mod postgres;
 pub mod redis;
 pub mod scratch;
 pub mod sqlite;
+#[cfg(any(feature = "postgres", feature = "mongodb", feature = "redis", feature = "elasticsearch"))]
+mod tls;
 mod url;
 
 use std::collections::BTreeSet;
@@ -28,8 +30,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::ids::{Epoch, MigrationId, RunId, TargetName};
-use crate::migration::Backfill;
-use crate::migration::execution::Nature;
+use crate::migration::execution::{Long, Nature};
+use crate::migration::{Backfill, Check};
 use crate::migration::native::{Book, Found};
 use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
@@ -94,6 +96,10 @@ pub struct Script<'a> {
     pub text: &'a str,
     /// The part of it that is sent.
     pub body: Range<usize>,
+    /// Where the text is not held: what is known of the file, which is read while it is sent.
+    pub long: Option<&'a Long>,
+    /// Its queries that must give a value.
+    pub checks: &'a [Check],
     /// The modes of the file's own BEGIN.
     pub modes: Option<&'a str>,
     /// The row as it reads afterwards; its times are the server's.
@@ -109,6 +115,10 @@ pub struct SingleStatement<'a> {
     pub text: &'a str,
     /// The statement in it.
     pub range: Range<usize>,
+    /// The line of the text, from 1, at which it begins.
+    pub line: u32,
+    /// The text's queries that must give a value.
+    pub checks: &'a [Check],
     /// What may be done about it after a crash.
     pub nature: Nature,
     /// The row to mark progress in.
@@ -125,6 +135,11 @@ impl SingleStatement<'_> {
     /// The statement itself.
     pub fn sql(&self) -> &str {
         &self.text[self.range.clone()]
+    }
+
+    /// The queries in it that must give a value.
+    pub fn own_checks(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|c| c.end > self.range.start && c.end <= self.range.end)
     }
 }
 
@@ -327,6 +342,20 @@ pub trait Session: Send {
 
     /// Runs a repair that a probe named.
     fn repair(&mut self, statement: &str) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Puts data into the target, from the text of a file in the form of its engine. SQL is one transaction, which is taken
+    /// back where it fails; of the others what stands before the failure may stay.
+    fn fill(&mut self, text: &str) -> impl Future<Output = Result<(), DriverError>> + Send {
+        async move {
+            // A comment may end the script without a line break.
+            let done = self.repair(&format!("BEGIN;\n{text}\n;COMMIT")).await;
+            if matches!(done, Err(DriverError::Statement(_))) {
+                // Nothing may be open where the server has taken it back by itself.
+                let _ = self.repair("ROLLBACK").await;
+            }
+            done
+        }
+    }
 
     /// Writes a row as it is, under the fence. `started_at`, `finished_at` and `duration_ms` are taken from the server
     /// where the row says `running` or ends a running one.

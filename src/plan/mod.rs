@@ -289,6 +289,12 @@ fn usually() -> bool {
     true
 }
 
+/// Whether there is nothing to tell.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
 /// What came of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
@@ -318,6 +324,9 @@ pub struct StepReport {
     /// What the server said meanwhile, such as `RAISE NOTICE`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+    /// Queries of the script that returned what they say they should.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub verified: usize,
     /// Milliseconds it took.
     pub duration_ms: u64,
     /// What went wrong, with file, line and what was undone.

@@ -14,6 +14,30 @@ pub struct HeldLock {
     pub mode: String,
 }
 
+/// Rows of one table that a migration changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedRows {
+    /// The table.
+    pub relation: String,
+    /// Rows that it put in.
+    pub inserted: u64,
+    /// Rows that it changed.
+    pub updated: u64,
+    /// Rows that it took away.
+    pub deleted: u64,
+}
+
+/// How the server means to carry out a statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerPlan {
+    /// The statement's line in its file.
+    pub line: u32,
+    /// Its first line.
+    pub statement: String,
+    /// The server's own words, line by line.
+    pub plan: Vec<String>,
+}
+
 /// One migration, tried forward, back and forward again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rehearsed {
@@ -27,6 +51,12 @@ pub struct Rehearsed {
     pub took_ms: Vec<u64>,
     /// Locks on relations that were there before, as the server told before the commit (PostgreSQL).
     pub locks: Vec<HeldLock>,
+    /// The rows that the way forward changed (PostgreSQL).
+    #[serde(default)]
+    pub rows: Vec<ChangedRows>,
+    /// How the server means to carry out the statements, where it was asked (PostgreSQL).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plans: Vec<ServerPlan>,
     /// Whether it has a way back.
     pub reversible: bool,
     /// What the way back did not restore.

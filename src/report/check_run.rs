@@ -2,6 +2,7 @@
 
 use super::comment::{SummaryInput, summary, tally};
 use super::escape;
+use super::pending::{Pending, markdown};
 use super::{EnvironmentPlan, count};
 use crate::approval::{Evaluation, Status, Verdict};
 use crate::config::ConfigError;
@@ -139,6 +140,17 @@ pub fn lint_output(lint: &LintReport, config_errors: &[ConfigError]) -> CheckOut
         text: (!text.is_empty()).then(|| field(&text)),
         conclusion,
         annotations,
+    }
+}
+
+impl CheckOutput {
+    /// The same with the report of what is pending behind it, as far as there is room.
+    pub fn with_pending(self, pending: &Pending) -> Self {
+        if pending.migrations.is_empty() {
+            return self;
+        }
+        let before = self.text.map_or(String::new(), |text| format!("{text}\n"));
+        Self { text: Some(field(&format!("{before}{}", markdown(pending)))), ..self }
     }
 }
 

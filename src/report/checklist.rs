@@ -246,6 +246,39 @@ pub fn markdown(list: &Checklist) -> String {
     out
 }
 
+/// Folded, for a comment; without the time, so that looking once more changes nothing.
+pub fn block(list: &Checklist) -> String {
+    let of = |state: State| list.checks.iter().filter(|c| c.state == state).count();
+    let waits = match of(State::Open) {
+        0 => String::new(),
+        n => format!(", {n} in the way"),
+    };
+    let name = escape::html(list.environment.as_str());
+    let title = format!("<b>{name}</b>: {} of {} checks done{waits}", of(State::Done), list.checks.len());
+    let mut out = String::new();
+    for check in &list.checks {
+        let mark = match check.state {
+            State::Done => "✅",
+            State::Open => "⏳",
+            State::Person => "👤",
+        };
+        let _ = writeln!(out, "{}. {mark} **{}**: {}", check.number, check.title, escape::prose(&check.note));
+    }
+    out.push('\n');
+    for section in &list.sections {
+        let points: Vec<String> = section.points.iter().map(|p| escape::prose(p)).collect();
+        let _ = writeln!(out, "* **{}:** {}", section.title, points.join("; "));
+    }
+    out.push_str("\n| Sign-off | Role |\n|---|---|\n");
+    for s in &list.sign_off {
+        let _ = writeln!(out, "| {} | {} |", escape::code(&s.name), escape::inline(&s.role));
+    }
+    for role in &list.missing {
+        let _ = writeln!(out, "| *missing* | {} |", escape::inline(role));
+    }
+    escape::details(&title, &out)
+}
+
 /// For a terminal.
 pub fn text(list: &Checklist) -> String {
     let mut out = format!(
@@ -324,6 +357,11 @@ mod tests {
         };
         assert!(list.is_open());
         assert!(markdown(&list).contains("| *missing* | dba | |"));
+        let told = block(&list);
+        assert!(
+            told.contains("<b>production</b>: 7 of 10 checks done") && told.contains("| *missing* | dba |"),
+            "{told}"
+        );
         assert!(!Checklist { missing: Vec::new(), ..list }.is_open());
     }
 }

@@ -1,6 +1,7 @@
 //! The summary comment of a pull request: what is asked of whom, what would run, what was found. What people must do
 //! stands first, so that a cut never hides it.
 
+use super::checklist::{self, Checklist};
 use super::escape::{self, code, prose};
 use super::{EnvironmentPlan, Links, and, count, irreversible, operation_of, risk_mark};
 use crate::approval::{EnvironmentVerdict, Evaluation, PullRequestSnapshot, Source, Status, Verdict};
@@ -32,6 +33,8 @@ pub struct SummaryInput<'a> {
     pub verdict: Option<&'a Verdict>,
     /// What a merge would do, in promotion order.
     pub plans: &'a [EnvironmentPlan],
+    /// What is looked at before the environments that ask for it.
+    pub checklists: &'a [Checklist],
     /// Why the policy could not be read.
     pub config_errors: &'a [ConfigError],
     /// Where links go.
@@ -51,6 +54,7 @@ pub fn summary(input: &SummaryInput<'_>) -> String {
     out.push_str(&plans(input));
     if let Some(verdict) = input.verdict {
         out.push_str(&on_merge(input, verdict));
+        out.push_str(&checklists(input.checklists));
         out.push_str(&remarks(verdict));
     }
     out.push_str(&footer(input));
@@ -256,6 +260,10 @@ fn migrations(input: &SummaryInput<'_>) -> String {
         ));
     }
     out.push('\n');
+    if let Some(address) = &input.links.pending {
+        let page = escape::link("Purpose, impact, tests and way back of each", Some(address));
+        out.push_str(&format!("<sub>📄 {page} stand in the check {}.</sub>\n\n", code(super::check_run::LINT)));
+    }
     out.push_str(&who_undoes(input));
     out
 }
@@ -495,6 +503,14 @@ fn on_merge(input: &SummaryInput<'_>, verdict: &Verdict) -> String {
         ));
     }
     out
+}
+
+/// What is looked at before a deployment [S3-45].
+fn checklists(lists: &[Checklist]) -> String {
+    if lists.is_empty() {
+        return String::new();
+    }
+    format!("### Before the deployment\n\n{}", lists.iter().map(checklist::block).collect::<String>())
 }
 
 /// Environments of other branches; a draft skips all of them for another reason.

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "sqlite")]
 pub mod audit;
+pub mod beginning;
 pub mod check_run;
 pub mod checklist;
 pub mod comment;
@@ -40,13 +41,15 @@ pub struct Links {
     pub docs: Option<String>,
     /// The check run or the log with everything that did not fit.
     pub everything: Option<String>,
+    /// The page of the checks, one of which has the whole report of what is pending.
+    pub pending: Option<String>,
 }
 
 impl Links {
     /// Links into `repo` at `commit` on the GitHub that serves its pages at `web`, such as `https://github.com`.
     pub fn to(web: &str, repo: &RepoName, commit: &CommitSha) -> Self {
         let web = web.trim_end_matches('/');
-        Self { files: Some(format!("{web}/{repo}/blob/{commit}")), docs: None, everything: None }
+        Self { files: Some(format!("{web}/{repo}/blob/{commit}")), ..Self::default() }
     }
 
     /// `path:line` as a link to the line.

@@ -1,90 +1,38 @@
 //! The files that a repository begins with, and the words of the pull request that proposes them.
 
-use std::collections::BTreeMap;
-
+use super::beginning::{self, Root, engines, variable};
 use super::escape::{self, code};
 use crate::config::RepoConfig;
 use crate::ids::{Engine, RepoName};
-use crate::migration::MigrationSet;
+use crate::migration::{Layout, MigrationSet};
 
 /// First line of the pull request's text, and of the issue that stands in for it.
 pub const MARKER: &str = "<!-- godwit:onboarding -->";
 /// Where migrations go in a repository that has none.
 const FOLDER: &str = "migrations";
-/// Environments, in promotion order.
-const ENVIRONMENTS: [&str; 3] = ["development", "staging", "production"];
-/// Folders named in the configuration; a repository with more is told to use a pattern.
+/// Folders that the text shows.
 const FOLDERS: usize = 20;
 
 /// What was found in a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Folders with migrations: path, engine, how many, the newest one's name.
-    pub folders: Vec<(String, Engine, usize, String)>,
+    /// Folders with migrations.
+    pub folders: Vec<Root>,
 }
 
 /// The folders that hold migrations, as the layouts tell.
 pub fn found(set: &MigrationSet) -> Found {
-    let mut folders: BTreeMap<(String, Engine), (usize, String)> = BTreeMap::new();
-    for migration in &set.migrations {
-        let entry = folders.entry((migration.unit.clone(), migration.engine)).or_default();
-        entry.0 += 1;
-        entry.1 = migration.id.to_string();
-    }
-    Found { folders: folders.into_iter().map(|((path, engine), (n, last))| (path, engine, n, last)).collect() }
-}
-
-fn engines(found: &Found) -> Vec<Engine> {
-    let mut engines: Vec<Engine> = found.folders.iter().map(|(_, engine, ..)| *engine).collect();
-    engines.sort();
-    engines.dedup();
-    if engines.is_empty() { vec![Engine::Postgresql] } else { engines }
-}
-
-/// The variable that holds a database's address.
-fn variable(environment: &str, engine: Engine) -> String {
-    format!("{environment}_{engine}_URL").to_ascii_uppercase()
-}
-
-/// A text for YAML that needs no knowledge of its words.
-fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
+    Found { folders: beginning::found(set) }
 }
 
 /// Path and text of each file.
 pub fn files(found: &Found) -> Vec<(String, String)> {
-    let mut godwit = format!(
-        "version: 1\n# The order in which a change goes through the environments.\nenvironments: [{}]\nmigrations:\n",
-        ENVIRONMENTS.join(", ")
-    );
-    if found.folders.is_empty() {
-        godwit.push_str(&format!("  - path: {FOLDER}\n    engine: postgresql\n    target: postgresql\n"));
-    }
-    for (path, engine, ..) in found.folders.iter().take(FOLDERS) {
-        let path = if path.is_empty() { "." } else { path };
-        godwit.push_str(&format!("  - path: {}\n    engine: {engine}\n    target: {engine}\n", quoted(path)));
-    }
-    let mut environments = String::from(
-        "# The databases of each environment. Addresses are never written here: the server fills in the variables that its\n\
-         # operator allows for this repository.\n",
-    );
-    for environment in ENVIRONMENTS {
-        environments.push_str(&format!("{environment}:\n  targets:\n"));
-        for engine in engines(found) {
-            let variable = variable(environment, engine);
-            environments.push_str(&format!("    {engine}: {{ engine: {engine}, url: \"${{{variable}}}\" }}\n"));
-        }
-        if environment == "development" {
-            environments.push_str("  migration: { auto_approve: true }\n");
-        }
-    }
-    let roles = "# Who holds which role: `teams: [organisation/team]`, `users: [login]`. A role that nobody holds blocks.\n\
-                 developer: { users: [] }\ndata_ops: { users: [] }\ndata_ops_lead: { users: [] }\ndba: { users: [] }\n\
-                 tech_lead: { users: [] }\ncto: { users: [] }\n";
+    let first = [Root::new(FOLDER.to_owned(), Layout::Numbered, Engine::Postgresql)];
+    let roots = if found.folders.is_empty() { &first[..] } else { &found.folders };
     vec![
-        (RepoConfig::FILE.to_owned(), godwit),
-        ("policies/environments.yml".to_owned(), environments),
-        ("policies/roles.yml".to_owned(), roles.to_owned()),
+        (RepoConfig::FILE.to_owned(), beginning::config(roots)),
+        ("policies/environments.yml".to_owned(), beginning::environments(&engines(roots))),
+        ("policies/roles.yml".to_owned(), beginning::ROLES.to_owned()),
     ]
 }
 
@@ -99,17 +47,20 @@ pub fn text(repo: &RepoName, found: &Found) -> String {
         out.push_str(&format!("No migrations. New ones go into {}.\n\n", code(FOLDER)));
     } else {
         out.push_str("| Folder | Engine | Migrations | Newest |\n|---|---|--:|---|\n");
-        for (path, engine, count, newest) in found.folders.iter().take(FOLDERS) {
-            let path = if path.is_empty() { "." } else { path };
-            out.push_str(&format!("| {} | {engine} | {count} | {} |\n", code(path), code(newest)));
+        for root in found.folders.iter().take(FOLDERS) {
+            let (path, newest) = (code(&root.path), code(&root.newest));
+            out.push_str(&format!("| {path} | {} | {} | {newest} |\n", root.engine, root.count));
         }
         if found.folders.len() > FOLDERS {
-            let more = found.folders.len() - FOLDERS;
-            out.push_str(&format!("\nand {more} more; name them by a pattern such as `services/*/migrations`.\n"));
+            out.push_str(&format!("\nand {} more.\n", found.folders.len() - FOLDERS));
         }
         out.push('\n');
     }
-    let allowed: Vec<String> = engines(found).into_iter().map(|engine| variable("ENVIRONMENT", engine)).collect();
+    let mut kinds = engines(&found.folders);
+    if kinds.is_empty() {
+        kinds.insert(Engine::Postgresql);
+    }
+    let allowed: Vec<String> = kinds.into_iter().map(|engine| variable("ENVIRONMENT", engine)).collect();
     out.push_str(&format!(
         "### Before merging\n\n\
          1. Name people and teams in `policies/roles.yml`. The built-in approval matrix holds until \
@@ -119,7 +70,7 @@ pub fn text(repo: &RepoName, found: &Found) -> String {
          3. Make `godwit / approval` a required status check of the branch.\n\n",
         allowed.iter().map(|v| code(v)).collect::<Vec<_>>().join(", ")
     ));
-    if let Some((_, _, _, newest)) = found.folders.first() {
+    if let Some(newest) = found.folders.first().map(|root| &root.newest) {
         out.push_str(&format!(
             "### What the databases hold already\n\n\
              Migrations that were applied by hand or by another tool must not run again. Tell Godwit once for each \

@@ -111,6 +111,10 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
             }
         }
     }
+    if step.verified > 0 {
+        let queries = if step.verified == 1 { "1 query".to_owned() } else { format!("{} queries", step.verified) };
+        let _ = writeln!(out, "    {queries} returned what the script says");
+    }
     if all || step.error.is_some() {
         for notice in &step.notices {
             let _ = writeln!(out, "    said: {}", notice.replace(['\n', '\r'], " "));

@@ -11,6 +11,9 @@ use crate::plan::{MigrationState, Outcome, RunReport, StepAction, StepError, Ste
 /// Lines of a server's error that are shown, from the end.
 const ERROR_LINES: usize = 60;
 
+/// Lines of what a script said that are shown, from the end.
+const NOTICES: usize = 40;
+
 /// What becomes of the environments after this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
@@ -110,6 +113,7 @@ pub fn result(input: &RunCommentInput<'_>) -> String {
     out.push_str(&failure(input));
     out.push_str(&earlier(input.report));
     out.push_str(&steps(input.report));
+    out.push_str(&said(input.report));
     out.push_str(&super::health::section(input.report.health.as_ref()));
     out.push_str(&regions(input));
     out.push_str(&notes(input.report));
@@ -253,6 +257,32 @@ fn steps(report: &RunReport) -> String {
         ));
     }
     out.push('\n');
+    out
+}
+
+/// What the scripts said while they ran, and the queries of theirs that held [S2-75] [S2-89].
+fn said(report: &RunReport) -> String {
+    let mut out = String::new();
+    for step in &report.steps {
+        let name = code(step.migration.as_str());
+        if step.verified > 0 {
+            let queries = if step.verified == 1 { "1 query".to_owned() } else { format!("{} queries", step.verified) };
+            out.push_str(&format!("- ✔️ {name}: {queries} returned what its script says\n"));
+        }
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    for step in report.steps.iter().filter(|s| !s.notices.is_empty()) {
+        let title = format!(
+            "<code>{}</code> said on <code>{}</code>: {}",
+            escape::html(step.migration.as_str()),
+            escape::html(step.target.as_str()),
+            count(step.notices.len(), "line")
+        );
+        let lines: Vec<String> = step.notices.iter().map(|n| n.replace(['\n', '\r'], " ")).collect();
+        out.push_str(&escape::details(&title, &escape::fence("text", &escape::tail(&lines.join("\n"), NOTICES))));
+    }
     out
 }
 

@@ -6,13 +6,16 @@
 //! record is checked against it, and where the two disagree nothing runs.
 
 pub mod backup;
+mod by_hand;
 mod connect;
+pub mod data;
 mod drift;
 mod examine;
 pub mod facts;
 pub mod health;
 mod keeper;
 mod locked;
+mod measured;
 mod native;
 pub mod rehearse;
 pub mod reset;
@@ -539,6 +542,7 @@ fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
         statements: step.statements.iter().map(|s| s.sql.clone()).collect(),
         state,
         notices: Vec::new(),
+        verified: 0,
         duration_ms: 0,
         error: None,
     }

@@ -5,20 +5,17 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::connect::with_driver;
-use super::{Actor, ApplyOptions, Keeper, RunError, Target, apply_with, rollback};
+use super::{Actor, ApplyOptions, Keeper, RunError, Target, apply_with, measured, rollback};
 use crate::drivers::Driver as _;
 use crate::drivers::scratch::Scratch;
 use crate::ids::{Engine, TargetName};
 use crate::migration::execution::{Execution, execution};
-use crate::migration::{Migration, MigrationSet, checksum};
+use crate::migration::{Migration, MigrationSet};
 use crate::plan::drift::changes;
 use crate::plan::planner::Selector;
-use crate::plan::rehearsal::{HeldLock, Rehearsed};
+use crate::plan::rehearsal::Rehearsed;
 use crate::plan::{Outcome, RunReport, SchemaSnapshot};
 use crate::store::Store;
-
-/// Where a rehearsal notes the locks of each migration; it goes with the scratch database.
-const LOCKS: &str = "godwit_rehearsal_locks";
 
 /// What a rehearsal is given.
 pub struct Rehearsal<'a> {
@@ -34,6 +31,17 @@ pub struct Rehearsal<'a> {
     pub only: &'a [String],
     /// Bound on one migration.
     pub timeout: Option<Duration>,
+    /// Whether the server is asked how it means to carry out each statement.
+    pub plans: Plans,
+}
+
+/// Whether plans of statements are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plans {
+    /// They are.
+    Asked,
+    /// They are not.
+    Left,
 }
 
 /// Tries each migration of the set on a scratch database that is taken away afterwards. Stops at the first that cannot
@@ -88,7 +96,7 @@ async fn on(
         let own: Vec<String> = migration.directives.depends_on.clone();
         migration.directives.depends_on =
             own.into_iter().filter(|d| rehearsal.set.find(d).is_some_and(|m| m.engine == rehearsal.engine)).collect();
-        note_locks(migration);
+        measured::note(migration);
     }
     prepare(target, &set).await?;
     let mut tried = Vec::new();
@@ -124,16 +132,27 @@ impl Attempt<'_> {
             engine: migration.engine,
             took_ms: Vec::new(),
             locks: Vec::new(),
+            rows: Vec::new(),
+            plans: Vec::new(),
             reversible: migration.is_reversible(),
             not_restored: Vec::new(),
             not_repeated: Vec::new(),
             error: None,
         };
         let before = if wanted { schema(self.target).await? } else { SchemaSnapshot::default() };
+        let asked = wanted && self.rehearsal.plans == Plans::Asked;
+        if asked {
+            measured::explain(self.target, migration, &mut result.plans).await?;
+        }
         if !self.forward(migration, &mut result).await? || !wanted {
             return Ok(result);
         }
-        result.locks = locks(self.target, &before, migration).await?;
+        if asked {
+            // What needs the migration's own changes can be told only now.
+            measured::explain(self.target, migration, &mut result.plans).await?;
+        }
+        result.locks = measured::locks(self.target, &before, migration).await?;
+        result.rows = measured::rows(self.target, migration).await?;
         if !result.reversible {
             return Ok(result);
         }
@@ -200,25 +219,8 @@ fn as_written(_target: &Target, words: String) -> String {
 
 async fn schema(target: &Target) -> Result<SchemaSnapshot, RunError> {
     let mut found = with_driver!(target, driver => driver.schema().await.map_err(unreachable)?);
-    found.objects.retain(|name, _| !name.contains(LOCKS));
+    found.objects.retain(|name, _| !name.contains(measured::NOTES));
     Ok(found)
-}
-
-/// Lets a script in one transaction on PostgreSQL tell its locks just before it commits.
-fn note_locks(migration: &mut Migration) {
-    if migration.engine != Engine::Postgresql {
-        return;
-    }
-    let execution = execution(migration.engine, &migration.up.text, migration.directives.no_transaction);
-    let Ok(Execution::Transaction { body, .. }) = execution else { return };
-    let id = migration.reference().replace('\'', "''");
-    // On a line of its own, since the script may end in a comment.
-    let note = format!(
-        "\n;INSERT INTO {LOCKS} SELECT DISTINCT '{id}', l.relation, replace(l.mode, 'Lock', '') FROM pg_catalog.pg_locks l \
-         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.relation IS NOT NULL;\n"
-    );
-    migration.up.text.insert_str(body.end, &note);
-    migration.checksum = checksum::checksum(&migration.up.text);
 }
 
 /// How many keys a Redis server holds; every other kind of database shows what it holds in its schema.
@@ -238,7 +240,7 @@ async fn keys(_target: &Target) -> Result<u64, RunError> {
 
 /// Puts into the scratch place what the rehearsal itself or the migrations presume.
 async fn prepare(target: &Target, set: &MigrationSet) -> Result<(), RunError> {
-    prepare_locks(target).await?;
+    measured::prepare(target).await?;
     presume(target, set).await
 }
 
@@ -271,59 +273,4 @@ async fn presume(target: &Target, set: &MigrationSet) -> Result<(), RunError> {
 #[cfg(not(feature = "elasticsearch"))]
 async fn presume(_target: &Target, _set: &MigrationSet) -> Result<(), RunError> {
     Ok(())
-}
-
-#[cfg(feature = "postgres")]
-async fn prepare_locks(target: &Target) -> Result<(), RunError> {
-    if target.engine == Engine::Postgresql {
-        let sql = format!("CREATE TABLE public.{LOCKS} (migration text, relation oid, mode text)");
-        crate::drivers::postgres::PostgresDriver::connect(&target.url)
-            .await
-            .map_err(super::connect::unreachable)?
-            .ask(sql)
-            .await
-            .map_err(super::connect::unreachable)?;
-    }
-    Ok(())
-}
-
-#[cfg(not(feature = "postgres"))]
-async fn prepare_locks(_target: &Target) -> Result<(), RunError> {
-    Ok(())
-}
-
-/// The locks on relations that were there before the migration.
-#[cfg(feature = "postgres")]
-async fn locks(target: &Target, before: &SchemaSnapshot, migration: &Migration) -> Result<Vec<HeldLock>, RunError> {
-    if target.engine != Engine::Postgresql {
-        return Ok(Vec::new());
-    }
-    let sql = format!(
-        "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), k.mode FROM public.{LOCKS} k \
-         JOIN pg_catalog.pg_class c ON c.oid = k.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE k.migration = '{}'",
-        migration.reference().replace('\'', "''")
-    );
-    let rows = crate::drivers::postgres::PostgresDriver::connect(&target.url)
-        .await
-        .map_err(super::connect::unreachable)?
-        .ask(sql)
-        .await
-        .map_err(super::connect::unreachable)?;
-    let mut held: Vec<HeldLock> = rows
-        .into_iter()
-        .filter_map(|row| match row.as_slice() {
-            [relation, mode] => Some(HeldLock { relation: relation.clone(), mode: mode.clone() }),
-            _ => None,
-        })
-        .filter(|l| before.objects.keys().any(|name| name.split_once(' ').is_some_and(|(_, n)| n == l.relation)))
-        .collect();
-    held.sort();
-    held.dedup();
-    Ok(held)
-}
-
-#[cfg(not(feature = "postgres"))]
-async fn locks(_target: &Target, _before: &SchemaSnapshot, _migration: &Migration) -> Result<Vec<HeldLock>, RunError> {
-    Ok(Vec::new())
 }

@@ -2,18 +2,18 @@
 
 use chrono::Utc;
 
+use super::by_hand::{Rewriting, opened};
 use super::connect::with_driver;
 use super::native::keep_native;
 use super::target::{give_back, refusal_of};
 use super::{Actor, RunError, Target};
 use crate::drivers::{Driver, Session, SessionOptions};
 use crate::ids::{Epoch, RunId};
-use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native};
-use crate::plan::{HistoryRow, MigrationState, Outcome, Refusal, StepAction};
+use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
 use crate::store::Store;
-use crate::store::runs::{StepIntent, StepRecord, TargetIntent};
+use crate::store::runs::StepRecord;
 
 /// What came of bringing the store's record up to the target's history.
 #[derive(Debug, Default)]
@@ -138,17 +138,12 @@ struct Request<'a> {
 impl Request<'_> {
     async fn carry_out<D: Driver>(
         &self,
-        mut driver: D,
+        driver: D,
         options: &SessionOptions,
     ) -> Result<Result<(MigrationState, MigrationState), Refusal>, RunError> {
-        let book = Book::of(self.set, &self.target.name, self.target.engine);
-        let native = match driver.native(&book).await {
-            Ok(found) => Native { book, found },
-            Err(error) => return Ok(Err(refusal_of(error)?)),
-        };
-        let mut session = match driver.lock(options).await {
-            Ok(session) => session,
-            Err(error) => return Ok(Err(refusal_of(error)?)),
+        let (mut session, native) = match opened(driver, self.set, self.target, options).await? {
+            Ok(opened) => opened,
+            Err(refusal) => return Ok(Err(refusal)),
         };
         let result = self.settle(&mut session, native).await;
         give_back(session).await;
@@ -186,40 +181,10 @@ impl Request<'_> {
             }));
         };
         let was = before.map_or(MigrationState::Pending, |b| b.state);
-        let at_least = highest_epoch(self.store, session.fingerprint(), &history).await?;
-        let epoch = match session.fence(at_least).await {
-            Ok(epoch) => epoch,
-            Err(error) => return Ok(Err(refusal_of(error)?)),
-        };
-        let row = HistoryRow { epoch, ..row };
-        let run = self.actor.run(&self.run, StepAction::Baseline, self.target, self.set.digest());
-        let intent = TargetIntent {
-            target: self.target.name.clone(),
-            engine: self.target.engine,
-            fingerprint: session.fingerprint().to_owned(),
-            epoch,
-            plan_hash: planner::history_hash(std::slice::from_ref(&row)),
-            history_hash: planner::history_hash(&history),
-            steps: vec![StepIntent {
-                position: 0,
-                unit: row.unit.clone(),
-                migration: row.id.to_string(),
-                checksum: row.checksum.to_string(),
-                action: "resolve",
-                recovery: "atomic",
-            }],
-        };
-        self.store.record_intents(&run, &intent).await?;
-        if let Err(error) = session.write_row(&row).await {
-            return Ok(Err(refusal_of(error)?));
-        }
-        // The ledger takes the settled state over, so that the two agree again.
-        let recorded =
-            if row.state == MigrationState::Applied { MigrationState::Applied } else { MigrationState::RolledBack };
-        let record = StepRecord { position: 0, state: recorded.as_str(), duration_ms: 0, error: row.error.clone() };
-        self.store.record_steps(&self.run, &self.target.name, &[record]).await?;
-        self.store.finish_run(&self.run, Outcome::Applied, Utc::now()).await?;
-        Ok(Ok((was, row.state)))
+        let settled = row.state;
+        let (store, set, target, actor) = (self.store, self.set, self.target, self.actor);
+        let writing = Rewriting { store, set, target, actor, run: &self.run, action: "resolve" };
+        Ok(writing.write(session, &history, vec![row]).await?.map(|()| (was, settled)))
     }
 
     fn row(&self, migration: Option<&Migration>, before: Option<&HistoryRow>) -> Option<HistoryRow> {

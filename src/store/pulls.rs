@@ -118,6 +118,17 @@ impl Store {
         }
     }
 
+    /// The pull requests of every repository that are open and wait for somebody, longest first.
+    ///
+    /// # Errors
+    /// When the database fails or holds something this version does not understand.
+    pub async fn waiting_pulls(&self) -> Result<Vec<JudgedPull>, StoreError> {
+        let sql =
+            format!("{SELECT} WHERE state = 'open' AND status IN ('pending', 'disapproved') ORDER BY at, repo, pr");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(self.reader()).await?;
+        rows.iter().map(judged_of).collect()
+    }
+
     /// The pull requests of a repository that were judged, newest first.
     ///
     /// # Errors

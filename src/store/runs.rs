@@ -13,6 +13,7 @@ use super::{Store, StoreError, millis, time_of};
 use crate::ids::{
     CommitSha, DeliveryId, Digest, Engine, EnvironmentName, Epoch, MigrationId, PrNumber, RepoName, RunId, TargetName,
 };
+use crate::migration::Migration;
 use crate::plan::{MigrationState, Outcome, RecoveryClass, StepAction};
 
 /// A run as it begins.
@@ -134,6 +135,16 @@ pub struct PlacedEntry {
     pub state: MigrationState,
 }
 
+impl PlacedEntry {
+    /// Whether it says that a migration is there as its file is now.
+    pub fn holds(&self, migration: &Migration) -> bool {
+        self.migration == migration.id
+            && self.unit == migration.unit
+            && self.state == MigrationState::Applied
+            && self.checksum == migration.checksum.as_str()
+    }
+}
+
 /// A step that was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedStep {
@@ -174,6 +185,17 @@ pub struct RunSummary {
     pub finished_at: Option<DateTime<Utc>>,
     /// How it ended, if it did.
     pub outcome: Option<String>,
+}
+
+/// Something that happened to a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepEvent {
+    /// Its kind: `intent`, `probe`, `repair`, `done`, `failed`.
+    pub event: &'static str,
+    /// What was seen or said.
+    pub detail: String,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 impl Store {
@@ -287,32 +309,32 @@ impl Store {
         Ok(())
     }
 
-    /// Appends to the record of a step: the intent for one statement, a probe's answer, an error.
+    /// Appends to the record of a step, in one transaction: the intent for one statement, a probe's answer, an error.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn append_step_event(
+    pub async fn append_step_events(
         &self,
         run: &RunId,
         target: &TargetName,
         position: i64,
-        event: &str,
-        detail: &str,
-        at: DateTime<Utc>,
+        events: &[StepEvent],
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO run_events (id, run, target, position, event, detail, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(Ulid::generate().to_string())
-        .bind(run.as_str())
-        .bind(target.as_str())
-        .bind(position)
-        .bind(event)
-        .bind(detail)
-        .bind(millis(at))
-        .execute(&mut *tx)
-        .await?;
+        for StepEvent { event, detail, at } in events {
+            sqlx::query(
+                "INSERT INTO run_events (id, run, target, position, event, detail, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            )
+            .bind(Ulid::generate().to_string())
+            .bind(run.as_str())
+            .bind(target.as_str())
+            .bind(position)
+            .bind(*event)
+            .bind(detail)
+            .bind(millis(*at))
+            .execute(&mut *tx)
+            .await?;
+        }
         tx.commit().await?;
         Ok(())
     }

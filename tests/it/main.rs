@@ -2,6 +2,7 @@
 //! Databases are real servers (`scripts/test` brings them up), git is real git, GitHub is the stand-in or `emulate`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod action;
 mod apply;
 mod approval;
 mod audit;

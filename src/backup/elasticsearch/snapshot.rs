@@ -53,7 +53,7 @@ pub(super) async fn copy_out(
     mut sink: Sink,
 ) -> Result<(Sink, Copied), BackupError> {
     put(&mut sink, &Line::Head { godwit_elasticsearch: 2, version: version.to_owned(), history })?;
-    let mut chosen = indices(wire).await?;
+    let mut chosen = indices(wire, super::READABLE).await?;
     chosen.retain(|name, _| in_scope(scope, name));
     let kept = (!chosen.is_empty()).then_some(snapshot);
     let mut notes = vec![

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 use clap::ValueEnum;
 
-use self::parts::Facts;
+use self::parts::{Facts, Waiting};
 use super::bounds::ShelfArgs;
 use super::exit::Failure;
 use super::targets::Place;
@@ -219,7 +219,17 @@ fn facts(
         steps.retain(|s| is_meant(&s.environment));
         let mut earlier = store.steps_between(from - (to - from), from).await?;
         earlier.retain(|s| is_meant(&s.environment));
+        let mut waiting = Vec::new();
+        for pull in store.waiting_pulls().await? {
+            let asked = match &pull.binding {
+                Some(binding) => store.asked_since(&pull.repo, pull.pr, binding).await?,
+                None => None,
+            };
+            waiting.push(Waiting { pull, asked });
+        }
         Ok(Facts {
+            waiting,
+            environment: environment.cloned(),
             steps,
             earlier,
             records,

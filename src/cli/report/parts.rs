@@ -6,14 +6,15 @@ use std::path::Path;
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 
 use super::super::exit::Failure;
-use crate::approval::Policy;
 use crate::approval::check::check;
+use crate::approval::{Policy, Status, Verdict};
 use crate::backup::retention::Listed;
+use crate::ids::EnvironmentName;
 use crate::lint::{Made, made_by};
 use crate::migration::MigrationSet;
 use crate::report::sheet::Part;
 use crate::store::logs::StepOfRun;
-use crate::store::{AuditRecord, AuditVerdict};
+use crate::store::{AuditRecord, AuditVerdict, JudgedPull};
 
 /// What was recorded in the time of a report.
 pub(super) struct Facts {
@@ -31,6 +32,10 @@ pub(super) struct Facts {
     pub policy: Option<Policy>,
     /// Notes of runs that ended over ninety days ago.
     pub old_notes: i64,
+    /// What waits for somebody now.
+    pub waiting: Vec<Waiting>,
+    /// The environment that the report is about, where it is about one.
+    pub environment: Option<EnvironmentName>,
     /// The present.
     pub now: DateTime<Utc>,
 }
@@ -139,31 +144,54 @@ pub(super) fn backups(facts: &Facts) -> Part {
     )
 }
 
-/// Who was asked to approve and has not answered: what was asked and never followed by a run [S0-56].
+/// A pull request that waits for somebody.
+pub(super) struct Waiting {
+    /// As it was last judged.
+    pub pull: JudgedPull,
+    /// Since when people are asked about it as it is; `None` where nobody is.
+    pub asked: Option<DateTime<Utc>>,
+}
+
+/// What waits for a review or an approval, which roles are missing where, and for how long [S0-56].
 pub(super) fn asked(facts: &Facts) -> Part {
-    let ran: BTreeSet<(&str, i64)> = facts
-        .records
-        .iter()
-        .filter(|r| r.body.action == "run-finished" && r.body.result == "applied")
-        .filter_map(|r| Some((r.body.repo.as_deref()?, r.body.pr?)))
-        .collect();
-    let mut waiting: BTreeMap<(&str, i64), &AuditRecord> = BTreeMap::new();
-    for record in &facts.records {
-        let (Some(repo), Some(pr)) = (record.body.repo.as_deref(), record.body.pr) else { continue };
-        if !ran.contains(&(repo, pr)) {
-            waiting.insert((repo, pr), record);
+    let mut rows = Vec::new();
+    for waiting in &facts.waiting {
+        let pull = &waiting.pull;
+        let since = waiting.asked.unwrap_or(pull.at);
+        let row = |environment: &str, missing: String| {
+            let age = (facts.now - since).num_days();
+            let risk = pull.binding.as_ref().map(|b| b.risk.to_string());
+            let name = format!("{}#{}", pull.repo, pull.pr.0);
+            vec![name, or_dash(risk.as_deref()), environment.to_owned(), missing, at(since), age.to_string()]
+        };
+        let Ok(verdict) = serde_json::from_str::<Verdict>(&pull.verdict) else {
+            rows.push(row("-", pull.summary.clone()));
+            continue;
+        };
+        let before = rows.len();
+        for judged in &verdict.environments {
+            if matches!(judged.evaluation.status, Status::Approved | Status::Skipped) {
+                continue;
+            }
+            if facts.environment.as_ref().is_some_and(|e| *e != judged.environment) {
+                continue;
+            }
+            let missing: Vec<String> = judged
+                .required_roles
+                .iter()
+                .filter(|role| !judged.filled.contains_key(*role))
+                .map(ToString::to_string)
+                .collect();
+            let missing = if missing.is_empty() { judged.evaluation.reason.clone() } else { missing.join(", ") };
+            rows.push(row(judged.environment.as_str(), missing));
+        }
+        if rows.len() == before && facts.environment.is_none() {
+            // No environment asks for anybody: a gate is closed.
+            rows.push(row("-", verdict.summary.clone()));
         }
     }
-    let rows = waiting.into_iter().map(|((repo, pr), last)| {
-        let age = (facts.now - last.body.at).num_days();
-        vec![format!("{repo}#{pr}"), last.body.action.clone(), last.body.result.clone(), age.to_string()]
-    });
-    Part::new(
-        "Waiting",
-        "pull requests of that time that have not run; the last word on each",
-        &["pull request", "last", "result", "days ago"],
-    )
-    .with(rows)
+    let note = "open pull requests, and the roles that have not agreed yet";
+    Part::new("Waiting", note, &["pull request", "risk", "environment", "missing", "since", "days"]).with(rows)
 }
 
 fn median(times: &mut [i64]) -> i64 {
@@ -347,6 +375,85 @@ mod tests {
         ] {
             assert_eq!(reviewed(text).map(|d| d.format("%Y-%m-%d").to_string()).as_deref(), expected, "{text}");
         }
+    }
+
+    fn nothing() -> Facts {
+        Facts {
+            steps: Vec::new(),
+            earlier: Vec::new(),
+            records: Vec::new(),
+            verdict: AuditVerdict {
+                records: 0,
+                valid: true,
+                first_bad: None,
+                head: String::new(),
+                problem: None,
+                anchor: None,
+            },
+            backups: Vec::new(),
+            policy: None,
+            old_notes: 0,
+            waiting: Vec::new(),
+            environment: None,
+            now: DateTime::UNIX_EPOCH + Duration::days(10),
+        }
+    }
+
+    #[test]
+    fn s0_56_what_waits_is_told_with_the_missing_roles_and_its_age() {
+        let evaluation = |status: &str, reason: &str| serde_json::json!({ "name": "x", "status": status, "reason": reason, "children": [], "approvers": [], "missing": [] });
+        let environment = |name: &str, status: &str, roles: &[&str], filled: serde_json::Value| {
+            serde_json::json!({ "environment": name, "automatic": true, "required_approvals": 1, "required_roles": roles,
+                "filled": filled, "evaluation": evaluation(status, "approvals have expired") })
+        };
+        let verdict = |environments: serde_json::Value| {
+            serde_json::json!({ "status": "pending", "summary": "a hold is set", "missing_roles": [],
+                "environments": environments, "gates": [], "ignored": [], "notes": [] })
+            .to_string()
+        };
+        let waiting = |pr: u64, verdict: String, asked: Option<i64>| Waiting {
+            pull: JudgedPull {
+                repo: crate::ids::RepoName::new("o/r").unwrap(),
+                pr: crate::ids::PrNumber(pr),
+                state: "open".to_owned(),
+                look: String::new(),
+                head: crate::ids::CommitSha::new("0".repeat(40)).unwrap(),
+                base_ref: "main".to_owned(),
+                status: "pending".to_owned(),
+                summary: "cannot be read".to_owned(),
+                binding: None,
+                verdict,
+                at: DateTime::UNIX_EPOCH + Duration::days(9),
+            },
+            asked: asked.map(|days| DateTime::UNIX_EPOCH + Duration::days(days)),
+        };
+        let three = serde_json::json!([
+            environment("development", "approved", &["developer"], serde_json::json!({ "developer": "ann" })),
+            environment("staging", "pending", &["data_ops"], serde_json::json!({ "data_ops": "omar" })),
+            environment("production", "pending", &["dba", "cto"], serde_json::json!({ "dba": "dora" })),
+        ]);
+        let mut facts = Facts {
+            waiting: vec![
+                waiting(7, verdict(three), Some(3)),
+                waiting(8, verdict(serde_json::json!([])), None),
+                waiting(9, "{".to_owned(), None),
+            ],
+            ..nothing()
+        };
+        let told = |facts: &Facts| -> Vec<String> {
+            asked(facts).rows.iter().map(|r| format!("{} {} {} {}", r[0], r[2], r[3], r[5])).collect()
+        };
+        assert_eq!(
+            told(&facts),
+            [
+                "o/r#7 staging approvals have expired 7",
+                "o/r#7 production cto 7",
+                "o/r#8 - a hold is set 1",
+                "o/r#9 - cannot be read 1",
+            ]
+        );
+        facts.environment = Some(EnvironmentName::new("production").unwrap());
+        assert_eq!(told(&facts)[0], "o/r#7 production cto 7");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod preflight;
 mod rights;
 mod schema;
 pub(crate) mod scratch;
+mod seed;
 mod session;
 mod swap;
 mod task;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::lock::{self, Held};
 use super::own::{self, Block, Entry, Fence, Own, Token};
 use super::wire::{Answer, Wire, part};
-use super::{refused, task};
+use super::{refused, seed, task};
 use crate::drivers::{
     DriverError, Probe, Progress, Script, Session, SessionOptions, SingleStatement, failpoint, jittered,
 };
@@ -426,6 +426,10 @@ impl Session for ElasticsearchSession {
                 Err(refused(format!("`{statement}` is no repair"), "this is a fault of Godwit: please report it"))
             }
         }
+    }
+
+    async fn fill(&mut self, text: &str) -> Result<(), DriverError> {
+        seed::fill(self, text).await
     }
 
     async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {

@@ -13,6 +13,7 @@ mod lua;
 mod message;
 pub(crate) mod names;
 mod rights;
+mod seed;
 mod server;
 mod session;
 mod statement;

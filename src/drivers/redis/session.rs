@@ -10,6 +10,7 @@ use super::link::{Link, To};
 use super::lua;
 use super::message;
 use super::names::{Names, Zone, slot_of};
+use super::seed;
 use super::server::Server;
 use crate::drivers::lease::{Heartbeat, Owner};
 use crate::drivers::{
@@ -293,6 +294,10 @@ impl Session for RedisSession {
             format!("no probe of Redis asks for `{statement}`"),
             "this is a mistake in Godwit",
         ))
+    }
+
+    async fn fill(&mut self, text: &str) -> Result<(), DriverError> {
+        seed::fill(self, text).await
     }
 
     async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {

@@ -164,7 +164,7 @@ impl Reader<'_> {
             FileContent::Bytes(bytes) => {
                 let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
                 match std::str::from_utf8(bytes) {
-                    Ok(text) => return Some(Script { path: file.path.clone(), text: text.to_owned(), first_line: 1 }),
+                    Ok(text) => return Some(Script::whole(&file.path, text)),
                     Err(e) => {
                         let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
                         let message = format!("is not UTF-8: byte {} of the file cannot be read", e.valid_up_to() + 1);
@@ -173,6 +173,10 @@ impl Reader<'_> {
                         return None;
                     }
                 }
+            }
+            FileContent::Long(long) => {
+                let head = Script::whole(&file.path, &long.head);
+                return Some(Script { long: Some(long.clone()), ..head });
             }
             FileContent::Directory => (
                 "directory-named-sql",
@@ -225,6 +229,7 @@ impl Reader<'_> {
                 self.odd_bytes(&up, bytes);
                 both(bytes, &up.text)
             }
+            FileContent::Long(long) => (long.sha256.clone(), long.checksum.clone()),
             FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
         };
         let mut files = Vec::with_capacity(2);
@@ -245,7 +250,7 @@ impl Reader<'_> {
         has_down: bool,
     ) -> Option<&mut Migration> {
         let (up, down) = (&read.up, &read.down);
-        if crate::migration::execution::is_blank_sql(&up.text) {
+        if up.is_blank(Engine::Postgresql) {
             self.problem(
                 &up.path,
                 up.first_line,
@@ -256,7 +261,7 @@ impl Reader<'_> {
             );
         }
         if let Some(down) = down
-            && crate::migration::execution::is_blank_sql(&down.text)
+            && down.is_blank(Engine::Postgresql)
         {
             self.problem(
                 &down.path,
@@ -351,6 +356,7 @@ struct Read {
 fn file_of(file: &SourceFile) -> Option<MigrationFile> {
     match &file.content {
         FileContent::Bytes(bytes) => Some(MigrationFile { path: file.path.clone(), sha256: sha256_hex(bytes) }),
+        FileContent::Long(long) => Some(MigrationFile { path: file.path.clone(), sha256: long.sha256.clone() }),
         FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
     }
 }

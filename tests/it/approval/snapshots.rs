@@ -137,8 +137,15 @@ fn sql() -> Vec<Step> {
 fn page(world: &World, lint: &LintReport, plans: &[EnvironmentPlan], config_errors: &[ConfigError]) -> String {
     let verdict = config_errors.is_empty().then(|| world.verdict());
     let links = links();
-    let input =
-        SummaryInput { snapshot: &world.pr, lint, verdict: verdict.as_ref(), plans, config_errors, links: &links };
+    let input = SummaryInput {
+        snapshot: &world.pr,
+        lint,
+        verdict: verdict.as_ref(),
+        plans,
+        checklists: &[],
+        config_errors,
+        links: &links,
+    };
     let approval = approval_output(&input);
     // The check's summary is the comment.
     let approval = CheckOutput { summary: "(the comment)".to_owned(), ..approval };
@@ -178,6 +185,7 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         statements: vec!["alter table orders alter column total type bigint".to_owned()],
         state,
         notices: Vec::new(),
+        verified: 0,
         duration_ms: 1_240,
         error,
     };
@@ -433,6 +441,7 @@ fn b15_nothing_is_longer_than_github_takes_and_the_failing_end_stays() {
         lint: &report,
         verdict: Some(&verdict),
         plans: &plans,
+        checklists: &[],
         config_errors: &[],
         links: &links,
     };

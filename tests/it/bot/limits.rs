@@ -20,6 +20,7 @@ fn step(n: usize, message: &str) -> StepReport {
         statements: vec![String::new()],
         state: if failed { MigrationState::Failed } else { MigrationState::Applied },
         notices: Vec::new(),
+        verified: 0,
         duration_ms: 5,
         error: failed.then(|| StepError {
             message: message.to_owned(),

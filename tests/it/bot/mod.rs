@@ -20,6 +20,7 @@ mod limits;
 mod mending;
 mod merging;
 mod orders;
+mod papers;
 mod postgres;
 pub mod process;
 mod promoting;

@@ -215,6 +215,48 @@ fn s2_109_a_migration_is_timed_on_a_scratch_database() {
 }
 
 #[test]
+fn s2_109_s0_83_a_benchmark_tells_locks_rows_and_how_the_server_does_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "0001_t.up.sql",
+        "create table bench (id bigint primary key, n int);\ninsert into bench select g, g from generate_series(1, 50) g;\n",
+    );
+    write("0001_t.down.sql", "drop table bench;\n");
+    write(
+        "0002_u.up.sql",
+        "alter table bench add column more int;\n\nupdate bench set more = n\n where id <= 20;\ndelete from bench where id = 50;\n",
+    );
+    write("0002_u.down.sql", "alter table bench drop column more;\n");
+    let server = crate::support::postgres_server();
+    let run = |format: &str| -> Said {
+        let args = ["benchmark", "0002_u.up.sql", "--url", &server, "--runs", "2", "--format", format];
+        godwit(dir.path()).args(args).output().unwrap().into()
+    };
+    let said = run("json").expect(0).json();
+    assert_eq!(
+        said["rows"],
+        serde_json::json!([{ "relation": "public.bench", "inserted": 0, "updated": 20, "deleted": 1 }]),
+        "{said}"
+    );
+    assert!(said["locks"].as_array().unwrap().iter().any(|l| l["mode"] == "AccessExclusive"), "{said}");
+    // What needs the column that the file itself makes is planned once it is there.
+    let plans: Vec<(u64, String)> = said["plans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["line"].as_u64().unwrap(), p["plan"][0].as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(plans.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 5], "{said}");
+    assert!(plans[0].1.starts_with("Update on bench") && plans[1].1.starts_with("Delete on bench"), "{said}");
+    let text = run("text").expect(0).stdout;
+    for part in ["rows of public.bench: 20 updated, 1 deleted", "line 3: update bench set more = n", "Update on bench"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
 fn s0_108_the_program_says_what_it_is_and_brings_its_manual() {
     let shop = Shop::new();
     let said = shop.run(&["version", "--format", "json"]).expect(0).json();

@@ -1,0 +1,73 @@
+//! What a pull request shows for planning, and what scripts said: the report of what is pending, checklists, notices.
+
+use godwit::sandbox::MergeMethod;
+
+use super::postgres::{shop, until_done};
+use super::world::{LINT, SUMMARY, World, check, comment, run_comment};
+
+const ORDERS: [(&str, &str); 2] = [
+    (
+        "migrations/0001_orders.up.sql",
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY);\nSELECT count(*) FROM orders;\n-- Should return 0\n",
+    ),
+    ("migrations/0001_orders.down.sql", "DROP TABLE orders;\n"),
+];
+
+#[tokio::test]
+async fn s3_21_s3_45_the_whole_report_and_the_checklists_stand_on_the_pull_request() {
+    let world = World::start().await;
+    let pull = world.open("orders", &ORDERS).await;
+    let text = || comment(&pull, SUMMARY).unwrap().body;
+    let first = text();
+    for part in [
+        "### Before the deployment",
+        "<b>staging</b>: ",
+        "<b>production</b>: ",
+        "3. ⏳ **Passed in development**: not there yet: migrations/0001\\_orders",
+        "9. ✅ **Environment variables, connection and versions valid**",
+        "10. ⏳ **Approvals complete for the risk level**",
+        "| *missing* | dba |",
+        &format!("/pull/{}/checks", pull.number()),
+    ] {
+        assert!(first.contains(part), "{part} in {first}");
+    }
+    assert!(!first.contains("<b>development</b>: 1") && first.matches("checks done").count() == 2, "{first}");
+    let report = check(&pull, LINT).text.unwrap();
+    for part in
+        ["# Pending schema changes", "**Purpose:** orders", "**Tests needed:**", "**Rollback plan:**", "| tables | 1 |"]
+    {
+        assert!(report.contains(part), "{part} in {report}");
+    }
+    // Looking again changes nothing.
+    world.bot.sweep(chrono::Utc::now()).await.unwrap();
+    world.settle().await;
+    assert_eq!(text(), first);
+    world.approve(&pull, "omar").await;
+    world.approve(&pull, "dora").await;
+    let signed = text();
+    for part in ["10. ✅ **Approvals complete", "| `@dora` | dba |", "1. ✅ **SQL and operation files read"] {
+        assert!(signed.contains(part), "{part} in {signed}");
+    }
+    pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    let run = run_comment(&pull, "production");
+    assert!(run.contains("`0001_orders`: 1 query returned what its script says"), "{run}");
+    assert!(text().contains("3. ✅ **Passed in development**"), "{}", text());
+}
+
+#[test]
+fn s2_75_the_result_comment_tells_what_scripts_said_while_they_ran() {
+    let (shop, _databases) = shop();
+    let _served = shop.serve(None);
+    let loud = (
+        "migrations/0001_loud.up.sql",
+        "CREATE TABLE loud (id bigint PRIMARY KEY);\n\
+         DO $$ BEGIN FOR n IN 1..60 LOOP RAISE NOTICE 'Processed % of 60 `records` </details>', n; END LOOP; END $$;\n",
+    );
+    let pull = shop.approved("loud", &[loud]);
+    shop.merge(&pull);
+    until_done(&shop, &pull);
+    let run = run_comment(&pull, "production");
+    assert!(run.contains("<code>0001_loud</code> said on <code>shop</code>: 60 lines"), "{run}");
+    assert!(run.contains("… 20 lines left out\nProcessed 21 of 60") && run.contains("Processed 60 of 60"), "{run}");
+}
