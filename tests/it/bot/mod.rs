@@ -2,6 +2,7 @@
 
 mod arriving;
 mod asking;
+mod beside;
 mod checks;
 mod colliding;
 mod commands;

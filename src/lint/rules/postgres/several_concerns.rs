@@ -43,6 +43,9 @@ struct Concern {
 }
 
 fn check(script: &Script<'_>, report: &mut Report<'_>) {
+    if script.statements.len() < SEVERAL {
+        return;
+    }
     // Most scripts are about one or two things, and need no closer look.
     let subjects: std::collections::BTreeSet<String> = script
         .statements
