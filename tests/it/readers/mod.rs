@@ -45,6 +45,7 @@ fn swallow(files: Vec<(String, Vec<u8>)>) {
     let _ = graph::edges(&set);
 }
 
+const PRISMA_SQL: &[&str] = &["CREATE TABLE \"users\" (\"key\" TEXT NOT NULL, \"role\" \"Role\"[]);"];
 const SQL: &[&str] = &[
     include_str!("../../../migrations/postgresql/0002_orders.up.sql"),
     include_str!("../../../migrations/postgresql/0004_customers_names_expand.up.sql"),
@@ -65,8 +66,6 @@ const SQL: &[&str] = &[
 const PRISMA: &[&str] = &[
     "datasource db {\n  provider = \"postgresql\"\n}\nenum Role {\n  A\n  B\n}\nmodel User {\n  id String @id @map(\"key\")\n  role Role[] // all\n  at DateTime?\n  posts Post[]\n  @@map(\"users\")\n}\nmodel Post {\n  id Int @id\n  by User @relation(fields: [byId], references: [id])\n  byId String\n  @@schema(\"blog\")\n}\nview V {\n  id Int @unique\n}\n",
 ];
-
-const OF_PRISMA: &[&str] = &["CREATE TABLE \"users\" (\"key\" TEXT NOT NULL, \"role\" \"Role\"[]);"];
 
 const PIPELINES: &[(&str, &str)] = &[
     (
@@ -174,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn prisma(schema in bent(PRISMA), sql in bent(OF_PRISMA)) {
+    fn prisma(schema in bent(PRISMA), sql in bent(PRISMA_SQL)) {
         swallow(vec![
             ("prisma/schema.prisma".to_owned(), schema.into()),
             ("prisma/migrations/20240101000000_a/migration.sql".to_owned(), sql.into()),
