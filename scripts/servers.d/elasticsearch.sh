@@ -76,17 +76,23 @@ start_elasticsearch() {
   echo "GODWIT_TEST_ELASTICSEARCH_URL=elasticsearch+http://$place" >"$dir/elasticsearch.env"
 }
 
+# elasticsearch_users CONFIG: users and their roles, as files.
+elasticsearch_users() {
+  local user
+  mkdir -p "$1"
+  # All have the password `secured`; no variables: a hash of it.
+  # shellcheck disable=SC2016
+  for user in admin migrator clerk; do echo "$user:"'$2a$04$Co/zqGSD2ot64.EydYfDjOxiK0kYWai/zhCHZ3IkL6F82z0sEJnDu'; done >"$1/users"
+  printf '%s\n' superuser:admin migrator:migrator clerk:clerk >"$1/users_roles"
+  cp "$elasticsearch_files/roles.yml" "$1/"
+}
+
 # The same with users and roles, which stand in files: without analysis-common it cannot make users of its own.
 start_elasticsearch_secured() {
-  local place user config=$dir/elasticsearch_secured/config
+  local place config=$dir/elasticsearch_secured/config
   place=admin:secured@127.0.0.1:$(port_of elasticsearch_secured)
   if ! alive elasticsearch_secured >/dev/null; then
-    mkdir -p "$config"
-    # All have the password `secured`; no variables: a hash of it.
-    # shellcheck disable=SC2016
-    for user in admin migrator clerk; do echo "$user:"'$2a$04$Co/zqGSD2ot64.EydYfDjOxiK0kYWai/zhCHZ3IkL6F82z0sEJnDu'; done >"$config/users"
-    printf '%s\n' superuser:admin migrator:migrator clerk:clerk >"$config/users_roles"
-    cp "$elasticsearch_files/roles.yml" "$config/"
+    elasticsearch_users "$config"
     run_elasticsearch elasticsearch_secured "xpack.security.enabled: true"
   fi
   await 180 elasticsearch_secured elasticsearch_is_ready "$place"

@@ -20,20 +20,31 @@ run_postgres() {
     >>"$dir/postgres.ctl.log" 2>&1 </dev/null 9>&- || die "PostgreSQL did not start, see $dir/$name.log"
 }
 
-start_postgres() {
-  local bin data=$dir/postgres log=$dir/postgres.log
+postgres_runs() {
+  local bin
   bin=$(postgres_bin) || die "PostgreSQL is not installed"
-  if ! as postgres "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
-    mkdir -p "$data"
-    : >>"$log"
-    own postgres "$data" "$log"
-    chmod 700 "$data"
-    may_enter postgres
-    if [ ! -f "$data/PG_VERSION" ]; then
-      (cd / && as postgres "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync) >>"$log" 2>&1 ||
-        die "initdb failed, see $log"
-    fi
-    run_postgres postgres "$data" -c synchronous_commit=off
+  as postgres "$bin/pg_ctl" -D "$dir/$1" status >/dev/null 2>&1
+}
+
+# init_postgres NAME: a folder of data in DIR/NAME, where there is none.
+init_postgres() {
+  local bin data=$dir/$1 log=$dir/$1.log
+  bin=$(postgres_bin)
+  mkdir -p "$data"
+  : >>"$log"
+  own postgres "$data" "$log"
+  chmod 700 "$data"
+  may_enter postgres
+  if [ ! -f "$data/PG_VERSION" ]; then
+    (cd / && as postgres "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync) >>"$log" 2>&1 ||
+      die "initdb failed, see $log"
+  fi
+}
+
+start_postgres() {
+  if ! postgres_runs postgres; then
+    init_postgres postgres
+    run_postgres postgres "$dir/postgres" -c synchronous_commit=off
   fi
   echo "GODWIT_TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$(port_of postgres)/postgres" >"$dir/postgres.env"
 }
@@ -70,3 +81,25 @@ start_postgres_replica() {
   fi
   echo "GODWIT_TEST_POSTGRES_REPLICA_URL=postgres://postgres@127.0.0.1:$(port_of postgres_replica)/postgres" >"$dir/postgres_replica.env"
 }
+
+# One with a little room: what is made in the tablespace `small` fills it. The room is memory that only this server sees and
+# that goes with it. Making it takes root's rights, or `sudo` without a password.
+packages_postgres_small() { packages_postgres; }
+
+start_postgres_small() {
+  local bin data=$dir/postgres_small space=$dir/postgres_small_space
+  bin=$(postgres_bin) || die "PostgreSQL is not installed"
+  if ! postgres_runs postgres_small; then
+    claim postgres_small
+    init_postgres postgres_small
+    mkdir -p "$space"
+    # shellcheck disable=SC2016,SC2046 # the words are for the shell inside; several, or none
+    (cd / && as_root unshare --mount sh -c 'mount -t tmpfs -o "size=24m,uid=$2" tmpfs "$1" && shift 2 && exec "$@"' small "$space" "$(as postgres id -u)" \
+      $(switch_back postgres) "$bin/pg_ctl" -D "$data" -l "$dir/postgres_small.log" -w -t 60 start \
+      -o "-p $(port_of postgres_small) -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off") \
+      >>"$dir/postgres.ctl.log" 2>&1 </dev/null 9>&- || die "PostgreSQL did not start, see $dir/postgres.ctl.log and $dir/postgres_small.log"
+    "$bin/psql" -X -q -h 127.0.0.1 -p "$(port_of postgres_small)" -U postgres -c "CREATE TABLESPACE small LOCATION '$space'" >>"$dir/postgres.ctl.log" 2>&1
+  fi
+  echo "GODWIT_TEST_POSTGRES_SMALL_URL=postgres://postgres@127.0.0.1:$(port_of postgres_small)/postgres" >"$dir/postgres_small.env"
+}
+stop_postgres_small() { end_postgres "$1" postgres_small; }

@@ -15,7 +15,7 @@ use crate::ids::{CommitSha, Digest, Risk};
 use crate::judge::judge;
 use crate::lint::fix::{Proposal, fixes};
 use crate::lint::{self, LintReport, Scope, Severity, Violation};
-use crate::migration::{Migration, MigrationRoot, MigrationSet, SourceFile, both, digest_of, resolve};
+use crate::migration::{Layout, Migration, MigrationRoot, MigrationSet, SourceFile, both, digest_of, resolve};
 
 /// Files above this many bytes are named, not read (bytes).
 const MAX_FILE: u64 = 64 * 1024 * 1024;
@@ -58,6 +58,8 @@ pub struct Contents {
     pub set: MigrationSet,
     /// Files of migrations that are added, changed, renamed or deleted.
     pub migration_paths: Vec<String>,
+    /// Other files it touches that findings may be about: a declared schema, what runs another tool's commands.
+    beside: Vec<String>,
     /// Files of migrations that are deleted or renamed away.
     pub deleted_paths: Vec<String>,
     /// Policy files that are touched, with their bytes at the head (`None`: deleted).
@@ -135,9 +137,14 @@ impl Contents {
         for violation in chosen.violations.iter_mut().filter(|v| !worth(v)) {
             violation.fix = None;
         }
-        let scope = Scope::Paths(self.migration_paths.iter().cloned().collect());
+        let scope = self.scope();
         let fixed = fixes(&self.set, &chosen, &self.policy.lint, &scope, today);
         self.proposals = fixed.iter().flat_map(|f| f.proposals(&self.set)).collect();
+    }
+
+    /// What the findings are about.
+    pub fn scope(&self) -> Scope {
+        Scope::Paths(self.migration_paths.iter().chain(&self.beside).cloned().collect())
     }
 
     /// Migrations that are added or changed and that no target takes.
@@ -238,7 +245,9 @@ pub fn read(
     if !mends.is_empty() && !migration_paths.is_empty() {
         return Err(Unreadable::Policy(mends));
     }
-    let report = lint::check_judged(&set, &judge(&set), &policy.lint, &Scope::Paths(migration_paths.clone()), today);
+    let beside = beside_migrations(mirror, head, &touched, &mut set)?;
+    let scope = Scope::Paths(migration_paths.iter().chain(&beside).cloned().collect());
+    let report = lint::check_judged(&set, &judge(&set), &policy.lint, &scope, today);
     let mut policy_changes = Vec::new();
     for path in touched.iter().filter(|p| policy.is_policy_path(p)) {
         policy_changes.push((path.clone(), mirror.file(head, path)?));
@@ -258,6 +267,7 @@ pub fn read(
         proposed_errors,
         set,
         migration_paths: migration_paths.into_iter().collect(),
+        beside,
         deleted_paths,
         policy_changes,
         report,
@@ -271,6 +281,34 @@ pub fn read(
         touched,
         against: Vec::new(),
     })
+}
+
+/// What a change touches beside migrations and is looked at too: Prisma's schema, and what runs Prisma's commands.
+fn beside_migrations(
+    mirror: &Mirror,
+    head: &CommitSha,
+    touched: &BTreeSet<String>,
+    set: &mut MigrationSet,
+) -> Result<Vec<String>, GitError> {
+    if !set.migrations.iter().any(|m| m.layout == Layout::Prisma) {
+        return Ok(Vec::new());
+    }
+    let declared = set.models.iter().flat_map(|m| &m.files).map(|(path, _)| path.clone());
+    let mut paths: Vec<String> = declared.filter(|p| touched.contains(p)).collect();
+    let running: Vec<&String> = touched.iter().filter(|p| lint::pipelines::may_run(p)).collect();
+    if running.is_empty() {
+        return Ok(paths);
+    }
+    let mut files = Vec::new();
+    // A workflow says `npm run deploy`; what that is stands in the package.
+    let package = "package.json".to_owned();
+    for path in running.iter().copied().chain(Some(&package).filter(|p| !touched.contains(*p))) {
+        let text = mirror.file(head, path)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        files.extend(text.map(|text| (path.clone(), text)));
+    }
+    set.remarks.extend(lint::pipelines::problems(&files).into_iter().filter(|p| touched.contains(&p.file)));
+    paths.extend(running.into_iter().cloned());
+    Ok(paths)
 }
 
 /// Every migration of a commit, as `roots` find them.
@@ -317,6 +355,10 @@ fn may_hold(root: &MigrationRoot, path: &str) -> bool {
     } else {
         folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
     };
+    // The schema that Prisma's migrations are to build stands beside them.
+    if path.ends_with(".prisma") {
+        return true;
+    }
     inside && (!literal.is_empty() || EXTENSIONS.iter().any(|e| path.ends_with(e)))
 }
 

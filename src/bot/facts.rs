@@ -14,7 +14,7 @@ use super::worker::chain;
 use crate::config::{Environment, TargetConfig};
 use crate::ids::{Digest, Engine, PrNumber, RepoName};
 use crate::judge::judge;
-use crate::lint::{Scope, check_judged, objects_of};
+use crate::lint::{check_judged, objects_of};
 use crate::migration::Migration;
 use crate::risk::facts::{PlaceFacts, oldest, weigh};
 use crate::runner::{self, Target};
@@ -33,8 +33,7 @@ impl Contents {
         if let Some(version) = oldest(facts).filter(|v| *v != self.policy.lint.postgres_version) {
             let mut config = self.policy.lint.clone();
             config.postgres_version = version;
-            let scope = Scope::Paths(self.migration_paths.iter().cloned().collect());
-            self.report = check_judged(&self.set, &judge(&self.set), &config, &scope, today);
+            self.report = check_judged(&self.set, &judge(&self.set), &config, &self.scope(), today);
         }
         let report = std::mem::replace(&mut self.report, super::act::empty_report());
         self.report = weigh(report, &self.set, facts);
@@ -130,7 +129,7 @@ impl Bot {
             return Vec::new();
         }
         let (numbers, targets): (Vec<usize>, Vec<Target>) = asked.into_iter().unzip();
-        for (number, answer) in numbers.into_iter().zip(runner::facts::read(&targets).await) {
+        for (number, answer) in numbers.into_iter().zip(runner::facts::read(&targets, Some(&wanted)).await) {
             places[number].read = match answer {
                 Ok(Some(mut facts)) => {
                     facts.keep(&wanted);

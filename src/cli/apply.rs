@@ -6,7 +6,7 @@ use super::bounds::Bounds;
 use super::exit::Failure;
 use super::gates::{self, Word};
 use super::targets::{self, Gathered, Place};
-use super::{Exit, Global, hooks};
+use super::{Exit, Global, hooks, table_facts};
 use crate::ids::EnvironmentName;
 use crate::plan::{MigrationState, Outcome};
 use crate::runner::{self, ApplyOptions};
@@ -55,14 +55,17 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         only(&mut gathered, &args.only, &options).await?;
         options.dry_run = args.dry_run;
         let keeper = targets::keeper(global);
-        if let Some(refused) = gates::before(&gathered, &keeper, &actor, &mut options, &word).await? {
+        if let Some(refused) = gates::before(&mut gathered, &keeper, &actor, &mut options, &word).await? {
             return targets::conclude(global, &refused);
         }
         targets::on_ctrl_c(&options);
         targets::on_cancel(&keeper, &mut options);
-        let report = runner::apply_with(&keeper, &gathered.set, &gathered.targets, &actor, &options)
+        let mut report = runner::apply_with(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
             .map_err(targets::failed)?;
+        if args.dry_run {
+            table_facts::reckon(&mut gathered, &mut report).await?;
+        }
         targets::audit(&keeper, &actor, "run-finished", &report, word.emergency.as_deref()).await;
         let exit = targets::conclude(global, &report)?;
         if report.outcome == Outcome::Applied && !args.dry_run {

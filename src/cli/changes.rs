@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::exit::Failure;
+use crate::migration::SourceFile;
 
 /// Files a branch changed since it left `base`, and files as they are at `base`.
 pub(super) struct Branch {
@@ -43,6 +44,75 @@ impl Branch {
     /// # Errors
     /// When the two have no common commit, or git cannot read its objects.
     pub(super) fn touched(&self) -> anyhow::Result<BTreeSet<String>> {
+        Ok(paths(&self.diff(&self.fork()?)?, &self.inside))
+    }
+
+    /// Paths that the branch deleted since it left its base.
+    ///
+    /// # Errors
+    /// As [`Branch::touched`].
+    pub(super) fn deleted(&self) -> anyhow::Result<BTreeSet<String>> {
+        let diff = self.diff(&self.fork()?)?;
+        Ok(diff
+            .deltas()
+            .filter(|d| d.status() == git2::Delta::Deleted)
+            .filter_map(|d| d.old_file().path().map(|p| p.to_string_lossy().replace('\\', "/")))
+            .filter_map(|p| p.strip_prefix(&self.inside).map(str::to_owned))
+            .collect())
+    }
+
+    /// Files as they were where the branch left its base: those in the folders of `changed`, and in the folders around
+    /// those. Of names that end otherwise than in `read`, the name alone.
+    ///
+    /// # Errors
+    /// When git cannot read its objects.
+    pub(super) fn files_around(&self, changed: &BTreeSet<&str>, read: &[&str]) -> anyhow::Result<Vec<SourceFile>> {
+        let is_read = |path: &str| read.iter().any(|ending| path.ends_with(ending));
+        let folders: BTreeSet<&str> = changed
+            .iter()
+            .filter(|p| is_read(p))
+            .flat_map(|p| {
+                let dir = p.rsplit_once('/').map_or("", |(dir, _)| dir);
+                [dir, dir.rsplit_once('/').map_or("", |(above, _)| above)]
+            })
+            .collect();
+        let mut files = Vec::new();
+        if folders.is_empty() {
+            return Ok(files);
+        }
+        // A folder around the top is the top, and what lies deep below it is not meant.
+        let near = |path: &str| {
+            let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+            folders.contains(dir)
+                || dir.rsplit_once('/').is_some_and(|(above, _)| !above.is_empty() && folders.contains(above))
+        };
+        let fail = |e: git2::Error| Failure::usage(format!("git cannot read the base: {}", e.message()));
+        let tree = self.fork()?;
+        let mut wanted = Vec::new();
+        tree.walk(git2::TreeWalkMode::PreOrder, |dir, entry| {
+            let path = format!("{dir}{}", entry.name().unwrap_or_default());
+            if let Some(path) = path.strip_prefix(&self.inside)
+                && entry.kind() == Some(git2::ObjectType::Blob)
+                && near(path)
+            {
+                wanted.push((path.to_owned(), entry.id()));
+            }
+            git2::TreeWalkResult::Ok
+        })
+        .map_err(fail)?;
+        for (path, id) in wanted {
+            let bytes = match is_read(&path) {
+                true => self.repository.find_blob(id).map_err(fail)?.content().to_vec(),
+                false => Vec::new(),
+            };
+            files.push(SourceFile::new(path, bytes));
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    /// The tree of the commit at which the branch left its base.
+    fn fork(&self) -> anyhow::Result<git2::Tree<'_>> {
         let fail = |e: git2::Error| Failure::usage(format!("git cannot compare with the base: {}", e.message()));
         let head = self.repository.head().and_then(|h| h.peel_to_commit()).map_err(fail)?;
         let fork = self.repository.merge_base(self.base, head.id()).map_err(|_| {
@@ -50,11 +120,15 @@ impl Branch {
                 "the branch and its base have no common commit here; fetch the history (in GitHub Actions: `fetch-depth: 0`)",
             )
         })?;
-        let tree = self.repository.find_commit(fork).and_then(|c| c.tree()).map_err(fail)?;
+        self.repository.find_commit(fork).and_then(|c| c.tree()).map_err(fail)
+    }
+
+    fn diff(&self, tree: &git2::Tree<'_>) -> anyhow::Result<git2::Diff<'_>> {
         let mut options = git2::DiffOptions::new();
         options.include_untracked(true).recurse_untracked_dirs(true);
-        let diff = self.repository.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options)).map_err(fail)?;
-        Ok(paths(&diff, &self.inside))
+        self.repository
+            .diff_tree_to_workdir_with_index(Some(tree), Some(&mut options))
+            .map_err(|e| Failure::usage(format!("git cannot compare with the base: {}", e.message())))
     }
 
     /// Whether the base has a file of that path.

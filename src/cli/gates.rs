@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::table_facts;
 use super::targets::{self, Gathered};
 use crate::approval::{Policy, alone};
 use crate::config::Cell;
@@ -41,7 +42,7 @@ pub(super) fn emergency(reason: Option<String>) -> anyhow::Result<Option<String>
 /// # Errors
 /// When a database or the store cannot be reached, or nobody can be asked.
 pub(super) async fn before(
-    gathered: &Gathered,
+    gathered: &mut Gathered,
     keeper: &Keeper,
     actor: &Actor,
     options: &mut ApplyOptions,
@@ -53,6 +54,12 @@ pub(super) async fn before(
     let mut plan = runner::plan(&gathered.set, &gathered.targets, actor, options).await.map_err(targets::failed)?;
     if plan.outcome != Outcome::Planned {
         return Ok(None);
+    }
+    let known = plan.notes.len();
+    table_facts::reckon(gathered, &mut plan).await?;
+    options.risks.clone_from(&gathered.risks);
+    if !word.yes {
+        plan.notes[known..].iter().for_each(|note| anstream::eprintln!("{note}"));
     }
     let mut closed = gathered.lint_refusals(&plan);
     if closed.is_empty()
@@ -329,7 +336,7 @@ fn agreed(gathered: &Gathered, plan: &RunReport) -> anyhow::Result<bool> {
         return targets::confirm(&format!("{count} will run in {environment}"), environment.as_str());
     }
     if plan.risk >= Risk::High {
-        let question = format!("{count} will run, with something that cannot be taken back without loss");
+        let question = format!("{count} will run, with a HIGH risk (`godwit plan` tells why)");
         return targets::confirm(&question, "yes");
     }
     Ok(true)

@@ -20,7 +20,7 @@ use crate::migration::{
 /// Files above this many bytes are not read (bytes).
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// Endings of files that a layout may want to read; of others only the name counts.
-const READ: [&str; 7] = [".sql", ".json", ".toml", ".lua", ".yml", ".yaml", ".conf"];
+pub(super) const READ: [&str; 8] = [".sql", ".json", ".toml", ".lua", ".yml", ".yaml", ".conf", ".prisma"];
 
 /// Files as they were found, with what could not be read.
 #[derive(Debug, Default)]
@@ -53,6 +53,8 @@ pub(super) fn migrations(
                 if shown.is_empty() { repository(global, config, engine)? } else { folder(path, &shown, engine) };
             set.migrations.extend(part.migrations);
             set.problems.extend(part.problems);
+            set.remarks.extend(part.remarks);
+            set.models.extend(part.models);
             set.files_seen += part.files_seen;
         } else if shown.ends_with(".sql") {
             set.files_seen += 1;
@@ -99,7 +101,11 @@ fn folder(path: &Path, shown: &str, engine: Option<Engine>) -> MigrationSet {
         migration.down.iter_mut().for_each(|down| prefix(&mut down.path));
         migration.files.iter_mut().for_each(|file| prefix(&mut file.path));
     }
-    set.problems.iter_mut().for_each(|problem| prefix(&mut problem.file));
+    set.problems.iter_mut().chain(&mut set.remarks).for_each(|problem| prefix(&mut problem.file));
+    for models in &mut set.models {
+        prefix(&mut models.unit);
+        models.files.iter_mut().for_each(|(path, _)| prefix(path));
+    }
     set
 }
 
@@ -155,6 +161,7 @@ fn document(path: &Path, shown: &str, engine: Option<Engine>, set: &mut Migratio
     let named: HashSet<&str> =
         kept.iter().flat_map(|m| &m.files).map(|f| f.path.as_str()).chain([full.as_str()]).collect();
     set.problems.extend(part.problems.into_iter().filter(|p| named.contains(p.file.as_str())));
+    set.remarks.extend(part.remarks.into_iter().filter(|p| named.contains(p.file.as_str())));
     set.migrations.extend(kept);
     set.files_seen += 1;
     Ok(())
@@ -177,7 +184,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
             &format!("has {size} bytes, more than can be read"),
             "split the data into several migrations",
         )),
-        Ok(FileContent::Directory | FileContent::Symlink) => {
+        Ok(FileContent::Directory | FileContent::Symlink | FileContent::Long(_)) => {
             Err(problem(shown, 1, "symlink", "is not a regular file", "name the file itself"))
         }
         Err(e) => Err(unreadable(shown, &e)),
@@ -209,9 +216,9 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
             (marked.up, marked.down)
         }
         None => {
-            let script = Script { path: shown.to_owned(), text, first_line: 1 };
+            let script = Script::whole(shown, text);
             if backward {
-                (Script { path: shown.to_owned(), text: String::new(), first_line: 1 }, Some(script))
+                (Script::whole(shown, ""), Some(script))
             } else {
                 (script, None)
             }

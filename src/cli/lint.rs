@@ -11,8 +11,9 @@ use super::{Exit, Format, Global, fix, gather, print};
 use crate::config::{LintConfig, Profile, RepoConfig};
 use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
-use crate::lint::{LintReport, Scope, Severity, check_judged, overtaken, table};
-use crate::migration::{Migration, MigrationSet, digest_of};
+use crate::lint::pipelines::problems as problems_of;
+use crate::lint::{LintReport, Scope, Severity, changed_after_merge, check_judged, overtaken, table};
+use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of, resolve};
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 
@@ -223,20 +224,32 @@ pub(super) fn look(
 ) -> anyhow::Result<Looked> {
     let mut config = global.repo_config()?;
     let mut new = BTreeSet::new();
-    let (scope, lint_config) = match against {
+    let mut before = None;
+    let (mut scope, lint_config) = match against {
         Against::Nothing | Against::Staged => {
             gather::take_engines(&mut config, &|path| read_here(global, path))?;
             let scope = if matches!(against, Against::Staged) { staged(global)? } else { Scope::All };
             (scope, gather::lint_config(&config, &|path| read_here(global, path))?)
         }
         Against::Base(base) => {
-            let (scope, lint_config, files) = changed(global, &mut config, base)?;
-            new = files;
-            (scope, lint_config)
+            let changed = changed(global, &mut config, base)?;
+            new = changed.new;
+            before = paths.is_empty().then_some(changed.before);
+            (changed.scope, changed.config)
         }
     };
     let mut set = gather::migrations(global, &config, paths, engine)?;
     set.problems.extend(overtaken(&set, &new));
+    if let Some(before) = before {
+        let told = changed_after_merge(&resolve(&before, &config.migrations), &set);
+        if let Scope::Paths(touched) = &mut scope {
+            touched.extend(told.iter().map(|p| p.file.clone()));
+        }
+        set.remarks.extend(told);
+    }
+    if paths.is_empty() && set.migrations.iter().any(|m| m.layout == Layout::Prisma) {
+        set.remarks.extend(problems_of(&super::pipelines::files(&global.repo)));
+    }
     let config = LintConfig { profile, ..lint_config };
     let today = chrono::Utc::now().date_naive();
     let report = check_judged(&set, &judge(&set), &config, &scope, today);
@@ -278,8 +291,17 @@ fn staged(_: &Global) -> anyhow::Result<Scope> {
     Err(Failure::usage("this build has no git in it, so `--staged` cannot be answered; build with the feature `bot`"))
 }
 
-/// What a branch touches, the levels of its base, and the files that the base has not.
-type Changed = (Scope, LintConfig, BTreeSet<String>);
+/// What a branch changes.
+struct Changed {
+    /// The files that it touches.
+    scope: Scope,
+    /// The levels of its base.
+    config: LintConfig,
+    /// Files that the base has not.
+    new: BTreeSet<String>,
+    /// Files around those that it changes or deletes, as they were where it left its base.
+    before: Vec<SourceFile>,
+}
 
 /// What the branch touches, and the levels of its base. Folders that the base's configuration names count as well as
 /// those of the branch, so that a branch cannot take its migrations out of sight (DECISIONS 8).
@@ -304,7 +326,10 @@ fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Resu
             new.insert(path.clone());
         }
     }
-    Ok((Scope::Paths(touched), lint_config, new))
+    let gone = branch.deleted()?;
+    let edited: BTreeSet<&str> = touched.difference(&new).chain(&gone).map(String::as_str).collect();
+    let before = branch.files_around(&edited, &gather::READ)?;
+    Ok(Changed { scope: Scope::Paths(touched), config: lint_config, new, before })
 }
 
 #[cfg(not(feature = "bot"))]

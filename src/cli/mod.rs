@@ -32,6 +32,7 @@ mod exit;
 #[cfg(feature = "bot")]
 mod explain;
 mod fix;
+mod folder;
 mod gates;
 mod gather;
 mod graph;
@@ -47,6 +48,7 @@ mod new;
 mod pending;
 #[cfg(feature = "bot")]
 mod person;
+mod pipelines;
 mod plan;
 mod policy;
 mod print;

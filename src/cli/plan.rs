@@ -2,7 +2,7 @@
 
 use super::bounds::Bounds;
 use super::targets::{self, Place};
-use super::{Exit, Global};
+use super::{Exit, Global, table_facts};
 use crate::ids::EnvironmentName;
 use crate::runner;
 
@@ -28,7 +28,7 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let place = args.place.or_word(args.word)?;
     targets::block_on(async {
-        let gathered = place.gather_and_connect(global).await?;
+        let mut gathered = place.gather_and_connect(global).await?;
         let mut options = gathered.options(&args.bounds, global)?;
         options.released = gathered.released(global).await?;
         options.to = args.to;
@@ -36,6 +36,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let mut report = runner::plan(&gathered.set, &gathered.targets, &targets::actor(), &options)
             .await
             .map_err(targets::failed)?;
+        table_facts::reckon(&mut gathered, &mut report).await?;
         report.blocked_by.extend(gathered.lint_refusals(&report));
         if gathered.lint_errors.iter().any(|(_, r)| report.blocked_by.contains(r)) {
             report.outcome = crate::plan::Outcome::Blocked;

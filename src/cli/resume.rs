@@ -28,14 +28,14 @@ pub struct Args {
 /// Runs the command. It never asks: what it goes on with was agreed to when it began. In an environment it also brings
 /// what came after, so the same gates hold as for `apply`.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let gathered = args.place.or_word(args.word)?.gather(global)?;
+    let mut gathered = args.place.or_word(args.word)?.gather(global)?;
     let word = Word { yes: true, emergency: gates::emergency(args.emergency)? };
     let mut options = gathered.options(&args.bounds, global)?;
     let actor = targets::actor();
     targets::block_on(async {
         options.released = gathered.released(global).await?;
         let keeper = targets::keeper(global);
-        if let Some(refused) = gates::before(&gathered, &keeper, &actor, &mut options, &word).await? {
+        if let Some(refused) = gates::before(&mut gathered, &keeper, &actor, &mut options, &word).await? {
             return targets::conclude(global, &refused);
         }
         targets::on_ctrl_c(&options);

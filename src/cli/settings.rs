@@ -10,6 +10,7 @@ use super::exit::Failure;
 use super::{Exit, Global};
 use crate::config::RepoConfig;
 use crate::ids::EnvironmentName;
+use crate::migration::execution::{LONG, Long};
 use crate::migration::{FileContent, SourceFile};
 use crate::store::{AuditKey, Store, StoreError};
 
@@ -241,11 +242,20 @@ const SMALL_FILE: usize = 16 * 1024;
 /// A file that is going to be read: its path as it is shown, and where it is.
 type Named = (String, PathBuf);
 
+/// How scripts are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Every one is held as text.
+    Whole,
+    /// A long one that nobody but a server has to see as a whole is looked over, and read again when it is sent.
+    InPieces,
+}
+
 /// The files' contents, in their order.
-fn read_all(files: Vec<Named>) -> anyhow::Result<Vec<SourceFile>> {
+fn read_all(files: Vec<Named>, reading: Reading) -> anyhow::Result<Vec<SourceFile>> {
     let read = |part: Vec<Named>| -> anyhow::Result<Vec<SourceFile>> {
         let mut buffer = vec![0; SMALL_FILE];
-        part.into_iter().map(|(shown, path)| read_one(shown, &path, &mut buffer)).collect()
+        part.into_iter().map(|(shown, path)| read_one(shown, &path, &mut buffer, reading)).collect()
     };
     if files.len() < SHARE_FROM {
         return read(files);
@@ -261,13 +271,13 @@ fn read_all(files: Vec<Named>) -> anyhow::Result<Vec<SourceFile>> {
     Ok(all)
 }
 
-fn read_one(shown: String, path: &Path, buffer: &mut [u8]) -> anyhow::Result<SourceFile> {
-    let content = read_content(path, buffer).with_context(|| format!("cannot read `{}`", path.display()))?;
+fn read_one(shown: String, path: &Path, buffer: &mut [u8], reading: Reading) -> anyhow::Result<SourceFile> {
+    let content = read_content(path, buffer, reading).with_context(|| format!("cannot read `{}`", path.display()))?;
     Ok(SourceFile { path: shown, content })
 }
 
 /// A file's bytes. A small one needs no look at its size: it ends before the buffer does.
-fn read_content(path: &Path, buffer: &mut [u8]) -> std::io::Result<FileContent> {
+fn read_content(path: &Path, buffer: &mut [u8], reading: Reading) -> std::io::Result<FileContent> {
     let mut file = std::fs::File::open(path)?;
     let mut filled = 0;
     while filled < buffer.len() {
@@ -282,6 +292,13 @@ fn read_content(path: &Path, buffer: &mut [u8]) -> std::io::Result<FileContent> 
     if size > MAX_FILE {
         return Ok(FileContent::TooLarge(size));
     }
+    if reading == Reading::InPieces
+        && size > LONG
+        && path.extension().is_some_and(|ending| ending == "sql")
+        && let Some(long) = Long::look_over(path, std::fs::File::open(path)?)?
+    {
+        return Ok(FileContent::Long(Box::new(long)));
+    }
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).max(filled) + 1);
     bytes.extend_from_slice(&buffer[..filled]);
     file.read_to_end(&mut bytes)?;
@@ -293,6 +310,14 @@ fn read_content(path: &Path, buffer: &mut [u8]) -> std::io::Result<FileContent> 
 /// # Errors
 /// When a folder or file cannot be read.
 pub fn read_tree(dir: &Path) -> anyhow::Result<Vec<SourceFile>> {
+    read_tree_as(dir, Reading::Whole)
+}
+
+/// The same, where long scripts need not be held.
+///
+/// # Errors
+/// As [`read_tree`].
+pub fn read_tree_as(dir: &Path, reading: Reading) -> anyhow::Result<Vec<SourceFile>> {
     let (mut files, mut to_read) = (Vec::new(), Vec::new());
     let mut folders = vec![(dir.to_path_buf(), String::new())];
     while let Some((folder, before)) = folders.pop() {
@@ -323,7 +348,7 @@ pub fn read_tree(dir: &Path) -> anyhow::Result<Vec<SourceFile>> {
             }
         }
     }
-    files.extend(read_all(to_read)?);
+    files.extend(read_all(to_read, reading)?);
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }

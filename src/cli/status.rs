@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::targets::{self, Gathered, Place};
-use super::{Exit, Format, Global, print};
+use super::{Exit, Format, Global, print, table_facts};
 use crate::ids::{EnvironmentName, Risk};
 use crate::plan::{MigrationState, TargetStatus};
 use crate::{report, runner};
@@ -75,7 +75,7 @@ fn details(gathered: &Gathered, found: &[TargetStatus]) -> String {
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let gathered = args.place.or_word(args.word)?.gather(global)?;
+    let mut gathered = args.place.or_word(args.word)?.gather(global)?;
     targets::block_on(async {
         let mut found = runner::status(&gathered.set, &gathered.targets, &gathered.released(global).await?)
             .await
@@ -89,6 +89,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                     .any(|m| m.unit == unit && m.id.as_str() == id && m.service.as_ref() == Some(service))
             };
             found.iter_mut().for_each(|t| t.migrations.retain(|m| of_it(&m.unit, m.id.as_str())));
+        }
+        if global.verbose > 0 || global.format == Format::Json {
+            table_facts::reckon_status(&mut gathered, &found).await?;
         }
         let lock = match &gathered.environment {
             Some(environment) => global.open_store().await?.environment_lock(None, environment).await?,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,7 +12,8 @@ use secrecy::SecretString;
 
 use super::bounds::Bounds;
 use super::exit::Failure;
-use super::settings::{known_as, read_tree, user};
+use super::folder::read_folder;
+use super::settings::{Reading, known_as, read_tree, user};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::config::urls::UrlList;
@@ -20,7 +21,7 @@ use crate::config::{Environment, HealthChecks, LintConfig, TargetConfig};
 use crate::ids::{Engine, EnvironmentName, Risk, RunId, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
-use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve};
+use crate::migration::{Migration, MigrationSet, resolve};
 use crate::plan::planner;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report;
@@ -118,8 +119,12 @@ impl Place {
     /// # Errors
     /// Usage and configuration errors, located.
     pub fn gather(&self, global: &Global) -> anyhow::Result<Gathered> {
+        self.gather_as(global, Reading::Whole)
+    }
+
+    fn gather_as(&self, global: &Global, reading: Reading) -> anyhow::Result<Gathered> {
         let mut gathered = match (&self.url, &self.environment) {
-            (Some(url), _) => self.ad_hoc(global, url)?,
+            (Some(url), _) => self.ad_hoc(global, url, reading)?,
             (None, Some(environment)) => self.configured(global, environment)?,
             (None, None) => self.configured(global, &self.usual(global)?)?,
         };
@@ -132,7 +137,8 @@ impl Place {
         Ok(gathered)
     }
 
-    /// The same, while a connection to the one PostgreSQL database that was named is made. Needs a runtime around it.
+    /// The same for a run, in which long scripts of the one PostgreSQL database that was named are not held, while a connection
+    /// to it is made. Needs a runtime around it.
     ///
     /// # Errors
     /// As [`Place::gather`].
@@ -143,7 +149,7 @@ impl Place {
         {
             let ahead = Ahead::start(&SecretString::from(url.clone()));
             let global = global.clone();
-            let gathered = tokio::task::spawn_blocking(move || self.gather(&global));
+            let gathered = tokio::task::spawn_blocking(move || self.gather_as(&global, Reading::InPieces));
             let gathered = gathered.await.context("a thread that reads files ended early")??;
             return Ok(Gathered { ahead, ..gathered });
         }
@@ -186,7 +192,7 @@ impl Place {
             || self.databases.iter().any(named)
     }
 
-    fn ad_hoc(&self, global: &Global, url: &str) -> anyhow::Result<Gathered> {
+    fn ad_hoc(&self, global: &Global, url: &str, reading: Reading) -> anyhow::Result<Gathered> {
         let target = ad_hoc_target(url)?;
         let engine = target.engine;
         let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
@@ -194,7 +200,7 @@ impl Place {
             return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
         }
         Ok(Gathered {
-            set: read_folder(&dir, engine)?,
+            set: read_folder(&dir, engine, reading)?,
             targets: vec![target],
             environment: None,
             policy: None,
@@ -398,40 +404,6 @@ fn lint_errors(set: &MigrationSet, found: &lint::LintReport) -> Vec<(String, Ref
             Some((owner.reference(), refusal))
         })
         .collect()
-}
-
-/// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
-fn read_folder(dir: &Path, engine: Engine) -> anyhow::Result<MigrationSet> {
-    let files = read_tree(dir)?;
-    let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
-    let mut set = resolve(&files, &[here]);
-    if set.migrations.is_empty() {
-        let mut below = resolve(&files, &[MigrationRoot::folder("**")]);
-        if !below.migrations.iter().any(|m| m.engine == engine) {
-            // Nothing below says what it is for: then it is for the database that was named.
-            below = resolve(&files, &[MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("**") }]);
-        }
-        if !below.migrations.is_empty() || below.problems.iter().any(|p| p.rule != "stray-file") {
-            set = below;
-        }
-    }
-    if set.migrations.is_empty() && set.problems.iter().all(|p| p.rule == "stray-file") {
-        let form = match engine {
-            Engine::Postgresql | Engine::Sqlite => "`0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
-            Engine::Mongodb | Engine::Elasticsearch => "`001_name.json`",
-            Engine::Redis => "`001_name.json` with `001_name.lua` beside it",
-        };
-        return Err(Failure::usage(format!("no migrations found in `{}`; they look like {form}", dir.display())));
-    }
-    // People see paths as they would type them; what is recorded does not depend on from where it was run.
-    let before = dir.join("").display().to_string();
-    let prefix = |path: &mut String| path.insert_str(0, &before);
-    for migration in &mut set.migrations {
-        prefix(&mut migration.up.path);
-        migration.down.iter_mut().for_each(|d| prefix(&mut d.path));
-    }
-    set.problems.iter_mut().for_each(|p| prefix(&mut p.file));
-    Ok(set)
 }
 
 pub(super) fn engine_of(url: &str) -> anyhow::Result<Engine> {

@@ -20,6 +20,8 @@ pub mod postgres;
 pub mod redis;
 pub mod scratch;
 pub mod sqlite;
+#[cfg(any(feature = "postgres", feature = "mongodb", feature = "redis", feature = "elasticsearch"))]
+mod tls;
 mod url;
 
 use std::collections::BTreeSet;
@@ -28,8 +30,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::ids::{Epoch, MigrationId, RunId, TargetName};
-use crate::migration::Backfill;
-use crate::migration::execution::Nature;
+use crate::migration::execution::{Long, Nature};
+use crate::migration::{Backfill, Check};
 use crate::migration::native::{Book, Found};
 use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
@@ -94,6 +96,10 @@ pub struct Script<'a> {
     pub text: &'a str,
     /// The part of it that is sent.
     pub body: Range<usize>,
+    /// Where the text is not held: what is known of the file, which is read while it is sent.
+    pub long: Option<&'a Long>,
+    /// Its queries that must give a value.
+    pub checks: &'a [Check],
     /// The modes of the file's own BEGIN.
     pub modes: Option<&'a str>,
     /// The row as it reads afterwards; its times are the server's.
@@ -109,6 +115,10 @@ pub struct SingleStatement<'a> {
     pub text: &'a str,
     /// The statement in it.
     pub range: Range<usize>,
+    /// The line of the text, from 1, at which it begins.
+    pub line: u32,
+    /// The text's queries that must give a value.
+    pub checks: &'a [Check],
     /// What may be done about it after a crash.
     pub nature: Nature,
     /// The row to mark progress in.
@@ -125,6 +135,11 @@ impl SingleStatement<'_> {
     /// The statement itself.
     pub fn sql(&self) -> &str {
         &self.text[self.range.clone()]
+    }
+
+    /// The queries in it that must give a value.
+    pub fn own_checks(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|c| c.end > self.range.start && c.end <= self.range.end)
     }
 }
 
@@ -244,8 +259,12 @@ pub trait Driver: Sized + Send {
     /// What the server says of its own health. What it does not tell, or not to this user, is left out.
     fn vitals(&mut self) -> impl Future<Output = Result<Vec<Reading>, DriverError>> + Send;
 
-    /// How large its tables are and who holds them; `None` where an engine is not asked that.
-    fn facts(&mut self) -> impl Future<Output = Result<Option<TargetFacts>, DriverError>> + Send {
+    /// How large its tables are and who holds them, of all or `only` of those named; `None` where an engine is not asked
+    /// that.
+    fn facts(
+        &mut self,
+        _only: Option<&BTreeSet<String>>,
+    ) -> impl Future<Output = Result<Option<TargetFacts>, DriverError>> + Send {
         std::future::ready(Ok(None))
     }
 

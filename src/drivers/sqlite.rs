@@ -18,12 +18,11 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, Sqlite
 use super::native::Kept;
 use super::{
     Driver, DriverError, FENCE, HISTORY, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure,
-    failpoint, jittered,
+    failpoint, jittered, refused,
 };
 use crate::ids::{Checksum, CommitSha, Engine, Epoch, MigrationId, PrNumber, RunId};
 use crate::migration::execution::{self, Nature, touches_session};
 use crate::migration::native::{Book, Found};
-use crate::migration::verify;
 use crate::plan::health::Reading;
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
@@ -410,6 +409,9 @@ impl SqliteSession {
     /// One attempt at a script; the caller rolls back.
     async fn attempt(&mut self, script: &Script<'_>) -> Result<(), DriverError> {
         let started = Utc::now();
+        if script.long.is_some() {
+            return Err(refused("a script of SQLite is held as a whole"));
+        }
         self.begin().await?;
         let body = &script.text[script.body.clone()];
         let offset = line_of(script.text, script.body.start) - 1;
@@ -421,12 +423,12 @@ impl SqliteSession {
                 hint: Some(e.help),
             })
         })?;
-        let checks = verify::checks(Engine::Sqlite, body);
         for (n, statement) in statements.iter().enumerate() {
             self.check_time()?;
             let line = Some(offset + statement.line);
             self.say_at(&body[statement.range.clone()], line).await?;
-            for check in checks.iter().filter(|c| c.end == statement.range.end) {
+            let end = script.body.start + statement.range.end;
+            for check in script.checks.iter().filter(|c| c.end == end) {
                 health::holds(&mut self.connection, check, line).await?;
             }
             if n == 0 {
@@ -444,7 +446,7 @@ impl SqliteSession {
     async fn attempt_statement(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         self.check_time()?;
         let sql = &statement.text[statement.range.clone()];
-        let line = Some(line_of(statement.text, statement.range.start));
+        let line = Some(statement.line);
         self.begin().await?;
         if statement.nature != Nature::Transactional {
             self.say("COMMIT").await?;
@@ -455,8 +457,7 @@ impl SqliteSession {
         } else {
             failpoint::hit("stmt_sent");
             self.say_at(sql, line).await?;
-            let within = |c: &&verify::Check| c.end > statement.range.start && c.end <= statement.range.end;
-            for check in verify::checks(Engine::Sqlite, statement.text).iter().filter(within) {
+            for check in statement.own_checks() {
                 health::holds(&mut self.connection, check, Some(check.line)).await?;
             }
             failpoint::hit("stmt_acked");

@@ -9,8 +9,8 @@ use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, operations,
-    order, profile, references, rules, schema, services, squawk,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, models,
+    operations, order, profile, references, rewrite, rules, schema, services, squawk,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -22,6 +22,10 @@ use crate::risk;
 
 /// Syntax errors beyond this many per script are counted, not printed: a template has one per placeholder.
 const MAX_SYNTAX_ERRORS: usize = 10;
+/// The rule about ways back that leave something out.
+const INCOMPLETE_DOWN: &str = "incomplete-down";
+/// The rule about files that say less than they do.
+pub(crate) const RISK_UNDERSTATED: &str = "risk-understated";
 /// Scripts above this many bytes are not parsed as a whole (DECISIONS 19).
 const MAX_PARSED: usize = 8 * 1024 * 1024;
 
@@ -67,7 +71,8 @@ fn assemble(
     let mut read = references::undeclared(set);
     read.extend(services::problems(set));
     read.extend(order::problems(set));
-    for problem in set.problems.iter().chain(&read) {
+    read.extend(models::problems(set, scope));
+    for problem in set.problems.iter().chain(&set.remarks).chain(&read) {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }
     let mut violations = Vec::new();
@@ -92,6 +97,7 @@ fn assemble(
         if matches!(scope, Scope::Paths(_)) && migration.is_contract() {
             violations.extend(linter.contract_with_expand(migration, in_scope));
         }
+        violations.extend(linter.understated(migration, &violations[first..]));
         linter.waive(migration, &mut violations, first);
         summaries.push(summary(migration, &violations[first..], checked.transactional));
     }
@@ -186,7 +192,11 @@ impl<'a> Linter<'a> {
         let up = self.script(migration, &migration.up.text, Direction::Up, newer, scope);
         (checked.up, checked.transactional, checked.changes) = (up.found, up.in_transaction, up.changes);
         if let Some(down) = &migration.down {
-            checked.down = self.script(migration, &down.text, Direction::Down, newer, scope).found;
+            let back = self.script(migration, &down.text, Direction::Down, newer, scope);
+            checked.down = back.found;
+            if migration.is_reversible() && checked.down.is_empty() {
+                checked.down.extend(incomplete(migration.engine, &down.text, &checked.changes, &back.changes));
+            }
         }
         checked
     }
@@ -288,6 +298,11 @@ impl<'a> Linter<'a> {
                 corrections::correct(&script, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
                 corrections::told_once(&mut found);
+                if engine == Engine::Postgresql {
+                    for finding in found.iter_mut().filter(|f| f.fix.is_none() && !is_harmless(f)) {
+                        finding.fix = rewrite::of(&script, finding);
+                    }
+                }
                 if engine != Engine::Postgresql && !errors.is_empty() {
                     let broken: BTreeSet<_> =
                         errors.iter().filter_map(|e| script.statement_at(usize::from(e.range().start()))).collect();
@@ -304,9 +319,9 @@ impl<'a> Linter<'a> {
             }
             Direction::Down => {}
         }
-        let changes = match (engine, direction) {
-            (Engine::Postgresql, Direction::Up) => schema::changes(&inert, &script.statements, !errors.is_empty()),
-            _ => Vec::new(),
+        let changes = match engine {
+            Engine::Postgresql => schema::changes(&inert, &script.statements, !errors.is_empty()),
+            Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => Vec::new(),
         };
         Looked { found, in_transaction, changes }
     }
@@ -379,6 +394,24 @@ impl<'a> Linter<'a> {
             fix: None,
             waived: None,
         }
+    }
+
+    /// A risk that the file says, and that is below what the rules find in it.
+    fn understated(&self, migration: &Migration, violations: &[Violation]) -> Option<Violation> {
+        let declared = migration.declared_risk()?;
+        let found = risk::assess(migration, violations).level;
+        let line = migration.up.text.lines().position(|l| l.to_ascii_lowercase().contains("risk")).unwrap_or(0);
+        let line = migration.up.first_line + u32::try_from(line).unwrap_or(0);
+        (found > declared).then(|| {
+            self.problem(&Problem {
+                file: migration.up.path.clone(),
+                line,
+                rule: RISK_UNDERSTATED,
+                severity: Severity::Warning,
+                message: format!("it says {declared}, and what it does is {found}; the higher one counts"),
+                help: "correct it, so that nobody who reads the file alone is misled".to_owned(),
+            })
+        })
     }
 
     /// A contract that comes in one change with what it ends.
@@ -468,6 +501,27 @@ impl<'a> Linter<'a> {
     }
 }
 
+/// A finding that says there is nothing to fear: nothing is to be rewritten.
+fn is_harmless(finding: &Finding) -> bool {
+    finding.severity == Some(Severity::Info) && finding.risk == Some(Risk::Low)
+}
+
+/// What the way back of a migration leaves out.
+fn incomplete(engine: Engine, down: &str, up: &[schema::Change], back: &[schema::Change]) -> Option<Finding> {
+    if engine != Engine::Postgresql {
+        return None;
+    }
+    let left = schema::unreversed(up, back);
+    let (first, more) = left.split_first()?;
+    let also: String = more.iter().take(2).map(|(_, what)| format!(", {what}")).collect();
+    let rest = more.len().saturating_sub(2);
+    let rest = if rest > 0 { format!(", and {rest} more") } else { String::new() };
+    let end = down.find('\n').unwrap_or(down.len());
+    let help = "undo all that the forward script does, or say in a comment why something stays";
+    let message = format!("it {}{also}{rest}", first.1);
+    table::find(INCOMPLETE_DOWN).map(|rule| finding(rule, 0..end, message, Some(help.to_owned())))
+}
+
 /// The paths that a waiver of the policy holds for.
 fn globs_of(waiver: &PolicyWaiver) -> globset::GlobSet {
     let mut globs = globset::GlobSetBuilder::new();
@@ -485,7 +539,7 @@ fn waives(waiver: &PolicyWaiver, globs: &globset::GlobSet, violation: &Violation
 }
 
 /// What a script does to the schema, when nothing else about it is asked.
-fn changes_of(text: &str) -> Vec<schema::Change> {
+pub(super) fn changes_of(text: &str) -> Vec<schema::Change> {
     if cannot_parse(text).is_some() {
         return vec![schema::Change::anything()];
     }

@@ -17,6 +17,8 @@ pub fn correct(script: &Script<'_>, found: &mut Vec<Finding>) {
             "adding-foreign-key-constraint" => reads_no_row(&script.statements[index].node, finding),
             "ban-drop-function" => goes_with_its_trigger(script, index),
             "ban-disable-trigger" => enables(&script.statements[index].node, finding),
+            "ban-drop-type" | "ban-drop-domain" => without_columns(&script.statements[index].node),
+            "renaming-object" => nobody_names_it(script, index, finding),
             _ => None,
         };
         if let Some(message) = harmless {
@@ -69,7 +71,10 @@ fn is_made_again(script: &Script<'_>, finding: &Finding) -> bool {
                         _ => false,
                     })
             };
-            dropped.is_some() && later().any(|s| matches!(s, ast::Stmt::AlterTable(alter) if adds(alter)))
+            // One that the script has added itself, as a check on the way to NOT NULL, was nobody's.
+            let earlier = script.statements[..index].iter().map(|s| &s.node);
+            dropped.is_some()
+                && later().chain(earlier).any(|s| matches!(s, ast::Stmt::AlterTable(alter) if adds(alter)))
         }
         ast::Stmt::DropView(drop) if finding.rule.id == "ban-drop-view" => {
             let names: Vec<String> = drop.view_refs().map(|n| name_of(n.syntax())).collect();
@@ -79,6 +84,43 @@ fn is_made_again(script: &Script<'_>, finding: &Finding) -> bool {
                 )
             };
             !names.is_empty() && names.iter().all(made)
+        }
+        ast::Stmt::DropMaterializedView(drop) if finding.rule.id == "ban-drop-view" => {
+            let names: Vec<String> = drop.view_refs().map(|n| name_of(n.syntax())).collect();
+            let made = |name: &String| {
+                later().any(|s| {
+                    matches!(s, ast::Stmt::CreateMaterializedView(c) if c.view().is_some_and(|v| name_of(v.syntax()) == *name))
+                })
+            };
+            !names.is_empty() && names.iter().all(made)
+        }
+        ast::Stmt::DropType(drop) if finding.rule.id == "ban-drop-type" => {
+            let names: Vec<String> = drop.type_name_refs().map(|n| name_of(n.syntax())).collect();
+            let made = |name: &String| {
+                later().any(
+                    |s| matches!(s, ast::Stmt::CreateType(c) if c.type_name().is_some_and(|t| name_of(t.syntax()) == *name)),
+                )
+            };
+            !names.is_empty() && names.iter().all(made)
+        }
+        // A default that stands in the way of a new type, and is set again behind it.
+        ast::Stmt::AlterTable(alter) if finding.rule.id == "ban-drop-default" => {
+            let column = |action: &ast::AlterTableAction, sets: bool| match action {
+                ast::AlterTableAction::AlterColumn(c) => match c.option() {
+                    Some(ast::AlterColumnOption::SetDefault(_)) if sets => c.column_name_ref(),
+                    Some(ast::AlterColumnOption::DropDefault(_)) if !sets => c.column_name_ref(),
+                    _ => None,
+                }
+                .map(|n| name_of(n.syntax())),
+                _ => None,
+            };
+            let dropped = alter.actions().find(|a| holds(a.syntax(), finding)).and_then(|a| column(&a, false));
+            let table = alter.table_relation_name().map(|n| name_of(n.syntax()));
+            let sets = |other: &ast::AlterTable| {
+                other.table_relation_name().map(|n| name_of(n.syntax())) == table
+                    && other.actions().any(|a| column(&a, true) == dropped)
+            };
+            dropped.is_some() && later().any(|s| matches!(s, ast::Stmt::AlterTable(alter) if sets(alter)))
         }
         ast::Stmt::DropFunction(drop) if finding.rule.id == "ban-drop-function" => {
             let names: Vec<String> = drop
@@ -138,6 +180,45 @@ fn enables(stmt: &ast::Stmt, finding: &Finding) -> Option<&'static str> {
         .then_some("the trigger fires from here on, for writes by running programs too")
 }
 
+/// Without `CASCADE` a type goes only when no column has it any more.
+fn without_columns(stmt: &ast::Stmt) -> Option<&'static str> {
+    let cascades = stmt.syntax().descendants().any(|n| n.kind() == SyntaxKind::CASCADE);
+    (!cascades).then_some(
+        "PostgreSQL refuses it while a column, function or view is of this type; what is left are casts to it in running programs",
+    )
+}
+
+/// Names that no query says: of indexes, of constraints, and of types that this script makes or puts another in place of.
+fn nobody_names_it(script: &Script<'_>, index: usize, finding: &Finding) -> Option<&'static str> {
+    match &script.statements[index].node {
+        ast::Stmt::AlterIndex(_) => Some("queries do not name indexes; a hint or a script that does finds it no more"),
+        ast::Stmt::AlterTable(alter) => {
+            let action = alter.actions().find(|a| holds(a.syntax(), finding))?;
+            matches!(action, ast::AlterTableAction::RenameConstraint(_)).then_some(
+                "queries name a constraint in `ON CONFLICT ON CONSTRAINT` alone; programs may look for it in errors",
+            )
+        }
+        ast::Stmt::AlterType(alter) => {
+            let ast::AlterTypeAction::TypeRenameTo(_) = alter.action()? else { return None };
+            let name = name_of(alter.type_name_ref()?.syntax());
+            let makes = |s: &ast::Stmt| matches!(s, ast::Stmt::CreateType(c) if c.type_name().is_some_and(|t| name_of(t.syntax()) == name));
+            let takes = |s: &ast::Stmt| {
+                let ast::Stmt::AlterType(other) = s else { return false };
+                match other.action() {
+                    Some(ast::AlterTypeAction::TypeRenameTo(to)) => {
+                        to.type_name().is_some_and(|t| name_of(t.syntax()) == name)
+                    }
+                    _ => false,
+                }
+            };
+            let (before, behind) = (&script.statements[..index], &script.statements[index + 1..]);
+            let made = before.iter().chain(behind).any(|s| makes(&s.node)) || behind.iter().any(|s| takes(&s.node));
+            made.then_some("the type is put in another's place under its name; what that takes away is told beside it")
+        }
+        _ => None,
+    }
+}
+
 fn holds(node: &squawk_syntax::SyntaxNode, finding: &Finding) -> bool {
     let range = node.text_range();
     usize::from(range.start()) <= finding.range.start && finding.range.start < usize::from(range.end())
@@ -165,6 +246,10 @@ mod tests {
             told("ALTER TABLE t DROP CONSTRAINT c; ALTER TABLE u ADD CONSTRAINT c CHECK (a > 1) NOT VALID;"),
             ["ban-drop-constraint", "several-tables-locked"]
         );
+        assert_eq!(
+            told("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 1) NOT VALID; ALTER TABLE t DROP CONSTRAINT c;"),
+            [""; 0]
+        );
         assert_eq!(told("DROP VIEW v; CREATE VIEW v AS SELECT 1 AS a;"), [""; 0]);
         assert_eq!(told("DROP VIEW v, w; CREATE VIEW v AS SELECT 1 AS a;"), ["ban-drop-view"]);
         assert_eq!(
@@ -175,6 +260,36 @@ mod tests {
         let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "SELECT 1;")]).0.risk;
         assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION note();"), crate::ids::Risk::Low);
         assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION other(int);"), crate::ids::Risk::Medium);
+    }
+
+    #[test]
+    fn names_that_nobody_says_and_types_that_nothing_has_are_notes() {
+        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "SELECT 1;")]).0.risk;
+        use crate::ids::Risk::{High, Low};
+        for (sql, expected) in [
+            ("ALTER INDEX i RENAME TO j;", Low),
+            ("ALTER TABLE t RENAME CONSTRAINT c TO d;", Low),
+            ("ALTER TYPE e RENAME TO f;", High),
+            ("ALTER TYPE e RENAME VALUE 'x' TO 'y';", High),
+            ("ALTER SCHEMA s RENAME TO r;", High),
+            (
+                "CREATE TYPE e_new AS ENUM ('a'); ALTER TYPE e RENAME TO e_old; ALTER TYPE e_new RENAME TO e; DROP TYPE e_old;",
+                Low,
+            ),
+            ("DROP TYPE e;", Low),
+            ("DROP TYPE e CASCADE;", High),
+            ("DROP DOMAIN d;", Low),
+        ] {
+            assert_eq!(risk(sql), expected, "{sql}");
+        }
+        assert_eq!(told("DROP TYPE e; CREATE TYPE e AS (a int);"), [""; 0]);
+        assert_eq!(told("DROP MATERIALIZED VIEW v; CREATE MATERIALIZED VIEW v AS SELECT 1 AS a;"), [""; 0]);
+        let default = "ALTER TABLE t ALTER COLUMN c DROP DEFAULT; ALTER TABLE t ALTER COLUMN c SET DEFAULT 'x';";
+        assert_eq!(told(default), [""; 0]);
+        assert_eq!(
+            told("ALTER TABLE t ALTER COLUMN c DROP DEFAULT, ALTER COLUMN d SET DEFAULT 1;"),
+            ["ban-drop-default"]
+        );
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub enum Effect {
     Fails,
     /// Takes rows, values or objects away.
     Loses,
+    /// Fails for a role without rights over the server, and does something beyond the database for one that has them.
+    NeedsRights,
     /// What running programs, or the rules of the database, rely on is not there any more.
     Breaks,
     /// Nothing that shows on a table: rights, names, what happens later.
@@ -101,6 +103,9 @@ impl Effect {
             Effect::FailsOnRows => "an error on a table with rows, none on an empty one".to_owned(),
             Effect::Fails => "an error on any table".to_owned(),
             Effect::Loses => "rows, values or objects are gone".to_owned(),
+            Effect::NeedsRights => {
+                "an error for a role without rights over the server, and done by one that has them".to_owned()
+            }
             Effect::Breaks => "something that was defined before is not there any more, or not as it was".to_owned(),
             Effect::Unmeasured => return None,
         })
@@ -162,6 +167,8 @@ pub fn effect_of(rule: &str) -> Effect {
         | "truncate-table"
         | "update-without-where"
         | "where-always-true" => Effect::Loses,
+
+        "alter-system" | "copy-program" | "create-extension" => Effect::NeedsRights,
 
         "ban-alter-identity"
         | "ban-alter-policy-condition"

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::lines::Lines;
 use super::{LintReport, Scope, Severity, Violation, check};
 use crate::config::LintConfig;
-use crate::migration::{MigrationSet, Script};
+use crate::migration::{Directives, Migration, MigrationSet, Script};
 
 /// A rewrite as a rule offers it, in bytes of the script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,11 +143,16 @@ pub fn fixes<'a>(
         let mut changed = !worse.is_empty();
         chosen.retain(|file, _| !worse.contains(file));
         for (file, mended) in &mut chosen {
-            let left = |rule: &str| after.violations.iter().filter(|v| v.file == *file && v.rule == rule).count();
-            let was = |rule: &str| report.violations.iter().filter(|v| v.file == *file && v.rule == rule).count();
+            // A note in a warning's place says that there is nothing to fear any more.
+            let count = |all: &[Violation], mine: &Violation| {
+                let same = |v: &&Violation| v.file == *file && v.rule == mine.rule && v.severity >= mine.severity;
+                all.iter().filter(same).count()
+            };
             let tried = mended.clone();
-            let helps =
-                |v: &&Violation| left(&v.rule) + tried.iter().filter(|t| t.rule == v.rule).count() <= was(&v.rule);
+            let helps = |v: &&Violation| {
+                let same = |t: &&&Violation| t.rule == v.rule && t.severity >= v.severity;
+                count(&after.violations, v) + tried.iter().filter(same).count() <= count(&report.violations, v)
+            };
             mended.retain(helps);
             changed |= mended.len() < tried.len();
         }
@@ -162,7 +167,17 @@ pub fn fixes<'a>(
 /// The set with the chosen rewrites in its scripts; `None` after it gave up a file whose text they do not fit.
 fn rewritten(set: &MigrationSet, chosen: &mut BTreeMap<&str, Vec<&Violation>>) -> Option<MigrationSet> {
     let mut changed = set.clone();
-    for script in changed.migrations.iter_mut().flat_map(|m| std::iter::once(&mut m.up).chain(&mut m.down)) {
+    for migration in &mut changed.migrations {
+        if !rewrite_one(migration, chosen) {
+            return None;
+        }
+    }
+    Some(changed)
+}
+
+/// Puts the chosen rewrites into a migration's scripts; false after it gave up a file whose text they do not fit.
+fn rewrite_one(migration: &mut Migration, chosen: &mut BTreeMap<&str, Vec<&Violation>>) -> bool {
+    for script in std::iter::once(&mut migration.up).chain(&mut migration.down) {
         let Some(mended) = chosen.get(script.path.as_str()) else { continue };
         let (first, last) = (script.first_line, last_line_of(script));
         let within = |v: &&&Violation| v.line >= first && v.end_line <= last;
@@ -172,11 +187,17 @@ fn rewritten(set: &MigrationSet, chosen: &mut BTreeMap<&str, Vec<&Violation>>) -
             None => {
                 let path = script.path.clone();
                 chosen.remove(path.as_str());
-                return None;
+                return false;
             }
         }
     }
-    Some(changed)
+    // A rewrite may bring the mark with it.
+    let up = &migration.up;
+    if chosen.contains_key(up.path.as_str()) {
+        migration.directives.no_transaction |=
+            Directives::parse(&up.path, &up.text, up.first_line, &mut Vec::new()).no_transaction;
+    }
+    true
 }
 
 fn last_line_of(script: &Script) -> u32 {
@@ -275,6 +296,67 @@ mod tests {
             ),
         ] {
             assert_eq!(one(before).to_lowercase(), after.to_lowercase(), "{before}");
+        }
+    }
+
+    #[test]
+    fn what_the_pages_advise_is_written_where_it_is_mechanical() {
+        for (before, after) in [
+            ("create table u (a json);", "create table u (a jsonb);"),
+            ("drop table t cascade;", "drop table t;"),
+            ("alter table t drop column c cascade, drop column d;", "alter table t drop column c, drop column d;"),
+            ("truncate t cascade;", "truncate t;"),
+            ("set lock_timeout = 0;\nalter table t drop column c;\n", "alter table t drop column c;\n"),
+            (
+                "alter table t add column c uuid default gen_random_uuid(), add column d bigint;\nselect 1;",
+                "alter table t add column c uuid, add column d bigint;\nalter table t alter column c set default gen_random_uuid();\nselect 1;",
+            ),
+            (
+                "alter table t add column c bigint check (c > 0) default 1",
+                "alter table t add column c bigint default 1, add constraint t_c_check check (c > 0) not valid",
+            ),
+            (
+                "alter table s.t add column c bigint constraint k check (c > 0), add column d bigint;",
+                "alter table s.t add column c int, add constraint k check (c > 0) not valid, add column d bigint;",
+            ),
+            (
+                "alter table t add column c bigint default 1 references u (id) on delete cascade;",
+                "alter table t add column c bigint default 1, add constraint t_c_fkey foreign key (c) references u (id) on delete cascade not valid;",
+            ),
+            (
+                "alter table t alter column c set not null;\n",
+                "-- godwit: no-transaction\nalter table t add constraint t_c_not_null check (c is not null) not valid;\n\
+                 alter table t validate constraint t_c_not_null;\nalter table t alter column c set not null;\n\
+                 alter table t drop constraint t_c_not_null;\n",
+            ),
+            (
+                "alter table t add constraint k unique (a, b);",
+                "-- godwit: no-transaction\ncreate unique index concurrently k on t (a, b);\n\
+                 alter table t add constraint k unique using index k;",
+            ),
+            (
+                "alter table t add unique (a);",
+                "-- godwit: no-transaction\ncreate unique index concurrently t_a_key on t (a);\n\
+                 alter table t add constraint t_a_key unique using index t_a_key;",
+            ),
+            (
+                "create table c (id bigint primary key, t_id bigint references t (id));\nselect 1;",
+                "create table c (id bigint primary key, t_id bigint references t (id));\ncreate index on c (t_id);\nselect 1;",
+            ),
+        ] {
+            assert_eq!(one(before).to_lowercase(), after, "{before}");
+        }
+        // What needs a thought, or another migration, is left as it is.
+        for sql in [
+            "alter table t add column c uuid not null default gen_random_uuid();",
+            "alter table t add column c bigint generated always as identity;",
+            "alter table t alter column c set not null; insert into t values (1);",
+            "alter table t alter column c set not null, drop column d;",
+            "alter table t add constraint k unique nulls not distinct (a);",
+            "alter table t add constraint k unique (a) deferrable;",
+            "drop owned by r cascade;",
+        ] {
+            assert_eq!(one(sql), sql);
         }
     }
 

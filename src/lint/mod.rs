@@ -8,9 +8,12 @@ mod depth;
 pub mod effect;
 pub mod fix;
 mod lines;
+mod merged;
+mod models;
 mod objects;
 mod operations;
 mod order;
+pub mod pipelines;
 mod profile;
 mod references;
 mod rewrite;
@@ -27,10 +30,12 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::RISK_UNDERSTATED;
 pub use check::{check, check_judged};
 pub use count::{Made, made_by};
 #[cfg(feature = "sqlite")]
 pub(crate) use depth::with_stack;
+pub use merged::changed_after_merge;
 pub use objects::objects_of;
 pub use order::overtaken;
 pub use script::Direction;

@@ -88,7 +88,14 @@ pub(super) fn problems(set: &MigrationSet) -> Vec<Problem> {
     vague.chain(gaps(set)).collect()
 }
 
+/// Names that templates and tutorials leave to be filled in [S3-113].
+const PLACEHOLDERS: [&str; 5] =
+    ["descriptive_name", "migration_name", "name_of_migration", "your_migration_name", "add_description_here"];
+
 fn is_vague(name: &str) -> bool {
+    if PLACEHOLDERS.contains(&name.to_ascii_lowercase().replace([' ', '-'], "_").as_str()) {
+        return true;
+    }
     let mut words = name.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).peekable();
     words.peek().is_some()
         && words.all(|w| w.chars().all(|c| c.is_ascii_digit()) || VAGUE.contains(&w.to_ascii_lowercase().as_str()))
@@ -151,6 +158,8 @@ mod tests {
             ("0001_update_db.up.sql", true),
             ("0001_Migration2.up.sql", false),
             ("0001_migration_2.up.sql", true),
+            ("0001_descriptive_name.up.sql", true),
+            ("0001_update_name.up.sql", false),
             ("0001_fix_orders.up.sql", false),
             ("0001_initial_schema.up.sql", false),
             ("0001_add_tests_table.up.sql", false),

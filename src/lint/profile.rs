@@ -5,10 +5,18 @@ use super::{Category, Severity};
 use crate::config::Profile;
 
 /// Errors of other kinds that are errors only where the data or the rights matter.
-const ERROR_WHEN_STRICT: [&str; 6] =
-    ["version-order", "superuser-rights", "update-without-filter", "keys-command", "undeclared-key", "flush-command"];
+const ERROR_WHEN_STRICT: [&str; 7] = [
+    "models-disagree",
+    "version-order",
+    "superuser-rights",
+    "update-without-filter",
+    "keys-command",
+    "undeclared-key",
+    "flush-command",
+];
 /// Errors that stay errors everywhere: nobody ever means them.
-const ALWAYS_ERROR: [&str; 4] = ["update-without-where", "delete-without-where", "index-name", "destructive-command"];
+const ALWAYS_ERROR: [&str; 5] =
+    ["update-without-where", "delete-without-where", "index-name", "destructive-command", "prisma-dev-command"];
 
 /// How severe a finding is in a profile, given how severe the rule says it is. What cannot run at all, and what would
 /// be in the history for good, is an error everywhere.

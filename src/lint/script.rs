@@ -41,8 +41,14 @@ pub struct Words {
     pub insert: bool,
     /// `json`, `jsonb`.
     pub json: bool,
+    /// `LIMIT`, `OFFSET`, `FETCH`.
+    pub limit: bool,
     /// `LOGGED`, `UNLOGGED`.
     pub logged: bool,
+    /// `money`.
+    pub money: bool,
+    /// `NOT`, with `IN` somewhere.
+    pub not_in: bool,
     /// `OWNER`.
     pub owner: bool,
     /// `PRIMARY`.
@@ -51,6 +57,8 @@ pub struct Words {
     pub serial: bool,
     /// `smallint`, `smallserial`, `int2`, `serial2`.
     pub small: bool,
+    /// `time`.
+    pub time: bool,
     /// `timestamp`.
     pub timestamp: bool,
     /// `UPDATE`.
@@ -74,11 +82,15 @@ impl Words {
             int: says("int"),
             insert: says("insert"),
             json: says("json"),
+            limit: says("limit") || says("offset") || says("fetch"),
             logged: says("logged"),
+            money: says("money"),
+            not_in: says("not") && says("in"),
             owner: says("owner"),
             primary: says("primary"),
             serial: says("serial"),
             small: says("small") || says("int2") || says("serial2"),
+            time: says("time"),
             timestamp: says("timestamp"),
             update: says("update"),
             validate: says("validate"),

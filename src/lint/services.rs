@@ -35,13 +35,19 @@ fn foreign(migration: &Migration, own: &str, owners: &BTreeMap<&str, &str>) -> V
     let mut found = Vec::new();
     for statement in SourceFile::parse(&squawk::without_marks(text)).tree().stmts() {
         let Some(object) = changed(&statement) else { continue };
-        let Some(schema) = schema_of(&object).filter(|s| s != own) else { continue };
+        let at = usize::from(object.text_range().start()).min(text.len());
+        let line = migration.up.first_line + u32::try_from(text[..at].matches('\n').count()).unwrap_or(0);
+        let Some(schema) = schema_of(&object) else {
+            found.extend((!is_temporary(&statement)).then(|| unqualified(migration, own, &object, line)));
+            continue;
+        };
+        if schema == own {
+            continue;
+        }
         let whose = match owners.get(schema.as_str()) {
             Some(service) => format!("the schema of `{service}`"),
             None => "no schema of this service".to_owned(),
         };
-        let up_to = usize::from(object.text_range().start()).min(text.len());
-        let line = migration.up.first_line + u32::try_from(text[..up_to].matches('\n').count()).unwrap_or(0);
         found.push(Problem {
             file: migration.up.path.clone(),
             line,
@@ -52,6 +58,24 @@ fn foreign(migration: &Migration, own: &str, owners: &BTreeMap<&str, &str>) -> V
         });
     }
     found
+}
+
+/// An object that only the search path puts into the service's schema [S1-67].
+fn unqualified(migration: &Migration, own: &str, object: &SyntaxNode, line: u32) -> Problem {
+    let name = object.text().to_string().trim().to_owned();
+    Problem {
+        file: migration.up.path.clone(),
+        line,
+        rule: "unqualified-name",
+        severity: Severity::Warning,
+        message: format!("`{name}` is named without its schema: where the search path is another, so is the object"),
+        help: format!("write `{own}.{name}`"),
+    }
+}
+
+/// Temporary tables have a schema of their own.
+fn is_temporary(statement: &ast::Stmt) -> bool {
+    matches!(statement, ast::Stmt::CreateTable(create) if create.persistence().is_some())
 }
 
 /// What a statement creates, changes or drops, as it names it.
@@ -92,7 +116,7 @@ mod tests {
     use crate::migration::{MigrationRoot, SourceFile as File, resolve};
 
     #[test]
-    fn n14_s1_20_a_service_keeps_to_its_own_schema() {
+    fn n14_s1_20_s1_67_a_service_keeps_to_its_own_schema_and_names_it() {
         for (sql, expected) in [
             ("CREATE TABLE orders (id bigint PRIMARY KEY);", None),
             ("CREATE TABLE orders_service.orders (id bigint PRIMARY KEY);", None),
@@ -112,7 +136,9 @@ mod tests {
             ]
             .map(|(path, text)| File::new(path, text.as_bytes()));
             let found = problems(&resolve(&files, &[MigrationRoot::folder("**")]));
-            let told = found.first().map(|p| (p.line, p.message.as_str()));
+            let bare = found.iter().filter(|p| p.rule == "unqualified-name" && p.file.contains("orders-service"));
+            assert_eq!(bare.count(), usize::from(sql.starts_with("CREATE TABLE orders (")), "{sql}");
+            let told = found.iter().find(|p| p.rule == "foreign-schema").map(|p| (p.line, p.message.as_str()));
             match expected {
                 None => assert_eq!(told, None, "{sql}"),
                 Some((line, part)) => {

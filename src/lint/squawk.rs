@@ -9,7 +9,6 @@ use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{Parse, SourceFile};
 
 use super::fix::Rewrite;
-use super::rewrite;
 use super::script::{Finding, Script, Statement, Words, name_of};
 use super::table::{self, RuleInfo};
 
@@ -239,7 +238,7 @@ impl Chosen {
             let Some(rule) = info_of(violation.code) else { continue };
             let range = usize::from(violation.text_range.start())..usize::from(violation.text_range.end());
             let fix = violation.fix.filter(|_| MECHANICAL.contains(&violation.code)).map(|fix| rewrite_of(script, fix));
-            let mut finding = Finding {
+            found.push(Finding {
                 rule,
                 range,
                 message: violation.message,
@@ -248,11 +247,7 @@ impl Chosen {
                 risk: None,
                 tables: Vec::new(),
                 fix,
-            };
-            if finding.fix.is_none() {
-                finding.fix = rewrite::of(script, &finding);
-            }
-            found.push(finding);
+            });
         }
     }
 }

@@ -32,9 +32,15 @@ pub fn both(raw: &[u8], text: &str) -> (String, Checksum) {
         return (sha256_hex(raw), checksum(text));
     }
     let end = text.trim_end_matches('\n').len();
-    let mut hash = Sha256::new_with_prefix(&raw[..end]);
+    both_of(Sha256::new_with_prefix(&raw[..end]), raw.len() - end)
+}
+
+/// The same of a text that is hashed as far as its last line breaks.
+pub(super) fn both_of(mut hash: Sha256, breaks: usize) -> (String, Checksum) {
     let of_text = named(&hash.clone().finalize());
-    hash.update(&raw[end..]);
+    for _ in 0..breaks {
+        hash.update(b"\n");
+    }
     (hexadecimal(&hash.finalize()), of_text)
 }
 

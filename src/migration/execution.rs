@@ -3,10 +3,13 @@
 //! One pass of a lexer finds the statements; the words a statement begins with say what it is. Nothing is parsed
 //! further, so a script's size costs little and a syntax this program does not know yet is the server's to judge.
 
+mod long;
 mod postgres;
 mod sqlite;
 
 use std::ops::Range;
+
+pub use long::{LONG, Long, Piece, Pieces, Unreadable};
 
 use crate::ids::Engine;
 use crate::migration::{backfill, operations};

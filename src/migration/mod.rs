@@ -2,6 +2,7 @@
 
 pub mod backfill;
 pub mod checksum;
+pub mod destroys;
 pub mod directives;
 pub mod execution;
 pub mod graph;
@@ -20,6 +21,7 @@ use serde::Serialize;
 use crate::ids::{Checksum, Digest, Engine, EnvironmentName, MigrationId, Risk, TargetName};
 pub use backfill::Backfill;
 pub use directives::{Directives, Phase, Waiver};
+use execution::{CannotExecute, Execution, Long};
 pub use layout::Layout;
 pub use set::{MigrationRoot, both, digest_of, resolve};
 pub use verify::Check;
@@ -45,6 +47,8 @@ pub enum FileContent {
     Symlink,
     /// A file above the size that is read (bytes it has).
     TooLarge(u64),
+    /// A script that was looked over piece by piece and is not held.
+    Long(Box<Long>),
 }
 
 impl SourceFile {
@@ -63,6 +67,35 @@ pub struct Script {
     pub text: String,
     /// The line (from 1) of the file at which `text` starts; above 1 where one file holds both directions.
     pub first_line: u32,
+    /// Where the script is not held: what is known of it. `text` is then only what stands before its first statement.
+    pub long: Option<Box<Long>>,
+}
+
+impl Script {
+    /// A script that is held, the whole of its file.
+    pub fn whole(path: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { path: path.into(), text: text.into(), first_line: 1, long: None }
+    }
+
+    /// How it runs: [`execution::execution`].
+    ///
+    /// # Errors
+    /// When it cannot be run as it stands.
+    pub fn execution(&self, engine: Engine, no_transaction: bool) -> Result<Execution, CannotExecute> {
+        let Some(long) = &self.long else { return execution::execution(engine, &self.text, no_transaction) };
+        let at = |byte: u64| usize::try_from(byte).unwrap_or(usize::MAX);
+        Ok(Execution::Transaction { body: at(long.body.start)..at(long.body.end), modes: None })
+    }
+
+    /// Whether it holds no statement, or no operation.
+    pub fn is_blank(&self, engine: Engine) -> bool {
+        self.long.is_none() && execution::is_blank(engine, &self.text)
+    }
+
+    /// Whether it destroys without a way back.
+    pub fn destroys(&self, engine: Engine) -> bool {
+        self.long.as_ref().map_or_else(|| destroys::destroys(engine, &self.text), |long| long.destroys)
+    }
 }
 
 /// A file that belongs to a migration, for the digest.
@@ -128,7 +161,7 @@ impl Migration {
 
     /// Whether it can be undone by a script.
     pub fn is_reversible(&self) -> bool {
-        self.down.as_ref().is_some_and(|d| !execution::is_blank(self.engine, &d.text))
+        self.down.as_ref().is_some_and(|d| !d.is_blank(self.engine))
     }
 }
 
@@ -172,6 +205,15 @@ pub struct Problem {
     pub help: String,
 }
 
+/// The schema that a program declares beside its migrations (`schema.prisma`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Models {
+    /// The folder of the migrations that are to build it.
+    pub unit: String,
+    /// The files that declare it: path and text.
+    pub files: Vec<(String, String)>,
+}
+
 /// The ordered migrations of a repository or folder.
 #[derive(Debug, Clone, Default)]
 pub struct MigrationSet {
@@ -179,6 +221,10 @@ pub struct MigrationSet {
     pub migrations: Vec<Migration>,
     /// What is wrong with the files.
     pub problems: Vec<Problem>,
+    /// What is worth a word about them, and keeps no run from starting.
+    pub remarks: Vec<Problem>,
+    /// Prisma's own description of the schema, of each folder that has one.
+    pub models: Vec<Models>,
     /// How many files below the roots were looked at.
     pub files_seen: usize,
 }

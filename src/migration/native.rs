@@ -4,6 +4,7 @@
 //! A folder that came from another tool keeps that tool's table, so that either can go on where the other stopped
 //! (docs/adr/0081-native-history.md).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest as _, Sha384};
@@ -314,15 +315,20 @@ impl Book {
 }
 
 /// The file's text as its bytes stand in the file: only a byte order mark was taken off.
-fn raw_text(migration: &Migration) -> String {
+fn raw_text(migration: &Migration) -> Cow<'_, str> {
     let of_file = migration.files.iter().find(|f| f.path == migration.up.path).map(|f| f.sha256.as_str());
     if of_file.is_some_and(|sum| sum != sha256_hex(migration.up.text.as_bytes())) {
         let marked = format!("\u{feff}{}", migration.up.text);
         if of_file == Some(sha256_hex(marked.as_bytes()).as_str()) {
-            return marked;
+            return Cow::Owned(marked);
         }
     }
-    migration.up.text.clone()
+    Cow::Borrowed(&migration.up.text)
+}
+
+fn sqlx_checksum(migration: &Migration) -> String {
+    let of_text = || hex::encode(Sha384::digest(raw_text(migration).as_bytes()));
+    migration.up.long.as_ref().map_or_else(of_text, |long| long.sha384.clone())
 }
 
 /// Flyway's sum: CRC-32 of the lines without their ends, the byte order mark left out.
@@ -355,7 +361,7 @@ fn entries(tool: Tool, migrations: &[&Migration]) -> Vec<Entry> {
                 Tool::Dbmate => (version.to_owned(), None),
                 Tool::Diesel => (version.replace('-', ""), None),
                 Tool::SqlMigrate => (file.clone(), None),
-                Tool::Sqlx => (number(version), Some(hex::encode(Sha384::digest(raw_text(m))))),
+                Tool::Sqlx => (number(version), Some(sqlx_checksum(m))),
                 Tool::Prisma => (m.id.to_string(), Some(sha256_hex(raw_text(m).as_bytes()))),
                 Tool::Flyway if m.repeatable => (format!("~{spaced}"), Some(flyway_checksum(&m.up.text).to_string())),
                 Tool::Flyway => (version.to_owned(), Some(flyway_checksum(&m.up.text).to_string())),

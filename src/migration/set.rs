@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ids::{Digest, Engine, TargetName};
 use crate::migration::layout::{self, Folder, Surroundings};
 use crate::migration::native::Keep;
-use crate::migration::{Layout, Migration, MigrationSet, Problem, Severity, SourceFile};
+use crate::migration::{FileContent, Layout, Migration, MigrationSet, Models, Problem, Severity, SourceFile};
 
 /// A place where migrations are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,8 @@ const NEVER: [&str; 12] = [
 pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
     let mut set = MigrationSet::default();
     let (folders, beside) = folders(files);
+    // Who reads a repository for its scripts alone leaves out what describes them.
+    let names_all = files.iter().any(|f| f.path.ends_with(".md"));
     let mut taken = BTreeSet::new();
     for root in roots {
         let Some(matcher) = root.matcher() else {
@@ -86,7 +88,8 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
                 continue;
             }
             let of = |name: &'static str| beside.get(&(split(dir).0, name)).filter(|_| split(dir).1 == "scripts");
-            let around = Surroundings { rollbacks: of("rollbacks"), data: of("data") };
+            let docs = beside.get(&(*dir, "docs"));
+            let around = Surroundings { rollbacks: of("rollbacks"), data: of("data"), docs, names_all };
             // The folders of single migrations, and those of environments, belong to this one.
             taken.extend(
                 folder
@@ -100,9 +103,39 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
             duplicates(&set.migrations[before..], &mut set.problems);
         }
     }
+    set.models = models(files, &set);
     order(&mut set);
     set.problems.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
     set
+}
+
+/// Folders beside `migrations` among which Prisma's schema may be shared out.
+const OF_MODELS: [&str; 2] = ["schema", "models"];
+
+/// What Prisma's own files say of the schema, for each folder of its migrations.
+fn models(files: &[SourceFile], set: &MigrationSet) -> Vec<Models> {
+    let units: BTreeSet<&str> =
+        set.migrations.iter().filter(|m| m.layout == Layout::Prisma).map(|m| m.unit.as_str()).collect();
+    let of = |unit: &str| {
+        let around = split(unit).0;
+        let belongs = |path: &str| {
+            let (dir, name) = split(path);
+            let (above, last) = split(dir);
+            name.ends_with(".prisma") && (dir == around || (above == around && OF_MODELS.contains(&last)))
+        };
+        let text = |file: &SourceFile| match &file.content {
+            FileContent::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(str::to_owned),
+            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
+        };
+        let files: Vec<(String, String)> = files
+            .iter()
+            .filter(|f| belongs(&f.path))
+            .filter_map(|f| text(f).map(|text| (f.path.clone(), text)))
+            .filter(|(_, text)| !text.is_empty())
+            .collect();
+        (!files.is_empty()).then(|| Models { unit: unit.to_owned(), files })
+    };
+    units.into_iter().filter_map(of).collect()
 }
 
 /// Old roots first: where both name a folder, the old one says which target takes it (DECISIONS 8).
@@ -122,7 +155,7 @@ type Named<'a> = Vec<(&'a str, &'a SourceFile)>;
 type Beside<'a> = BTreeMap<(&'a str, &'static str), Named<'a>>;
 
 /// Folders whose files belong to those beside them.
-const BESIDE: [&str; 2] = ["rollbacks", "data"];
+const BESIDE: [&str; 3] = ["rollbacks", "data", "docs"];
 
 /// Every folder with the files directly in it and those one level below, by path; and the files of folders that belong to
 /// others beside them, by the path of the folder around and their name.

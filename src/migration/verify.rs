@@ -36,10 +36,14 @@ pub struct Answer {
 
 const WORDS: &str = "should return ";
 
+/// Whether the words of such a comment stand anywhere in `text`.
+pub fn speaks(text: &str) -> bool {
+    text.as_bytes().windows(WORDS.len()).any(|part| part.eq_ignore_ascii_case(WORDS.as_bytes()))
+}
+
 /// The queries of `text` that a comment right behind them says a value of.
 pub fn checks(engine: Engine, text: &str) -> Vec<Check> {
-    let speaks = text.as_bytes().windows(WORDS.len()).any(|part| part.eq_ignore_ascii_case(WORDS.as_bytes()));
-    if !speaks || operations::are_operations(engine) {
+    if operations::are_operations(engine) || !speaks(text) {
         return Vec::new();
     }
     let Ok(statements) = execution::statements(engine, text) else { return Vec::new() };

@@ -13,11 +13,11 @@ use sha2::{Digest as _, Sha256};
 use limit::Limit;
 pub use native::Native;
 pub use state::{Index, held, statuses};
-pub use steps::{destroys, plain_risk, recovery_class};
+pub use steps::{plain_risk, recovery_class};
 
 use super::{HistoryRow, MigrationPlan, MigrationState, RecoveryClass, Refusal, Step, StepAction};
 use crate::ids::{Digest, Engine, EnvironmentName, RepoName, Risk, RunId, TargetName};
-use crate::migration::{Migration, MigrationSet, Severity, Version, execution};
+use crate::migration::{Migration, MigrationSet, Severity, Version};
 use state::drift;
 use steps::{bare_step, step};
 
@@ -387,7 +387,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
     let mut steps = Vec::new();
     for migration in chosen {
         match &migration.down {
-            Some(down) if !execution::is_blank(request.engine, &down.text) => {
+            Some(down) if !down.is_blank(request.engine) => {
                 match step(request, migration, StepAction::Rollback, down) {
                     Ok(step) => steps.push(step),
                     Err(r) => refusals.push(r),

@@ -1,6 +1,7 @@
 //! What the targets say of the tables that a change is about, and what that makes of its risk: the same statement is HIGH
 //! on 41 million rows and LOW on an empty table. Pure; who may ask a database hands the answers in.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::assess;
 use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::lint::effect::{Effect, Lock, effect_of};
-use crate::lint::{LintReport, Violation};
+use crate::lint::{LintReport, RISK_UNDERSTATED, Violation};
 use crate::migration::{Migration, MigrationSet};
 
 /// Below this many rows and bytes a table is done with in a moment.
@@ -95,7 +96,7 @@ impl TargetFacts {
     }
 
     /// Only the tables that a change is about, so that no more is kept than is needed.
-    pub fn keep(&mut self, wanted: &std::collections::BTreeSet<String>) {
+    pub fn keep(&mut self, wanted: &BTreeSet<String>) {
         self.tables.retain(|t| wanted.contains(&t.name) || wanted.contains(&format!("{}.{}", t.schema, t.name)));
     }
 }
@@ -128,8 +129,28 @@ pub fn weigh(mut report: LintReport, set: &MigrationSet, facts: &[PlaceFacts]) -
         summary.risk = assessment.level;
         summary.reasons = assessment.reasons.into_iter().map(|r| r.text).collect();
     }
+    // What a file says of itself is no longer too little where the tables make it so.
+    report.violations.retain(|v| {
+        let risk = owners.get(v.file.as_str()).and_then(|m| {
+            let declared = m.declared_risk()?;
+            let of = |s: &&crate::lint::MigrationSummary| s.id == m.id.as_str() && s.unit == m.unit;
+            report.migrations.iter().find(of).map(|s| s.risk > declared)
+        });
+        v.rule != RISK_UNDERSTATED || risk.unwrap_or(true)
+    });
     report.risk = report.migrations.iter().map(|m| m.risk).max().unwrap_or(Risk::Low);
     report
+}
+
+/// The tables on whose size a finding of the report depends.
+pub fn asked_for(report: &LintReport) -> BTreeSet<String> {
+    let depends = |v: &&Violation| v.risk > Risk::Low && !is_apart(effect_of(&v.rule));
+    report.violations.iter().filter(depends).flat_map(|v| v.tables.iter().cloned()).collect()
+}
+
+/// Whether the size of a table says nothing of it.
+fn is_apart(effect: Effect) -> bool {
+    matches!(effect, Effect::Breaks | Effect::Fails | Effect::NeedsRights | Effect::Unmeasured)
 }
 
 fn takes(migration: &Migration, place: &PlaceFacts) -> bool {
@@ -140,7 +161,7 @@ fn takes(migration: &Migration, place: &PlaceFacts) -> bool {
 /// The risk of a finding at the worst of the places, and what is known there.
 fn judge(migration: &Migration, violation: &Violation, places: &[&PlaceFacts]) -> Option<(Risk, String)> {
     let effect = effect_of(&violation.rule);
-    if places.is_empty() || matches!(effect, Effect::Breaks | Effect::Fails | Effect::Unmeasured) {
+    if places.is_empty() || is_apart(effect) {
         return None;
     }
     let mut worst: Option<(Risk, u64, String)> = None;
@@ -195,6 +216,7 @@ fn risk_on(effect: Effect, ruled: Risk, table: &TableFacts) -> Risk {
         | Effect::Loses
         | Effect::Breaks
         | Effect::Fails
+        | Effect::NeedsRights
         | Effect::Unmeasured => ruled,
     };
     by_size.max(if takes_lock(effect) { queued } else { Risk::Low })
@@ -225,6 +247,7 @@ fn sentence(effect: Effect, name: &str, place: &str, table: &TableFacts) -> Stri
         | Effect::Loses
         | Effect::Breaks
         | Effect::Fails
+        | Effect::NeedsRights
         | Effect::Unmeasured => String::new(),
     };
     format!("In {place} `{name}` has {size}{work}{}", queue(effect, table))

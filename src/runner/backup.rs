@@ -15,8 +15,9 @@ pub use crate::backup::seal::Keys;
 use crate::backup::{self as engine, BackupError, Made, Order, Restored, Subject};
 use crate::drivers::{Driver, DriverError, Session, SessionOptions, failpoint};
 use crate::ids::{Checksum, Engine, Epoch, MigrationId, RunId, TargetName};
+use crate::migration::Script;
 use crate::plan::backup::{Question, Why, touched, why};
-use crate::plan::planner::{self, history_hash};
+use crate::plan::planner::history_hash;
 use crate::plan::{HistoryRow, MigrationPlan, MigrationState, Outcome, Refusal, Step, StepAction};
 use crate::store::runs::{StepIntent, StepRecord, TargetIntent};
 use crate::store::{AuditEntry, Store};
@@ -67,9 +68,9 @@ pub(super) fn reason(job: &Job<'_>, plan: &MigrationPlan) -> Option<Why> {
             if step.unit.is_empty() { step.migration.to_string() } else { format!("{}/{}", step.unit, step.migration) };
         match step.action {
             StepAction::Apply | StepAction::Undo => {
-                wish.destroys.contains(&name) || script_of(job, step).is_some_and(|t| planner::destroys(step.engine, t))
+                wish.destroys.contains(&name) || script_of(job, step).is_some_and(|s| s.destroys(step.engine))
             }
-            StepAction::Rollback => script_of(job, step).is_some_and(|t| planner::destroys(step.engine, t)),
+            StepAction::Rollback => script_of(job, step).is_some_and(|s| s.destroys(step.engine)),
             StepAction::Baseline => false,
         }
     };
@@ -82,11 +83,11 @@ pub(super) fn reason(job: &Job<'_>, plan: &MigrationPlan) -> Option<Why> {
     })
 }
 
-fn script_of<'a>(job: &Job<'a>, step: &Step) -> Option<&'a str> {
+fn script_of<'a>(job: &Job<'a>, step: &Step) -> Option<&'a Script> {
     let migration = job.set.migrations.iter().find(|m| m.id == step.migration && m.unit == step.unit)?;
     match step.action {
-        StepAction::Rollback => migration.down.as_ref().map(|d| d.text.as_str()),
-        StepAction::Apply | StepAction::Undo | StepAction::Baseline => Some(&migration.up.text),
+        StepAction::Rollback => migration.down.as_ref(),
+        StepAction::Apply | StepAction::Undo | StepAction::Baseline => Some(&migration.up),
     }
 }
 
@@ -96,7 +97,7 @@ fn scope(job: &Job<'_>, plan: &MigrationPlan, wish: &BackupWish) -> Scope {
         Engine::Postgresql | Engine::Sqlite | Engine::Mongodb => Scope::All,
         Engine::Redis | Engine::Elasticsearch if wish.whole => Scope::All,
         Engine::Redis | Engine::Elasticsearch => {
-            let texts = plan.steps.iter().filter_map(|s| script_of(job, s));
+            let texts = plan.steps.iter().filter_map(|s| script_of(job, s)).map(|script| script.text.as_str());
             touched(job.target.engine, texts).map_or(Scope::All, Scope::Only)
         }
     }

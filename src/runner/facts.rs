@@ -1,5 +1,6 @@
 //! What targets say of their tables, for the risk of a change. Changes nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::connect::with_driver;
@@ -10,10 +11,11 @@ use crate::risk::facts::TargetFacts;
 /// How long a target may take to answer before it counts as one that does not.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What each target says, in their order; `None` of an engine that is not asked.
-pub async fn read(targets: &[Target]) -> Vec<Result<Option<TargetFacts>, RunError>> {
+/// What each target says, in their order; `None` of an engine that is not asked. `only`: nothing but these tables, with or
+/// without their schema.
+pub async fn read(targets: &[Target], only: Option<&BTreeSet<String>>) -> Vec<Result<Option<TargetFacts>, RunError>> {
     futures_util::future::join_all(targets.iter().map(|target| async move {
-        match tokio::time::timeout(PATIENCE, one(target)).await {
+        match tokio::time::timeout(PATIENCE, one(target, only)).await {
             Ok(answer) => answer,
             Err(_) => Err(RunError::Unreachable(format!("no answer within {} seconds", PATIENCE.as_secs()))),
         }
@@ -21,6 +23,6 @@ pub async fn read(targets: &[Target]) -> Vec<Result<Option<TargetFacts>, RunErro
     .await
 }
 
-async fn one(target: &Target) -> Result<Option<TargetFacts>, RunError> {
-    Ok(with_driver!(target, driver => driver.facts().await.map_err(unreachable)?))
+async fn one(target: &Target, only: Option<&BTreeSet<String>>) -> Result<Option<TargetFacts>, RunError> {
+    Ok(with_driver!(target, driver => driver.facts(only).await.map_err(unreachable)?))
 }

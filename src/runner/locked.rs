@@ -10,14 +10,14 @@ use super::{RunError, Work, pending_steps, refused, step_report, stepwise};
 use crate::drivers::failpoint;
 use crate::drivers::{DriverError, Script, Session, StatementFailure};
 use crate::ids::{Epoch, RunId};
-use crate::migration::execution::{Execution, execution};
-use crate::migration::{Migration, MigrationSet, Script as Text};
+use crate::migration::execution::Execution;
+use crate::migration::{Migration, MigrationSet, Script as Text, verify};
 use crate::plan::planner::{self, Index, Planned};
 use crate::plan::{
     HistoryRow, MigrationPlan, MigrationState, Outcome, Refusal, Step, StepAction, StepError, StepReport,
 };
 use crate::store::Store;
-use crate::store::runs::{StepIntent, StepRecord, TargetIntent};
+use crate::store::runs::{StepEvent, StepIntent, StepRecord, TargetIntent};
 
 /// How often steps that are safe in the target are told to the store while the run goes on.
 const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
@@ -93,7 +93,7 @@ pub(super) async fn locked<S: Session>(
         let migration = by_name.of(step);
         let before = migration.and_then(|m| index.of(m));
         let mut report = step_report(step, done_state(step.action));
-        let run = StepRun { job, step, migration, epoch, before, position };
+        let run = StepRun { job, step, migration, epoch, before, position, notes: Notes::default() };
         let (ended, said) = heard(job, step, one_step(session, store, &run)).await;
         report.notices = said;
         match ended? {
@@ -321,6 +321,22 @@ pub(super) struct StepRun<'a> {
     pub before: Option<&'a HistoryRow>,
     /// Its place in the plan.
     pub position: usize,
+    /// What happened and is not in the store yet.
+    pub notes: Notes,
+}
+
+/// What happened to a step and waits for its place in the store.
+#[derive(Debug, Default)]
+pub(super) struct Notes(std::sync::Mutex<Vec<StepEvent>>);
+
+impl Notes {
+    pub fn push(&self, event: StepEvent) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+    }
+
+    pub fn take(&self) -> Vec<StepEvent> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
 }
 
 /// How a step ended.
@@ -393,11 +409,19 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
             None => return Ok(StepEnd::Refused(gone())),
         },
     };
-    match execution(run.step.engine, &script.text, migration.directives.no_transaction) {
+    match script.execution(run.step.engine, migration.directives.no_transaction) {
         Ok(Execution::Transaction { body, modes }) => {
             let row = run.row(done_state(run.step.action));
-            let modes = modes.map(|m| &script.text[m]);
-            let sent = Script { text: &script.text, body, modes, row: &row, row_exists: run.before.is_some() };
+            let checks = verify::checks(run.step.engine, &script.text);
+            let sent = Script {
+                text: &script.text,
+                body,
+                long: script.long.as_deref(),
+                checks: &checks,
+                modes: modes.map(|m| &script.text[m]),
+                row: &row,
+                row_exists: run.before.is_some(),
+            };
             match session.run_script(&sent).await {
                 Ok(()) => Ok(StepEnd::Done(None)),
                 Err(DriverError::Statement(failure)) => {

@@ -9,9 +9,10 @@ use super::target::refusal_of;
 use super::{RunError, undo};
 use crate::drivers::{DriverError, Probe, Session, SingleStatement, StatementFailure, jittered};
 use crate::migration::execution::{Nature, Statement};
-use crate::migration::{Script, operations};
+use crate::migration::{Script, operations, verify};
 use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
 use crate::store::Store;
+use crate::store::runs::StepEvent;
 
 /// How often one statement is begun again after a lost connection.
 const LOSSES: u32 = 3;
@@ -46,6 +47,18 @@ pub(super) async fn run<S: Session>(
     script: &Script,
     statements: &[Statement],
 ) -> Result<StepEnd, RunError> {
+    let end = go(session, store, run, script, statements).await;
+    tell(store, run).await?;
+    end
+}
+
+async fn go<S: Session>(
+    session: &mut S,
+    store: &Store,
+    run: &StepRun<'_>,
+    script: &Script,
+    statements: &[Statement],
+) -> Result<StepEnd, RunError> {
     if let Some(before) = run.before.filter(|b| b.state == MigrationState::Running && b.action == StepAction::Undo)
         && run.step.action == StepAction::Apply
     {
@@ -74,6 +87,7 @@ pub(super) async fn run<S: Session>(
     };
     let mut rows: Option<u64> = None;
     let backfill = run.migration.and_then(|m| m.backfill_of(script));
+    let checks = verify::checks(run.step.engine, &script.text);
     for (n, statement) in statements.iter().enumerate() {
         let stands_alone = statement.nature == Nature::Session;
         if n < first && !stands_alone {
@@ -94,6 +108,8 @@ pub(super) async fn run<S: Session>(
         let single = SingleStatement {
             text: &script.text,
             range: statement.range.clone(),
+            line: statement.line,
+            checks: &checks,
             nature: statement.nature_on(run.job.transactions()),
             unit: &row.unit,
             id: &row.id,
@@ -178,7 +194,8 @@ pub(super) async fn one<S: Session>(
             match prepare(session, store, run, single, in_doubt).await? {
                 Some(end) => return Ok(end),
                 None => {
-                    tell(store, run, "intent", &format!("statement {}: {}", single.done, first_line(sql))).await?;
+                    note(run, "intent", &format!("statement {}: {}", single.done, first_line(sql)));
+                    tell(store, run).await?;
                 }
             }
         }
@@ -192,8 +209,8 @@ pub(super) async fn one<S: Session>(
             }
             Err(DriverError::Statement(failure)) => {
                 if looks {
-                    tell(store, run, "failed", &failure.message).await?;
-                    clean_up(session, store, run, single).await?;
+                    note(run, "failed", &failure.message);
+                    clean_up(session, run, single).await;
                 }
                 return Ok(End::Failed(failure));
             }
@@ -203,16 +220,16 @@ pub(super) async fn one<S: Session>(
             return Ok(End::Done(rows));
         }
         // The server's word is not enough: `IF NOT EXISTS` says yes to an index that is INVALID or another one.
-        let after = match look(session, store, run, single).await? {
+        let after = match look(session, run, single).await? {
             Ok(after) => after,
             Err(refusal) => return Ok(End::Refused(refusal)),
         };
-        tell(store, run, "done", &after.describe()).await?;
+        note(run, "done", &after.describe());
         return Ok(match after {
             Probe::Done | Probe::InProgress(_) => End::Done(rows),
             Probe::NotStarted => End::Failed(plain("the server said yes, but the effect is not there".to_owned())),
             Probe::Broken { found, .. } => {
-                clean_up(session, store, run, single).await?;
+                clean_up(session, run, single).await;
                 End::Failed(plain(found))
             }
             Probe::Different(what) | Probe::Unknown(what) => End::NeedsHuman(ask(what)),
@@ -231,7 +248,7 @@ async fn prepare<S: Session>(
     let began = Instant::now();
     let patience = run.job.options.lock_wait.unwrap_or(Duration::from_secs(60));
     loop {
-        let before = match look(session, store, run, single).await? {
+        let before = match look(session, run, single).await? {
             Ok(before) => before,
             Err(refusal) => return Ok(Some(End::Refused(refusal))),
         };
@@ -256,7 +273,8 @@ async fn prepare<S: Session>(
         };
         let (statements, marks) = repairs;
         for repair in &statements {
-            tell(store, run, "repair", repair).await?;
+            note(run, "repair", repair);
+            tell(store, run).await?;
             match session.repair(repair).await {
                 Ok(()) | Err(DriverError::Lost(_)) => {}
                 Err(DriverError::Statement(failure)) => return Ok(Some(End::Failed(failure))),
@@ -297,13 +315,12 @@ fn next_move(before: &Probe, nature: Nature, in_doubt: bool) -> Move {
 
 async fn look<S: Session>(
     session: &mut S,
-    store: &Store,
     run: &StepRun<'_>,
     single: &SingleStatement<'_>,
 ) -> Result<Result<Probe, Refusal>, RunError> {
     match session.probe(single).await {
         Ok(probe) => {
-            tell(store, run, "probe", &probe.describe()).await?;
+            note(run, "probe", &probe.describe());
             Ok(Ok(probe))
         }
         Err(DriverError::Statement(failure)) => Ok(Ok(Probe::Unknown(failure.message))),
@@ -312,26 +329,29 @@ async fn look<S: Session>(
 }
 
 /// Takes back what a failed statement left behind, such as an INVALID index.
-async fn clean_up<S: Session>(
-    session: &mut S,
-    store: &Store,
-    run: &StepRun<'_>,
-    single: &SingleStatement<'_>,
-) -> Result<(), RunError> {
+async fn clean_up<S: Session>(session: &mut S, run: &StepRun<'_>, single: &SingleStatement<'_>) {
     if let Ok(Probe::Broken { repair, completes: false, .. }) = session.probe(single).await {
         for statement in repair {
-            tell(store, run, "repair", &statement).await?;
+            note(run, "repair", &statement);
             // What stays behind is found and repaired by the next run.
             let _ = session.repair(&statement).await;
         }
     }
-    Ok(())
 }
 
-async fn tell(store: &Store, run: &StepRun<'_>, event: &str, detail: &str) -> Result<(), RunError> {
+/// Keeps what happened for the store, until something must be durable before it is done.
+fn note(run: &StepRun<'_>, event: &'static str, detail: &str) {
+    run.notes.push(StepEvent { event, detail: crate::redact::text(detail), at: Utc::now() });
+}
+
+/// Makes what was noted durable, in one transaction.
+async fn tell(store: &Store, run: &StepRun<'_>) -> Result<(), RunError> {
+    let noted = run.notes.take();
+    if noted.is_empty() {
+        return Ok(());
+    }
     let position = i64::try_from(run.position).unwrap_or(i64::MAX);
-    let detail = crate::redact::text(detail);
-    store.append_step_event(run.job.run, &run.job.target.name, position, event, &detail, Utc::now()).await?;
+    store.append_step_events(run.job.run, &run.job.target.name, position, &noted).await?;
     Ok(())
 }
 

@@ -114,6 +114,8 @@ async fn go<S: Session>(
         let single = SingleStatement {
             text: &text,
             range: undo.range.clone(),
+            line: undo.line,
+            checks: &[],
             nature: undo.nature_on(run.job.transactions()),
             unit: &running.unit,
             id: &running.id,

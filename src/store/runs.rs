@@ -187,6 +187,17 @@ pub struct RunSummary {
     pub outcome: Option<String>,
 }
 
+/// Something that happened to a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepEvent {
+    /// Its kind: `intent`, `probe`, `repair`, `done`, `failed`.
+    pub event: &'static str,
+    /// What was seen or said.
+    pub detail: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 impl Store {
     /// The highest fencing token this store has seen for a database.
     ///
@@ -298,32 +309,32 @@ impl Store {
         Ok(())
     }
 
-    /// Appends to the record of a step: the intent for one statement, a probe's answer, an error.
+    /// Appends to the record of a step, in one transaction: the intent for one statement, a probe's answer, an error.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn append_step_event(
+    pub async fn append_step_events(
         &self,
         run: &RunId,
         target: &TargetName,
         position: i64,
-        event: &str,
-        detail: &str,
-        at: DateTime<Utc>,
+        events: &[StepEvent],
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO run_events (id, run, target, position, event, detail, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(Ulid::generate().to_string())
-        .bind(run.as_str())
-        .bind(target.as_str())
-        .bind(position)
-        .bind(event)
-        .bind(detail)
-        .bind(millis(at))
-        .execute(&mut *tx)
-        .await?;
+        for StepEvent { event, detail, at } in events {
+            sqlx::query(
+                "INSERT INTO run_events (id, run, target, position, event, detail, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            )
+            .bind(Ulid::generate().to_string())
+            .bind(run.as_str())
+            .bind(target.as_str())
+            .bind(position)
+            .bind(*event)
+            .bind(detail)
+            .bind(millis(*at))
+            .execute(&mut *tx)
+            .await?;
+        }
         tx.commit().await?;
         Ok(())
     }

@@ -10,10 +10,14 @@ use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, Transp
 use serde_json::Value;
 
 use super::address::{Address, Login};
-use crate::drivers::{DriverError, StatementFailure, failpoint, jittered};
+use crate::drivers::{DriverError, StatementFailure, failpoint, jittered, tls};
 
 /// No request of ours takes longer: what does is a task of the server that is polled.
 const ONE_REQUEST: Duration = Duration::from_secs(60);
+
+/// How a URL speaks of TLS.
+const TLS: tls::Words =
+    tls::Words { on: "`elasticsearch+https://`", off: "`elasticsearch+http://`", authority: "`ca=FILE`" };
 
 /// A way to a cluster.
 #[derive(Clone)]
@@ -280,7 +284,8 @@ impl Wire {
 
     /// The server is not there, or not for us.
     pub(super) fn unreachable(&self, why: &str) -> DriverError {
-        DriverError::Unreachable(format!("cannot reach Elasticsearch at {}: {why}", self.place))
+        let help = tls::help(why, self.place.starts_with("https"), &TLS).map_or(String::new(), |help| format!("; {help}"));
+        DriverError::Unreachable(format!("cannot reach Elasticsearch at {}: {why}{help}", self.place))
     }
 }
 

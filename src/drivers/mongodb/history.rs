@@ -129,6 +129,11 @@ pub(super) fn once(slot: &str, record: &Document) -> Document {
     doc! { slot: { "$cond": [{ "$eq": [format!("${slot}.text"), text] }, format!("${slot}"), { "$literal": record }] } }
 }
 
+/// The record of an index that came to nothing, because something else has its place.
+pub(super) fn not_made(slot: &str, digest: &str) -> Document {
+    doc! { slot: { "$literal": { "made": false, "text": digest } } }
+}
+
 /// Takes away which documents a migration's operations touched, once that serves nothing any more.
 pub(super) fn forget(unit: &str, id: &MigrationId) -> Document {
     let of = row_id(unit, id);
@@ -154,6 +159,11 @@ pub(super) fn assert_fence(epoch: Epoch) -> Document {
         "q": { "_id": TARGET, "epoch": { "$lte": epoch.0 } },
         "u": { "$inc": { "changes": 1_i64 } },
     }] }
+}
+
+/// Finds the fence unless a newer run has raised it.
+pub(super) fn read_fence(epoch: Epoch) -> Document {
+    doc! { "find": FENCE, "filter": { "_id": TARGET, "epoch": { "$lte": epoch.0 } }, "limit": 1, "singleBatch": true }
 }
 
 /// Raises the fence and says by whom.

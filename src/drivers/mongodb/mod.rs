@@ -24,13 +24,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 pub use session::MongodbSession;
 
-use super::{Driver, DriverError, SessionOptions, below_floor};
+use super::{Driver, DriverError, SessionOptions, below_floor, tls};
 use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 use wire::Fault;
 
 /// How long a server is looked for before it counts as away, unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a URL speaks of TLS.
+const TLS: tls::Words =
+    tls::Words { on: "`tls=true` into the URL", off: "`tls=false`", authority: "`tlsCAFile=FILE`" };
 
 /// The oldest version that migrations run on [S0-16].
 const FLOOR: &[u32] = &[5, 0];
@@ -71,11 +75,13 @@ impl MongodbDriver {
         options.write_concern = Some(WriteConcern::majority());
         options.read_concern = None;
         trust_the_system(&mut options);
+        let encrypted = matches!(options.tls, Some(Tls::Enabled(_)));
         let client = Client::with_options(options).map_err(|e| unreachable(plain(&e)))?;
         let db = client.database(&name);
         let told = |fault: Fault| match fault.error {
             DriverError::Unreachable(m) | DriverError::Lost(m) => {
-                unreachable(format!("cannot connect to MongoDB at {place}, database `{name}`: {m}"))
+                let help = tls::help(&m, encrypted, &TLS).map_or(String::new(), |help| format!("; {help}"));
+                unreachable(format!("cannot connect to MongoDB at {place}, database `{name}`: {m}{help}"))
             }
             other => unreachable(format!("MongoDB at {place} refuses: {other}")),
         };

@@ -3,6 +3,7 @@
 //! On a replica set each change that a transaction can hold is one with the fence, which is written in it, and with its
 //! mark in the history. What no transaction can hold comes after a record of what was found, and before its mark.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Bson, Document, doc};
@@ -41,6 +42,8 @@ pub struct MongodbSession {
     ended: Option<HistoryRow>,
     /// What the rows of this session are about.
     pub(super) action: StepAction,
+    /// Slots of the row that hold already what their operations would record before they act.
+    noted: BTreeSet<String>,
 }
 
 /// The run that had the fence before.
@@ -99,6 +102,7 @@ impl MongodbSession {
             ends: None,
             ended: None,
             action: StepAction::Apply,
+            noted: BTreeSet::new(),
             lock,
         })
     }
@@ -275,6 +279,23 @@ impl MongodbSession {
         self.deferred.push(mark);
     }
 
+    /// Remembers that slots of the row have been written with an earlier operation.
+    pub(super) fn has_noted(&mut self, slots: impl IntoIterator<Item = String>) {
+        self.noted.extend(slots);
+    }
+
+    /// Whether what an operation records before it acts is in the row.
+    pub(super) fn is_noted(&self, slot: &str) -> bool {
+        self.pending.is_none() && self.noted.contains(slot)
+    }
+
+    /// Asserts the fence where nothing has to be written before a command that no transaction can hold.
+    pub(super) async fn assert_fence(&mut self) -> Result<(), Fault> {
+        self.lock.heartbeat.check()?;
+        let (found, _) = wire::batch_of(&wire::read(&self.db, history::read_fence(self.epoch)).await?);
+        if found.is_empty() { Err(DriverError::Fenced.into()) } else { Ok(()) }
+    }
+
     /// Writes what waits.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
         if self.pending.is_some() || !self.deferred.is_empty() {
@@ -419,6 +440,7 @@ impl Session for MongodbSession {
     async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {
         self.action = row.action;
         self.ends = None;
+        self.noted.clear();
         if let Some(ended) = self.ended.take()
             && (&ended.unit, &ended.id, ended.state, &ended.run) == (&row.unit, &row.id, row.state, &row.run)
         {

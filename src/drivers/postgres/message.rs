@@ -8,7 +8,7 @@ use crate::drivers::native::Kept;
 use crate::drivers::{FENCE, FENCED, HISTORY, Script, SingleStatement};
 use crate::ids::{Engine, Epoch, MigrationId};
 use crate::migration::execution;
-use crate::migration::verify::{self, Check};
+use crate::migration::verify::Check;
 use crate::plan::{HistoryRow, MigrationState};
 
 /// A text as a literal that reads the same whatever `standard_conforming_strings` says.
@@ -212,6 +212,24 @@ impl Tables {
     pub fn script(&self, script: &Script<'_>, epoch: Epoch, lock_timeout_ms: u128, limit_ms: u128) -> (String, usize) {
         let body = &script.text[script.body.clone()];
         let mut out = String::with_capacity(body.len() + 1400);
+        self.begin_script(&mut out, script, epoch, lock_timeout_ms, limit_ms);
+        let start = out.len();
+        out.push_str(body);
+        // A comment may end the script without a line break.
+        out.push_str("\n;");
+        self.end_script(&mut out, script, sets_role(body));
+        (out, start)
+    }
+
+    /// What is said before a script: BEGIN, the settings and the fence.
+    pub fn begin_script(
+        &self,
+        out: &mut String,
+        script: &Script<'_>,
+        epoch: Epoch,
+        lock_timeout_ms: u128,
+        limit_ms: u128,
+    ) {
         out.push_str("BEGIN");
         if let Some(modes) = script.modes {
             out.push(' ');
@@ -227,16 +245,15 @@ impl Tables {
             .search_path(&script.row.unit)
             .map_or(String::new(), |path| format!("pg_catalog.set_config('search_path', {}, true),", literal(&path)));
         out.push_str(&self.assert_fence_and(epoch, &path));
-        let start = out.len();
-        out.push_str(body);
-        // A comment may end the script without a line break.
-        out.push_str("\n;");
-        if sets_role(body) {
-            out.push_str("RESET SESSION AUTHORIZATION;RESET ROLE;");
+    }
+
+    /// What is said behind a script: its row, and COMMIT.
+    pub fn end_script(&self, out: &mut String, script: &Script<'_>, sets_role: bool) {
+        if sets_role {
+            out.push_str(RESET_ROLE);
         }
-        self.put(&mut out, script.row, "pg_catalog.now()", script.row_exists);
+        self.put(out, script.row, "pg_catalog.now()", script.row_exists);
         out.push_str("COMMIT");
-        (out, start)
     }
 
     /// One statement and the mark that it is done, as one transaction.
@@ -305,8 +322,11 @@ impl Tables {
     }
 }
 
+/// What makes the session who connected again.
+pub const RESET_ROLE: &str = "RESET SESSION AUTHORIZATION;RESET ROLE;";
+
 /// Whether a script changes who it runs as; the history row is written as the one who connected.
-fn sets_role(body: &str) -> bool {
+pub fn sets_role(body: &str) -> bool {
     body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .any(|w| ["role", "authorization", "session_authorization"].iter().any(|x| w.eq_ignore_ascii_case(x)))
 }
@@ -319,10 +339,9 @@ const PIECE: usize = 1024 * 1024;
 pub type Stop = (usize, Check);
 
 /// The queries in `range` of a script that must give a value, by where they end in a message in which it begins at `start`.
-pub fn stops(text: &str, range: &Range<usize>, start: usize) -> Vec<Stop> {
-    let within = |c: &Check| c.end > range.start && c.end <= range.end;
-    let found = verify::checks(Engine::Postgresql, text).into_iter().filter(within);
-    found.map(|check| (start + check.end - range.start, check)).collect()
+pub fn stops(checks: &[Check], range: &Range<usize>, start: usize) -> Vec<Stop> {
+    let within = checks.iter().filter(|c| c.end > range.start && c.end <= range.end);
+    within.map(|check| (start + check.end - range.start, check.clone())).collect()
 }
 
 /// A message's pieces, cut where statements begin and behind every stop. Most messages are one.

@@ -10,10 +10,12 @@ mod native;
 mod preflight;
 mod probe;
 mod schema;
+mod sending;
 mod session;
 mod watch;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -25,7 +27,7 @@ pub use ahead::Ahead;
 pub(super) use message::literal as text_literal;
 pub use session::PostgresSession;
 
-use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor};
+use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor, tls};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
 use crate::migration::native::{Book, Found};
 use crate::plan::health::Reading;
@@ -124,13 +126,32 @@ async fn open(options: &PgConnectOptions) -> Result<PgConnection, DriverError> {
         Ok(Err(error)) => Err(DriverError::Unreachable(format!(
             "cannot connect to PostgreSQL at {}: {}",
             place(options),
-            wire::describe(&error)
+            with_help(wire::describe(&error))
         ))),
         Err(_) => Err(DriverError::Unreachable(format!(
             "cannot connect to PostgreSQL at {}: no answer within {} s",
             place(options),
             CONNECT_TIMEOUT.as_secs()
         ))),
+    }
+}
+
+/// How a URL speaks of TLS.
+const TLS: tls::Words = tls::Words {
+    on: "`sslmode=require`, or `sslmode=verify-full` to know the server as well",
+    off: "`sslmode=disable`",
+    authority: "`sslrootcert=FILE`",
+};
+
+/// Why there is no connection, with what to do where it is about TLS.
+fn with_help(words: String) -> String {
+    if words.contains("os error 2)") {
+        return format!("{words}; look at the file that `sslrootcert`, `sslcert` or `sslkey` in the URL names");
+    }
+    let encrypted = !words.contains("no encryption");
+    match tls::help(&words, encrypted, &TLS) {
+        Some(help) => format!("{words}; {help}"),
+        None => words,
     }
 }
 
@@ -191,8 +212,8 @@ impl Driver for PostgresDriver {
         health::vitals(&mut self.connection).await
     }
 
-    async fn facts(&mut self) -> Result<Option<TargetFacts>, DriverError> {
-        facts::facts(&mut self.connection).await.map(Some)
+    async fn facts(&mut self, only: Option<&BTreeSet<String>>) -> Result<Option<TargetFacts>, DriverError> {
+        facts::facts(&mut self.connection, only).await.map(Some)
     }
 
     async fn readable(&mut self, name: &str) -> Result<(), DriverError> {

@@ -1,7 +1,6 @@
 //! The connection that holds the lock: everything that changes a PostgreSQL target goes through it.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
 
-use super::message::{self, Stop, Tables, literal};
+use super::message::{self, Tables, literal};
+use super::sending::{Sending, Stream, Whole};
 use super::watch::{holder_of, lock_key, look, shares_a_backend};
 use super::wire::{self, Reply};
 use super::{PostgresDriver, native, open, probe, read_history};
@@ -20,15 +20,12 @@ use crate::drivers::{batches, failpoint};
 use crate::ids::{Engine, Epoch, MigrationId, RunId};
 use crate::migration::execution::{Nature, touches_session};
 use crate::migration::native::{Book, Found};
-use crate::migration::verify::Answer;
 use crate::plan::{HistoryRow, LockHolder};
 
 /// How often the server looks whether the client of a running statement is still there (milliseconds).
 const CLIENT_CHECK_MS: u32 = 250;
 /// How long a lost server is waited for.
 const RECONNECT_FOR: Duration = Duration::from_secs(30);
-/// How often a lost connection is made anew for one step.
-const RECONNECTS: u32 = 3;
 /// How long a statement of a dead runner is waited for before it is ended.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -40,13 +37,13 @@ pub struct PostgresSession {
     monitor: Option<PgConnection>,
     connect: PgConnectOptions,
     pub(super) tables: Tables,
-    options: SessionOptions,
+    pub(super) options: SessionOptions,
     fingerprint: String,
     epoch: Epoch,
     pid: i64,
     key: i64,
     /// Who was in the way when last seen.
-    blockers: Option<String>,
+    pub(super) blockers: Option<String>,
     /// Whether the deadline made us cancel the statement.
     timed_out: bool,
     /// The search path of the service whose statement was looked at last.
@@ -202,46 +199,15 @@ impl PostgresSession {
         }
     }
 
-    /// Sends a message in its pieces, which are one transaction; gives what came of them, and where the last one sent
-    /// begins. A query that must give a value and gives another is a failure.
-    async fn send_pieces(
-        &mut self,
-        message: &Arc<String>,
-        pieces: &[Range<usize>],
-        stops: &[Stop],
-    ) -> Result<(Reply, usize), StatementFailure> {
-        let mut succeeded = 0;
-        for (n, piece) in pieces.iter().enumerate() {
-            let is_last = n + 1 == pieces.len();
-            let after_sending: &[&str] = if is_last { &["stmt_sent", "commit_sent"] } else { &[] };
-            let text =
-                if pieces.len() == 1 { Arc::clone(message) } else { Arc::new(message[piece.clone()].to_owned()) };
-            let reply = self.send(&text, after_sending).await;
-            succeeded += reply.succeeded;
-            if is_last || reply.error.is_some() {
-                return Ok((Reply { succeeded, ..reply }, piece.start));
-            }
-            for (_, check) in stops.iter().filter(|(at, _)| *at == piece.end) {
-                check.judge(&reply.answer).map_err(|message| StatementFailure {
-                    message,
-                    code: None,
-                    line: Some(check.line),
-                    hint: None,
-                })?;
-            }
-        }
-        Ok((Reply { succeeded, affected: 0, answer: Answer::default(), error: None }, 0))
-    }
-
     /// Ends what a failed message left open.
-    async fn roll_back(&mut self) {
+    pub(super) async fn roll_back(&mut self) {
         // A connection that is gone has nothing open.
         let _ = wire::execute(&mut self.connection, "ROLLBACK".to_owned()).await;
     }
 
     /// Makes a lost connection anew: waits for the server, then for the lock. The old server process held the same lock,
     /// so once we have it that process is gone and what it did is decided.
-    async fn recover(&mut self, why: &str) -> Result<(), DriverError> {
+    pub(super) async fn recover(&mut self, why: &str) -> Result<(), DriverError> {
         let began = Instant::now();
         self.monitor = None;
         loop {
@@ -267,68 +233,6 @@ impl PostgresSession {
         if now.as_deref() == Some(self.epoch.to_string().as_str()) { Ok(()) } else { Err(DriverError::Fenced) }
     }
 
-    /// Sends `message` until it succeeds, fails for good, or `recorded` finds after a lost connection that it had been
-    /// done. `locate` turns a failure into a line.
-    async fn carry_out(
-        &mut self,
-        message: Arc<String>,
-        stops: &[Stop],
-        row: (&str, &str),
-        recorded: &(dyn Fn(&HistoryRow) -> bool + Sync),
-        locate: &(dyn Fn(&sqlx::Error, usize, usize) -> Option<u32> + Sync),
-    ) -> Result<(), DriverError> {
-        let mut trouble: Option<Instant> = None;
-        let (mut reconnects, mut attempts) = (0, 0u32);
-        self.blockers = None;
-        let pieces = message::pieces(&message, stops);
-        loop {
-            let (reply, from) = match self.send_pieces(&message, &pieces, stops).await {
-                Ok(sent) => sent,
-                Err(failure) => {
-                    self.roll_back().await;
-                    return Err(DriverError::Statement(failure));
-                }
-            };
-            let Some(error) = reply.error else {
-                failpoint::hit("stmt_acked");
-                failpoint::hit("commit_acked");
-                return Ok(());
-            };
-            if wire::is_lost(&error) {
-                self.recover(&wire::describe(&error)).await?;
-                let rows = read_history(&mut self.connection, &self.tables, Some(row)).await?;
-                if rows.first().is_some_and(recorded) {
-                    return Ok(());
-                }
-                reconnects += 1;
-                if reconnects > RECONNECTS {
-                    return Err(DriverError::Unreachable(format!(
-                        "the connection was lost {reconnects} times in this step: {}",
-                        wire::describe(&error)
-                    )));
-                }
-                continue;
-            }
-            self.roll_back().await;
-            if wire::is_fenced(&error) {
-                return Err(DriverError::Fenced);
-            }
-            attempts += 1;
-            let began = *trouble.get_or_insert_with(Instant::now);
-            let may_wait = wire::is_worth_trying_again(&error)
-                && began.elapsed() < self.options.retry_for
-                && self.options.deadline.is_none_or(|d| Instant::now() < d);
-            if may_wait {
-                let pause = Duration::from_millis(100) * attempts.min(10);
-                sleep(jittered(pause)).await;
-                continue;
-            }
-            let mut failure = wire::statement_failure(&error, locate(&error, reply.succeeded, from));
-            self.explain(&mut failure, attempts, began);
-            return Err(DriverError::Statement(failure));
-        }
-    }
-
     /// Adds what a person wants to know: who was in the way, or that the time was up.
     pub(super) fn explain(&self, failure: &mut StatementFailure, attempts: u32, began: Instant) {
         if failure.code.as_deref() == Some("57014") && self.options.deadline.is_some_and(|d| Instant::now() >= d) {
@@ -349,7 +253,7 @@ impl PostgresSession {
     }
 
     /// Puts the session back to how it began, after a script that may have changed it.
-    async fn reset_session(&mut self) -> Result<(), DriverError> {
+    pub(super) async fn reset_session(&mut self) -> Result<(), DriverError> {
         let sql = format!(
             "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;DISCARD TEMP;DISCARD SEQUENCES;DEALLOCATE ALL;CLOSE ALL;UNLISTEN *;{}",
             self.settings()
@@ -451,20 +355,19 @@ impl Session for PostgresSession {
     }
 
     async fn run_script(&mut self, script: &Script<'_>) -> Result<(), DriverError> {
-        let (message, start) =
-            self.tables.script(script, self.epoch, self.options.lock_timeout.as_millis(), self.limit_ms());
-        let message = Arc::new(message);
-        // BEGIN, the settings and the fence come before the script's own statements.
-        let before = if self.options.deadline.is_some() { 4 } else { 3 };
-        let (text, body, sent) = (script.text, script.body.clone(), Arc::clone(&message));
-        let locate = move |error: &sqlx::Error, succeeded: usize, from: usize| {
-            let own = succeeded.checked_sub(before);
-            message::line_of_error((&sent, from), start, text, &body, wire::position(error), own)
-        };
+        let (lock_timeout, limit) = (self.options.lock_timeout.as_millis(), self.limit_ms());
         let (run, epoch, state) = (&script.row.run, script.row.epoch, script.row.state);
         let recorded = |row: &HistoryRow| &row.run == run && row.epoch == epoch && row.state == state;
-        let stops = message::stops(text, &script.body, start);
-        self.carry_out(message, &stops, (&script.row.unit, script.row.id.as_str()), &recorded, &locate).await?;
+        let row = (script.row.unit.as_str(), script.row.id.as_str());
+        if let Some(stream) = Stream::of(script, &self.tables, self.epoch, (lock_timeout, limit)) {
+            self.carry_out(&Sending::Stream(stream), row, &recorded).await?;
+            return self.reset_session().await;
+        }
+        let (message, start) = self.tables.script(script, self.epoch, lock_timeout, limit);
+        // BEGIN, the settings and the fence come before the script's own statements.
+        let before = if self.options.deadline.is_some() { 4 } else { 3 };
+        let whole = Whole::new(message, start, before, (script.text, &script.body), script.checks);
+        self.carry_out(&Sending::Whole(whole), row, &recorded).await?;
         if touches_session(Engine::Postgresql, &script.text[script.body.clone()]) {
             self.reset_session().await?;
         }
@@ -556,22 +459,10 @@ impl PostgresSession {
         let lock_timeout = self.options.lock_timeout.as_millis();
         if statement.nature == Nature::Transactional {
             let (message, start) = self.tables.marked_statement(statement, self.epoch, lock_timeout);
-            let message = Arc::new(message);
-            let (text, range, sent) = (statement.text, statement.range.clone(), Arc::clone(&message));
-            let locate = move |error: &sqlx::Error, succeeded: usize, from: usize| {
-                message::line_of_error(
-                    (&sent, from),
-                    start,
-                    text,
-                    &range,
-                    wire::position(error),
-                    succeeded.checked_sub(3),
-                )
-            };
+            let whole = Whole::new(message, start, 3, (statement.text, &statement.range), statement.checks);
             let (run, done) = (self.options.run.clone(), statement.done);
             let recorded = move |row: &HistoryRow| row.run == run && row.statements_done >= done;
-            let stops = message::stops(text, &statement.range, start);
-            self.carry_out(message, &stops, (statement.unit, statement.id.as_str()), &recorded, &locate).await?;
+            self.carry_out(&Sending::Whole(whole), (statement.unit, statement.id.as_str()), &recorded).await?;
             return Ok(None);
         }
         // What cannot run in a transaction waits longer for its locks: it holds up nobody who reads or writes, and a wait

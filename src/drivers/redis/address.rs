@@ -1,7 +1,10 @@
 //! The URL of a Redis target: one server, or the nodes of a cluster. Pure.
 //!
 //! `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` with TLS, `redis-cluster://[USER:PASSWORD@]HOST[:PORT],…` and
-//! `rediss-cluster://`. `?namespace=NAME` keeps Godwit's keys apart from those of another history on the same server.
+//! `rediss-cluster://`. `?namespace=NAME` keeps Godwit's keys apart from those of another history on the same server; `?ca=FILE`
+//! names the authority of a server's certificate.
+
+use std::path::PathBuf;
 
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo, RedisError};
@@ -25,6 +28,8 @@ pub(super) struct Address {
     pub db: i64,
     /// Part of the name of each of Godwit's keys.
     pub namespace: String,
+    /// A file with the certificates that the server's is signed by.
+    pub ca: Option<PathBuf>,
     user: Option<String>,
     password: Option<SecretString>,
 }
@@ -69,17 +74,25 @@ impl Address {
         if cluster && db != 0 {
             return Err("a cluster has the database 0 only: leave the number away".to_owned());
         }
-        let mut namespace = NAMESPACE.to_owned();
+        let (mut namespace, mut ca) = (NAMESPACE.to_owned(), None);
         for pair in query.split('&').filter(|p| !p.is_empty()) {
             match pair.split_once('=').unwrap_or((pair, "")) {
                 ("namespace", name) if is_namespace(name) => name.clone_into(&mut namespace),
                 ("namespace", _) => {
                     return Err("`namespace` takes letters, digits, `-`, `_` and `.`, at most 60".to_owned());
                 }
-                (key, _) => return Err(format!("`{key}` is not known in a Redis URL: only `namespace=NAME` is")),
+                ("ca", _) if !tls => {
+                    return Err("`ca` is for encrypted connections: write `rediss://`".to_owned());
+                }
+                ("ca", file) => ca = decoded(file)?.map(PathBuf::from),
+                (key, _) => {
+                    return Err(format!(
+                        "`{key}` is not known in a Redis URL: only `namespace=NAME` and, with TLS, `ca=FILE` are"
+                    ));
+                }
             }
         }
-        Ok(Self { cluster, tls, hosts, db, namespace, user, password })
+        Ok(Self { cluster, tls, hosts, db, namespace, ca, user, password })
     }
 
     /// What the client needs to connect to one of the hosts.
@@ -152,6 +165,8 @@ mod tests {
         assert_eq!(a.hosts, [("db.example".to_owned(), 6380)]);
         assert_eq!(a.password.as_ref().map(|p| p.expose_secret().to_owned()), Some("p@ss".to_owned()));
         assert!(!format!("{a:?}").contains("p@ss"));
+        let private = Address::parse("rediss://h/0?ca=%2Fetc%2Fca.pem&namespace=x").unwrap();
+        assert_eq!(private.ca, Some(PathBuf::from("/etc/ca.pem")));
         let c = Address::parse("redis-cluster://:x@a:1,[::1]:2,c").unwrap();
         assert_eq!(c.hosts, [("a".to_owned(), 1), ("::1".to_owned(), 2), ("c".to_owned(), PORT)]);
         assert_eq!((c.cluster, c.user.is_none(), c.namespace.as_str()), (true, true, NAMESPACE));
@@ -166,6 +181,7 @@ mod tests {
             ("redis://h?namespace={x}", "takes letters"),
             ("redis://h?timeout=1", "`timeout` is not known"),
             ("redis://h?x", "`x` is not known"),
+            ("redis://h?ca=x", "`rediss://`"),
         ] {
             let said = Address::parse(wrong).unwrap_err();
             assert!(said.contains(part), "{wrong}: {said}");

@@ -8,14 +8,14 @@ use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, TlsCertificates, Value};
 use tokio::sync::Mutex;
 
 use super::address::{self, Address};
 use super::lua::Lua;
 use super::message::{self, Kind};
 use super::names::{SLOTS, slot_of};
-use crate::drivers::{DriverError, jittered};
+use crate::drivers::{DriverError, jittered, tls};
 
 /// How long the server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -71,13 +71,26 @@ fn config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER))
 }
 
+/// How a URL speaks of TLS.
+const TLS: tls::Words = tls::Words { on: "`rediss://`", off: "`redis://`", authority: "`ca=FILE`" };
+
+/// The certificates that the server's may be signed by, where the URL names some.
+fn authority(address: &Address) -> Result<Option<TlsCertificates>, DriverError> {
+    let Some(file) = &address.ca else { return Ok(None) };
+    let read = std::fs::read(file).map_err(|e| {
+        DriverError::Unreachable(format!("cannot read `{}`, which `ca` in the URL names: {e}", file.display()))
+    })?;
+    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(read) }))
+}
+
 impl Link {
     /// Connects; a server that reads its data or runs a script is waited for.
     pub(super) async fn open(address: &Address) -> Result<Self, DriverError> {
         let shown = address.shown();
         let began = Instant::now();
+        let authority = authority(address)?;
         let wire = loop {
-            match Self::wire(address).await {
+            match Self::wire(address, authority.as_ref()).await {
                 // The client says in words what the server said of the choice of a database.
                 Err(error)
                     if began.elapsed() < AT_FIRST
@@ -93,16 +106,25 @@ impl Link {
             DriverError::Unreachable(words) if address.tls && e.is_timeout() => DriverError::Unreachable(format!(
                 "{words}: does it speak TLS on this port? `redis://` is for servers without TLS"
             )),
+            DriverError::Unreachable(words) => match tls::help(&words, address.tls, &TLS) {
+                Some(help) => DriverError::Unreachable(format!("{words}; {help}")),
+                None => DriverError::Unreachable(words),
+            },
             error => error,
         })?;
         Ok(Self { wire, shown: shown.into(), patience: Duration::from_secs(5) })
     }
 
-    async fn wire(address: &Address) -> Result<Wire, RedisError> {
+    async fn wire(address: &Address, authority: Option<&TlsCertificates>) -> Result<Wire, RedisError> {
         let infos =
             address.hosts.iter().map(|(host, port)| address.info(host, *port)).collect::<Result<Vec<_>, _>>()?;
         if address.cluster {
-            let client = ClusterClient::builder(infos)
+            let builder = ClusterClient::builder(infos);
+            let builder = match authority {
+                Some(authority) => builder.certs(authority.clone()),
+                None => builder,
+            };
+            let client = builder
                 .connection_timeout(CONNECT)
                 .response_timeout(ANSWER)
                 .tcp_settings(address::tcp())
@@ -113,7 +135,10 @@ impl Link {
             return Ok(Wire::Many(client.get_async_connection().await?));
         }
         let first = infos.into_iter().next().ok_or((redis::ErrorKind::InvalidClientConfig, "no host"))?;
-        let client = Client::open(first)?;
+        let client = match authority {
+            Some(authority) => Client::build_with_tls(first, authority.clone())?,
+            None => Client::open(first)?,
+        };
         let connection = client.get_multiplexed_async_connection_with_config(&config()).await?;
         Ok(Wire::One { client: Arc::new(client), current: Arc::new(Mutex::new((0, connection))) })
     }

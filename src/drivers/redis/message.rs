@@ -60,6 +60,7 @@ pub(super) fn unreachable(error: &RedisError, shown: &str) -> DriverError {
         Some("MISCONF") => ": the server cannot save its data and refuses writes; look at its log",
         Some("OOM") => ": the server has no memory left; raise `maxmemory` or free some",
         Some("MOVED") => ": this server is a node of a cluster; write `redis-cluster://`",
+        _ if is_tls(error) && words.contains("certificate") => ": no encrypted connection could be made",
         _ if is_tls(error) => ": no encrypted connection could be made; `redis://` is for servers without TLS",
         _ if matches!(error.kind(), ErrorKind::AuthenticationFailed) => {
             ": the login was refused: user or password is wrong"

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{SqliteSession, failure, is_busy, line_of};
+use super::{SqliteSession, failure, is_busy};
 use crate::drivers::batches::Batches;
 use crate::drivers::{DriverError, HISTORY, SingleStatement, StatementFailure, failpoint};
 use crate::migration::backfill::{Backfill, Checkpoint};
@@ -40,7 +40,7 @@ impl SqliteSession {
         self.check_time()?;
         self.begin().await?;
         failpoint::hit("stmt_sent");
-        let line = Some(line_of(statement.text, statement.range.start));
+        let line = Some(statement.line);
         let done =
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map_err(|e| failure(&e, line))?;
         failpoint::hit("stmt_acked");

@@ -1,24 +1,29 @@
 //! The schema that the earlier migrations built: replayed in their order, asked before each change. Knows what no single
 //! file tells: the type that a column has, the check that makes `SET NOT NULL` cheap, the index that is there already.
 
+mod built;
 mod catalog;
 mod change;
 mod judge;
 mod read;
+mod reversal;
 #[cfg(test)]
 mod tests;
 mod types;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub use built::{Built, Column as BuiltColumn, built};
 pub use change::Change;
 pub use judge::Note;
 pub use read::changes;
+pub use reversal::unreversed;
 
 use catalog::Catalog;
 use change::What;
 use judge::Key;
 
+use super::fix::Rewrite;
 use super::script::Finding;
 use super::table::{Applies, RuleInfo, rule};
 use super::{Category, Severity};
@@ -132,6 +137,7 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
             key.table
         );
         let help = format!("CREATE INDEX CONCURRENTLY ON {} ({});", key.table, key.columns.join(", "));
+        let fix = history.iter().find(|s| s.at == at).and_then(|step| index_behind(step, &key));
         notes.entry(at).or_default().push(Note::Add(Finding {
             rule: &FOREIGN_KEY_WITHOUT_INDEX,
             range: key.range,
@@ -140,9 +146,27 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
             severity: None,
             risk: None,
             tables: vec![key.table],
-            fix: None,
+            fix,
         }));
     }
+}
+
+/// A table that is made right there can have its index in the next statement, without a lock that anyone waits for.
+fn index_behind(step: &Step<'_>, key: &Key) -> Option<Rewrite> {
+    let made = step.changes.iter().find(|c| c.range == key.range)?;
+    let What::CreateTable { name, .. } = &made.what else { return None };
+    let plain =
+        |n: &String| n.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.'));
+    if !plain(name) || !key.columns.iter().all(plain) {
+        return None;
+    }
+    let end = key.range.end;
+    let create = format!("CREATE INDEX ON {name} ({})", key.columns.join(", "));
+    let text = match step.migration.up.text.get(..end)?.ends_with(';') {
+        true => format!("\n{create};"),
+        false => format!(";\n{create}"),
+    };
+    Some(Rewrite { title: "Create the index with the table".to_owned(), edits: vec![(end..end, text)] })
 }
 
 /// The later migration that creates a table which cannot have been there before: nothing up to then takes it away.

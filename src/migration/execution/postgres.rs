@@ -26,7 +26,17 @@ struct Current<'a> {
 /// Splits `text` at the semicolons that end statements: not those in strings, comments, dollar quotes, parentheses
 /// (rules) or `BEGIN ATOMIC` bodies.
 pub(super) fn split(text: &str) -> Result<Vec<Found>, CannotExecute> {
-    let mut found = Vec::new();
+    scan(text, true).map(|(found, _)| found)
+}
+
+/// The statements of `text` that are complete, and the byte behind the last one's `;`. What follows may go on in a text
+/// behind this one.
+pub(super) fn complete(text: &str) -> Result<(Vec<Found>, usize), CannotExecute> {
+    scan(text, false)
+}
+
+fn scan(text: &str, is_all: bool) -> Result<(Vec<Found>, usize), CannotExecute> {
+    let (mut found, mut behind) = (Vec::new(), 0);
     let mut lines = Lines::new(text);
     let mut current: Option<Current<'_>> = None;
     let (mut at, mut parens, mut atomic) = (0usize, 0u32, 0u32);
@@ -35,6 +45,9 @@ pub(super) fn split(text: &str) -> Result<Vec<Found>, CannotExecute> {
         let start = at;
         at += token.len as usize;
         if let Some(what) = unterminated(token.kind) {
+            if !is_all {
+                break;
+            }
             return Err(CannotExecute {
                 rule: SYNTAX,
                 line: lines.of(start),
@@ -48,7 +61,7 @@ pub(super) fn split(text: &str) -> Result<Vec<Found>, CannotExecute> {
                 if let Some(c) = current.take() {
                     found.push(c.finish(text));
                 }
-                previous = "";
+                (previous, behind) = ("", at);
                 continue;
             }
             TokenKind::OpenParen | TokenKind::OpenBracket => {
@@ -104,10 +117,10 @@ pub(super) fn split(text: &str) -> Result<Vec<Found>, CannotExecute> {
         }
         previous = word;
     }
-    if let Some(c) = current.take() {
+    if let Some(c) = current.take().filter(|_| is_all) {
         found.push(c.finish(text));
     }
-    Ok(found)
+    Ok((found, behind))
 }
 
 impl Current<'_> {

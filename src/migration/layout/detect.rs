@@ -23,6 +23,10 @@ pub(in crate::migration) struct Surroundings<'f, 'a> {
     pub rollbacks: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
     /// The files of `data` beside it.
     pub data: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
+    /// The files of `docs` in it.
+    pub docs: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
+    /// Whether files that are no migrations are named too, so that one that is missing is not there.
+    pub names_all: bool,
 }
 
 impl Folder<'_> {
@@ -88,7 +92,7 @@ impl Folder<'_> {
     fn marks(&self) -> impl Iterator<Item = (Layout, &str)> {
         self.files.iter().filter(|(n, _)| n.ends_with(".sql")).filter_map(|(name, file)| match &file.content {
             FileContent::Bytes(bytes) => marked::layout_of_bytes(bytes).map(|layout| (layout, *name)),
-            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
+            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) | FileContent::Long(_) => None,
         })
     }
 
@@ -190,7 +194,7 @@ pub(in crate::migration) fn read_folder(
         Layout::Numbered => numbered::read(folder, &mut reader),
         Layout::Typed => typed::read(folder, &mut reader),
         Layout::Diesel => diesel::read(folder, &mut reader),
-        Layout::Service => service::read(folder, &mut reader),
+        Layout::Service => service::read(folder, around, &mut reader),
         Layout::Scripts => scripts::read(folder, around, &mut reader),
         Layout::Prisma => prisma::read(folder, &mut reader),
         Layout::Flyway => flyway::read(folder, &mut reader),

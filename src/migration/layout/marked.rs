@@ -114,11 +114,7 @@ pub fn split(path: &str, text: &str) -> Option<Marked> {
     let (start, line) = up?;
     let first = down.map_or(start, |(at, _)| start.min(at));
     let before = !is_blank_sql(&text[..first]);
-    let script = |from: usize, to: usize, first_line| Script {
-        path: path.to_owned(),
-        text: text[from..to].to_owned(),
-        first_line,
-    };
+    let script = |from: usize, to: usize, first_line| Script { first_line, ..Script::whole(path, &text[from..to]) };
     let (up, down) = match down {
         Some((middle, below)) if middle > start => {
             (script(start, middle, line), Some(script(middle, text.len(), below)))
@@ -207,7 +203,7 @@ fn unreadable(name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
     }
     let is_marked = match &file.content {
         FileContent::Bytes(bytes) => name.ends_with(".sql") && layout_of_bytes(bytes).is_some(),
-        FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => false,
+        FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) | FileContent::Long(_) => false,
     };
     let numbered = name.starts_with(|c: char| c.is_ascii_digit());
     if is_marked || (numbered && name.ends_with(".sql")) {

@@ -121,6 +121,32 @@ impl Reader<'_> {
         self.set.problems.push(Problem { file: file.to_owned(), line, rule, severity, message, help: help.to_owned() });
     }
 
+    /// Something worth a word that keeps no run from starting.
+    fn remark(&mut self, file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) {
+        self.set.remarks.push(Problem { file: file.to_owned(), line, rule, severity, message, help: help.to_owned() });
+    }
+
+    /// Bytes that other tools may read, or check out, as others.
+    fn odd_bytes(&mut self, up: &Script, bytes: &[u8]) {
+        const LARGE: usize = 1024 * 1024;
+        let what = if bytes.starts_with(b"\xef\xbb\xbf") {
+            (
+                "begins with a byte order mark, which psql and some tools take for a part of the first word",
+                "save it without",
+            )
+        } else if up.text.contains("\r\n") {
+            (
+                "has lines that end in CRLF: a checkout that changes them changes the checksum that other tools keep",
+                "save it with LF, and say `*.sql text eol=lf` in `.gitattributes`",
+            )
+        } else if bytes.len() > LARGE {
+            ("has more than a megabyte, which nobody reviews", "load the data from elsewhere, or in a backfill")
+        } else {
+            return;
+        };
+        self.remark(&up.path, up.first_line, "odd-bytes", Severity::Info, what.0.to_owned(), what.1);
+    }
+
     fn stray(&mut self, file: &SourceFile, message: &str) {
         self.problem(
             &file.path,
@@ -138,7 +164,7 @@ impl Reader<'_> {
             FileContent::Bytes(bytes) => {
                 let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
                 match std::str::from_utf8(bytes) {
-                    Ok(text) => return Some(Script { path: file.path.clone(), text: text.to_owned(), first_line: 1 }),
+                    Ok(text) => return Some(Script::whole(&file.path, text)),
                     Err(e) => {
                         let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
                         let message = format!("is not UTF-8: byte {} of the file cannot be read", e.valid_up_to() + 1);
@@ -147,6 +173,10 @@ impl Reader<'_> {
                         return None;
                     }
                 }
+            }
+            FileContent::Long(long) => {
+                let head = Script::whole(&file.path, &long.head);
+                return Some(Script { long: Some(long.clone()), ..head });
             }
             FileContent::Directory => (
                 "directory-named-sql",
@@ -195,7 +225,11 @@ impl Reader<'_> {
         }
         let down = found.down.and_then(|f| self.script(f));
         let (up_sha256, checksum) = match &found.up.content {
-            FileContent::Bytes(bytes) => both(bytes, &up.text),
+            FileContent::Bytes(bytes) => {
+                self.odd_bytes(&up, bytes);
+                both(bytes, &up.text)
+            }
+            FileContent::Long(long) => (long.sha256.clone(), long.checksum.clone()),
             FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
         };
         let mut files = Vec::with_capacity(2);
@@ -216,7 +250,7 @@ impl Reader<'_> {
         has_down: bool,
     ) -> Option<&mut Migration> {
         let (up, down) = (&read.up, &read.down);
-        if crate::migration::execution::is_blank_sql(&up.text) {
+        if up.is_blank(Engine::Postgresql) {
             self.problem(
                 &up.path,
                 up.first_line,
@@ -227,7 +261,7 @@ impl Reader<'_> {
             );
         }
         if let Some(down) = down
-            && crate::migration::execution::is_blank_sql(&down.text)
+            && down.is_blank(Engine::Postgresql)
         {
             self.problem(
                 &down.path,
@@ -320,6 +354,7 @@ struct Read {
 fn file_of(file: &SourceFile) -> Option<MigrationFile> {
     match &file.content {
         FileContent::Bytes(bytes) => Some(MigrationFile { path: file.path.clone(), sha256: sha256_hex(bytes) }),
+        FileContent::Long(long) => Some(MigrationFile { path: file.path.clone(), sha256: long.sha256.clone() }),
         FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
     }
 }

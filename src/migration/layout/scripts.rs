@@ -104,11 +104,18 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
             metadata: up.iter().chain(&back).flat_map(|(_, files)| files.iter().copied()).collect(),
         };
         let mut problems = Vec::new();
+        let mut untitled = None;
         if let Some(migration) = reader.add(found) {
             read_header(migration, &mut problems);
+            untitled = migration.description.is_none().then(|| migration.up.path.clone());
             if up.is_some() || back.is_some() {
                 own_files(migration, [Some(file), down]);
             }
+        }
+        if let Some(path) = untitled {
+            let message = "no line says what it is for".to_owned();
+            let help = "write `-- Migration: WHAT IT DOES` at the top";
+            reader.remark(&path, 1, "missing-docs", Severity::Warning, message, help);
         }
         for (line, message, help) in problems {
             reader.problem(&file.path, line, "invalid-directive", Severity::Error, message, help);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::numbered::{self, parse_name};
-use super::{Folder, Layout, Reader};
+use super::{Folder, Layout, Reader, Surroundings};
 use crate::ids::EnvironmentName;
 use crate::migration::{FileContent, Severity, SourceFile};
 
@@ -29,7 +29,7 @@ pub(super) fn of(layout: Layout, unit: &str) -> Option<&str> {
     })
 }
 
-pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
+pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &mut Reader<'_>) {
     let before = reader.set.migrations.len();
     strays(&folder.files, reader);
     numbered::read(folder, reader);
@@ -42,6 +42,27 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     widths(before, reader);
     if let Some((_, file)) = folder.files.iter().find(|(n, _)| *n == DEPENDENCIES) {
         depend(file, before, reader);
+    }
+    if around.names_all {
+        undescribed(folder, around.docs.map_or(&[][..], Vec::as_slice), before, reader);
+    }
+}
+
+/// Each service has a README, and each of its migrations a page beside it [S1-22] [S1-30] [S1-76].
+fn undescribed(folder: &Folder<'_>, docs: &[(&str, &SourceFile)], from: usize, reader: &mut Reader<'_>) {
+    let mut told = Vec::new();
+    for (n, migration) in reader.set.migrations[from..].iter().enumerate() {
+        let page = format!("{}.md", migration.id);
+        if n == 0 && !folder.files.iter().any(|(name, _)| *name == "README.md") {
+            told.push((migration.up.path.clone(), "its folder has no `README.md`".to_owned(), "README.md".to_owned()));
+        }
+        if !docs.iter().any(|(name, _)| *name == page) {
+            told.push((migration.up.path.clone(), "no page describes it".to_owned(), format!("docs/{page}")));
+        }
+    }
+    for (path, message, file) in told {
+        let help = format!("write `{}/{file}`: what it is for, what needs it, how to check it", reader.unit);
+        reader.remark(&path, 1, "missing-docs", Severity::Warning, message, &help);
     }
 }
 

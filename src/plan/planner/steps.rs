@@ -2,7 +2,7 @@
 
 use super::{Detail, LONG_SCRIPT, Request, refusal};
 use crate::ids::{Engine, Risk};
-use crate::migration::execution::{self, CannotExecute, Execution, Nature, execution};
+use crate::migration::execution::{self, CannotExecute, Execution, Nature};
 use crate::migration::{Migration, Script, backfill, operations};
 use crate::plan::{PlannedStatement, RecoveryClass, Refusal, Step, StepAction};
 
@@ -33,7 +33,7 @@ pub(super) fn step(
     script: &Script,
 ) -> Result<Step, Refusal> {
     let execution =
-        execution(request.engine, &script.text, migration.directives.no_transaction).map_err(|e| cannot(script, &e))?;
+        script.execution(request.engine, migration.directives.no_transaction).map_err(|e| cannot(script, &e))?;
     let line = |n: u32| script.first_line + n - 1;
     let mut step = bare_step(request, migration, action, script);
     match execution {
@@ -91,17 +91,21 @@ pub(super) fn step(
 
 /// The statements of a transaction, as they are sent.
 fn listed(engine: Engine, script: &Script, body: std::ops::Range<usize>) -> Result<Vec<PlannedStatement>, Refusal> {
+    let summary = |statements: usize, bytes: usize, line: u32| PlannedStatement {
+        sql: format!("-- {statements} statements, {bytes} bytes: see {}", script.path),
+        line,
+        recovery: RecoveryClass::Atomic,
+        why: TOGETHER.to_owned(),
+    };
+    if let Some(long) = &script.long {
+        return Ok(vec![summary(long.statements, body.len(), script.first_line)]);
+    }
     let text = &script.text[body.clone()];
     let before = script.text[..body.start].matches('\n').count();
     let found = execution::statements(engine, text).map_err(|e| cannot(script, &e))?;
     let line = |n: u32| script.first_line + n - 1 + u32::try_from(before).unwrap_or(0);
     if text.len() > LONG_SCRIPT {
-        return Ok(vec![PlannedStatement {
-            sql: format!("-- {} statements, {} bytes: see {}", found.len(), text.len(), script.path),
-            line: line(1),
-            recovery: RecoveryClass::Atomic,
-            why: TOGETHER.to_owned(),
-        }]);
+        return Ok(vec![summary(found.len(), text.len(), line(1))]);
     }
     Ok(found
         .into_iter()
@@ -152,35 +156,6 @@ fn weakness(class: RecoveryClass) -> u8 {
     }
 }
 
-/// Words that destroy without a way back, by the first words of a statement.
-pub fn destroys(engine: Engine, text: &str) -> bool {
-    if operations::are_operations(engine) {
-        return operations::read(engine, text).is_ok_and(|all| all.iter().any(|o| o.operation.destroys()));
-    }
-    // Most scripts hold none of these words, and are not looked at closer.
-    let suspicious = |w: &str| ["drop", "truncate", "delete"].iter().any(|x| w.eq_ignore_ascii_case(x));
-    if !text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(suspicious) {
-        return false;
-    }
-    let Ok(statements) = execution::statements(engine, text) else { return false };
-    statements.iter().any(|s| {
-        let sql = &text[s.range.clone()];
-        let words: Vec<String> =
-            execution::significant_tokens(sql).into_iter().map(|r| sql[r].to_ascii_uppercase()).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["DROP", "TABLE" | "SCHEMA" | "DATABASE" | "TABLESPACE" | "TYPE" | "SEQUENCE", ..] | ["TRUNCATE", ..] => {
-                true
-            }
-            ["DELETE", rest @ ..] => !rest.contains(&"WHERE"),
-            ["ALTER", "TABLE", rest @ ..] => rest.windows(2).any(|w| {
-                w[0] == "DROP" && !matches!(w[1], "CONSTRAINT" | "DEFAULT" | "NOT" | "EXPRESSION" | "IDENTITY")
-            }),
-            _ => false,
-        }
-    })
-}
-
 /// The risk of a migration where no linter is asked: its own word, what its operations are by themselves, and `HIGH` if
 /// it destroys.
 pub fn plain_risk(migration: &Migration) -> Risk {
@@ -189,5 +164,5 @@ pub fn plain_risk(migration: &Migration) -> Risk {
         let all = operations::read(migration.engine, &migration.up.text).unwrap_or_default();
         return all.iter().map(|o| o.operation.risk()).chain([declared]).max().unwrap_or(declared);
     }
-    if destroys(migration.engine, &migration.up.text) { Risk::High } else { declared }
+    if migration.up.destroys(migration.engine) { Risk::High } else { declared }
 }

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::support::{Kind, Project, Said, godwit, postgres_server};
+use crate::support::servers::OwnServer;
+use crate::support::{Database, Kind, Project, Said, godwit, postgres_server};
 
 #[test]
 fn a_full_disk_takes_the_migration_back_and_says_so() {
@@ -30,6 +31,28 @@ fn a_full_disk_takes_the_migration_back_and_says_so() {
     // With room again it goes on.
     project.run(&["apply", "--yes"]).expect(0);
     assert!(project.database.has_table("big"));
+}
+
+#[test]
+fn a_full_disk_of_a_server_takes_the_migration_back_and_says_so() {
+    let server = OwnServer::up("postgres_small");
+    let fill = |rows: u32| format!("create table big as select n, repeat('x', 1000) as t from generate_series(1, {rows}) n;");
+    let project = Project::of(
+        Database::alone_on(Kind::Postgres, &server.url),
+        &[("0001_a.up.sql", "create table a (n int);"), ("0002_big.up.sql", &fill(100_000))],
+    );
+    project.database.query(&format!("alter database {} set default_tablespace = small", project.database.name()));
+    let json = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+    let error = &json["steps"][1]["error"];
+    assert_eq!((&error["code"], &error["undone"]), (&"53100".into(), &true.into()), "{json:#}");
+    assert!(error["message"].as_str().unwrap().contains("No space left on device"), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains("disk space"), "{error}");
+    assert!(project.database.has_table("a") && !project.database.has_table("big"));
+    assert_eq!(project.database.history()[0], "0001_a applied");
+    // What fits goes on from there.
+    project.write("0002_big.up.sql", &fill(1_000));
+    project.run(&["apply", "--yes"]).expect(0);
+    assert_eq!(project.database.one("select count(*) from big"), "1000");
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod elasticsearch;
 mod mongodb;
 pub mod redis;
 mod rights;
+mod tls;

@@ -368,6 +368,8 @@ fn r4_a_run_that_was_taken_over_changes_nothing_more() {
                     backfill: None,
                     text,
                     range: 0..text.len(),
+                    line: 1,
+                    checks: &[],
                     nature: Nature::Verifiable,
                     unit: &done.unit,
                     id: &done.id,

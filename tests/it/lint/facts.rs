@@ -8,7 +8,7 @@ use sqlx::Connection as _;
 
 use super::{folder, json, run};
 use crate::support::reader::Reader;
-use crate::support::{Database, Kind};
+use crate::support::{Database, Kind, Project};
 
 const CHANGE: &str =
     "ALTER TABLE orders ALTER COLUMN total TYPE bigint;\nALTER TABLE shop.carts ALTER COLUMN total TYPE bigint;\n";
@@ -91,7 +91,7 @@ fn who_holds_a_table_and_how_large_its_partitions_are_is_seen_by_an_account_that
     let mut holder = runtime.block_on(sqlx::PgConnection::connect(&database.url)).unwrap();
     runtime.block_on(sqlx::raw_sql("begin; select * from orders").execute(&mut holder)).unwrap();
     let ask = || {
-        let mut answers = runtime.block_on(facts::read(std::slice::from_ref(&target)));
+        let mut answers = runtime.block_on(facts::read(std::slice::from_ref(&target), None));
         answers.remove(0).unwrap().expect("PostgreSQL is asked")
     };
     let seen = ask();
@@ -122,4 +122,47 @@ fn places_that_are_not_there_are_named() {
         assert!(err.contains(part), "{place}: {err}");
         assert!(!(out + &err).contains("sesame-9"), "{place}");
     }
+}
+
+#[test]
+fn a_plan_a_run_and_a_status_reckon_with_the_tables_of_their_target() {
+    let database = Database::fresh(Kind::Postgres);
+    database.query("create table orders (id bigint, total int); create table other (id bigint)");
+    let change = "alter table orders alter column total type bigint;\n";
+    let project = Project::of(database, &[("0001_total.up.sql", change), ("0001_total.down.sql", "select 1;\n")]);
+    let plan = || project.run(&["plan", "--format", "json"]).expect(0).json();
+    let risk_in_status = || {
+        let status = project.run(&["status", "--format", "json"]).expect(0).json();
+        status["targets"][0]["migrations"][0]["risk"].as_str().unwrap_or_default().to_owned()
+    };
+    let told = |plan: &Value| plan["notes"].to_string();
+    let empty = plan();
+    assert_eq!(empty["risk"], "LOW", "{empty}");
+    assert!(told(&empty).contains("`orders` is empty"), "{empty}");
+    assert_eq!(risk_in_status(), "LOW");
+
+    project.database.query("insert into orders select n, n from generate_series(1, 1100000) n; analyze");
+    let large = plan();
+    assert_eq!(large["risk"], "HIGH", "{large}");
+    for part in
+        ["0001_total, line 1: ", "`orders` has 1.1 M rows", "the rewrite takes an ACCESS EXCLUSIVE lock for", "HIGH"]
+    {
+        assert!(told(&large).contains(part), "{part}: {large}");
+    }
+    assert!(!told(&large).contains("`other`"));
+    assert_eq!(risk_in_status(), "HIGH");
+    let text = project.run(&["plan"]).expect(0);
+    assert!(text.stdout.contains("1.1 M rows") && text.stdout.contains("risk HIGH"), "{}", text.stdout);
+    assert!(project.run(&["apply", "--dry-run"]).expect(0).stdout.contains("1.1 M rows"));
+    // Whoever is asked at the terminal sees it first; nobody is there here.
+    let asked = project.run(&["apply"]).expect(2);
+    assert!(asked.stderr.contains("1.1 M rows") && asked.stderr.contains("--yes"), "{}", asked.stderr);
+    project.run(&["apply", "--yes"]).expect(0);
+    assert!(!told(&plan()).contains("`orders`"), "with nothing to do nothing is asked");
+
+    // What no finding depends on is not looked at.
+    project.write("0002_new.up.sql", "create table fresh (id bigint primary key);\n");
+    project.write("0002_new.down.sql", "drop table fresh;\n");
+    let plain = plan();
+    assert!(!told(&plain).contains("rows") && plain["risk"] == "LOW", "{plain}");
 }

@@ -115,7 +115,7 @@ fn with_a_base_only_what_the_branch_touches_counts() {
     git(&["checkout", "-qb", "work"]);
     let write = |path: &str, text: &str| fs::write(dir.path().join(path), text).unwrap();
     write("migrations/0002_b.up.sql", "create table n (id bigint primary key, a bigint);\ndrop table t;\n");
-    write("migrations/0002_b.down.sql", "drop table n;\n");
+    write("migrations/0002_b.down.sql", "create table t (a bigint);\ndrop table n;\n");
     // Tables that the branch itself makes are empty; a policy that it writes for itself does not count.
     write("migrations/0003_c.up.sql", "create index n_a on n (a);\n");
     write("migrations/0003_c.down.sql", "drop index n_a;\n");

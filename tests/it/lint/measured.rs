@@ -61,9 +61,9 @@ SELECT '{when}', concat_ws(' ', 'schema', nspname), '' FROM pg_namespace WHERE n
 
 /// What came of an example.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// The error, if it failed.
-    failed: Option<String>,
+    pub failed: Option<String>,
     /// The strongest lock on each table that was there, where the example ran in a transaction.
     locks: BTreeMap<String, Lock>,
     /// Tables with a new file.
@@ -78,7 +78,7 @@ struct Seen {
 
 impl Seen {
     /// Whether it did what the effect says.
-    fn shows(&self, effect: Effect) -> bool {
+    pub fn shows(&self, effect: Effect) -> bool {
         let strong = |table: &String, least: Lock| self.locks.get(table).is_some_and(|l| *l >= least);
         match effect {
             // `VACUUM FULL` and the like run in no transaction of ours; their locks are gone when it can be looked.
@@ -95,7 +95,8 @@ impl Seen {
                 self.changed.values().any(|n| *n >= ROWS / 2) || self.gone.iter().any(|l| l.starts_with("there"))
             }
             Effect::Breaks => !self.gone.is_empty(),
-            Effect::Unmeasured => false,
+            // Tried where the server is ours alone: `measured_apart`.
+            Effect::NeedsRights | Effect::Unmeasured => false,
         }
     }
 }
@@ -119,7 +120,7 @@ fn state(when: &str) -> String {
 }
 
 /// Runs `sql` behind `before`, in one transaction that is rolled back where that is possible.
-fn run(database: &Database, sql: &str) -> Seen {
+pub(super) fn run(database: &Database, sql: &str) -> Seen {
     let inside = matches!(execution(Engine::Postgresql, sql, false), Ok(Execution::Transaction { .. }) | Err(_));
     // Its own BEGIN and COMMIT are the engine's business.
     let body = match execution(Engine::Postgresql, sql, false) {
@@ -201,11 +202,16 @@ fn read(rows: Result<Vec<Vec<String>>, sqlx::Error>) -> Seen {
 /// A database with the schema of the examples, with or without rows.
 fn filled(rows: bool) -> Database {
     let database = Database::fresh(Kind::Postgres);
+    fill(&database, rows);
+    database
+}
+
+/// Makes the schema of the examples.
+pub(super) fn fill(database: &Database, rows: bool) {
     database.query(SCHEMA);
     if rows {
         database.query(FILL);
     }
-    database
 }
 
 fn needs_its_own(hazard: &Hazard, sql: &str) -> bool {
@@ -216,7 +222,7 @@ fn needs_its_own(hazard: &Hazard, sql: &str) -> bool {
 fn p101_to_p185_bad_examples_do_what_the_rule_says_and_good_ones_do_not() {
     let (shared, empty) = (filled(true), filled(false));
     let mut wrong = Vec::new();
-    for hazard in HAZARDS.iter().filter(|h| h.untried.is_none()) {
+    for hazard in HAZARDS.iter().filter(|h| h.apart.is_none()) {
         let effect = effect_of(hazard.rule);
         let named = |what: &str| format!("{} {}: {what}", hazard.code, hazard.rule);
         // A finding of LOW risk about rows says that nothing is to be feared of them.

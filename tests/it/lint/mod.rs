@@ -1,12 +1,15 @@
 //! `godwit lint` and `godwit ci` through the binary.
 
 mod ci;
+mod codes;
 mod examples;
 mod facts;
+mod files;
 mod fix;
 mod hazards;
 mod input;
 mod measured;
+mod measured_apart;
 mod operations;
 mod output;
 mod pages;

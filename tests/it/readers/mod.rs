@@ -10,7 +10,8 @@ use godwit::approval::Policy;
 use godwit::approval::codeowners::CodeOwners;
 use godwit::config::{LintConfig, RepoConfig};
 use godwit::ids::{Engine, EnvironmentName};
-use godwit::lint::{Scope, check, objects_of};
+use godwit::lint::fix::fixes;
+use godwit::lint::{Scope, check, objects_of, pipelines};
 use godwit::migration::execution::{execution, statements};
 use godwit::migration::operations::Operation;
 use godwit::migration::{MigrationRoot, SourceFile, graph, resolve};
@@ -30,6 +31,9 @@ fn swallow(files: Vec<(String, Vec<u8>)>) {
     let report = check(&set, &LintConfig::default(), &Scope::All, today());
     for found in &report.violations {
         assert!(found.line >= 1 && found.end_line >= found.line, "{found:?}");
+    }
+    for fixed in fixes(&set, &report, &LintConfig::default(), &Scope::All, today()) {
+        assert!(!fixed.mended.is_empty(), "{fixed:?}");
     }
     for migration in &set.migrations {
         let _ = objects_of(migration);
@@ -51,6 +55,27 @@ const SQL: &[&str] = &[
     "-- +goose Up\n-- +goose StatementBegin\nselect 1;\n-- +goose StatementEnd\n-- +goose Down\nselect 2;",
     "-- migrate:up transaction:false\nvacuum full t;\n-- migrate:down\n",
     "begin;\nupdate t set a = e'\\'' where b ->> 'c' = $1;\ncommit;\n\\copy t from 'x'\n",
+    "ALTER TABLE s.tä ADD COLUMN c uuid DEFAULT gen_random_uuid(), ADD d bigint DEFAULT 1 CHECK (d > 0) REFERENCES u (id);",
+    "alter table t alter column \"ä b\" set not null;",
+    "alter table t add constraint k unique (a, b)",
+    "set lock_timeout = 0;\ndrop view v cascade; truncate t cascade;\ninsert into u select a from t where a not in (select b from v) limit 3;",
+    "create table c (id bigint primary key, a json, t_id bigint references t (id)) inherits (p);\ncreate index on c (a);\ncopy c from stdin;",
+];
+
+const PRISMA: &[&str] = &[
+    "datasource db {\n  provider = \"postgresql\"\n}\nenum Role {\n  A\n  B\n}\nmodel User {\n  id String @id @map(\"key\")\n  role Role[] // all\n  at DateTime?\n  posts Post[]\n  @@map(\"users\")\n}\nmodel Post {\n  id Int @id\n  by User @relation(fields: [byId], references: [id])\n  byId String\n  @@schema(\"blog\")\n}\nview V {\n  id Int @unique\n}\n",
+];
+
+const PIPELINES: &[(&str, &str)] = &[
+    (
+        ".github/workflows/deploy.yml",
+        "name: Deploy\non: push\nenv:\n  DATABASE_URL: ${{ secrets.DATABASE_URL }}\njobs:\n  run:\n    environment:\n      name: production\n    steps:\n      - run: |\n          npm run db\n          npx prisma migrate deploy\n      - uses: x@y\n",
+    ),
+    (
+        "package.json",
+        "{\"scripts\":{\"start\":\"npm run db && node .\",\"db\":\"prisma migrate reset --force; yarn start\"}}",
+    ),
+    ("Dockerfile", "FROM node\nRUN npx prisma generate\nCMD [\"npx\", \"prisma\", \"migrate\", \"deploy\"]\n"),
 ];
 
 const JSON: &[(&str, &str)] = &[
@@ -147,6 +172,26 @@ proptest! {
     }
 
     #[test]
+    fn prisma(schema in bent(PRISMA), sql in bent(&[SQL[0], "CREATE TABLE \"users\" (\"key\" TEXT NOT NULL, \"role\" \"Role\"[]);"])) {
+        swallow(vec![
+            ("prisma/schema.prisma".to_owned(), schema.into()),
+            ("prisma/migrations/20240101000000_a/migration.sql".to_owned(), sql.into()),
+        ]);
+    }
+
+    #[test]
+    fn pipeline(seed in 0..PIPELINES.len(), text in bent_of(PIPELINES)) {
+        let files: Vec<(String, String)> = PIPELINES
+            .iter()
+            .enumerate()
+            .map(|(n, (path, own))| ((*path).to_owned(), if n == seed { text.clone() } else { (*own).to_owned() }))
+            .collect();
+        for found in pipelines::problems(&files) {
+            assert!(found.line >= 1, "{found:?}");
+        }
+    }
+
+    #[test]
     fn codeowners(text in bent(&[OWNERS]), path in r"[a-z /.é\\*]{1,20}") {
         let owners = CodeOwners::parse("CODEOWNERS", &text);
         let _ = owners.owners_of(&path);
@@ -169,6 +214,8 @@ fn the_samples_are_read_as_they_are() {
             }
         }
     }
+    let pipelines: Vec<(String, String)> = PIPELINES.iter().map(|(p, t)| ((*p).to_owned(), (*t).to_owned())).collect();
+    assert!(pipelines::problems(&pipelines).len() >= 3);
     assert!(CodeOwners::parse("CODEOWNERS", OWNERS).owners_of("migrations/a/b.sql").is_some());
 }
 

@@ -31,7 +31,12 @@ pub(super) async fn create(
     let mut command = doc! { "create": name };
     command.extend(options.clone());
     if session.has_transactions() {
-        let made = running.record(doc! { "made": true });
+        let mut made = running.record(doc! { "made": true });
+        // What is not there has no index: those that the migration gives it next are its own.
+        let indexes = running.indexes_of(name, session.action);
+        for (slot, digest) in &indexes {
+            made.extend(history::once(slot, &doc! { "made": true, "text": digest }));
+        }
         let unit = Unit {
             effect: vec![command.clone()],
             history: vec![history::done(running.statement, made)],
@@ -40,7 +45,10 @@ pub(super) async fn create(
             ends: true,
         };
         match session.change(&unit).await {
-            Ok(_) => return Ok(None),
+            Ok(_) => {
+                session.has_noted(indexes.into_iter().map(|(slot, _)| slot));
+                return Ok(None);
+            }
             Err(fault) if fault.code == Some(EXISTS) => return leave(session, running, name, options).await,
             Err(fault) if fault.code.is_some_and(|c| NOT_IN_TRANSACTION.contains(&c)) => {}
             Err(fault) => return Err(fault.error),

@@ -66,10 +66,11 @@ pub(super) async fn create(
     name: &str,
     index: &Document,
 ) -> Result<Option<u64>, DriverError> {
-    let made = matches!(place_of(&session.db, name, index).await?, Place::Free);
+    let is_noted = session.is_noted(&running.slot);
+    let made = is_noted || matches!(place_of(&session.db, name, index).await?, Place::Free);
     let command = create_command(name, index.clone());
     // The server is asked even where an equal index is there: it judges whether it is equal, and waits for its build.
-    outside(session, running, Some(doc! { "made": made }), Outside { command, ..Outside::default() }).await?;
+    outside(session, running, Some(doc! { "made": made }), Outside { command, is_noted, ..Outside::default() }).await?;
     Ok(None)
 }
 

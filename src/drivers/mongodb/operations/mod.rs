@@ -16,7 +16,7 @@ use super::{history, values};
 use crate::drivers::{DriverError, HISTORY, SingleStatement, failpoint};
 use crate::ids::Engine;
 use crate::migration::execution::Nature;
-use crate::migration::operations::Operation as Any;
+use crate::migration::operations::{Operation as Any, read};
 use crate::migration::operations::mongodb::Operation;
 use crate::plan::StepAction;
 
@@ -63,6 +63,21 @@ impl<'a> Running<'a> {
     pub fn record(&self, mut found: Document) -> Document {
         found.insert("text", &self.digest);
         history::once(&self.slot, &found)
+    }
+
+    /// The slots of the indexes that later operations of the same migration give to a collection, and their digests.
+    pub fn indexes_of(&self, name: &str, action: StepAction) -> Vec<(String, String)> {
+        let all = read(Engine::Mongodb, self.statement.text).unwrap_or_default();
+        let later = all.iter().enumerate().skip(usize::try_from(self.statement.done).unwrap_or(usize::MAX));
+        later
+            .filter(|(_, one)| {
+                matches!(&one.operation, Any::Mongodb(Operation::CreateIndex { collection, .. }) if collection == name)
+            })
+            .map(|(n, one)| {
+                let text = &self.statement.text[one.range.clone()];
+                (history::slot(action, n), digest(text))
+            })
+            .collect()
     }
 
     /// The same as a statement on the history that comes before the effect.
@@ -143,7 +158,12 @@ pub(super) struct Outside {
     pub bounded: bool,
     /// What it leaves when it is done.
     pub with: Document,
+    /// Whether what it found was recorded with an earlier operation.
+    pub is_noted: bool,
 }
+
+/// Codes by which a server says that another index has the key or the name.
+const TAKEN: [i32; 2] = [85, 86];
 
 /// The record, the fence; the command; the mark.
 pub(super) async fn outside(
@@ -152,9 +172,21 @@ pub(super) async fn outside(
     found: Option<Document>,
     sent: Outside,
 ) -> Result<Document, DriverError> {
-    let before = Unit { history: found.map(|f| running.note(f)).into_iter().collect(), ..Unit::default() };
-    session.change(&before).await?;
-    let reply = session.send_outside(&sent).await?;
+    if sent.is_noted {
+        session.assert_fence().await?;
+    } else {
+        let before = Unit { history: found.map(|f| running.note(f)).into_iter().collect(), ..Unit::default() };
+        session.change(&before).await?;
+    }
+    let reply = match session.send_outside(&sent).await {
+        Err(fault) if sent.is_noted && fault.code.is_some_and(|c| TAKEN.contains(&c)) => {
+            let nothing = history::not_made(&running.slot, &running.digest);
+            let nothing = history::set(running.statement.unit, running.statement.id, nothing);
+            session.change(&Unit { history: vec![nothing], ..Unit::default() }).await?;
+            return Err(fault.error);
+        }
+        other => other?,
+    };
     failpoint::hit("stmt_acked");
     let done = history::done(running.statement, sent.with);
     if session.has_transactions() && running.statement.nature == Nature::Verifiable {

@@ -40,7 +40,10 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
     });
     if let Some(token) = cascade.and_then(|c| c.cascade_token()) {
         let range = usize::from(token.text_range().start())..usize::from(token.text_range().end());
-        report.add_range(range, "`CASCADE` also drops every object that depends on this one, without naming any");
+        let finding =
+            report.add_range(range, "`CASCADE` also drops every object that depends on this one, without naming any");
+        finding.fix = crate::lint::rewrite::without_cascade(script, statement)
+            .filter(|_| !matches!(statement.node, ast::Stmt::DropOwned(_)));
     }
 }
 

@@ -21,26 +21,11 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
     if !script.words.json {
         return;
     }
-    let mut look = |ty: Option<ast::Type>| {
-        if let Some(ty) = ty.filter(|t| name_of(t.syntax()) == "json") {
-            report.add(ty.syntax(), "`json` has no equality: `DISTINCT`, `GROUP BY` and `UNION` on it fail");
-        }
-    };
-    match &statement.node {
-        ast::Stmt::CreateTable(create) => {
-            for arg in create.table_arg_list().into_iter().flat_map(|l| l.args()) {
-                if let ast::TableArg::Column(column) = arg {
-                    look(column.ty());
-                }
-            }
-        }
-        ast::Stmt::AlterTable(alter) => {
-            for action in alter.actions() {
-                if let ast::AlterTableAction::AddColumn(add) = action {
-                    look(add.ty());
-                }
-            }
-        }
-        _ => {}
+    for ty in types_made(&statement.node).into_iter().filter(|t| name_of(t.syntax()) == "json") {
+        let finding = report.add(ty.syntax(), "`json` has no equality: `DISTINCT`, `GROUP BY` and `UNION` on it fail");
+        let text = &script.text[finding.range.clone()];
+        let better = if text.starts_with('J') { "JSONB" } else { "jsonb" };
+        finding.fix =
+            Some(Rewrite { title: "Use jsonb".to_owned(), edits: vec![(finding.range.clone(), better.to_owned())] });
     }
 }

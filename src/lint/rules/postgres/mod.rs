@@ -10,6 +10,7 @@ mod concurrent_index_if_not_exists;
 mod copy_program;
 mod create_enum;
 mod create_extension;
+mod create_rule;
 mod create_trigger;
 mod ddl_with_backfill;
 mod delete_without_where;
@@ -20,8 +21,12 @@ mod enum_value_used;
 mod foreign_key_cascade;
 mod grant_all;
 mod grant_to_public;
+mod index_before_load;
 mod json_column;
+mod limit_without_order;
 mod lock_table;
+mod money_column;
+mod not_in_subquery;
 mod opaque_block;
 mod password_literal;
 mod prelude;
@@ -31,9 +36,13 @@ mod security_definer_search_path;
 mod session_replication_role;
 mod set_tablespace;
 mod set_unlogged;
+mod several_concerns;
 mod several_tables_locked;
 mod superuser_rights;
+mod table_inheritance;
 mod table_without_primary_key;
+mod timeout_off;
+mod timetz_column;
 mod truncate_table;
 mod unbatched_change;
 mod unique_index_concurrently;
@@ -90,4 +99,13 @@ pub(super) static RULES: &[&OwnRule] = &[
     &untagged_personal_data::RULE,
     &enum_value_used::RULE,
     &validate_in_same_transaction::RULE,
+    &limit_without_order::RULE,
+    &index_before_load::RULE,
+    &timeout_off::RULE,
+    &money_column::RULE,
+    &timetz_column::RULE,
+    &create_rule::RULE,
+    &table_inheritance::RULE,
+    &not_in_subquery::RULE,
+    &several_concerns::RULE,
 ];

@@ -45,3 +45,26 @@ pub(super) fn role_options(stmt: &ast::Stmt) -> Vec<ast::RoleOption> {
     };
     list.map(|l| l.role_options().collect()).unwrap_or_default()
 }
+
+/// The types of the columns that a statement makes.
+pub(super) fn types_made(stmt: &ast::Stmt) -> Vec<ast::Type> {
+    match stmt {
+        ast::Stmt::CreateTable(create) => create
+            .table_arg_list()
+            .into_iter()
+            .flat_map(|l| l.args())
+            .filter_map(|arg| match arg {
+                ast::TableArg::Column(column) => column.ty(),
+                ast::TableArg::LikeClause(_) | ast::TableArg::TableConstraint(_) => None,
+            })
+            .collect(),
+        ast::Stmt::AlterTable(alter) => alter
+            .actions()
+            .filter_map(|action| match action {
+                ast::AlterTableAction::AddColumn(add) => add.ty(),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}

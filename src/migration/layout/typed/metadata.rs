@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn s4_77_everything_that_is_missing_or_unknown_is_told_at_once() {
         let text = "{\n  \"name\": \"a\",\n  \"versoin\": \"1.0.0\",\n  \"description\": \"d\",\n  \"colour\": 1\n}";
-        let json = Script { path: "001_a.json".to_owned(), text: text.to_owned(), first_line: 1 };
+        let json = Script::whole("001_a.json", text);
         let mut problems = Vec::new();
         assert!(read(Engine::Mongodb, &json, "a", &mut problems).is_none());
         let told: Vec<(u32, &str)> = problems.iter().map(|p| (p.line, p.message.as_str())).collect();
@@ -360,7 +360,7 @@ mod tests {
             "{",
             "{\"version\":1,\"name\":\"a\",\"description\":\"d\",\"database_type\":\"mongodb\",\"migration_type\":\"data\"}",
         ] {
-            let json = Script { path: "001_a.json".to_owned(), text: text.to_owned(), first_line: 1 };
+            let json = Script::whole("001_a.json", text);
             let mut problems = Vec::new();
             assert!(read(Engine::Mongodb, &json, "a", &mut problems).is_none());
             assert_eq!(problems.len(), 1, "{text}: {problems:?}");

@@ -118,15 +118,12 @@ fn down(
             file.clone()
         }
         (None, None, Some(list)) => {
-            Script { path: text.path.clone(), text: list.to_owned(), first_line: line_of(&text.text, list) }
+            Script { first_line: line_of(&text.text, list), ..Script::whole(&text.path, list) }
         }
         (None, None, None) => {
             // What cannot be taken back is told by the linter, operation by operation.
-            return Some(operations::irreversible(all).is_empty().then(|| Script {
-                path: up.path.clone(),
-                text: operations::undo_of(&up.text, all),
-                first_line: 1,
-            }));
+            let undo = || Script::whole(&up.path, operations::undo_of(&up.text, all));
+            return Some(operations::irreversible(all).is_empty().then(undo));
         }
     };
     if listed(&found, reader)?.is_empty() {
@@ -181,7 +178,7 @@ fn call(lua: &Script, keys: &str, args: Option<&[String]>) -> Script {
     // Written from the JSON as it stands, not from its meaning, so that a later version makes the same text of it.
     let keys: Value = serde_json::from_str(keys).unwrap_or(Value::Null);
     let operation = json!({ "type": "script", "lua": source, "keys": keys, "args": args.unwrap_or_default() });
-    Script { path: lua.path.clone(), text: format!("[{operation}]"), first_line: 1 }
+    Script::whole(&lua.path, format!("[{operation}]"))
 }
 
 fn invalid(script: &Script, line: u32, message: String, help: &str, reader: &mut Reader<'_>) {

@@ -89,6 +89,8 @@ fn single<'a>(text: &'a str, statement: &Statement, row: &'a HistoryRow, done: i
     SingleStatement {
         text,
         range: statement.range.clone(),
+        line: statement.line,
+        checks: &[],
         nature: statement.nature,
         backfill: None,
         unit: &row.unit,

@@ -142,8 +142,15 @@ pub(super) async fn r4_who_was_taken_over_changes_nothing_in_any_way<D: Driver>(
         ("row", stale.write_row(&late).await),
     ];
     if !operations::are_operations(world.it.database.kind.engine()) {
-        let script =
-            godwit::drivers::Script { text: &text, body: 0..text.len(), modes: None, row: &late, row_exists: false };
+        let script = godwit::drivers::Script {
+            text: &text,
+            body: 0..text.len(),
+            long: None,
+            checks: &[],
+            modes: None,
+            row: &late,
+            row_exists: false,
+        };
         results.push(("script", stale.run_script(&script).await));
     }
     for (way, result) in results {

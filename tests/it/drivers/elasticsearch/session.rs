@@ -55,6 +55,8 @@ fn statement<'a>(text: &'a str, row: &'a HistoryRow, done: i32) -> SingleStateme
     SingleStatement {
         text,
         range: 0..text.len(),
+        line: 1,
+        checks: &[],
         nature: Nature::Verifiable,
         backfill: None,
         unit: &row.unit,

@@ -81,6 +81,8 @@ async fn suite(project: &RedisProject) {
         backfill: None,
         text: &text,
         range: 0..text.len(),
+        line: 1,
+        checks: &[],
         nature: Nature::Transactional,
         unit: &running.unit,
         id: &running.id,

@@ -2,7 +2,7 @@
 
 use godwit::ids::Risk;
 
-use super::{Hazard, hazard, untried};
+use super::{Hazard, apart, hazard};
 
 const LOW: Risk = Risk::Low;
 const MEDIUM: Risk = Risk::Medium;
@@ -434,8 +434,8 @@ pub const HAZARDS: &[Hazard] = &[
     ),
     hazard("P166", "vacuum-full", HIGH, "vacuum full t;", &["vacuum t;"]),
     hazard("P167", "cluster-table", HIGH, "cluster t using t_pkey;", &["analyze t;"]),
-    untried(
-        "needs a second tablespace, which is a directory of the server",
+    apart(
+        "p168_set_tablespace_writes_the_table_anew",
         hazard(
             "P168",
             "set-tablespace",
@@ -472,12 +472,12 @@ pub const HAZARDS: &[Hazard] = &[
         "lock table t in access exclusive mode;",
         &["select 1 from t where id = 1 for update;"],
     ),
-    untried(
-        "would change the server that every test uses",
+    apart(
+        "p173_p174_p181_what_reaches_beyond_the_database_needs_rights",
         hazard("P173", "alter-system", HIGH, "alter system set work_mem = '64MB';", &["set local work_mem = '64MB';"]),
     ),
-    untried(
-        "the server may not have its files",
+    apart(
+        "p173_p174_p181_what_reaches_beyond_the_database_needs_rights",
         hazard(
             "P174",
             "create-extension",
@@ -516,8 +516,8 @@ pub const HAZARDS: &[Hazard] = &[
         "do $$ begin execute 'drop table t cascade'; end $$;",
         &["do $$ begin perform 1; execute 'create table x (id bigint primary key)'; end $$;"],
     ),
-    untried(
-        "would run a program of the server",
+    apart(
+        "p173_p174_p181_what_reaches_beyond_the_database_needs_rights",
         hazard(
             "P181",
             "copy-program",
@@ -540,8 +540,8 @@ pub const HAZARDS: &[Hazard] = &[
         "create role hazard_leaver nologin; alter table child owner to hazard_leaver; drop owned by hazard_leaver;",
         &["create role hazard_leaver nologin; drop role hazard_leaver;"],
     ),
-    untried(
-        "what PostgreSQL takes, Godwit does not: the history row would not be part of it",
+    apart(
+        "p184_a_commit_of_its_own_keeps_half_of_a_migration",
         hazard(
             "P184",
             "mixed-transaction",
@@ -652,5 +652,64 @@ pub const HAZARDS: &[Hazard] = &[
         HIGH,
         "do $$ begin execute 'create index concurrently i on t (a)'; end $$;",
         &["create index concurrently i on t (a);"],
+    ),
+    hazard(
+        "Q08",
+        "timeout-off",
+        MEDIUM,
+        "set lock_timeout = 0; alter table t add column c int;",
+        &["set local lock_timeout = '2s'; alter table t add column c int;"],
+    ),
+    hazard(
+        "Q06",
+        "limit-without-order",
+        LOW,
+        "insert into s.within select id + 1000 from t limit 10;",
+        &["insert into s.within select id + 2000 from t order by id limit 10;"],
+    ),
+    hazard(
+        "Q06",
+        "not-in-subquery",
+        LOW,
+        "delete from s.within where id not in (select ref_id from child);",
+        &["delete from s.within where not exists (select from child where child.ref_id = within.id);"],
+    ),
+    hazard(
+        "Q07",
+        "index-before-load",
+        LOW,
+        "create table u (a int primary key); create index u_a on u (a); insert into u select f from t where f is not null;",
+        &[
+            "create table u (a int primary key); insert into u select f from t where f is not null; create index u_a on u (a);",
+        ],
+    ),
+    hazard(
+        "Q10",
+        "money-column",
+        LOW,
+        "create table u (a int primary key, b money);",
+        &["create table u (a int primary key, b numeric);"],
+    ),
+    hazard(
+        "Q10",
+        "timetz-column",
+        LOW,
+        "create table u (a int primary key, b timetz);",
+        &["create table u (a int primary key, b timestamptz);"],
+    ),
+    hazard(
+        "Q10",
+        "create-rule",
+        LOW,
+        "create rule kept as on delete to ref do instead nothing;",
+        &["create trigger kept before delete on ref for each row execute function note();"],
+    ),
+    hazard("Q10", "table-inheritance", LOW, "create table u (b int) inherits (ref);", &["create table u (like ref);"]),
+    hazard(
+        "N12",
+        "several-concerns",
+        LOW,
+        "alter table t add column c int; alter table child drop column ref_id; drop view v;",
+        &["alter table t add column c int; create index t_c on t (c);"],
     ),
 ];

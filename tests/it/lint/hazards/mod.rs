@@ -24,8 +24,8 @@ pub struct Hazard {
     pub bad: &'static str,
     /// Migrations that have not, in their order.
     pub good: &'static [&'static str],
-    /// Why it is not tried on a server, if it is not.
-    pub untried: Option<&'static str>,
+    /// The test that tries it on a server, if that is none of `measured`.
+    pub apart: Option<&'static str>,
 }
 
 const fn hazard(
@@ -35,11 +35,11 @@ const fn hazard(
     bad: &'static str,
     good: &'static [&'static str],
 ) -> Hazard {
-    Hazard { code, rule, risk, bad, good, untried: None }
+    Hazard { code, rule, risk, bad, good, apart: None }
 }
 
-const fn untried(why: &'static str, hazard: Hazard) -> Hazard {
-    Hazard { untried: Some(why), ..hazard }
+const fn apart(test: &'static str, hazard: Hazard) -> Hazard {
+    Hazard { apart: Some(test), ..hazard }
 }
 
 /// The schema of the examples.

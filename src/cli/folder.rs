@@ -1,0 +1,55 @@
+//! One folder that was named, as the migrations of one database.
+
+use std::path::Path;
+
+use super::exit::Failure;
+use super::settings::{Reading, read_tree_as};
+use crate::ids::Engine;
+use crate::migration::{FileContent, Layout, Migration, MigrationRoot, MigrationSet, SourceFile, resolve};
+
+/// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
+pub(super) fn read_folder(dir: &Path, engine: Engine, reading: Reading) -> anyhow::Result<MigrationSet> {
+    let files = read_tree_as(dir, reading)?;
+    let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
+    let mut set = resolve(&files, &[here]);
+    if set.migrations.is_empty() {
+        let mut below = resolve(&files, &[MigrationRoot::folder("**")]);
+        if !below.migrations.iter().any(|m| m.engine == engine) {
+            // Nothing below says what it is for: then it is for the database that was named.
+            below = resolve(&files, &[MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("**") }]);
+        }
+        if !below.migrations.is_empty() || below.problems.iter().any(|p| p.rule != "stray-file") {
+            set = below;
+        }
+    }
+    if !holds_every_long(&set, &files) {
+        return read_folder(dir, engine, Reading::Whole);
+    }
+    if set.migrations.is_empty() && set.problems.iter().all(|p| p.rule == "stray-file") {
+        let form = match engine {
+            Engine::Postgresql | Engine::Sqlite => "`0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
+            Engine::Mongodb | Engine::Elasticsearch => "`001_name.json`",
+            Engine::Redis => "`001_name.json` with `001_name.lua` beside it",
+        };
+        return Err(Failure::usage(format!("no migrations found in `{}`; they look like {form}", dir.display())));
+    }
+    // People see paths as they would type them; what is recorded does not depend on from where it was run.
+    let before = dir.join("").display().to_string();
+    let prefix = |path: &mut String| path.insert_str(0, &before);
+    for migration in &mut set.migrations {
+        prefix(&mut migration.up.path);
+        migration.down.iter_mut().for_each(|d| prefix(&mut d.path));
+    }
+    set.problems.iter_mut().for_each(|p| prefix(&mut p.file));
+    Ok(set)
+}
+
+/// Whether every script that was looked over only is one that need not be held: of PostgreSQL, forward, and in a layout whose
+/// own table keeps no checksum of the text.
+fn holds_every_long(set: &MigrationSet, files: &[SourceFile]) -> bool {
+    let fits = |m: &&Migration| {
+        m.engine == Engine::Postgresql && matches!(m.layout, Layout::Numbered | Layout::Diesel | Layout::Service)
+    };
+    let held = |f: &&SourceFile| matches!(f.content, FileContent::Long(_));
+    files.iter().filter(held).all(|f| set.migrations.iter().filter(fits).any(|m| m.up.path == f.path))
+}

@@ -1,0 +1,181 @@
+//! Rules about files, what stands beside them, and what was merged before, through the binary.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{folder, json};
+
+/// `file rule` of every finding of a rule.
+fn of(report: &Value, rule: &str) -> Vec<(String, String)> {
+    let all = report["violations"].as_array().unwrap().iter().filter(|v| v["rule"] == rule);
+    let text = |v: &Value, key: &str| v[key].as_str().unwrap().to_owned();
+    all.map(|v| (text(v, "file"), text(v, "severity"))).collect()
+}
+
+fn pair(file: &str, severity: &str) -> (String, String) {
+    (file.to_owned(), severity.to_owned())
+}
+
+fn git(dir: &Path, args: &[&str]) {
+    let done = std::process::Command::new("git")
+        .current_dir(dir)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A repository with two merged migrations and a branch that is at work.
+fn merged() -> tempfile::TempDir {
+    let dir = folder(&[
+        ("db/migrations/0001_a.up.sql", "create table t (id bigint primary key);\n"),
+        ("db/migrations/0001_a.down.sql", "drop table t;\n"),
+        ("db/migrations/0002_b.up.sql", "create table u (id bigint primary key);\n"),
+        ("db/migrations/0002_b.down.sql", "drop table u;\n"),
+        ("readme.md", "a project\n"),
+    ]);
+    git(dir.path(), &["init", "-q", "-b", "main"]);
+    git(dir.path(), &["add", "."]);
+    git(dir.path(), &["commit", "-qm", "one"]);
+    git(dir.path(), &["checkout", "-qb", "work"]);
+    dir
+}
+
+#[test]
+fn n05_s4_58_a_branch_that_touches_merged_migrations_is_an_error() {
+    let dir = merged();
+    let at = |path: &str| dir.path().join("db/migrations").join(path);
+    let told = || {
+        let (code, report) = json(dir.path(), &["--base", "main"]);
+        (code, of(&report, "merged-file-changed"))
+    };
+    fs::write(at("0003_c.up.sql"), "create table v (id bigint primary key);\n").unwrap();
+    fs::write(at("0003_c.down.sql"), "drop table v;\n").unwrap();
+    fs::write(at("0001_a.down.sql"), "drop table if exists t;\n").unwrap();
+    assert_eq!(told(), (Some(0), vec![]), "a new migration, and a way back that is mended");
+    fs::write(at("0001_a.up.sql"), "create table t (id bigint primary key, a int);\n").unwrap();
+    assert_eq!(told(), (Some(1), vec![pair("db/migrations/0001_a.up.sql", "error")]));
+    // What a person has looked at may be let through, and stays in sight.
+    let waived = "-- godwit: waive=merged-file-changed reason=\"applied nowhere yet\"\n\
+                  create table t (id bigint primary key, a int);\n";
+    fs::write(at("0001_a.up.sql"), waived).unwrap();
+    assert_eq!(told(), (Some(0), vec![pair("db/migrations/0001_a.up.sql", "error")]));
+    git(dir.path(), &["checkout", "-q", "--", "db/migrations/0001_a.up.sql"]);
+    fs::remove_file(at("0002_b.up.sql")).unwrap();
+    fs::remove_file(at("0002_b.down.sql")).unwrap();
+    assert_eq!(told(), (Some(1), vec![pair("db/migrations/0002_b.up.sql", "error")]));
+    // Without a base nothing says what was merged.
+    assert_eq!(of(&json(dir.path(), &[]).1, "merged-file-changed"), []);
+}
+
+#[test]
+fn f219_f217_f210_what_a_file_says_of_itself_and_leaves_is_told() {
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", "-- godwit: risk=LOW\ndrop table t;\n"),
+        ("migrations/0001_a.down.sql", "create table t (id bigint);\n"),
+        ("migrations/0002_b.up.sql", "\u{feff}create table b (id bigint primary key);\n"),
+        ("migrations/0002_b.down.sql", "drop table b;\n"),
+        (
+            "migrations/0003_c.up.sql",
+            "create table c (id bigint primary key);\r\ncreate table d (id bigint primary key);\r\n",
+        ),
+        ("migrations/0003_c.down.sql", "drop table c;\n"),
+    ]);
+    let (code, report) = json(dir.path(), &[]);
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(of(&report, "risk-understated"), [pair("migrations/0001_a.up.sql", "warning")]);
+    let odd = [pair("migrations/0002_b.up.sql", "info"), pair("migrations/0003_c.up.sql", "info")];
+    assert_eq!(of(&report, "odd-bytes"), odd);
+    assert_eq!(of(&report, "incomplete-down"), [pair("migrations/0003_c.down.sql", "warning")]);
+}
+
+#[test]
+fn f217_a_file_that_is_too_large_is_told_and_not_read() {
+    let dir = folder(&[("migrations/0001_a.up.sql", "select 1;\n"), ("migrations/0001_a.down.sql", "select 1;\n")]);
+    let large = fs::File::create(dir.path().join("migrations/0002_b.up.sql")).unwrap();
+    large.set_len(65 * 1024 * 1024).unwrap();
+    let (code, report) = json(dir.path(), &[]);
+    assert_eq!((code, of(&report, "file-too-large").len()), (Some(1), 1), "{report}");
+}
+
+#[test]
+fn n11_s1_22_s1_30_a_service_and_its_migrations_are_described() {
+    let unit = "services/user-service/migrations";
+    let dir = folder(&[
+        (&format!("{unit}/0001_users.up.sql"), "create table user_service.users (id bigint primary key);\n"),
+        (&format!("{unit}/0001_users.down.sql"), "drop table user_service.users;\n"),
+        ("migrations/scripts/001_20240101_000000_a.sql", "create table a (id bigint primary key);\n"),
+        ("migrations/rollbacks/001_20240101_000000_a_rollback.sql", "drop table a;\n"),
+        ("readme.md", "names of files that are no scripts are known here\n"),
+    ]);
+    let (_, report) = json(dir.path(), &[]);
+    let users = pair(&format!("{unit}/0001_users.up.sql"), "warning");
+    let script = pair("migrations/scripts/001_20240101_000000_a.sql", "warning");
+    assert_eq!(of(&report, "missing-docs"), [script, users.clone(), users], "{report}");
+    fs::create_dir_all(dir.path().join(unit).join("docs")).unwrap();
+    fs::write(dir.path().join(unit).join("README.md"), "# users\n").unwrap();
+    fs::write(dir.path().join(unit).join("docs/0001_users.md"), "# why\n").unwrap();
+    let script = "-- Migration: Add a\ncreate table a (id bigint primary key);\n";
+    fs::write(dir.path().join("migrations/scripts/001_20240101_000000_a.sql"), script).unwrap();
+    let (code, report) = json(dir.path(), &[]);
+    assert_eq!((code, of(&report, "missing-docs")), (Some(0), vec![]), "{report}");
+}
+
+#[test]
+fn n16_c01_c02_what_stands_beside_prismas_migrations_is_looked_at() {
+    let users = "CREATE TABLE \"users\" (\"id\" TEXT NOT NULL, CONSTRAINT \"users_pkey\" PRIMARY KEY (\"id\"));\n";
+    let deploy = "name: Deploy\non: push\njobs:\n  run:\n    runs-on: ubuntu-latest\n    steps:\n      - run: npx prisma migrate reset --force\n";
+    let dir = folder(&[
+        ("prisma/schema.prisma", "model User {\n  id String @id\n  email String\n  @@map(\"users\")\n}\n"),
+        ("prisma/migrations/20240101000000_users/migration.sql", users),
+        (".github/workflows/deploy.yml", deploy),
+        ("package.json", "{\"scripts\": {\"start\": \"prisma migrate deploy && node .\"}}\n"),
+    ]);
+    let (code, report) = json(dir.path(), &[]);
+    assert_eq!(code, Some(1), "{report}");
+    assert_eq!(of(&report, "models-disagree"), [pair("prisma/schema.prisma", "error")]);
+    assert_eq!(of(&report, "prisma-dev-command"), [pair(".github/workflows/deploy.yml", "error")]);
+    assert_eq!(of(&report, "prisma-deploy-direct"), [pair("package.json", "warning")]);
+    // In a playground the two may differ for a while; a database is emptied nowhere.
+    let (_, relaxed) = json(dir.path(), &["--profile", "relaxed"]);
+    assert_eq!(of(&relaxed, "models-disagree"), [pair("prisma/schema.prisma", "warning")]);
+    assert_eq!(of(&relaxed, "prisma-dev-command"), [pair(".github/workflows/deploy.yml", "error")]);
+    // Where nothing is Prisma's, nothing of it is looked for.
+    fs::remove_dir_all(dir.path().join("prisma")).unwrap();
+    fs::create_dir_all(dir.path().join("migrations")).unwrap();
+    fs::write(dir.path().join("migrations/0001_a.up.sql"), "select 1;\n").unwrap();
+    let (_, report) = json(dir.path(), &[]);
+    assert_eq!(of(&report, "prisma-dev-command"), []);
+}
+
+#[test]
+fn n12_expand_and_contract_do_not_come_together() {
+    let dir = merged();
+    let at = |path: &str| dir.path().join("db/migrations").join(path);
+    fs::write(at("0003_c.up.sql"), "-- godwit: phase=expand\nalter table t add column b int;\n").unwrap();
+    fs::write(at("0003_c.down.sql"), "alter table t drop column b;\n").unwrap();
+    fs::write(at("0004_d.up.sql"), "-- godwit: phase=contract\nalter table u drop column id;\n").unwrap();
+    fs::write(at("0004_d.down.sql"), "alter table u add column id bigint;\n").unwrap();
+    let (_, report) = json(dir.path(), &["--base", "main"]);
+    assert_eq!(of(&report, "contract-with-expand"), [pair("db/migrations/0004_d.up.sql", "warning")], "{report}");
+}
+
+#[test]
+fn q03_q10_matters_of_taste_can_be_asked_for() {
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", "create table t (id serial primary key, a char(3), b timestamp, c varchar(9));\n"),
+        ("migrations/0001_a.down.sql", "drop table t;\n"),
+        ("migrations/0002_b.up.sql", "create index concurrently t_a on t (a);\n"),
+        ("migrations/0002_b.down.sql", "drop index concurrently t_a;\n"),
+        ("policies/lint.yml", "rules: { prefer-robust-stmts: warning }\n"),
+    ]);
+    let (code, report) = json(dir.path(), &[]);
+    assert_eq!(code, Some(0), "{report}");
+    for rule in ["prefer-robust-stmts", "prefer-identity", "ban-char-field", "prefer-timestamp-tz", "prefer-text-field"]
+    {
+        assert!(!of(&report, rule).is_empty(), "{rule}: {report}");
+    }
+}
