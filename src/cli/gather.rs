@@ -217,11 +217,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         }
         None => {
             let script = Script::whole(shown, text);
-            if backward {
-                (Script::whole(shown, ""), Some(script))
-            } else {
-                (script, None)
-            }
+            if backward { (Script::whole(shown, ""), Some(script)) } else { (script, None) }
         }
     };
     set.migrations.push(Migration {

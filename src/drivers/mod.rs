@@ -31,8 +31,8 @@ use std::time::{Duration, Instant};
 
 use crate::ids::{Epoch, MigrationId, RunId, TargetName};
 use crate::migration::execution::{Long, Nature};
-use crate::migration::{Backfill, Check};
 use crate::migration::native::{Book, Found};
+use crate::migration::{Backfill, Check};
 use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 use crate::risk::facts::TargetFacts;

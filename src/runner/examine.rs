@@ -55,10 +55,14 @@ pub async fn examine(target: &Target) -> Vec<Diagnosis> {
             for (health, message, what) in answers.objections.iter().filter(|(health, ..)| *health != Health::Wrong) {
                 found.push(Diagnosis::of(&about, "server", *health, message.clone(), what));
             }
-            found.push(Diagnosis::good(&about, "history", match answers.rows {
-                1 => "1 migration recorded".to_owned(),
-                n => format!("{n} migrations recorded"),
-            }));
+            found.push(Diagnosis::good(
+                &about,
+                "history",
+                match answers.rows {
+                    1 => "1 migration recorded".to_owned(),
+                    n => format!("{n} migrations recorded"),
+                },
+            ));
             if let Some(holder) = answers.holder {
                 let what = "wait for it, or see `godwit status`";
                 found.push(Diagnosis::of(&about, "lock", Health::Warning, format!("a run holds it: {holder}"), what));

@@ -284,7 +284,8 @@ impl Wire {
 
     /// The server is not there, or not for us.
     pub(super) fn unreachable(&self, why: &str) -> DriverError {
-        let help = tls::help(why, self.place.starts_with("https"), &TLS).map_or(String::new(), |help| format!("; {help}"));
+        let help =
+            tls::help(why, self.place.starts_with("https"), &TLS).map_or(String::new(), |help| format!("; {help}"));
         DriverError::Unreachable(format!("cannot reach Elasticsearch at {}: {why}{help}", self.place))
     }
 }

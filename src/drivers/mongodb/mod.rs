@@ -33,8 +33,7 @@ use wire::Fault;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a URL speaks of TLS.
-const TLS: tls::Words =
-    tls::Words { on: "`tls=true` into the URL", off: "`tls=false`", authority: "`tlsCAFile=FILE`" };
+const TLS: tls::Words = tls::Words { on: "`tls=true` into the URL", off: "`tls=false`", authority: "`tlsCAFile=FILE`" };
 
 /// The oldest version that migrations run on [S0-16].
 const FLOOR: &[u32] = &[5, 0];

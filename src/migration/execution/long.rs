@@ -102,10 +102,8 @@ impl Seen {
             }
         }
         // Another way of counting line ends gives another checksum.
-        let asks_for_all = text.contains('\r')
-            || rest.contains("godwit:")
-            || text.contains(backfill::MARKER)
-            || verify::speaks(text);
+        let asks_for_all =
+            text.contains('\r') || rest.contains("godwit:") || text.contains(backfill::MARKER) || verify::speaks(text);
         if asks_for_all || !piece.found.iter().all(|found| self.fits(piece, found)) {
             return false;
         }
@@ -301,7 +299,8 @@ mod tests {
 
     #[test]
     fn r13_a_look_over_finds_what_reading_the_whole_finds() {
-        for (before, after) in [("", ""), ("", "\n\n"), ("begin;\n", "commit;\n"), ("-- why\nBEGIN;", "COMMIT; -- end")] {
+        for (before, after) in [("", ""), ("", "\n\n"), ("begin;\n", "commit;\n"), ("-- why\nBEGIN;", "COMMIT; -- end")]
+        {
             let text = format!("{before}{}{after}", long(10_000).replacen("-- godwit: risk=LOW\n", "", 1));
             let found = look(&text).expect("a plain script");
             let Ok(Execution::Transaction { body, modes: None }) = execution(Engine::Postgresql, &text, false) else {

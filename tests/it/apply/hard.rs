@@ -36,7 +36,8 @@ fn a_full_disk_takes_the_migration_back_and_says_so() {
 #[test]
 fn a_full_disk_of_a_server_takes_the_migration_back_and_says_so() {
     let server = OwnServer::up("postgres_small");
-    let fill = |rows: u32| format!("create table big as select n, repeat('x', 1000) as t from generate_series(1, {rows}) n;");
+    let fill =
+        |rows: u32| format!("create table big as select n, repeat('x', 1000) as t from generate_series(1, {rows}) n;");
     let project = Project::of(
         Database::alone_on(Kind::Postgres, &server.url),
         &[("0001_a.up.sql", "create table a (n int);"), ("0002_big.up.sql", &fill(100_000))],

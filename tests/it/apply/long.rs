@@ -29,7 +29,10 @@ fn a_long_script_is_sent_as_it_is_read_and_recorded_as_any_other() {
         Kind::Postgres,
         &[
             ("0001_big.up.sql", text.as_str()),
-            ("0002_next.up.sql", "create table public.next_one as select current_user::text as who, count(*) from big;"),
+            (
+                "0002_next.up.sql",
+                "create table public.next_one as select current_user::text as who, count(*) from big;",
+            ),
         ],
     );
     let plan = project.run(&["plan", "--format", "json"]).expect(0).json();
@@ -66,7 +69,9 @@ fn an_error_in_a_long_script_has_its_line_and_leaves_nothing() {
 fn a_long_script_that_changes_before_it_is_sent_is_taken_back() {
     let text = long(5, "");
     let project = Project::new(Kind::Postgres, &[("0001_big.up.sql", text.as_str())]);
-    for changed in [text.replacen("values (7,", "values (8,", 1), "select 1;".to_owned(), text.replace("COMMIT", "COMMI")] {
+    for changed in
+        [text.replacen("values (7,", "values (8,", 1), "select 1;".to_owned(), text.replace("COMMIT", "COMMI")]
+    {
         project.write("0001_big.up.sql", &text);
         let marker = project.dir.path().join("marker");
         let run = project
@@ -105,11 +110,9 @@ fn r2_a_long_script_is_there_as_a_whole_or_not_at_all() {
 
 #[test]
 fn what_does_not_run_as_one_plain_transaction_is_read_as_a_whole() {
-    for (kind, head) in [
-        (Kind::Postgres, "-- godwit: no-transaction\n"),
-        (Kind::Postgres, "-- +goose Up\n"),
-        (Kind::Sqlite, ""),
-    ] {
+    for (kind, head) in
+        [(Kind::Postgres, "-- godwit: no-transaction\n"), (Kind::Postgres, "-- +goose Up\n"), (Kind::Sqlite, "")]
+    {
         let rows = format!("insert into big values ('{}');\n", "x".repeat(1 << 20)).repeat(5);
         let text = format!("{head}create table big (t text);\n{rows}");
         let project = Project::new(kind, &[("0001_big.sql", text.as_str())]);

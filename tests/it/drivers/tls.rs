@@ -41,14 +41,13 @@ fn check(case: &Case) {
         assert!(said.stderr.contains(wanted) && said.stdout.is_empty(), "{url}: {said:?}");
     }
     let missing = run(&(case.friend)(&server.url, "/nowhere/ca.pem"), "status").expect(5);
-    assert!(!missing.stderr.contains("panicked") && ["ca.pem", "sslrootcert"].iter().any(|w| missing.stderr.contains(w)), "{missing:?}");
+    assert!(
+        !missing.stderr.contains("panicked") && ["ca.pem", "sslrootcert"].iter().any(|w| missing.stderr.contains(w)),
+        "{missing:?}"
+    );
     let url = (case.friend)(&server.url, authority.to_str().unwrap());
-    let applied: Said = godwit(dir.path())
-        .args(["apply", "--yes", "--url", &url, "--path"])
-        .arg(&folder)
-        .output()
-        .unwrap()
-        .into();
+    let applied: Said =
+        godwit(dir.path()).args(["apply", "--yes", "--url", &url, "--path"]).arg(&folder).output().unwrap().into();
     applied.expect(0);
     assert!(run(&url, "status").expect(0).stdout.contains("applied"));
 }

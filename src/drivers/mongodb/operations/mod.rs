@@ -16,8 +16,8 @@ use super::{history, values};
 use crate::drivers::{DriverError, HISTORY, SingleStatement, failpoint};
 use crate::ids::Engine;
 use crate::migration::execution::Nature;
-use crate::migration::operations::{Operation as Any, read};
 use crate::migration::operations::mongodb::Operation;
+use crate::migration::operations::{Operation as Any, read};
 use crate::plan::StepAction;
 
 pub(super) use collections::{difference, has_validator, validator_of};

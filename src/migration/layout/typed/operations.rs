@@ -117,9 +117,7 @@ fn down(
             }
             file.clone()
         }
-        (None, None, Some(list)) => {
-            Script { first_line: line_of(&text.text, list), ..Script::whole(&text.path, list) }
-        }
+        (None, None, Some(list)) => Script { first_line: line_of(&text.text, list), ..Script::whole(&text.path, list) },
         (None, None, None) => {
             // What cannot be taken back is told by the linter, operation by operation.
             let undo = || Script::whole(&up.path, operations::undo_of(&up.text, all));
