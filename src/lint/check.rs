@@ -386,7 +386,8 @@ impl<'a> Linter<'a> {
                 Some(Some(level)) => *level,
                 Some(None) | None => profile::graded(self.config.profile, info, problem.severity),
             },
-            risk: info.risk,
+            // A note is worth knowing, and no reason for anyone to agree.
+            risk: if problem.severity == Severity::Info { Risk::Low } else { info.risk },
             message: problem.message.clone(),
             help: Some(problem.help.clone()),
             url: info.page(),

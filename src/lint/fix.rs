@@ -317,7 +317,7 @@ mod tests {
             ),
             (
                 "alter table s.t add column c bigint constraint k check (c > 0), add column d bigint;",
-                "alter table s.t add column c int, add constraint k check (c > 0) not valid, add column d bigint;",
+                "alter table s.t add column c bigint, add constraint k check (c > 0) not valid, add column d bigint;",
             ),
             (
                 "alter table t add column c bigint default 1 references u (id) on delete cascade;",

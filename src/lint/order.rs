@@ -169,6 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn f207_without_a_way_back_flyways_files_are_noted_and_others_are_warned_of() {
+        for (name, severity, risk) in [
+            ("0001_a.up.sql", Severity::Warning, crate::ids::Risk::Medium),
+            ("V1__a.sql", Severity::Info, crate::ids::Risk::Low),
+        ] {
+            let (report, _) = sample(&[(name, "create table t (id bigint primary key);")]);
+            let found = report.violations.iter().find(|v| v.rule == "missing-down").expect("told");
+            assert_eq!((found.severity, found.risk, report.risk), (severity, risk, risk), "{name}");
+        }
+    }
+
+    #[test]
     fn f204_a_number_that_is_left_out_is_told() {
         let counted: Vec<String> = (1..=12).filter(|n| *n != 7).map(|n| format!("{n:04}_m.up.sql")).collect();
         let counted: Vec<&str> = counted.iter().map(String::as_str).collect();

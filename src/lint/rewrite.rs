@@ -219,9 +219,7 @@ impl Place<'_, '_> {
     fn unique_by_index(&self, finding: &Finding) -> Option<Rewrite> {
         let ast::AlterTableAction::AddConstraint(add) = self.alone()? else { return None };
         let ast::Constraint::UniqueConstraint(unique) = add.constraint()? else { return None };
-        let plain = unique.constraint_options().count() == 0
-            && unique.index_parameters().is_none()
-            && unique.using_index().is_none();
+        let plain = unique.constraint_options().count() == 0 && unique.using_index().is_none();
         if !plain || !meets(&range_of(add.syntax()), finding) {
             return None;
         }
@@ -231,7 +229,9 @@ impl Place<'_, '_> {
         let names: Vec<&str> = columns.trim_matches(['(', ')']).split(',').map(str::trim).collect();
         // `NULLS NOT DISTINCT` stands in front of the columns, and is no plain list.
         let head = text[..text.find('(')?].trim().to_ascii_lowercase();
-        if !head.ends_with("unique") || !columns.ends_with(')') || names.iter().any(|n| identifier(n).is_none()) {
+        // Nothing stands behind them either: no `INCLUDE`, no `WITH`, no place.
+        let one_list = columns.ends_with(')') && columns.matches(')').count() == 1;
+        if !head.ends_with("unique") || !one_list || names.iter().any(|n| identifier(n).is_none()) {
             return None;
         }
         let own = unique.constraint_name_clause().and_then(|c| c.constraint_name());

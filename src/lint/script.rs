@@ -47,7 +47,7 @@ pub struct Words {
     pub logged: bool,
     /// `money`.
     pub money: bool,
-    /// `NOT`, with `IN` somewhere.
+    /// `NOT IN`.
     pub not_in: bool,
     /// `OWNER`.
     pub owner: bool,
@@ -57,8 +57,8 @@ pub struct Words {
     pub serial: bool,
     /// `smallint`, `smallserial`, `int2`, `serial2`.
     pub small: bool,
-    /// `time`.
-    pub time: bool,
+    /// `timetz`, `time with time zone`.
+    pub timetz: bool,
     /// `timestamp`.
     pub timestamp: bool,
     /// `UPDATE`.
@@ -85,12 +85,13 @@ impl Words {
             limit: says("limit") || says("offset") || says("fetch"),
             logged: says("logged"),
             money: says("money"),
-            not_in: says("not") && says("in"),
+            not_in: hidden
+                || text.match_indices("not").any(|(at, word)| text[at + word.len()..].trim_start().starts_with("in")),
             owner: says("owner"),
             primary: says("primary"),
             serial: says("serial"),
             small: says("small") || says("int2") || says("serial2"),
-            time: says("time"),
+            timetz: says("timetz") || says("time with") || says("time(") || says("time ("),
             timestamp: says("timestamp"),
             update: says("update"),
             validate: says("validate"),

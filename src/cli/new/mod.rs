@@ -195,6 +195,7 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     };
     let mut files = texts(global, &home, &place, &about)?;
     files.extend(home.first_files());
+    files.extend(home.page(&place.stem, &about));
     let declared = home.declare(global, &place.stem, there.last().map(|m| m.id.as_str()))?;
     write_all(&global.repo, &files, declared.as_ref())?;
     let mut paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();

@@ -170,6 +170,14 @@ impl Home {
         }
     }
 
+    /// The page that describes a service's migration [S1-30].
+    pub fn page(&self, stem: &str, about: &About) -> Option<Written> {
+        (self.layout == Layout::Service).then(|| {
+            let text = format!("# {stem}\n\n{}.\n\n## What needs it\n\n## How to check it\n", about.description);
+            (self.path(&format!("docs/{stem}.md")), text)
+        })
+    }
+
     /// The user's own template, filled in [S2-17] [S1-31].
     pub fn template(&self, global: &Global, about: &About, ending: &str) -> anyhow::Result<Option<String>> {
         let file = format!("{}.{ending}", about.kind.as_str());

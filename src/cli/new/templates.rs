@@ -208,7 +208,10 @@ pub(super) fn header(about: &About, layout: Layout) -> String {
     let mut out = String::new();
     if layout == Layout::Scripts {
         let _ = writeln!(out, "-- Migration: {}\n-- Type: {}", about.description, about.kind.in_scripts());
-        let _ = writeln!(out, "-- Risk: {}", about.risk.unwrap_or(crate::ids::Risk::Low).as_str());
+        // What nobody said is for the linter to find out.
+        if let Some(risk) = about.risk {
+            let _ = writeln!(out, "-- Risk: {}", risk.as_str());
+        }
         let _ =
             writeln!(out, "-- Duration: {}\n-- Author: {}", about.duration.as_deref().unwrap_or("5m"), about.author);
         if let Some(ticket) = &about.ticket {

@@ -290,6 +290,8 @@ impl Reader<'_> {
     fn about_rollbacks(&self) -> Severity {
         match self.layout {
             Layout::Service | Layout::Scripts => Severity::Error,
+            // Its free edition has no way back, so few projects have written one.
+            Layout::Flyway => Severity::Info,
             _ => Severity::Warning,
         }
     }

@@ -43,6 +43,16 @@ struct Concern {
 }
 
 fn check(script: &Script<'_>, report: &mut Report<'_>) {
+    // Most scripts are about one or two things, and need no closer look.
+    let subjects: std::collections::BTreeSet<String> = script
+        .statements
+        .iter()
+        .enumerate()
+        .filter_map(|(index, s)| subject(script, index, &s.node).map(|(name, _)| name))
+        .collect();
+    if subjects.len() < SEVERAL {
+        return;
+    }
     let mut concerns: Vec<Concern> = Vec::new();
     for (index, statement) in script.statements.iter().enumerate() {
         let Some((shown, is_new)) = subject(script, index, &statement.node) else { continue };
