@@ -3,6 +3,7 @@
 mod arriving;
 mod asking;
 mod attacks;
+mod beside;
 mod checks;
 mod colliding;
 mod commands;
