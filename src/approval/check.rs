@@ -155,8 +155,9 @@ fn too_few(policy: &Policy, cell: &Cell) -> Option<String> {
     }
     let all_narrow = narrow.len() == cell.required_roles.len() && !narrow.is_empty();
     let short = u32::try_from(people.len()).unwrap_or(u32::MAX) < cell.required_approvals;
-    (all_narrow && short).then(|| {
-        format!("{} approvals are asked for, and {roles} are held by {} people", cell.required_approvals, people.len())
+    (all_narrow && short).then(|| match people.len() {
+        1 => format!("{} approvals are asked for, and one person holds {roles}", cell.required_approvals),
+        n => format!("{} approvals are asked for, and {n} people hold {roles}", cell.required_approvals),
     })
 }
 

@@ -14,6 +14,7 @@ use crate::migration::Migration;
 use crate::plan::planner::belongs;
 use crate::report::EnvironmentPlan;
 use crate::report::checklist::{Checklist, Seen, Signature, checks, sections};
+use crate::report::graph::mermaid_around;
 use crate::report::pending::{Pending, Question, pending};
 
 /// Where the pages of the GitHub are that a repository lives on, such as `https://github.com/`.
@@ -37,6 +38,11 @@ pub(super) fn pending_of(contents: &Contents) -> Pending {
     };
     let own = |migration: &Migration| contents.own.contains(&migration.reference());
     pending(&Question { set: &contents.set, lint: &contents.report, pending: &own, environment: None, roles: &roles })
+}
+
+/// What the migrations of a pull request need, and what needs them.
+pub(super) fn graph_of(contents: &Contents) -> Option<String> {
+    mermaid_around(&contents.set, &|migration| contents.own.contains(&migration.reference()))
 }
 
 /// Whether an environment asks for a checklist: staging, production and the last one always, any at a high risk [S3-45].

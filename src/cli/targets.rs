@@ -589,7 +589,7 @@ pub(super) async fn audit(keeper: &Keeper, actor: &Actor, action: &str, report: 
     for step in &report.steps {
         entry.details.insert(format!("{}/{}", step.target, step.migration), step.state.as_str().to_owned());
     }
-    if let Some(health) = &report.health {
+    if let Some(health) = report.health.as_ref().filter(|health| !health.summary().is_empty()) {
         entry.details.insert("health".to_owned(), crate::redact::text(&health.summary()));
     }
     if let Err(error) = store.append_audit(entry).await {

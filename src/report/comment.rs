@@ -33,6 +33,8 @@ pub struct SummaryInput<'a> {
     pub verdict: Option<&'a Verdict>,
     /// What a merge would do, in promotion order.
     pub plans: &'a [EnvironmentPlan],
+    /// What needs what, as Mermaid, where something is declared.
+    pub graph: Option<String>,
     /// What is looked at before the environments that ask for it.
     pub checklists: &'a [Checklist],
     /// Why the policy could not be read.
@@ -50,6 +52,9 @@ pub fn summary(input: &SummaryInput<'_>) -> String {
         out.push_str(&approvals(input, verdict));
     }
     out.push_str(&migrations(input));
+    if let Some(graph) = &input.graph {
+        out.push_str(&escape::details("What needs what", &escape::fence("mermaid", graph)));
+    }
     out.push_str(&findings(input.lint, input.links));
     out.push_str(&plans(input));
     if let Some(verdict) = input.verdict {

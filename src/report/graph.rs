@@ -38,6 +38,15 @@ impl<'a> Picture<'a> {
         Self { set, shown, edges }
     }
 
+    /// Some migrations and what is declared about them; `None` where nothing is, or too much for a picture.
+    fn around(set: &'a MigrationSet, own: &dyn Fn(&Migration) -> bool) -> Option<Self> {
+        let is_own = |at: usize| own(&set.migrations[at]);
+        let edges: Vec<Edge> =
+            edges(set).into_iter().filter(|e| e.declared && (is_own(e.by) || is_own(e.needed))).collect();
+        let shown: BTreeSet<usize> = edges.iter().flat_map(|e| [e.by, e.needed]).collect();
+        (!edges.is_empty() && shown.len() <= WHOLE).then_some(Self { set, shown, edges })
+    }
+
     /// The migrations that are shown, by their folder.
     fn units(&self) -> BTreeMap<&'a str, Vec<usize>> {
         let mut units: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -58,13 +67,21 @@ fn title(unit: &str) -> &str {
 
 /// As Mermaid.
 pub fn mermaid(set: &MigrationSet, service: Option<&str>) -> String {
-    let picture = Picture::new(set, service);
+    drawn(&Picture::new(set, service))
+}
+
+/// What is declared about some migrations, as Mermaid; `None` where nothing is.
+pub fn mermaid_around(set: &MigrationSet, own: &dyn Fn(&Migration) -> bool) -> Option<String> {
+    Picture::around(set, own).as_ref().map(drawn)
+}
+
+fn drawn(picture: &Picture<'_>) -> String {
     let quoted = |text: &str| text.replace('"', "#quot;");
     let mut out = String::from("graph LR\n");
     for (n, (unit, members)) in picture.units().into_iter().enumerate() {
         let _ = writeln!(out, "  subgraph u{n}[\"{}\"]", quoted(title(unit)));
         for at in members {
-            let _ = writeln!(out, "    m{at}[\"{}\"]", quoted(set.migrations[at].id.as_str()));
+            let _ = writeln!(out, "    m{at}[\"{}\"]", quoted(picture.set.migrations[at].id.as_str()));
         }
         out.push_str("  end\n");
     }

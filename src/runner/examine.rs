@@ -48,12 +48,21 @@ pub async fn examine(target: &Target) -> Vec<Diagnosis> {
             let version = answers.objections.iter().find(|(health, ..)| *health == Health::Wrong);
             found.push(match version {
                 Some((health, message, what)) => Diagnosis::of(&about, "version", *health, message.clone(), what),
+                // A file has no server that says one.
+                None if answers.version.is_empty() => Diagnosis::good(&about, "version", target.engine.to_string()),
                 None => Diagnosis::good(&about, "version", answers.version.clone()),
             });
             for (health, message, what) in answers.objections.iter().filter(|(health, ..)| *health != Health::Wrong) {
                 found.push(Diagnosis::of(&about, "server", *health, message.clone(), what));
             }
-            found.push(Diagnosis::good(&about, "history", format!("{} migrations recorded", answers.rows)));
+            found.push(Diagnosis::good(
+                &about,
+                "history",
+                match answers.rows {
+                    1 => "1 migration recorded".to_owned(),
+                    n => format!("{n} migrations recorded"),
+                },
+            ));
             if let Some(holder) = answers.holder {
                 let what = "wait for it, or see `godwit status`";
                 found.push(Diagnosis::of(&about, "lock", Health::Warning, format!("a run holds it: {holder}"), what));

@@ -441,6 +441,7 @@ fn b15_nothing_is_longer_than_github_takes_and_the_failing_end_stays() {
         lint: &report,
         verdict: Some(&verdict),
         plans: &plans,
+        graph: None,
         checklists: &[],
         config_errors: &[],
         links: &links,

@@ -55,6 +55,21 @@ async fn s3_21_s3_45_the_whole_report_and_the_checklists_stand_on_the_pull_reque
     assert!(text().contains("3. ✅ **Passed in development**"), "{}", text());
 }
 
+#[tokio::test]
+async fn s1_36_what_is_declared_about_the_changes_is_drawn_and_nothing_else() {
+    let world = World::start().await;
+    let plain = world.open("orders", &ORDERS).await;
+    assert!(!comment(&plain, SUMMARY).unwrap().body.contains("```mermaid"));
+    let items = "-- godwit: depends_on=0001_orders\nCREATE TABLE items (id INTEGER PRIMARY KEY);\n";
+    let two =
+        [ORDERS[0], ("migrations/0002_items.up.sql", items), ("migrations/0003_x.up.sql", "CREATE TABLE x (n INT);\n")];
+    let pull = world.open("items", &two).await;
+    let text = comment(&pull, SUMMARY).unwrap().body;
+    let drawn = text.split("```mermaid").nth(1).and_then(|t| t.split("```").next()).expect("a picture");
+    assert!(drawn.contains("[\"0001_orders\"]") && drawn.contains("-->|needed by|"), "{drawn}");
+    assert!(!drawn.contains("[\"0003_x\"]"), "{drawn}");
+}
+
 #[test]
 fn s2_75_the_result_comment_tells_what_scripts_said_while_they_ran() {
     let (shop, _databases) = shop();
