@@ -6,7 +6,7 @@ use super::error::JobError;
 use super::gather::{Gathered, Place};
 use super::work::Judge;
 use super::{Bot, buttons, labels, papers};
-use crate::approval::{EnvironmentVerdict, PullRequestSnapshot, Status, Verdict};
+use crate::approval::{EnvironmentVerdict, Label, PullRequestSnapshot, Status, Verdict};
 use crate::config::ConfigError;
 use crate::github::{CheckAction, CheckAnnotation, NewCheckRun, Shown, model};
 use crate::ids::{CommitSha, DeliveryId, Login, PrNumber, Risk, RoleName};
@@ -180,7 +180,10 @@ impl Bot {
         let mut wanted = labels::wanted(risk, verdict, !snapshot.draft);
         wanted.extend(labels::of_contents(&gathered.contents));
         let bot = self.github.bot_login().await?;
-        let change = labels::change(&snapshot.labels, &wanted, &bot);
+        // A raise whose label somebody took off counts, and is not there.
+        let is_there = |l: &&Label| gathered.pull.labels.iter().any(|p| p.name.eq_ignore_ascii_case(&l.name));
+        let present: Vec<Label> = snapshot.labels.iter().filter(is_there).cloned().collect();
+        let change = labels::change(&present, &wanted, &bot, &snapshot.held);
         for name in &change.add {
             let (colour, description) = labels::look(name);
             place.api.ensure_label(name, colour, description).await?;

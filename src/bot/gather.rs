@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::contents::{self, Branches, Compare, Contents, Unreadable};
 use super::error::JobError;
+use super::raises::Raise;
 use super::{Bot, entered, people};
 use crate::approval::{
     CommitPerson, Evaluation, Person, Policy, PullRequestSnapshot, ReviewState, labelled_risk, ledger, relevant_people,
@@ -42,6 +43,8 @@ pub struct Gathered {
     pub snapshot: PullRequestSnapshot,
     /// What stands on the base branch, once merged.
     pub merged: Option<Merged>,
+    /// What people should know besides.
+    pub notes: Vec<String>,
 }
 
 /// What a merge brought.
@@ -168,7 +171,9 @@ impl Bot {
         self.prove_reviews(place, number, &contents, &pull, &given, now).await?;
         let bindings = self.store.bindings(repo, number).await?;
         let since = people::retargeted(&timeline);
-        let labels = people::since(people::labels(&pull.labels, &timeline, &bindings), since);
+        let mut labels = people::since(people::labels(&pull.labels, &timeline, &bindings), since);
+        let raises = self.standing_raises(place, &contents.policy, &timeline).await?;
+        labels.extend(raises.iter().map(Raise::label));
         let reviews = people::reviews_since(people::reviews(&given, &bindings), since);
         let (commit_people, incomplete) = self.commit_people(place, &pull, &contents).await?;
         let policy_paths: Vec<String> = contents.policy_changes.iter().map(|(p, _)| p.clone()).collect();
@@ -222,7 +227,8 @@ impl Bot {
             entered,
             held,
         };
-        Ok(Found::Complete(Box::new(Gathered { pull, contents, snapshot, merged })))
+        let notes = raises.iter().map(Raise::note).collect();
+        Ok(Found::Complete(Box::new(Gathered { pull, contents, snapshot, merged, notes })))
     }
 
     /// The environments that hold what was merged.
@@ -310,7 +316,6 @@ impl Bot {
         let merged = pull.merge_commit_sha.clone().filter(|_| pull.is_merged());
         let wants: Vec<Want> = wants.into_iter().chain(merged.clone().map(Want::Commit)).collect();
         let (today, head) = (now.date_naive(), pull.head.sha.clone());
-        let raised = self.raised_risk(place, pull).await?;
         let judged = self.git(place, &wants, move |mirror| {
             if not_after.is_some_and(|limit| mirror.committed_at(&commit).map_or(true, |made| made > limit)) {
                 return Ok(None);
@@ -328,15 +333,23 @@ impl Bot {
         });
         let Some(mut contents) = judged.await? else { return Ok(None) };
         self.weigh_as_known(&place.repository.name, pull.number, &mut contents, today).await?;
+        let raised = self.raised_risk(place, &contents.policy, pull).await?;
         Ok(contents.binding(raised))
     }
 
-    async fn raised_risk(&self, place: &Place, pull: &model::PullRequest) -> Result<Option<Risk>, JobError> {
-        if !pull.labels.iter().any(|l| l.name.to_ascii_lowercase().starts_with("risk:")) {
-            return Ok(None);
-        }
-        let timeline = place.api.label_timeline(pull.number).await?;
-        Ok(labelled_risk(&people::labels(&pull.labels, &timeline, &[])))
+    async fn raised_risk(
+        &self,
+        place: &Place,
+        policy: &Policy,
+        pull: &model::PullRequest,
+    ) -> Result<Option<Risk>, JobError> {
+        let timeline = match place.api.label_timeline(pull.number).await {
+            Err(GithubError::NotFound { .. }) => Vec::new(),
+            other => other?,
+        };
+        let mut labels = people::labels(&pull.labels, &timeline, &[]);
+        labels.extend(self.standing_raises(place, policy, &timeline).await?.iter().map(Raise::label));
+        Ok(labelled_risk(&labels))
     }
 
     /// Who made the commits or pushed them, and whether that could not be found out completely.

@@ -1,10 +1,13 @@
 //! What happens per event: remember what only the event tells, judge the pull request, spread what concerns several.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, Utc};
 
 use super::buttons::Pressed;
 use super::error::JobError;
 use super::gather::{Found, Gathered, Place};
+use super::merge_run::Advanced;
 use super::people::{label_subject, review_subject};
 use super::work::{Judge, Note, Noted};
 use super::{Bot, decide, stacked};
@@ -63,6 +66,7 @@ impl Bot {
         if let Some(below) = stacked {
             verdict = stacked::verdict(verdict, below, &gathered.snapshot.base_ref);
         }
+        verdict.notes.extend(gathered.notes.iter().cloned());
         verdict.notes.extend(self.unprotected(&place, &gathered).await?);
         // A stacked one is only linted: what its merge would do is decided where the stack ends.
         let plans = if stacked.is_some() { Vec::new() } else { self.plans(&place, &gathered).await? };
@@ -70,10 +74,37 @@ impl Bot {
         self.remember_judged(&place, &gathered, &verdict, now).await?;
         self.remind(&place, &gathered, &verdict, now).await?;
         self.ask_reviewers(&place, &gathered, &verdict, now).await?;
-        if let Some(merged) = &gathered.merged {
-            Box::pin(self.advance(&place, &gathered, merged, judge, now)).await?;
+        if gathered.merged.is_some() {
+            self.go_forward(&place, *gathered, judge, now).await?;
         }
         self.answer_gates(&place, now).await
+    }
+
+    /// Brings the environments of a merged pull request forward, each by what is known when its turn has come.
+    async fn go_forward(
+        &self,
+        place: &Place,
+        mut gathered: Gathered,
+        judge: &Judge,
+        mut now: DateTime<Utc>,
+    ) -> Result<(), JobError> {
+        loop {
+            let Some(merged) = &gathered.merged else { return Ok(()) };
+            let advanced = Box::pin(self.advance(place, &gathered, merged, judge, now)).await?;
+            if advanced != Advanced::Ran {
+                let done = (advanced == Advanced::Done).then_some(now);
+                return Ok(self.store.set_done(&place.repository.name, judge.number, done).await?);
+            }
+            if self.stopping.load(Ordering::Relaxed) {
+                let reason = "the server stops between two environments; whoever starts next goes on there".to_owned();
+                return Err(JobError::Later { at: Utc::now(), reason });
+            }
+            now = (self.settings.clock)();
+            match self.gather(place, judge.number, now).await? {
+                Found::Complete(anew) => gathered = *anew,
+                Found::BrokenPolicy(..) => return Ok(()),
+            }
+        }
     }
 
     /// Leaves the verdict about every migration where the command line finds it, which cannot ask GitHub.

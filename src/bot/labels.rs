@@ -85,8 +85,13 @@ pub fn wanted(risk: Option<Risk>, verdict: &Verdict, asks: bool) -> BTreeSet<Str
 }
 
 /// From the labels that are there to the `wanted` ones. Only labels of the bot's own kinds are taken off; `risk:` ones of
-/// people stay, since they may raise the risk (B-13).
-pub fn change(present: &[Label], wanted: &BTreeSet<String>, bot: &Login) -> LabelChange {
+/// people stay, since they may raise the risk (B-13); a `migrated:` one goes where its environment does not hold it.
+pub fn change(
+    present: &[Label],
+    wanted: &BTreeSet<String>,
+    bot: &Login,
+    held: &BTreeSet<EnvironmentName>,
+) -> LabelChange {
     // GitHub compares labels without regard to case.
     let is_there = |name: &String| present.iter().any(|l| l.name.eq_ignore_ascii_case(name));
     let stale = |label: &&Label| {
@@ -94,7 +99,9 @@ pub fn change(present: &[Label], wanted: &BTreeSet<String>, bot: &Login) -> Labe
         let kept = name == APPROVED || name == BLOCKED || name.starts_with("needs:");
         let shared = name.starts_with("risk:") || name == SECURITY || name == EDIT_UNAPPLIED;
         let own = shared && label.set_by.as_ref() == Some(bot);
-        (kept || own) && !wanted.iter().any(|w| w.eq_ignore_ascii_case(&name))
+        let untrue =
+            name.starts_with("migrated:") && !held.iter().any(|e| migrated_label(e).eq_ignore_ascii_case(&name));
+        (kept || own || untrue) && !wanted.iter().any(|w| w.eq_ignore_ascii_case(&name))
     };
     LabelChange {
         add: wanted.iter().filter(|name| !is_there(name)).cloned().collect(),
@@ -124,7 +131,13 @@ fn role_of(policy: &Policy, label: &str) -> Option<RoleName> {
     if let Some((role, _)) = configured {
         return Some(role.clone());
     }
-    RoleName::new(label.strip_prefix("approved:")?).ok()
+    let (prefix, name) = label.split_once(':')?;
+    if !prefix.eq_ignore_ascii_case("approved") {
+        return None;
+    }
+    // GitHub knows a label in one spelling only, whoever made it first.
+    let known = policy.roles.0.keys().find(|role| role.as_str().eq_ignore_ascii_case(name.trim()));
+    known.cloned().or_else(|| RoleName::new(name).ok())
 }
 
 #[cfg(test)]
@@ -151,7 +164,9 @@ mod tests {
             label("migrated:staging", "godwit[bot]"),
         ];
         let wanted: BTreeSet<String> = ["risk:high", "needs:dba", "godwit:blocked"].map(String::from).into();
-        let change = change(&present, &wanted, &bot());
+        let held = BTreeSet::from([EnvironmentName::new("staging").unwrap()]);
+        assert_eq!(change(&present, &wanted, &bot(), &BTreeSet::new()).remove, ["risk:low", "migrated:staging"]);
+        let change = change(&present, &wanted, &bot(), &held);
         assert_eq!(change, LabelChange { add: vec!["risk:high".into()], remove: vec!["risk:low".into()] });
     }
 
@@ -159,6 +174,6 @@ mod tests {
     fn b13_a_risk_label_of_a_person_raises_and_is_left_alone() {
         let present = [label("risk:high", "ann"), label("risk:low", "godwit[bot]")];
         let wanted: BTreeSet<String> = ["risk:medium".to_owned()].into();
-        assert_eq!(change(&present, &wanted, &bot()).remove, ["risk:low"]);
+        assert_eq!(change(&present, &wanted, &bot(), &BTreeSet::new()).remove, ["risk:low"]);
     }
 }

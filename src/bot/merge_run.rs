@@ -4,8 +4,7 @@
 //! from the target. A redelivered merge, a sweep and a restart after a crash therefore all do the same: go on where it
 //! stopped.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,6 +17,7 @@ use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
 use super::live::{Seen, Watched};
 use super::plans::{migration_of, risks, takers, takes_any};
+use super::promotion::Behind;
 use super::work::Judge;
 use super::worker::{chain, soon};
 use super::{Bot, labels, measure, permission, promotion};
@@ -40,6 +40,27 @@ pub(super) const REPORT: &str = "report";
 pub(super) const APPROVED_BY: &str = "approved_by";
 /// The detail of that row that says who caused the run, where that is not the merge.
 pub(super) const STARTED_BY: &str = "started_by";
+
+/// How far a merged pull request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Advanced {
+    /// Nothing is left to do for it.
+    Done,
+    /// An environment ran; what is behind it is still to be judged.
+    Ran,
+    /// It waits, or it stopped.
+    Waits,
+}
+
+/// What became of one environment's turn.
+enum Stand {
+    /// It held the digest before.
+    Holds,
+    /// It ran, and holds it now.
+    Ran,
+    /// It does not hold it.
+    Waits,
+}
 
 /// One merged pull request on its way through the environments.
 pub(super) struct Journey<'a> {
@@ -69,7 +90,8 @@ impl Journey<'_> {
 }
 
 impl Bot {
-    /// Goes on with a merged pull request as far as its gates are open.
+    /// Goes on with a merged pull request as far as its gates are open, and no further than one run: whoever is behind it is
+    /// judged by what people say then, and by what time it is then (B-10).
     pub(super) async fn advance(
         &self,
         place: &Place,
@@ -77,12 +99,12 @@ impl Bot {
         merged: &Merged,
         judge: &Judge,
         now: DateTime<Utc>,
-    ) -> Result<(), JobError> {
+    ) -> Result<Advanced, JobError> {
         // Only policy files were merged, or nothing that a database takes.
         let own: Vec<&Migration> = merged.contents.own_migrations().collect();
         let Some(digest) = merged.contents.digest.as_ref().filter(|_| !own.is_empty() || !merged.differing.is_empty())
         else {
-            return Ok(());
+            return Ok(Advanced::Done);
         };
         let merged_by = gathered.pull.merged_by.as_ref().map(|u| u.login.to_string());
         let by = merged_by.unwrap_or_else(|| "godwit".to_owned());
@@ -90,23 +112,22 @@ impl Bot {
         let chain = gathered.contents.policy.chain(&gathered.pull.base.branch, &place.repository.default_branch);
         let taking: Vec<_> = chain.into_iter().filter(|(e, _)| takes_any(&gathered.contents.policy, e, &own)).collect();
         if !merged.differing.is_empty() {
-            let Some((first, _)) = taking.first() else { return Ok(()) };
-            return self.refuse_differing(&journey, first).await;
+            let Some((first, _)) = taking.first() else { return Ok(Advanced::Done) };
+            return self.refuse_differing(&journey, first).await.map(|()| Advanced::Waits);
         }
-        let (mut open, mut later) = (true, None);
+        let (mut open, mut later, mut all) = (true, None, true);
         for (i, (environment, promotion)) in taking.iter().enumerate() {
             let asked = self.asked(journey.about(environment), now).await?;
             // An emergency passes over the order too.
             if !open && asked.emergency.is_none() {
+                all = false;
                 continue;
-            }
-            if i > 0 && self.stopping.load(Ordering::Relaxed) {
-                let reason = format!("the server stops before `{environment}`; whoever starts next goes on there");
-                return Err(JobError::Later { at: Utc::now(), reason });
             }
             let following = taking.get(i + 1).map(|(e, _)| *e);
             match self.one_environment(&journey, environment, *promotion, &asked, following).await {
-                Ok(held) => open &= held,
+                Ok(Stand::Ran) => return Ok(Advanced::Ran),
+                Ok(Stand::Holds) => all &= !self.is_watched(&journey, environment).await?,
+                Ok(Stand::Waits) => (open, all) = (false, false),
                 Err(error @ JobError::Later { .. }) => {
                     open = false;
                     later.get_or_insert(error);
@@ -114,7 +135,7 @@ impl Bot {
                 Err(error) => return Err(error),
             }
         }
-        later.map_or(Ok(()), Err)
+        later.map_or(Ok(if all { Advanced::Done } else { Advanced::Waits }), Err)
     }
 
     /// What stands on the base branch is not what was agreed to: nothing runs, and people are told which files differ.
@@ -128,7 +149,7 @@ impl Bot {
         self.wait(journey, first, refused).await
     }
 
-    /// One environment's turn; `true` when it holds the digest and the next one may follow.
+    /// One environment's turn.
     async fn one_environment(
         &self,
         journey: &Journey<'_>,
@@ -136,7 +157,7 @@ impl Bot {
         promotion: Promotion,
         asked: &Asked,
         following: Option<&EnvironmentName>,
-    ) -> Result<bool, JobError> {
+    ) -> Result<Stand, JobError> {
         let (repo, number) = (&journey.place.repository.name, journey.gathered.snapshot.number);
         let record = self.store.latest_environment(repo, environment, journey.digest).await?;
         let lock = self.store.environment_lock(Some(repo), environment).await?;
@@ -157,7 +178,7 @@ impl Bot {
             cancelled: asked.cancelled.as_deref(),
             released: since(asked.released_at),
             never: never.as_ref(),
-            earlier: earlier.as_ref(),
+            earlier: earlier.as_ref().map(|e| &e.refusal),
             window: &window,
             emergency: asked.emergency.is_some(),
             verdict: &verdict,
@@ -171,31 +192,46 @@ impl Bot {
                 if let (Some(settings), Some(record)) = (policy.environments.get(environment), &record) {
                     self.watch(journey, settings, record, journey.now).await?;
                 }
-                Ok(true)
+                Ok(Stand::Holds)
             }
             Next::Stopped => {
                 self.store.end_turn(repo, environment, number).await?;
-                self.tell(journey, environment, record.as_ref(), following).await.map(|()| false)
+                self.tell(journey, environment, record.as_ref(), following).await.map(|()| Stand::Waits)
             }
             Next::Waits(refusal) => {
                 if let (WindowState::Closed { opens, .. }, "window") = (&window, refusal.reason.as_str()) {
                     self.store.enqueue_once(&journey.look(), *opens).await?;
                 }
-                self.wait(journey, environment, refusal).await.map(|()| false)
+                let awaited = earlier.filter(|e| e.refusal == refusal).map(|e| e.awaited).unwrap_or_default();
+                self.wait_behind(journey, environment, Behind { awaited, refusal }).await.map(|()| Stand::Waits)
             }
-            Next::Runs => self.run(journey, environment, &verdict, asked, following).await,
+            Next::Runs => {
+                let held = self.run(journey, environment, &verdict, asked, following).await?;
+                Ok(if held { Stand::Ran } else { Stand::Waits })
+            }
         }
     }
 
-    /// Says what an environment waits for, in its comment, and remembers whom to wake.
+    /// Says what an environment waits for, in its comment.
     pub(super) async fn wait(
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
         refusal: Refusal,
     ) -> Result<(), JobError> {
-        let targets = journey.targets(environment);
-        self.store.wait_at_gate(&journey.asker(environment, &targets, &journey.look()), &refusal.reason).await?;
+        self.wait_behind(journey, environment, Behind { awaited: BTreeSet::new(), refusal }).await
+    }
+
+    /// The same, and remembers what wakes it.
+    async fn wait_behind(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+        Behind { awaited, refusal }: Behind,
+    ) -> Result<(), JobError> {
+        let (targets, event) = (journey.targets(environment), journey.look());
+        let asker = journey.asker(environment, &targets, &event);
+        self.store.wait_at_gate(&asker, &refusal.reason, &awaited).await?;
         self.tell_waiting(journey, environment, refusal).await
     }
 
@@ -252,7 +288,7 @@ impl Bot {
         let held_elsewhere = self.held_elsewhere(repo, settings, &contents.set, &part.targets).await?;
         match self.foreign(journey, environment, &targets, &actor, &held_elsewhere).await {
             Ok(None) => {}
-            Ok(Some(refusal)) => return self.wait(journey, environment, refusal).await.map(|()| false),
+            Ok(Some(behind)) => return self.wait_behind(journey, environment, behind).await.map(|()| false),
             Err(error) => return Err(self.could_not_run(journey, environment, error).await),
         }
         let backup = match self.backup(settings, contents) {
@@ -351,23 +387,22 @@ impl Bot {
         targets: &[Target],
         actor: &Actor,
         held_elsewhere: &BTreeSet<String>,
-    ) -> Result<Option<Refusal>, RunError> {
+    ) -> Result<Option<Behind>, RunError> {
         let set = &journey.merged.contents.set;
         let options = ApplyOptions { held_elsewhere: held_elsewhere.clone(), ..ApplyOptions::default() };
         let planned = runner::plan(set, targets, actor, &options).await?;
         measure::pending(&journey.place.repository.name, environment, planned.steps.len());
-        let foreign: BTreeSet<String> = planned
-            .steps
-            .iter()
-            .filter_map(|s| migration_of(set, s))
-            .map(Migration::reference)
-            .filter(|reference| !journey.merged.contents.own.contains(reference))
-            .collect();
-        if foreign.is_empty() {
+        let steps = planned.steps.iter().filter_map(|s| Some((&s.target, migration_of(set, s)?.reference())));
+        let steps: Vec<_> = steps.filter(|(_, reference)| !journey.merged.contents.own.contains(reference)).collect();
+        if steps.is_empty() {
             return Ok(None);
         }
+        // They run in their order, so on each target the last of them is the one to wait for.
+        let last: BTreeMap<_, _> = steps.iter().map(|(target, reference)| (*target, reference.clone())).collect();
+        let foreign = steps.iter().map(|(_, reference)| reference.clone()).collect();
         let refused = self.behind(journey, environment, foreign).await;
-        refused.map(Some).map_err(|e| RunError::Store(chain(&e)))
+        let behind = |refusal| Some(Behind { awaited: last.into_values().collect(), refusal });
+        refused.map(behind).map_err(|e| RunError::Store(chain(&e)))
     }
 
     async fn finish(

@@ -39,6 +39,7 @@ mod plans;
 mod promotion;
 mod protection;
 mod pushes;
+mod raises;
 mod reconcile;
 mod redeliver;
 mod regions;

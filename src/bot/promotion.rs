@@ -20,9 +20,22 @@ use crate::plan::planner::belongs;
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
 use crate::store::EnvironmentRecord;
 use crate::store::turns::{Asker, Turn, TurnState};
+use crate::store::waking::Brought;
 
-/// How long a waiter rests before it looks by itself whether its turn has come; whoever ends a run wakes it before.
+/// How long the next in a queue rests before it looks by itself whether its turn has come; whoever ends a run wakes it
+/// before. Those behind it rest as many times as long.
 const TURN: TimeDelta = TimeDelta::seconds(20);
+/// The longest such rest: who was silent for longer than ten minutes keeps nobody waiting.
+const LONGEST_TURN: TimeDelta = TimeDelta::minutes(5);
+
+/// What keeps a run waiting until others have run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Behind {
+    /// The migrations that it waits for; none where nobody will run them.
+    pub awaited: BTreeSet<String>,
+    /// What people are told.
+    pub refusal: Refusal,
+}
 
 impl Journey<'_> {
     /// The event that asks for another look at this pull request.
@@ -69,7 +82,7 @@ impl Bot {
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
-    ) -> Result<Option<Refusal>, JobError> {
+    ) -> Result<Option<Behind>, JobError> {
         let policy = &journey.gathered.contents.policy;
         let base = &journey.gathered.pull.base.branch;
         let (repo, default) = (&journey.place.repository.name, &journey.place.repository.default_branch);
@@ -92,11 +105,12 @@ impl Bot {
             });
             if !held {
                 let (name, branch) = (&before.name, before.branch.as_deref().unwrap_or(default));
-                return Ok(Some(refusal(
+                let refusal = refusal(
                     "promotion",
                     format!("{} must be in `{name}` first, with the same content", quoted(&[migration.reference()])),
                     format!("merge it into `{branch}`, which runs `{name}`; this run then starts by itself"),
-                )));
+                );
+                return Ok(Some(Behind { awaited: BTreeSet::from([migration.reference()]), refusal }));
             }
         }
         Ok(None)
@@ -116,21 +130,16 @@ impl Bot {
         }
         self.tell_waiting(journey, environment, behind_others(environment, &before)).await?;
         let reason = format!("others are before this one in `{environment}`");
-        Err(JobError::Later { at: Utc::now() + TURN, reason })
+        let rest = TURN * i32::try_from(before.len()).unwrap_or(i32::MAX).min(100);
+        Err(JobError::Later { at: Utc::now() + rest.min(LONGEST_TURN), reason })
     }
 
-    /// Gives the turn to the next, and wakes everybody who may go on now.
+    /// Gives the turn to the next, and wakes whoever may go on now.
     pub(super) async fn end_turn(&self, journey: &Journey<'_>, environment: &EnvironmentName) -> Result<(), JobError> {
-        let (repo, number) = (&journey.place.repository.name, journey.gathered.snapshot.number);
-        self.store.end_turn(repo, environment, number).await?;
-        self.store.wake(Some(repo), environment, Some(number)).await?;
-        // What waits elsewhere for this environment of another branch.
-        for other in &journey.gathered.contents.policy.repo.environments {
-            if other != environment {
-                self.store.wake(Some(repo), other, Some(number)).await?;
-            }
-        }
-        Ok(())
+        let (repo, pr) = (&journey.place.repository.name, journey.gathered.snapshot.number);
+        self.store.end_turn(repo, environment, pr).await?;
+        let (targets, migrations) = (journey.targets(environment), &journey.merged.contents.own);
+        Ok(self.store.wake_after(Brought { repo, environment, pr, targets: &targets, migrations }).await?)
     }
 
     /// Migrations of other pull requests that must run first: whose they are, what became of them there, and the ways out.

@@ -1,5 +1,7 @@
 //! The pass that repairs what lost events left behind: everything open, and what was merged lately, is looked at again.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::Bot;
@@ -8,14 +10,15 @@ use super::gather::Place;
 use super::handle::look;
 use super::life::repository_of;
 use super::worker::chain;
-use crate::github::{Repository, model};
-use crate::store::AuditFilter;
+use crate::github::{Event, Repository, model};
+use crate::store::StoreError;
 
 /// How long after its merge a pull request is still looked at: gates may open late.
 pub(super) const LATELY: Duration = Duration::days(14);
 
 impl Bot {
-    /// Queues a look at every open pull request, and at every merged one that the bot knows and that is not done.
+    /// Queues a look at every open pull request, at every merged one that is not done, and at those whose end was not heard
+    /// of.
     ///
     /// # Errors
     /// When GitHub cannot name the installations, or the store fails.
@@ -51,29 +54,40 @@ impl Bot {
         }
         let place = self.place(repository).await?;
         for pull in place.api.open_pulls(None).await? {
-            self.look_unless_queued(&place, &pull).await?;
+            self.look_unless_queued(&look(&place.repository, &pull)).await?;
+        }
+        // GitHub's list ends somewhere; what is known to be unfinished does not.
+        let mut unfinished = BTreeMap::new();
+        for judged in self.store.unfinished(&repository.name, now - LATELY).await? {
+            unfinished.insert(judged.pr, judged.look);
         }
         for pull in place.api.recently_closed().await? {
-            if pull.merged_at.is_some_and(|at| at > now - LATELY) && self.knows(&place, &pull).await? {
-                self.look_unless_queued(&place, &pull).await?;
+            if !unfinished.contains_key(&pull.number) && self.concerns(&place, &pull, now).await? {
+                self.look_unless_queued(&look(&place.repository, &pull)).await?;
             }
+        }
+        for text in unfinished.into_values() {
+            let mut event: Event =
+                serde_json::from_str(&text).map_err(|_| StoreError::Value { what: "an event", value: text.clone() })?;
+            event.set_repo(repository);
+            self.look_unless_queued(&event).await?;
         }
         self.answer_gates(&place, now).await
     }
 
     /// A pass that is quicker than the work adds nothing to it.
-    async fn look_unless_queued(&self, place: &Place, pull: &model::PullRequest) -> Result<(), JobError> {
-        self.hand_to(&None, &look(&place.repository, pull), None).await
+    async fn look_unless_queued(&self, event: &Event) -> Result<(), JobError> {
+        self.hand_to(&None, event, None).await
     }
 
-    /// Whether a verdict was ever recorded: what was merged before the App came is none of its business.
-    pub(super) async fn knows(&self, place: &Place, pull: &model::PullRequest) -> Result<bool, JobError> {
-        let filter = AuditFilter {
-            repo: Some(place.repository.name.clone()),
-            pr: Some(pull.number),
-            last: Some(1),
-            ..AuditFilter::default()
-        };
-        Ok(!self.store.audit(&filter).await?.is_empty())
+    /// Whether a closed pull request is to be looked at: its end was not heard of, or nothing was heard of it at all since
+    /// the App came. What was merged before that is none of its business, and what is done needs no further look.
+    async fn concerns(&self, place: &Place, pull: &model::PullRequest, now: DateTime<Utc>) -> Result<bool, JobError> {
+        if let Some(standing) = self.store.standing(&place.repository.name, pull.number).await? {
+            return Ok(standing.open);
+        }
+        let lately = pull.merged_at.is_some_and(|at| at > now - LATELY);
+        let since = if lately { self.store.known_since(place.repository.id).await? } else { None };
+        Ok(since.zip(pull.created_at).is_some_and(|(since, created)| created >= since))
     }
 }

@@ -12,8 +12,10 @@ use crate::ids::DeliveryId;
 
 /// GitHub delivers again what is younger.
 const KEPT: Duration = Duration::days(3);
-/// How far back most looks go; now and then one goes back to the end.
-const RECENT: Duration = Duration::hours(1);
+/// The name under which the time of the last look is kept; most looks go back little further than that.
+const LOOKED: &str = "delivery-log";
+/// How much further at least.
+const MARGIN: Duration = Duration::seconds(30);
 /// Time between looks at the whole log.
 const WHOLE_EVERY: Duration = Duration::hours(1);
 /// Pages of one look at most.
@@ -30,19 +32,23 @@ impl Bot {
     /// When GitHub's log cannot be read, or the store fails.
     pub(super) async fn redeliver_lost(&self, now: DateTime<Utc>) -> Result<(), JobError> {
         let whole = self.store.take_pass("delivery-log", WHOLE_EVERY).await?;
-        let since = now - if whole { KEPT } else { RECENT };
+        let began = Utc::now();
+        let margin = (Duration::from_std(self.settings.sweep_interval).unwrap_or(KEPT) * 2).clamp(MARGIN, KEPT);
+        let last = if whole { None } else { self.store.moment(LOOKED).await? };
+        let since = last.map_or(now - KEPT, |last| (last - margin).max(now - KEPT));
         let mut log: Vec<Attempt> = Vec::new();
-        let mut cursor = None;
+        let (mut cursor, mut complete) = (None, false);
         for _ in 0..PAGES {
             let (page, next) = self.github.attempts(cursor.as_deref()).await?;
             let ended = page.last().is_none_or(|oldest| oldest.delivered_at < since);
             log.extend(page);
             cursor = next;
-            if ended || cursor.is_none() {
+            complete = ended || cursor.is_none();
+            if complete {
                 break;
             }
         }
-        for lost in failed(&log, now).into_iter().take(AT_ONCE) {
+        for lost in failed(&log, whole, now).into_iter().take(AT_ONCE) {
             // It may have arrived although GitHub heard no answer.
             let Ok(id) = DeliveryId::new(lost.guid.as_str()) else { continue };
             if self.store.knows_delivery(&id).await? {
@@ -55,13 +61,17 @@ impl Bot {
                 }
             }
         }
+        if complete {
+            self.store.keep_moment(LOOKED, began).await?;
+        }
         Ok(())
     }
 }
 
 /// The last attempt of each delivery that no attempt brought over, oldest first, once its time has come: attempts that go
-/// on failing become rare.
-fn failed(log: &[Attempt], now: DateTime<Utc>) -> Vec<&Attempt> {
+/// on failing become rare. A log that does not go back to a delivery's first attempt does not tell how many there were:
+/// that is left to the looks at the whole.
+fn failed(log: &[Attempt], whole: bool, now: DateTime<Utc>) -> Vec<&Attempt> {
     let mut deliveries: BTreeMap<&str, Vec<&Attempt>> = BTreeMap::new();
     for attempt in log {
         deliveries.entry(&attempt.guid).or_default().push(attempt);
@@ -69,6 +79,7 @@ fn failed(log: &[Attempt], now: DateTime<Utc>) -> Vec<&Attempt> {
     let mut lost: Vec<&Attempt> = deliveries
         .into_values()
         .filter(|attempts| !attempts.iter().any(|a| (200..300).contains(&a.status_code)))
+        .filter(|attempts| whole || attempts.iter().any(|a| !a.redelivery))
         .filter_map(|attempts| {
             let last = attempts.iter().max_by_key(|a| (a.delivered_at, a.id))?;
             let wait = match u32::try_from(attempts.len()).unwrap_or(u32::MAX) {
@@ -89,13 +100,13 @@ mod tests {
 
     fn attempt(id: u64, guid: &str, minutes_ago: i64, status_code: i64) -> Attempt {
         let delivered_at = DateTime::UNIX_EPOCH + Duration::days(100) - Duration::minutes(minutes_ago);
-        Attempt { id, guid: guid.into(), delivered_at, status_code }
+        Attempt { id, guid: guid.into(), delivered_at, status_code, redelivery: false }
     }
 
     #[test]
     fn b9_what_never_arrived_is_asked_for_and_ever_more_rarely() {
         let now = DateTime::UNIX_EPOCH + Duration::days(100);
-        let ids = |log: &[Attempt]| failed(log, now).iter().map(|a| a.id).collect::<Vec<_>>();
+        let ids = |log: &[Attempt]| failed(log, true, now).iter().map(|a| a.id).collect::<Vec<_>>();
         assert_eq!(ids(&[attempt(1, "a", 0, 502), attempt(2, "b", 5, 503), attempt(3, "c", 1, 202)]), [2, 1]);
         // One attempt that arrived is enough, whenever that was.
         assert_eq!(ids(&[attempt(1, "a", 9, 502), attempt(2, "a", 5, 200), attempt(3, "a", 1, 500)]), [] as [u64; 0]);
@@ -107,6 +118,9 @@ mod tests {
         assert_eq!(ids(&often), [19]);
         let many: Vec<Attempt> = (0..90).map(|n| attempt(n, "a", 59, 0)).collect();
         assert_eq!(ids(&many), [] as [u64; 0]);
+        // Of one whose first attempts are not in sight, nobody knows how often it was tried.
+        let late = [Attempt { redelivery: true, ..attempt(1, "a", 9, 502) }];
+        assert_eq!((failed(&late, true, now).len(), failed(&late, false, now).len()), (1, 0));
         // GitHub has forgotten what is older.
         assert_eq!(ids(&[attempt(1, "a", 3 * 24 * 60 + 1, 502)]), [] as [u64; 0]);
     }

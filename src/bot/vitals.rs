@@ -9,7 +9,7 @@ use super::plans::takers;
 use super::worker::chain;
 use super::{Bot, measure};
 use crate::config::{Environment, HealthChecks};
-use crate::ids::RepoName;
+use crate::ids::{EnvironmentName, RepoName};
 use crate::migration::Migration;
 use crate::plan::health;
 use crate::report::health::{watch_marker, watched};
@@ -30,6 +30,18 @@ impl Bot {
         }
     }
 
+    /// Whether an environment is still measured after its run, so that the pull request must be looked at again.
+    pub(super) async fn is_watched(
+        &self,
+        journey: &Journey<'_>,
+        environment: &EnvironmentName,
+    ) -> Result<bool, JobError> {
+        let Some(settings) = journey.gathered.contents.policy.environments.get(environment) else { return Ok(false) };
+        let repo = &journey.place.repository.name;
+        let record = self.store.latest_environment(repo, environment, journey.digest).await?;
+        Ok(record.is_some_and(|record| watch_lasts(&self.health(journey, settings), &record, journey.now)))
+    }
+
     /// Measures an environment whose run is not long over, and tells of a critical value. Nothing is done about it.
     pub(super) async fn watch(
         &self,
@@ -39,8 +51,7 @@ impl Bot {
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
         let wish = self.health(journey, settings);
-        let minutes = i64::try_from(wish.checks.watch).unwrap_or(0);
-        if !wish.checks.stated || now - record.at > Duration::minutes(minutes) {
+        if !watch_lasts(&wish, record, now) {
             return Ok(());
         }
         let Some(run) = &record.run else { return Ok(()) };
@@ -69,4 +80,10 @@ impl Bot {
         self.store.append_audit(entry).await?;
         Ok(())
     }
+}
+
+/// Whether the minutes after a run are not over.
+fn watch_lasts(wish: &HealthWish, record: &EnvironmentRecord, now: DateTime<Utc>) -> bool {
+    let minutes = i64::try_from(wish.checks.watch).unwrap_or(0);
+    wish.checks.stated && now - record.at <= Duration::minutes(minutes)
 }

@@ -12,8 +12,8 @@ use super::Bot;
 use super::error::JobError;
 use super::life::{Admission, Ended};
 use super::work::{Judge, Work, coalesce};
-use crate::github::GithubError;
-use crate::store::{Claim, StoreError, next_attempt};
+use crate::github::{Event, GithubError};
+use crate::store::{Claim, Job, StoreError, next_attempt};
 
 /// How often the store is asked although nobody announced anything: leases of killed workers lapse in silence.
 const IDLE: Duration = Duration::from_secs(5);
@@ -150,8 +150,11 @@ impl Bot {
         // What only waits for its turn is no failure and must not use up the attempts.
         if let Some((at, reason)) = waits(&error) {
             tracing::info!(key = claim.key, reason, "waiting");
-            for job in &claim.jobs {
-                self.store.enqueue_at(&claim.key, &job.event, job.delivery.as_ref(), at).await?;
+            for job in again(&claim.jobs, &error) {
+                // Each look that waits asks for one more; two that ask for the same are one.
+                if job.delivery.is_some() || !self.store.is_queued_until(&job.event, at).await? {
+                    self.store.enqueue_at(&claim.key, &job.event, job.delivery.as_ref(), at).await?;
+                }
             }
             return self.store.complete(claim).await;
         }
@@ -237,6 +240,17 @@ impl Bot {
             }
         }
     }
+}
+
+/// The jobs of a claim that are to be done again after a wait. Once a pull request was judged, what its events alone told is
+/// remembered, and the newest delivery asks for another look as well as all do.
+fn again<'a>(jobs: &'a [Job], error: &JobError) -> &'a [Job] {
+    let looks = jobs.iter().all(|job| matches!(job.event, Event::PullRequest { .. } | Event::Review { .. }));
+    if !looks || !matches!(error, JobError::Later { .. }) {
+        return jobs;
+    }
+    let newest = jobs.iter().rev().find(|job| job.delivery.is_some()).or(jobs.last());
+    newest.map_or(&[], std::slice::from_ref)
 }
 
 /// When to look again at what only waits: for its turn, or for GitHub, whose limits are nobody's failure.

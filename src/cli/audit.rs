@@ -12,13 +12,14 @@ use super::exit::Failure;
 use super::{Exit, Format, Global};
 use crate::ids::{EnvironmentName, PrNumber, RepoName, RunId};
 use crate::report;
-use crate::store::{AuditEntry, AuditFilter, AuditVerdict, verify_export};
+use crate::store::{AuditEntry, AuditFilter, AuditKey, AuditVerdict, verify_export};
 
 /// Arguments of `godwit audit`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   godwit audit list
   godwit audit verify --head sha256:…
+  godwit audit rotate-key --reason 'somebody left who knew it'
   godwit audit export > audit.jsonl")]
 pub struct Args {
     #[command(subcommand)]
@@ -33,6 +34,8 @@ enum AuditCommand {
     Verify(VerifyArgs),
     /// Go on with a log whose end is missing, as after a restore; recorded with the reason
     Accept(AcceptArgs),
+    /// Write the log with a new key from now on; the former one is still needed to check what was written with it
+    RotateKey(RotateArgs),
     /// Write the log as JSON lines, which `verify --file` checks without the store
     Export(ExportArgs),
 }
@@ -64,6 +67,16 @@ struct VerifyArgs {
     /// An exported log instead of the store's; `-` for standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// A file with a key that the log was written with before; may be given several times
+    #[arg(long, value_name = "FILE")]
+    former_key: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct RotateArgs {
+    /// Why; recorded
+    #[arg(long, value_name = "REASON")]
+    reason: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -86,6 +99,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         AuditCommand::List(args) => list(global, args),
         AuditCommand::Verify(args) => verify(global, args),
         AuditCommand::Accept(args) => accept(global, &args),
+        AuditCommand::RotateKey(args) => rotate_key(global, &args),
         AuditCommand::Export(args) => export(global, args),
     }
 }
@@ -116,9 +130,14 @@ fn verify(global: &Global, args: VerifyArgs) -> anyhow::Result<Exit> {
     {
         return Err(Failure::usage(format!("`{head}` is no head: it is `sha256:` and 64 hexadecimal digits")));
     }
+    let mut former = Vec::new();
+    for file in &args.former_key {
+        let what = || format!("`{}`, named by `--former-key`, cannot be used", file.display());
+        former.push(AuditKey::in_file(file).map_err(|e| Failure::with_causes(Exit::Usage, what(), &e))?);
+    }
     let verdict = match &args.file {
         Some(file) => {
-            let key = global.audit_key()?;
+            let key = former.iter().fold(global.audit_key()?, AuditKey::with_former);
             let input: Box<dyn std::io::Read> = if file.as_os_str() == "-" {
                 Box::new(std::io::stdin())
             } else {
@@ -127,7 +146,7 @@ fn verify(global: &Global, args: VerifyArgs) -> anyhow::Result<Exit> {
             verify_export(&key, BufReader::new(input), head)
                 .with_context(|| format!("cannot read `{}`", file.display()))?
         }
-        None => global.block_on(async { Ok(global.open_store().await?.verify_audit(head).await?) })?,
+        None => global.block_on(async { Ok(global.open_store().await?.verify_audit_with(&former, head).await?) })?,
     };
     print_verdict(global, &verdict)?;
     Ok(if verdict.valid { Exit::Done } else { Exit::Failed })
@@ -152,6 +171,57 @@ fn accept(global: &Global, args: &AcceptArgs) -> anyhow::Result<Exit> {
     })?;
     print_verdict(global, &verdict)?;
     Ok(if verdict.valid { Exit::Done } else { Exit::Failed })
+}
+
+/// With the key that somebody put before the one in use, or with a new one in the file that Godwit made itself.
+fn rotate_key(global: &Global, args: &RotateArgs) -> anyhow::Result<Exit> {
+    if args.reason.trim().is_empty() {
+        return Err(Failure::usage("a reason is needed; it is recorded"));
+    }
+    let own = global.own_audit_key_file()?;
+    let rotated = global.block_on(async {
+        let mut store = global.open_store().await?;
+        let verdict = store.verify_audit_in_use().await?;
+        // A log that is not valid keeps its key: nothing would tell any more what was wrong.
+        if !verdict.valid {
+            print_verdict(global, &verdict)?;
+            return Ok(None);
+        }
+        if verdict.records == 0 {
+            return Err(Failure::usage("the log is empty: nothing was written with any key yet"));
+        }
+        if store.has_present_audit_key() {
+            let Some(file) = &own else {
+                return Err(Failure::usage(
+                    "the log is written with the present key already: put a new line with a new key before it where \
+                     `GODWIT_AUDIT_KEY` or `GODWIT_AUDIT_KEY_FILE` has it, for every process, and run this again",
+                ));
+            };
+            AuditKey::renew(file)?;
+            store.close().await;
+            store = global.open_store().await?;
+        }
+        let mut entry = AuditEntry::new(Utc::now(), super::settings::user(), "", "ok");
+        entry.basis = Some(args.reason.trim().to_owned());
+        let head = store.rotate_audit_key(entry).await?;
+        store.close().await;
+        Ok(Some((head, own)))
+    })?;
+    let Some((head, file)) = rotated else { return Ok(Exit::Failed) };
+    let keep = match &file {
+        Some(file) => {
+            format!("keep `{}`, which holds both keys; replicas on other machines need the same", file.display())
+        }
+        None => "keep the former key where it stands: what was written with it is checked with it".to_owned(),
+    };
+    match global.format {
+        Format::Json => anstream::println!("{}", json!({ "record": head.seq, "head": head.hash, "next": keep })),
+        Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+            anstream::println!("the log is written with a new key from record {} on; head {}", head.seq, head.hash);
+            anstream::println!("next: {keep}");
+        }
+    }
+    Ok(Exit::Done)
 }
 
 fn print_verdict(global: &Global, verdict: &AuditVerdict) -> anyhow::Result<()> {

@@ -101,6 +101,18 @@ impl Global {
         Store::open_in(url, data.as_deref(), Some(key)).await.map_err(|e| cannot_open(url, e))
     }
 
+    /// The file with the audit chain's key that was made when there was none; `None` where the environment gives the key.
+    ///
+    /// # Errors
+    /// When the store's URL is none.
+    pub fn own_audit_key_file(&self) -> anyhow::Result<Option<PathBuf>> {
+        if given_audit_key()?.is_some() {
+            return Ok(None);
+        }
+        let url = self.store_url()?;
+        Ok(Some(Store::audit_key_file(&url, data_dir_for(&url, None)?.as_deref())?))
+    }
+
     /// The audit chain's key, without opening the store.
     ///
     /// # Errors
@@ -145,20 +157,19 @@ fn cannot_open(url: &str, error: StoreError) -> anyhow::Error {
 
 /// The key of the audit chain where the environment gives one.
 fn given_audit_key() -> anyhow::Result<Option<AuditKey>> {
-    let text = match (std::env::var("GODWIT_AUDIT_KEY").ok(), std::env::var_os("GODWIT_AUDIT_KEY_FILE")) {
-        (Some(text), _) => text,
-        (None, Some(file)) => std::fs::read_to_string(&file).map_err(|e| {
-            Failure::usage(format!(
-                "cannot read `{}`, named by `GODWIT_AUDIT_KEY_FILE`: {e}",
-                Path::new(&file).display()
-            ))
+    let key = match (std::env::var("GODWIT_AUDIT_KEY").ok(), std::env::var_os("GODWIT_AUDIT_KEY_FILE")) {
+        (Some(text), _) => AuditKey::new(&SecretString::from(text)),
+        (None, Some(file)) => AuditKey::in_file(Path::new(&file)).map_err(|e| {
+            let what = format!("`{}`, named by `GODWIT_AUDIT_KEY_FILE`, cannot be used", Path::new(&file).display());
+            Failure::with_causes(Exit::Usage, what, &e)
         })?,
         (None, None) => return Ok(None),
     };
-    if text.trim().len() < 16 {
-        return Err(Failure::usage("`GODWIT_AUDIT_KEY` is too short: give 16 characters or more"));
+    if key.is_too_short() {
+        let message = format!("`GODWIT_AUDIT_KEY` is too short: give {} characters or more", AuditKey::SHORTEST);
+        return Err(Failure::usage(message));
     }
-    Ok(Some(AuditKey::new(&SecretString::from(text))))
+    Ok(Some(key))
 }
 
 /// Other words for the usual environments [S3-08] [S3-11].

@@ -109,6 +109,8 @@ impl RepoApi {
         if let Some(last) = self.check_runs(sha, &run.name).await?.first()
             && last.external_id.as_deref() == Some(&fingerprint)
             && last.status == "completed"
+            // Whoever has a token of the App can change what it said, and leaves the rest as it was.
+            && last.conclusion.as_deref() == Some(&run.conclusion)
         {
             if shown == Shown::Anew {
                 // Without its output: annotations would be appended.

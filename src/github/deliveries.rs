@@ -17,6 +17,9 @@ pub struct Attempt {
     pub delivered_at: DateTime<Utc>,
     /// What it was answered with; GitHub writes a code of its own where there was no answer.
     pub status_code: i64,
+    /// Whether somebody asked for it, after the first.
+    #[serde(default)]
+    pub redelivery: bool,
 }
 
 impl Github {

@@ -187,10 +187,10 @@ pub enum Event {
     },
 }
 
-impl Event {
-    /// Says the same of a repository under the name that it has now.
-    pub fn set_repo(&mut self, to: &Repository) {
-        match self {
+/// The repository of an event, to be read or to be changed, as the event is at hand.
+macro_rules! repository_of {
+    ($event:expr) => {
+        match $event {
             Event::PullRequest { repo, .. }
             | Event::Review { repo, .. }
             | Event::Comment { repo, .. }
@@ -199,8 +199,17 @@ impl Event {
             | Event::Push { repo, .. }
             | Event::MergeGroup { repo, .. }
             | Event::ProtectionRule { repo, .. }
-            | Event::Renamed { repo } => repo.clone_from(to),
-            Event::Ping | Event::Installation { .. } | Event::Ignored { .. } => {}
+            | Event::Renamed { repo } => Some(repo),
+            Event::Ping | Event::Installation { .. } | Event::Ignored { .. } => None,
+        }
+    };
+}
+
+impl Event {
+    /// Says the same of a repository under the name that it has now.
+    pub fn set_repo(&mut self, to: &Repository) {
+        if let Some(repo) = repository_of!(self) {
+            repo.clone_from(to);
         }
     }
 
@@ -214,18 +223,7 @@ impl Event {
 
     /// The repository, if it is about one.
     pub fn repo(&self) -> Option<&Repository> {
-        match self {
-            Event::PullRequest { repo, .. }
-            | Event::Review { repo, .. }
-            | Event::Comment { repo, .. }
-            | Event::CheckRequested { repo, .. }
-            | Event::CheckAction { repo, .. }
-            | Event::Push { repo, .. }
-            | Event::MergeGroup { repo, .. }
-            | Event::ProtectionRule { repo, .. }
-            | Event::Renamed { repo } => Some(repo),
-            Event::Ping | Event::Installation { .. } | Event::Ignored { .. } => None,
-        }
+        repository_of!(self)
     }
 
     /// Work with equal keys is done one after the other: per pull request, else per repository. Comments are a line of
@@ -236,14 +234,8 @@ impl Event {
                 Some(format!("{}{number}", repo.name))
             }
             Event::Comment { repo, number, .. } => Some(format!("{}{number} comments", repo.name)),
-            Event::CheckRequested { repo, .. }
-            | Event::CheckAction { repo, .. }
-            | Event::Push { repo, .. }
-            | Event::MergeGroup { repo, .. }
-            | Event::ProtectionRule { repo, .. }
-            | Event::Renamed { repo } => Some(repo.name.to_string()),
             Event::Installation { installation, .. } => Some(format!("installation {installation}")),
-            Event::Ping | Event::Ignored { .. } => None,
+            other => other.repo().map(|repo| repo.name.to_string()),
         }
     }
 }

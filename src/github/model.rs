@@ -136,6 +136,9 @@ pub struct PullRequest {
     /// Whether it is a draft.
     #[serde(default)]
     pub draft: bool,
+    /// When it was opened.
+    #[serde(default)]
+    pub created_at: Option<DateTime<Utc>>,
     /// Whether it is merged; lists do not say, there `merged_at` does.
     #[serde(default)]
     pub merged: bool,

@@ -475,7 +475,15 @@ impl Sandbox {
     pub fn recorder(&self) -> Recorder {
         self.shared().look(|w| Recorder {
             exchanges: w.exchanges.clone(),
-            webhooks: w.deliveries.iter().map(webhooks::Delivery::fired).collect(),
+            webhooks: w.deliveries.iter().filter(|d| !d.payload.is_null()).map(webhooks::Delivery::fired).collect(),
+        })
+    }
+
+    /// The same of what happened since the last time, which is forgotten: for what runs long.
+    pub fn take_record(&self) -> Recorder {
+        self.shared().change(|w| Recorder {
+            exchanges: std::mem::take(&mut w.exchanges),
+            webhooks: w.deliveries.iter_mut().filter_map(webhooks::Delivery::let_go).collect(),
         })
     }
 

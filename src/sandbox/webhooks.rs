@@ -59,6 +59,17 @@ impl Delivery {
             attempts: self.attempts.iter().map(|a| a.status).collect(),
         }
     }
+
+    /// What was fired, if it arrived; its payload is not kept any longer.
+    pub fn let_go(&mut self) -> Option<Fired> {
+        let arrived = self.attempts.last().is_some_and(|a| (200..300).contains(&a.status));
+        if !arrived || self.pending > 0 || self.payload.is_null() {
+            return None;
+        }
+        let fired = self.fired();
+        self.payload = Value::Null;
+        Some(fired)
+    }
 }
 
 /// Deliveries that are queued or under way.

@@ -25,6 +25,8 @@ pub(super) enum Anchor {
     Missing,
     /// The log ended there, or behind it.
     At(AuditHead),
+    /// The same, written with a key that the log was keyed with before.
+    Former(AuditHead),
     /// Not what was written with this key.
     Altered,
 }
@@ -35,11 +37,11 @@ impl AnchorFile {
         Self(folder.join(format!("audit-{name}.anchor")))
     }
 
-    /// Reads it.
+    /// Reads it; `at` is the place of the key that the log is keyed with.
     ///
     /// # Errors
     /// When it is there and cannot be read.
-    pub fn read(&self, key: &AuditKey) -> std::io::Result<Anchor> {
+    pub fn read(&self, key: &AuditKey, at: usize) -> std::io::Result<Anchor> {
         let mut text = String::new();
         match std::fs::File::open(&self.0) {
             Ok(file) => match file.take(MAX).read_to_string(&mut text) {
@@ -50,20 +52,23 @@ impl AnchorFile {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Anchor::Missing),
             Err(e) => return Err(e),
         }
-        Ok(parse(key, &text).map_or(Anchor::Altered, Anchor::At))
+        if let Some(head) = parse(key, at, &text) {
+            return Ok(Anchor::At(head));
+        }
+        Ok(key.places().find_map(|at| parse(key, at, &text)).map_or(Anchor::Altered, Anchor::Former))
     }
 
     /// Writes it: one block, always of the same length, so that it is either the old one or the new one.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, key: &AuditKey, head: &AuditHead) -> std::io::Result<()> {
+    pub fn write(&self, key: &AuditKey, at: usize, head: &AuditHead) -> std::io::Result<()> {
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&self.0)?;
-        let text = render(key, head);
+        let text = render(key, at, head);
         file.seek(SeekFrom::Start(0))?;
         file.write_all(text.as_bytes())?;
         file.set_len(text.len() as u64)
@@ -74,15 +79,15 @@ fn words(head: &AuditHead) -> String {
     format!("{:020} {}", head.seq, head.hash)
 }
 
-fn render(key: &AuditKey, head: &AuditHead) -> String {
+fn render(key: &AuditKey, at: usize, head: &AuditHead) -> String {
     let words = words(head);
-    format!("{words} {}\n", key.sign(words.as_bytes()))
+    format!("{words} {}\n", key.sign(at, words.as_bytes()))
 }
 
-fn parse(key: &AuditKey, text: &str) -> Option<AuditHead> {
+fn parse(key: &AuditKey, at: usize, text: &str) -> Option<AuditHead> {
     let mut parts = text.split_whitespace();
     let head = AuditHead { seq: parts.next()?.parse().ok()?, hash: parts.next()?.to_owned() };
-    (key.sign(words(&head).as_bytes()) == parts.next()?).then_some(head)
+    (key.sign(at, words(&head).as_bytes()) == parts.next()?).then_some(head)
 }
 
 #[cfg(test)]
@@ -95,20 +100,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = AnchorFile::of_store(dir.path(), "godwit");
         let key = AuditKey::new(&SecretString::from("0123456789abcdef"));
-        assert_eq!(file.read(&key).unwrap(), Anchor::Missing);
+        assert_eq!(file.read(&key, 0).unwrap(), Anchor::Missing);
         for seq in [99, 100, 7] {
             let head = AuditHead { seq, hash: format!("sha256:{}", "a".repeat(64)) };
-            file.write(&key, &head).unwrap();
-            assert_eq!(file.read(&key).unwrap(), Anchor::At(head));
+            file.write(&key, 0, &head).unwrap();
+            assert_eq!(file.read(&key, 0).unwrap(), Anchor::At(head));
         }
         let other = AuditKey::new(&SecretString::from("another key altogether"));
-        assert_eq!(file.read(&other).unwrap(), Anchor::Altered);
+        assert_eq!(file.read(&other, 0).unwrap(), Anchor::Altered);
+        let both = other.with_former(&key);
+        let Anchor::At(last) = file.read(&both, 1).unwrap() else { panic!("it was written with the second of them") };
+        assert_eq!(file.read(&both, 0).unwrap(), Anchor::Former(last));
         let text = std::fs::read_to_string(&file.0).unwrap();
         for bad in [text.replacen('7', "8", 1), text[..40].to_owned(), String::new()] {
             std::fs::write(&file.0, bad).unwrap();
-            assert_eq!(file.read(&key).unwrap(), Anchor::Altered);
+            assert_eq!(file.read(&key, 0).unwrap(), Anchor::Altered);
         }
         std::fs::write(&file.0, [0xff, 0xfe]).unwrap();
-        assert_eq!(file.read(&key).unwrap(), Anchor::Altered);
+        assert_eq!(file.read(&key, 0).unwrap(), Anchor::Altered);
     }
 }

@@ -15,6 +15,7 @@ use sqlx::any::AnyRow;
 use super::anchor::Anchor;
 use super::approvals::number;
 use super::audit_chain::{AuditVerdict, GENESIS, Verifier};
+use super::audit_key::AuditKey;
 use super::{Store, StoreError, WriteTransaction, millis, time_of};
 use crate::ids::{CommitSha, DeliveryId, Digest, EnvironmentName, PrNumber, RepoName, RunId, TargetName};
 use crate::redact;
@@ -176,7 +177,7 @@ pub struct AuditFilter {
     pub last: Option<u32>,
 }
 
-const COLUMNS: &str = "SELECT seq, at, actor, basis, action, result, repo, pr, environment, target, commit_id, digest, \
+pub(super) const COLUMNS: &str = "SELECT seq, at, actor, basis, action, result, repo, pr, environment, target, commit_id, digest, \
                        policy_hash, sql_hash, run, correlation, details, previous, hash FROM audit";
 
 impl Store {
@@ -197,9 +198,9 @@ impl Store {
 
     /// Whether the log before the newest record still holds what the anchor names.
     pub(super) async fn continues(&self, tx: &mut WriteTransaction, before: &AuditHead) -> Result<bool, StoreError> {
-        let anchored = match self.inner.anchor.read(&self.inner.audit_key) {
+        let anchored = match self.read_anchor() {
             Ok(Anchor::Missing) => return Ok(true),
-            Ok(Anchor::At(at)) => at,
+            Ok(Anchor::At(at) | Anchor::Former(at)) => at,
             Ok(Anchor::Altered) => return Ok(false),
             Err(error) => {
                 tracing::warn!(%error, "the anchor of the audit log cannot be read");
@@ -222,7 +223,8 @@ impl Store {
 
     /// The log is right without it, and what it lags behind is caught up with the next record.
     pub(super) fn drop_anchor(&self, head: &AuditHead) {
-        if let Err(error) = self.inner.anchor.write(&self.inner.audit_key, head) {
+        let held = self.keys();
+        if let Err(error) = self.inner.anchor.write(&held.key, held.at, head) {
             tracing::warn!(%error, "the anchor of the audit log cannot be written");
         }
     }
@@ -232,8 +234,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn accept_audit(&self, mut entry: AuditEntry) -> Result<AuditHead, StoreError> {
-        let anchored = match self.inner.anchor.read(&self.inner.audit_key) {
-            Ok(Anchor::At(at)) => format!("record {} with {}", at.seq, at.hash),
+        let anchored = match self.read_anchor() {
+            Ok(Anchor::At(at) | Anchor::Former(at)) => format!("record {} with {}", at.seq, at.hash),
             Ok(Anchor::Missing) => "no anchor".to_owned(),
             Ok(Anchor::Altered) => "an altered anchor".to_owned(),
             Err(error) => format!("an anchor that cannot be read: {error}"),
@@ -277,7 +279,8 @@ impl Store {
             previous,
         };
         let mut record = AuditRecord { body, hash: String::new() };
-        record.hash = self.inner.audit_key.hash(&record);
+        let held = self.keys_in(tx).await?;
+        record.hash = held.key.hash(held.at, &record);
         let AuditRecord { body, hash } = record;
         sqlx::query(
             "INSERT INTO audit (seq, at, actor, basis, action, result, repo, pr, environment, target, commit_id, digest, \
@@ -324,23 +327,38 @@ impl Store {
     /// # Errors
     /// When the database fails or a record cannot be read; [`Store::verify_audit`] tells which.
     pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+        // Only what is asked for stands in the statement: a place that may be empty keeps both databases from their indices.
+        let mut places = 1;
+        let mut place = |there: bool, condition: &str| {
+            if !there {
+                return String::new();
+            }
+            places += 1;
+            format!(" AND {}", condition.replace('?', &format!("${places}")))
+        };
         // What was written before the repository was renamed counts as well.
-        let sql = format!(
-            "{COLUMNS} WHERE seq > $1 AND ($2 IS NULL OR repo = $2 OR EXISTS (SELECT 1 FROM former_names f \
-                 JOIN repositories r ON r.id = f.repository \
-                 WHERE f.former = audit.repo AND audit.at < f.until_at AND r.name = $2)) \
-             AND ($3 IS NULL OR pr = $3) \
-             AND ($4 IS NULL OR environment = $4) AND ($5 IS NULL OR run = $5) ORDER BY seq DESC LIMIT $6"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(filter.after)
-            .bind(filter.repo.as_ref().map(RepoName::as_str))
-            .bind(filter.pr.map(number))
-            .bind(filter.environment.as_ref().map(EnvironmentName::as_str))
-            .bind(filter.run.as_ref().map(RunId::as_str))
-            .bind(filter.last.map_or(i64::MAX, i64::from))
-            .fetch_all(self.reader())
-            .await?;
+        let repo = "(repo = ? OR EXISTS (SELECT 1 FROM former_names f JOIN repositories r ON r.id = f.repository \
+                    WHERE f.former = audit.repo AND audit.at < f.until_at AND r.name = ?))";
+        let repo = place(filter.repo.is_some(), repo);
+        let pr = place(filter.pr.is_some(), "pr = ?");
+        let environment = place(filter.environment.is_some(), "environment = ?");
+        let run = place(filter.run.is_some(), "run = ?");
+        let last = place(true, "LIMIT ?").replacen(" AND ", " ", 1);
+        let sql = format!("{COLUMNS} WHERE seq > $1{repo}{pr}{environment}{run} ORDER BY seq DESC{last}");
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(filter.after);
+        if let Some(repo) = &filter.repo {
+            query = query.bind(repo.as_str());
+        }
+        if let Some(pr) = filter.pr {
+            query = query.bind(number(pr));
+        }
+        if let Some(environment) = &filter.environment {
+            query = query.bind(environment.as_str());
+        }
+        if let Some(run) = &filter.run {
+            query = query.bind(run.as_str());
+        }
+        let rows = query.bind(filter.last.map_or(i64::MAX, i64::from)).fetch_all(self.reader()).await?;
         rows.iter().rev().map(record_of).collect()
     }
 
@@ -360,23 +378,51 @@ impl Store {
     /// # Errors
     /// When the database fails; whatever is wrong with the records is in the verdict.
     pub async fn verify_audit(&self, expected_head: Option<&str>) -> Result<AuditVerdict, StoreError> {
-        let mut verifier = Verifier::new(&self.inner.audit_key, expected_head);
+        self.verify_audit_with(&[], expected_head).await
+    }
+
+    /// The same with further keys that the log was written with before.
+    ///
+    /// # Errors
+    /// When the database fails; whatever is wrong with the records is in the verdict.
+    pub async fn verify_audit_with(
+        &self,
+        former: &[AuditKey],
+        expected_head: Option<&str>,
+    ) -> Result<AuditVerdict, StoreError> {
+        let held = self.keys();
+        let key = former.iter().fold(held.key, AuditKey::with_former);
+        let mut verifier = Verifier::new(&key, expected_head);
+        self.verify(&mut verifier).await?;
+        Ok(verifier.verdict())
+    }
+
+    /// The same of a log that may not be written with the present key yet.
+    ///
+    /// # Errors
+    /// When the database fails; whatever is wrong with the records is in the verdict.
+    pub async fn verify_audit_in_use(&self) -> Result<AuditVerdict, StoreError> {
+        let held = self.keys();
+        let mut verifier = Verifier::new(&held.key, None).ending_with(held.at);
+        self.verify(&mut verifier).await?;
+        Ok(verifier.verdict())
+    }
+
+    async fn verify(&self, verifier: &mut Verifier<'_>) -> Result<(), StoreError> {
         // Before the records: it must not name one that is appended meanwhile.
         verifier.anchor = self
-            .inner
-            .anchor
-            .read(&self.inner.audit_key)
+            .read_anchor()
             .map_err(|e| StoreError::Value { what: "the audit log's anchor", value: e.to_string() })?;
         // One transaction, so that a record appended meanwhile does not look out of place.
         let mut tx = self.reader().begin_with(self.kind().begin_reading()).await?;
-        walk(&mut tx, &mut verifier).await?;
-        Ok(verifier.verdict())
+        walk(&mut tx, verifier).await
     }
 
     /// The same of what a transaction sees, without the anchor.
     #[cfg(feature = "bot")]
     pub(super) async fn verify_audit_in(&self, tx: &mut WriteTransaction) -> Result<AuditVerdict, StoreError> {
-        let mut verifier = Verifier::new(&self.inner.audit_key, None);
+        let held = self.keys();
+        let mut verifier = Verifier::new(&held.key, None);
         walk(tx, &mut verifier).await?;
         Ok(verifier.verdict())
     }
@@ -404,7 +450,7 @@ fn details_text(details: &BTreeMap<String, String>) -> Result<String, StoreError
     serde_json::to_string(details).map_err(|e| StoreError::Value { what: "details", value: e.to_string() })
 }
 
-fn record_of(row: &AnyRow) -> Result<AuditRecord, StoreError> {
+pub(super) fn record_of(row: &AnyRow) -> Result<AuditRecord, StoreError> {
     let text: String = row.try_get(16)?;
     let details: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
     // The hash covers the parsed form, so the text must be the one that it is printed as.

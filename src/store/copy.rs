@@ -131,6 +131,9 @@ impl Store {
         if !audit.valid && damaged == Damaged::Refused {
             return Err(CopyError::Damaged(audit.problem.unwrap_or_default()));
         }
+        if to.keys().key.has_former() {
+            super::audit_rotation::settle(&mut target, &to.keys()).await?;
+        }
         target.commit().await?;
         Ok(Copied { tables, audit })
     }

@@ -99,10 +99,14 @@ impl Store {
         .bind(millis(record.at))
         .execute(&mut **tx)
         .await?;
-        match record.pr {
-            Some(pr) => super::legs::end_legs(tx, &record.repo, &record.environment, pr).await,
-            None => Ok(()),
-        }
+        let Some(pr) = record.pr else { return Ok(()) };
+        // Whether anything is left to do is found out by the next look.
+        sqlx::query("UPDATE pulls SET done_at = NULL WHERE repo = $1 AND pr = $2 AND done_at IS NOT NULL")
+            .bind(record.repo.as_str())
+            .bind(number(pr))
+            .execute(&mut **tx)
+            .await?;
+        super::legs::end_legs(tx, &record.repo, &record.environment, pr).await
     }
 
     /// The newest record of an environment for one digest; `None` when it never was there.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, millis};
+use super::{Store, StoreError, millis, time_of};
 use crate::ids::RepoName;
 
 /// Tables whose rows belong to a repository by its name and move with it. The audit log keeps its rows as they were
@@ -116,6 +116,18 @@ impl Store {
         row.map(|(name, removed)| Ok((super::approvals::parsed("a repository", name)?, removed.is_some()))).transpose()
     }
 
+    /// When a repository was first heard of; `None` when that was not written down.
+    ///
+    /// # Errors
+    /// When the database fails or holds no time there.
+    pub async fn known_since(&self, id: u64) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let at: Option<Option<i64>> = sqlx::query_scalar("SELECT known_at FROM repositories WHERE id = $1")
+            .bind(big(id))
+            .fetch_optional(self.reader())
+            .await?;
+        at.flatten().map(time_of).transpose()
+    }
+
     /// Remembers a repository's name; everything that is kept under another name that it had moves along. What stood
     /// under the new name belonged to another repository, which is gone, and is dropped.
     ///
@@ -134,12 +146,13 @@ impl Store {
             .fetch_optional(&mut *tx)
             .await?;
         sqlx::query(
-            "INSERT INTO repositories (id, name, installation, removed_at) VALUES ($1, $2, $3, NULL) \
+            "INSERT INTO repositories (id, name, installation, removed_at, known_at) VALUES ($1, $2, $3, NULL, $4) \
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, installation = excluded.installation, removed_at = NULL",
         )
         .bind(big(id))
         .bind(name.as_str())
         .bind(big(installation))
+        .bind(millis(at))
         .execute(&mut *tx)
         .await?;
         if let Some(former) = known.filter(|former| former != name.as_str()) {

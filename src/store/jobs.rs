@@ -171,6 +171,18 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn is_queued_in(&self, region: Option<&str>, event: &Event) -> Result<bool, StoreError> {
+        self.is_queued(region, event, Utc::now() + SOON).await
+    }
+
+    /// Whether the very same work waits for workers of no region, and is due at `until` at the latest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_queued_until(&self, event: &Event, until: DateTime<Utc>) -> Result<bool, StoreError> {
+        self.is_queued(None, event, until).await
+    }
+
+    async fn is_queued(&self, region: Option<&str>, event: &Event, until: DateTime<Utc>) -> Result<bool, StoreError> {
         let Some(key) = event.serial_key() else { return Ok(false) };
         let known: Option<(i64,)> = sqlx::query_as(
             "SELECT due_at FROM jobs WHERE state = 'queued' AND serial_key = $1 AND region = $2 AND event = $3 \
@@ -179,7 +191,7 @@ impl Store {
         .bind(key)
         .bind(region.unwrap_or(""))
         .bind(event_to_text(event)?)
-        .bind(millis(Utc::now() + SOON))
+        .bind(millis(until))
         .fetch_optional(self.reader())
         .await?;
         Ok(known.is_some())

@@ -33,6 +33,7 @@ const FILES: &[(i64, &str, Text)] = &[
     (14, "entered", Text::Both(include_str!("schema/0014_entered.sql"))),
     (15, "legs", Text::Both(include_str!("schema/0015_legs.sql"))),
     (16, "facts", Text::Both(include_str!("schema/0016_facts.sql"))),
+    (17, "waiting", Text::Both(include_str!("schema/0017_waiting.sql"))),
 ];
 
 /// A change in the words of the databases.

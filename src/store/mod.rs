@@ -8,6 +8,7 @@ mod approvals;
 mod audit;
 mod audit_chain;
 mod audit_key;
+mod audit_rotation;
 mod collisions;
 #[cfg(feature = "bot")]
 pub mod copy;
@@ -38,9 +39,11 @@ mod stops;
 #[cfg(feature = "bot")]
 pub mod turns;
 mod verdicts;
+#[cfg(feature = "bot")]
+pub mod waking;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -62,7 +65,7 @@ pub use environments::{EnvironmentLock, EnvironmentRecord};
 pub use ingest::{Ingest, NewDelivery};
 #[cfg(feature = "bot")]
 pub use jobs::{Claim, DeadJob, Job, MAX_ATTEMPTS, QueueState, next_attempt, wait_after};
-pub use pulls::JudgedPull;
+pub use pulls::{JudgedPull, PullStanding};
 #[cfg(feature = "bot")]
 pub use replicas::Replica;
 pub use verdicts::Agreed;
@@ -113,6 +116,11 @@ pub enum StoreError {
          `GODWIT_AUDIT_KEY` or `GODWIT_AUDIT_KEY_FILE`, or copy `audit.key` from the data directory of the first"
     )]
     OtherAuditKey,
+    /// The log is written with the present key already.
+    #[error(
+        "the audit log is written with the present key already: put a new one before it, and keep the old one below"
+    )]
+    SameAuditKey,
     /// The file that holds the audit key cannot be used.
     #[error("the audit key `{}` cannot be used", file.display())]
     AuditKey {
@@ -136,7 +144,7 @@ struct Inner {
     kind: StoreKind,
     writer: AnyPool,
     reader: AnyPool,
-    audit_key: AuditKey,
+    audit_key: RwLock<audit_rotation::Held>,
     anchor: anchor::AnchorFile,
     ids: Arc<Mutex<ulid::Generator>>,
     #[cfg(feature = "bot")]
@@ -199,9 +207,7 @@ impl Store {
         let kind = place.kind();
         let writer = place.writer().await?;
         bring_up_to_date(&writer, kind).await?;
-        if kind == StoreKind::Postgres {
-            agree_on_key(&writer, &audit_key).await?;
-        }
+        let audit_key = RwLock::new(audit_rotation::agree(&writer, kind, audit_key).await?);
         let reader = place.reader()?;
         let ids = Arc::new(Mutex::new(ulid::Generator::new()));
         #[cfg(feature = "bot")]
@@ -262,7 +268,7 @@ impl Store {
     #[cfg(feature = "bot")]
     pub async fn anchor_audit(&self) -> Result<(), StoreError> {
         let head = self.audit_head().await?;
-        if let (Some(head), Ok(anchor::Anchor::Missing)) = (head, self.inner.anchor.read(&self.inner.audit_key)) {
+        if let (Some(head), Ok(anchor::Anchor::Missing)) = (head, self.read_anchor()) {
             self.drop_anchor(&head);
         }
         Ok(())
@@ -364,18 +370,6 @@ async fn bring_up_to_date(writer: &AnyPool, kind: StoreKind) -> Result<(), Store
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Refuses another key than that of the first process; a file's key stands beside it, so there nobody can err.
-async fn agree_on_key(writer: &AnyPool, key: &AuditKey) -> Result<(), StoreError> {
-    let mine = key.sign(b"the key of a store");
-    sqlx::query("INSERT INTO facts (name, value) VALUES ('audit_key', $1) ON CONFLICT (name) DO NOTHING")
-        .bind(&mine)
-        .execute(writer)
-        .await?;
-    let agreed: String =
-        sqlx::query_scalar("SELECT value FROM facts WHERE name = 'audit_key'").fetch_one(writer).await?;
-    if agreed == mine { Ok(()) } else { Err(StoreError::OtherAuditKey) }
 }
 
 #[cfg(test)]

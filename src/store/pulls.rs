@@ -37,6 +37,15 @@ pub struct JudgedPull {
     pub at: DateTime<Utc>,
 }
 
+/// How a pull request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullStanding {
+    /// When it was last looked at it was neither merged nor closed.
+    pub open: bool,
+    /// It is merged, and nothing is left to do for it.
+    pub done: bool,
+}
+
 const SELECT: &str = "SELECT repo, pr, state, look, head, base_ref, status, summary, risk, digest, policy_hash, verdict, at \
                       FROM pulls";
 
@@ -88,6 +97,53 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Remembers that there is nothing left to do for a merged pull request, or that there is something again. Nothing is
+    /// written when that is known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_done(&self, repo: &RepoName, pr: PrNumber, at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
+        if self.standing(repo, pr).await?.is_none_or(|known| known.done == at.is_some()) {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE pulls SET done_at = $3 WHERE repo = $1 AND pr = $2")
+            .bind(repo.as_str())
+            .bind(number(pr))
+            .bind(at.map(millis))
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// How a pull request stands; `None` when it was never judged.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn standing(&self, repo: &RepoName, pr: PrNumber) -> Result<Option<PullStanding>, StoreError> {
+        let row: Option<(String, Option<i64>)> =
+            sqlx::query_as("SELECT state, done_at FROM pulls WHERE repo = $1 AND pr = $2")
+                .bind(repo.as_str())
+                .bind(number(pr))
+                .fetch_optional(self.reader())
+                .await?;
+        Ok(row.map(|(state, done)| PullStanding { open: state == "open", done: done.is_some() }))
+    }
+
+    /// The merged pull requests of a repository for which something is left to do, of those that were judged anew since.
+    ///
+    /// # Errors
+    /// When the database fails or holds something this version does not understand.
+    pub async fn unfinished(&self, repo: &RepoName, since: DateTime<Utc>) -> Result<Vec<JudgedPull>, StoreError> {
+        let sql = format!("{SELECT} WHERE repo = $1 AND state = 'merged' AND done_at IS NULL AND at >= $2 ORDER BY pr");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(repo.as_str())
+            .bind(millis(since))
+            .fetch_all(self.reader())
+            .await?;
+        rows.iter().map(judged_of).collect()
     }
 
     /// What a pull request was last judged to be.

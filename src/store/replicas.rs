@@ -168,6 +168,34 @@ impl Store {
         Ok(true)
     }
 
+    /// When something was last done; `None` when it never was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn moment(&self, what: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let at: Option<String> = sqlx::query_scalar("SELECT value FROM facts WHERE name = $1")
+            .bind(format!("moment:{what}"))
+            .fetch_optional(self.reader())
+            .await?;
+        at.and_then(|at| at.parse().ok()).map(time_of).transpose()
+    }
+
+    /// Remembers when something was last done.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keep_moment(&self, what: &str, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(format!("moment:{what}"))
+        .bind(millis(at).to_string())
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Tells when jobs were added or given back, by this process, or by any on PostgreSQL: await `changed()`, then claim.
     /// A word may be lost, and processes that share a file do not hear each other: claim by interval too.
     pub fn job_changes(&self) -> watch::Receiver<u64> {

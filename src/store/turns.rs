@@ -3,6 +3,8 @@
 //! A pull request stands here from the moment its turn in the environment would have come until it is done there. Who
 //! runs says so again and again; one that fell silent no longer keeps others waiting.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::approvals::{number, parsed};
@@ -70,7 +72,7 @@ pub struct Asker<'a> {
 impl TurnState {
     const ALL: [TurnState; 3] = [TurnState::Waiting, TurnState::Queued, TurnState::Running];
 
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             TurnState::Waiting => "waiting",
             TurnState::Queued => "queued",
@@ -110,14 +112,27 @@ const COLUMNS: &str = "SELECT pr, targets, merged_at, state, reason, run, since,
                        WHERE repo = $1 AND environment = $2 ORDER BY merged_at, pr";
 
 impl Store {
-    /// Notes that a gate keeps a pull request waiting, and which.
+    /// Notes that a gate keeps a pull request waiting, and which; `waits_for` are the migrations that must run before it.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn wait_at_gate(&self, asker: &Asker<'_>, reason: &str) -> Result<(), StoreError> {
+    pub async fn wait_at_gate(
+        &self,
+        asker: &Asker<'_>,
+        reason: &str,
+        waits_for: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
         let now = Utc::now();
+        let waits_for = waits_for.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
         let mut tx = self.begin().await?;
         stand(&mut tx, asker, TurnState::Waiting, reason, now).await?;
+        sqlx::query("UPDATE turns SET waits_for = $4 WHERE repo = $1 AND environment = $2 AND pr = $3")
+            .bind(asker.repo.as_str())
+            .bind(asker.environment.as_str())
+            .bind(number(asker.pr))
+            .bind(waits_for)
+            .execute(&mut *tx)
+            .await?;
         Ok(tx.commit().await?)
     }
 
@@ -223,38 +238,6 @@ impl Store {
         rows.into_iter().map(turn_of).collect()
     }
 
-    /// Queues another look at everybody who stands in an environment, besides `but`; of every repository where none is
-    /// named.
-    ///
-    /// # Errors
-    /// When the database fails, or holds what this version does not understand.
-    pub async fn wake(
-        &self,
-        repo: Option<&RepoName>,
-        environment: &EnvironmentName,
-        but: Option<PrNumber>,
-    ) -> Result<(), StoreError> {
-        let rows: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT pr, event FROM turns WHERE environment = $2 AND state <> 'running' AND ($1 = '' OR repo = $1) \
-             ORDER BY merged_at, pr",
-        )
-        .bind(repo.map_or("", RepoName::as_str))
-        .bind(environment.as_str())
-        .fetch_all(self.reader())
-        .await?;
-        for (pr, event) in rows {
-            if but.is_some_and(|but| number(but) == pr) {
-                continue;
-            }
-            let event: Event = serde_json::from_str(&event)
-                .map_err(|e| StoreError::Value { what: "an event", value: e.to_string() })?;
-            if let Some(key) = event.serial_key() {
-                self.enqueue(&key, &event, None).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// Whether a run undid something.
     ///
     /// # Errors
@@ -322,7 +305,7 @@ async fn stand(
          VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8, $9, $9) ON CONFLICT (repo, environment, pr) DO UPDATE SET \
          targets = excluded.targets, since = CASE WHEN turns.state = excluded.state AND turns.reason = excluded.reason \
          THEN turns.since ELSE excluded.since END, state = excluded.state, reason = excluded.reason, run = NULL, \
-         event = excluded.event, seen_at = excluded.seen_at",
+         waits_for = '', event = excluded.event, seen_at = excluded.seen_at",
     )
     .bind(asker.repo.as_str())
     .bind(asker.environment.as_str())
@@ -341,11 +324,7 @@ async fn stand(
 fn turn_of((pr, targets, merged_at, state, reason, run, since, seen_at): Row) -> Result<Turn, StoreError> {
     Ok(Turn {
         pr: PrNumber(u64::try_from(pr).unwrap_or_default()),
-        targets: targets
-            .split(' ')
-            .filter(|t| !t.is_empty())
-            .map(|t| parsed("a target", t.to_owned()))
-            .collect::<Result<_, _>>()?,
+        targets: targets_of(&targets)?,
         merged_at: time_of(merged_at)?,
         state: TurnState::ALL
             .into_iter()
@@ -356,4 +335,9 @@ fn turn_of((pr, targets, merged_at, state, reason, run, since, seen_at): Row) ->
         since: time_of(since)?,
         seen_at: time_of(seen_at)?,
     })
+}
+
+/// The targets of a row.
+pub(super) fn targets_of(text: &str) -> Result<Vec<TargetName>, StoreError> {
+    text.split(' ').filter(|t| !t.is_empty()).map(|t| parsed("a target", t.to_owned())).collect()
 }

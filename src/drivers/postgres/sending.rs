@@ -174,7 +174,7 @@ impl PostgresSession {
             return Ok((reply, None));
         }
         let mut sets_role = false;
-        while let Some(piece) = pieces.next().map_err(|e| changed(e.to_string()))? {
+        while let Some(piece) = pieces.next_piece().map_err(|e| changed(e.to_string()))? {
             let (text, line) = piece.within(&stream.body);
             if text.is_empty() {
                 continue;

@@ -53,7 +53,7 @@ impl Long {
         let mut pieces = Pieces::new(from);
         let (mut seen, mut sha384) = (Seen::default(), Sha384::new());
         loop {
-            match pieces.next() {
+            match pieces.next_piece() {
                 Ok(Some(piece)) if seen.take(&piece) => sha384.update(&piece.text),
                 Ok(None) => break,
                 Err(Unreadable::File(e)) => return Err(e),
@@ -192,7 +192,7 @@ impl<R: Read> Pieces<R> {
     ///
     /// # Errors
     /// When it cannot be read, or not be understood.
-    pub fn next(&mut self) -> Result<Option<Piece>, Unreadable> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, Unreadable> {
         loop {
             // One statement may be longer than a piece: twice as much each time, so that it is not looked at too often.
             let before = self.rest.len();
@@ -273,7 +273,7 @@ mod tests {
         let text = long(30_000);
         let mut pieces = Pieces::new(text.as_bytes());
         let (mut again, mut count) = (String::new(), 0);
-        while let Some(piece) = pieces.next().expect("a text") {
+        while let Some(piece) = pieces.next_piece().expect("a text") {
             assert_eq!(piece.at as usize, again.len());
             assert_eq!(piece.line as usize, again.matches('\n').count() + 1);
             assert!(piece.text.len() < 2 * PIECE);
@@ -290,7 +290,7 @@ mod tests {
         let text = format!("select 1;select '{}';select 2", "é".repeat(3 * PIECE));
         let mut pieces = Pieces::new(text.as_bytes());
         let mut all = Vec::new();
-        while let Some(piece) = pieces.next().expect("a text") {
+        while let Some(piece) = pieces.next_piece().expect("a text") {
             all.push(piece.text);
         }
         assert_eq!(all.concat(), text);

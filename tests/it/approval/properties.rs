@@ -157,6 +157,26 @@ proptest! {
         }
     }
 
+    /// B-15: whatever is not open says why, and what only waits for people says for whom; what is open waits for nobody.
+    #[test]
+    fn a_verdict_always_says_who_is_missing_and_why(risk in risk(), owners: bool, words in words(true), deeds in deeds()) {
+        for verdict in [world(risk, owners, &words).verdict(), done(risk, &deeds).verdict()] {
+            prop_assert!(!verdict.summary.is_empty());
+            let gates = verdict.gates.iter();
+            for part in gates.chain(verdict.environments.iter().map(|e| &e.evaluation)) {
+                prop_assert!(!part.reason.is_empty(), "{part:?}");
+                match part.status {
+                    Status::Pending => prop_assert!(!part.missing.is_empty(), "{part:?}"),
+                    Status::Approved => prop_assert!(part.missing.is_empty(), "{part:?}"),
+                    Status::Disapproved | Status::Skipped => {}
+                }
+                for child in &part.children {
+                    prop_assert!(!child.reason.is_empty() || !child.children.is_empty(), "{child:?}");
+                }
+            }
+        }
+    }
+
     /// B-3: where the matrix has no cell, nobody's approval opens anything.
     #[test]
     fn no_cell_is_blocked(risk in risk(), words in words(false)) {

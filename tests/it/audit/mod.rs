@@ -1,5 +1,7 @@
 //! The audit log as people meet it: the command line over a store that somebody tampered with.
 
+mod rotating;
+
 use std::process::{Command, Output};
 
 use chrono::Utc;

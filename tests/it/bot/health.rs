@@ -1,7 +1,7 @@
 //! What is looked at around the runs of a merged pull request, and in the minutes after.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use godwit::sandbox::{MergeMethod, PullHandle};
 
@@ -65,6 +65,35 @@ async fn s3_86_an_environment_is_watched_after_its_run_and_a_critical_value_is_t
     world.bot.sweep(later).await.unwrap();
     world.settle().await;
     assert_eq!(metrics.asked(), asked);
+}
+
+#[tokio::test]
+async fn b10_what_is_taken_back_while_the_environment_before_runs_counts() {
+    // Staging's run asks for its metrics; in that moment somebody takes the word for production back.
+    let pull: Arc<Mutex<Option<PullHandle>>> = Arc::default();
+    let taken = Arc::clone(&pull);
+    let metrics = Endpoint::answering(move |n| {
+        if let (1, Some(pull)) = (n, taken.lock().unwrap().as_ref()) {
+            let review = pull.reviews().unwrap().into_iter().find(|r| r.author == "dora").unwrap();
+            pull.dismiss_review("rosa", review.id, "not any more").unwrap();
+        }
+        (200, "node_cpu_usage 10\n".to_owned())
+    });
+    let more = format!("  monitoring: {{ enabled: true, metrics_endpoint: \"{}\" }}\nproduction:\n", metrics.url());
+    let environments = ENVIRONMENTS_YML.replace("production:\n", &more);
+    let mut world = World::start_with(&[("policies/environments.yml", &environments)]).await;
+    world.allow(&metrics.url());
+    let opened = world.open("orders", &ORDERS).await;
+    for person in ["omar", "dora"] {
+        world.approve(&opened, person).await;
+    }
+    assert_eq!(metrics.asked(), 0);
+    *pull.lock().unwrap() = Some(world.repo.pull(opened.number()).unwrap());
+    opened.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    assert!(metrics.asked() > 0 && world.has_table("staging", "orders").await);
+    assert!(!world.has_table("production", "orders").await, "{}", run_comment(&opened, "production"));
+    assert!(run_comment(&opened, "production").contains("dba"), "{}", run_comment(&opened, "production"));
 }
 
 #[tokio::test]

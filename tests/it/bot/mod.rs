@@ -2,6 +2,8 @@
 
 mod arriving;
 mod asking;
+mod attacks;
+mod beside;
 mod checks;
 mod colliding;
 mod commands;
@@ -30,6 +32,7 @@ mod rollbacks;
 mod rotating;
 mod stopping;
 mod suggesting;
+mod sweeping;
 mod taking_back;
 mod teams;
 mod trust;

@@ -1,7 +1,7 @@
 //! What people do, at random, and what goes wrong meanwhile.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use godwit::sandbox::{
@@ -10,10 +10,20 @@ use godwit::sandbox::{
 
 use super::Dice;
 use super::agreed::{Facts, Said, Timeline, Word};
-use super::company::{Company, ENVIRONMENTS, LANES, Role};
+use super::company::{Company, ENVIRONMENTS, Role};
+use super::truth::Ledger;
 use crate::bot::world::commit;
 use crate::support::Kind;
 use crate::webhook::http::Served;
+
+/// Pull requests that are open at once, at most.
+const AT_ONCE: usize = 4;
+/// Pieces of work that may wait while people act on.
+const WORK_LEFT: i64 = 15;
+/// How long people wait for the bot before they act on.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Deeds between two looks at how far everything is.
+const PAUSE: usize = 100;
 
 /// A pull request from its opening on.
 pub struct Life {
@@ -24,6 +34,8 @@ pub struct Life {
     pub facts: Facts,
     pub merged: bool,
     pub closed: bool,
+    /// Every environment holds it: what anybody says of it changes nothing any more.
+    pub finished: bool,
     /// For each environment, when its cell was filled.
     pub timelines: [Timeline; 3],
 }
@@ -31,6 +43,11 @@ pub struct Life {
 impl Life {
     fn is_over(&self) -> bool {
         self.merged || self.closed
+    }
+
+    /// It is merged and can never run, nor can what comes after it in its lane.
+    fn is_in_the_way(&self) -> bool {
+        self.merged && !self.facts.sound
     }
 }
 
@@ -47,6 +64,7 @@ pub struct Lives {
     freezes: usize,
     deeds: usize,
     wrongs: usize,
+    began: Instant,
 }
 
 /// One of the processes that serve the company.
@@ -58,8 +76,8 @@ struct Replica {
 }
 
 impl Lives {
-    pub fn begin(dice: Dice, store: Kind) -> Self {
-        let company = Company::found(store);
+    pub fn begin(dice: Dice, store: Kind, lives: usize) -> Self {
+        let company = Company::found(store, lives);
         let start = |role: &Role| Replica { role: *role, served: Some(company.serve(*role)), frozen: false };
         let replicas = company.roles().iter().map(start).collect();
         Self {
@@ -73,6 +91,7 @@ impl Lives {
             freezes: 0,
             deeds: 0,
             wrongs: 0,
+            began: Instant::now(),
         }
     }
 
@@ -80,17 +99,45 @@ impl Lives {
     pub fn go_on_until(&mut self, count: usize) {
         while self.all.len() < count || self.all.iter().filter(|l| !l.is_over()).count() > 2 {
             self.something_goes_wrong();
-            let free: Vec<&'static str> =
-                LANES.into_iter().filter(|lane| !self.all.iter().any(|l| l.lane == *lane && !l.is_over())).collect();
-            if self.all.len() < count && !free.is_empty() && (free.len() == LANES.len() || self.dice.once_in(3)) {
-                let lane = self.dice.one_of(&free);
+            let open = self.all.iter().filter(|l| !l.is_over()).count();
+            if self.all.len() < count && open < AT_ONCE && (open == 0 || self.dice.once_in(3)) {
+                let lane = self.free_lane();
                 self.open(lane);
             } else {
                 self.deed();
             }
             self.deeds += 1;
-            // People do not act all at once; what the bot does falls between.
+            if self.deeds.is_multiple_of(PAUSE) {
+                self.company.check();
+                let ledger = Ledger::read(self);
+                self.finish(&ledger);
+                println!("{}", self.told());
+            }
+            // People do not act all at once; what the bot does falls between. Nor do they go on for hours where nothing is
+            // answered, as on a machine that has other things to do.
             std::thread::sleep(Duration::from_millis(self.dice.next() % 120));
+            let began = Instant::now();
+            while self.company.work_left() > WORK_LEFT && began.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// A lane in which nothing is open; rarely one in which nothing can run any more.
+    fn free_lane(&mut self) -> &'static str {
+        let all = &self.company.lanes;
+        let is_free = |lane: &&&'static str| !self.all.iter().any(|l| l.lane == **lane && !l.is_over());
+        let is_stuck = |lane: &&'static str| self.all.iter().any(|l| l.lane == *lane && l.is_in_the_way());
+        let free: Vec<&'static str> = all.iter().filter(is_free).copied().collect();
+        let good: Vec<&'static str> = free.iter().filter(|lane| !is_stuck(lane)).copied().collect();
+        let stuck = good.is_empty() || self.dice.once_in(15);
+        self.dice.one_of(if stuck { &free } else { &good })
+    }
+
+    /// Notes what every environment holds.
+    pub fn finish(&mut self, ledger: &Ledger) {
+        for life in self.all.iter_mut().filter(|l| l.merged && !l.finished) {
+            life.finished = ENVIRONMENTS.into_iter().all(|environment| ledger.holds(life, environment));
         }
     }
 
@@ -99,6 +146,9 @@ impl Lives {
         self.company.sandbox.add_team("acme/dba", &["dora"]).unwrap();
         self.dba = true;
         for index in self.merged.clone() {
+            if self.all[index].finished {
+                continue;
+            }
             if self.all[index].facts.labels.contains_key("hold") {
                 self.unlabel(index, "hold");
             }
@@ -123,9 +173,12 @@ impl Lives {
 
     pub fn told(&self) -> String {
         let (lives, merged) = (self.all.len(), self.merged.len());
+        let finished = self.all.iter().filter(|l| l.finished).count();
         let Self { deeds, kills, freezes, wrongs, .. } = self;
+        let seconds = self.began.elapsed().as_secs();
         format!(
-            "{lives} pull requests, {merged} merged; {deeds} deeds, {wrongs} faults, {kills} kills, {freezes} freezes"
+            "{lives} pull requests, {merged} merged, {finished} in production; {deeds} deeds, {wrongs} faults, {kills} kills, \
+             {freezes} freezes; {seconds} seconds"
         )
     }
 
@@ -197,9 +250,10 @@ impl Lives {
 
     fn deed(&mut self) {
         if self.dice.once_in(30) {
+            let began = Utc::now();
             self.dba = !self.dba;
             self.company.sandbox.add_team("acme/dba", if self.dba { &["dora"] } else { &[] }).unwrap();
-            return self.note(Utc::now());
+            return self.note(began);
         }
         // What is merged may still be agreed to, for a while.
         let open: Vec<usize> = (0..self.all.len())
@@ -248,7 +302,7 @@ impl Lives {
         let pull = self.company.repo.open_pull_request(&new).unwrap();
         let facts = Facts { content, sound, writers: BTreeSet::from([author]), ..Facts::default() };
         let timelines = Default::default();
-        self.all.push(Life { pull, lane, migration, facts, merged: false, closed: false, timelines });
+        self.all.push(Life { pull, lane, migration, facts, merged: false, closed: false, finished: false, timelines });
         self.note(Utc::now());
     }
 
@@ -352,6 +406,10 @@ impl Lives {
     }
 
     fn merge(&mut self, index: usize) {
+        // What can never run keeps everything behind it waiting; mostly somebody sees that before.
+        if !self.all[index].facts.sound && !self.dice.once_in(4) {
+            return;
+        }
         let method = self.dice.one_of(&[MergeMethod::Squash, MergeMethod::Merge, MergeMethod::Rebase]);
         if self.all[index].pull.merge("rosa", method).is_ok() {
             self.all[index].merged = true;
@@ -362,7 +420,7 @@ impl Lives {
     /// Reckons anew who agreed to what. A yes holds from when it was begun to be said, a no from when it was said. A label
     /// that the bot took off is a label no more, whatever becomes of its author's roles.
     pub fn note(&mut self, began: DateTime<Utc>) {
-        for life in &mut self.all {
+        for life in self.all.iter_mut().filter(|l| !l.closed && !l.finished) {
             let there = life.pull.labels().unwrap();
             life.facts.labels.retain(|name, _| there.iter().any(|l| l == name));
             for (timeline, environment) in life.timelines.iter_mut().zip(ENVIRONMENTS) {

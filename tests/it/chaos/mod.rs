@@ -68,7 +68,7 @@ fn live(store: Kind, lives: usize) {
     let seed = number("GODWIT_CHAOS_SEED").unwrap_or(1);
     let count = number("GODWIT_CHAOS_LIVES").map_or(lives, |n| usize::try_from(n).unwrap());
     println!("GODWIT_CHAOS_SEED={seed} GODWIT_CHAOS_LIVES={count}, {store:?}");
-    let mut lives = Lives::begin(Dice(seed), store);
+    let mut lives = Lives::begin(Dice(seed), store, count);
     lives.go_on_until(count);
     truth::of(&mut lives);
     lives.everybody_agrees();

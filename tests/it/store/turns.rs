@@ -1,13 +1,15 @@
 //! Whose turn it is, when several processes ask at once; and what of an environment is done while the rest waits.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use godwit::github::Event;
-use godwit::ids::{CommitSha, Digest, EnvironmentName, PrNumber, RepoName, Risk, RunId, TargetName};
+use godwit::github::{Event, Repository, Sender};
+use godwit::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, RunId, TargetName};
 use godwit::plan::{Outcome, Refusal, RunReport};
 use godwit::store::legs::{DoneLeg, Whole};
 use godwit::store::turns::{Asker, TurnState};
+use godwit::store::waking::Brought;
 use godwit::store::{AuditEntry, EnvironmentRecord, Store, StoreError};
 
 use super::{Fresh, on_both};
@@ -16,6 +18,7 @@ on_both! {
     b11_of_many_in_two_processes_that_ask_at_once_one_has_the_turn_and_they_come_in_merge_order,
     b11_who_lost_its_lease_takes_no_turn,
     b11_who_was_cut_short_goes_on_before_those_who_wait,
+    b11_after_a_run_only_those_are_woken_who_may_go_on,
     parts_are_kept_until_the_whole_is_told_and_the_turn_stays_with_them,
     a_part_and_its_record_are_written_both_or_neither,
 }
@@ -116,6 +119,64 @@ async fn b11_who_was_cut_short_goes_on_before_those_who_wait(fresh: Fresh) {
     fresh.raw("UPDATE turns SET seen_at = 0 WHERE pr = 2").await.unwrap();
     assert!(ask(store, 1, 1, &RunId::generate()).await.unwrap().is_empty());
     assert_eq!(ask(store, 2, 2, &RunId::generate()).await.unwrap(), [PrNumber(1)]);
+}
+
+async fn b11_after_a_run_only_those_are_woken_who_may_go_on(fresh: Fresh) {
+    let (store, repo, staging) = (&fresh.store, repo(), staging());
+    let production = EnvironmentName::new("production").unwrap();
+    let elsewhere = [TargetName::new("other").unwrap()];
+    let references = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>();
+    let look = |pr| Event::PullRequest {
+        repo: Repository {
+            id: 1,
+            name: RepoName::new("o/r").unwrap(),
+            clone_url: String::new(),
+            default_branch: "main".into(),
+            installation: 1,
+        },
+        number: PrNumber(pr),
+        action: "reconcile".into(),
+        sender: Sender { login: Login::new("godwit"), bot: true },
+        head: CommitSha::new("1".repeat(40)).unwrap(),
+        label: None,
+        merged: true,
+    };
+    let looks: Vec<Event> = (0..20).map(look).collect();
+    let asker = |pr: usize, environment, targets| Asker {
+        repo: &repo,
+        environment,
+        pr: PrNumber(pr as u64),
+        targets,
+        merged_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(i64::try_from(pr).unwrap()),
+        event: &looks[pr],
+    };
+    let (shop, none) = (shop(), BTreeSet::new());
+    // #1 runs, and five are behind it in the queue; one is in the queue of another database.
+    for pr in 1..=6 {
+        store.take_turn(&asker(pr, &staging, &shop), &RunId::generate()).await.unwrap();
+    }
+    store.take_turn(&asker(7, &staging, &elsewhere), &RunId::generate()).await.unwrap();
+    store.take_turn(&asker(8, &staging, &elsewhere), &RunId::generate()).await.unwrap();
+    // These wait for people, for what #1 brings, for what #2 brings, and elsewhere for what #1 brings.
+    store.wait_at_gate(&asker(9, &staging, &shop), "approval", &none).await.unwrap();
+    store.wait_at_gate(&asker(10, &staging, &shop), "promotion", &references(&["m/0000_x", "m/0001_a"])).await.unwrap();
+    store.wait_at_gate(&asker(11, &staging, &shop), "promotion", &references(&["m/0002_b"])).await.unwrap();
+    store.wait_at_gate(&asker(12, &production, &shop), "promotion", &references(&["m/0001_a"])).await.unwrap();
+    // One that waited for that once, and now for people.
+    store.wait_at_gate(&asker(13, &staging, &shop), "promotion", &references(&["m/0001_a"])).await.unwrap();
+    store.wait_at_gate(&asker(13, &staging, &shop), "approval", &none).await.unwrap();
+
+    store.end_turn(&repo, &staging, PrNumber(1)).await.unwrap();
+    let migrations = references(&["m/0001_a"]);
+    let (environment, targets) = (&staging, &shop[..]);
+    let brought = Brought { repo: &repo, environment, pr: PrNumber(1), targets, migrations: &migrations };
+    store.wake_after(brought).await.unwrap();
+    let keys: Vec<(String,)> = sqlx::query_as("SELECT serial_key FROM jobs WHERE state = 'queued' ORDER BY id")
+        .fetch_all(store.reader())
+        .await
+        .unwrap();
+    let keys: Vec<String> = keys.into_iter().map(|(key,)| key).collect();
+    assert_eq!(keys, ["o/r#2", "o/r#3", "o/r#4", "o/r#10", "o/r#12"]);
 }
 
 fn report(run: &RunId) -> RunReport {

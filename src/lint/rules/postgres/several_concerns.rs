@@ -6,7 +6,7 @@ pub(super) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
         id: "several-concerns",
         category: Category::Structure,
-        severity: Some(Severity::Info),
+        severity: Some(Severity::Warning),
         risk: Risk::Low,
         applies: Applies::Postgresql,
         title: "Several concerns in one migration",
@@ -43,6 +43,9 @@ struct Concern {
 }
 
 fn check(script: &Script<'_>, report: &mut Report<'_>) {
+    if script.statements.len() < SEVERAL {
+        return;
+    }
     // Most scripts are about one or two things, and need no closer look.
     let subjects: std::collections::BTreeSet<String> = script
         .statements
@@ -145,7 +148,9 @@ fn shape_of(action: &ast::AlterTableAction) -> String {
         ast::AlterTableAction::RenameColumn(_) => "rename column".to_owned(),
         ast::AlterTableAction::AlterColumn(alter) => {
             let option = alter.option().map(|o| name_of(o.syntax())).unwrap_or_default();
-            format!("alter column {option}")
+            // How each column's values are turned into the new type is no other concern.
+            let what = option.split("using").next().unwrap_or_default();
+            format!("alter column {what}")
         }
         ast::AlterTableAction::AddConstraint(_) | ast::AlterTableAction::DropConstraint(_) => "constraint".to_owned(),
         ast::AlterTableAction::ValidateConstraint(_) => "constraint".to_owned(),
