@@ -142,6 +142,7 @@ fn page(world: &World, lint: &LintReport, plans: &[EnvironmentPlan], config_erro
         lint,
         verdict: verdict.as_ref(),
         plans,
+        graph: None,
         checklists: &[],
         config_errors,
         links: &links,
