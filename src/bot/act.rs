@@ -36,7 +36,7 @@ impl Bot {
         let (snapshot, contents) = (&gathered.snapshot, &gathered.contents);
         let mut links = self.links(place, &snapshot.head);
         links.pending = papers::page(place, snapshot.number);
-        let checklists = self.checklists(gathered, verdict, plans, now).await?;
+        let checklists = Box::pin(self.checklists(gathered, verdict, plans, now)).await?;
         let input = SummaryInput {
             snapshot,
             lint: &contents.report,

@@ -70,7 +70,7 @@ impl Bot {
         verdict.notes.extend(self.unprotected(&place, &gathered).await?);
         // A stacked one is only linted: what its merge would do is decided where the stack ends.
         let plans = if stacked.is_some() { Vec::new() } else { self.plans(&place, &gathered).await? };
-        self.show(&place, &gathered, &verdict, &plans, judge, now).await?;
+        Box::pin(self.show(&place, &gathered, &verdict, &plans, judge, now)).await?;
         self.remember_judged(&place, &gathered, &verdict, now).await?;
         self.remind(&place, &gathered, &verdict, now).await?;
         self.ask_reviewers(&place, &gathered, &verdict, now).await?;

@@ -110,12 +110,22 @@ pub struct Seen {
     pub approvals: Result<String, String>,
 }
 
+/// Names that a note has room for.
+const NAMED: usize = 5;
+
+/// The first names, and how many there are besides.
+fn some(names: &[String]) -> String {
+    let (first, rest) = names.split_at(names.len().min(NAMED));
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    format!("{}{more}", first.join(", "))
+}
+
 /// The ten checks as what was seen answers them.
 pub fn checks(seen: &Seen) -> Vec<Check> {
     let lacks = |missing: &Option<Vec<String>>, none: &str| match missing {
         None => (State::Done, none.to_owned()),
         Some(names) if names.is_empty() => (State::Done, "applied there with the same checksum".to_owned()),
-        Some(names) => (State::Open, format!("not there yet: {}", names.join(", "))),
+        Some(names) => (State::Open, format!("not there yet: {}", some(names))),
     };
     let told = |found: &Result<String, String>| match found {
         Ok(note) => (State::Done, note.clone()),
@@ -143,7 +153,7 @@ pub fn checks(seen: &Seen) -> Vec<Check> {
         if seen.no_way_back.is_empty() {
             (State::Person, "every migration has a way back: try it with `godwit rehearse`".to_owned())
         } else {
-            let names = seen.no_way_back.join(", ");
+            let names = some(&seen.no_way_back);
             (State::Open, format!("no way back by script: {names}; plan the restore, or a migration that mends it"))
         },
         told(&seen.connections),
@@ -340,6 +350,14 @@ mod tests {
         ] {
             assert_eq!(states(seen), [open]);
         }
+    }
+
+    #[test]
+    fn a_note_stays_short_whatever_is_missing() {
+        let names: Vec<String> = (0..1_000).map(|n| format!("m/{n:04}_a")).collect();
+        let all = checks(&Seen { development: Some(names.clone()), no_way_back: names, ..seen() });
+        assert!(all[2].note.ends_with("m/0004_a and 995 more"), "{}", all[2].note);
+        assert!(all[7].note.contains("and 995 more"), "{}", all[7].note);
     }
 
     #[test]

@@ -93,15 +93,16 @@ impl Company {
         Store::open_in(&self.store_url(), Some(self.dir.path()), key).await.unwrap()
     }
 
-    /// How much the processes still have to do.
+    /// How much the processes have to do now; what waits for a later moment is not counted.
     pub fn work_left(&self) -> i64 {
         let (runtime, store) = self.seen.get_or_init(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let store = runtime.block_on(self.open_store());
             (runtime, store)
         });
-        let state = runtime.block_on(store.queue()).unwrap();
-        state.queued + state.running
+        let sql = "SELECT COUNT(*) FROM jobs WHERE state = 'running' OR (state = 'queued' AND due_at <= $1)";
+        let count = sqlx::query_scalar(sql).bind(chrono::Utc::now().timestamp_millis());
+        runtime.block_on(count.fetch_one(store.reader())).unwrap()
     }
 
     fn store_url(&self) -> String {

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 4;
 /// Pieces of work that may wait while people act on.
 const WORK_LEFT: i64 = 15;
 /// How long people wait for the bot before they act on.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Deeds between two looks at how far everything is.
 const PAUSE: usize = 100;
 
