@@ -7,7 +7,7 @@ use godwit::ids::{Engine, Risk};
 use godwit::lint::effect::{Effect, Lock, effect_of};
 use godwit::migration::execution::{Execution, execution};
 
-use super::hazards::{HAZARDS, Hazard, SCHEMA};
+use super::hazards::{Hazard, SCHEMA, hazards};
 use crate::support::{Database, Kind};
 
 /// Rows in each table of the examples.
@@ -222,7 +222,7 @@ fn needs_its_own(hazard: &Hazard, sql: &str) -> bool {
 fn p101_to_p185_bad_examples_do_what_the_rule_says_and_good_ones_do_not() {
     let (shared, empty) = (filled(true), filled(false));
     let mut wrong = Vec::new();
-    for hazard in HAZARDS.iter().filter(|h| h.apart.is_none()) {
+    for hazard in hazards().filter(|h| h.apart.is_none()) {
         let effect = effect_of(hazard.rule);
         let named = |what: &str| format!("{} {}: {what}", hazard.code, hazard.rule);
         // A finding of LOW risk about rows says that nothing is to be feared of them.
