@@ -294,7 +294,7 @@ pub async fn status(
                 driver.holder().await.map_err(unreachable)?,
             )
         });
-        let native = Native { book, found };
+        let native = Native::of(book, found, set, &target.name, target.engine);
         out.push(TargetStatus {
             target: target.name.clone(),
             engine: target.engine,

@@ -15,7 +15,7 @@ use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native, Planned, Request, Selector, history_hash};
 use crate::plan::{
-    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepAction, StepReport,
+    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepReport,
 };
 
 /// Everything a run on one target needs.
@@ -148,7 +148,7 @@ fn make_plan(
 
 /// `resume` first finishes a rollback that was cut short.
 fn effective_work(work: &Work, history: &[HistoryRow]) -> Work {
-    let half_undone = history.iter().find(|r| r.state == MigrationState::Running && r.action == StepAction::Rollback);
+    let half_undone = history.iter().find(|r| r.is_half_undone());
     match (work, half_undone) {
         (Work::Resume, Some(row)) if row.unit.is_empty() => Work::Rollback(Selector::Migration(row.id.to_string())),
         (Work::Resume, Some(row)) => Work::Rollback(Selector::Migration(format!("{}/{}", row.unit, row.id))),
@@ -176,11 +176,12 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
         Ok(history) => history,
         Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
     };
-    let mut native = Native { book: Book::of(job.set, &job.target.name, job.target.engine), found: Vec::new() };
-    match driver.native(&native.book).await {
-        Ok(found) => native.found = found,
+    let (target, engine) = (&job.target.name, job.target.engine);
+    let book = Book::of(job.set, target, engine);
+    let mut native = match driver.native(&book).await {
+        Ok(found) => Native::of(book, found, job.set, target, engine),
         Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
-    }
+    };
     let notes = match driver.capabilities().await {
         Ok(capabilities) => {
             let _ = job.transactions.set(capabilities.transactions);
@@ -268,7 +269,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
         // Another run came first while we waited.
         work = effective_work(job.work, &now);
         match session.native(&native.book).await {
-            Ok(found) => native.found = found,
+            Ok(found) => native = Native::of(native.book, found, job.set, target, engine),
             Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
         }
         planned = match make_plan(job, (&now, &native), &foreign_runs(job, &now).await?, &work) {
