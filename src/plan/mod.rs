@@ -416,6 +416,10 @@ pub struct SchemaSnapshot {
     /// Kind and name of an object (`table public.orders`, `index shop.orders/by_status`) → its definition, one property
     /// a line, in an order that does not depend on how it came to be.
     pub objects: std::collections::BTreeMap<String, String>,
+    /// What earlier versions did not read (who owns and may what, row security, rules, parameters), in the same form; `None`
+    /// in what they recorded, and on databases that have no such things.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<std::collections::BTreeMap<String, String>>,
 }
 
 /// Who holds a target's lock.
