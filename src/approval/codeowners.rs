@@ -4,6 +4,8 @@
 //! `[ ]` and `\#` do not exist, and a line that GitHub cannot read is skipped. Hence a matcher of our own; the cases
 //! it is held to stand in `tests/it/approval/codeowners.txt`.
 
+use std::collections::BTreeMap;
+
 use crate::config::roles::is_login;
 use crate::ids::{Login, TeamSlug};
 
@@ -27,6 +29,8 @@ pub struct OwnerRule {
     pub pattern: String,
     /// Its owners; empty clears ownership.
     pub owners: Vec<Owner>,
+    /// Owners that stand there and own nothing, as [`CodeOwners::settle`] found.
+    pub ignored: Vec<Owner>,
     matcher: Vec<Segment>,
 }
 
@@ -109,10 +113,38 @@ impl CodeOwners {
             .iter()
             .rev()
             .filter(|rule| matches(&rule.matcher, &parts))
-            .take_while(|rule| !rule.owners.is_empty())
+            // A line whose owners own nothing was not written to take ownership away.
+            .take_while(|rule| !rule.owners.is_empty() || !rule.ignored.is_empty())
+            .filter(|rule| !rule.owners.is_empty())
             .collect();
         lines.reverse();
         lines
+    }
+}
+
+/// What GitHub says of an owner that CODEOWNERS names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerIs {
+    /// It owns nothing: a team without write access, or none that can be seen.
+    Nobody,
+    /// This person, whom an address belongs to.
+    Person(Login),
+}
+
+impl CodeOwners {
+    /// Takes owners out that own nothing, and puts people in the place of their addresses. A line that is left without an
+    /// owner gives its paths none, as for GitHub.
+    pub fn settle(&mut self, settled: &BTreeMap<Owner, OwnerIs>) {
+        for rule in &mut self.rules {
+            let owners = std::mem::take(&mut rule.owners);
+            for owner in owners {
+                match settled.get(&owner) {
+                    Some(OwnerIs::Nobody) => rule.ignored.push(owner),
+                    Some(OwnerIs::Person(login)) => rule.owners.push(Owner::User(login.clone())),
+                    None => rule.owners.push(owner),
+                }
+            }
+        }
     }
 }
 
@@ -122,7 +154,7 @@ fn rule(number: u32, line: &str) -> Result<Option<OwnerRule>, String> {
     let Some((pattern, owners)) = tokens.split_first() else { return Ok(None) };
     let matcher = compile(pattern)?;
     let owners = owners.iter().map(|o| owner(o)).collect::<Result<_, _>>()?;
-    Ok(Some(OwnerRule { line: number, pattern: pattern.clone(), owners, matcher }))
+    Ok(Some(OwnerRule { line: number, pattern: pattern.clone(), owners, ignored: Vec::new(), matcher }))
 }
 
 /// Splits a line at blanks that no backslash precedes; a `#` at the start of a word ends it.
@@ -280,6 +312,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn b5_a_team_that_owns_nothing_leaves_its_line_without_an_owner() {
+        let mut file =
+            CodeOwners::parse("CODEOWNERS", "* @ann\n/db/ @acme/readers\n/db/big/ @acme/readers who@acme.com\n");
+        let readers = Owner::Team(TeamSlug::new("acme/readers").unwrap());
+        let who = Owner::Email("who@acme.com".into());
+        file.settle(&[(readers.clone(), OwnerIs::Nobody), (who, OwnerIs::Person(Login::new("will")))].into());
+        let db = file.owners_of("db/1.sql").unwrap();
+        assert_eq!((db.owners.as_slice(), db.ignored.as_slice()), (&[][..], std::slice::from_ref(&readers)));
+        let big = file.owners_of("db/big/1.sql").unwrap();
+        assert_eq!(big.owners, [Owner::User(Login::new("will"))]);
+        // Where every line counts, one that was not written to clear clears nothing.
+        let lines: Vec<u32> = file.lines_of("db/big/1.sql").iter().map(|r| r.line).collect();
+        assert_eq!(lines, [1, 3]);
+    }
 
     proptest! {
         /// B-5: adding a line at the end decides every path it matches and no other.

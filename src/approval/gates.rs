@@ -232,9 +232,13 @@ impl Gates<'_> {
             .collect();
         if could.is_empty() {
             let all = owners.iter().map(|o| format!("`{o}`")).collect::<Vec<_>>().join(", ");
+            let address = owners.iter().find(|o| matches!(o, Owner::Email(_)));
+            let advice = address.map_or_else(String::new, |a| {
+                format!("; GitHub does not say whose address `{a}` is: write `@login` or `@org/team` in its place")
+            });
             let reason = format!(
                 "no owner of `{}` ({all}) can approve: they wrote this change, cannot write to the repository, or are \
-                 named by e-mail",
+                 named by e-mail{advice}",
                 rule.pattern
             );
             return Evaluation::leaf(&name, Status::Disapproved, reason);

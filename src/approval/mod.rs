@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use evaluate::{evaluate, evaluate_environment, worst};
-pub use policy::{Policy, relevant_people, relevant_teams};
+pub use policy::{Policy, path_owners, relevant_people, relevant_teams};
 pub use voices::labelled_risk;
 
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, RoleName, TeamSlug};
@@ -108,6 +108,9 @@ pub struct Label {
     pub set_at: Option<DateTime<Utc>>,
     /// What was there when it was set, for `approved:ROLE`.
     pub binding: Option<Binding>,
+    /// Whether Godwit keeps it itself, by what it found: such a label says nothing new.
+    #[serde(default)]
+    pub own: bool,
 }
 
 /// A person named by the commits of the pull request.

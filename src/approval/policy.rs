@@ -251,7 +251,7 @@ pub(super) enum Start {
 pub fn relevant_teams(policy: &Policy, paths: &[String]) -> BTreeSet<TeamSlug> {
     let roles = relevant_roles(policy);
     let of_roles = policy.roles.0.iter().filter(|(name, _)| roles.contains(*name)).flat_map(|(_, h)| h.teams.clone());
-    let of_paths = owners(policy, paths).into_iter().filter_map(|o| match o {
+    let of_paths = path_owners(policy, paths).into_iter().filter_map(|o| match o {
         Owner::Team(team) => Some(team),
         Owner::User(_) | Owner::Email(_) => None,
     });
@@ -263,7 +263,7 @@ pub fn relevant_teams(policy: &Policy, paths: &[String]) -> BTreeSet<TeamSlug> {
 pub fn relevant_people(policy: &Policy, paths: &[String]) -> BTreeSet<Login> {
     let roles = relevant_roles(policy);
     let of_roles = policy.roles.0.iter().filter(|(name, _)| roles.contains(*name)).flat_map(|(_, h)| h.users.clone());
-    let of_paths = owners(policy, paths).into_iter().filter_map(|o| match o {
+    let of_paths = path_owners(policy, paths).into_iter().filter_map(|o| match o {
         Owner::User(login) => Some(login),
         Owner::Team(_) | Owner::Email(_) => None,
     });
@@ -276,7 +276,8 @@ fn relevant_roles(policy: &Policy) -> BTreeSet<RoleName> {
     policy.matrix.roles().cloned().chain([lead]).collect()
 }
 
-fn owners(policy: &Policy, paths: &[String]) -> BTreeSet<Owner> {
+/// The owners that CODEOWNERS names for `paths`.
+pub fn path_owners(policy: &Policy, paths: &[String]) -> BTreeSet<Owner> {
     paths.iter().flat_map(|p| policy.owner_lines(p)).flat_map(|r| r.owners.clone()).collect()
 }
 

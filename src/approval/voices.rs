@@ -36,12 +36,12 @@ pub(super) struct Voices<'a> {
     pub ignored: Vec<String>,
 }
 
-/// The risk that labels of people raise to. Labels can only raise: the caller takes the maximum (DECISIONS 4).
-/// Labels that the bot keeps itself say nothing new; one whose origin is unknown counts, to be safe.
+/// The risk that labels of people and of other Apps raise to. Labels can only raise: the caller takes the maximum
+/// (DECISIONS 4). Labels that Godwit keeps itself say nothing new; one whose origin is unknown counts, to be safe.
 pub fn labelled_risk(labels: &[Label]) -> Option<Risk> {
     labels
         .iter()
-        .filter(|l| !l.set_by.as_ref().is_some_and(|by| by.as_str().ends_with("[bot]")))
+        .filter(|l| !l.own)
         .filter_map(|l| {
             let (prefix, level) = l.name.split_once(':')?;
             prefix.eq_ignore_ascii_case("risk").then(|| level.trim().parse().ok())?

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::error::JobError;
 use super::gather::{Gathered, Place};
+use super::heads::{Speaker, Word};
 use super::work::Judge;
 use super::{Bot, buttons, labels, papers};
 use crate::approval::{EnvironmentVerdict, Label, PullRequestSnapshot, Status, Verdict};
@@ -50,11 +51,13 @@ impl Bot {
         if !snapshot.merged {
             let lint = check_run::lint_output(&contents.report, &contents.proposed_errors);
             let lint = lint.with_pending(&papers::pending_of(contents));
-            let again = judge.again;
-            self.show_check_with(place, &snapshot.head, check_run::LINT, &lint, Vec::new(), again).await?;
+            let (speaker, head, again) = (Speaker::of(&gathered.pull), &snapshot.head, judge.again);
+            let word = Word { head, name: check_run::LINT, output: &lint, actions: Vec::new(), again };
+            Box::pin(self.say(place, speaker, word)).await?;
             let approval = check_run::approval_output(&input);
-            let buttons = buttons::of_approval(verdict, snapshot);
-            self.show_check_with(place, &snapshot.head, check_run::APPROVAL, &approval, buttons, again).await?;
+            let actions = buttons::of_approval(verdict, snapshot);
+            let word = Word { head, name: check_run::APPROVAL, output: &approval, actions, again };
+            Box::pin(self.say(place, speaker, word)).await?;
         }
         self.show_summary(place, snapshot, &input).await?;
         if !snapshot.merged {
@@ -87,9 +90,36 @@ impl Bot {
             config_errors: errors,
             links: &links,
         };
-        let head = &snapshot.head;
-        self.show_check(place, head, check_run::LINT, &check_run::lint_output(&report, errors)).await?;
-        self.show_check(place, head, check_run::APPROVAL, &check_run::approval_output(&input)).await?;
+        let (speaker, head) = (Speaker::of(pull), &snapshot.head);
+        self.show_check(place, speaker, head, check_run::LINT, &check_run::lint_output(&report, errors)).await?;
+        self.show_check(place, speaker, head, check_run::APPROVAL, &check_run::approval_output(&input)).await?;
+        place.api.keep_comment(pull.number, comment::MARKER, &comment::summary(&input)).await?;
+        Ok(())
+    }
+
+    /// Says on a merged pull request that the policy which judges it is wrong, and that nothing runs before it is mended. Only
+    /// where it had to do with migrations before.
+    pub(super) async fn tell_broken_policy(
+        &self,
+        place: &Place,
+        pull: &model::PullRequest,
+        errors: &[ConfigError],
+    ) -> Result<(), JobError> {
+        if !pull.is_merged() || !place.api.has_own_comment(pull.number, comment::MARKER).await? {
+            return Ok(());
+        }
+        let (report, snapshot) = (empty_report(), bare_snapshot(place, pull));
+        let links = self.links(place, &snapshot.head);
+        let input = SummaryInput {
+            snapshot: &snapshot,
+            lint: &report,
+            verdict: None,
+            plans: &[],
+            graph: None,
+            checklists: &[],
+            config_errors: errors,
+            links: &links,
+        };
         place.api.keep_comment(pull.number, comment::MARKER, &comment::summary(&input)).await?;
         Ok(())
     }
@@ -98,7 +128,7 @@ impl Bot {
     pub(super) async fn show_failure(
         &self,
         place: &Place,
-        head: &CommitSha,
+        pull: &model::PullRequest,
         error: &JobError,
         id: &str,
     ) -> Result<(), JobError> {
@@ -110,22 +140,26 @@ impl Bot {
             conclusion: check_run::Conclusion::Failure,
             annotations: Vec::new(),
         };
-        self.show_check(place, head, check_run::LINT, &output).await?;
-        self.show_check(place, head, check_run::APPROVAL, &output).await
+        let (speaker, head) = (Speaker::of(pull), &pull.head.sha);
+        self.show_check(place, speaker, head, check_run::LINT, &output).await?;
+        self.show_check(place, speaker, head, check_run::APPROVAL, &output).await
     }
 
+    /// Says by a check what is true of a pull request or merge group.
     pub(super) async fn show_check(
         &self,
         place: &Place,
+        speaker: Speaker<'_>,
         head: &CommitSha,
         name: &str,
         output: &CheckOutput,
     ) -> Result<(), JobError> {
-        self.show_check_with(place, head, name, output, Vec::new(), false).await
+        Box::pin(self.say(place, speaker, Word { head, name, output, actions: Vec::new(), again: false })).await
     }
 
-    /// The same with buttons; `again` ends it anew for somebody who asked GitHub to run it again.
-    async fn show_check_with(
+    /// Shows a check on a commit; `again` ends it anew for somebody who asked GitHub to run it again. What it says must be
+    /// true of everything whose head the commit is: see [`Bot::say`].
+    pub(super) async fn show_on(
         &self,
         place: &Place,
         head: &CommitSha,

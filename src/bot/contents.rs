@@ -109,6 +109,12 @@ impl Contents {
         Some(self.policy.binding(digest, risk, &self.policy_changes))
     }
 
+    /// The same under another policy than the one that judges.
+    pub fn binding_under(&self, policy: &Policy, raised: Option<Risk>) -> Option<Binding> {
+        let binding = self.binding(raised)?;
+        Some(policy.binding(binding.digest, binding.risk, &self.policy_changes))
+    }
+
     /// Whether it touches migrations at all.
     pub fn has_migrations(&self) -> bool {
         !self.migration_paths.is_empty()
@@ -170,7 +176,10 @@ pub fn policy_at(mirror: &Mirror, commit: &CommitSha) -> Result<Policy, Unreadab
 }
 
 /// What is sound of the policy of a commit, and what is not.
-fn salvage_at(mirror: &Mirror, commit: &CommitSha) -> Result<(Policy, Vec<ConfigError>), GitError> {
+///
+/// # Errors
+/// When git fails.
+pub fn salvage_at(mirror: &Mirror, commit: &CommitSha) -> Result<(Policy, Vec<ConfigError>), GitError> {
     let failed = RefCell::new(None);
     let salvaged = Policy::salvage(&|path| match mirror.file(commit, path) {
         Ok(bytes) => bytes,

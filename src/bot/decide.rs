@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::contents::Contents;
 use crate::approval::gates::POLICY_OWNERS;
 use crate::approval::{
-    EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate, evaluate_environment,
+    EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate, evaluate_environment, worst,
 };
 use crate::config::{Promotion, WindowState};
 use crate::ids::EnvironmentName;
@@ -94,11 +94,16 @@ pub fn holds(record: Option<&EnvironmentRecord>) -> bool {
 }
 
 /// What people have agreed to, migration by migration and environment by environment.
-pub fn agreed(contents: &Contents, policy: &Policy, snapshot: &PullRequestSnapshot, now: DateTime<Utc>) -> Vec<Agreed> {
+pub fn agreed(
+    contents: &Contents,
+    (policy, also): (&Policy, Option<&Policy>),
+    snapshot: &PullRequestSnapshot,
+    now: DateTime<Utc>,
+) -> Vec<Agreed> {
     let Some(binding) = &snapshot.binding else { return Vec::new() };
     let mut agreed = Vec::new();
     for environment in &policy.repo.environments {
-        let verdict = evaluate_environment(policy, snapshot, environment, now);
+        let verdict = environment_verdict((policy, also), snapshot, environment, now);
         if verdict.evaluation.status != Status::Approved {
             continue;
         }
@@ -114,6 +119,47 @@ pub fn agreed(contents: &Contents, policy: &Policy, snapshot: &PullRequestSnapsh
         }));
     }
     agreed
+}
+
+/// Judges an environment under the policy that decides and under another one that has to agree too; what is less than
+/// agreed to holds. An environment that the other one does not have is judged by the first alone.
+pub fn environment_verdict(
+    (policy, also): (&Policy, Option<&Policy>),
+    snapshot: &PullRequestSnapshot,
+    environment: &EnvironmentName,
+    now: DateTime<Utc>,
+) -> EnvironmentVerdict {
+    let verdict = evaluate_environment(policy, snapshot, environment, now);
+    match also.filter(|also| also.repo.environments.contains(environment)) {
+        Some(also) => worse(verdict, evaluate_environment(also, snapshot, environment, now)),
+        None => verdict,
+    }
+}
+
+fn worse(first: EnvironmentVerdict, second: EnvironmentVerdict) -> EnvironmentVerdict {
+    // Only agreement of both is agreement: what does not apply under one of them is none.
+    match (first.evaluation.status, second.evaluation.status) {
+        (Status::Approved, Status::Skipped | Status::Pending | Status::Disapproved) => second,
+        (_, Status::Approved) => first,
+        (one, other) if worst([one, other].into_iter()) == one => first,
+        _ => second,
+    }
+}
+
+/// The verdict under two policies that both have to agree.
+pub fn stricter(mut verdict: Verdict, also: &Verdict) -> Verdict {
+    for mine in &mut verdict.environments {
+        if let Some(other) = also.environments.iter().find(|e| e.environment == mine.environment) {
+            *mine = worse(mine.clone(), other.clone());
+        }
+    }
+    if worst([verdict.status, also.status].into_iter()) != verdict.status {
+        verdict.status = also.status;
+        verdict.summary.clone_from(&also.summary);
+        verdict.gates.extend(also.gates.iter().filter(|g| g.status != Status::Approved).cloned());
+    }
+    verdict.missing_roles.extend(also.missing_roles.iter().cloned());
+    verdict
 }
 
 /// What allowed a run: who filled which role.
@@ -375,6 +421,22 @@ mod tests {
             (Standing { emergency: true, record: Some(&applied), ..open }, "holds"),
         ] {
             assert_eq!(word(&next(standing)), expected, "{standing:?}");
+        }
+    }
+
+    #[test]
+    fn b4_two_policies_agree_only_where_both_do() {
+        use Status::{Approved, Disapproved, Pending, Skipped};
+        for (one, other, expected) in [
+            (Approved, Approved, Approved),
+            (Approved, Skipped, Skipped),
+            (Skipped, Approved, Skipped),
+            (Approved, Pending, Pending),
+            (Pending, Approved, Pending),
+            (Pending, Disapproved, Disapproved),
+            (Disapproved, Pending, Disapproved),
+        ] {
+            assert_eq!(worse(verdict(one), verdict(other)).evaluation.status, expected, "{one:?} {other:?}");
         }
     }
 

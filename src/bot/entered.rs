@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use super::contents::Contents;
 use crate::approval::{Binding, Entered};
 use crate::migration::digest_of;
@@ -36,6 +38,26 @@ pub fn of_pull(rows: &[EnteredRow], contents: &Contents, binding: Option<&Bindin
         }
     }
     found
+}
+
+/// The approvals among `rows` that were given after the pull request was last aimed at another branch, and a word on those
+/// for it that were given before: they were about something else (DECISIONS 12). GitHub tells whole seconds.
+pub fn after(rows: Vec<EnteredRow>, retargeted: Option<DateTime<Utc>>) -> (Vec<EnteredRow>, Vec<String>) {
+    let Some(since) = retargeted else { return (rows, Vec::new()) };
+    let (before, rows): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|r| r.approval.at.timestamp() <= since.timestamp());
+    let notes = before.iter().map(|r| &r.approval).filter(|a| a.pr.is_some()).map(|a| {
+        format!(
+            "the approval of @{} as `{}` for `{}` by {} does not count: it was given before the pull request was aimed at \
+             another branch; please approve again",
+            a.approver,
+            a.role,
+            a.environment,
+            a.source.as_str()
+        )
+    });
+    let notes = notes.collect();
+    (rows, notes)
 }
 
 fn entered(approval: &NewEntered, binding: Binding) -> Entered {

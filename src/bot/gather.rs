@@ -8,21 +8,14 @@ use tokio::task::JoinSet;
 use super::contents::{self, Branches, Compare, Contents, Unreadable};
 use super::error::JobError;
 use super::raises::Raise;
-use super::{Bot, entered, people};
+use super::{Bot, entered, people, policy_now};
 use crate::approval::{
-    CommitPerson, Evaluation, Person, Policy, PullRequestSnapshot, ReviewState, labelled_risk, ledger, relevant_people,
-    relevant_teams,
+    Evaluation, Person, Policy, PullRequestSnapshot, labelled_risk, ledger, relevant_people, relevant_teams,
 };
 use crate::config::ConfigError;
 use crate::git::{GitError, Mirror, Remote, Want};
 use crate::github::{GithubError, RepoApi, Repository, model};
-use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, TeamSlug};
-
-/// Commits asked about one by one where GitHub's list is cut off; beyond that the verdict is blocked.
-const MAX_LOOKUPS: usize = 200;
-/// How much later than its review a commit may say it was made before the review is held to be about something else
-/// (seconds): clocks differ a little, and GitHub moves a review to the new head after some force-pushes (BOT 2).
-const CLOCK_SLACK: i64 = 120;
+use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, TeamSlug};
 
 /// A repository and the way to it.
 #[derive(Clone)]
@@ -31,6 +24,13 @@ pub struct Place {
     pub repository: Repository,
     /// With the rights of its installation.
     pub api: RepoApi,
+}
+
+impl Place {
+    /// The host where people read the repository.
+    pub(super) fn web_host(&self) -> Option<String> {
+        url::Url::parse(&self.repository.clone_url).ok()?.host_str().map(str::to_ascii_lowercase)
+    }
 }
 
 /// A pull request with all that is known of it.
@@ -56,6 +56,8 @@ pub struct Merged {
     pub contents: Contents,
     /// Files that differ from what was agreed to.
     pub differing: Vec<String>,
+    /// Another policy that has to agree, where the pull request changed policy files itself.
+    pub also: Option<Policy>,
 }
 
 /// What gathering can end with besides a failure of the surroundings.
@@ -101,12 +103,12 @@ impl Bot {
             Err(errors) => Ok(Found::BrokenPolicy(Box::new(pull), errors)),
             Ok(FromGit::Open(mut contents)) => {
                 Box::pin(self.weigh_open(place, number, &mut contents, pull.from_fork(), now)).await?;
-                self.complete(place, pull, *contents, None, now).await
+                Box::pin(self.complete(place, pull, *contents, None, now)).await
             }
             Ok(FromGit::Merged(mut agreed, mut merged)) => {
                 self.weigh_as_known(repo, number, &mut agreed, now.date_naive()).await?;
                 self.weigh_as_known(repo, number, &mut merged.contents, now.date_naive()).await?;
-                self.complete(place, pull, *agreed, Some(*merged), now).await
+                Box::pin(self.complete(place, pull, *agreed, Some(*merged), now)).await
             }
         }
     }
@@ -132,7 +134,8 @@ impl Bot {
             let read = || -> Result<FromGit, Unreadable> {
                 match &merge {
                     Some(merge) => {
-                        let (agreed, merged) = merged_contents(mirror, merge, &head, &into, today)?;
+                        let tip = mirror.branch(&base_ref)?.unwrap_or_else(|| merge.clone());
+                        let (agreed, merged) = merged_contents(mirror, (merge, &tip), &head, &into, today)?;
                         Ok(FromGit::Merged(Box::new(agreed), Box::new(merged)))
                     }
                     None => {
@@ -163,27 +166,34 @@ impl Bot {
     ) -> Result<Found, JobError> {
         let (repo, number) = (&place.repository.name, pull.number);
         let bot = self.github.bot_login().await?;
-        let timeline = match place.api.label_timeline(number).await {
-            Err(GithubError::NotFound { .. }) => Vec::new(),
-            other => other?,
-        };
+        let timeline = self.timeline(place, number).await?;
+        let own = self.own_labels(&bot);
         let given = place.api.reviews(number).await?;
-        self.prove_reviews(place, number, &contents, &pull, &given, now).await?;
+        Box::pin(self.prove_reviews(place, &contents, &pull, &given, now)).await?;
         let bindings = self.store.bindings(repo, number).await?;
         let since = people::retargeted(&timeline);
-        let mut labels = people::since(people::labels(&pull.labels, &timeline, &bindings), since);
-        let raises = self.standing_raises(place, &contents.policy, &timeline).await?;
+        let mut labels = people::since(people::labels(&pull.labels, &timeline, &bindings, &own), since);
+        let raises = self.standing_raises(place, &contents.policy, &timeline, &own).await?;
         labels.extend(raises.iter().map(Raise::label));
         let reviews = people::reviews_since(people::reviews(&given, &bindings), since);
-        let (commit_people, incomplete) = self.commit_people(place, &pull, &contents).await?;
+        let (commit_people, incomplete) = Box::pin(self.commit_people(place, &pull, &contents.names)).await?;
         let policy_paths: Vec<String> = contents.policy_changes.iter().map(|(p, _)| p.clone()).collect();
         let paths: Vec<String> = contents.migration_paths.iter().chain(&policy_paths).cloned().collect();
+        let base = contents.base.clone();
+        let mut notes = Box::pin(self.settle_owners(place, &mut contents.policy, &base, &paths)).await?;
+        let mut merged = merged;
+        if let Some(also) = merged.as_mut().and_then(|m| m.also.as_mut()) {
+            Box::pin(self.settle_owners(place, also, &base, &paths)).await?;
+        }
         let author = pull.user.as_ref().map(|u| u.login.clone());
-        let rows = self.store.entered(repo, Some(number)).await?;
+        let (rows, before) = entered::after(self.store.entered(repo, Some(number)).await?, since);
+        notes.extend(before);
         let acting = reviews.iter().map(|r| r.login.clone()).chain(labels.iter().filter_map(|l| l.set_by.clone()));
         let acting = acting.chain(rows.iter().map(|r| r.approval.approver.clone()));
         let acting: BTreeSet<Login> = acting.chain(author.clone()).filter(|login| login != &bot).collect();
-        let people = self.people(place, &contents.policy, &paths, acting).await?;
+        let policies: Vec<&Policy> =
+            Some(&contents.policy).into_iter().chain(merged.as_ref().and_then(|m| m.also.as_ref())).collect();
+        let people = self.people(place, &policies, &paths, acting).await?;
         let subject = merged.as_ref().map_or(&contents, |m| &m.contents);
         let binding = subject.binding(labelled_risk(&labels));
         let asked_at = match &binding {
@@ -227,7 +237,7 @@ impl Bot {
             entered,
             held,
         };
-        let notes = raises.iter().map(Raise::note).collect();
+        notes.extend(raises.iter().map(Raise::note));
         Ok(Found::Complete(Box::new(Gathered { pull, contents, snapshot, merged, notes })))
     }
 
@@ -258,136 +268,18 @@ impl Bot {
         Ok(ledger::gate(&ledger::breaches(&contents.before, &contents.set, &recorded)))
     }
 
-    /// Remembers, for approvals whose webhook was lost, what they were given for, where that can be proved: by the
-    /// content of the commit that GitHub names, unless that commit is younger than the review.
-    async fn prove_reviews(
-        &self,
-        place: &Place,
-        number: PrNumber,
-        contents: &Contents,
-        pull: &model::PullRequest,
-        given: &[model::Review],
-        now: DateTime<Utc>,
-    ) -> Result<(), JobError> {
-        let repo = &place.repository.name;
-        let known: BTreeSet<String> = self.store.bindings(repo, number).await?.into_iter().map(|b| b.subject).collect();
-        for review in people::reviews(given, &[]) {
-            let subject = people::review_subject(review.id);
-            if review.state != ReviewState::Approved || known.contains(&subject) {
-                continue;
-            }
-            let Some(commit) = given.iter().find(|g| g.id == review.id).and_then(|g| g.commit_id.clone()) else {
-                continue;
-            };
-            let submitted = review.submitted_at.timestamp();
-            let bound = if commit == pull.head.sha && !pull.is_merged() {
-                let young = {
-                    let commit = commit.clone();
-                    self.git(place, &[Want::Commit(commit.clone())], move |m| m.committed_at(&commit)).await?
-                };
-                (young <= submitted + CLOCK_SLACK).then(|| contents.binding(None)).flatten()
-            } else {
-                self.binding_at(place, pull, &commit, Some(submitted + CLOCK_SLACK), now).await?
-            };
-            if let Some(binding) = bound {
-                self.store.remember_binding(repo, number, &subject, &review.login, &binding, now).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What an approval given at `commit` is bound to. `None` when that commit is gone, is younger than `not_after`
-    /// (seconds since 1970), or brings nothing that needs an approval.
-    pub(super) async fn binding_at(
-        &self,
-        place: &Place,
-        pull: &model::PullRequest,
-        commit: &CommitSha,
-        not_after: Option<i64>,
-        now: DateTime<Utc>,
-    ) -> Result<Option<crate::approval::Binding>, JobError> {
-        let (commit, base_ref, fallback) = (commit.clone(), pull.base.branch.clone(), pull.base.sha.clone());
-        let wants = [
-            Want::Branch(base_ref.clone()),
-            Want::PullHead(pull.number),
-            Want::Commit(commit.clone()),
-            Want::Commit(fallback.clone()),
-        ];
-        let merged = pull.merge_commit_sha.clone().filter(|_| pull.is_merged());
-        let wants: Vec<Want> = wants.into_iter().chain(merged.clone().map(Want::Commit)).collect();
-        let (today, head) = (now.date_naive(), pull.head.sha.clone());
-        let judged = self.git(place, &wants, move |mirror| {
-            if not_after.is_some_and(|limit| mirror.committed_at(&commit).map_or(true, |made| made > limit)) {
-                return Ok(None);
-            }
-            let base = match &merged {
-                Some(merge) => before(mirror, merge, &head)?,
-                None => mirror.branch(&base_ref)?.unwrap_or_else(|| fallback.clone()),
-            };
-            match contents::read(mirror, &base, &commit, Compare::Proposed, None, today) {
-                Ok(contents) => Ok(Some(Box::new(contents))),
-                // A commit that is gone, or a policy that cannot be read, proves nothing.
-                Err(Unreadable::Policy(_) | Unreadable::Git(GitError::Missing(_))) => Ok(None),
-                Err(Unreadable::Git(e)) => Err(e),
-            }
-        });
-        let Some(mut contents) = judged.await? else { return Ok(None) };
-        self.weigh_as_known(&place.repository.name, pull.number, &mut contents, today).await?;
-        let raised = self.raised_risk(place, &contents.policy, pull).await?;
-        Ok(contents.binding(raised))
-    }
-
-    async fn raised_risk(
-        &self,
-        place: &Place,
-        policy: &Policy,
-        pull: &model::PullRequest,
-    ) -> Result<Option<Risk>, JobError> {
-        let timeline = match place.api.label_timeline(pull.number).await {
-            Err(GithubError::NotFound { .. }) => Vec::new(),
-            other => other?,
-        };
-        let mut labels = people::labels(&pull.labels, &timeline, &[]);
-        labels.extend(self.standing_raises(place, policy, &timeline).await?.iter().map(Raise::label));
-        Ok(labelled_risk(&labels))
-    }
-
-    /// Who made the commits or pushed them, and whether that could not be found out completely.
-    async fn commit_people(
-        &self,
-        place: &Place,
-        pull: &model::PullRequest,
-        contents: &Contents,
-    ) -> Result<(BTreeSet<CommitPerson>, bool), JobError> {
-        let listed = place.api.commits(pull.number).await?;
-        let people::CommitPeople { mut people, open } = people::commit_people(&contents.names, &listed);
-        let incomplete = open.len() > MAX_LOOKUPS || (contents.names.is_empty() && pull.commits > listed.len());
-        for (email, sha) in open.into_iter().take(MAX_LOOKUPS) {
-            let asked = people::commit_people(&contents.names, &[place.api.commit(&sha).await?]);
-            let known = asked.people.iter().filter(|p| matches!(p, CommitPerson::Known(_))).cloned();
-            people.extend(known);
-            if asked.open.contains_key(&email) || asked.people.contains(&CommitPerson::Unknown(email.clone())) {
-                people.insert(CommitPerson::Unknown(email));
-            }
-        }
-        let pushers = self.store.pushers(&place.repository.name, pull.number).await?;
-        people.extend(pushers.into_iter().map(CommitPerson::Known));
-        Ok((people, incomplete))
-    }
-
     /// What GitHub says of those who act on the pull request, and of those whom the policy names.
     async fn people(
         &self,
         place: &Place,
-        policy: &Policy,
+        policies: &[&Policy],
         paths: &[String],
         acting: BTreeSet<Login>,
     ) -> Result<BTreeMap<Login, Person>, JobError> {
-        let teams = relevant_teams(policy, paths);
+        let teams: BTreeSet<TeamSlug> = policies.iter().flat_map(|p| relevant_teams(p, paths)).collect();
+        let named: BTreeSet<Login> = policies.iter().flat_map(|p| relevant_people(p, paths)).collect();
         let mut asked: JoinSet<Result<(Login, Person), GithubError>> = JoinSet::new();
-        for login in
-            acting.iter().cloned().chain(relevant_people(policy, paths).into_iter().filter(|p| !acting.contains(p)))
-        {
+        for login in acting.iter().cloned().chain(named.into_iter().filter(|p| !acting.contains(p))) {
             let teams = if acting.contains(&login) { teams.clone() } else { BTreeSet::new() };
             let api = place.api.clone();
             asked.spawn(async move { person(&api, login, teams).await });
@@ -419,7 +311,7 @@ pub(super) async fn person(
 }
 
 /// The commit on the base branch before `merge` brought the pull request with `head` there.
-fn before(mirror: &Mirror, merge: &CommitSha, head: &CommitSha) -> Result<CommitSha, GitError> {
+pub(super) fn before(mirror: &Mirror, merge: &CommitSha, head: &CommitSha) -> Result<CommitSha, GitError> {
     let messages = match mirror.merge_base(merge, head)? {
         Some(parted) => mirror.messages(&parted, head)?,
         None => Vec::new(),
@@ -430,14 +322,23 @@ fn before(mirror: &Mirror, merge: &CommitSha, head: &CommitSha) -> Result<Commit
 /// What was agreed to, and what the merge brought.
 fn merged_contents(
     mirror: &Mirror,
-    merge: &CommitSha,
+    (merge, tip): (&CommitSha, &CommitSha),
     head: &CommitSha,
     into: &Branches,
     today: chrono::NaiveDate,
 ) -> Result<(Contents, Merged), Unreadable> {
     let base = before(mirror, merge, head)?;
-    let agreed = contents::read(mirror, &base, head, Compare::Proposed, Some(into), today)?;
-    let brought = contents::read(mirror, &base, merge, Compare::Merged, Some(into), today)?;
+    let mut agreed = contents::read(mirror, &base, head, Compare::Proposed, Some(into), today)?;
+    let mut brought = contents::read(mirror, &base, merge, Compare::Merged, Some(into), today)?;
     let differing = contents::differing(&agreed, &brought);
-    Ok((agreed, Merged { commit: merge.clone(), contents: brought, differing }))
+    let now = if agreed.mends.is_empty() {
+        let own: BTreeSet<&str> = brought.policy_changes.iter().map(|(path, _)| path.as_str()).collect();
+        policy_now::at(mirror, (&base, tip), &own, &agreed.policy)?
+    } else {
+        // What only mended a broken policy runs nothing.
+        policy_now::Now { policy: agreed.policy.clone(), also: None }
+    };
+    agreed.policy = now.policy.clone();
+    brought.policy = now.policy;
+    Ok((agreed, Merged { commit: merge.clone(), contents: brought, differing, also: now.also }))
 }

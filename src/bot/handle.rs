@@ -29,8 +29,7 @@ impl Bot {
             Noted::Labelled { label, by, head } => (label_subject(label), by, head),
         };
         let place = self.place(&note.repo).await?;
-        let pull = place.api.pull(number).await?;
-        match self.binding_at(&place, &pull, commit, None, now).await {
+        match Box::pin(self.bound_by_event(&place, note, commit, now)).await {
             Ok(Some(binding)) => {
                 self.store.remember_binding(repo, number, &subject, login, &binding, note.at).await?;
             }
@@ -45,20 +44,30 @@ impl Bot {
     pub(super) async fn judge(&self, judge: &Judge, now: DateTime<Utc>) -> Result<(), JobError> {
         let place = self.place(&judge.repo).await?;
         self.carry_out_rollbacks(&place, judge.number, now).await?;
-        let gathered = match self.gather(&place, judge.number, now).await? {
+        let gathered = match Box::pin(self.gather(&place, judge.number, now)).await? {
             Found::Complete(gathered) => gathered,
             Found::BrokenPolicy(pull, errors) => {
-                return if is_open(&pull) { self.show_broken_policy(&place, &pull, &errors).await } else { Ok(()) };
+                return if is_open(&pull) {
+                    Box::pin(self.show_broken_policy(&place, &pull, &errors)).await
+                } else {
+                    self.leave_head(&place, judge.number).await?;
+                    self.tell_broken_policy(&place, &pull, &errors).await
+                };
             }
         };
         if !is_open(&gathered.pull) && gathered.merged.is_none() {
             self.store.close_judged(&place.repository.name, judge.number).await?;
+            self.leave_head(&place, judge.number).await?;
             return self.leave(&place, judge.number, "was closed").await;
         }
         let mut verdict = decide::judge(&gathered.contents, &gathered.snapshot, now);
+        if let Some(also) = gathered.merged.as_ref().and_then(|m| m.also.as_ref()) {
+            verdict = decide::stricter(verdict, &crate::approval::evaluate(also, &gathered.snapshot, now));
+        }
         if gathered.merged.is_none() {
             verdict.notes.extend(self.collide(&place, &gathered).await?);
         } else {
+            self.leave_head(&place, judge.number).await?;
             self.leave(&place, judge.number, "was merged").await?;
         }
         self.remember_agreed(&place, &gathered, now).await?;
@@ -77,7 +86,7 @@ impl Bot {
         if gathered.merged.is_some() {
             self.go_forward(&place, *gathered, judge, now).await?;
         }
-        self.answer_gates(&place, now).await
+        Box::pin(self.answer_gates(&place, now)).await
     }
 
     /// Brings the environments of a merged pull request forward, each by what is known when its turn has come.
@@ -110,7 +119,8 @@ impl Bot {
     /// Leaves the verdict about every migration where the command line finds it, which cannot ask GitHub.
     async fn remember_agreed(&self, place: &Place, gathered: &Gathered, now: DateTime<Utc>) -> Result<(), JobError> {
         let contents = gathered.merged.as_ref().map_or(&gathered.contents, |m| &m.contents);
-        let agreed = decide::agreed(contents, &gathered.contents.policy, &gathered.snapshot, now);
+        let also = gathered.merged.as_ref().and_then(|m| m.also.as_ref());
+        let agreed = decide::agreed(contents, (&gathered.contents.policy, also), &gathered.snapshot, now);
         Ok(self.store.remember_agreed(&place.repository.name, gathered.snapshot.number, &agreed).await?)
     }
 

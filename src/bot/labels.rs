@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn label(name: &str, by: &str) -> Label {
-        Label { name: name.into(), set_by: Some(Login::new(by)), set_at: None, binding: None }
+        Label { name: name.into(), set_by: Some(Login::new(by)), set_at: None, binding: None, own: by == "godwit[bot]" }
     }
 
     fn bot() -> Login {

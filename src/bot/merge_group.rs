@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::contents::{self, Branches, Compare, Contents, Unreadable};
 use super::error::JobError;
 use super::gather::{Found, Place};
+use super::heads::Speaker;
 use super::{Bot, act, decide};
 use crate::approval::Status;
 use crate::git::{Mirror, Want};
@@ -22,18 +23,19 @@ impl Bot {
         base: &CommitSha,
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
+        let group = Speaker { number: None, base_ref };
         let contents = match self.group_contents(place, head, base, base_ref, now).await? {
             Ok(contents) => contents,
             Err(errors) => {
                 let broken = check_run::lint_output(&act::empty_report(), &errors);
-                self.show_check(place, head, check_run::LINT, &broken).await?;
-                return self.show_check(place, head, check_run::APPROVAL, &broken).await;
+                self.show_check(place, group, head, check_run::LINT, &broken).await?;
+                return self.show_check(place, group, head, check_run::APPROVAL, &broken).await;
             }
         };
         let lint = check_run::lint_output(&contents.report, &contents.proposed_errors);
-        self.show_check(place, head, check_run::LINT, &lint).await?;
+        self.show_check(place, group, head, check_run::LINT, &lint).await?;
         let approval = self.group_approval(place, &contents, base_ref, now).await?;
-        self.show_check(place, head, check_run::APPROVAL, &approval).await
+        self.show_check(place, group, head, check_run::APPROVAL, &approval).await
     }
 
     async fn group_contents(

@@ -20,8 +20,8 @@ use super::plans::{migration_of, risks, takers, takes_any};
 use super::promotion::Behind;
 use super::work::Judge;
 use super::worker::{chain, soon};
-use super::{Bot, labels, measure, permission, promotion};
-use crate::approval::{EnvironmentVerdict, Policy, evaluate_environment};
+use super::{Bot, labels, measure, permission, promotion, scripts};
+use crate::approval::{EnvironmentVerdict, Policy};
 use crate::config::{Environment, Promotion, WindowState};
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, RoleName, RunId};
 use crate::migration::Migration;
@@ -40,6 +40,9 @@ pub(super) const REPORT: &str = "report";
 pub(super) const APPROVED_BY: &str = "approved_by";
 /// The detail of that row that says who caused the run, where that is not the merge.
 pub(super) const STARTED_BY: &str = "started_by";
+
+/// The detail of that row that holds the SHA-256 of each script that ran, as JSON.
+pub(super) const SCRIPTS: &str = "scripts";
 
 /// How far a merged pull request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +165,8 @@ impl Bot {
         let record = self.store.latest_environment(repo, environment, journey.digest).await?;
         let lock = self.store.environment_lock(Some(repo), environment).await?;
         let (policy, snapshot) = (&journey.gathered.contents.policy, &journey.gathered.snapshot);
-        let verdict = evaluate_environment(policy, snapshot, environment, journey.now);
+        let policies = (policy, journey.merged.also.as_ref());
+        let verdict = decide::environment_verdict(policies, snapshot, environment, journey.now);
         let since = |at: Option<DateTime<Utc>>| at.is_some_and(|at| record.as_ref().is_none_or(|r| r.at < at));
         let never = decide::never(&journey.merged.contents, environment);
         let earlier = self.earlier(journey, environment).await?;
@@ -468,6 +472,7 @@ impl Bot {
         entry.details.insert(REPORT.to_owned(), json(&brief(report))?);
         entry.details.insert(APPROVED_BY.to_owned(), json(&end.approved_by)?);
         entry.details.insert(STARTED_BY.to_owned(), end.by.clone());
+        entry.details.insert(SCRIPTS.to_owned(), json(&scripts::ran(&journey.merged.contents.set, report))?);
         Ok(entry)
     }
 

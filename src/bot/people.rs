@@ -19,15 +19,44 @@ pub struct CommitPeople {
     pub open: BTreeMap<String, CommitSha>,
 }
 
-/// Maps the e-mails of `names` to logins by what GitHub says about the commits in `listed`; co-authors by the e-mails that
-/// others of them use, or by GitHub's own no-reply addresses. GitHub lists 250 commits at most (B-2).
-pub fn commit_people(names: &[CommitNames], listed: &[model::Commit]) -> CommitPeople {
+/// What GitHub said about commits.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Its list of them; 250 at most.
+    pub listed: &'a [model::Commit],
+    /// Whose addresses it takes those of further authors for, in lower case.
+    pub told: &'a BTreeMap<String, Login>,
+    /// Where people read it, which is where its no-reply addresses end.
+    pub host: Option<&'a str>,
+}
+
+impl Known<'_> {
+    fn emails(&self) -> BTreeMap<String, Login> {
+        let mut known = self.told.clone();
+        known.extend(known_emails(self.listed));
+        known
+    }
+}
+
+/// Commits that name a co-author whose address is none of those that GitHub's list maps: it maps more of them than a list
+/// shows, and a no-reply address by its number, whatever the login was then.
+pub fn with_strangers(names: &[CommitNames], listed: &[model::Commit]) -> BTreeSet<CommitSha> {
     let known = known_emails(listed);
+    let strange = |c: &&CommitNames| c.co_authors.iter().any(|e| !known.contains_key(&e.to_ascii_lowercase()));
+    names.iter().filter(strange).map(|c| c.sha.clone()).collect()
+}
+
+/// Maps the e-mails of `names` to logins by what GitHub says about them, co-authors by the e-mails that others of them use
+/// too, or by GitHub's own no-reply addresses (B-2).
+pub fn commit_people(names: &[CommitNames], said: &Known<'_>) -> CommitPeople {
+    let known = said.emails();
+    let login_of = |email: &str| login_of(email, &known, said.host);
+    let listed = said.listed;
     let in_list: BTreeSet<&CommitSha> = listed.iter().map(|c| &c.sha).collect();
     let mut found = CommitPeople::default();
     for commit in names {
         for email in [&commit.author, &commit.committer] {
-            match login_of(email, &known) {
+            match login_of(email) {
                 Some(login) => drop(found.people.insert(CommitPerson::Known(login))),
                 None if in_list.contains(&commit.sha) => {
                     found.people.insert(CommitPerson::Unknown(email.clone()));
@@ -36,7 +65,7 @@ pub fn commit_people(names: &[CommitNames], listed: &[model::Commit]) -> CommitP
             }
         }
         for email in &commit.co_authors {
-            let login = login_of(email, &known);
+            let login = login_of(email);
             found.people.insert(login.map_or_else(|| CommitPerson::Unknown(email.clone()), CommitPerson::Known));
         }
     }
@@ -61,10 +90,14 @@ fn known_emails(listed: &[model::Commit]) -> BTreeMap<String, Login> {
     known
 }
 
-fn login_of(email: &str, known: &BTreeMap<String, Login>) -> Option<Login> {
+fn login_of(email: &str, known: &BTreeMap<String, Login>, host: Option<&str>) -> Option<Login> {
     let email = email.to_ascii_lowercase();
     known.get(&email).cloned().or_else(|| {
-        let user = email.strip_suffix("@users.noreply.github.com")?;
+        let (user, domain) = email.split_once('@')?;
+        let of = domain.strip_prefix("users.noreply.")?;
+        if of != "github.com" && !host.is_some_and(|h| h.eq_ignore_ascii_case(of)) {
+            return None;
+        }
         let login = user.split_once('+').map_or(user, |(_, login)| login);
         (!login.is_empty()).then(|| Login::new(login))
     })
@@ -74,6 +107,23 @@ fn login_of(email: &str, known: &BTreeMap<String, Login>) -> Option<Login> {
 /// (DECISIONS 12).
 pub fn retargeted(timeline: &[model::TimelineEntry]) -> Option<DateTime<Utc>> {
     timeline.iter().filter(|e| RETARGETED.contains(&&*e.event)).filter_map(|e| e.created_at).max()
+}
+
+/// The labels that were there at a moment, and what had happened to them by then.
+pub fn labelled_at(
+    timeline: &[model::TimelineEntry],
+    at: DateTime<Utc>,
+) -> (Vec<model::LabelName>, Vec<model::TimelineEntry>) {
+    let until: Vec<_> = timeline.iter().filter(|e| e.created_at.is_none_or(|made| made <= at)).cloned().collect();
+    let mut there: BTreeMap<String, model::LabelName> = BTreeMap::new();
+    for (entry, label) in until.iter().filter_map(|e| Some((e, e.label.as_ref()?))) {
+        match &*entry.event {
+            "labeled" => drop(there.insert(label.name.to_ascii_lowercase(), label.clone())),
+            "unlabeled" => drop(there.remove(&label.name.to_ascii_lowercase())),
+            _ => {}
+        }
+    }
+    (there.into_values().collect(), until)
 }
 
 /// Labels that were set before `since` stand for no content any more.
@@ -103,6 +153,7 @@ pub fn labels(
     present: &[model::LabelName],
     timeline: &[model::TimelineEntry],
     bindings: &[StoredBinding],
+    own: &dyn Fn(&Login) -> bool,
 ) -> Vec<Label> {
     present
         .iter()
@@ -117,7 +168,8 @@ pub fn labels(
                 let same_setting = set_at.is_none_or(|at| b.at + chrono::Duration::seconds(60) >= at);
                 b.subject.strip_prefix("label:").is_some_and(same) && Some(&b.login) == set_by.as_ref() && same_setting
             });
-            Label { name: label.name.clone(), set_by, set_at, binding: binding.map(|b| b.binding.clone()) }
+            let own = set_by.as_ref().is_some_and(own);
+            Label { name: label.name.clone(), set_by, set_at, binding: binding.map(|b| b.binding.clone()), own }
         })
         .collect()
 }
@@ -207,20 +259,61 @@ mod tests {
             listed('a', ("ann@x", Some("ann")), ("bob@x", Some("bob"))),
             listed('b', ("carl@x", Some("carl")), ("lost@x", None)),
         ];
-        let found = commit_people(&names, &listed);
+        let none = BTreeMap::new();
+        let found = commit_people(&names, &Known { listed: &listed, told: &none, host: None });
         let unknown = |e: &str| CommitPerson::Unknown(e.into());
         let expected: BTreeSet<_> =
             [known("ann"), known("bob"), known("carl"), known("dora"), unknown("who@x"), unknown("lost@x")].into();
         assert_eq!(found.people, expected);
         assert!(found.open.is_empty());
+        assert_eq!(with_strangers(&names, &listed), [sha('a')].into());
+        // GitHub knows more addresses than its list shows.
+        let told = [("who@x".to_owned(), Login::new("wilma"))].into();
+        let found = commit_people(&names, &Known { listed: &listed, told: &told, host: None });
+        assert!(found.people.contains(&known("wilma")) && !found.people.contains(&unknown("who@x")));
+    }
+
+    #[test]
+    fn b2_no_reply_addresses_belong_to_the_github_that_is_asked() {
+        let names =
+            [names('a', "ann@x", "ann@x", &["7+eve@users.noreply.ghe.acme.com", "8+fay@users.noreply.evil.com"])];
+        let listed = [listed('a', ("ann@x", Some("ann")), ("ann@x", Some("ann")))];
+        let none = BTreeMap::new();
+        let found = |host| commit_people(&names, &Known { listed: &listed, told: &none, host }).people;
+        let fay = CommitPerson::Unknown("8+fay@users.noreply.evil.com".into());
+        assert_eq!(found(Some("ghe.acme.com")), [known("ann"), known("eve"), fay.clone()].into());
+        let eve = CommitPerson::Unknown("7+eve@users.noreply.ghe.acme.com".into());
+        assert_eq!(found(None), [known("ann"), eve, fay].into());
+        // By its number the account is known, whatever its login was then.
+        let told = [("8+fay@users.noreply.evil.com".to_owned(), Login::new("faye"))].into();
+        let by_id = commit_people(&names, &Known { listed: &listed, told: &told, host: None }).people;
+        assert!(by_id.contains(&known("faye")));
     }
 
     #[test]
     fn b2_a_commit_beyond_githubs_list_is_asked_about() {
         let names = [names('c', "ann@x", "zoe@x", &[])];
-        let found = commit_people(&names, &[listed('a', ("ann@x", Some("ann")), ("ann@x", Some("ann")))]);
+        let listed = [listed('a', ("ann@x", Some("ann")), ("ann@x", Some("ann")))];
+        let none = BTreeMap::new();
+        let found = commit_people(&names, &Known { listed: &listed, told: &none, host: None });
         assert_eq!(found.people, [known("ann")].into());
         assert_eq!(found.open, [("zoe@x".to_owned(), sha('c'))].into());
+    }
+
+    #[test]
+    fn b13_a_risk_is_raised_from_the_moment_on_at_which_somebody_raised_it() {
+        let timeline = [
+            entry("labeled", "risk:high", "dora", 10),
+            entry("unlabeled", "Risk:High", "dora", 20),
+            entry("labeled", "hold", "dora", 30),
+        ];
+        for (second, expected, past) in
+            [(9, vec![], 0), (10, vec!["risk:high"], 1), (25, vec![], 2), (31, vec!["hold"], 3)]
+        {
+            let (there, until) = labelled_at(&timeline, at(second));
+            let there: Vec<_> = there.iter().map(|l| l.name.as_str()).collect();
+            assert_eq!((there, until.len()), (expected, past), "{second}");
+        }
     }
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -261,7 +354,7 @@ mod tests {
             (vec![stored("ann", 1)], false),
             (vec![], false),
         ] {
-            let found = labels(&present, &timeline, &bindings);
+            let found = labels(&present, &timeline, &bindings, &|_| false);
             assert_eq!(found[0].set_by, Some(Login::new("ann")));
             assert_eq!(found[0].binding.is_some(), counts, "{bindings:?}");
         }

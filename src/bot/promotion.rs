@@ -9,9 +9,11 @@ use super::Bot;
 use super::asked::Asked;
 use super::decide::{holds, refusal, stamp};
 use super::error::JobError;
+use super::gather::Place;
 use super::handle::look;
 use super::merge_run::{Journey, quoted};
 use super::plans::takers;
+use crate::approval::Policy;
 use crate::config::{Environment, Region};
 use crate::github::Event;
 use crate::ids::{EnvironmentName, PrNumber, RunId, TargetName};
@@ -83,11 +85,23 @@ impl Bot {
         journey: &Journey<'_>,
         environment: &EnvironmentName,
     ) -> Result<Option<Behind>, JobError> {
-        let policy = &journey.gathered.contents.policy;
+        let own: Vec<&Migration> = journey.merged.contents.own_migrations().collect();
         let base = &journey.gathered.pull.base.branch;
-        let (repo, default) = (&journey.place.repository.name, &journey.place.repository.default_branch);
+        self.earlier_of(journey.place, &journey.gathered.contents.policy, base, &own, environment).await
+    }
+
+    /// The same for migrations that go into `base`.
+    pub(super) async fn earlier_of(
+        &self,
+        place: &Place,
+        policy: &Policy,
+        base: &str,
+        own: &[&Migration],
+        environment: &EnvironmentName,
+    ) -> Result<Option<Behind>, JobError> {
+        let (repo, default) = (&place.repository.name, &place.repository.default_branch);
         let chain: BTreeSet<&EnvironmentName> = policy.chain(base, default).into_iter().map(|(e, _)| e).collect();
-        for migration in journey.merged.contents.own_migrations() {
+        for migration in own {
             let takes = |e: &Environment| e.targets.iter().any(|t| belongs(migration, &t.name, t.engine));
             let Some(before) = policy.before(environment, &takes).filter(|e| !chain.contains(&e.name)) else {
                 continue;

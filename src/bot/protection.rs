@@ -3,11 +3,15 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use std::collections::BTreeSet;
+
 use super::Bot;
+use super::asked::Subject;
 use super::contents::{self, Unreadable, policy_at};
+use super::decide::{self, Next};
 use super::error::JobError;
-use super::gather::{Found, Place};
-use super::plans::takers;
+use super::gather::{Found, Gathered, Place};
+use super::plans::{takers, takes_any};
 use super::worker::chain;
 use crate::approval::{Policy, Status, evaluate_environment};
 use crate::git::{GitError, Want};
@@ -23,6 +27,8 @@ use crate::store::gates::ProtectionRequest;
 const LONGEST: Duration = Duration::days(30);
 /// Reports before the final word; GitHub takes ten.
 const REPORTS: u32 = 9;
+/// Characters of what keeps a run from beginning; a report has room for 1,024.
+const REASON: usize = 300;
 /// Migrations named in a report.
 const NAMED: usize = 10;
 
@@ -33,8 +39,16 @@ struct Standing {
     pending: Vec<String>,
     /// Migrations that failed there, or whose state nobody knows.
     stuck: Vec<String>,
-    /// For the head of an open pull request: whether people agreed to this environment.
+    /// Migrations that it will never hold, because it has no target for them.
+    homeless: Vec<String>,
+    /// Whether it has no target at all, or none that takes anything of the commit.
+    aimless: bool,
+    /// Whether the commit brings no migration.
+    empty: bool,
+    /// For the head of an open pull request: whether its run might begin now.
     agreed: bool,
+    /// What keeps such a run from beginning.
+    closed: Option<String>,
     /// Who is missing.
     missing: Vec<String>,
 }
@@ -51,21 +65,54 @@ fn word(environment: &EnvironmentName, standing: &Standing) -> (GateWord, String
             ),
         );
     }
+    if standing.aimless || !standing.homeless.is_empty() {
+        let what = if standing.homeless.is_empty() {
+            format!("{name} has no target that takes migrations of this commit")
+        } else {
+            format!("No target of any environment takes {}", names(&standing.homeless))
+        };
+        return (
+            GateWord::Rejected,
+            format!("{what}: name one in `godwit.yml` and `environments.yml`, then run the job again."),
+        );
+    }
+    if standing.empty {
+        return (GateWord::Approved, format!("This commit has no migrations; {name} needs none."));
+    }
     if standing.pending.is_empty() {
         return (GateWord::Approved, format!("{name} holds every migration of this commit."));
     }
     if standing.agreed {
         return (
             GateWord::Approved,
-            format!("Everybody whom {name} asks for has agreed to the migrations of this commit."),
+            format!(
+                "Everybody whom {name} asks for has agreed to the migrations of this commit, and its gates are open."
+            ),
         );
     }
     let mut report = format!("{name} does not hold these migrations of the commit yet: {}.", names(&standing.pending));
     if !standing.missing.is_empty() {
         report.push_str(&format!(" Still missing: {}.", standing.missing.join(", ")));
     }
+    if let Some(closed) = &standing.closed {
+        report.push_str(&format!(" Now: {}.", closed.chars().take(REASON).collect::<String>()));
+    }
     report.push_str(" The job goes on by itself once it does.");
     (GateWord::Waits, report)
+}
+
+/// The environment of the same branch that comes before, among those that take something.
+fn before_in_chain<'p>(
+    policy: &'p Policy,
+    gathered: &Gathered,
+    default_branch: &str,
+    environment: &EnvironmentName,
+    own: &[&Migration],
+) -> Option<&'p EnvironmentName> {
+    let chain = policy.chain(&gathered.pull.base.branch, default_branch);
+    let taking: Vec<_> = chain.into_iter().map(|(e, _)| e).filter(|e| takes_any(policy, e, own)).collect();
+    let place = taking.iter().position(|e| *e == environment)?;
+    taking.get(place.checked_sub(1)?).copied()
 }
 
 fn names(list: &[String]) -> String {
@@ -133,6 +180,14 @@ impl Bot {
             return Ok(Some((GateWord::Rejected, report)));
         };
         let all: Vec<&Migration> = set.migrations.iter().collect();
+        let mut standing = Standing { empty: all.is_empty(), ..Standing::default() };
+        // Zero targets are never a success (B-19).
+        standing.aimless = settings.targets.is_empty() || (!all.is_empty() && !takes_any(&policy, &environment, &all));
+        let homeless = |m: &&&Migration| !policy.environments.0.iter().any(|e| !takers(e, &[**m]).is_empty());
+        standing.homeless = all.iter().filter(homeless).map(|m| m.id.to_string()).collect();
+        if standing.aimless || standing.empty || !standing.homeless.is_empty() {
+            return Ok(Some(word(&environment, &standing)));
+        }
         let (here, there) = self.reached(settings, &takers(settings, &all)).await?;
         if let (true, Some(other)) = (here.is_empty(), there.first()) {
             let event = Event::ProtectionRule {
@@ -156,17 +211,18 @@ impl Bot {
                 return Ok(Some((GateWord::Waits, report)));
             }
         };
-        let mut standing = Standing::default();
+        let mut pending: BTreeSet<String> = BTreeSet::new();
         for migration in statuses.iter().flat_map(|t| &t.migrations) {
             // What the history knows and the commit does not is nothing that the commit needs.
-            if !set.migrations.iter().any(|m| m.id == migration.id && m.unit == migration.unit) {
+            let Some(known) = set.migrations.iter().find(|m| m.id == migration.id && m.unit == migration.unit) else {
                 continue;
-            }
+            };
             match migration.state {
                 MigrationState::Applied => {}
                 MigrationState::Failed | MigrationState::NeedsHuman => standing.stuck.push(migration.id.to_string()),
                 MigrationState::Pending | MigrationState::Running | MigrationState::RolledBack => {
                     standing.pending.push(migration.id.to_string());
+                    pending.insert(known.reference());
                 }
             }
         }
@@ -174,34 +230,114 @@ impl Bot {
         let known = self.held_elsewhere(&place.repository.name, settings, &set, &here).await?;
         let theirs = |m: &&Migration| there.iter().any(|leg| leg.targets.iter().any(|t| m.target.as_ref() == Some(t)));
         let lacking = all.iter().filter(|m| theirs(m) && !known.contains(&m.reference()));
-        standing.pending.extend(lacking.map(|m| m.id.to_string()));
+        for migration in lacking {
+            standing.pending.push(migration.id.to_string());
+            pending.insert(migration.reference());
+        }
         if !standing.pending.is_empty() && standing.stuck.is_empty() {
-            self.gate_people(place, request, &environment, &mut standing, now).await?;
+            Box::pin(self.gate_people(place, request, &environment, &pending, &mut standing, now)).await?;
         }
         Ok(Some(word(&environment, &standing)))
     }
 
-    /// What people said about the pull request that the commit belongs to.
+    /// What people said about the pull requests that the commit belongs to, and whether a run of what `pending` names might
+    /// begin now. A commit may be the head of several; each that concerns the environment has a say.
     async fn gate_people(
         &self,
         place: &Place,
         request: &ProtectionRequest,
         environment: &EnvironmentName,
+        pending: &BTreeSet<String>,
         standing: &mut Standing,
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
         let pulls = place.api.pulls_of_commit(&request.commit).await?;
-        let of_commit = pulls.iter().find(|p| {
-            p.head.sha == request.commit || p.merge_commit_sha.as_ref().is_some_and(|m| *m == request.commit)
+        let of_commit = pulls.iter().filter(|p| {
+            let head = p.head.sha == request.commit && p.state == "open";
+            head || (p.is_merged() && p.merge_commit_sha.as_ref().is_some_and(|m| *m == request.commit))
         });
-        let Some(pull) = of_commit else { return Ok(()) };
-        let Found::Complete(gathered) = self.gather(place, pull.number, now).await? else { return Ok(()) };
-        let verdict = evaluate_environment(&gathered.contents.policy, &gathered.snapshot, environment, now);
-        let is_head = gathered.merged.is_none() && gathered.pull.head.sha == request.commit;
-        let clean = super::decide::blockers(&gathered.contents).is_empty();
-        standing.agreed = is_head && clean && verdict.evaluation.status == Status::Approved;
-        standing.missing = verdict.evaluation.missing.iter().map(|m| crate::report::escape::prose(m)).collect();
+        let mut words: Vec<Next> = Vec::new();
+        for pull in of_commit {
+            let Found::Complete(gathered) = Box::pin(self.gather(place, pull.number, now)).await? else {
+                standing.closed = Some(format!("the policy that judges {} cannot be read", pull.number));
+                return Ok(());
+            };
+            let verdict = evaluate_environment(&gathered.contents.policy, &gathered.snapshot, environment, now);
+            // A merge of it would not concern the environment.
+            if verdict.evaluation.status == Status::Skipped && !gathered.snapshot.draft {
+                continue;
+            }
+            standing.missing.extend(verdict.evaluation.missing.iter().map(|m| crate::report::escape::prose(m)));
+            if gathered.merged.is_none() {
+                words.push(Box::pin(self.might_run(place, &gathered, environment, pending, now)).await?);
+            }
+        }
+        standing.agreed = !words.is_empty() && words.iter().all(|word| *word == Next::Runs);
+        standing.closed = words.into_iter().find_map(|word| match word {
+            Next::Waits(refusal) => Some(crate::report::escape::prose(&refusal.message)),
+            Next::Stopped => Some(format!("its last run in {} failed", code(environment.as_str()))),
+            Next::Holds | Next::Runs => None,
+        });
         Ok(())
+    }
+
+    /// Whether a run of an open pull request might begin in an environment now, by the judgement that a run is begun by. It
+    /// is not merged, so nobody could have let it pass over anything.
+    async fn might_run(
+        &self,
+        place: &Place,
+        gathered: &Gathered,
+        environment: &EnvironmentName,
+        pending: &BTreeSet<String>,
+        now: DateTime<Utc>,
+    ) -> Result<Next, JobError> {
+        let (repo, contents) = (&place.repository.name, &gathered.contents);
+        let policy = &contents.policy;
+        let waits = |reason: &str, message: String| {
+            Ok(Next::Waits(decide::refusal(reason, message, "it goes on by itself then".to_owned())))
+        };
+        if let Some(first) = decide::blockers(contents).first() {
+            return waits("policy", first.reason.clone());
+        }
+        let foreign: Vec<String> = pending.difference(&contents.own).cloned().collect();
+        if !foreign.is_empty() {
+            let whose = gathered.snapshot.number;
+            return waits("promotion", format!("{} must run first and are not part of {whose}", names(&foreign)));
+        }
+        let own: Vec<&Migration> = contents.own_migrations().collect();
+        let (Some(digest), Some(settings)) = (&contents.digest, policy.environments.get(environment)) else {
+            return waits("no-target", format!("it brings nothing to {}", code(environment.as_str())));
+        };
+        let mut earlier =
+            self.earlier_of(place, policy, &gathered.pull.base.branch, &own, environment).await?.map(|e| e.refusal);
+        if let Some(before) = before_in_chain(policy, gathered, &place.repository.default_branch, environment, &own) {
+            let record = self.store.latest_environment(repo, before, digest).await?;
+            if !decide::holds(record.as_ref()) {
+                let message = format!("`{before}` must hold these migrations first");
+                earlier = Some(decide::refusal("promotion", message, "merge it".to_owned()));
+            }
+        }
+        let about = Subject { repo, number: gathered.snapshot.number, environment, digest };
+        let asked = self.asked(about, now).await?;
+        let record = self.store.latest_environment(repo, environment, digest).await?;
+        let lock = self.store.environment_lock(Some(repo), environment).await?;
+        let verdict = evaluate_environment(policy, &gathered.snapshot, environment, now);
+        let never = decide::never(contents, environment);
+        Ok(decide::next(decide::Standing {
+            environment,
+            record: record.as_ref(),
+            lock: lock.as_ref(),
+            promotion: settings.promotion,
+            promoted: asked.promoted,
+            retry: asked.retry_at.is_some_and(|at| record.as_ref().is_none_or(|r| r.at < at)),
+            cancelled: asked.cancelled.as_deref(),
+            released: false,
+            never: never.as_ref(),
+            earlier: earlier.as_ref(),
+            window: &settings.windows.at(now),
+            emergency: false,
+            verdict: &verdict,
+        }))
     }
 
     /// The policy of the default branch, and every migration that the commit has.
@@ -237,6 +373,14 @@ mod tests {
         let list = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         for (standing, expected, part) in [
             (Standing::default(), GateWord::Approved, "holds every"),
+            (Standing { empty: true, ..Standing::default() }, GateWord::Approved, "no migrations"),
+            (Standing { aimless: true, ..Standing::default() }, GateWord::Rejected, "no target"),
+            (Standing { homeless: list(&["0003_z"]), ..Standing::default() }, GateWord::Rejected, "`0003_z`"),
+            (
+                Standing { pending: list(&["0002_x"]), closed: Some("locked".into()), ..Standing::default() },
+                GateWord::Waits,
+                "locked",
+            ),
             (Standing { pending: list(&["0002_x"]), ..Standing::default() }, GateWord::Waits, "`0002_x`"),
             (
                 Standing { pending: list(&["0002_x"]), missing: list(&["dba"]), ..Standing::default() },

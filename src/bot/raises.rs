@@ -30,7 +30,7 @@ pub struct Raise {
 impl Raise {
     /// As if it were still there.
     pub fn label(&self) -> Label {
-        Label { name: self.label.clone(), set_by: Some(self.by.clone()), set_at: self.at, binding: None }
+        Label { name: self.label.clone(), set_by: Some(self.by.clone()), set_at: self.at, binding: None, own: false }
     }
 
     /// What people are told.
@@ -46,13 +46,13 @@ impl Raise {
     }
 }
 
-/// Every raise of a person whose label somebody else took off, oldest first.
-pub fn taken_off_by_others(timeline: &[model::TimelineEntry]) -> Vec<Raise> {
+/// Every raise of a person or of another App whose label somebody else took off, oldest first. `own` knows Godwit.
+pub fn taken_off_by_others(timeline: &[model::TimelineEntry], own: &dyn Fn(&Login) -> bool) -> Vec<Raise> {
     let mut raises: BTreeMap<String, Vec<Raise>> = BTreeMap::new();
     for entry in timeline {
         let (Some(label), Some(actor)) = (&entry.label, &entry.actor) else { continue };
-        // What the bots set follows from the migrations, and comes and goes with them.
-        if !is_risk(&label.name) || actor.login.as_str().ends_with("[bot]") {
+        // What Godwit sets follows from the migrations, and comes and goes with them.
+        if !is_risk(&label.name) || own(&actor.login) {
             continue;
         }
         let known = raises.entry(label.name.to_ascii_lowercase()).or_default();
@@ -88,10 +88,11 @@ impl Bot {
         place: &Place,
         policy: &Policy,
         timeline: &[model::TimelineEntry],
+        own: &(dyn Fn(&Login) -> bool + Send + Sync),
     ) -> Result<Vec<Raise>, JobError> {
         let Ok(lead) = RoleName::new(DATA_OPS_LEAD) else { return Ok(Vec::new()) };
         let mut standing = Vec::new();
-        'raises: for raise in taken_off_by_others(timeline) {
+        'raises: for raise in taken_off_by_others(timeline, own) {
             for login in &raise.taken_off_by {
                 let person = holder(place, policy, login).await?;
                 if policy.roles.holds(&lead, login, &person.teams) {
@@ -119,7 +120,8 @@ mod tests {
 
     fn standing(events: &[(&str, &str, &str)]) -> Vec<(String, String)> {
         let timeline: Vec<_> = events.iter().map(|(word, label, by)| event(word, label, by)).collect();
-        taken_off_by_others(&timeline).into_iter().map(|r| (r.label, r.by.to_string())).collect()
+        let own = |login: &Login| login.as_str() == "godwit[bot]";
+        taken_off_by_others(&timeline, &own).into_iter().map(|r| (r.label, r.by.to_string())).collect()
     }
 
     #[test]
@@ -139,7 +141,9 @@ mod tests {
         assert_eq!(standing(&own), high("dora"));
         let back = [own.as_slice(), &[(set, "risk:high", "dora"), (off, "risk:high", "dora")]].concat();
         assert_eq!(standing(&back), []);
-        // The bot's own come and go, and other labels are no raise.
+        // Another App raises as a person does; the bot's own come and go, and other labels are no raise.
+        let scanner = vec![("risk:high".to_owned(), "scanner[bot]".to_owned())];
+        assert_eq!(standing(&[(set, "risk:high", "scanner[bot]"), (off, "risk:high", "alice")]), scanner);
         assert_eq!(standing(&[(set, "risk:high", "godwit[bot]"), (off, "risk:high", "alice")]), []);
         assert_eq!(standing(&[(set, "risk:high", "dora"), (off, "risk:high", "godwit[bot]")]), []);
         for label in ["hold", "risk:none", "approved:dba"] {

@@ -4,10 +4,10 @@
 use super::Bot;
 use super::error::JobError;
 use super::gather::{Gathered, Place};
+use super::guarded::unguarded;
 use crate::approval::{Status, Verdict};
 use crate::github::GithubError;
 use crate::ids::PrNumber;
-use crate::report::check_run;
 
 /// The verdict about a pull request whose base is the branch of another one. It must not look approved: it may be aimed at
 /// another branch and merged within the same second.
@@ -53,12 +53,10 @@ impl Bot {
             return Ok(None);
         }
         match place.api.required_checks(base).await {
-            Ok(checks) if checks.contains(check_run::APPROVAL) => Ok(None),
-            Ok(_) => Ok(Some(format!(
-                "`{base}` can be merged into without the check `{}`: make it a required status check of the branch \
-                 (Settings, Rules)",
-                check_run::APPROVAL
-            ))),
+            Ok(checks) => {
+                let open = unguarded(&checks, self.github.app_id());
+                Ok(open.map(|(what, advice)| format!("`{base}` {what}: {advice}")))
+            }
             Err(GithubError::Forbidden { .. } | GithubError::NotFound { .. }) => Ok(None),
             Err(e) => Err(e.into()),
         }

@@ -186,7 +186,7 @@ impl Bot {
         let told = async {
             let place = self.place(&repo).await?;
             let pull = place.api.pull(number).await?;
-            if pull.is_merged() { Ok(()) } else { self.show_failure(&place, &pull.head.sha, error, id).await }
+            if pull.state == "open" { self.show_failure(&place, &pull, error, id).await } else { Ok(()) }
         };
         if let Err(error) = told.await {
             tracing::warn!(error = chain(&error), "the failure could not be shown on GitHub");

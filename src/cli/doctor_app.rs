@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use super::exit::Failure;
 use crate::approval::Policy;
+use crate::bot::guarded::unguarded;
 use crate::config::server::secret;
 use crate::github::app::{EVENTS, Need, PERMISSIONS, covers};
 use crate::github::{Github, GithubError, GithubSettings, model};
 use crate::ids::TeamSlug;
 use crate::plan::diagnosis::{Diagnosis, Health};
-use crate::report::check_run;
 
 /// What every finding about the App stands under.
 const APP: &str = "GitHub App";
@@ -238,15 +238,9 @@ async fn of_installation(
             Err(GithubError::NotFound { .. } | GithubError::Forbidden { .. }) => continue,
             Err(error) => return Err(error),
         };
-        if !checks.contains(check_run::APPROVAL) {
-            let message = format!(
-                "`{}` can be merged into `{}` without `{}`",
-                repo.full_name,
-                repo.default_branch,
-                check_run::APPROVAL
-            );
-            let what = "make it a required status check of the branch (Settings, Rules)";
-            found.push(Diagnosis::of(&about, "protection", Health::Warning, message, what));
+        if let Some((message, what)) = unguarded(&checks, github.app_id()) {
+            let message = format!("`{}` of `{}` {message}", repo.default_branch, repo.full_name);
+            found.push(Diagnosis::of(&about, "protection", Health::Warning, message, &what));
         }
     }
     Ok(())

@@ -8,6 +8,9 @@ use super::GitError;
 use crate::ids::CommitSha;
 use crate::migration::{FileContent, SourceFile};
 
+/// Commits of a branch that are gone back through to find an earlier tip.
+const MOST_STEPS: usize = 10_000;
+
 /// A bare local copy, as of the fetch just before.
 pub struct Mirror {
     pub(super) repository: Repository,
@@ -272,6 +275,25 @@ impl Mirror {
     /// When the commit is not here.
     pub fn committed_at(&self, commit: &CommitSha) -> Result<i64, GitError> {
         Ok(self.commit(commit)?.time().seconds())
+    }
+
+    /// The commit that was the tip of a branch at `moment` (seconds since 1970), by what the commits say of themselves, along
+    /// first parents from `tip`; `None` where history does not go back that far.
+    ///
+    /// # Errors
+    /// When the commit is not here.
+    pub fn tip_at(&self, tip: &CommitSha, moment: i64) -> Result<Option<CommitSha>, GitError> {
+        let mut at = self.commit(tip)?;
+        for _ in 0..MOST_STEPS {
+            if at.time().seconds() <= moment {
+                return sha(at.id()).map(Some);
+            }
+            match at.parent(0) {
+                Ok(parent) => at = parent,
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     /// Git's id of every file below a commit that `wanted` takes: equal ids, equal bytes.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::header::{ETAG, IF_NONE_MATCH, LINK, LOCATION, USER_AGENT};
+use axum::http::header::{ACCEPT, ETAG, IF_NONE_MATCH, LINK, LOCATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use chrono::Utc;
 use octocrab::models::{AppId, InstallationId};
@@ -322,6 +322,22 @@ impl Caller {
         read(path, &text)
     }
 
+    /// Reads one value in a form that GitHub gives only to who asks for it.
+    pub(super) async fn get_as<T: DeserializeOwned>(&self, path: &str, form: &'static str) -> Result<T, GithubError> {
+        let text = self.send_as(Method::Get, path, None, Repeat::Safe, Some(form)).await?;
+        read(path, &text)
+    }
+
+    /// What was kept of an earlier answer.
+    pub(super) fn kept(&self, under: &str) -> Option<String> {
+        self.cache.get(under).map(|(_, text)| text)
+    }
+
+    /// Keeps what does not change.
+    pub(super) fn keep(&self, under: &str, text: &str) {
+        self.cache.put(under, "", text);
+    }
+
     /// Reads a whole list, page by page.
     pub(super) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, GithubError> {
         self.pages(path, Some).await
@@ -399,10 +415,21 @@ impl Caller {
         body: Option<&Value>,
         repeat: Repeat,
     ) -> Result<String, GithubError> {
+        self.send_as(method, path, body, repeat, None).await
+    }
+
+    async fn send_as(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        repeat: Repeat,
+        form: Option<&'static str>,
+    ) -> Result<String, GithubError> {
         let mut wait = self.backoff;
         let mut attempt = 1;
         loop {
-            let error = match self.send_once(method, path, body).await {
+            let error = match self.send_once(method, path, body, form).await {
                 Ok(text) => return Ok(text),
                 Err(error) => error,
             };
@@ -427,10 +454,16 @@ impl Caller {
         }
     }
 
-    async fn send_once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, GithubError> {
+    async fn send_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        form: Option<&'static str>,
+    ) -> Result<String, GithubError> {
         let what = format!("{} {}", method.as_str(), path.split('?').next().unwrap_or(path));
         let _turn = self.gate.enter(method != Method::Get).await?;
-        match tokio::time::timeout(self.timeout, self.exchange(&what, method, path, body)).await {
+        match tokio::time::timeout(self.timeout, self.exchange(&what, method, path, body, form)).await {
             Ok(result) => result.inspect_err(|error| {
                 if let GithubError::RateLimited { until } = error {
                     self.gate.close_until(*until);
@@ -447,6 +480,7 @@ impl Caller {
         method: Method,
         path: &str,
         body: Option<&Value>,
+        form: Option<&'static str>,
     ) -> Result<String, GithubError> {
         let mut path = path.to_owned();
         for _ in 0..=REDIRECTS {
@@ -456,6 +490,9 @@ impl Caller {
                     let mut headers = HeaderMap::new();
                     if let Some(tag) = known.as_ref().and_then(|(tag, _)| HeaderValue::from_str(tag).ok()) {
                         headers.insert(IF_NONE_MATCH, tag);
+                    }
+                    if let Some(form) = form {
+                        headers.insert(ACCEPT, HeaderValue::from_static(form));
                     }
                     self.crab._get_with_headers(path.as_str(), Some(headers)).await
                 }

@@ -407,6 +407,38 @@ pub struct MadeObject {
     pub sha: String,
 }
 
+/// A repository that a team has access to.
+#[derive(Debug, Clone, Deserialize)]
+pub struct GrantedRepo {
+    /// Which of GitHub's words for permissions hold.
+    #[serde(default)]
+    pub permissions: BTreeMap<String, bool>,
+}
+
+/// What GitHub finds fault with in CODEOWNERS.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OwnerFaults {
+    /// Each fault.
+    pub errors: Vec<OwnerFault>,
+}
+
+/// One fault of CODEOWNERS.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OwnerFault {
+    /// Line from 1.
+    #[serde(default)]
+    pub line: u32,
+    /// In GitHub's words: `Unknown owner`, `Invalid pattern`, …
+    #[serde(default)]
+    pub kind: String,
+    /// The line's text.
+    #[serde(default)]
+    pub source: String,
+    /// The file.
+    #[serde(default)]
+    pub path: String,
+}
+
 /// A rule that holds for a branch.
 #[derive(Debug, Clone, Deserialize)]
 pub struct BranchRule {
@@ -428,6 +460,9 @@ pub struct RuleParameters {
 pub struct RequiredCheck {
     /// Its name.
     pub context: String,
+    /// The App that it must come from, where the rule says so.
+    #[serde(default)]
+    pub integration_id: Option<i64>,
 }
 
 /// A branch.
@@ -452,4 +487,17 @@ pub struct ProtectionChecks {
     /// Their names.
     #[serde(default)]
     pub contexts: Vec<String>,
+    /// The same, each with the App that it must come from; older servers do not say.
+    #[serde(default)]
+    pub checks: Option<Vec<ProtectionCheck>>,
+}
+
+/// A check of the classic protection.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ProtectionCheck {
+    /// Its name.
+    pub context: String,
+    /// The App that it must come from; -1 stands for any.
+    #[serde(default)]
+    pub app_id: Option<i64>,
 }

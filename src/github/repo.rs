@@ -177,7 +177,13 @@ impl RepoApi {
 
 /// The exact role where GitHub names one it documents, else the coarse permission. Unknown words mean nothing may be done.
 fn permission(given: &RepoPermission) -> Permission {
-    let word = |w: &str| match w {
+    let role = given.role_name.as_deref().and_then(permission_word);
+    role.or_else(|| permission_word(&given.permission)).unwrap_or(Permission::None)
+}
+
+/// GitHub's word for a permission.
+pub(super) fn permission_word(word: &str) -> Option<Permission> {
+    match word {
         "admin" => Some(Permission::Admin),
         "maintain" => Some(Permission::Maintain),
         "write" => Some(Permission::Write),
@@ -185,8 +191,7 @@ fn permission(given: &RepoPermission) -> Permission {
         "read" => Some(Permission::Read),
         "none" => Some(Permission::None),
         _ => None,
-    };
-    given.role_name.as_deref().and_then(word).or_else(|| word(&given.permission)).unwrap_or(Permission::None)
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,32 @@ use super::model::{Branch, BranchRule, Issue, MadeObject, PullRequest};
 use super::repo::RepoApi;
 use crate::ids::{CommitSha, Login, PrNumber};
 
+/// A check that must succeed before anything is merged into a branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Required {
+    /// Its name.
+    pub name: String,
+    /// Whose it must be.
+    pub of: Source,
+}
+
+/// Whose check satisfies a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// That of this App alone.
+    App(u64),
+    /// Anybody's of that name.
+    Anybody,
+    /// GitHub does not say.
+    Untold,
+}
+
+impl Source {
+    fn of(app: Option<i64>) -> Self {
+        app.and_then(|id| u64::try_from(id).ok()).map_or(Source::Anybody, Source::App)
+    }
+}
+
 impl RepoApi {
     /// Asks people and teams (by their slugs) for a review; whom GitHub asks already it does not notify again.
     ///
@@ -40,33 +66,37 @@ impl RepoApi {
         Ok(())
     }
 
-    /// The names of the checks that must succeed before anything is merged into a branch, by its rulesets and by its
-    /// classic protection.
+    /// The checks that must succeed before anything is merged into a branch, by its rulesets and by its classic protection.
     ///
     /// # Errors
     /// When GitHub cannot be asked.
-    pub async fn required_checks(&self, branch: &str) -> Result<BTreeSet<String>, GithubError> {
+    pub async fn required_checks(&self, branch: &str) -> Result<Vec<Required>, GithubError> {
         let rules = self.caller.list::<BranchRule>(&self.path(&format!("/rules/branches/{}", segment(branch)))).await;
         let rules = match rules {
             // An older GitHub Enterprise Server has no rulesets.
             Err(GithubError::NotFound { .. }) => Vec::new(),
             other => other?,
         };
-        let mut names: BTreeSet<String> = rules
+        let mut required: Vec<Required> = rules
             .into_iter()
             .filter_map(|r| r.parameters)
             .flat_map(|p| p.required_status_checks)
-            .map(|c| c.context)
+            .map(|c| Required { name: c.context, of: Source::of(c.integration_id) })
             .collect();
         match self.caller.get::<Branch>(&self.path(&format!("/branches/{}", segment(branch)))).await {
             Ok(branch) => {
-                let checks = branch.protection.and_then(|p| p.required_status_checks);
-                names.extend(checks.map(|c| c.contexts).unwrap_or_default());
+                if let Some(classic) = branch.protection.and_then(|p| p.required_status_checks) {
+                    let bound = classic.checks.unwrap_or_default();
+                    let told: BTreeSet<&str> = bound.iter().map(|c| c.context.as_str()).collect();
+                    let silent = classic.contexts.into_iter().filter(|name| !told.contains(name.as_str()));
+                    required.extend(silent.map(|name| Required { name, of: Source::Untold }));
+                    required.extend(bound.into_iter().map(|c| Required { name: c.context, of: Source::of(c.app_id) }));
+                }
             }
             Err(GithubError::NotFound { .. }) => {}
             Err(e) => return Err(e),
         }
-        Ok(names)
+        Ok(required)
     }
 
     /// The newest issue of the App whose first line is `marker`, open or closed.

@@ -20,8 +20,8 @@ const TITLE_LIMIT: usize = 200;
 /// Characters of an annotation's message.
 const MESSAGE_LIMIT: usize = 16_000;
 
-/// How a check run ends, in GitHub's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How a check run ends, in GitHub's words; what is worse is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Conclusion {
     /// Everything holds.
     Success,
@@ -39,6 +39,14 @@ impl Conclusion {
             Conclusion::ActionRequired => "action_required",
             Conclusion::Failure => "failure",
         }
+    }
+
+    /// From GitHub's word; one that is not ours is no yes.
+    pub fn parse(word: &str) -> Self {
+        [Conclusion::Success, Conclusion::ActionRequired]
+            .into_iter()
+            .find(|c| c.as_str() == word)
+            .unwrap_or(Conclusion::Failure)
     }
 }
 
@@ -280,10 +288,10 @@ fn plain(text: &str, limit: usize) -> String {
     out
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     plain(&text.replace(['\n', '\r'], " "), TITLE_LIMIT)
 }
 
-fn field(text: &str) -> String {
+pub(super) fn field(text: &str) -> String {
     escape::cut_at(&crate::redact::text(text), escape::CHECK_LIMIT, "_The rest is cut._")
 }

@@ -23,6 +23,7 @@ pub mod rehearsal;
 pub mod run;
 pub mod run_comment;
 pub mod sarif;
+pub mod shared_head;
 pub mod sheet;
 pub mod straight_push;
 pub mod suggestion;

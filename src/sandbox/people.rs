@@ -143,10 +143,19 @@ impl RepoHandle {
         })
     }
 
-    /// A branch may only be merged into when these check runs succeeded on the pull request's head.
+    /// A branch may only be merged into when these check runs of the App succeeded on the pull request's head.
     pub fn require_checks(&self, branch: &str, checks: &[&str]) -> Result<(), SandboxError> {
+        let app = self.sandbox.app_id();
+        self.require(branch, checks.iter().map(|c| json!({ "context": c, "integration_id": app })).collect())
+    }
+
+    /// The same, with check runs of any App: what a rule asks for where nobody chose a source.
+    pub fn require_checks_of_anybody(&self, branch: &str, checks: &[&str]) -> Result<(), SandboxError> {
+        self.require(branch, checks.iter().map(|c| json!({ "context": c })).collect())
+    }
+
+    fn require(&self, branch: &str, contexts: Vec<serde_json::Value>) -> Result<(), SandboxError> {
         self.change(|w, name| {
-            let contexts: Vec<_> = checks.iter().map(|c| json!({ "context": c })).collect();
             let rule = json!({
                 "type": "required_status_checks",
                 "parameters": { "required_status_checks": contexts, "strict_required_status_checks_policy": false },

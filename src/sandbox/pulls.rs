@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::gitrepo::{self, CommitInfo, FileChange};
 use super::people::{RepoHandle, happened, move_branch, repo, repo_mut, require, signature_of};
 use super::state::{
-    Comment, Happening, Issue, Label, MergeMethod, Merged, Permission, PullPart, Repo, Review, ReviewVerdict, World,
+    CheckRun, Comment, Happening, Issue, Label, MergeMethod, Merged, Permission, PullPart, Repo, Review, ReviewVerdict,
+    World,
 };
 use super::{NewCommit, SandboxError, webhooks};
 
@@ -299,12 +300,13 @@ pub(super) fn missing_checks(entry: &Repo, branch: &str, sha: &str, app: &str) -
     let required = rules.filter_map(|r| r.pointer("/parameters/required_status_checks")?.as_array());
     required
         .flatten()
-        .filter_map(|c| c["context"].as_str())
-        .filter(|name| {
-            let latest = entry.checks.iter().rev().find(|c| c.head_sha == sha && c.name == *name && c.app == app);
+        .filter_map(|c| Some((c["context"].as_str()?, c["integration_id"].is_u64())))
+        .filter(|(name, ours)| {
+            let of = |c: &&CheckRun| c.head_sha == sha && c.name == *name && (c.app == app || !ours);
+            let latest = entry.checks.iter().rev().find(of);
             !latest.is_some_and(|c| matches!(c.conclusion.as_deref(), Some("success" | "neutral" | "skipped")))
         })
-        .map(str::to_owned)
+        .map(|(name, _)| name.to_owned())
         .collect()
 }
 

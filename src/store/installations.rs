@@ -28,6 +28,7 @@ pub const NAMED: &[&str] = &[
     "asked_in",
     "pulls",
     "table_facts",
+    "said_on_heads",
 ];
 
 /// How an installation stands.

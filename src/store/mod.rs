@@ -19,6 +19,8 @@ mod environments;
 mod facts;
 pub mod gates;
 #[cfg(feature = "bot")]
+pub mod heads;
+#[cfg(feature = "bot")]
 mod ingest;
 pub mod installations;
 #[cfg(feature = "bot")]

@@ -1,12 +1,61 @@
-//! The one thing that REST cannot do: hiding a comment.
+//! What REST cannot do: hiding a comment, and naming every author of a commit.
 
 use serde_json::{Value, json};
 
+use super::super::gitrepo;
 use super::super::http::Reply;
+use super::super::state::World;
 use super::{Answer, Call};
 
-/// Answers `minimizeComment` and `unminimizeComment`, whether their arguments are variables or stand in the query.
+/// Answers what REST cannot.
 pub(super) fn answer(call: &mut Call<'_>) -> Answer {
+    let query = call.body["query"].as_str().unwrap_or_default();
+    if query.contains("authors(") { authors(call) } else { hide(call) }
+}
+
+/// Whoever wrote a commit, those of its `Co-authored-by` lines too, each with the account that its address belongs to.
+fn authors(call: &mut Call<'_>) -> Answer {
+    call.may(&["contents"], "read")?;
+    let variables = &call.body["variables"];
+    let part = |name: &str| variables[name].as_str().unwrap_or_default();
+    let name = call.open("GET", &format!("{}/{}", part("owner"), part("name")))?;
+    let git = gitrepo::open(&call.repo(&name)?.git_dir)?;
+    let query = call.body["query"].as_str().unwrap_or_default();
+    let mut found = serde_json::Map::new();
+    for (before, after) in query.match_indices("object(oid:").map(|(at, m)| (&query[..at], &query[at + m.len()..])) {
+        let alias = before.trim_end().trim_end_matches(':').rsplit([' ', '{', '}']).next().unwrap_or_default();
+        let sha = after.split('"').nth(1).unwrap_or_default();
+        let info = git2::Oid::from_str(sha).and_then(|oid| gitrepo::info(&git, oid));
+        let nodes = info.ok().map(|info| {
+            let trailers = info.message.lines().filter_map(|line| {
+                let (key, value) = line.split_once(':')?;
+                let email = value.split_once('<')?.1.split_once('>')?.0;
+                key.trim().eq_ignore_ascii_case("co-authored-by").then(|| email.to_owned())
+            });
+            let emails: Vec<String> = std::iter::once(info.author.email.clone()).chain(trailers).collect();
+            let node = |email: &String| {
+                json!({ "email": email, "user": login_of(call.world, email).map(|login| json!({ "login": login })) })
+            };
+            emails.iter().map(node).collect::<Vec<_>>()
+        });
+        found.insert(alias.to_owned(), nodes.map_or(Value::Null, |nodes| json!({ "authors": { "nodes": nodes } })));
+    }
+    Ok(Reply::json(200, json!({ "data": { "repository": found } })))
+}
+
+/// The account of an address: one of its own, or its no-reply address, by the number in it.
+fn login_of(world: &World, email: &str) -> Option<String> {
+    let by_id = || {
+        let (user, domain) = email.split_once('@')?;
+        let id: u64 = user.split_once('+')?.0.parse().ok()?;
+        let user = world.users.values().find(|u| u.id == id)?;
+        domain.starts_with("users.noreply.").then(|| user.login.clone())
+    };
+    world.login_of_email(email).map(str::to_owned).or_else(by_id)
+}
+
+/// Answers `minimizeComment` and `unminimizeComment`, whether their arguments are variables or stand in the query.
+fn hide(call: &mut Call<'_>) -> Answer {
     call.may(&["issues", "pull_requests"], "write")?;
     let query = call.body["query"].as_str().unwrap_or_default().to_owned();
     let failed = |message: &str| Ok(Reply::json(200, json!({ "data": null, "errors": [{ "message": message }] })));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::http::Reply;
 use super::super::shapes;
-use super::super::state::{Org, Team};
+use super::super::state::{Org, Permission, Repo, Team};
 use super::{Answer, Call, not_found};
 
 pub(super) fn user(call: &Call<'_>, login: &str) -> Answer {
@@ -59,12 +59,35 @@ pub(super) fn route(call: &Call<'_>, org: &str, rest: &[&str]) -> Answer {
             let state = if active { "active" } else { "pending" };
             Ok(Reply::json(200, json!({ "url": url, "role": "member", "state": state })))
         }
+        ["teams", slug, "repos", owner, name] => {
+            let team = team(org, slug)?;
+            let repo = call.world.repo(&format!("{owner}/{name}")).ok_or_else(not_found)?;
+            let held = granted(org, team, repo).ok_or_else(not_found)?;
+            // Only who asks for the repository is told what the team may do in it.
+            if !call.request.header("accept").is_some_and(|a| a.contains("repository+json")) {
+                return Ok(Reply::empty(204));
+            }
+            let mut shape = shapes::repository(call.world, repo);
+            shape["permissions"] = json!({
+                "admin": held >= Permission::Admin, "maintain": held >= Permission::Maintain,
+                "push": held >= Permission::Write, "triage": held >= Permission::Triage, "pull": true,
+            });
+            shape["role_name"] = json!(held.role_name());
+            Ok(Reply::json(200, shape))
+        }
         ["members", login] => {
             let member = org.members.iter().any(|m| m.eq_ignore_ascii_case(login));
             if member { Ok(Reply::empty(204)) } else { Err(not_found()) }
         }
         _ => Err(not_found()),
     }
+}
+
+/// What a team itself may do in a repository: what it was given, or a team above it.
+pub(super) fn granted(org: &Org, team: &Team, repo: &Repo) -> Option<Permission> {
+    let own = team.grants.get(&repo.full_name.to_lowercase()).copied();
+    let above = team.parent.as_ref().and_then(|p| org.teams.get(p)).and_then(|p| granted(org, p, repo));
+    own.max(above)
 }
 
 /// A team that the App can see: a secret one is as good as none.

@@ -5,7 +5,7 @@ use git2::{ObjectType, Oid, Repository};
 use serde_json::{Value, json};
 
 use super::super::http::Reply;
-use super::super::state::Repo;
+use super::super::state::{Permission, Repo};
 use super::super::{gitrepo, shapes};
 use super::{Answer, Call, encode_path, not_found, refuse};
 
@@ -50,7 +50,8 @@ fn permission(call: &Call<'_>, repo: &Repo, login: &str) -> Answer {
     Ok(Reply::json(200, body))
 }
 
-/// What GitHub skips of CODEOWNERS: here, patterns with `!` or `[`, and owners that are neither `@…` nor an e-mail.
+/// What GitHub skips of CODEOWNERS: here, patterns with `!` or `[`, owners that are neither `@…` nor an e-mail, and those
+/// that it does not know or that may not write.
 fn codeowners_errors(call: &Call<'_>, repo: &Repo) -> Answer {
     let git = open(repo)?;
     let at = find(&git, repo, &call.request.param("ref").unwrap_or_else(|| repo.default_branch.clone()))?;
@@ -61,10 +62,13 @@ fn codeowners_errors(call: &Call<'_>, repo: &Repo) -> Answer {
     for (index, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         let Some(pattern) = words.next() else { continue };
+        let owners: Vec<&str> = words.collect();
         let kind = if pattern.starts_with('!') || pattern.contains('[') {
             "Invalid pattern"
-        } else if words.any(|owner| !owner.contains('@')) {
+        } else if owners.iter().any(|owner| !owner.contains('@')) {
             "Invalid owner"
+        } else if owners.iter().any(|owner| !owns(call, repo, owner)) {
+            "Unknown owner"
         } else {
             continue;
         };
@@ -74,6 +78,19 @@ fn codeowners_errors(call: &Call<'_>, repo: &Repo) -> Answer {
         }));
     }
     Ok(Reply::json(200, json!({ "errors": errors })))
+}
+
+/// Whether GitHub takes it for an owner: a person who may write, a visible team that may itself, a known address.
+fn owns(call: &Call<'_>, repo: &Repo, owner: &str) -> bool {
+    let Some(name) = owner.strip_prefix('@') else { return call.world.login_of_email(owner).is_some() };
+    match name.split_once('/') {
+        None => call.world.user(name).is_some() && call.world.permission(repo, name) >= Permission::Write,
+        Some((org, slug)) => {
+            let org = call.world.orgs.get(&org.to_lowercase());
+            let team = org.and_then(|o| o.teams.get(&slug.to_lowercase())).filter(|t| !t.secret);
+            team.and_then(|t| super::orgs::granted(org?, t, repo)).is_some_and(|held| held >= Permission::Write)
+        }
+    }
 }
 
 fn branches(call: &Call<'_>, repo: &Repo) -> Answer {
@@ -97,15 +114,16 @@ fn branch_of(call: &Call<'_>, repo: &Repo, branch: &str) -> Answer {
     let tip = gitrepo::tip(&git, &repo.branch_ref(branch)).ok_or_else(|| refuse(404, "Branch not found"))?;
     let url = format!("{}/repos/{}/branches/{}", call.world.base_url, repo.full_name, encode_path(branch));
     let protected = repo.rules.contains_key(branch);
-    let contexts: Vec<Value> = repo
+    let checks: Vec<Value> = repo
         .rules
         .get(branch)
         .into_iter()
         .flatten()
         .filter_map(|r| r.pointer("/parameters/required_status_checks")?.as_array())
         .flatten()
-        .map(|c| c["context"].clone())
+        .map(|c| json!({ "context": c["context"], "app_id": c["integration_id"] }))
         .collect();
+    let contexts: Vec<Value> = checks.iter().map(|c| c["context"].clone()).collect();
     Ok(Reply::json(
         200,
         json!({
@@ -119,7 +137,7 @@ fn branch_of(call: &Call<'_>, repo: &Repo, branch: &str) -> Answer {
             "protection": {
                 "enabled": protected,
                 "required_status_checks": {
-                    "enforcement_level": if protected { "everyone" } else { "off" }, "contexts": contexts, "checks": [],
+                    "enforcement_level": if protected { "everyone" } else { "off" }, "contexts": contexts, "checks": checks,
                 },
             },
             "protection_url": format!("{url}/protection"),
@@ -131,6 +149,8 @@ fn commits(call: &Call<'_>, repo: &Repo) -> Answer {
     let git = open(repo)?;
     let from = find(&git, repo, &call.request.param("sha").unwrap_or_else(|| repo.default_branch.clone()))?;
     let path = call.request.param("path");
+    // A login, or an address as it stands in the commit.
+    let author = call.request.param("author");
     let mut listed = Vec::new();
     for commit in gitrepo::commits_between(&git, None, from)?.iter().rev() {
         let parent = commit.parents.first().map(|p| Oid::from_str(p)).transpose()?;
@@ -140,7 +160,11 @@ fn commits(call: &Call<'_>, repo: &Repo) -> Answer {
                 .iter()
                 .any(|f| f.path == *path || f.path.starts_with(&format!("{path}/"))),
         };
-        if touches {
+        let by = author.as_ref().is_none_or(|a| {
+            let login = call.world.login_of_email(&commit.author.email);
+            commit.author.email.eq_ignore_ascii_case(a) || login.is_some_and(|l| l.eq_ignore_ascii_case(a))
+        });
+        if touches && by {
             listed.push(shapes::commit(call.world, repo, commit));
         }
     }

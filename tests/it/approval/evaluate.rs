@@ -261,6 +261,7 @@ fn b13_a_label_counts_for_who_set_it_in_that_role_only() {
     assert_eq!(named.verdict().status, Status::Approved);
     let nobody = world.with(|w| {
         w.pr.labels.push(godwit::approval::Label {
+            own: false,
             name: "approved:dba".to_owned(),
             set_by: None,
             set_at: None,

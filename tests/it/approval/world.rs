@@ -151,6 +151,7 @@ impl World {
 
     pub fn label(mut self, name: &str, by: &str) -> Self {
         self.pr.labels.push(Label {
+            own: by == "godwit[bot]",
             name: name.to_owned(),
             set_by: Some(Login::new(by)),
             set_at: Some(self.now),

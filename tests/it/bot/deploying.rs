@@ -124,19 +124,6 @@ async fn a_job_deploys_once_the_environment_holds_the_migrations_of_its_commit()
 }
 
 #[tokio::test]
-async fn a_job_on_an_open_pull_request_waits_for_people() {
-    let world = World::start().await;
-    let pull = world.open("orders", &ORDERS).await;
-    let head = pull.head_sha().unwrap();
-    let run = world.repo.request_deployment("alice", "staging", &head).unwrap();
-    world.settle().await;
-    let gate = || world.repo.gates().unwrap().into_iter().find(|g| g.run == run).unwrap();
-    assert_eq!(gate().state, None, "{:?}", gate());
-    world.approve(&pull, "omar").await;
-    assert_eq!(gate().state.as_deref(), Some("approved"), "{:?}", gate());
-}
-
-#[tokio::test]
 async fn a_job_whose_migrations_failed_is_stopped() {
     let world = World::start().await;
     let pull = approved(&world).await;

@@ -240,3 +240,31 @@ async fn dec9_godwit_approve_proves_who_it_is_and_satisfies_pull_request_and_com
     world.settle().await;
     assert_eq!(conclusion(&pull, APPROVAL), "action_required");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dec12_an_approval_by_the_api_falls_when_the_pull_request_is_aimed_elsewhere() {
+    let world = World::start().await;
+    // The same policy on another branch: nothing but the aim changes.
+    let main = world.repo.branch_sha("main").unwrap();
+    world.repo.force_push("other", "rosa", &main, &[]).unwrap();
+    let pull = world.open("orders", &ORDERS).await;
+    let path = format!("/api/v1/pulls?repository=acme/shop&pull={}", pull.number());
+    let listed = world.api("GET", &path, Some(&world.token("omar")), None).await;
+    let digest = listed.json["pulls"][0]["digest"].as_str().unwrap().to_owned();
+    for (person, role, environment) in
+        [("omar", "data_ops", "staging"), ("omar", "data_ops", "production"), ("dora", "dba", "production")]
+    {
+        let body = json!({ "repository": "acme/shop", "pull": pull.number(), "environment": environment, "role": role,
+                           "digest": digest, "comment": "looked at the plan" });
+        let reply = world.api("POST", "/api/v1/approvals", Some(&world.token(person)), Some(body)).await;
+        assert!(reply.status < 300, "{}", reply.json);
+    }
+    world.settle().await;
+    assert_eq!(conclusion(&pull, APPROVAL), "success", "{}", summary(&pull));
+    for base in ["other", "main"] {
+        pull.change_base("alice", base).unwrap();
+        world.settle().await;
+    }
+    assert_eq!(conclusion(&pull, APPROVAL), "action_required", "{}", summary(&pull));
+    assert!(summary(&pull).contains("before the pull request was aimed at another branch"), "{}", summary(&pull));
+}
