@@ -30,6 +30,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use futures_util::FutureExt as _;
 use secrecy::SecretString;
 
 pub use crate::drivers::failpoint;
@@ -450,8 +451,8 @@ async fn carry_out(call: &Call<'_>) -> Result<(RunReport, Vec<Goal>), RunError> 
                 transactions: OnceLock::new(),
             })
             .collect();
-        // Targets share nothing: they run side by side, each on its own connection.
-        let ended = futures_util::future::join_all(jobs.iter().map(run_one)).await;
+        // Targets share nothing: they run side by side, each on its own connection. Boxed: the type of a run is deep.
+        let ended = futures_util::future::join_all(jobs.iter().map(|job| run_one(job).boxed())).await;
         drop(jobs);
         let mut lost = None;
         for (target, ended) in waiting.into_iter().zip(ended) {

@@ -15,7 +15,7 @@ use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native, Planned, Request, Selector, history_hash};
 use crate::plan::{
-    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepReport,
+    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepAction, StepReport,
 };
 use crate::store::Store;
 use crate::store::runs::Goal;
