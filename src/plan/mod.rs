@@ -203,6 +203,18 @@ pub struct HistoryRow {
     pub error: Option<String>,
 }
 
+impl HistoryRow {
+    /// Undoing it was begun and did not end: only `resume` goes on, from where it stopped.
+    pub fn is_half_undone(&self) -> bool {
+        self.action == StepAction::Rollback && matches!(self.state, MigrationState::Running | MigrationState::Failed)
+    }
+
+    /// It failed, and something that it did, or something that was to be taken back, may be there.
+    pub fn failed_half_way(&self) -> bool {
+        self.state == MigrationState::Failed && (self.statements_done > 0 || self.action != StepAction::Apply)
+    }
+}
+
 /// One statement of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PlannedStatement {

@@ -215,14 +215,14 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
             Some(MigrationState::Applied)
                 if migration.repeatable && row.is_some_and(|r| r.checksum != migration.checksum) => {}
             Some(MigrationState::Applied | MigrationState::NeedsHuman) => continue,
-            Some(MigrationState::Running) if row.is_some_and(|r| r.action == StepAction::Rollback) => continue,
+            Some(_) if row.is_some_and(HistoryRow::is_half_undone) => continue,
             Some(
                 MigrationState::Running | MigrationState::Failed | MigrationState::Pending | MigrationState::RolledBack,
             )
             | None => {}
         }
         // One that was begun was released then, and must be finished.
-        let begun = row.is_some_and(|r| r.state == MigrationState::Running || r.statements_done > 0);
+        let begun = row.is_some_and(|r| r.state == MigrationState::Running || r.failed_half_way());
         if migration.is_contract() && !begun && !request.released.contains(&migration.release_key()) {
             waiting.push(migration.reference());
             continue;
@@ -307,9 +307,8 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Plann
         .filter(|(_, m)| belongs(m, request.target, request.engine))
         .filter(|(_, m)| {
             index.of(m).is_some_and(|r| {
-                r.state == MigrationState::Applied
-                    // One that was being undone when the run ended goes on.
-                    || (r.state == MigrationState::Running && r.action == StepAction::Rollback)
+                // One that was being undone when the run ended goes on.
+                r.state == MigrationState::Applied || r.is_half_undone()
             })
         })
         .collect();

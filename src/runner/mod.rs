@@ -30,6 +30,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
 pub use crate::drivers::failpoint;
@@ -300,7 +301,7 @@ pub async fn status(
                 driver.holder().await.map_err(unreachable)?,
             )
         });
-        let native = Native { book, found };
+        let native = Native::of(book, found, set, &target.name, target.engine);
         out.push(TargetStatus {
             target: target.name.clone(),
             engine: target.engine,
@@ -316,7 +317,8 @@ const FASTER_OTHERS: u32 = 5;
 
 async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
     for _ in 0..FASTER_OTHERS {
-        if let Some(outcome) = Box::pin(run_once(job)).await? {
+        let once: BoxFuture<'_, Result<Option<TargetOutcome>, RunError>> = Box::pin(run_once(job));
+        if let Some(outcome) = once.await? {
             return Ok(outcome);
         }
     }
@@ -370,7 +372,8 @@ async fn run_all(
 }
 
 async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
-    Box::pin(carry_out(call)).await.map(|(report, _)| report)
+    let going: BoxFuture<'_, Result<(RunReport, Vec<Goal>), RunError>> = Box::pin(carry_out(call));
+    going.await.map(|(report, _)| report)
 }
 
 /// The second part is what a plan of a rollback undoes, in order.

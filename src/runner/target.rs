@@ -158,7 +158,7 @@ fn make_plan(
 
 /// `resume` first finishes a rollback that was cut short.
 fn effective_work(work: &Work, history: &[HistoryRow]) -> Work {
-    let half_undone = history.iter().find(|r| r.state == MigrationState::Running && r.action == StepAction::Rollback);
+    let half_undone = history.iter().find(|r| r.is_half_undone());
     match (work, half_undone) {
         (Work::Resume, Some(row)) if row.unit.is_empty() => Work::Rollback(Selector::Migration(row.id.to_string())),
         (Work::Resume, Some(row)) => Work::Rollback(Selector::Migration(format!("{}/{}", row.unit, row.id))),
@@ -273,11 +273,12 @@ async fn judge<D: Driver>(driver: &mut D, job: &Job<'_>) -> Result<Result<Judged
         Ok(history) => history,
         Err(error) => return Ok(Err(vec![refusal_of(error)?])),
     };
-    let mut native = Native { book: Book::of(job.set, &job.target.name, job.target.engine), found: Vec::new() };
-    match driver.native(&native.book).await {
-        Ok(found) => native.found = found,
+    let (target, engine) = (&job.target.name, job.target.engine);
+    let book = Book::of(job.set, target, engine);
+    let mut native = match driver.native(&book).await {
+        Ok(found) => Native::of(book, found, job.set, target, engine),
         Err(error) => return Ok(Err(vec![refusal_of(error)?])),
-    }
+    };
     let notes = match driver.capabilities().await {
         Ok(capabilities) => {
             let _ = job.transactions.set(capabilities.transactions);

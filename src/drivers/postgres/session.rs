@@ -322,10 +322,14 @@ impl PostgresSession {
             self.settings()
         );
         match wire::execute(&mut self.connection, sql).await {
-            // Whatever is lost here was committed before.
+            // What came before is committed: nothing that goes wrong here makes it undone. A new session begins as it must.
             Err(DriverError::Lost(why)) => self.recover(&why).await,
+            Err(DriverError::Statement(failure)) => self.recover(&failure.message).await,
             Err(other) => Err(other),
-            Ok(()) => self.watch_client().await,
+            Ok(()) => match self.watch_client().await {
+                Err(DriverError::Statement(failure)) => self.recover(&failure.message).await,
+                watched => watched,
+            },
         }
     }
 }
@@ -518,7 +522,18 @@ impl PostgresSession {
 
     /// Takes the search path back that the connection began with.
     async fn leave(&mut self) -> Result<(), DriverError> {
-        if self.path.is_some() { self.through("RESET search_path".to_owned()).await } else { Ok(()) }
+        if self.path.is_some() { self.put_back("RESET search_path".to_owned()).await } else { Ok(()) }
+    }
+
+    /// Puts settings back behind a statement that is done and marked. Where the server refuses that, a new session begins:
+    /// it says nothing about the statement, which must not run again for it.
+    async fn put_back(&mut self, sql: String) -> Result<(), DriverError> {
+        match self.through(sql).await {
+            Err(DriverError::Statement(failure)) => self.recover(&failure.message).await,
+            // Made anew already, and it begins without those settings.
+            Err(DriverError::Lost(_)) => Ok(()),
+            put => put,
+        }
     }
 
     /// Runs a statement as its nature wants it.
@@ -536,11 +551,13 @@ impl PostgresSession {
             self.carry_out(&Sending::Whole(whole), (statement.unit, statement.id.as_str()), &recorded).await?;
             return Ok(None);
         }
-        // What cannot run in a transaction waits longer for its locks: it holds up nobody who reads or writes, and a wait
-        // that is cut short leaves an invalid index behind.
+        // What holds up nobody who reads or writes while it waits for its locks may wait longer: a wait that is cut short
+        // leaves an invalid index behind. Everything else queues readers behind itself, so it gives up and comes back.
+        let patient = waits_quietly(statement.sql());
         let mut before = self.tables.fence_only(self.epoch);
         if statement.nature != Nature::Session {
-            before.push_str(&format!("SET lock_timeout = {};", self.options.retry_for.as_millis().max(lock_timeout)));
+            let wait = if patient { self.options.retry_for.as_millis().max(lock_timeout) } else { lock_timeout };
+            before.push_str(&format!("SET lock_timeout = {wait};"));
             if self.options.deadline.is_some() {
                 before.push_str(&format!("SET statement_timeout = {};", self.limit_ms()));
             }
@@ -549,23 +566,40 @@ impl PostgresSession {
         self.blockers = None;
         self.through(before).await?;
         let sql = Arc::new(statement.text[statement.range.clone()].to_owned());
-        let reply = self.send(&sql, &["stmt_sent"]).await;
-        if let Some(error) = reply.error {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let reply = self.send(&sql, &["stmt_sent"]).await;
+            let Some(error) = reply.error else { break };
             if wire::is_lost(&error) {
                 self.recover(&wire::describe(&error)).await?;
                 return Err(DriverError::Lost(wire::describe(&error)));
             }
+            // One that may be said again without harm is; what half of another did nobody knows.
+            let may_wait = !patient
+                && statement.nature == Nature::Idempotent
+                && wire::is_worth_trying_again(&error)
+                && began.elapsed() < self.options.retry_for
+                && self.options.deadline.is_none_or(|d| Instant::now() < d);
+            if may_wait {
+                sleep(jittered(Duration::from_millis(100) * attempts.min(10))).await;
+                continue;
+            }
             let (text, range) = (statement.text, &statement.range);
             let line = message::line_of_error((&sql, 0), 0, text, range, wire::position(&error), Some(0));
             let mut failure = wire::statement_failure(&error, line);
-            self.explain(&mut failure, 1, began);
+            self.explain(&mut failure, attempts, began);
             return Err(DriverError::Statement(failure));
         }
         failpoint::hit("stmt_acked");
-        self.mark(statement).await?;
+        match self.mark(statement).await {
+            // It is done, and only its mark was refused: what it left is looked at, as after a lost answer.
+            Err(DriverError::Statement(refused)) => return Err(DriverError::Lost(refused.message)),
+            marked => marked?,
+        }
         failpoint::hit("commit_acked");
         if statement.nature != Nature::Session {
-            self.through(format!("SET lock_timeout = {lock_timeout};SET statement_timeout = DEFAULT;")).await?;
+            self.put_back(format!("SET lock_timeout = {lock_timeout};SET statement_timeout = DEFAULT;")).await?;
         }
         Ok(None)
     }
@@ -630,4 +664,13 @@ impl PostgresSession {
             Ok(()) => Ok(()),
         }
     }
+}
+
+/// Whether a statement outside a transaction waits for its locks without anybody queueing behind it who reads or writes:
+/// `CONCURRENTLY`, and `VACUUM` without `FULL` (SHARE UPDATE EXCLUSIVE, PostgreSQL 15, 13.3.1).
+fn waits_quietly(sql: &str) -> bool {
+    let words = || sql.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
+    let says = |word: &str| words().any(|w| w.eq_ignore_ascii_case(word));
+    let vacuum = words().next().is_some_and(|w| w.eq_ignore_ascii_case("vacuum"));
+    if vacuum { !says("full") } else { says("concurrently") }
 }

@@ -211,6 +211,49 @@ fn r7_an_invalid_index_is_rebuilt_and_a_different_one_asks_for_a_person() {
 }
 
 #[test]
+fn r18_what_is_retried_in_the_middle_of_a_rollback_goes_on_undoing() {
+    let down = "drop index concurrently a_n;\ndrop index concurrently a_m;";
+    let project = Project::new(
+        Kind::Postgres,
+        &[
+            ("1_a.up.sql", "create table a (n int, m int);"),
+            ("2_ix.up.sql", "create index concurrently a_n on a (n);\ncreate index concurrently a_m on a (m);"),
+            ("2_ix.down.sql", down),
+        ],
+    );
+    project.run(&["apply", "--yes"]).expect(0);
+    project.run_killed_at("commit_acked:kill:1", &["rollback", "--steps", "1", "--yes"]);
+    let history = || project.database.history();
+    assert_eq!(history(), ["1_a applied", "2_ix running"]);
+    project.database.query("update godwit_history set state = 'needs_human' where id = '2_ix'");
+    project.run(&["resolve", "2_ix", "--as", "retry", "--reason", "looked at it"]).expect(0);
+    // Neither forward, past what is gone, nor as if nothing was begun.
+    let said = project.run(&["apply", "--yes"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(said.stdout.contains("godwit resume") || said.stderr.contains("godwit resume"), "{said:?}");
+    project.run(&["resume"]).expect(0);
+    assert_eq!(history(), ["1_a applied", "2_ix rolled_back"]);
+    assert_eq!(project.database.one("select count(*)::text from pg_class where relname like 'a\\__'"), "0");
+    project.run(&["apply", "--yes"]).expect(0);
+    assert_eq!(project.database.one("select count(*)::text from pg_class where relname like 'a\\__'"), "2");
+}
+
+#[test]
+fn r10_what_cannot_run_in_a_transaction_waits_in_short_pieces_too_where_readers_queue_behind_it() {
+    let project =
+        Project::new(Kind::Postgres, &[("1_a.up.sql", "create table a (n int);"), ("2_full.up.sql", "vacuum full a;")]);
+    project.run(&["apply", "--yes", "--to", "1_a"]).expect(0);
+    let mut blocker = crate::support::wait(Blocker::hold(&project, "lock table a in access share mode"));
+    let bounds = ["apply", "--yes", "--format", "json", "--lock-timeout", "0.2", "--retry-for", "2"];
+    let said = project.run(&bounds).expect(1).json();
+    let hint = said["steps"][0]["error"]["hint"].as_str().unwrap_or_default().to_owned();
+    assert!(hint.contains("waiting at most 200 ms each time"), "{said}");
+    assert!(!hint.contains("tried 1 times"), "{said}");
+    blocker.release();
+    project.run(&["apply", "--yes"]).expect(0);
+}
+
+#[test]
 fn r7_a_failed_build_leaves_no_invalid_index_behind() {
     let project = Project::new(Kind::Postgres, &[("1_ix.up.sql", "create unique index concurrently a_n on a (n);")]);
     project.database.query("create table a (n int); insert into a values (1), (1)");
