@@ -109,8 +109,9 @@ fn holds(set: &MigrationSet, target: &Target, history: &[HistoryRow]) -> BTreeSe
         .iter()
         .filter(|m| planner::belongs(m, &target.name, target.engine))
         .filter(|m| {
-            let there = |r: &HistoryRow| matches!(r.state, MigrationState::Applied | MigrationState::Running);
-            index.of(m).is_some_and(|r| there(r) || r.is_half_undone())
+            index.of(m).is_some_and(|r| {
+                matches!(r.state, MigrationState::Applied | MigrationState::Running) || r.is_half_undone()
+            })
         })
         .map(Migration::reference)
         .collect()
