@@ -14,6 +14,7 @@ use super::Bot;
 use super::error::JobError;
 use super::gather::Place;
 use super::worker::{chain, soon};
+use crate::config::MigrationSettings;
 use crate::ids::{EnvironmentName, MigrationId, PrNumber, RunId, TargetName};
 use crate::report::run_comment::{self, ProgressInput};
 use crate::runner::{Cancel, Pace, Progress};
@@ -64,6 +65,11 @@ impl Seen {
             seen.insert(target.clone(), Far { migration: migration.cloned(), done, of, statement: None });
         };
         Pace { listener: Some(Arc::new(listener)), steps: Some(Arc::new(comes_to)), ..Pace::default() }
+    }
+
+    /// The same with what an environment says of how a run goes on.
+    pub fn pace_of(&self, settings: &MigrationSettings) -> Pace {
+        Pace { max_lag: settings.max_lag.map(Duration::from_secs), ..self.pace() }
     }
 
     /// How many migrations are done, how many there are, and what runs where.

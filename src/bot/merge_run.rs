@@ -318,7 +318,7 @@ impl Bot {
             backup: Some(backup),
             health: Some(self.health(journey, settings)),
             cancel: cancel.clone(),
-            pace: seen.pace(),
+            pace: seen.pace_of(&settings.migration),
             run: Some(run.clone()),
             waves: settings.waves().iter().map(|(_, ts)| ts.iter().map(|t| t.name.clone()).collect()).collect(),
             held_elsewhere,
@@ -348,7 +348,7 @@ impl Bot {
     }
 
     /// When a run of this environment makes a backup first.
-    fn backup(&self, settings: &Environment, contents: &Contents) -> Result<BackupWish, Refusal> {
+    pub(super) fn backup(&self, settings: &Environment, contents: &Contents) -> Result<BackupWish, Refusal> {
         let keys = Keys::from_environment().map_err(|e| {
             refusal("backup", format!("backups cannot be encrypted: {e}"), "mend the server's variables".to_owned())
         })?;

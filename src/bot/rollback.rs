@@ -3,6 +3,8 @@
 //! A request is bound to exactly the steps that were shown. It is stored before anything is answered; the pull request's
 //! own line carries it out, as often as it takes.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest as _, Sha256};
 
@@ -25,10 +27,11 @@ use super::worker::soon;
 use crate::config::Environment;
 use crate::github::model;
 use crate::ids::{EnvironmentName, Login, MigrationId, PrNumber, RoleName, RunId};
-use crate::plan::planner::Selector;
+use crate::plan::planner::{Selector, leans_on_others};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
 use crate::report::escape::{code, fence, inline, prose};
 use crate::report::run_comment;
+use crate::runner::backup::BackupWish;
 use crate::runner::{self, Actor, ApplyOptions, Cancel, Keeper, RunError, Target};
 use crate::store::rollbacks::{RequestState, RollbackRequest};
 use crate::store::turns::Asker;
@@ -59,6 +62,10 @@ struct Wanted {
     /// `unit/id` of the migration.
     reference: String,
     targets: Vec<Target>,
+    /// The environment's other databases, as far as this server reaches them.
+    beside: Vec<Target>,
+    /// What the others hold, as far as it is known.
+    held_elsewhere: BTreeSet<String>,
     plan: RunReport,
     /// Hash of what would be undone.
     steps: String,
@@ -79,7 +86,9 @@ impl Bot {
             Ok(tip) => tip,
             Err(_) => return Ok("The policy of the base branch cannot be read.".to_owned()),
         };
-        let wanted = match self.wanted(order.place, &tip, environment, migration.as_str(), &order.actor()).await {
+        let actor = order.actor();
+        let wanted = Box::pin(self.wanted(order.place, &tip, environment, migration.as_str(), &actor));
+        let wanted = match wanted.await {
             Ok(Ok(wanted)) => wanted,
             Ok(Err(refusal)) => return Ok(refused(&refusal.message, &refusal.what_to_do)),
             Err(RunError::Unreachable(message)) => {
@@ -182,7 +191,7 @@ impl Bot {
             };
             match self.whose(&tip, &request.environment, Some(&request.migration)).await? {
                 Whose::Of(owner) if owner == self.settings.region => {
-                    self.carry_out_rollback(place, &pull, &request, &tip).await?;
+                    Box::pin(self.carry_out_rollback(place, &pull, &request, &tip)).await?;
                 }
                 Whose::Of(owner) => self.hand_to(&owner, &look(&place.repository, &pull), None).await?,
                 Whose::Several(workers) => {
@@ -209,7 +218,7 @@ impl Bot {
             commit: Some(tip.head.clone()),
             correlation: None,
         };
-        let wanted = match self.wanted(place, tip, environment, &request.migration, &actor).await? {
+        let wanted = match Box::pin(self.wanted(place, tip, environment, &request.migration, &actor)).await? {
             Ok(wanted) if wanted.steps == request.steps => wanted,
             Ok(_) => {
                 let refusal = super::decide::refusal(
@@ -219,6 +228,10 @@ impl Bot {
                 );
                 return self.refuse_rollback(place, pull, request, Some(tip), refusal).await;
             }
+            Err(refusal) => return self.refuse_rollback(place, pull, request, Some(tip), refusal).await,
+        };
+        let backup = match self.backup_before(tip, environment) {
+            Ok(wish) => wish,
             Err(refusal) => return self.refuse_rollback(place, pull, request, Some(tip), refusal).await,
         };
         let _place = self.place_to_run()?;
@@ -236,21 +249,25 @@ impl Bot {
             None => format!("rollback by {}", request.asked_by),
         };
         let (cancel, seen) = (Cancel::default(), Seen::default());
-        let timeout = tip.policy.environments.get(environment).map(|s: &Environment| s.migration.timeout);
+        let settings: Option<&Environment> = tip.policy.environments.get(environment);
         let options = ApplyOptions {
-            timeout: timeout.map(std::time::Duration::from_secs),
+            timeout: settings.map(|s| std::time::Duration::from_secs(s.migration.timeout)),
+            backup,
+            health: settings.map(|s| self.health_of(repo, &tip.policy, s)),
             lock_wait: Some(std::time::Duration::from_secs(5)),
             cancel: cancel.clone(),
-            pace: seen.pace(),
+            pace: settings.map_or_else(|| seen.pace(), |s| seen.pace_of(&s.migration)),
             run: Some(run.clone()),
             // What is lost was shown before it was agreed to.
             accept_data_loss: true,
+            beside: wanted.beside,
+            held_elsewhere: wanted.held_elsewhere,
             ..ApplyOptions::default()
         };
         let about = Watched { place, number: request.pr, environment, run: &run, by: &by };
         let keeper = Keeper::opened(&self.store);
         let selector = Selector::Migration(request.migration.clone());
-        let going = runner::rollback(&keeper, &tip.set, &wanted.targets, &actor, &options, selector);
+        let going = Box::pin(runner::rollback(&keeper, &tip.set, &wanted.targets, &actor, &options, selector));
         let mut report = self.looked_after(&about, &cancel, &seen, going).await?;
         self.store.end_turn(repo, environment, request.pr).await?;
         if report.outcome == Outcome::Blocked && report.blocked_by.iter().any(|r| r.reason == "locked") {
@@ -366,10 +383,21 @@ impl Bot {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let reference = migration.reference();
-        let options = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
+        let (beside, held_elsewhere) = self.beside(place, tip, environment, &targets).await?;
+        let backup = match self.backup_before(tip, environment) {
+            Ok(wish) => wish,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let options = ApplyOptions {
+            dry_run: true,
+            backup,
+            beside: beside.clone(),
+            held_elsewhere: held_elsewhere.clone(),
+            ..ApplyOptions::default()
+        };
         let selector = Selector::Migration(reference.clone());
         let keeper = Keeper::none();
-        let plan = runner::rollback(&keeper, &tip.set, &targets, actor, &options, selector).await?;
+        let plan = Box::pin(runner::rollback(&keeper, &tip.set, &targets, actor, &options, selector)).await?;
         if plan.outcome != Outcome::Planned {
             let first = plan.blocked_by.into_iter().next();
             return Ok(Err(first.unwrap_or_else(|| {
@@ -386,7 +414,36 @@ impl Bot {
             step.statements.iter().for_each(|s| hash.update(format!("{s}\0")));
         }
         let steps = hex::encode(hash.finalize());
-        Ok(Ok(Wanted { reference, targets, plan, steps }))
+        Ok(Ok(Wanted { reference, targets, beside, held_elsewhere, plan, steps }))
+    }
+
+    /// When a rollback in an environment makes a backup first: as any other run there.
+    fn backup_before(&self, tip: &Contents, environment: &EnvironmentName) -> Result<Option<BackupWish>, Refusal> {
+        let settings: Option<&Environment> = tip.policy.environments.get(environment);
+        settings.map(|settings| self.backup(settings, tip)).transpose()
+    }
+
+    /// The environment's other databases, whose migrations may need what is undone; of those that this server does not
+    /// reach, what the store knows.
+    async fn beside(
+        &self,
+        place: &Place,
+        tip: &Contents,
+        environment: &EnvironmentName,
+        targets: &[Target],
+    ) -> Result<(Vec<Target>, BTreeSet<String>), RunError> {
+        let Some(settings) = tip.policy.environments.get(environment) else { return Ok(Default::default()) };
+        let names: Vec<_> = targets.iter().map(|t| t.name.clone()).collect();
+        let others = settings.targets.iter().filter(|t| !names.contains(&t.name));
+        let others: Vec<_> =
+            others.filter(|t| leans_on_others(&tip.set, &t.name, t.engine)).map(|t| t.name.clone()).collect();
+        match self.targets(place, settings, &others) {
+            Ok(beside) => Ok((beside, BTreeSet::new())),
+            Err(_) => {
+                let held = self.held_elsewhere(&place.repository.name, settings, &tip.set, &names).await?;
+                Ok((Vec::new(), held))
+            }
+        }
     }
 }
 
@@ -403,6 +460,9 @@ fn shown(plan: &RunReport) -> String {
         }
         out.push('\n');
         lost.extend(step.statements.iter().filter(|s| loses(s)).map(|s| first_line(s)));
+    }
+    if let Some(backup) = &plan.backup {
+        out.push_str(&format!("**Before that:** {}\n\n", inline(backup)));
     }
     out.push_str("**What is lost:** ");
     if lost.is_empty() {

@@ -8,6 +8,7 @@ use super::merge_run::Journey;
 use super::plans::takers;
 use super::worker::chain;
 use super::{Bot, measure};
+use crate::approval::Policy;
 use crate::config::{Environment, HealthChecks};
 use crate::ids::{EnvironmentName, RepoName};
 use crate::migration::Migration;
@@ -22,8 +23,11 @@ const ALERTED: &str = "health-alert";
 impl Bot {
     /// What is looked at around runs of an environment.
     pub(super) fn health(&self, journey: &Journey<'_>, settings: &Environment) -> HealthWish {
-        let repo: &RepoName = &journey.place.repository.name;
-        let policy = &journey.gathered.contents.policy;
+        self.health_of(&journey.place.repository.name, &journey.gathered.contents.policy, settings)
+    }
+
+    /// The same for a run that comes from no merge.
+    pub(super) fn health_of(&self, repo: &RepoName, policy: &Policy, settings: &Environment) -> HealthWish {
         HealthWish {
             checks: HealthChecks::of(&policy.repo, settings),
             allowed: self.settings.allowed_urls.of(repo, &settings.name),

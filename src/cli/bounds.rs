@@ -31,7 +31,7 @@ pub struct Bounds {
     /// How long a step that could not get a lock is tried again
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     retry_for: Option<Duration>,
-    /// How long a lock outlives its holder on MongoDB, Redis and Elasticsearch (default 30)
+    /// How long a lock outlives a holder that is silent; SQLite's goes with the process (default 30)
     #[arg(long, value_name = "SECONDS", value_parser = lease)]
     lease: Option<Duration>,
     /// Rows, documents or keys in a batch, where the migration does not say
@@ -40,7 +40,7 @@ pub struct Bounds {
     /// A rest between two batches
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pause: Option<Duration>,
-    /// Wait between batches while a replica is further behind than this
+    /// Wait between batches while a replica is further behind than this (default: the environment's `migration.max_lag`)
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     max_lag: Option<Duration>,
     /// Go on where data would be lost

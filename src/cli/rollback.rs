@@ -97,6 +97,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     only_where(&gathered, &selector)?;
     let mut options = gathered.options(&args.bounds, global)?;
     options.dry_run = args.dry_run;
+    options.beside = gathered.beside()?;
     let actor = targets::actor();
     targets::block_on(async {
         let (set, all) = (&gathered.set, &gathered.targets);
@@ -142,7 +143,7 @@ fn only_where(gathered: &Gathered, selector: &Selector) -> anyhow::Result<()> {
             }
             Some(_) | None => Ok(()),
         },
-        Selector::Steps(_) | Selector::To(_) => Ok(()),
+        Selector::Steps(_) | Selector::To(_) | Selector::These(_) => Ok(()),
     }
 }
 

@@ -29,7 +29,7 @@ use crate::report;
 use crate::runner::Ahead;
 use crate::runner::health::HealthWish;
 use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
-use crate::store::AuditEntry;
+use crate::store::{AuditEntry, Store, StoreError};
 
 /// Where to run: one database by its URL, or an environment of `policies/environments.yml`.
 #[derive(Debug, Default, clap::Args)]
@@ -76,6 +76,8 @@ pub(super) struct Gathered {
     pub ahead: Ahead,
     /// Migrations that take data away, as the linter found.
     pub destroys: BTreeSet<String>,
+    /// Databases of the environment that were not named, and whose migrations need what others hold.
+    pub beside: Vec<TargetConfig>,
 }
 
 /// Refuses a URL that cannot be read, so that a slip of the pen is not taken for a database that is down.
@@ -212,6 +214,7 @@ impl Place {
             #[cfg(feature = "postgres")]
             ahead: Ahead::default(),
             destroys: BTreeSet::new(),
+            beside: Vec::new(),
         })
     }
 
@@ -295,6 +298,12 @@ impl Place {
         Ok(Gathered {
             lint_errors: lint_errors(&set, &found),
             destroys: crate::risk::destroying(&set, &found.violations),
+            beside: environment
+                .targets
+                .iter()
+                .filter(|t| !self.wants(t) && planner::leans_on_others(&set, &t.name, t.engine))
+                .cloned()
+                .collect(),
             set,
             targets,
             environment: Some(name.clone()),
@@ -471,6 +480,8 @@ impl Gathered {
             health: self.health(settings),
             ..bounds.options(self.timeout)
         };
+        let max_lag = settings.and_then(|s| s.migration.max_lag).map(Duration::from_secs);
+        options.pace.max_lag = options.pace.max_lag.or(max_lag);
         super::progress::listen(global, &mut options.pace);
         Ok(options)
     }
@@ -479,6 +490,17 @@ impl Gathered {
     fn health(&self, settings: Option<&Environment>) -> Option<HealthWish> {
         let (policy, settings) = (self.policy.as_ref()?, settings?);
         Some(HealthWish { checks: HealthChecks::of(&policy.repo, settings), allowed: UrlList::Any })
+    }
+
+    /// The databases that were not named and may need what is undone on those that were.
+    ///
+    /// # Errors
+    /// The variable that is not set, and the key that needs it.
+    pub fn beside(&self) -> anyhow::Result<Vec<Target>> {
+        let settings =
+            self.environment.as_ref().zip(self.policy.as_ref()).and_then(|(name, p)| p.environments.get(name));
+        let Some(settings) = settings else { return Ok(Vec::new()) };
+        self.beside.iter().map(|t| place_of(settings, t)).collect()
     }
 
     /// Where a release holds: the environment, or the target of an ad hoc run.
@@ -577,9 +599,13 @@ pub(super) fn failed(error: RunError) -> anyhow::Error {
     Failure::unreachable(crate::redact::text(&error.to_string()))
 }
 
-/// Appends what a run did to the audit log, if it got as far as the store.
+/// Appends what a run did to the audit log, if it got as far as the store; before that, what runs did that were cut short
+/// and could not say it themselves.
 pub(super) async fn audit(keeper: &Keeper, actor: &Actor, action: &str, report: &RunReport, reason: Option<&str>) {
     let Some(store) = keeper.if_open() else { return };
+    if let Err(error) = audit_interrupted(store, actor).await {
+        anstream::eprintln!("warning: what an interrupted run did could not be written into the audit log: {error}");
+    }
     let mut entry = AuditEntry::new(Utc::now(), &actor.by, action, report.outcome.as_str());
     entry.environment.clone_from(&report.environment);
     entry.target = report.steps.first().map(|s| s.target.clone());
@@ -595,6 +621,23 @@ pub(super) async fn audit(keeper: &Keeper, actor: &Actor, action: &str, report: 
     if let Err(error) = store.append_audit(entry).await {
         anstream::eprintln!("warning: the run is recorded, but the audit log could not be written: {error}");
     }
+}
+
+/// Appends what runs did that were cut short.
+async fn audit_interrupted(store: &Store, actor: &Actor) -> Result<(), StoreError> {
+    for run in store.unaudited_runs().await? {
+        let mut entry = AuditEntry::new(Utc::now(), &run.by, format!("{}-interrupted", run.action), "interrupted");
+        entry.environment = run.environment;
+        entry.basis =
+            Some(format!("begun at {}, found by {}", run.started_at.format("%Y-%m-%d %H:%M:%S UTC"), actor.by));
+        for step in store.logged_steps(&run.run).await? {
+            entry.target = entry.target.or_else(|| TargetName::new(step.target.as_str()).ok());
+            entry.details.insert(format!("{}/{}", step.target, step.migration), step.state);
+        }
+        entry.run = Some(run.run);
+        store.append_audit(entry).await?;
+    }
+    Ok(())
 }
 
 /// Prints a report and gives its exit code.

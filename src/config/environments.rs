@@ -85,11 +85,13 @@ pub struct MigrationSettings {
     pub timeout: u64,
     /// Whether `godwit reset-data` may empty its databases (never on the last environment).
     pub reset_data: bool,
+    /// Seconds that a replica may be behind before a change in batches waits for it; it is not waited for if not given.
+    pub max_lag: Option<u64>,
 }
 
 impl Default for MigrationSettings {
     fn default() -> Self {
-        Self { auto_approve: false, backup_required: false, timeout: 900, reset_data: false }
+        Self { auto_approve: false, backup_required: false, timeout: 900, reset_data: false, max_lag: None }
     }
 }
 
@@ -283,7 +285,7 @@ impl Environment {
 
 fn settings(reader: &mut Reader, node: &Node, path: &str) -> MigrationSettings {
     let mut settings = MigrationSettings::default();
-    let fields = reader.fields(node, path, &["auto_approve", "backup_required", "timeout", "reset_data"]);
+    let fields = reader.fields(node, path, &["auto_approve", "backup_required", "timeout", "reset_data", "max_lag"]);
     if let Some((node, path)) = fields.get("auto_approve") {
         settings.auto_approve = reader.bool(node, &path).unwrap_or_default();
     }
@@ -297,6 +299,9 @@ fn settings(reader: &mut Reader, node: &Node, path: &str) -> MigrationSettings {
         && let Some(seconds) = reader.number(node, &path, 1..=7 * 86_400)
     {
         settings.timeout = seconds;
+    }
+    if let Some((node, path)) = fields.get("max_lag") {
+        settings.max_lag = reader.number(node, &path, 1..=86_400);
     }
     settings
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 /// Name of the variable.
 pub const VARIABLE: &str = "GODWIT_FAILPOINT";
 
-/// Every point, in the order in which a run comes to them.
+/// Every point at which a target may hold something of a run, in the order in which it comes to them. Before them there is
+/// `lock_pre`: everything is judged, and the lock is about to be asked for.
 pub const NAMES: [&str; 10] = [
     "lock_post",
     "intent_pre",

@@ -61,7 +61,7 @@ pub struct SessionOptions {
     pub retry_for: Duration,
     /// When the whole run must have ended.
     pub deadline: Option<Instant>,
-    /// How long a lock lives without a word from its holder, where the server does not end it with the connection.
+    /// How long a lock lives without a word from its holder, where that is not known to be dead.
     pub lease: Duration,
     /// How a long statement goes on.
     pub pace: Pace,

@@ -413,7 +413,7 @@ impl Kept {
             (MigrationState::Applied, _) => self.record(&row.unit, &row.id, started),
             (MigrationState::RolledBack, _) => self.write(row, forget),
             (MigrationState::Running, _) => self.write(row, begin),
-            (MigrationState::Failed, _) if row.statements_done == 0 => self.write(row, never_begun),
+            (MigrationState::Failed, StepAction::Apply) if row.statements_done == 0 => self.write(row, never_begun),
             (MigrationState::Failed | MigrationState::NeedsHuman, StepAction::Apply) => self.write(row, half_done),
             (MigrationState::Pending | MigrationState::Failed | MigrationState::NeedsHuman, _) => String::new(),
         }

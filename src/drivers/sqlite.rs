@@ -121,7 +121,7 @@ impl Driver for SqliteDriver {
                    'gorp_migrations') AND name NOT LIKE 'sqlite_%'";
         let rows: Vec<(String, String)> =
             sqlx::query_as(sql).fetch_all(connection).await.map_err(|e| DriverError::Unreachable(e.to_string()))?;
-        Ok(SchemaSnapshot { objects: rows.into_iter().collect() })
+        Ok(SchemaSnapshot { objects: rows.into_iter().collect(), details: None })
     }
 
     async fn vitals(&mut self) -> Result<Vec<Reading>, DriverError> {

@@ -15,7 +15,7 @@ use super::{
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
 use crate::ids::{Engine, Risk};
-use crate::migration::execution::{Execution, execution};
+use crate::migration::execution::{Execution, Nature, Statement, execution};
 use crate::migration::operations::are_operations;
 use crate::migration::{Migration, MigrationSet, Phase, Problem, digest_of};
 use crate::risk;
@@ -270,7 +270,11 @@ impl<'a> Linter<'a> {
         let engine = migration.engine;
         let in_transaction = match execution(engine, text, migration.directives.no_transaction) {
             Ok(Execution::Transaction { .. }) => true,
-            Ok(Execution::Statements(_)) => false,
+            Ok(Execution::Statements(statements)) => {
+                let unprovable = statements.iter().filter(|s| s.nature == Nature::Unprovable);
+                found.extend(unprovable.map(|s| unprovable_step(text, s, migration.directives.manual.as_deref())));
+                false
+            }
             Err(error) => {
                 let lines = Lines::new(text, 1);
                 let start = lines.offset_of_line(error.line).unwrap_or(0);
@@ -557,6 +561,27 @@ fn level(config: &LintConfig, info: &RuleInfo) -> Option<Severity> {
 
 fn finding(rule: &'static RuleInfo, range: std::ops::Range<usize>, message: String, help: Option<String>) -> Finding {
     Finding { rule, range, message, help, severity: None, risk: None, tables: Vec::new(), fix: None }
+}
+
+/// What is said of a statement whose effect no probe can see, marked as meant or not.
+fn unprovable_step(text: &str, statement: &Statement, manual: Option<&str>) -> Finding {
+    let first: String = text[statement.range.clone()].split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    let nameless = first.to_ascii_lowercase().starts_with("create");
+    let help = if nameless {
+        "give the index a name: then a crash is resolved by looking for it".to_owned()
+    } else {
+        "let it do its work in one transaction, or in a form that may be run twice; where that cannot be, mark it as meant: \
+         `-- godwit: manual=\"why\"`"
+            .to_owned()
+    };
+    let message = format!("after a crash in `{first} …` nobody can tell whether it was done; a person has to look");
+    let mut found = finding(&table::UNPROVABLE_STEP, statement.range.clone(), message, Some(help));
+    if let Some(why) = manual {
+        found.severity = Some(Severity::Warning);
+        found.message.push_str(&format!(" (marked as meant: {why})"));
+        found.help = None;
+    }
+    found
 }
 
 /// Why a text is not handed to the parser, if it is not, and how bad that is.

@@ -70,9 +70,8 @@ pub struct Words {
 }
 
 impl Words {
-    /// The words of a text, in any case and anywhere: in comments and in longer words too.
+    /// The words of a text in lower case, anywhere: in comments and in longer words too.
     fn of(text: &str) -> Self {
-        let text = text.to_ascii_lowercase();
         // A name in `U&"…"` may hide any letter behind an escape.
         let hidden = text.contains("u&\"");
         let says = |word: &str| hidden || text.contains(word);
@@ -112,6 +111,8 @@ pub struct Script<'a> {
     pub in_transaction: bool,
     /// Words that it holds somewhere.
     pub words: Words,
+    /// The text in lower case, as far as it is ASCII.
+    lower: String,
     /// The statements in order.
     pub statements: Vec<Statement>,
     /// The tables and indexes it creates.
@@ -222,7 +223,13 @@ impl<'a> Script<'a> {
                 created.entry(name).or_insert(Created { at: statement.range.start, fresh });
             }
         }
-        Self { text, engine, direction, in_transaction, words: Words::of(text), statements, created }
+        let lower = text.to_ascii_lowercase();
+        Self { text, engine, direction, in_transaction, words: Words::of(&lower), lower, statements, created }
+    }
+
+    /// Whether one of some key words, in lower case, stands anywhere in it.
+    pub fn says_one_of(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.lower.contains(word))
     }
 
     /// Names of the tables and indexes the script creates.

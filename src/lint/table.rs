@@ -425,6 +425,9 @@ pub(super) const SQLITE_REFUSES: RuleInfo = rule(
 /// The engine refuses to run the file as it stands.
 pub(super) const MIXED_TRANSACTION: RuleInfo =
     rule("mixed-transaction", Fails, ERROR, High, Sql, "The file cannot run in one transaction, nor without one");
+/// A step of which nobody can tell after a crash whether it was done.
+pub(super) const UNPROVABLE_STEP: RuleInfo =
+    rule("unprovable-step", Structure, ERROR, High, Sql, "After a crash nobody can tell whether it was done");
 /// Words for psql, which no server understands.
 pub(super) const PSQL_COMMAND: RuleInfo =
     rule("psql-command", Fails, ERROR, High, Pg, "A command of psql, or data for it, is no SQL");
@@ -450,6 +453,7 @@ const FILES: &[RuleInfo] = &[
     SYNTAX_ERROR,
     SQLITE_REFUSES,
     MIXED_TRANSACTION,
+    UNPROVABLE_STEP,
     PSQL_COMMAND,
     NOT_ANALYSED,
     UNKNOWN_WAIVER,

@@ -15,6 +15,9 @@ pub struct Directives {
     pub depends_on: Vec<String>,
     /// `no-transaction`: run statement by statement, even where a transaction would be possible.
     pub no_transaction: bool,
+    /// `manual="why"`: a step of which nobody can tell after a crash whether it was done is meant, and a person looks then
+    /// (R-18).
+    pub manual: Option<String>,
     /// `waive=rule reason="…" expires=YYYY-MM-DD`.
     pub waivers: Vec<Waiver>,
     /// `backfill=TABLE key=COLUMN batch=N pause=50ms`: the marked statement runs in batches.
@@ -60,7 +63,7 @@ pub struct Waiver {
     pub line: u32,
 }
 
-const KEYS: &str = "`risk=LOW|MEDIUM|HIGH`, `depends_on=…`, `no-transaction`, `waive=RULE reason=\"…\" [expires=YYYY-MM-DD]`, \
+const KEYS: &str = "`risk=LOW|MEDIUM|HIGH`, `depends_on=…`, `no-transaction`, `manual=\"…\"`, `waive=RULE reason=\"…\" [expires=YYYY-MM-DD]`, \
      `backfill=TABLE key=COLUMN [batch=N] [pause=50ms]`, `phase=expand|backfill|contract`";
 
 impl Directives {
@@ -104,6 +107,10 @@ impl Directives {
                 ("batch", Some(v)) => batch = Some(v),
                 ("pause", Some(v)) => pause = Some(v),
                 ("no-transaction", None) => self.no_transaction = true,
+                ("manual", Some(why)) if !why.trim().is_empty() => self.manual = Some(why),
+                ("manual", _) => {
+                    return Err("`manual` needs a reason: `manual=\"why it cannot be avoided\"`".to_owned());
+                }
                 ("waive", Some(v)) => {
                     if let Some(w) = waiver.take() {
                         self.keep(w)?;
@@ -197,7 +204,7 @@ mod tests {
     #[test]
     fn all_marks_are_read() {
         let (d, problems) = parse(
-            "-- godwit: risk=high depends_on=shop-mongo/0003_carts,0001_a no-transaction\n\
+            "-- godwit: risk=high depends_on=shop-mongo/0003_carts,0001_a no-transaction manual=\"a procedure that commits\"\n\
              -- godwit: backfill=app.orders key=o.id batch=100 pause=2s phase=backfill\n\
              --godwit: waive=ban-drop-column reason=\"nobody reads it\" expires=2027-01-31\nselect 1;",
         );
@@ -205,6 +212,7 @@ mod tests {
         assert_eq!(d.risk, Some(Risk::High));
         assert_eq!(d.depends_on, ["shop-mongo/0003_carts", "0001_a"]);
         assert!(d.no_transaction);
+        assert_eq!(d.manual.as_deref(), Some("a procedure that commits"));
         assert_eq!(d.waivers[0].rule, "ban-drop-column");
         assert_eq!(d.waivers[0].line, 3);
         assert_eq!(d.backfill, Some(Backfill::new("app.orders", Some("o.id"), Some("100"), Some("2s")).unwrap()));
@@ -224,6 +232,7 @@ mod tests {
             ("-- godwit: backfill=t", "needs `key="),
             ("-- godwit: key=id", "belong behind"),
             ("-- godwit: phase=later", "is no phase"),
+            ("-- godwit: manual", "needs a reason"),
         ] {
             let (_, problems) = parse(&format!("select 1;\n{text}"));
             assert_eq!(problems.len(), 1, "{text}");

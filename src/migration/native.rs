@@ -243,8 +243,8 @@ pub struct Found {
 }
 
 impl Book {
-    /// The native tables of the migrations that `target` takes. A table that two folders would share is kept for
-    /// neither: no tool could tell their versions apart.
+    /// The native tables of the migrations that `target` takes, without their entries. A table that two folders would share
+    /// is kept for neither: no tool could tell their versions apart.
     pub fn of(set: &MigrationSet, target: &TargetName, engine: Engine) -> Self {
         let mut book = Book::default();
         if !matches!(engine, Engine::Postgresql | Engine::Sqlite) {
@@ -272,7 +272,7 @@ impl Book {
                 };
                 let make = n == 0 && first.native.makes(first.layout);
                 let schema = schema.filter(|_| engine == Engine::Postgresql);
-                let entries = entries(tool, &migrations);
+                let entries = Vec::new();
                 book.ledgers.push(Ledger { tool, unit: unit.to_owned(), schema, table, make, entries });
             }
         }
@@ -283,6 +283,19 @@ impl Book {
         }
         book.ledgers.retain(|l| shared.get(&place(l)).is_none_or(|n| *n == 1));
         book
+    }
+
+    /// Writes the entries of the tables that `wanted` names, by their number, and of those that are to be made. Most
+    /// databases have none of them, and the sums of every file cost as much as the rest of a run that does nothing.
+    pub fn write(&mut self, set: &MigrationSet, target: &TargetName, engine: Engine, wanted: impl Fn(usize) -> bool) {
+        let takes = |m: &&Migration| m.engine == engine && m.target.as_ref().is_none_or(|t| t == target);
+        for (n, ledger) in self.ledgers.iter_mut().enumerate() {
+            if ledger.entries.is_empty() && (ledger.make || wanted(n)) {
+                let mut own: Vec<_> = set.migrations.iter().filter(|m| m.unit == ledger.unit).filter(takes).collect();
+                own.sort_by(|a, b| a.version.cmp(&b.version));
+                ledger.entries = entries(ledger.tool, &own);
+            }
+        }
     }
 
     /// Whether there is nothing to keep and nothing to set.
@@ -388,7 +401,10 @@ mod tests {
         let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
         let root = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("**") };
         let set = resolve(&files, &[root]);
-        Book::of(&set, &TargetName::new("shop").expect("a name"), engine)
+        let target = TargetName::new("shop").expect("a name");
+        let mut book = Book::of(&set, &target, engine);
+        book.write(&set, &target, engine, |_| true);
+        book
     }
 
     #[test]

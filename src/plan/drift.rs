@@ -1,6 +1,6 @@
 //! The live schema against what the last run left behind. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ pub struct TargetDrift {
 /// A hash over a schema.
 pub fn fingerprint(schema: &SchemaSnapshot) -> String {
     let mut hash = Sha256::new();
-    for (name, definition) in &schema.objects {
+    for (name, definition) in schema.objects.iter().chain(schema.details.iter().flatten()) {
         for part in [name, definition] {
             // Lengths keep two neighbours from reading like others.
             hash.update((part.len() as u64).to_be_bytes());
@@ -66,21 +66,35 @@ pub fn fingerprint(schema: &SchemaSnapshot) -> String {
     format!("sha256:{}", hex::encode(hash.finalize()))
 }
 
-/// What is different between two schemas, by object.
+/// What is different between two schemas, by object. What only one of the two was read for is not compared: a schema that an
+/// earlier version recorded is no drift.
 pub fn changes(before: &SchemaSnapshot, after: &SchemaSnapshot) -> Vec<SchemaChange> {
-    let names: BTreeSet<&String> = before.objects.keys().chain(after.objects.keys()).collect();
+    let whole = before.details.is_some() && after.details.is_some();
+    let parts = |schema: &'_ SchemaSnapshot| {
+        let details = schema.details.clone().filter(|_| whole).unwrap_or_default();
+        (schema.objects.clone(), details)
+    };
+    let (before, after) = (parts(before), parts(after));
+    let names: BTreeSet<&String> =
+        [&before.0, &before.1, &after.0, &after.1].into_iter().flat_map(|objects| objects.keys()).collect();
     names
         .into_iter()
         .filter_map(|name| {
-            let (old, new) = (before.objects.get(name), after.objects.get(name));
-            let kind = match (old, new) {
+            let of = |parts: &(BTreeMap<String, String>, BTreeMap<String, String>)| -> Option<Vec<String>> {
+                let texts = [parts.0.get(name), parts.1.get(name)];
+                texts
+                    .iter()
+                    .any(Option::is_some)
+                    .then(|| texts.into_iter().flatten().flat_map(|text| text.lines()).map(str::to_owned).collect())
+            };
+            let (old, new) = (of(&before), of(&after));
+            let kind = match (&old, &new) {
                 (Some(a), Some(b)) if a == b => return None,
                 (Some(_), Some(_)) => ChangeKind::Changed,
                 (None, _) => ChangeKind::Added,
                 (Some(_), None) => ChangeKind::Removed,
             };
-            let lines = |text: Option<&String>| text.map_or(Vec::new(), |t| t.lines().map(str::to_owned).collect());
-            let (old, new): (Vec<String>, Vec<String>) = (lines(old), lines(new));
+            let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
             Some(SchemaChange {
                 object: name.clone(),
                 kind,
@@ -96,7 +110,8 @@ mod tests {
     use super::*;
 
     fn schema(objects: &[(&str, &str)]) -> SchemaSnapshot {
-        SchemaSnapshot { objects: objects.iter().map(|(n, d)| ((*n).to_owned(), (*d).to_owned())).collect() }
+        let objects = objects.iter().map(|(n, d)| ((*n).to_owned(), (*d).to_owned())).collect();
+        SchemaSnapshot { objects, details: None }
     }
 
     #[test]
@@ -114,6 +129,22 @@ mod tests {
             (&["column id integer".to_owned()][..], &["column id bigint".to_owned()][..])
         );
         assert!(changes(&after, &after).is_empty());
+    }
+
+    #[test]
+    fn s2_138_what_an_earlier_version_did_not_read_is_no_drift() {
+        let with = |details: &[(&str, &str)]| SchemaSnapshot {
+            details: Some(schema(details).objects),
+            ..schema(&[("table a", "column id integer")])
+        };
+        let old = schema(&[("table a", "column id integer")]);
+        let owned = with(&[("table a", "owned by ann"), ("publication p", "for all tables")]);
+        assert!(changes(&old, &owned).is_empty() && changes(&owned, &old).is_empty());
+        let found = changes(&owned, &with(&[("table a", "owned by bob")]));
+        let short: Vec<_> = found.iter().map(|c| (c.object.as_str(), c.kind)).collect();
+        assert_eq!(short, [("publication p", ChangeKind::Removed), ("table a", ChangeKind::Changed)]);
+        assert_eq!((&found[1].removed[0][..], &found[1].added[0][..]), ("owned by ann", "owned by bob"));
+        assert_ne!(fingerprint(&old), fingerprint(&owned));
     }
 
     #[test]

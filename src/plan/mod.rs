@@ -203,6 +203,18 @@ pub struct HistoryRow {
     pub error: Option<String>,
 }
 
+impl HistoryRow {
+    /// Undoing it was begun and did not end: only `resume` goes on, from where it stopped.
+    pub fn is_half_undone(&self) -> bool {
+        self.action == StepAction::Rollback && matches!(self.state, MigrationState::Running | MigrationState::Failed)
+    }
+
+    /// It failed, and something that it did, or something that was to be taken back, may be there.
+    pub fn failed_half_way(&self) -> bool {
+        self.state == MigrationState::Failed && (self.statements_done > 0 || self.action != StepAction::Apply)
+    }
+}
+
 /// One statement of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PlannedStatement {
@@ -404,6 +416,10 @@ pub struct SchemaSnapshot {
     /// Kind and name of an object (`table public.orders`, `index shop.orders/by_status`) → its definition, one property
     /// a line, in an order that does not depend on how it came to be.
     pub objects: std::collections::BTreeMap<String, String>,
+    /// What earlier versions did not read (who owns and may what, row security, rules, parameters), in the same form; `None`
+    /// in what they recorded, and on databases that have no such things.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<std::collections::BTreeMap<String, String>>,
 }
 
 /// Who holds a target's lock.

@@ -101,6 +101,8 @@ pub enum Selector {
     To(String),
     /// The newest so many.
     Steps(usize),
+    /// Those of these, as `unit/id`, that are still applied, in this order.
+    These(Vec<String>),
 }
 
 /// A plan, and what was left out of it on purpose.
@@ -213,14 +215,14 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
             Some(MigrationState::Applied)
                 if migration.repeatable && row.is_some_and(|r| r.checksum != migration.checksum) => {}
             Some(MigrationState::Applied | MigrationState::NeedsHuman) => continue,
-            Some(MigrationState::Running) if row.is_some_and(|r| r.action == StepAction::Rollback) => continue,
+            Some(_) if row.is_some_and(HistoryRow::is_half_undone) => continue,
             Some(
                 MigrationState::Running | MigrationState::Failed | MigrationState::Pending | MigrationState::RolledBack,
             )
             | None => {}
         }
         // One that was begun was released then, and must be finished.
-        let begun = row.is_some_and(|r| r.state == MigrationState::Running || r.statements_done > 0);
+        let begun = row.is_some_and(|r| r.state == MigrationState::Running || r.failed_half_way());
         if migration.is_contract() && !begun && !request.released.contains(&migration.release_key()) {
             waiting.push(migration.reference());
             continue;
@@ -278,11 +280,11 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     Ok(Planned { plan: finish(request, steps), left_out, held: waiting, waits })
 }
 
-/// Plans undoing what `selector` names, newest first.
+/// Plans undoing what `selector` names, newest first, as far as what depends on it on other targets is undone.
 ///
 /// # Errors
 /// Every reason why nothing may be undone: not applied, no backward script, something applied depends on it.
-pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<MigrationPlan, Vec<Refusal>> {
+pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Planned, Vec<Refusal>> {
     let index = Index::new(request.set, request.history);
     let mut refusals = invalid_set(request.set);
     // An interrupted rollback is what may go on here.
@@ -305,9 +307,8 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
         .filter(|(_, m)| belongs(m, request.target, request.engine))
         .filter(|(_, m)| {
             index.of(m).is_some_and(|r| {
-                r.state == MigrationState::Applied
-                    // One that was being undone when the run ended goes on.
-                    || (r.state == MigrationState::Running && r.action == StepAction::Rollback)
+                // One that was being undone when the run ended goes on.
+                r.state == MigrationState::Applied || r.is_half_undone()
             })
         })
         .collect();
@@ -336,6 +337,9 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
                 Vec::new()
             }
         },
+        Selector::These(names) => {
+            names.iter().filter_map(|n| applied.iter().find(|(_, a)| &a.reference() == n)).map(|(_, a)| *a).collect()
+        }
         Selector::To(name) => match lookup(request.set, name) {
             Some(m) => {
                 let later = |a: &&Migration| a.unit == m.unit && a.version > m.version && !a.repeatable;
@@ -356,10 +360,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
     for migration in &chosen {
         for (_, other) in &applied {
             let also_undone = chosen.iter().any(|c| c.reference() == other.reference());
-            let needs = other.directives.depends_on.iter().any(|d| {
-                request.set.find(d).is_some_and(|f| f.reference() == migration.reference())
-                    || (migration.unit == other.unit && d == migration.id.as_str())
-            });
+            let needs = needs(request.set, other, migration);
             // Later ones of the same folder were written for what this one left behind, unless they were there first.
             let begun = |m: &Migration| index.of(m).map(|r| (r.epoch, r.started_at));
             let follows = !other.repeatable
@@ -370,10 +371,8 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
                 continue;
             }
             let (message, what_to_do) = if needs {
-                (
-                    format!("`{}` is applied and depends on `{}`", other.reference(), migration.reference()),
-                    format!("undo `{}` first", other.id),
-                )
+                let leans = leans_on_it(other, migration);
+                (leans.message, leans.what_to_do)
             } else {
                 (
                     format!("`{}` was applied after `{}`", other.reference(), migration.reference()),
@@ -385,11 +384,18 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
         }
     }
     let mut steps = Vec::new();
+    let (mut left_out, mut waits) = (Vec::new(), None);
     for migration in chosen {
+        // What another target holds goes first; everything older waits with this one.
+        waits = waits.or_else(|| leaning_elsewhere(request, migration).map(|other| leans_on_it(other, migration)));
+        if waits.is_some() {
+            left_out.push(migration.reference());
+        }
         match &migration.down {
             Some(down) if !down.is_blank(request.engine) => {
                 match step(request, migration, StepAction::Rollback, down) {
-                    Ok(step) => steps.push(step),
+                    Ok(step) if waits.is_none() => steps.push(step),
+                    Ok(_) => {}
                     Err(r) => refusals.push(r),
                 }
             }
@@ -402,9 +408,45 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Migra
         }
     }
     if !refusals.is_empty() {
+        refusals.extend(waits);
         return Err(refusals);
     }
-    Ok(finish(request, steps))
+    Ok(Planned { plan: finish(request, steps), left_out, held: Vec::new(), waits })
+}
+
+/// Whether `other` names `migration` as something it depends on.
+fn needs(set: &MigrationSet, other: &Migration, migration: &Migration) -> bool {
+    other.directives.depends_on.iter().any(|d| {
+        set.find(d).is_some_and(|f| f.reference() == migration.reference())
+            || (migration.unit == other.unit && d == migration.id.as_str())
+    })
+}
+
+fn leans_on_it(other: &Migration, migration: &Migration) -> Refusal {
+    refusal(
+        "dependants",
+        format!("`{}` is applied and depends on `{}`", other.reference(), migration.reference()),
+        format!("undo `{}` first", other.id),
+        false,
+    )
+}
+
+/// What another target holds that depends on `migration`.
+fn leaning_elsewhere<'a>(request: &Request<'a>, migration: &Migration) -> Option<&'a Migration> {
+    request.set.migrations.iter().find(|other| {
+        !belongs(other, request.target, request.engine)
+            && needs(request.set, other, migration)
+            && (request.applied_elsewhere)(other) == Some(true)
+    })
+}
+
+/// Whether a migration of `target` depends on one that is not its own: then an order between databases is to be kept.
+pub fn leans_on_others(set: &MigrationSet, target: &TargetName, engine: Engine) -> bool {
+    let own = |m: &Migration| belongs(m, target, engine);
+    set.migrations
+        .iter()
+        .filter(|m| own(m) && !m.directives.depends_on.is_empty())
+        .any(|m| m.directives.depends_on.iter().any(|d| set.find(d).is_some_and(|needed| !own(needed))))
 }
 
 /// Plans recording everything up to `to` as applied without running it; without `to`, what another tool's table says.

@@ -26,7 +26,7 @@ pub(super) async fn opened<D: Driver>(
 ) -> Result<Result<(D::Session, Native), Refusal>, RunError> {
     let book = Book::of(set, &target.name, target.engine);
     let native = match driver.native(&book).await {
-        Ok(found) => Native { book, found },
+        Ok(found) => Native::of(book, found, set, &target.name, target.engine),
         Err(error) => return Ok(Err(refusal_of(error)?)),
     };
     Ok(match driver.lock(options).await {

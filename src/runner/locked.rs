@@ -17,7 +17,7 @@ use crate::plan::{
     HistoryRow, MigrationPlan, MigrationState, Outcome, Refusal, Step, StepAction, StepError, StepReport,
 };
 use crate::store::Store;
-use crate::store::runs::{StepEvent, StepIntent, StepRecord, TargetIntent};
+use crate::store::runs::{Goal, NewRun, StepEvent, StepIntent, StepRecord, TargetIntent};
 
 /// How often steps that are safe in the target are told to the store while the run goes on.
 const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
@@ -64,6 +64,7 @@ pub(super) async fn locked<S: Session>(
     let intent = intent_of(job, plan, session.fingerprint(), epoch);
     let action = plan.steps.first().map_or(StepAction::Apply, |s| s.action);
     let run = job.actor.run(job.run, action, job.target, job.digest.clone());
+    let run = NewRun { goal: goal_of(job, plan), ..run };
     store.record_intents(&run, &intent).await?;
     failpoint::hit("intent_post");
 
@@ -151,6 +152,12 @@ pub(super) async fn locked<S: Session>(
         .filter(|(r, _)| r.state == MigrationState::Applied)
         .map(|(_, s)| reference(s))
         .collect();
+    let undone = reports
+        .iter()
+        .zip(&plan.steps)
+        .filter(|(r, s)| r.state == MigrationState::RolledBack && s.action == StepAction::Rollback)
+        .map(|(_, s)| reference(s))
+        .collect();
     let ended = reconciled.ended;
     Ok(TargetOutcome {
         outcome: end,
@@ -158,11 +165,22 @@ pub(super) async fn locked<S: Session>(
         refusals,
         risk: plan.risk,
         applied,
+        undone,
         waits: None,
+        left_out: Vec::new(),
         notes: Vec::new(),
         ended,
         backup,
     })
+}
+
+/// What the run undoes on all targets; on one alone its own plan tells.
+fn goal_of(job: &Job<'_>, plan: &MigrationPlan) -> Vec<Goal> {
+    if !job.goal.is_empty() {
+        return job.goal.to_vec();
+    }
+    let undone = plan.steps.iter().filter(|s| s.action == StepAction::Rollback);
+    undone.map(|s| Goal { target: job.target.name.clone(), migration: reference(s) }).collect()
 }
 
 fn done_state(action: StepAction) -> MigrationState {

@@ -5,6 +5,7 @@
 //! read the history once more and compare; record; give the lock back. The target's history is the truth, the store's
 //! record is checked against it, and where the two disagree nothing runs.
 
+mod across;
 pub mod backup;
 mod by_hand;
 mod connect;
@@ -49,8 +50,9 @@ use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Detail, Native, OutOfOrder, Selector};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepAction, StepReport, TargetStatus};
-use crate::store::runs::NewRun;
+use crate::store::runs::{Goal, NewRun};
 use crate::store::{EnvironmentLock, Store};
+use across::Across;
 use connect::with_driver;
 use target::{Job, TargetOutcome};
 
@@ -83,6 +85,7 @@ impl Actor {
             correlation: self.correlation.clone(),
             digest,
             at: Utc::now(),
+            goal: Vec::new(),
         }
     }
 }
@@ -152,6 +155,9 @@ pub struct ApplyOptions {
     /// Migrations, as `unit/id`, that targets of the environment hold which this run does not reach: others may wait for
     /// them.
     pub held_elsewhere: BTreeSet<String>,
+    /// Other targets of the environment, which a rollback looks at and never touches: what they hold may need what is
+    /// undone.
+    pub beside: Vec<Target>,
 }
 
 /// Why a run could not even be judged, or what became of it cannot be told from here.
@@ -294,7 +300,7 @@ pub async fn status(
                 driver.holder().await.map_err(unreachable)?,
             )
         });
-        let native = Native { book, found };
+        let native = Native::of(book, found, set, &target.name, target.engine);
         out.push(TargetStatus {
             target: target.name.clone(),
             engine: target.engine,
@@ -305,7 +311,25 @@ pub async fn status(
     Ok(out)
 }
 
+/// How often a run is planned anew because others were faster.
+const FASTER_OTHERS: u32 = 5;
+
 async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
+    for _ in 0..FASTER_OTHERS {
+        if let Some(outcome) = Box::pin(run_once(job)).await? {
+            return Ok(outcome);
+        }
+    }
+    Ok(TargetOutcome::refused(vec![Refusal {
+        reason: "locked".to_owned(),
+        message: format!("other runs change `{}` again and again while this one waits for its lock", job.target.name),
+        what_to_do: "wait until they have ended".to_owned(),
+        needs_human: false,
+    }]))
+}
+
+/// `None` when the target was changed while its lock was waited for: what was judged is not what is there.
+async fn run_once(job: &Job<'_>) -> Result<Option<TargetOutcome>, RunError> {
     #[cfg(feature = "postgres")]
     if job.target.engine == Engine::Postgresql {
         let driver = job.options.ahead.connect(&job.target.url).await.map_err(connect::unreachable)?;
@@ -338,13 +362,19 @@ async fn run_all(
     let call = Call { keeper, set, targets, actor, options, work };
     let wish = options.health.as_ref().filter(|_| !options.dry_run && work != &Work::Baseline);
     let report = match wish {
-        Some(wish) => health::around(&call, wish).await?,
-        None => on_targets(&call).await?,
+        // Boxed, as everything below that is large: a caller has a stack of its own.
+        Some(wish) => Box::pin(health::around(&call, wish)).await?,
+        None => Box::pin(on_targets(&call)).await?,
     };
     Ok(finish(keeper, report, began).await)
 }
 
 async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
+    Box::pin(carry_out(call)).await.map(|(report, _)| report)
+}
+
+/// The second part is what a plan of a rollback undoes, in order.
+async fn carry_out(call: &Call<'_>) -> Result<(RunReport, Vec<Goal>), RunError> {
     let Call { keeper, set, targets, actor, options, work } = *call;
     let began = Instant::now();
     let digest = set.digest();
@@ -370,26 +400,42 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
             needs_human: false,
         });
         report.outcome = Outcome::Blocked;
-        return Ok(report);
+        return Ok((report, Vec::new()));
     }
     if let Some(refusal) = frozen(keeper, actor, options, &report).await? {
         report.blocked_by.push(refusal);
         report.outcome = Outcome::Blocked;
-        return Ok(report);
+        return Ok((report, Vec::new()));
     }
     let (set, elsewhere) = set.for_environment(report.environment.as_ref());
     let set = set.as_ref();
     report.notes.extend(elsewhere);
     let deadline = options.timeout.map(|t| began + t);
+    let mut across = Box::pin(Across::of(call, set)).await?;
+    if let (Some(across), Work::Rollback(_), false) = (&mut across, work, options.dry_run) {
+        // What one target refuses must not be half done on another.
+        let look = ApplyOptions { dry_run: true, run: Some(report.run.clone()), ..options.clone() };
+        let (plan, goal) = Box::pin(carry_out(&Call { options: &look, ..*call })).await?;
+        if plan.outcome != Outcome::Planned {
+            return Ok((plan, Vec::new()));
+        }
+        across.goal = goal;
+    }
     let mut known: BTreeSet<String> = options.held_elsewhere.clone();
     let mut waves = in_waves(targets, &options.waves).into_iter();
     let mut waiting: Vec<&Target> = waves.next().unwrap_or_default();
     // A target whose next migration waits for another target's comes round again once that one has moved.
     while !waiting.is_empty() {
         let (mut later, mut moved, mut reasons) = (Vec::new(), false, Vec::new());
+        let each: Vec<(Work, BTreeSet<String>)> = match &across {
+            Some(across) => waiting.iter().map(|t| (across.work(t, work), across.known(t, &known))).collect(),
+            None => Vec::new(),
+        };
+        let goal = across.as_ref().map_or(&[][..], |a| &a.goal);
         let jobs: Vec<Job<'_>> = waiting
             .iter()
-            .map(|target| Job {
+            .enumerate()
+            .map(|(n, target)| Job {
                 keeper,
                 set,
                 digest: &digest,
@@ -397,8 +443,9 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
                 actor,
                 options,
                 run: &report.run,
-                work,
-                known: &known,
+                work: each.get(n).map_or(work, |(work, _)| work),
+                known: each.get(n).map_or(&known, |(_, known)| known),
+                goal,
                 deadline,
                 transactions: OnceLock::new(),
             })
@@ -416,9 +463,12 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
                 }
             };
             report.risk = report.risk.max(outcome.risk);
+            moved |= across.as_mut().is_some_and(|a| a.ended(target, &outcome, options.dry_run));
             // What a target holds already may be what another one waits for.
             let known_before = known.len();
-            known.extend(outcome.applied);
+            if across.is_none() {
+                known.extend(outcome.applied);
+            }
             moved |= known.len() > known_before || !(outcome.steps.is_empty() || options.dry_run);
             report.ended.extend(outcome.ended.into_iter().filter(|r| !report.ended.contains(r)).collect::<Vec<_>>());
             // A plan of a target that came round again begins with what was planned for it before.
@@ -453,7 +503,7 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
             });
         }
         if !matches!(report.outcome, Outcome::Planned | Outcome::Applied | Outcome::Nothing) {
-            return Ok(report);
+            return Ok((report, Vec::new()));
         }
         if let Some(next) = if moved && !later.is_empty() { None } else { waves.next() } {
             // What waits for a target of the next group comes round with it.
@@ -470,7 +520,7 @@ async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
         }
         waiting = later;
     }
-    Ok(report)
+    Ok((report, across.map_or_else(Vec::new, |a| a.goal)))
 }
 
 /// The targets in the groups that come one after the other.

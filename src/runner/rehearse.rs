@@ -220,6 +220,9 @@ fn as_written(_target: &Target, words: String) -> String {
 async fn schema(target: &Target) -> Result<SchemaSnapshot, RunError> {
     let mut found = with_driver!(target, driver => driver.schema().await.map_err(unreachable)?);
     found.objects.retain(|name, _| !name.contains(measured::NOTES));
+    if let Some(details) = &mut found.details {
+        details.retain(|name, _| !name.contains(measured::NOTES));
+    }
     Ok(found)
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn reconcile(
         let there = row(&entry.unit, entry.migration.as_str())
             .or_else(|| history.iter().find(|r| r.id == entry.migration))
             .is_some_and(|r| {
-                r.state != MigrationState::Pending && !(r.state == MigrationState::Failed && r.statements_done == 0)
+                r.state != MigrationState::Pending && (r.state != MigrationState::Failed || r.failed_half_way())
             });
         if !there {
             drifted.push(Refusal {
@@ -189,10 +189,17 @@ impl Request<'_> {
 
     fn row(&self, migration: Option<&Migration>, before: Option<&HistoryRow>) -> Option<HistoryRow> {
         let now = Utc::now();
-        let (state, done) = match self.settlement {
-            Settlement::Applied => (MigrationState::Applied, 0),
-            Settlement::RolledBack => (MigrationState::RolledBack, 0),
-            Settlement::Retry => (MigrationState::Failed, before.map_or(0, |b| b.statements_done)),
+        let (state, action, done) = match self.settlement {
+            Settlement::Applied => (MigrationState::Applied, StepAction::Apply, 0),
+            Settlement::RolledBack => (MigrationState::RolledBack, StepAction::Apply, 0),
+            // What it stopped in goes on from there: the count is one of that list of statements, and of no other.
+            Settlement::Retry => {
+                let stopped = before.filter(|b| {
+                    matches!(b.state, MigrationState::Running | MigrationState::Failed | MigrationState::NeedsHuman)
+                });
+                let (action, done) = stopped.map_or((StepAction::Apply, 0), |b| (b.action, b.statements_done));
+                (MigrationState::Failed, action, done)
+            }
         };
         let base = match (migration, before) {
             (_, Some(before)) => before.clone(),
@@ -223,7 +230,7 @@ impl Request<'_> {
                 _ => base.checksum,
             },
             state,
-            action: StepAction::Apply,
+            action,
             run: self.run.clone(),
             started_at: now,
             finished_at: Some(now),

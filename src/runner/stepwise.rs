@@ -59,15 +59,20 @@ async fn go<S: Session>(
     script: &Script,
     statements: &[Statement],
 ) -> Result<StepEnd, RunError> {
-    if let Some(before) = run.before.filter(|b| b.state == MigrationState::Running && b.action == StepAction::Undo)
+    let unfinished = |b: &&HistoryRow| matches!(b.state, MigrationState::Running | MigrationState::Failed);
+    if let Some(before) = run.before.filter(|b| unfinished(b) && b.action == StepAction::Undo)
         && run.step.action == StepAction::Apply
     {
-        return undo::finish(session, store, run, script, before).await;
+        let end = undo::finish(session, store, run, script, before).await?;
+        // A person looked and said that it is to be tried again: once all is taken back, it is.
+        let tried_again = before.state == MigrationState::Failed;
+        match end {
+            StepEnd::Failed(error) if error.undone && tried_again => {}
+            end => return Ok(end),
+        }
     }
     // Only what the same script began counts as begun.
-    let begun = run
-        .before
-        .filter(|b| b.action == run.step.action && matches!(b.state, MigrationState::Running | MigrationState::Failed));
+    let begun = run.before.filter(|b| b.action == run.step.action && unfinished(b));
     let first = begun.map_or(0, |b| usize::try_from(b.statements_done).unwrap_or(0));
     let interrupted = begun.is_some_and(|b| b.state == MigrationState::Running);
     let mut row = run.row(MigrationState::Running);
@@ -134,6 +139,8 @@ async fn go<S: Session>(
             }
             End::Failed(failure) => {
                 let failure = located(failure, statement);
+                // A setting that is said again comes before statements that are done.
+                let n = n.max(first);
                 // Batches before the one that failed are there to stay.
                 let undone = n == 0 && statement.nature != Nature::Batched;
                 let error = run.error(script, failure, undone);
@@ -147,7 +154,7 @@ async fn go<S: Session>(
                 let failure = located(failure, statement);
                 let error = run.error(script, failure, false);
                 let mut row = run.row(MigrationState::NeedsHuman);
-                row.statements_done = i32::try_from(n).unwrap_or(i32::MAX);
+                row.statements_done = i32::try_from(n.max(first)).unwrap_or(i32::MAX);
                 row.error = Some(error.message.clone());
                 if let Err(error) = session.write_row(&row).await {
                     refusal_of(error)?;

@@ -15,8 +15,10 @@ use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native, Planned, Request, Selector, history_hash};
 use crate::plan::{
-    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepAction, StepReport,
+    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepReport,
 };
+use crate::store::Store;
+use crate::store::runs::Goal;
 
 /// Everything a run on one target needs.
 pub(super) struct Job<'a> {
@@ -30,6 +32,8 @@ pub(super) struct Job<'a> {
     pub work: &'a Work,
     /// Migrations known applied on other targets.
     pub known: &'a BTreeSet<String>,
+    /// Everything that the run undoes, where it is known beforehand.
+    pub goal: &'a [Goal],
     pub deadline: Option<Instant>,
     /// Whether the server has transactions, once it is known.
     pub transactions: OnceLock<bool>,
@@ -50,8 +54,12 @@ pub(super) struct TargetOutcome {
     pub risk: Risk,
     /// References applied on this target now (or planned, for a plan).
     pub applied: BTreeSet<String>,
+    /// References undone on this target now (or planned to be, for a plan), in order.
+    pub undone: Vec<String>,
     /// The next migration waits for another target.
     pub waits: Option<Refusal>,
+    /// What waits with it.
+    pub left_out: Vec<String>,
     /// What a person should know of this server and what was noticed on it.
     pub notes: Vec<String>,
     /// Runs that were cut short before and are over now.
@@ -68,7 +76,9 @@ impl TargetOutcome {
             refusals,
             risk: Risk::Low,
             applied: BTreeSet::new(),
+            undone: Vec::new(),
             waits: None,
+            left_out: Vec::new(),
             notes: Vec::new(),
             ended: Vec::new(),
             backup: None,
@@ -141,14 +151,14 @@ fn make_plan(
     let alone = |plan: MigrationPlan| Planned { plan, left_out: Vec::new(), held: Vec::new(), waits: None };
     match work {
         Work::Apply | Work::Resume => planner::plan_apply(&request),
-        Work::Rollback(selector) => planner::plan_rollback(&request, selector).map(alone),
+        Work::Rollback(selector) => planner::plan_rollback(&request, selector),
         Work::Baseline => planner::plan_baseline(&request).map(alone),
     }
 }
 
 /// `resume` first finishes a rollback that was cut short.
 fn effective_work(work: &Work, history: &[HistoryRow]) -> Work {
-    let half_undone = history.iter().find(|r| r.state == MigrationState::Running && r.action == StepAction::Rollback);
+    let half_undone = history.iter().find(|r| r.is_half_undone());
     match (work, half_undone) {
         (Work::Resume, Some(row)) if row.unit.is_empty() => Work::Rollback(Selector::Migration(row.id.to_string())),
         (Work::Resume, Some(row)) => Work::Rollback(Selector::Migration(format!("{}/{}", row.unit, row.id))),
@@ -171,28 +181,116 @@ fn applied_in(job: &Job<'_>, history: &[HistoryRow]) -> BTreeSet<String> {
         .collect()
 }
 
-pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<TargetOutcome, RunError> {
+/// What was found out before the lock was asked for.
+struct Judged {
+    planned: Planned,
+    native: Native,
+    applied: BTreeSet<String>,
+    notes: Vec<String>,
+}
+
+/// `None` when the target was changed while its lock was waited for: then everything is to be judged anew.
+pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOutcome>, RunError> {
+    let judged = match judge(&mut driver, job).await? {
+        Ok(judged) => judged,
+        Err(refusals) => return Ok(Some(TargetOutcome::refused(refusals))),
+    };
+    let Judged { planned, notes, .. } = &judged;
+    let stop = |refusals: Vec<Refusal>| TargetOutcome {
+        steps: pending_steps(&planned.plan.steps),
+        risk: planned.plan.risk,
+        notes: notes.clone(),
+        ..TargetOutcome::refused(refusals)
+    };
+    let mut said = Vec::new();
+    if !planned.plan.steps.is_empty() && job.work != &Work::Baseline {
+        let objections = match driver.preflight(&planned.plan).await {
+            Ok(objections) => objections,
+            Err(error) => return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?]))),
+        };
+        let (refusals, told) = weigh(objections, job);
+        said = told;
+        if !refusals.is_empty() {
+            let mut outcome = stop(refusals);
+            outcome.notes.extend(said);
+            return Ok(Some(outcome));
+        }
+    }
+    if planned.plan.steps.is_empty() || job.options.dry_run {
+        let outcome = if planned.plan.steps.is_empty() { Outcome::Nothing } else { Outcome::Planned };
+        let ended = if job.options.dry_run { Vec::new() } else { end_open_runs(driver, job).await? };
+        let Judged { planned, mut applied, mut notes, .. } = judged;
+        notes.extend(said);
+        let (back, forth): (Vec<&Step>, Vec<&Step>) =
+            planned.plan.steps.iter().partition(|s| s.action == StepAction::Rollback);
+        applied.extend(forth.into_iter().map(reference));
+        return Ok(Some(TargetOutcome {
+            outcome,
+            steps: pending_steps(&planned.plan.steps),
+            refusals: Vec::new(),
+            risk: planned.plan.risk,
+            applied,
+            undone: back.into_iter().map(reference).collect(),
+            waits: planned.waits,
+            left_out: planned.left_out,
+            notes,
+            ended,
+            backup: super::backup::announced(job, &planned.plan),
+        }));
+    }
+    let store = job.keeper.open().await?;
+    if job.work != &Work::Baseline && job.target.environment.is_some() {
+        let schema = match driver.schema().await {
+            Ok(schema) => schema,
+            Err(error) => return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?]))),
+        };
+        if let Some(refusal) = super::drift::forbids(store, job, &schema, &planned.plan.history_hash).await? {
+            let mut outcome = stop(vec![refusal]);
+            outcome.notes.extend(said);
+            return Ok(Some(outcome));
+        }
+    }
+    failpoint::hit("lock_pre");
+    let mut session = match driver.lock(&session_options(job)).await {
+        Ok(session) => session,
+        Err(error) => return Ok(Some(TargetOutcome { notes: Vec::new(), ..stop(vec![refusal_of(error)?]) })),
+    };
+    failpoint::hit("lock_post");
+    let went = under_lock(&mut session, store, job, judged).await;
+    failpoint::hit("unlock_pre");
+    // However it went: a lock that a run which is over still has keeps everybody else out.
+    give_back(session).await;
+    let mut went = went?;
+    if let Some(outcome) = &mut went {
+        outcome.notes.extend(said);
+    }
+    Ok(went)
+}
+
+/// Reads a target and plans; the second part is why nothing may run.
+async fn judge<D: Driver>(driver: &mut D, job: &Job<'_>) -> Result<Result<Judged, Vec<Refusal>>, RunError> {
     let history = match driver.history().await {
         Ok(history) => history,
-        Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
+        Err(error) => return Ok(Err(vec![refusal_of(error)?])),
     };
-    let mut native = Native { book: Book::of(job.set, &job.target.name, job.target.engine), found: Vec::new() };
-    match driver.native(&native.book).await {
-        Ok(found) => native.found = found,
-        Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
-    }
+    let (target, engine) = (&job.target.name, job.target.engine);
+    let book = Book::of(job.set, target, engine);
+    let native = match driver.native(&book).await {
+        Ok(found) => Native::of(book, found, job.set, target, engine),
+        Err(error) => return Ok(Err(vec![refusal_of(error)?])),
+    };
     let notes = match driver.capabilities().await {
         Ok(capabilities) => {
             let _ = job.transactions.set(capabilities.transactions);
             capabilities.notes
         }
-        Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
+        Err(error) => return Ok(Err(vec![refusal_of(error)?])),
     };
     let mut notes: Vec<String> = notes.into_iter().map(|n| format!("{}: {n}", job.target.name)).collect();
-    let mut work = effective_work(job.work, &history);
-    let mut planned = match make_plan(job, (&history, &native), &foreign_runs(job, &history).await?, &work) {
+    let work = effective_work(job.work, &history);
+    let planned = match make_plan(job, (&history, &native), &foreign_runs(job, &history).await?, &work) {
         Ok(planned) => planned,
-        Err(refusals) => return Ok(TargetOutcome::refused(refusals)),
+        Err(refusals) => return Ok(Err(refusals)),
     };
     notes.extend(
         planned
@@ -201,111 +299,34 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Targe
             .filter_map(|r| job.set.find(r))
             .map(|m| format!("{} is {}", m.reference(), planner::held(m, job.target.environment.as_ref()))),
     );
-    let mut applied = applied_in(job, &history);
-    if !planned.plan.steps.is_empty() && job.work != &Work::Baseline {
-        let objections = match driver.preflight(&planned.plan).await {
-            Ok(objections) => objections,
-            Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
-        };
-        let (refusals, said) = weigh(objections, job);
-        notes.extend(said);
-        if !refusals.is_empty() {
-            return Ok(TargetOutcome {
-                steps: pending_steps(&planned.plan.steps),
-                risk: planned.plan.risk,
-                notes,
-                ..TargetOutcome::refused(refusals)
-            });
-        }
-    }
-    if planned.plan.steps.is_empty() || job.options.dry_run {
-        let outcome = if planned.plan.steps.is_empty() { Outcome::Nothing } else { Outcome::Planned };
-        applied.extend(planned.plan.steps.iter().map(reference));
-        let ended = if job.options.dry_run { Vec::new() } else { end_open_runs(driver, job).await? };
-        return Ok(TargetOutcome {
-            outcome,
-            steps: pending_steps(&planned.plan.steps),
-            refusals: Vec::new(),
-            risk: planned.plan.risk,
-            applied,
-            waits: planned.waits,
-            notes,
-            ended,
-            backup: super::backup::announced(job, &planned.plan),
-        });
-    }
-    let store = job.keeper.open().await?;
-    if job.work != &Work::Baseline && job.target.environment.is_some() {
-        let schema = match driver.schema().await {
-            Ok(schema) => schema,
-            Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
-        };
-        if let Some(refusal) = super::drift::forbids(store, job, &schema, &planned.plan.history_hash).await? {
-            return Ok(TargetOutcome {
-                steps: pending_steps(&planned.plan.steps),
-                risk: planned.plan.risk,
-                notes,
-                ..TargetOutcome::refused(vec![refusal])
-            });
-        }
-    }
-    let mut session = match driver.lock(&session_options(job)).await {
-        Ok(session) => session,
-        Err(error) => {
-            return Ok(TargetOutcome {
-                steps: pending_steps(&planned.plan.steps),
-                risk: planned.plan.risk,
-                ..TargetOutcome::refused(vec![refusal_of(error)?])
-            });
-        }
-    };
-    failpoint::hit("lock_post");
+    let applied = applied_in(job, &history);
+    Ok(Ok(Judged { planned, native, applied, notes }))
+}
+
+/// The run itself, with the target's lock held; `None` when somebody else was faster.
+async fn under_lock<S: Session>(
+    session: &mut S,
+    store: &Store,
+    job: &Job<'_>,
+    judged: Judged,
+) -> Result<Option<TargetOutcome>, RunError> {
+    let Judged { planned, native, applied, notes } = judged;
     let now = match session.history().await {
         Ok(now) => now,
-        Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
+        Err(error) => return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?]))),
     };
     if history_hash(&now) != planned.plan.history_hash {
-        // Another run came first while we waited.
-        work = effective_work(job.work, &now);
-        match session.native(&native.book).await {
-            Ok(found) => native.found = found,
-            Err(error) => return Ok(TargetOutcome::refused(vec![refusal_of(error)?])),
-        }
-        planned = match make_plan(job, (&now, &native), &foreign_runs(job, &now).await?, &work) {
-            Ok(planned) => planned,
-            Err(refusals) => {
-                give_back(session).await;
-                return Ok(TargetOutcome::refused(refusals));
-            }
-        };
-        applied = applied_in(job, &now);
-        if planned.plan.steps.is_empty() {
-            give_back(session).await;
-            return Ok(TargetOutcome {
-                outcome: Outcome::Nothing,
-                steps: Vec::new(),
-                refusals: Vec::new(),
-                risk: Risk::Low,
-                applied,
-                waits: planned.waits,
-                notes,
-                ended: Vec::new(),
-                backup: None,
-            });
-        }
+        return Ok(None);
     }
-    if let Err(error) = keep_native(&mut session, job.set, native, &planned.plan.steps, &now).await {
-        give_back(session).await;
-        return Ok(TargetOutcome::refused(vec![refusal_of(error)?]));
+    if let Err(error) = keep_native(session, job.set, native, &planned.plan.steps, &now).await {
+        return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?])));
     }
-    let result = locked(&mut session, store, job, &planned, &now).await;
-    failpoint::hit("unlock_pre");
-    give_back(session).await;
-    let mut outcome = result?;
+    let mut outcome = locked(session, store, job, &planned, &now).await?;
     outcome.applied.extend(applied);
     outcome.waits = planned.waits;
+    outcome.left_out = planned.left_out;
     outcome.notes = notes;
-    Ok(outcome)
+    Ok(Some(outcome))
 }
 
 /// What forbids the run, and what is only told.

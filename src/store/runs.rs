@@ -4,7 +4,7 @@
 //! later and in one go. A step that goes statement by statement is followed event by event.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use ulid::Ulid;
 
@@ -39,6 +39,17 @@ pub struct NewRun {
     pub digest: Digest,
     /// When it began.
     pub at: DateTime<Utc>,
+    /// What it undoes on all its targets, in order; nothing for a run forward.
+    pub goal: Vec<Goal>,
+}
+
+/// A migration that a run undoes on a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goal {
+    /// The target.
+    pub target: TargetName,
+    /// The migration, as `unit/id`.
+    pub migration: String,
 }
 
 /// What a run means to do to one target.
@@ -218,10 +229,12 @@ impl Store {
     /// When the store fails; then nothing may run.
     pub async fn record_intents(&self, run: &NewRun, intent: &TargetIntent) -> Result<(), StoreError> {
         let steps = serde_json::to_string(&intent.steps).unwrap_or_default();
+        let goal =
+            if run.goal.is_empty() { String::new() } else { serde_json::to_string(&run.goal).unwrap_or_default() };
         let mut tx = self.begin().await?;
         sqlx::query(
-            "INSERT INTO runs (id, action, environment, repo, pr, commit_id, actor, correlation, digest, tool, started_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO runs (id, action, environment, repo, pr, commit_id, actor, correlation, digest, tool, started_at, goal) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING",
         )
         .bind(run.id.as_str())
         .bind(run.action.as_str())
@@ -234,6 +247,7 @@ impl Store {
         .bind(run.digest.as_str())
         .bind(env!("CARGO_PKG_VERSION"))
         .bind(millis(run.at))
+        .bind(goal)
         .execute(&mut *tx)
         .await?;
         // A target may come round again within a run, when it waited for another one: its steps are added.
@@ -428,6 +442,23 @@ impl Store {
         rows.iter().map(|r| Ok((run_id(r.try_get(0)?)?, parsed("a repository", r.try_get(1)?)?))).collect()
     }
 
+    /// What a run meant to undo, if it was cut short, and whether nobody has said yet that it was.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn interrupted_goal(&self, run: &RunId) -> Result<Option<(Vec<Goal>, bool)>, StoreError> {
+        let row = sqlx::query(
+            "SELECT goal, outcome FROM runs WHERE id = $1 AND goal <> '' AND (finished_at IS NULL OR outcome = 'interrupted')",
+        )
+        .bind(run.as_str())
+        .fetch_optional(self.reader())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let (goal, outcome): (String, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+        let goal = serde_json::from_str(&goal).map_err(|_| StoreError::Value { what: "a run's goal", value: goal })?;
+        Ok(Some((goal, outcome.is_none())))
+    }
+
     /// Whether a run on that target of a repository's environment has not said how it ended.
     ///
     /// # Errors
@@ -587,22 +618,38 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(self.reader())
         .await?;
-        rows.iter()
-            .map(|r| {
-                let environment: Option<String> = r.try_get(2)?;
-                Ok(RunSummary {
-                    run: run_id(r.try_get(0)?)?,
-                    action: r.try_get(1)?,
-                    environment: environment.and_then(|e| EnvironmentName::new(e).ok()),
-                    by: r.try_get(3)?,
-                    pr: r.try_get::<Option<i64>, _>(4)?.and_then(|p| u64::try_from(p).ok()).map(PrNumber),
-                    started_at: time_of(r.try_get(5)?)?,
-                    finished_at: r.try_get::<Option<i64>, _>(6)?.map(time_of).transpose()?,
-                    outcome: r.try_get(7)?,
-                })
-            })
-            .collect()
+        rows.iter().map(summary).collect()
     }
+
+    /// Runs of the command line that were cut short, so that they could not write into the audit log what they had done,
+    /// and of which nobody has written it since; oldest first.
+    ///
+    /// # Errors
+    /// When the store fails or holds something this version does not understand.
+    pub async fn unaudited_runs(&self) -> Result<Vec<RunSummary>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, action, environment, actor, pr, started_at, finished_at, outcome FROM runs r \
+             WHERE outcome = 'interrupted' AND repo IS NULL AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.run = r.id) \
+             ORDER BY id",
+        )
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(summary).collect()
+    }
+}
+
+fn summary(r: &sqlx::any::AnyRow) -> Result<RunSummary, StoreError> {
+    let environment: Option<String> = r.try_get(2)?;
+    Ok(RunSummary {
+        run: run_id(r.try_get(0)?)?,
+        action: r.try_get(1)?,
+        environment: environment.and_then(|e| EnvironmentName::new(e).ok()),
+        by: r.try_get(3)?,
+        pr: r.try_get::<Option<i64>, _>(4)?.and_then(|p| u64::try_from(p).ok()).map(PrNumber),
+        started_at: time_of(r.try_get(5)?)?,
+        finished_at: r.try_get::<Option<i64>, _>(6)?.map(time_of).transpose()?,
+        outcome: r.try_get(7)?,
+    })
 }
 
 fn run_id(text: String) -> Result<RunId, StoreError> {

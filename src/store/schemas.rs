@@ -1,6 +1,9 @@
 //! The schema that the last run left on each target of an environment.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use sqlx::Row as _;
 
 use super::{Store, StoreError, millis, time_of};
@@ -33,6 +36,15 @@ pub struct SchemaRecord {
     pub schema: SchemaSnapshot,
 }
 
+/// A schema as it is written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Recorded {
+    /// Its objects alone, as earlier versions wrote it.
+    Plain(BTreeMap<String, String>),
+    Whole(SchemaSnapshot),
+}
+
 impl SchemaPlace<'_> {
     fn repo(&self) -> &str {
         self.repo.map_or("", RepoName::as_str)
@@ -45,7 +57,12 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn record_schema(&self, place: SchemaPlace<'_>, record: &SchemaRecord) -> Result<(), StoreError> {
-        let objects = serde_json::to_string(&record.schema.objects).unwrap_or_default();
+        // Without details it reads as it did before there were any.
+        let objects = match &record.schema.details {
+            None => serde_json::to_string(&record.schema.objects),
+            Some(_) => serde_json::to_string(&record.schema),
+        }
+        .unwrap_or_default();
         let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO schema_snapshots (repo, environment, target, run, at, history_hash, fingerprint, objects) \
@@ -82,14 +99,17 @@ impl Store {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let objects: String = row.try_get(4)?;
-        let objects = serde_json::from_str(&objects)
-            .map_err(|_| StoreError::Value { what: "a schema", value: "something else".to_owned() })?;
+        let schema = match serde_json::from_str(&objects) {
+            Ok(Recorded::Plain(objects)) => SchemaSnapshot { objects, details: None },
+            Ok(Recorded::Whole(schema)) => schema,
+            Err(_) => return Err(StoreError::Value { what: "a schema", value: "something else".to_owned() }),
+        };
         Ok(Some(SchemaRecord {
             run: row.try_get(0)?,
             at: time_of(row.try_get(1)?)?,
             history_hash: row.try_get(2)?,
             fingerprint: row.try_get(3)?,
-            schema: SchemaSnapshot { objects },
+            schema,
         }))
     }
 }

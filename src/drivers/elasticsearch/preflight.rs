@@ -60,6 +60,7 @@ fn settled(entry: &Entry, action: StepAction) -> usize {
         // What is finished first is an undo, of which nothing is planned.
         MigrationState::Running => usize::MAX,
         MigrationState::Failed if entry.row.action == action => done,
+        MigrationState::Failed if entry.row.action == StepAction::Undo => usize::MAX,
         MigrationState::Failed
         | MigrationState::Pending
         | MigrationState::Applied

@@ -47,7 +47,7 @@ pub(super) async fn read(wire: &Wire, prefix: &str) -> Result<SchemaSnapshot, Dr
             objects.insert(plain(format!("template {name}")), plain(pretty(body)));
         }
     }
-    Ok(SchemaSnapshot { objects })
+    Ok(SchemaSnapshot { objects, details: None })
 }
 
 /// An index's name; in a rehearsal, which runs each migration more than once, without the run's epoch.

@@ -327,7 +327,7 @@ impl ElasticsearchSession {
             }
         }
         let half_way = match entry.row.state {
-            MigrationState::Failed => entry.row.statements_done > 0,
+            MigrationState::Failed => entry.row.failed_half_way(),
             MigrationState::NeedsHuman | MigrationState::Running => true,
             MigrationState::Applied | MigrationState::RolledBack | MigrationState::Pending => false,
         };

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod batches;
+mod beat;
 mod effect;
 mod facts;
 mod health;

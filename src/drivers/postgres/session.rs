@@ -8,9 +8,10 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
 
+use super::beat::{Beat, take_over};
 use super::message::{self, Tables, literal};
 use super::sending::{Sending, Stream, Whole};
-use super::watch::{holder_of, lock_key, look, shares_a_backend};
+use super::watch::{holder_of, lock_key, look};
 use super::wire::{self, Reply};
 use super::{PostgresDriver, native, open, probe, read_history};
 use crate::drivers::{
@@ -24,6 +25,12 @@ use crate::plan::{HistoryRow, LockHolder};
 
 /// How often the server looks whether the client of a running statement is still there (milliseconds).
 const CLIENT_CHECK_MS: u32 = 250;
+/// What a session is known by from one transaction to the next.
+const MARK: &str = "godwit.session";
+/// The answer of another session than the one that was asked for.
+const ELSEWHERE: &str = "elsewhere";
+/// How often a lock's holder is looked at while it is waited for.
+const LOOK_AT_HOLDER: Duration = Duration::from_millis(500);
 /// How long a lost server is waited for.
 const RECONNECT_FOR: Duration = Duration::from_secs(30);
 /// How long a statement of a dead runner is waited for before it is ended.
@@ -33,8 +40,8 @@ const ORPHAN_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct PostgresSession {
     pub(super) connection: PgConnection,
-    /// Looks at the first one while it waits.
-    monitor: Option<PgConnection>,
+    /// Looks at the first one while it waits, and shows that this process is alive.
+    beat: Option<Beat>,
     connect: PgConnectOptions,
     pub(super) tables: Tables,
     pub(super) options: SessionOptions,
@@ -55,7 +62,7 @@ impl PostgresSession {
         let PostgresDriver { connection, options: connect, tables, tables_exist, tables_are_old, .. } = driver;
         let mut session = PostgresSession {
             connection,
-            monitor: None,
+            beat: None,
             connect,
             tables,
             options: options.clone(),
@@ -108,25 +115,49 @@ impl PostgresSession {
     }
 
     async fn set_up(&mut self) -> Result<(), DriverError> {
-        let sql =
-            format!("{}SELECT pg_catalog.pg_backend_pid()::text, pg_catalog.current_database()::text", self.settings());
+        let sql = format!(
+            "{}SELECT pg_catalog.pg_backend_pid()::text, pg_catalog.current_database()::text, \
+             pg_catalog.set_config('{MARK}', {}, false)",
+            self.settings(),
+            literal(self.options.run.as_str())
+        );
         let rows = wire::rows(&mut self.connection, sql).await?;
         let row = rows.first().ok_or_else(|| DriverError::History("the server says nothing".to_owned()))?;
         self.pid = wire::text(row, 0)?.parse().unwrap_or(0);
         self.key = lock_key(&wire::text(row, 1)?, &self.tables.schema);
+        if self.beat.is_none() {
+            self.beat = Some(Beat::open(&self.connect).await?);
+        }
+        if let Some(beat) = &mut self.beat {
+            beat.speak_for(self.pid, self.options.lease);
+        }
         self.watch_client().await
     }
 
-    /// Has the server end a statement whose client is gone. Not every platform of a server can.
+    /// Has the server end a statement whose client is gone, and a session whose machine was cut off: within the lease
+    /// rather than the hours that a kernel waits. Not every platform of a server can.
     async fn watch_client(&mut self) -> Result<(), DriverError> {
-        if self.connection.server_version_num().is_none_or(|v| v < 140_000) {
-            return Ok(());
+        let lease = self.options.lease;
+        let mut settings = vec![
+            format!("SET tcp_keepalives_idle = {}", (lease / 2).as_secs().max(1)),
+            format!("SET tcp_keepalives_interval = {}", (lease / 6).as_secs().max(1)),
+            "SET tcp_keepalives_count = 3".to_owned(),
+            format!("SET tcp_user_timeout = {}", lease.as_millis().min(i32::MAX as u128)),
+        ];
+        if self.connection.server_version_num().is_some_and(|v| v >= 140_000) {
+            settings.push(format!("SET client_connection_check_interval = {CLIENT_CHECK_MS}"));
         }
-        let sql = format!("SET client_connection_check_interval = {CLIENT_CHECK_MS}");
-        match wire::execute(&mut self.connection, sql).await {
-            Err(DriverError::Statement(_)) => Ok(()),
-            other => other,
+        match wire::execute(&mut self.connection, settings.join(";")).await {
+            Err(DriverError::Statement(_)) => {}
+            other => return other,
         }
+        for setting in settings {
+            match wire::execute(&mut self.connection, setting).await {
+                Ok(()) | Err(DriverError::Statement(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Polls, because a runner that waits inside the server would hold a snapshot that `CREATE INDEX CONCURRENTLY` of
@@ -134,11 +165,28 @@ impl PostgresSession {
     async fn poll_lock(&mut self) -> Result<(), DriverError> {
         let began = Instant::now();
         let mut pause = Duration::from_millis(10);
+        let mut looked = began;
+        // A pooler that was not noticed before is here: a lock would be taken on a connection that others use.
+        let sql = format!(
+            "SELECT CASE WHEN pg_catalog.pg_backend_pid() = {} AND pg_catalog.current_setting('{MARK}', true) = {} \
+             THEN pg_catalog.pg_try_advisory_lock({})::text ELSE '{ELSEWHERE}' END",
+            self.pid,
+            literal(self.options.run.as_str()),
+            self.key
+        );
         loop {
-            let sql = format!("SELECT pg_catalog.pg_try_advisory_lock({})::text", self.key);
-            let rows = wire::rows(&mut self.connection, sql).await?;
-            if rows.first().map(|r| wire::text(r, 0)).transpose()?.as_deref() == Some("true") {
-                return Ok(());
+            let rows = wire::rows(&mut self.connection, sql.clone()).await?;
+            match rows.first().map(|r| wire::text(r, 0)).transpose()?.as_deref() {
+                Some("true") => return Ok(()),
+                Some(ELSEWHERE) => return Err(pooled()),
+                Some(_) | None => {}
+            }
+            if looked.elapsed() >= LOOK_AT_HOLDER {
+                looked = Instant::now();
+                if take_over(&mut self.connection, self.key).await? {
+                    tracing::warn!("a run that stood still for longer than its lease was ended");
+                    pause = Duration::from_millis(10);
+                }
             }
             if began.elapsed() >= self.options.lock_wait {
                 return Err(DriverError::Locked(holder_of(&mut self.connection, self.key).await?.unwrap_or(
@@ -156,17 +204,31 @@ impl PostgresSession {
         }
     }
 
+    /// Whether a pooler changes the server's process between two transactions of this connection, or gives the same one
+    /// to another connection. What is set by that stays with a connection that others use, and means nothing there.
     async fn refuse_pooler(&mut self) -> Result<(), DriverError> {
-        let rows = wire::rows(&mut self.connection, "SELECT pg_catalog.pg_backend_pid()::text".to_owned()).await?;
-        let pid = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
-        if !shares_a_backend(&self.connect, &pid).await? {
-            return Ok(());
+        let run = literal(self.options.run.as_str());
+        let first = format!("SELECT pg_catalog.pg_backend_pid()::text, pg_catalog.set_config('{MARK}', {run}, false)");
+        let again = format!(
+            "SELECT pg_catalog.pg_backend_pid()::text, coalesce(pg_catalog.current_setting('{MARK}', true), '')"
+        );
+        let mut answers = Vec::with_capacity(2);
+        for sql in [first, again] {
+            let rows = wire::rows(&mut self.connection, sql).await?;
+            let row = rows.first().ok_or_else(|| DriverError::History("the server says nothing".to_owned()))?;
+            answers.push((wire::text(row, 0)?, wire::text(row, 1)?));
         }
-        Err(DriverError::Pooled(
-            "this connection goes through a pooler in transaction mode, where no lock can be held; give the server's own \
-             address, or the pooler's port for session mode"
-                .to_owned(),
-        ))
+        if answers[0] != answers[1] {
+            return Err(pooled());
+        }
+        let beat = Beat::open(&self.connect).await?;
+        let rows = beat.ask("SELECT pg_catalog.pg_backend_pid()::text".to_owned()).await?;
+        let other = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
+        if other == answers[0].0 {
+            return Err(pooled());
+        }
+        self.beat = Some(beat);
+        Ok(())
     }
 
     fn limit_ms(&self) -> u128 {
@@ -175,7 +237,7 @@ impl PostgresSession {
 
     /// Sends a message and looks, over a second connection, who is in the way when it takes long.
     pub(super) async fn send(&mut self, message: &Arc<String>, after_sending: &[&'static str]) -> Reply {
-        let Self { connection, monitor, connect, pid, blockers, timed_out, options, .. } = self;
+        let Self { connection, beat, pid, blockers, timed_out, options, .. } = self;
         let mut work = std::pin::pin!(failpoint::sent(after_sending, wire::send(connection, Arc::clone(message))));
         *timed_out = false;
         let mut wait = (options.lock_timeout / 2).max(Duration::from_millis(50));
@@ -190,7 +252,8 @@ impl PostgresSession {
             let late = options.deadline.is_some_and(|d| Instant::now() >= d);
             *timed_out |= late;
             // What the monitor cannot do is only less to tell.
-            if let Ok(seen) = look(monitor, connect, *pid, late).await
+            if let Some(beat) = beat
+                && let Ok(seen) = look(beat, *pid, late).await
                 && seen.is_some()
             {
                 *blockers = seen;
@@ -209,7 +272,7 @@ impl PostgresSession {
     /// so once we have it that process is gone and what it did is decided.
     pub(super) async fn recover(&mut self, why: &str) -> Result<(), DriverError> {
         let began = Instant::now();
-        self.monitor = None;
+        self.beat = None;
         loop {
             match open(&self.connect).await {
                 Ok(connection) => {
@@ -259,12 +322,24 @@ impl PostgresSession {
             self.settings()
         );
         match wire::execute(&mut self.connection, sql).await {
-            // Whatever is lost here was committed before.
+            // What came before is committed: nothing that goes wrong here makes it undone. A new session begins as it must.
             Err(DriverError::Lost(why)) => self.recover(&why).await,
+            Err(DriverError::Statement(failure)) => self.recover(&failure.message).await,
             Err(other) => Err(other),
-            Ok(()) => self.watch_client().await,
+            Ok(()) => match self.watch_client().await {
+                Err(DriverError::Statement(failure)) => self.recover(&failure.message).await,
+                watched => watched,
+            },
         }
     }
+}
+
+fn pooled() -> DriverError {
+    DriverError::Pooled(
+        "this connection goes through a pooler in transaction mode, where no lock can be held; give the server's own \
+         address, or the pooler's port for session mode"
+            .to_owned(),
+    )
 }
 
 impl Session for PostgresSession {
@@ -423,8 +498,8 @@ impl Session for PostgresSession {
         let rows = wire::rows(&mut self.connection, sql).await?;
         let held = rows.first().map(|r| wire::text(r, 0)).transpose()?;
         let _ = self.connection.close().await;
-        if let Some(monitor) = self.monitor {
-            let _ = monitor.close().await;
+        if let Some(beat) = self.beat {
+            beat.close().await;
         }
         if held.as_deref() == Some("true") {
             return Ok(());
@@ -447,7 +522,18 @@ impl PostgresSession {
 
     /// Takes the search path back that the connection began with.
     async fn leave(&mut self) -> Result<(), DriverError> {
-        if self.path.is_some() { self.through("RESET search_path".to_owned()).await } else { Ok(()) }
+        if self.path.is_some() { self.put_back("RESET search_path".to_owned()).await } else { Ok(()) }
+    }
+
+    /// Puts settings back behind a statement that is done and marked. Where the server refuses that, a new session begins:
+    /// it says nothing about the statement, which must not run again for it (R-1).
+    async fn put_back(&mut self, sql: String) -> Result<(), DriverError> {
+        match self.through(sql).await {
+            Err(DriverError::Statement(failure)) => self.recover(&failure.message).await,
+            // Made anew already, and it begins without those settings.
+            Err(DriverError::Lost(_)) => Ok(()),
+            put => put,
+        }
     }
 
     /// Runs a statement as its nature wants it.
@@ -465,11 +551,13 @@ impl PostgresSession {
             self.carry_out(&Sending::Whole(whole), (statement.unit, statement.id.as_str()), &recorded).await?;
             return Ok(None);
         }
-        // What cannot run in a transaction waits longer for its locks: it holds up nobody who reads or writes, and a wait
-        // that is cut short leaves an invalid index behind.
+        // What holds up nobody who reads or writes while it waits for its locks may wait longer: a wait that is cut short
+        // leaves an invalid index behind. Everything else queues readers behind itself, so it gives up and comes back (R-10).
+        let patient = waits_quietly(statement.sql());
         let mut before = self.tables.fence_only(self.epoch);
         if statement.nature != Nature::Session {
-            before.push_str(&format!("SET lock_timeout = {};", self.options.retry_for.as_millis().max(lock_timeout)));
+            let wait = if patient { self.options.retry_for.as_millis().max(lock_timeout) } else { lock_timeout };
+            before.push_str(&format!("SET lock_timeout = {wait};"));
             if self.options.deadline.is_some() {
                 before.push_str(&format!("SET statement_timeout = {};", self.limit_ms()));
             }
@@ -478,23 +566,40 @@ impl PostgresSession {
         self.blockers = None;
         self.through(before).await?;
         let sql = Arc::new(statement.text[statement.range.clone()].to_owned());
-        let reply = self.send(&sql, &["stmt_sent"]).await;
-        if let Some(error) = reply.error {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let reply = self.send(&sql, &["stmt_sent"]).await;
+            let Some(error) = reply.error else { break };
             if wire::is_lost(&error) {
                 self.recover(&wire::describe(&error)).await?;
                 return Err(DriverError::Lost(wire::describe(&error)));
             }
+            // One that may be said again without harm is; what half of another did nobody knows.
+            let may_wait = !patient
+                && statement.nature == Nature::Idempotent
+                && wire::is_worth_trying_again(&error)
+                && began.elapsed() < self.options.retry_for
+                && self.options.deadline.is_none_or(|d| Instant::now() < d);
+            if may_wait {
+                sleep(jittered(Duration::from_millis(100) * attempts.min(10))).await;
+                continue;
+            }
             let (text, range) = (statement.text, &statement.range);
             let line = message::line_of_error((&sql, 0), 0, text, range, wire::position(&error), Some(0));
             let mut failure = wire::statement_failure(&error, line);
-            self.explain(&mut failure, 1, began);
+            self.explain(&mut failure, attempts, began);
             return Err(DriverError::Statement(failure));
         }
         failpoint::hit("stmt_acked");
-        self.mark(statement).await?;
+        match self.mark(statement).await {
+            // It is done, and only its mark was refused: what it left is looked at, as after a lost answer.
+            Err(DriverError::Statement(refused)) => return Err(DriverError::Lost(refused.message)),
+            marked => marked?,
+        }
         failpoint::hit("commit_acked");
         if statement.nature != Nature::Session {
-            self.through(format!("SET lock_timeout = {lock_timeout};SET statement_timeout = DEFAULT;")).await?;
+            self.put_back(format!("SET lock_timeout = {lock_timeout};SET statement_timeout = DEFAULT;")).await?;
         }
         Ok(None)
     }
@@ -559,4 +664,13 @@ impl PostgresSession {
             Ok(()) => Ok(()),
         }
     }
+}
+
+/// Whether a statement outside a transaction waits for its locks without anybody queueing behind it who reads or writes:
+/// `CONCURRENTLY`, and `VACUUM` without `FULL` (SHARE UPDATE EXCLUSIVE, PostgreSQL 15, 13.3.1).
+fn waits_quietly(sql: &str) -> bool {
+    let words = || sql.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
+    let says = |word: &str| words().any(|w| w.eq_ignore_ascii_case(word));
+    let vacuum = words().next().is_some_and(|w| w.eq_ignore_ascii_case("vacuum"));
+    if vacuum { !says("full") } else { says("concurrently") }
 }

@@ -1,11 +1,11 @@
 //! Looks at other sessions of the server: who holds the lock, who is in the way, what stands in between.
 
 use sha2::{Digest as _, Sha256};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
+use super::beat::Beat;
 use super::message::Tables;
-use super::{open, wire};
+use super::wire;
 use crate::drivers::DriverError;
 use crate::plan::LockHolder;
 
@@ -51,41 +51,17 @@ pub(super) async fn holder_of(connection: &mut PgConnection, key: i64) -> Result
     }))
 }
 
-/// Whether a new connection reaches the very server process that serves `pid`: then something pools in between.
-pub(super) async fn shares_a_backend(connect: &PgConnectOptions, pid: &str) -> Result<bool, DriverError> {
-    let mut second = open(connect).await?;
-    let rows = wire::rows(&mut second, "SELECT pg_catalog.pg_backend_pid()::text".to_owned()).await?;
-    let other = rows.first().map(|r| wire::text(r, 0)).transpose()?.unwrap_or_default();
-    let _ = second.close().await;
-    Ok(other == pid)
-}
-
 /// Who blocks `pid`, as a sentence; with `cancel`, its statement is cancelled.
-pub(super) async fn look(
-    monitor: &mut Option<PgConnection>,
-    connect: &PgConnectOptions,
-    pid: i64,
-    cancel: bool,
-) -> Result<Option<String>, DriverError> {
-    if monitor.is_none() {
-        *monitor = Some(open(&connect.clone().application_name("godwit monitor")).await?);
-    }
-    let Some(connection) = monitor else { return Ok(None) };
+pub(super) async fn look(beat: &Beat, pid: i64, cancel: bool) -> Result<Option<String>, DriverError> {
     if cancel {
-        wire::execute(connection, format!("SELECT pg_catalog.pg_cancel_backend({pid})")).await?;
+        beat.ask(format!("SELECT pg_catalog.pg_cancel_backend({pid})::text")).await?;
     }
     let sql = format!(
         "SELECT a.pid::text, coalesce(a.usename, ''), coalesce(nullif(a.application_name, ''), 'unnamed'), coalesce(a.state, ''), \
          coalesce(extract(epoch from clock_timestamp() - a.xact_start)::int::text, '0'), left(coalesce(a.query, ''), 200) \
          FROM pg_catalog.pg_stat_activity a WHERE a.pid = ANY (pg_catalog.pg_blocking_pids({pid})) ORDER BY a.xact_start LIMIT 3"
     );
-    let rows = match wire::rows(connection, sql).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            *monitor = None;
-            return Err(error);
-        }
-    };
+    let rows = beat.ask(sql).await?;
     let seen: Result<Vec<String>, DriverError> = rows
         .iter()
         .map(|r| {

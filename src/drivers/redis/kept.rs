@@ -65,7 +65,8 @@ impl Kept {
     /// Takes a row over. Gives the walks whose marks are of no use any more: a migration that was rolled back, or ended,
     /// begins anew; one that was cut short or failed goes on.
     pub fn take(&mut self, row: HistoryRow) -> Vec<Walk> {
-        let goes_on = matches!(self.row.state, MigrationState::Running | MigrationState::Failed);
+        let goes_on =
+            matches!(self.row.state, MigrationState::Running | MigrationState::Failed | MigrationState::NeedsHuman);
         let begins =
             row.state == MigrationState::Running && row.action == StepAction::Apply && row.statements_done == 0;
         let ends = matches!(row.state, MigrationState::Applied | MigrationState::RolledBack);

@@ -5,6 +5,7 @@
 //! what a Lua error has left is told, not undone.
 
 mod address;
+mod eviction;
 mod health;
 mod kept;
 pub(crate) mod link;
@@ -150,6 +151,7 @@ impl Driver for RedisDriver {
                 what_to_do: "name the primary in the URL".to_owned(),
             });
         }
+        objections.extend(eviction::look(&self.link, &self.nodes, plan).await?);
         objections.extend(rights::look(&self.link, &self.names, plan).await?);
         for step in &plan.steps {
             for planned in &step.statements {

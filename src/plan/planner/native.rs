@@ -19,6 +19,12 @@ pub struct Native {
 }
 
 impl Native {
+    /// What was found of a book's tables; the book gets the entries of these.
+    pub fn of(mut book: Book, found: Vec<Found>, set: &MigrationSet, target: &TargetName, engine: Engine) -> Self {
+        book.write(set, target, engine, |n| found.iter().any(|f| f.ledger == n));
+        Self { book, found }
+    }
+
     /// The tool whose table is kept for a migration.
     fn tool_of(&self, migration: &Migration) -> Option<Tool> {
         let ledgers = self.found.iter().filter_map(|f| self.book.ledgers.get(f.ledger));
@@ -192,7 +198,7 @@ fn one<'a>(
 fn half_way(row: &HistoryRow) -> bool {
     match row.state {
         MigrationState::Running | MigrationState::NeedsHuman => true,
-        MigrationState::Failed => row.statements_done > 0,
+        MigrationState::Failed => row.failed_half_way(),
         MigrationState::Pending | MigrationState::Applied | MigrationState::RolledBack => false,
     }
 }

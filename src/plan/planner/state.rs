@@ -6,7 +6,7 @@ use super::native::{self, Native};
 use super::{INTERRUPTED_ROLLBACK, Request, belongs, refusal};
 use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::migration::{Migration, MigrationSet, operations};
-use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal, StepAction};
+use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal};
 
 /// The history by (unit, id), and for rows whose folder moved, by what they became.
 pub struct Index<'a> {
@@ -158,7 +158,7 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                     true,
                 ))
             }
-            MigrationState::Running if row.action == StepAction::Rollback => out.push(refusal(
+            MigrationState::Running | MigrationState::Failed if row.is_half_undone() => out.push(refusal(
                 INTERRUPTED_ROLLBACK,
                 format!("undoing `{}` was interrupted", migration.reference()),
                 "run `godwit resume` to finish undoing it".to_owned(),
@@ -190,7 +190,7 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                 true,
             )),
             MigrationState::Running | MigrationState::NeedsHuman => out.push(needs_human(row)),
-            MigrationState::Failed if row.statements_done > 0 => out.push(needs_human(row)),
+            MigrationState::Failed if row.failed_half_way() => out.push(needs_human(row)),
             MigrationState::Failed | MigrationState::Pending | MigrationState::RolledBack => {}
         }
     }
@@ -200,6 +200,7 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
 /// Whether something of a migration may be there: statements that were counted, or a first one that goes in batches.
 fn half_done(migration: &Migration, row: &HistoryRow) -> bool {
     row.statements_done > 0
+        || row.failed_half_way()
         || (row.state == MigrationState::Running
             && (operations::are_operations(migration.engine) || migration.directives.backfill.is_some()))
 }

@@ -42,6 +42,7 @@ pub(super) async fn take_back(call: &Call<'_>, report: &mut RunReport, wish: &He
             to: None,
             service: None,
             accept_data_loss: false,
+            beside: call.targets.iter().filter(|t| t.name != target.name).cloned().collect(),
             ..call.options.clone()
         };
         let target = std::slice::from_ref(target);

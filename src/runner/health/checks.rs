@@ -76,7 +76,7 @@ async fn of_target(
         };
         checks.push(match found.await {
             Ok((history, found)) => {
-                let native = Native { book, found };
+                let native = Native::of(book, found, call.set, &target.name, target.engine);
                 let released = &call.options.released;
                 let all = planner::statuses(call.set, &target.name, target.engine, &history, &native, released);
                 status(target, report, &all)

@@ -164,6 +164,38 @@ fn a_mongodb_that_is_full_in_mid_step_takes_the_migration_back_and_goes_on_with_
     assert_eq!(state(), (20, vec!["made".to_owned(), "people".to_owned()], vec!["001_m1 applied".to_owned()]));
 }
 
+/// What was taken back before the undo got stuck is there again after `retry`: the place in the undo is none in the script.
+#[test]
+fn r18_what_is_retried_after_an_undo_that_got_stuck_runs_whole() {
+    use mongodb::bson::doc;
+    let server = OwnServer::up("mongodb_standalone");
+    let fill = r#"[{ "type": "add_field", "collection": "people", "field": "y", "value": 1, "batch_size": 5 },
+      { "type": "create_collection", "collection": "made" },
+      { "type": "add_field", "collection": "people", "field": "z", "value": 1, "batch_size": 5 }]"#;
+    let mongo = Mongo::at(&server.url, &[file(1, fill, None)]);
+    mongo.insert("people", (0..20).map(|n| doc! { "_id": n }).collect());
+    let name = mongo.url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
+    let full = |mode: mongodb::bson::Bson| {
+        crate::support::wait(async {
+            let client = mongodb::Client::with_uri_str(&server.url).await.unwrap();
+            let data = doc! { "failCommands": ["update"], "errorCode": 14031, "namespace": format!("{name}.people") };
+            let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
+            client.database("admin").run_command(command).await.unwrap();
+        });
+    };
+    // The four batches of the first operation pass, none of the third; nor does the way back of the first.
+    full(doc! { "skip": 4 }.into());
+    mongo.run(&["apply", "--yes"]).expect(4);
+    assert_eq!(mongo.collections(), ["people"], "the second operation was taken back");
+    assert_eq!(mongo.history(), ["001_m1 needs_human"]);
+    full("off".into());
+    mongo.run(&["resolve", "001_m1", "--as", "retry", "--reason", "there is room again"]).expect(0);
+    mongo.run(&["apply", "--yes"]).expect(0);
+    assert_eq!(mongo.history(), ["001_m1 applied"]);
+    assert_eq!(mongo.collections(), ["made", "people"]);
+    assert_eq!(mongo.count("people", doc! { "y": 1, "z": 1 }), 20);
+}
+
 /// Kills the server of a run that is in the middle of a step, and lets it stay away.
 fn gone_for_good(kind: Kind) {
     let server = OwnServer::up(kind.server().unwrap());

@@ -212,3 +212,33 @@ async fn b18_godwit_confirm_comes_too_late_after_an_hour() {
     world.settle().await;
     assert!(world.has_table("production", "orders").await);
 }
+
+/// Production wants a backup before every run; staging does not say.
+const CAREFUL: &str = "development:\n  targets:\n    shop: { engine: sqlite, url: \"sqlite:${SHOP_DEVELOPMENT}\" }\n  \
+     migration: { auto_approve: true }\nstaging:\n  targets:\n    shop: { engine: sqlite, url: \"sqlite:${SHOP_STAGING}\" }\n\
+     production:\n  targets:\n    shop: { engine: sqlite, url: \"sqlite:${SHOP_PRODUCTION}\" }\n  \
+     migration: { backup_required: true }\n";
+
+/// The backups that the log knows of an environment, with how each ended.
+async fn backups(world: &World, environment: &str) -> Vec<String> {
+    let log = world.store.audit(&Default::default()).await.unwrap();
+    let of_it = log.into_iter().map(|r| r.body).filter(|b| b.action == "backup");
+    of_it.filter(|b| b.environment.as_deref() == Some(environment)).map(|b| b.result).collect()
+}
+
+#[tokio::test]
+async fn r24_a_rollback_makes_the_backup_that_every_run_there_makes() {
+    let world = World::start_with(&[("policies/environments.yml", CAREFUL)]).await;
+    let pull = merged(&world).await;
+    assert_eq!(backups(&world, "production").await, ["verified"]);
+    assert_eq!(backups(&world, "staging").await, [""; 0], "nothing is taken away by a new table");
+    // Where a script takes data away there is one in any case.
+    let said = world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    assert!(said.contains("a backup of all of it is made and verified first"), "{said}");
+    assert!(!world.has_table("staging", "orders").await, "{}", run_comment(&pull, "staging"));
+    assert_eq!(backups(&world, "staging").await, ["verified"]);
+    let id = request(&world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await);
+    world.ask(&pull, "dora", &format!("/godwit confirm {id}")).await;
+    assert!(!world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
+    assert_eq!(backups(&world, "production").await, ["verified", "verified"]);
+}

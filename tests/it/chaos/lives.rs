@@ -23,7 +23,11 @@ const WORK_LEFT: i64 = 15;
 /// How long people wait for the bot before they act on.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Deeds between two looks at how far everything is.
+const GLANCE: usize = 20;
+/// Deeds between two times that it is told.
 const PAUSE: usize = 100;
+/// Those whose yes every cell of the matrix is content with.
+const DECIDERS: [&str; 3] = ["omar", "dana", "dora"];
 
 /// A pull request from its opening on.
 pub struct Life {
@@ -107,10 +111,12 @@ impl Lives {
                 self.deed();
             }
             self.deeds += 1;
-            if self.deeds.is_multiple_of(PAUSE) {
-                self.company.check();
+            if self.deeds.is_multiple_of(GLANCE) {
                 let ledger = Ledger::read(self);
                 self.finish(&ledger);
+            }
+            if self.deeds.is_multiple_of(PAUSE) {
+                self.company.check();
                 println!("{}", self.told());
             }
             // People do not act all at once; what the bot does falls between. Nor do they go on for hours where nothing is
@@ -149,13 +155,26 @@ impl Lives {
             if self.all[index].finished {
                 continue;
             }
-            if self.all[index].facts.labels.contains_key("hold") {
-                self.unlabel(index, "hold");
-            }
-            for person in ["omar", "dana", "dora"] {
-                self.review(index, person, Word::Yes);
-            }
+            self.agree(index);
         }
+    }
+
+    /// Nobody holds it back any longer, and everybody who decides says yes.
+    fn agree(&mut self, index: usize) {
+        if self.all[index].facts.labels.contains_key("hold") {
+            self.unlabel(index, "hold");
+        }
+        for person in DECIDERS {
+            self.review(index, person, Word::Yes);
+        }
+    }
+
+    /// Something that was merged, could run, and has not come through to production.
+    fn left_behind(&mut self) -> Option<usize> {
+        let stuck: BTreeSet<_> = self.all.iter().filter(|l| l.is_in_the_way()).map(|l| l.lane).collect();
+        let waits = |i: &usize| !self.all[*i].finished && !stuck.contains(self.all[*i].lane);
+        let all: Vec<usize> = self.merged.iter().copied().filter(waits).collect();
+        (!all.is_empty()).then(|| self.dice.one_of(&all))
     }
 
     /// Ends everything that goes wrong.
@@ -254,6 +273,12 @@ impl Lives {
             self.dba = !self.dba;
             self.company.sandbox.add_team("acme/dba", if self.dba { &["dora"] } else { &[] }).unwrap();
             return self.note(began);
+        }
+        // Somebody cares for what was merged long ago, or more and more would wait that nobody speaks of.
+        if self.dice.once_in(5)
+            && let Some(index) = self.left_behind()
+        {
+            return self.agree(index);
         }
         // What is merged may still be agreed to, for a while.
         let open: Vec<usize> = (0..self.all.len())

@@ -165,3 +165,79 @@ fn s2_138_a_mapping_changed_by_hand_is_drift_of_an_index() {
     assert_eq!(own.len(), 1, "{said}");
     assert!(own[0].to_string().contains("by_hand"), "{}", own[0]);
 }
+
+#[test]
+fn s2_138_what_postgresql_keeps_beside_its_tables_is_drift_too() {
+    let shop = Shop::new(Kind::Postgres);
+    shop.write(
+        "db/2_more.up.sql",
+        "create domain age as int;\ncreate type pair as (x int, y int);\ncreate sequence numbers;\n\
+         create publication few for table users;",
+    );
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    shop.run(&["drift", "development"]).expect(0);
+    for (by_hand, object, part) in [
+        ("alter table users enable row level security", "table public.users", "row level security"),
+        ("create policy mine on users using (id > 1)", "table public.users", "policy mine for all to public using"),
+        ("create rule quiet as on delete to users do instead nothing", "table public.users", "rule CREATE RULE quiet"),
+        ("grant select on users to public", "table public.users", "grant SELECT to public"),
+        ("grant update (email) on users to public", "table public.users", "grant UPDATE (email) to public"),
+        ("alter table users owner to pg_monitor", "table public.users", "owned by pg_monitor"),
+        ("alter table users set (fillfactor = 70)", "table public.users", "with fillfactor=70"),
+        ("alter domain age add constraint adult check (value > 17)", "type age", "constraint adult"),
+        ("alter domain age set not null", "type age", "domain integer not null"),
+        ("alter type pair add attribute z int", "type public.pair", "attribute z integer"),
+        ("alter sequence numbers increment 5", "sequence public.numbers", "increment 5"),
+        (
+            "create aggregate total(int) (sfunc = int4pl, stype = int)",
+            "aggregate total(integer)",
+            "sfunc int4pl(integer,integer)",
+        ),
+        ("alter publication few set (publish = 'insert')", "publication few", "publishes insert"),
+        ("alter publication few drop table users", "publication few", "table public.users"),
+    ] {
+        shop.database.query(by_hand);
+        let json = shop.run(&["drift", "development", "--format", "json"]).expect(4).json();
+        let change = &json["targets"][0]["changes"][0];
+        assert_eq!(change["object"], object, "{by_hand}: {json}");
+        let told = format!("{} {}", change["added"], change["removed"]);
+        assert!(told.contains(part), "{by_hand}: {told}");
+        assert!(shop.run(&["drift", "development"]).expect(4).stdout.contains(part), "{by_hand}");
+        shop.run(&["drift", "development", "--accept", "--reason", "known"]).expect(0);
+        shop.run(&["drift", "development"]).expect(0);
+    }
+}
+
+#[test]
+fn s2_138_what_an_earlier_version_recorded_is_compared_by_what_it_read_and_renewed_by_the_next_run() {
+    use godwit::ids::{EnvironmentName, TargetName};
+    use godwit::store::Store;
+    use godwit::store::schemas::SchemaPlace;
+
+    let shop = Shop::new(Kind::Postgres);
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    let (environment, target) = (EnvironmentName::new("development").unwrap(), TargetName::new("shop").unwrap());
+    let place = SchemaPlace { repo: None, environment: &environment, target: &target };
+    let url = format!("sqlite:{}", shop.dir.path().join("state/godwit.db").display());
+    let has_details = |forget: bool| {
+        crate::support::wait(async {
+            let store = Store::open(&url).await.unwrap();
+            let mut record = store.recorded_schema(place).await.unwrap().unwrap();
+            let found = record.schema.details.is_some();
+            if forget {
+                record.schema.details = None;
+                store.record_schema(place, &record).await.unwrap();
+            }
+            found
+        })
+    };
+    assert!(has_details(true));
+    assert!(!has_details(false));
+    shop.database.query("grant select on users to public");
+    shop.run(&["drift", "development"]).expect(0);
+    shop.write("db/2_orders.up.sql", "create table orders (id integer primary key);");
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    assert!(has_details(false));
+    shop.database.query("revoke select on users from public");
+    assert!(shop.run(&["drift", "development"]).expect(4).stdout.contains("grant SELECT to public"));
+}

@@ -2,6 +2,7 @@
 //! fills what the emulator lacks.
 
 mod front;
+mod judging;
 mod repository;
 mod server;
 mod story;

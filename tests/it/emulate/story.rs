@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::server::{ENVIRONMENTS, Server, database, godwit};
 use super::world::{World, shop, until};
 
-const PULL: &str = "/repos/shop/shop/pulls/1";
+pub const PULL: &str = "/repos/shop/shop/pulls/1";
+/// Everybody but the author: between them they hold every role, several of some.
+pub const EVERYBODY: [&str; 7] = ["dora", "olaf", "omar", "dana", "bea", "tess", "carl"];
 const DANGEROUS: &str = "migrations/0006_customer_status.up.sql";
 
 #[test]
@@ -52,9 +54,10 @@ fn a_pull_request_is_linted_approved_merged_applied_and_reported() {
 
     // Approvals: until the last one the check says who is missing.
     assert_eq!(story.check("godwit / approval", &head)["conclusion"], "action_required");
-    // The emulator lets the author approve, GitHub does not; it counts for nothing either way (B-2). It answers 201, GitHub 200.
-    for login in ["ann", "dora", "olaf", "omar", "dana", "bea", "tess", "carl"] {
-        world.expect(201, login, "POST", &format!("{PULL}/reviews"), json!({ "event": "APPROVE" }));
+    // The emulator lets the author approve, GitHub does not; it counts for nothing either way (B-2).
+    story.approve("ann");
+    for login in EVERYBODY {
+        story.approve(login);
     }
     until(
         "a green approval",
@@ -100,7 +103,7 @@ fn a_pull_request_is_linted_approved_merged_applied_and_reported() {
 }
 
 /// Applies what `main` holds to every environment, as earlier pull requests would have.
-fn bring_to_today(world: &World) {
+pub fn bring_to_today(world: &World) {
     for environment in ENVIRONMENTS {
         let output = godwit(world)
             .args(["apply", environment, "--yes", "--repo"])
@@ -113,20 +116,26 @@ fn bring_to_today(world: &World) {
 }
 
 /// What the test looks at.
-struct Story<'a> {
-    world: &'a World,
-    server: &'a Server,
+pub struct Story<'a> {
+    pub world: &'a World,
+    pub server: &'a Server,
 }
 
 impl Story<'_> {
+    /// A person's yes; gives the review's number. The emulator answers 201, GitHub 200.
+    pub fn approve(&self, login: &str) -> u64 {
+        let body = json!({ "event": "APPROVE" });
+        self.world.expect(201, login, "POST", &format!("{PULL}/reviews"), body)["id"].as_u64().unwrap()
+    }
+
     /// The newest check run of that name on a commit.
-    fn latest(&self, name: &str, sha: &str) -> Option<Value> {
+    pub fn latest(&self, name: &str, sha: &str) -> Option<Value> {
         let runs = self.world.get(&format!("/commits/{sha}/check-runs"));
         runs["check_runs"].as_array().unwrap().iter().find(|run| run["name"] == name).cloned()
     }
 
     /// The same, once it is completed.
-    fn check(&self, name: &str, sha: &str) -> Value {
+    pub fn check(&self, name: &str, sha: &str) -> Value {
         until(
             &format!("`{name}` on {sha}"),
             || self.told(),
@@ -135,7 +144,7 @@ impl Story<'_> {
     }
 
     /// The bot's comments that begin with that marker.
-    fn comments(&self, marker: &str) -> Vec<Value> {
+    pub fn comments(&self, marker: &str) -> Vec<Value> {
         let comments = self.world.get("/issues/1/comments?per_page=100");
         let marker = format!("<!-- godwit:{marker} -->");
         comments
@@ -148,7 +157,7 @@ impl Story<'_> {
     }
 
     /// Everything that helps to understand a failure.
-    fn told(&self) -> String {
+    pub fn told(&self) -> String {
         let seen = self.world.front.seen.lock().unwrap().clone();
         let requests: Vec<String> = seen.iter().map(|s| format!("{} {} {}", s.status, s.method, s.path)).collect();
         let delivered = self.world.delivered.lock().unwrap().clone();
@@ -182,7 +191,7 @@ fn statuses(file: &std::path::Path) -> Vec<String> {
 }
 
 /// Works on a database with a connection of its own, closed afterwards.
-fn on<T>(file: &std::path::Path, work: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> T) -> T {
+pub fn on<T>(file: &std::path::Path, work: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         use sqlx::Connection as _;

@@ -120,6 +120,30 @@ fn r23_a_run_that_ends_between_two_databases_goes_on_from_there_in_order() {
 }
 
 #[test]
+fn r23_nothing_is_undone_under_what_another_kind_of_database_holds() {
+    let world = World::new();
+    let file = world.dir.path().join("db/elasticsearch/001_search.json");
+    let gone = format!(
+        r#""rollback": [ {{ "type": "delete_index", "index": "{}" }} ], "operations""#,
+        world.databases["es"].name()
+    );
+    let text = std::fs::read_to_string(&file).unwrap().replace(r#""operations""#, &gone);
+    std::fs::write(&file, text).unwrap();
+    world.run(&["apply", "development", "--yes"], None).expect(0);
+    for only in [&[][..], &["--target", "es"]] {
+        let args = [&["rollback", "--env", "development", "001_search", "--yes"][..], only].concat();
+        let said = world.run(&args, None).expect(3);
+        assert!(
+            said.stdout.contains(
+                "dependants: `db/pg/0002_searchable` is applied and depends on `db/elasticsearch/001_search`"
+            ),
+            "{said:?}"
+        );
+        assert_eq!(world.applied(), CHAIN);
+    }
+}
+
+#[test]
 fn r15_a_plan_over_several_databases_names_each_step_once() {
     let world = World::new();
     let said = world.run(&["plan", "development", "--format", "json"], None).expect(0).json();

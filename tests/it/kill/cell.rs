@@ -127,7 +127,10 @@ fn state(database: &Database) -> State {
     history.sort();
     let own = database.contents(Own::Too).into_iter().filter(|(name, _)| name.starts_with("godwit"));
     State {
-        schema: SchemaSnapshot { objects: look.schema.objects.iter().map(|(k, v)| (plain(k), plain(v))).collect() },
+        schema: SchemaSnapshot {
+            objects: look.schema.objects.iter().map(|(k, v)| (plain(k), plain(v))).collect(),
+            details: None,
+        },
         contents: database.contents(Own::Not).into_iter().map(|(k, v)| (plain(&k), v)).collect(),
         history,
         own: own.filter(|(name, _)| !is_lock(name)).map(|(name, rows)| (plain(&name), shapes(&rows))).collect(),
@@ -232,6 +235,9 @@ impl Place {
         }
         project.run(&["resume", "--lease", LEASE]).expect(0);
         check(&project, &wanted);
+        if !matches!(cell.fault, Fault::StoreLost | Fault::StoreOld) {
+            audited(&project, &wanted);
+        }
     }
 
     /// Stops the process there, has another take over, and lets it go on.
@@ -239,12 +245,12 @@ impl Place {
         let mut held = Held::at(project, &project.database.url, point, nth);
         signal("STOP", &held.child);
         held.go_on();
-        let wait = if matches!(self.kind, Kind::Postgres | Kind::Sqlite) { "0.3" } else { "60" };
+        let wait = if self.kind == Kind::Sqlite { "0.3" } else { "60" };
         let second = || project.run(&["resume", "--lease", LEASE, "--lock-wait", wait]);
         match self.kind {
-            // Its lock lives as long as its connection or the process: who comes is told so. With nothing left to do
-            // nobody asks for the lock.
-            Kind::Postgres | Kind::Sqlite => {
+            // Its lock lives as long as the process: who comes is told so. With nothing left to do nobody asks for the
+            // lock.
+            Kind::Sqlite => {
                 let said = second();
                 let told = said.code == Some(3) && said.stdout.contains("another run holds this target's lock");
                 assert!(told || said.code == Some(0), "{said:?}");
@@ -252,13 +258,6 @@ impl Place {
             _ => {
                 second().expect(0);
             }
-        }
-        if self.kind == Kind::Postgres {
-            // The server forgets it, as it does when the machine it runs on is cut off.
-            project.database.query(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'godwit:%' and datname = current_database()",
-            );
-            project.run(&["resume", "--lock-wait", "30"]).expect(0);
         }
         let between = (self.kind != Kind::Sqlite).then(|| state(&project.database));
         signal("CONT", &held.child);
@@ -344,6 +343,25 @@ fn ended(mut child: Child) {
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success());
+}
+
+/// Every migration that is applied is in the audit log, whoever applied it and however that run ended. A store that was
+/// lost took its log with it.
+fn audited(project: &Project, wanted: &State) {
+    let said = crate::support::godwit(project.dir.path()).args(["audit", "list", "--format", "json"]).output().unwrap();
+    let said = Said::from(said).expect(0).json();
+    let records = said["records"].as_array().or(said.as_array()).unwrap_or_else(|| panic!("{said}"));
+    for row in &wanted.history {
+        let id = row.split(' ').next().unwrap();
+        let told = records.iter().filter_map(|r| r["details"].as_object().or(r["body"]["details"].as_object())).any(
+            |details| {
+                details
+                    .iter()
+                    .any(|(step, state)| step.ends_with(&format!("/{id}")) && state.as_str() == Some("applied"))
+            },
+        );
+        assert!(told, "`{id}` is applied and not in the audit log: {said}");
+    }
 }
 
 /// The oracle.

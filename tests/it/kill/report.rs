@@ -94,7 +94,7 @@ log verifies, no lock, block, mark or half-made object is left, and another `app
 | disturbed | how |
 |---|---|
 | killed | the process ends there, with no destructor run |
-| stopped | the process gets SIGSTOP; another runner waits until its lease is over, takes the target over and finishes; then it gets SIGCONT and must change nothing. On PostgreSQL the server is made to forget its session first; on SQLite the lock is the process's, so the other one is refused |
+| stopped | the process gets SIGSTOP; another runner waits until its lease is over, takes the target over and finishes; then it gets SIGCONT and must change nothing. On SQLite the lock is the process's, so the other one is refused |
 | reset | every connection to the target is reset (Redis Cluster: closed by its nodes) |
 | store-lost | killed, and the store is gone |
 | store-old | killed, and the store is a backup from before the run |

@@ -32,6 +32,40 @@ fn bad_files_are_reported() {
     }
 }
 
+#[test]
+fn r18_a_step_that_no_look_can_resolve_is_an_error_unless_it_is_marked_as_meant() {
+    let call = "-- godwit: no-transaction\ncall archive_orders();\n";
+    let marked = format!("-- godwit: manual=\"it commits each month by itself\"\n{call}");
+    let dir = folder(&[
+        ("call.sql", call),
+        ("nameless.sql", "create index concurrently on t (a);"),
+        ("prepared.sql", "-- godwit: no-transaction\ncommit prepared 'x';"),
+        ("marked.sql", &marked),
+        ("named.sql", "create index concurrently if not exists t_a on t (a);"),
+        ("vacuum.sql", "vacuum t;"),
+        // As a part of the migration's transaction it may not commit, and is there whole or not at all.
+        ("within.sql", "call archive_orders();"),
+    ]);
+    for (file, level, line, code) in [
+        ("call.sql", Some("error"), 2, 1),
+        ("nameless.sql", Some("error"), 1, 1),
+        ("prepared.sql", Some("error"), 2, 1),
+        ("marked.sql", Some("warning"), 3, 0),
+        ("named.sql", None, 0, 0),
+        ("vacuum.sql", None, 0, 0),
+        ("within.sql", None, 0, 0),
+    ] {
+        let (exit, report) = json(dir.path(), &[file]);
+        let about = report["violations"].as_array().unwrap().iter().find(|v| v["rule"] == "unprovable-step");
+        assert_eq!(about.map(|v| v["severity"].as_str().unwrap()), level, "{file}: {report}");
+        if let Some(about) = about {
+            assert_eq!(about["line"], line, "{file}: {report}");
+            assert_eq!(report["risk"], "HIGH", "{file}: {report}");
+        }
+        assert_eq!(exit, Some(code), "{file}: {report}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn directories_links_and_pipes_are_not_read_as_files() {

@@ -219,6 +219,7 @@ async fn b20_runs_that_a_person_must_settle_are_on_the_pages() {
             correlation: None,
             digest: Digest::new(format!("sha256:{}", "0".repeat(64))).unwrap(),
             at: chrono::Utc::now(),
+            goal: Vec::new(),
         };
         let step = StepIntent {
             position: 0,

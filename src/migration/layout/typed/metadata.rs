@@ -274,6 +274,7 @@ pub(super) fn read<'a>(
             risk,
             depends_on: fields.depends_on,
             no_transaction: fields.no_transaction.unwrap_or(false),
+            manual: None,
             waivers,
             backfill,
             phase,

@@ -151,6 +151,20 @@ fn a_server_that_forgot_its_scripts_is_told_them_again() {
 }
 
 #[test]
+fn r20_a_server_that_evicts_any_key_is_walked_by_nobody() {
+    let server = OwnServer::up("redis");
+    let project = project(false, Some(&server.url), 50);
+    project.ask::<()>(&["CONFIG", "SET", "maxmemory", "1gb"]);
+    project.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let said = project.run(&["apply", "--yes"]).expect(1);
+    assert!(said.stdout.contains("maxmemory-policy allkeys-lru") && said.stdout.contains("volatile-lru"), "{said:?}");
+    assert_eq!(project.counts("n").get(&Some(1)), None, "nothing was touched");
+    project.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
+    project.run(&["apply", "--yes"]).expect(0);
+    assert_eq!(project.counts("n"), [(Some(1), 50)].into());
+}
+
+#[test]
 fn keys_are_counted_over_all_attempts() {
     for cluster in BOTH {
         let project = project(cluster, None, 2000);
