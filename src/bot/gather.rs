@@ -58,6 +58,8 @@ pub struct Merged {
     pub differing: Vec<String>,
     /// Another policy that has to agree, where the pull request changed policy files itself.
     pub also: Option<Policy>,
+    /// The hash of the policy files that stand on the base branch now.
+    pub policy_now: String,
 }
 
 /// What gathering can end with besides a failure of the surroundings.
@@ -336,9 +338,10 @@ fn merged_contents(
         policy_now::at(mirror, (&base, tip), &own, &agreed.policy)?
     } else {
         // What only mended a broken policy runs nothing.
-        policy_now::Now { policy: agreed.policy.clone(), also: None }
+        policy_now::Now { policy: agreed.policy.clone(), also: None, hash: agreed.policy.hash.clone() }
     };
     agreed.policy = now.policy.clone();
     brought.policy = now.policy;
-    Ok((agreed, Merged { commit: merge.clone(), contents: brought, differing, also: now.also }))
+    let (also, policy_now) = (now.also, now.hash);
+    Ok((agreed, Merged { commit: merge.clone(), contents: brought, differing, also, policy_now }))
 }

@@ -41,6 +41,8 @@ pub(super) const APPROVED_BY: &str = "approved_by";
 /// The detail of that row that says who caused the run, where that is not the merge.
 pub(super) const STARTED_BY: &str = "started_by";
 
+/// The detail of a run's rows that holds the hash of the policy files that judged it, which may have changed since the merge.
+const POLICY_NOW: &str = "policy_now";
 /// The detail of that row that holds the SHA-256 of each script that ran, as JSON.
 pub(super) const SCRIPTS: &str = "scripts";
 
@@ -564,6 +566,7 @@ impl Bot {
         entry.digest = Some(journey.digest.clone());
         entry.policy_hash = journey.gathered.snapshot.binding.as_ref().map(|b| b.policy_hash.clone());
         entry.correlation = journey.judge.correlation.clone();
+        entry.details.insert(POLICY_NOW.to_owned(), journey.merged.policy_now.clone());
         entry
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Now {
     pub(super) policy: Policy,
     /// Where it changed any, the tip as it stands. It has to agree too.
     pub(super) also: Option<Policy>,
+    /// The hash of the tip's own files.
+    pub(super) hash: String,
 }
 
 /// The policies that judge what a merge brought, where `before` stood before it and `tip` stands now. `own` are the policy
@@ -29,12 +31,14 @@ pub(super) fn at(
     own: &BTreeSet<&str>,
     agreed: &Policy,
 ) -> Result<Now, Unreadable> {
-    let tip_policy = || read(mirror, agreed, &|_| tip);
+    let found = read(mirror, &|_| tip)?;
+    let hash = found.hash.clone();
+    let bound = |policy: Policy| Policy { hash: agreed.hash.clone(), lint: agreed.lint.clone(), ..policy };
+    let also = bound(found);
     if own.is_empty() {
-        return Ok(Now { policy: tip_policy()?, also: None });
+        return Ok(Now { policy: also, also: None, hash });
     }
-    let also = tip_policy()?;
-    let mut policy = match read(mirror, agreed, &|path| if own.contains(path) { before } else { tip }) {
+    let mut policy = match read(mirror, &|path| if own.contains(path) { before } else { tip }).map(bound) {
         // Files of two times need not fit together; those that it was agreed to under do.
         Err(Unreadable::Policy(_)) => agreed.clone(),
         other => other?,
@@ -48,10 +52,10 @@ pub(super) fn at(
             }
         }
     }
-    Ok(Now { policy, also: Some(also) })
+    Ok(Now { policy, also: Some(also), hash })
 }
 
-fn read<'c>(mirror: &Mirror, agreed: &Policy, from: &dyn Fn(&str) -> &'c CommitSha) -> Result<Policy, Unreadable> {
+fn read<'c>(mirror: &Mirror, from: &dyn Fn(&str) -> &'c CommitSha) -> Result<Policy, Unreadable> {
     let failed: RefCell<Option<GitError>> = RefCell::new(None);
     let loaded = Policy::load(&|path| match mirror.file(from(path), path) {
         Ok(bytes) => bytes,
@@ -63,6 +67,5 @@ fn read<'c>(mirror: &Mirror, agreed: &Policy, from: &dyn Fn(&str) -> &'c CommitS
     if let Some(e) = failed.into_inner() {
         return Err(e.into());
     }
-    let policy = loaded.map_err(Unreadable::Policy)?;
-    Ok(Policy { hash: agreed.hash.clone(), lint: agreed.lint.clone(), ..policy })
+    loaded.map_err(Unreadable::Policy)
 }

@@ -40,6 +40,7 @@ async fn dec8_a_host_that_is_mended_after_the_merge_is_used_by_a_retry() {
     let sha = hex::encode(Sha256::digest(ORDERS[0].1));
     assert!(ended.len() >= 3);
     for row in ended {
+        assert_eq!(row.body.details["policy_now"].len(), 64);
         let scripts = &row.body.details["scripts"];
         assert!(scripts.contains(&sha) && scripts.contains(ORDERS[0].0), "{scripts}");
     }
