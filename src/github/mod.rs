@@ -25,3 +25,4 @@ pub use error::GithubError;
 pub use event::{Event, RepoRef, Repository, Sender};
 pub use issues::IssueRef;
 pub use repo::{Files, RETARGETED, RepoApi};
+pub use webhook::MAX_COMMENT;

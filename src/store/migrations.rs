@@ -34,6 +34,7 @@ const FILES: &[(i64, &str, Text)] = &[
     (15, "legs", Text::Both(include_str!("schema/0015_legs.sql"))),
     (16, "facts", Text::Both(include_str!("schema/0016_facts.sql"))),
     (17, "waiting", Text::Both(include_str!("schema/0017_waiting.sql"))),
+    (18, "commands", Text::Both(include_str!("schema/0018_commands.sql"))),
 ];
 
 /// A change in the words of the databases.
