@@ -7,6 +7,8 @@ use super::error::JobError;
 use crate::ids::{Digest, EnvironmentName, PrNumber, RepoName};
 use crate::store::{AuditEntry, AuditFilter, AuditRecord};
 
+/// The audit word for asking for a run of what is merged.
+pub(super) const APPLIED: &str = "apply";
 /// The audit word for opening a manual gate.
 pub(super) const PROMOTED: &str = "promote";
 /// The audit word for trying again.
@@ -21,8 +23,8 @@ pub(super) const RELEASED: &str = "release";
 pub(super) const UNTIL: &str = "until";
 /// The detail that says which command of which comment it was.
 pub(super) const COMMAND: &str = "command";
-/// Audit records looked through.
-const RECENT: u32 = 200;
+/// What is looked for: rows of any other kind, however many, push none of these out.
+const ACTIONS: [&str; 5] = [PROMOTED, RETRY, EMERGENCY, CANCELLED, RELEASED];
 
 /// What people asked for about one digest in one environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,12 +80,30 @@ impl Bot {
         Ok(())
     }
 
+    /// The row of a command of a comment that asked for something in an environment, where it was carried out before.
+    pub(super) async fn row_of(
+        &self,
+        repo: &RepoName,
+        number: PrNumber,
+        command: &str,
+        actions: &[&'static str],
+    ) -> Result<Option<AuditRecord>, JobError> {
+        let filter = AuditFilter {
+            repo: Some(repo.clone()),
+            pr: Some(number),
+            actions: actions.to_vec(),
+            ..AuditFilter::default()
+        };
+        let rows = self.store.audit(&filter).await?;
+        Ok(rows.into_iter().find(|r| r.body.details.get(COMMAND).is_some_and(|c| c == command)))
+    }
+
     async fn rows(&self, about: Subject<'_>) -> Result<Vec<AuditRecord>, JobError> {
         let filter = AuditFilter {
             repo: Some(about.repo.clone()),
             pr: Some(about.number),
             environment: Some(about.environment.clone()),
-            last: Some(RECENT),
+            actions: ACTIONS.to_vec(),
             ..AuditFilter::default()
         };
         Ok(self.store.audit(&filter).await?)
@@ -94,10 +114,8 @@ fn read(rows: &[AuditRecord], digest: &Digest, now: DateTime<Utc>) -> Asked {
     let mut asked = Asked::default();
     for body in rows.iter().map(|r| &r.body).filter(|b| b.digest.as_deref() == Some(digest.as_str())) {
         match body.action.as_str() {
-            PROMOTED => {
-                asked.promoted = true;
-                asked.cancelled = None;
-            }
+            // What was taken back stays so until somebody asks to try again.
+            PROMOTED => asked.promoted = true,
             RETRY => {
                 asked.retry_at = asked.retry_at.max(Some(body.at));
                 asked.cancelled = None;

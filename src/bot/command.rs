@@ -1,9 +1,10 @@
 //! Commands in comments: one strict grammar, no free-form argument that reaches anything but a text. Pure.
 //!
-//! A command stands alone on a line (`/godwit plan staging`), outside of fenced code, indented code, quotes, HTML
-//! comments and `<details>`-like blocks of other programs' output. Whatever does not match is answered with what would
-//! (B-12); nothing is guessed, since a guess may choose the wrong environment.
+//! A command stands alone on a line (`/godwit plan staging`) of a plain paragraph; `speech` says which lines those are.
+//! Whatever does not match is answered with what would (B-12); nothing is guessed, since a guess may choose the wrong
+//! environment.
 
+use super::speech;
 use crate::ids::{EnvironmentName, MigrationId, RunId};
 
 /// What begins every command.
@@ -71,8 +72,8 @@ pub enum Command {
     Lock(EnvironmentName, String),
     /// Unfreeze it.
     Unlock(EnvironmentName),
-    /// Run without approvals.
-    Emergency(EnvironmentName, String),
+    /// Run without approvals, and why; a rollback needs no reason.
+    Emergency(EnvironmentName, Option<String>),
     /// Let a contract migration run.
     Release(EnvironmentName, MigrationId, String),
 }
@@ -108,63 +109,29 @@ pub const VERBS: [(&str, &str, &str); 15] = [
     ("resolve", "resolve ENV MIGRATION applied|rolled-back|retry REASON", "settle what cannot be proved"),
     ("lock", "lock ENV REASON", "freeze an environment"),
     ("unlock", "unlock ENV", "unfreeze it"),
-    ("emergency", "emergency ENV REASON", "run without approvals; needs the role, and a reason"),
+    ("emergency", "emergency ENV REASON", "run without approvals, or undo without a second person"),
     ("release", "release ENV MIGRATION REASON", "let a migration with `phase=contract` run"),
 ];
 
 /// Every command of a comment, in order, with the line as it was written. Lines that do not address the bot are not
 /// mentioned. `environments` are the valid ones.
 pub fn commands(body: &str, environments: &[EnvironmentName]) -> Vec<(String, Result<Command, NotACommand>)> {
-    command_lines(body).take(MAX_COMMANDS).map(|line| (line.to_owned(), parse(line, environments))).collect()
+    command_lines(body)
+        .into_iter()
+        .take(MAX_COMMANDS)
+        .map(|line| (line.to_owned(), parse(line, environments)))
+        .collect()
 }
 
 /// Whether a comment addresses the bot at all.
 pub fn addresses_bot(body: &str) -> bool {
-    command_lines(body).next().is_some()
+    !command_lines(body).is_empty()
 }
 
-/// The lines that begin with the prefix where a person speaks: not in code, not in quotes, not in an HTML comment.
-fn command_lines(body: &str) -> impl Iterator<Item = &str> {
-    let mut fence: Option<(char, usize)> = None;
-    let mut in_comment = false;
-    body.lines().filter_map(move |line| {
-        let bare = line.trim_start_matches(' ');
-        let indent = line.len() - bare.len();
-        let marker = bare.chars().next().filter(|c| matches!(c, '`' | '~'));
-        let length = marker.map_or(0, |m| bare.chars().take_while(|c| *c == m).count());
-        if let Some((open, width)) = fence {
-            // A fence is closed by at least as many of the same marks and nothing else.
-            let closes = marker == Some(open)
-                && length >= width
-                && indent < 4
-                && bare.trim_start_matches(open).trim().is_empty();
-            if closes {
-                fence = None;
-            }
-            return None;
-        }
-        if in_comment {
-            in_comment = !bare.contains("-->");
-            return None;
-        }
-        if let Some(mark) = marker
-            && length >= 3
-            && indent < 4
-        {
-            fence = Some((mark, length));
-            return None;
-        }
-        if let Some(at) = bare.find("<!--") {
-            in_comment = !bare[at..].contains("-->");
-            return None;
-        }
-        // Four columns make a code block, a tab does too.
-        if indent >= 4 {
-            return None;
-        }
-        let bare = bare.trim_end();
-        let addressed = bare == PREFIX || bare.strip_prefix(PREFIX).is_some_and(|r| r.starts_with([' ', '\t']));
-        addressed.then_some(bare)
+/// The lines that begin with the prefix where a person speaks.
+pub fn command_lines(body: &str) -> Vec<&str> {
+    speech::lines(body, |line| {
+        line == PREFIX || line.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with([' ', '\t']))
     })
 }
 
@@ -217,7 +184,10 @@ fn parse(line: &str, environments: &[EnvironmentName]) -> Result<Command, NotACo
         },
         "lock" => Command::Lock(environment(0)?, reason(1)?),
         "unlock" => exactly(1).and_then(|()| Ok(Command::Unlock(environment(0)?)))?,
-        "emergency" => Command::Emergency(environment(0)?, reason(1)?),
+        "emergency" => {
+            let environment = environment(0)?;
+            Command::Emergency(environment, if words.len() > 1 { Some(reason(1)?) } else { None })
+        }
         "release" => Command::Release(environment(0)?, migration(1)?, reason(2)?),
         _ => return Err(wrong()),
     })
@@ -292,7 +262,8 @@ mod tests {
             ),
             ("lock production release freeze", Command::Lock(env("production"), "release freeze".into())),
             ("unlock production", Command::Unlock(env("production"))),
-            ("emergency production site is down", Command::Emergency(env("production"), "site is down".into())),
+            ("emergency production site is down", Command::Emergency(env("production"), Some("site is down".into()))),
+            ("emergency production", Command::Emergency(env("production"), None)),
             (
                 "release production 0007_drop version 4 is everywhere",
                 Command::Release(env("production"), id("0007_drop"), "version 4 is everywhere".into()),
@@ -318,7 +289,7 @@ mod tests {
             ("apply $(id)", &["no environment"]),
             ("help me", &["`/godwit help`"]),
             ("lock production", &["reason is missing"]),
-            ("emergency production", &["reason is missing"]),
+            ("emergency", &["`/godwit emergency ENV"]),
             ("resolve production 0001_a maybe why", &["applied|rolled-back|retry"]),
             ("resolve production 0001_a applied", &["reason is missing"]),
             ("rollback staging a/b", &["migration id"]),

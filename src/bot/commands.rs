@@ -4,24 +4,37 @@
 //! written down here; the pull request's own line, which is told to look again, carries it out.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Bot;
-use super::command::{self, Command, addresses_bot, commands};
+use super::command::{self, Command, addresses_bot, command_lines, commands};
 use super::contents::{Unreadable, policy_at};
 use super::decide;
 use super::error::JobError;
 use super::gather::{Found, Gathered, Place, person};
 use super::permission::{self, Need, may, need};
 use super::work::Comment;
+use super::worker::boxed;
 use crate::approval::{Person, Policy};
 use crate::config::ConfigError;
 use crate::git::Want;
 use crate::github::{GithubError, model};
 use crate::ids::{EnvironmentName, Login, TeamSlug};
 use crate::report::{EnvironmentPlan, escape};
+use crate::store::answered::Answered;
 use crate::store::turns::TurnState;
+
+/// What begins the answer to a command that is not carried out.
+pub(super) const REFUSED: &str = "⛔";
+const TAKEN_BACK: &str = "⚠️ This line is not in the comment any more, so nothing was done.";
+/// A command that is heard of so late is not obeyed: GitHub itself delivers nothing after three days.
+const TOO_OLD: TimeDelta = TimeDelta::days(3);
+/// How long GitHub may take to show a comment that it told of.
+const SETTLES: TimeDelta = TimeDelta::seconds(5);
+/// How long to wait before it is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// One command of a comment, with everything that answers it.
 pub(super) struct Order<'a> {
@@ -51,46 +64,94 @@ impl Order<'_> {
 impl Bot {
     /// Answers the commands of a comment.
     pub(super) async fn answer(&self, comment: &Comment, now: DateTime<Utc>) -> Result<(), JobError> {
-        if !addresses_bot(&comment.body) {
+        if !addresses_bot(&comment.body) || self.store.answered(comment.id).await? == Some(Answered::Done) {
             return Ok(());
         }
         let place = self.place(&comment.repo).await?;
         match place.api.react(comment.id, "eyes").await {
-            // The comment was deleted meanwhile; what it said still stands in the delivery.
+            // The comment was deleted meanwhile; that is found out below.
             Ok(()) | Err(GithubError::NotFound { .. }) => {}
             Err(e) => return Err(e.into()),
         }
         let pull = place.api.pull(comment.number).await?;
-        let policy = match self.policy_of_base(&place, &pull).await? {
+        let Some(there) = self.still_there(&place, comment).await? else {
+            tracing::info!(comment = comment.id, "a comment is gone; what it asked for is not done");
+            return Ok(self.store.remember_answer(comment.id, Answered::Done).await?);
+        };
+        if let Some(text) = boxed(|| self.answer_to(&place, comment, &pull, &there, now)).await? {
+            self.reply(&place, comment, &text).await?;
+            self.store.remember_answer(comment.id, Answered::Done).await?;
+        }
+        Ok(())
+    }
+
+    /// The comment as it is now; `None` when it was deleted.
+    async fn still_there(&self, place: &Place, comment: &Comment) -> Result<Option<model::RepoComment>, JobError> {
+        loop {
+            let there = place.api.comment(comment.id).await?;
+            if there.is_some() || Utc::now() > comment.at + SETTLES {
+                return Ok(there);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// What is answered to a comment once what it asks for is written down; `None` when somebody else answers it.
+    async fn answer_to(
+        &self,
+        place: &Place,
+        comment: &Comment,
+        pull: &model::PullRequest,
+        there: &model::RepoComment,
+        now: DateTime<Utc>,
+    ) -> Result<Option<String>, JobError> {
+        if Utc::now() > there.created_at + TOO_OLD {
+            return Ok(Some(format!(
+                "This was written at {}, and I hear of it only now. Nothing was done: what was right then may be wrong by now. \
+                 Write it again if it still holds.",
+                decide::stamp(there.created_at)
+            )));
+        }
+        let policy = match self.policy_of_base(place, pull).await? {
             Ok(policy) => policy,
             Err(errors) => {
                 let list: String = errors.iter().map(|e| format!("- {}\n", escape::prose(&e.to_string()))).collect();
-                let text = format!("The policy of the base branch cannot be read, so I can do nothing:\n\n{list}");
-                return self.reply(&place, comment, &text).await;
+                return Ok(Some(format!(
+                    "The policy of the base branch cannot be read, so I can do nothing:\n\n{list}"
+                )));
             }
         };
-        let person = holder(&place, &policy, &comment.by).await?;
+        let person = holder(place, &policy, &comment.by).await?;
         if let Err(refused) = may(&policy, Need::Anybody, &comment.by, &person) {
-            return self.reply(&place, comment, &format!("{}.", escape::prose(&refused))).await;
+            self.note_stranger(place, comment, &refused).await?;
+            return Ok(Some(format!("{}.", escape::prose(&refused))));
         }
         let orders = commands(&comment.body, &policy.repo.environments);
         let understood: Vec<&Command> = orders.iter().filter_map(|(_, read)| read.as_ref().ok()).collect();
-        if self.answers_elsewhere(&place, comment, &pull, &understood, now).await? {
-            return Ok(());
+        if self.answers_elsewhere(place, comment, pull, &understood, now).await? {
+            return Ok(None);
         }
+        let said: Vec<&str> = command_lines(there.body.as_deref().unwrap_or_default());
         let mut answers = Vec::new();
         for (line, (text, read)) in (0..).zip(orders) {
-            let order = Order { place: &place, comment, line, pull: &pull, policy: &policy, person: &person, now };
+            let order = Order { place, comment, line, pull, policy: &policy, person: &person, now };
             let answer = match read {
+                _ if !said.contains(&text.as_str()) => TAKEN_BACK.to_owned(),
                 Err(wrong) => format!("⚠️ {wrong}."),
-                Ok(command) => match order.may(need(&command)) {
-                    Err(refused) => format!("⛔ {}.", escape::prose(&refused)),
-                    Ok(()) => self.one(&order, &command).await?,
-                },
+                Ok(command) => {
+                    let answer = match order.may(need(&command)) {
+                        Err(refused) => format!("{REFUSED} {}.", escape::prose(&refused)),
+                        Ok(()) => boxed(|| self.one(&order, &command)).await?,
+                    };
+                    if answer.starts_with(REFUSED) {
+                        self.note_refused(&order, &command, &text, &answer).await?;
+                    }
+                    answer
+                }
             };
             answers.push(format!("> {}\n\n{answer}", escape::code(&text)));
         }
-        self.reply(&place, comment, &answers.join("\n\n")).await
+        Ok(Some(answers.join("\n\n")))
     }
 
     /// One command: its answer, once what it asks for is written down.
@@ -116,7 +177,9 @@ impl Bot {
             Command::Release(environment, migration, reason) => {
                 self.order_release(order, environment, migration, reason).await
             }
-            Command::Emergency(environment, reason) => self.order_emergency(order, environment, reason).await,
+            Command::Emergency(environment, reason) => {
+                self.order_emergency(order, environment, reason.as_deref()).await
+            }
             Command::Rollback(environment, migration) => self.order_rollback(order, environment, migration).await,
             Command::Confirm(request) => self.order_confirmation(order, request).await,
         }

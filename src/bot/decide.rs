@@ -13,6 +13,9 @@ use crate::migration::{Severity, digest_of};
 use crate::plan::{Outcome, Refusal};
 use crate::store::{Agreed, EnvironmentLock, EnvironmentRecord};
 
+/// The name of what says that no target takes a migration.
+const TARGETS: &str = "targets";
+
 /// Judges a pull request: what people said, and what no person can say yes to.
 pub fn judge(contents: &Contents, snapshot: &PullRequestSnapshot, now: DateTime<Utc>) -> Verdict {
     let mut verdict = evaluate(&contents.policy, snapshot, now);
@@ -57,7 +60,7 @@ pub fn blockers(contents: &Contents) -> Vec<Evaluation> {
     if !orphans.is_empty() {
         let names = orphans.join(", ");
         found.push(no(
-            "targets",
+            TARGETS,
             format!("no target of any environment takes {names}; name one in `godwit.yml` and `environments.yml`"),
         ));
     }
@@ -242,7 +245,15 @@ pub fn next(standing: Standing<'_>) -> Next {
         return Next::Waits(never.clone());
     }
     if standing.emergency {
-        return Next::Runs;
+        // Whoever sets it stops an emergency too, and may do so until the moment it runs.
+        return match hold(standing.verdict) {
+            Some(gate) => Next::Waits(refusal(
+                "hold",
+                gate.reason.clone(),
+                "an emergency does not pass over a `hold`; once the label is off, it runs by itself".to_owned(),
+            )),
+            None => Next::Runs,
+        };
     }
     if let Some(earlier) = standing.earlier {
         return Next::Waits(earlier.clone());
@@ -276,13 +287,31 @@ pub fn next(standing: Standing<'_>) -> Next {
     }
 }
 
-/// What no person can agree to when a run starts: findings at error level, whoever merged past them.
+/// The label by which somebody holds everything up, where it is set.
+pub fn hold(verdict: &EnvironmentVerdict) -> Option<&Evaluation> {
+    verdict.evaluation.children.iter().find(|child| child.name == "hold")
+}
+
+/// What no person can agree to when a run starts, whoever merged past it: findings at error level, and migrations that no
+/// target takes. A part of what was merged is not run as if it were the whole.
 pub fn never(contents: &Contents, environment: &EnvironmentName) -> Option<Refusal> {
-    let lint = blockers(contents).into_iter().find(|b| b.name == "lint")?;
+    let blockers = blockers(contents);
+    let named = |name: &str| blockers.iter().find(|b| b.name == name);
+    if let Some(lint) = named("lint") {
+        return Some(refusal(
+            "lint",
+            format!("nothing runs in `{environment}` that has {}", lint.reason),
+            "correct it by a new pull request, or waive the rule where the policy allows it".to_owned(),
+        ));
+    }
+    let orphans = named(TARGETS)?;
     Some(refusal(
-        "lint",
-        format!("nothing runs in `{environment}` that has {}", lint.reason),
-        "correct it by a new pull request, or waive the rule where the policy allows it".to_owned(),
+        TARGETS,
+        format!("nothing of this pull request runs in `{environment}`: {}", orphans.reason),
+        format!(
+            "take such a file out, or name its target, by a new pull request; `godwit apply {environment}` on the command \
+             line then brings the rest"
+        ),
     ))
 }
 
@@ -358,6 +387,8 @@ mod tests {
     #[test]
     fn b10_an_environment_runs_only_with_every_gate_open() {
         let (approved, pending) = (verdict(Status::Approved), verdict(Status::Pending));
+        let mut held = verdict(Status::Disapproved);
+        held.evaluation.children.push(no("hold", "the label `hold` was set".into()));
         let lock = EnvironmentLock {
             repo: None,
             environment: environment(),
@@ -417,6 +448,7 @@ mod tests {
             (Standing { emergency: true, promotion: Promotion::Manual, ..open }, "runs"),
             (Standing { emergency: true, lock: Some(&lock), ..open }, "locked"),
             (Standing { emergency: true, never: Some(&never), ..open }, "lint"),
+            (Standing { emergency: true, verdict: &held, ..open }, "hold"),
             (Standing { emergency: true, record: Some(&failed), ..open }, "stopped"),
             (Standing { emergency: true, record: Some(&applied), ..open }, "holds"),
         ] {

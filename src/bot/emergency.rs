@@ -1,31 +1,46 @@
-//! `emergency`: a run of one content in one environment without approvals, window and order; a review follows (B-18).
+//! `emergency`: a run of one content in one environment without approvals, window and order, or a rollback without its
+//! second person; a review follows (B-18).
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::Bot;
 use super::asked::{EMERGENCY, UNTIL, until};
 use super::commands::Order;
-use super::decide::stamp;
+use super::decide::{hold, stamp};
 use super::error::JobError;
-use super::gather::{Found, Gathered};
+use super::gather::Found;
 use super::orders::{merged_digest, refused};
+use super::permission::who_rolls_back;
 use crate::approval::{EnvironmentVerdict, Status, evaluate_environment};
 use crate::github::GithubError;
-use crate::ids::{Digest, EnvironmentName};
+use crate::ids::{EnvironmentName, RunId};
 use crate::report::escape::{self, code, prose};
+use crate::store::AuditBody;
 use crate::store::rollbacks::RequestState;
 
 /// The label of the issues that ask for a review afterwards.
 const LABEL: &str = "godwit:emergency-review";
+
+/// What is recorded where an emergency rollback was given no reason.
+const NOT_GIVEN: &str = "not given";
+/// The detail that names the rollback that an emergency lets run.
+const REQUEST: &str = "request";
+/// How an emergency ended that came too late for its rollback.
+const EXPIRED: &str = "expired";
 
 impl Bot {
     pub(super) async fn order_emergency(
         &self,
         order: &Order<'_>,
         environment: &EnvironmentName,
-        reason: &str,
+        reason: Option<&str>,
     ) -> Result<String, JobError> {
         let (repo, number) = (&order.place.repository.name, order.comment.number);
+        // What this very command did before it does again and nothing else, whatever happened since.
+        let before = self.row_of(repo, number, &order.key(), &[EMERGENCY]).await?;
+        if let Some(row) = before.as_ref().filter(|row| row.body.details.contains_key(REQUEST)) {
+            return self.let_undo(order, environment, &row.body).await;
+        }
         let Found::Complete(gathered) = self.gather(order.place, number, order.now).await? else {
             return Ok("The policy of the base branch cannot be read.".to_owned());
         };
@@ -38,20 +53,28 @@ impl Bot {
                 "ask for the approvals",
             ));
         };
+        let until = until(order.now, cell.timeout_hours);
         // A rollback that waits for its second person is what the emergency is about, where there is one.
         let pending = self.store.rollback_requests(repo, number, RequestState::Pending).await?;
-        if let Some(request) = pending.into_iter().find(|r| &r.environment == environment) {
-            let by = &order.comment.by;
-            if self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Ready, Some(by)).await? {
-                let mut entry = order.entry(EMERGENCY, "rollback");
-                entry.environment = Some(environment.clone());
-                entry.basis = Some(reason.to_owned());
-                entry.details.insert("request".to_owned(), request.id.to_string());
-                self.store.append_audit(entry).await?;
-                self.enqueue_look(order.place, order.pull).await?;
-            }
-            return Ok(format!("The rollback {} runs in {name} without a second person.", code(request.id.as_str())));
+        if let Some(request) = pending.into_iter().find(|r| before.is_none() && &r.environment == environment) {
+            let late = Utc::now() > request.expires_at;
+            let mut entry = order.entry(EMERGENCY, if late { EXPIRED } else { "rollback" });
+            entry.environment = Some(environment.clone());
+            entry.basis = Some(reason.unwrap_or(NOT_GIVEN).to_owned());
+            entry.details.insert(REQUEST.to_owned(), request.id.to_string());
+            entry.details.insert(UNTIL.to_owned(), until);
+            // Written down before anything is done: whoever repeats it finds what it was about.
+            self.store.append_audit(entry).await?;
+            let row = self.row_of(repo, number, &order.key(), &[EMERGENCY]).await?;
+            let missing = || JobError::Internal("an audit record that was just written is not there".to_owned());
+            return self.let_undo(order, environment, &row.ok_or_else(missing)?.body).await;
         }
+        let Some(reason) = reason else {
+            return Ok(format!(
+                "⚠️ a reason is missing: {}.",
+                code(&format!("/godwit emergency {environment} REASON"))
+            ));
+        };
         let Some(digest) = merged_digest(&gathered).filter(|_| order.pull.is_merged()) else {
             return Ok(refused(
                 "this pull request is not merged, and an emergency holds for merged content only",
@@ -63,18 +86,30 @@ impl Bot {
             return Ok(refused(&format!("a merge into `{}` does not concern `{environment}`", base.0), ""));
         }
         let verdict = evaluate_environment(policy, &gathered.snapshot, environment, order.now);
-        if let Some(hold) = verdict.evaluation.children.iter().find(|c| c.name == "hold") {
+        if let Some(hold) = hold(&verdict).filter(|_| before.is_none()) {
             return Ok(refused(&hold.reason, "an emergency does not pass over a `hold`"));
         }
         let mut entry = order.entry(EMERGENCY, "asked");
         entry.basis = Some(reason.to_owned());
         entry.commit = gathered.merged.as_ref().map(|m| m.commit.clone());
         entry.policy_hash = Some(policy.hash.clone());
-        entry.details.insert(UNTIL.to_owned(), until(order.now, cell.timeout_hours));
+        entry.details.insert(UNTIL.to_owned(), until.clone());
         entry.details.insert("skipped".to_owned(), skipped(&verdict).join("; "));
         self.note_asked(order.about(environment, digest), &order.key(), entry).await?;
-        let follow =
-            self.follow_up(order, &gathered, environment, digest, &verdict, reason, cell.timeout_hours).await?;
+        let due = due(before.as_ref().and_then(|row| row.body.details.get(UNTIL)).unwrap_or(&until));
+        let review = Review {
+            marker: format!("<!-- godwit:emergency:{number}:{environment}:{digest} -->"),
+            title: format!("Review the emergency run of {number} in {environment}, due {due}"),
+            what: format!("let {number} run in {name} as an emergency"),
+            rows: vec![
+                ("Reason", escape::inline(&crate::redact::text(reason))),
+                ("Digest", code(digest.as_str())),
+                ("Risk", gathered.contents.report.risk.to_string()),
+            ],
+            skipped: skipped(&verdict),
+            due,
+        };
+        let follow = self.follow_up(order, review).await?;
         self.enqueue_look(order.place, order.pull).await?;
         Ok(format!(
             "🚨 {name} runs {} without approvals, window and promotion order, for {} hours at most and this content only. Lint \
@@ -84,51 +119,97 @@ impl Bot {
         ))
     }
 
-    /// Opens the issue that asks for the review afterwards; says where.
-    #[expect(clippy::too_many_arguments, reason = "everything that the issue tells")]
-    async fn follow_up(
+    /// Lets the rollback run that an emergency names, as `row` says; doing it again changes nothing.
+    async fn let_undo(
         &self,
         order: &Order<'_>,
-        gathered: &Gathered,
         environment: &EnvironmentName,
-        digest: &Digest,
-        verdict: &EnvironmentVerdict,
-        reason: &str,
-        hours: u32,
+        row: &AuditBody,
     ) -> Result<String, JobError> {
-        let number = order.comment.number;
-        let due = Utc::now() + TimeDelta::try_hours(i64::from(hours)).unwrap_or(TimeDelta::zero());
-        let missing: String = skipped(verdict).iter().map(|m| format!("- [ ] {}\n", prose(m))).collect();
+        let (repo, number) = (&order.place.repository.name, order.comment.number);
+        let id = row.details.get(REQUEST).and_then(|id| RunId::new(id.as_str()).ok());
+        let request = match &id {
+            Some(id) => self.store.rollback_request(repo, id).await?,
+            None => None,
+        };
+        let Some(request) = request else {
+            return Ok(refused("the rollback that this was about is not known any more", "ask for it again"));
+        };
+        let (id, name) = (code(request.id.as_str()), code(environment.as_str()));
+        if row.result == EXPIRED {
+            self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Withdrawn, None).await?;
+            return Ok(refused(
+                &format!("the rollback `{}` expired at {}", request.id, stamp(request.expires_at)),
+                "ask for it again, or write the emergency once more for a run forward",
+            ));
+        }
+        let by = &order.comment.by;
+        self.store.move_rollback(&request.id, RequestState::Pending, RequestState::Ready, Some(by)).await?;
+        let now = self.store.rollback_request(repo, &request.id).await?.map_or(request.state, |r| r.state);
+        if now == RequestState::Withdrawn {
+            return Ok(refused(&format!("the rollback `{}` is withdrawn", request.id), "ask for it again"));
+        }
+        let due = row.details.get(UNTIL).map(|until| due(until)).unwrap_or_default();
+        let review = Review {
+            marker: format!("<!-- godwit:emergency:{number}:{environment}:{} -->", request.id),
+            title: format!("Review the emergency rollback on {number} in {environment}, due {due}"),
+            what: format!("let a rollback run in {name} without a second person, on {number}"),
+            rows: vec![
+                ("Reason", escape::inline(&crate::redact::text(row.basis.as_deref().unwrap_or(NOT_GIVEN)))),
+                ("Migration", code(&request.migration)),
+                ("Request", id.clone()),
+                ("Asked by", code(&format!("@{}", request.asked_by))),
+            ],
+            skipped: vec![format!("a second person: {}", who_rolls_back(order.policy, environment))],
+            due,
+        };
+        let follow = self.follow_up(order, review).await?;
+        self.enqueue_look(order.place, order.pull).await?;
+        Ok(format!("The rollback {id} runs in {name} without a second person. {follow}"))
+    }
+
+    /// Opens the issue that asks for the review afterwards, unless it is there; says where.
+    async fn follow_up(&self, order: &Order<'_>, review: Review) -> Result<String, JobError> {
+        let Review { marker, title, what, rows, skipped, due } = review;
+        let missing: String = skipped.iter().map(|m| format!("- [ ] {}\n", prose(m))).collect();
         let missing = if missing.is_empty() { "- [ ] nobody: every approval was there\n".to_owned() } else { missing };
-        let marker = format!("<!-- godwit:emergency:{number}:{environment}:{digest} -->");
+        let rows: String = rows.into_iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect();
         let body = format!(
-            "{} let {number} run in {} as an emergency.\n\n| | |\n|---|---|\n| Reason | {} |\n| Digest | {} |\n| Risk | {} |\n| \
-             Review due | {} |\n\n### Approvals that were skipped\n\n{missing}\nWho is named reads the change now, and says here \
-             whether it may stay.\n",
+            "{} {what}.\n\n| | |\n|---|---|\n{rows}| Review due | {due} |\n\n### Approvals that were skipped\n\n{missing}\nWho is \
+             named reads the change now, and says here whether it may stay.\n",
             code(&format!("@{}", order.comment.by)),
-            code(environment.as_str()),
-            escape::inline(&crate::redact::text(reason)),
-            code(digest.as_str()),
-            gathered.contents.report.risk,
-            stamp(due),
         );
-        let title = format!("Review the emergency run of {number} in {environment}, due {}", stamp(due));
         order.place.api.ensure_label(LABEL, "b60205", "An emergency run that has to be reviewed").await?;
         match order.place.api.keep_issue(&marker, LABEL, &title, &body).await {
-            Ok(issue) => Ok(format!("The review afterwards is #{}, due {}.", issue.number, stamp(due))),
+            Ok(issue) => Ok(format!("The review afterwards is #{}, due {due}.", issue.number)),
             Err(
                 error @ (GithubError::NotFound { .. } | GithubError::Rejected { .. } | GithubError::Forbidden { .. }),
             ) => {
                 tracing::warn!(%error, "the issue about an emergency could not be opened");
                 Ok(format!(
-                    "The review afterwards is due {}; its issue could not be opened. Skipped: {}.",
-                    stamp(due),
-                    prose(&skipped(verdict).join("; "))
+                    "The review afterwards is due {due}; its issue could not be opened. Skipped: {}.",
+                    prose(&skipped.join("; "))
                 ))
             }
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What the issue tells that asks for the review afterwards.
+struct Review {
+    marker: String,
+    title: String,
+    /// What was let run, behind who let it.
+    what: String,
+    rows: Vec<(&'static str, String)>,
+    skipped: Vec<String>,
+    due: String,
+}
+
+/// The moment of a detail, as people read it.
+fn due(until: &str) -> String {
+    until.parse().ok().and_then(DateTime::from_timestamp_millis).map(stamp).unwrap_or_default()
 }
 
 /// The approvals that are not there.

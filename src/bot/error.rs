@@ -46,6 +46,17 @@ impl JobError {
         }
     }
 
+    /// Whether GitHub, the store's server or a target did not answer: nobody's work failed, so no attempt counts.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            JobError::Github(GithubError::Server { .. } | GithubError::Transport { .. })
+            | JobError::Git(GitError::Transport(_))
+            | JobError::Run(RunError::Unreachable(_) | RunError::Store(_)) => true,
+            JobError::Store(e) => e.is_outage(),
+            JobError::Github(_) | JobError::Git(_) | JobError::Later { .. } | JobError::Internal(_) => false,
+        }
+    }
+
     /// When to try again, if the other side said so.
     pub fn retry_at(&self) -> Option<DateTime<Utc>> {
         match self {

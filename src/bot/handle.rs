@@ -10,6 +10,7 @@ use super::gather::{Found, Gathered, Place};
 use super::merge_run::Advanced;
 use super::people::{label_subject, review_subject};
 use super::work::{Judge, Note, Noted};
+use super::worker::boxed;
 use super::{Bot, decide, stacked};
 use crate::git::GitError;
 use crate::github::{Event, Repository, Sender, model};
@@ -43,7 +44,7 @@ impl Bot {
     /// Judges a pull request and shows the verdict; goes on with its environments when it is merged.
     pub(super) async fn judge(&self, judge: &Judge, now: DateTime<Utc>) -> Result<(), JobError> {
         let place = self.place(&judge.repo).await?;
-        self.carry_out_rollbacks(&place, judge.number, now).await?;
+        boxed(|| self.carry_out_rollbacks(&place, judge.number, now)).await?;
         let gathered = match Box::pin(self.gather(&place, judge.number, now)).await? {
             Found::Complete(gathered) => gathered,
             Found::BrokenPolicy(pull, errors) => {
@@ -79,12 +80,12 @@ impl Bot {
         verdict.notes.extend(self.unprotected(&place, &gathered).await?);
         // A stacked one is only linted: what its merge would do is decided where the stack ends.
         let plans = if stacked.is_some() { Vec::new() } else { self.plans(&place, &gathered).await? };
-        Box::pin(self.show(&place, &gathered, &verdict, &plans, judge, now)).await?;
+        boxed(|| self.show(&place, &gathered, &verdict, &plans, judge, now)).await?;
         self.remember_judged(&place, &gathered, &verdict, now).await?;
         self.remind(&place, &gathered, &verdict, now).await?;
         self.ask_reviewers(&place, &gathered, &verdict, now).await?;
         if gathered.merged.is_some() {
-            self.go_forward(&place, *gathered, judge, now).await?;
+            boxed(|| self.go_forward(&place, *gathered, judge, now)).await?;
         }
         Box::pin(self.answer_gates(&place, now)).await
     }
@@ -99,7 +100,7 @@ impl Bot {
     ) -> Result<(), JobError> {
         loop {
             let Some(merged) = &gathered.merged else { return Ok(()) };
-            let advanced = Box::pin(self.advance(place, &gathered, merged, judge, now)).await?;
+            let advanced = boxed(|| self.advance(place, &gathered, merged, judge, now)).await?;
             if advanced != Advanced::Ran {
                 let done = (advanced == Advanced::Done).then_some(now);
                 return Ok(self.store.set_done(&place.repository.name, judge.number, done).await?);

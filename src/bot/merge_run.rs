@@ -19,7 +19,7 @@ use super::live::{Seen, Watched};
 use super::plans::{migration_of, risks, takers, takes_any};
 use super::promotion::Behind;
 use super::work::Judge;
-use super::worker::{chain, soon};
+use super::worker::{boxed, chain, soon};
 use super::{Bot, labels, measure, permission, promotion, scripts};
 use crate::approval::{EnvironmentVerdict, Policy};
 use crate::config::{Environment, Promotion, WindowState};
@@ -129,7 +129,7 @@ impl Bot {
                 continue;
             }
             let following = taking.get(i + 1).map(|(e, _)| *e);
-            match self.one_environment(&journey, environment, *promotion, &asked, following).await {
+            match boxed(|| self.one_environment(&journey, environment, *promotion, &asked, following)).await {
                 Ok(Stand::Ran) => return Ok(Advanced::Ran),
                 Ok(Stand::Holds) => all &= !self.is_watched(&journey, environment).await?,
                 Ok(Stand::Waits) => (open, all) = (false, false),
@@ -212,7 +212,8 @@ impl Bot {
                 self.wait_behind(journey, environment, Behind { awaited, refusal }).await.map(|()| Stand::Waits)
             }
             Next::Runs => {
-                let held = self.run(journey, environment, &verdict, asked, following).await?;
+                let before = record.as_ref().filter(|_| !standing.retry);
+                let held = boxed(|| self.run(journey, environment, &verdict, asked, before, following)).await?;
                 Ok(if held { Stand::Ran } else { Stand::Waits })
             }
         }
@@ -262,13 +263,15 @@ impl Bot {
         Ok(())
     }
 
-    /// Runs an environment, records how it went, tells people; `true` when it holds the digest afterwards.
+    /// Runs an environment, records how it went, tells people; `true` when it holds the digest afterwards. `before` is how
+    /// it ended last, where nobody asked to try again since.
     async fn run(
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
         verdict: &EnvironmentVerdict,
         asked: &Asked,
+        before: Option<&EnvironmentRecord>,
         following: Option<&EnvironmentName>,
     ) -> Result<bool, JobError> {
         let contents = &journey.merged.contents;
@@ -288,14 +291,27 @@ impl Bot {
             correlation: journey.judge.correlation.clone(),
         };
         let _place = self.place_to_run()?;
-        let run = RunId::generate();
-        self.take_turn(journey, environment, &run).await?;
         let repo = &journey.place.repository.name;
-        let held_elsewhere = self.held_elsewhere(repo, settings, &contents.set, &part.targets).await?;
-        match self.foreign(journey, environment, &targets, &actor, &held_elsewhere).await {
-            Ok(None) => {}
-            Ok(Some(behind)) => return self.wait_behind(journey, environment, behind).await.map(|()| false),
+        // A run that only waits for a busy database stays the same run.
+        let run = self.store.resting_run(repo, environment, journey.gathered.snapshot.number).await?;
+        let run = run.unwrap_or_else(RunId::generate);
+        self.take_turn(journey, environment, &run).await?;
+        let wished = ApplyOptions {
+            risks: risks(contents),
+            released: self.store.releases(Some(repo), environment.as_str()).await?,
+            held_elsewhere: self.held_elsewhere(repo, settings, &contents.set, &part.targets).await?,
+            // The matrix was satisfied for these very bytes, whose findings say what is lost.
+            loss_agreed: true,
+            ..ApplyOptions::default()
+        };
+        let refused = match self.foreign(journey, environment, &targets, &actor, &wished).await {
+            Ok((None, refused)) => refused,
+            Ok((Some(behind), _)) => return self.wait_behind(journey, environment, behind).await.map(|()| false),
             Err(error) => return Err(self.could_not_run(journey, environment, error).await),
+        };
+        if self.is_told(before, &refused).await? {
+            self.end_turn(journey, environment).await?;
+            return self.tell(journey, environment, before, following).await.map(|()| false);
         }
         let backup = match self.backup(settings, contents) {
             Ok(wish) => wish,
@@ -305,16 +321,11 @@ impl Bot {
             Some((by, reason)) => format!("emergency by {by}: {reason}"),
             None => decide::basis(verdict),
         };
-        let mut started = self.entry(journey, environment, "run-started", "running");
-        started.basis = Some(basis.clone());
-        started.run = Some(run.clone());
-        self.store.append_audit(started).await?;
+        self.note_started(journey, environment, &run, &basis).await?;
         let (cancel, seen) = (Cancel::default(), Seen::default());
         let timeout = Some(Duration::from_secs(settings.migration.timeout));
         let options = ApplyOptions {
             timeout,
-            risks: risks(contents),
-            released: self.store.releases(Some(&journey.place.repository.name), environment.as_str()).await?,
             // Whoever holds the target may take long; the job is queued again meanwhile.
             lock_wait: Some(Duration::from_secs(5)),
             backup: Some(backup),
@@ -323,17 +334,14 @@ impl Bot {
             pace: seen.pace_of(&settings.migration),
             run: Some(run.clone()),
             waves: settings.waves().iter().map(|(_, ts)| ts.iter().map(|t| t.name.clone()).collect()).collect(),
-            held_elsewhere,
-            // The matrix was satisfied for these very bytes, whose findings say what is lost.
-            loss_agreed: true,
-            ..ApplyOptions::default()
+            ..wished
         };
         self.picture(journey, environment, Picture::Runs).await;
         failpoint::hit("run_pre");
         let by = journey.started_by(asked);
         let about =
             Watched { place: journey.place, number: journey.gathered.snapshot.number, environment, run: &run, by: &by };
-        let going = runner::apply(&self.store, &contents.set, &targets, &actor, &options);
+        let going = boxed(|| runner::apply(&self.store, &contents.set, &targets, &actor, &options));
         let mut report = match self.looked_after(&about, &cancel, &seen, going).await {
             Ok(report) => report,
             Err(error) => return Err(self.could_not_run(journey, environment, error).await),
@@ -385,29 +393,29 @@ impl Bot {
         JobError::Later { at, reason: format!("a database of `{environment}` cannot be reached") }
     }
 
-    /// Migrations of other pull requests that would run as well: they are not what people agreed to here (B-6).
+    /// Migrations of other pull requests that would run as well: they are not what people agreed to here (B-6). With them what
+    /// keeps the run from beginning at all.
     async fn foreign(
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
         targets: &[Target],
         actor: &Actor,
-        held_elsewhere: &BTreeSet<String>,
-    ) -> Result<Option<Behind>, RunError> {
+        wished: &ApplyOptions,
+    ) -> Result<(Option<Behind>, Vec<Refusal>), RunError> {
         let set = &journey.merged.contents.set;
-        let options = ApplyOptions { held_elsewhere: held_elsewhere.clone(), ..ApplyOptions::default() };
-        let planned = runner::plan(set, targets, actor, &options).await?;
+        let planned = runner::plan(set, targets, actor, wished).await?;
         measure::pending(&journey.place.repository.name, environment, planned.steps.len());
         let steps = planned.steps.iter().filter_map(|s| Some((&s.target, migration_of(set, s)?.reference())));
         let steps: Vec<_> = steps.filter(|(_, reference)| !journey.merged.contents.own.contains(reference)).collect();
         if steps.is_empty() {
-            return Ok(None);
+            return Ok((None, planned.blocked_by));
         }
         // They run in their order, so on each target the last of them is the one to wait for.
         let last: BTreeMap<_, _> = steps.iter().map(|(target, reference)| (*target, reference.clone())).collect();
         let foreign = steps.iter().map(|(_, reference)| reference.clone()).collect();
         let refused = self.behind(journey, environment, foreign).await;
-        let behind = |refusal| Some(Behind { awaited: last.into_values().collect(), refusal });
+        let behind = |refusal| (Some(Behind { awaited: last.into_values().collect(), refusal }), Vec::new());
         refused.map(behind).map_err(|e| RunError::Store(chain(&e)))
     }
 

@@ -4,9 +4,9 @@
 use chrono::{DateTime, Utc};
 
 use super::Bot;
-use super::asked::{COMMAND, PROMOTED, RELEASED, RETRY, Subject};
+use super::asked::{APPLIED, COMMAND, PROMOTED, RELEASED, RETRY, Subject};
 use super::command::Settled;
-use super::commands::Order;
+use super::commands::{Order, REFUSED};
 use super::decide::{holds, stamp};
 use super::error::JobError;
 use super::gather::{Found, Gathered};
@@ -69,6 +69,11 @@ impl Bot {
                 code(&format!("/godwit retry {environment}"))
             ));
         }
+        if self.row_of(repo, order.comment.number, &order.key(), &[APPLIED]).await?.is_none() {
+            let mut entry = order.entry(APPLIED, "asked");
+            entry.environment = Some(environment.clone());
+            self.store.append_audit(entry).await?;
+        }
         self.enqueue_look(order.place, order.pull).await?;
         Ok(started(environment))
     }
@@ -95,7 +100,15 @@ impl Bot {
         }
         self.ask_from_now(&gathered, environment, order.now).await?;
         self.enqueue_look(order.place, order.pull).await?;
-        Ok(format!("The gate of {} is open. {}", code(environment.as_str()), started(environment)))
+        let name = code(environment.as_str());
+        Ok(match self.asked(about, order.now).await?.cancelled {
+            Some(by) => format!(
+                "The gate of {name} is open, but {} took this run back: nothing starts until somebody writes {}.",
+                code(&format!("@{by}")),
+                code(&format!("/godwit retry {environment}"))
+            ),
+            None => format!("The gate of {name} is open. {}", started(environment)),
+        })
     }
 
     pub(super) async fn order_retry(
@@ -374,5 +387,5 @@ fn nothing_here() -> String {
 /// Why something is refused, and what to do.
 pub(super) fn refused(message: &str, what_to_do: &str) -> String {
     let what = if what_to_do.is_empty() { String::new() } else { format!(" **What to do:** {}", prose(what_to_do)) };
-    format!("⛔ {}.{what}", prose(message))
+    format!("{REFUSED} {}.{what}", prose(message))
 }

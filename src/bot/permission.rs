@@ -155,7 +155,7 @@ mod tests {
             Command::Cancel(env("production")),
             Command::Release(env("production"), id, "x".into()),
             Command::Lock(env("staging"), "x".into()),
-            Command::Emergency(env("production"), "x".into()),
+            Command::Emergency(env("production"), Some("x".into())),
         ];
         let person = |permission, team: Option<&str>| Person {
             permission,

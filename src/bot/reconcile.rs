@@ -1,4 +1,5 @@
-//! The pass that repairs what lost events left behind: everything open, and what was merged lately, is looked at again.
+//! The pass that repairs what lost events left behind: everything open, and what was merged lately, is looked at again, and
+//! commands that nobody heard of are answered.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use super::error::JobError;
 use super::gather::Place;
 use super::handle::look;
 use super::life::repository_of;
-use super::worker::chain;
+use super::worker::{boxed, chain};
 use crate::github::{Event, Repository, model};
 use crate::store::StoreError;
 
@@ -23,9 +24,12 @@ impl Bot {
     /// # Errors
     /// When GitHub cannot name the installations, or the store fails.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<(), JobError> {
-        // What only an event tells, such as a command, comes back by GitHub's own log alone.
+        // What only an event tells, such as who pushed, comes back by GitHub's own log alone.
         if let Err(error) = self.redeliver_lost(now).await {
             tracing::warn!(error = chain(&error), "the log of deliveries was not looked at");
+        }
+        if let Err(error) = boxed(|| self.tell_of_dead(Utc::now())).await {
+            tracing::warn!(error = chain(&error), "work that was given up was not told of");
         }
         for installation in self.note_installations(now).await? {
             // One broken installation does not keep the others waiting.
@@ -53,6 +57,9 @@ impl Bot {
             self.store.name_repository(repository.id, &repository.name, repository.installation, now).await?;
         }
         let place = self.place(repository).await?;
+        if let Err(error) = self.bring_commands(&place).await {
+            tracing::warn!(repo = %repository.name, error = chain(&error), "the comments were not read for commands");
+        }
         for pull in place.api.open_pulls(None).await? {
             self.look_unless_queued(&look(&place.repository, &pull)).await?;
         }

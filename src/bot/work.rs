@@ -81,6 +81,8 @@ pub struct Comment {
     pub by: Login,
     /// The delivery it came by.
     pub correlation: Option<DeliveryId>,
+    /// When it was heard of.
+    pub at: DateTime<Utc>,
 }
 
 /// A pull request to judge.
@@ -144,6 +146,7 @@ pub fn coalesce(jobs: &[Job]) -> Work {
                 body: body.clone(),
                 by: sender.login.clone(),
                 correlation: job.delivery.clone(),
+                at: job.created_at,
             }),
             Event::CheckRequested { .. }
             | Event::CheckAction { .. }

@@ -1,5 +1,6 @@
 //! Takes jobs from the store and does them: one pull request at a time each, several at once.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use tokio::task::JoinSet;
 
 use super::Bot;
 use super::error::JobError;
+use super::given_up::PATIENCE;
 use super::life::{Admission, Ended};
 use super::work::{Judge, Work, coalesce};
 use crate::github::{Event, GithubError};
-use crate::store::{Claim, Job, StoreError, next_attempt};
+use crate::store::{Claim, Job, MAX_ATTEMPTS, StoreError, after_outage, next_attempt};
 
 /// How often the store is asked although nobody announced anything: leases of killed workers lapse in silence.
 const IDLE: Duration = Duration::from_secs(5);
@@ -104,7 +106,7 @@ impl Bot {
         // What was begun here and is somebody else's by now cannot write any more.
         let bound = Self { store: self.store.under(&claim), ..self.clone() };
         let done = tokio::select! {
-            done = bound.handle(&claim) => done,
+            done = boxed(|| bound.handle(&claim)) => done,
             // Somebody else has the work by now; what was begun here must not be finished twice.
             lost = self.beat(&claim) => {
                 tracing::warn!(key = claim.key, error = chain(&lost), "the claim was lost");
@@ -120,7 +122,13 @@ impl Bot {
             // It may have failed because somebody else has the work; then there is nothing to put back, or to tell.
             Err(error) => match self.store.heartbeat(&claim).await {
                 Err(StoreError::LostClaim) => Err(StoreError::LostClaim),
-                Ok(()) | Err(_) => bound.put_back(&claim, error).await,
+                Ok(()) | Err(_) => match boxed(|| bound.put_back(&claim, error)).await {
+                    Ok(given_up) => {
+                        boxed(|| self.tell_given_up(&given_up)).await;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
             },
         };
         match ended {
@@ -144,7 +152,8 @@ impl Bot {
         }
     }
 
-    async fn put_back(&self, claim: &Claim, error: JobError) -> Result<(), StoreError> {
+    /// Puts the work of a claim back until later, or closes it; gives the jobs that were given up.
+    async fn put_back(&self, claim: &Claim, error: JobError) -> Result<Vec<Job>, StoreError> {
         let attempt = claim.jobs.iter().map(|j| j.attempt).max().unwrap_or(1);
         let now = Utc::now();
         // What only waits for its turn is no failure and must not use up the attempts.
@@ -156,7 +165,7 @@ impl Bot {
                     self.store.enqueue_at(&claim.key, &job.event, job.delivery.as_ref(), at).await?;
                 }
             }
-            return self.store.complete(claim).await;
+            return self.store.complete(claim).await.map(|()| Vec::new());
         }
         // A refusal may mean that the App was suspended or taken off, and its event was lost or is still to come.
         let refused = matches!(error, JobError::Github(GithubError::Forbidden { .. } | GithubError::NotFound { .. }));
@@ -164,9 +173,12 @@ impl Bot {
             && let Ok(Some(reason)) = self.why_closed(id, now).await
         {
             tracing::info!(key = claim.key, reason, "work was closed undone");
-            return self.store.close_undone(claim, &reason).await;
+            return self.store.close_undone(claim, &reason).await.map(|()| Vec::new());
         }
-        let at = error.retry_at().unwrap_or_else(|| next_attempt(attempt, now)).max(now);
+        // Whose server is down has not failed at this work; but nothing is tried for ever.
+        let outage = error.is_outage() && claim.jobs.iter().all(|job| now < job.created_at + PATIENCE);
+        let next = if outage { after_outage(attempt, now) } else { next_attempt(attempt, now) };
+        let at = error.retry_at().unwrap_or(next).max(now);
         let id = ulid::Ulid::generate().to_string();
         let correlation = claim.jobs.last().and_then(|j| j.delivery.as_ref()).map(ToString::to_string);
         tracing::error!(
@@ -177,7 +189,15 @@ impl Bot {
         if attempt >= 2 || !error.is_temporary() {
             self.tell_failure(claim, &error, &id).await;
         }
-        self.store.retry(claim, &chain(&error), at).await
+        if outage {
+            self.store.postpone(claim, &chain(&error), at).await?;
+            if attempt == MAX_ATTEMPTS {
+                self.tell_of_outage(&claim.jobs).await;
+            }
+            return Ok(Vec::new());
+        }
+        let dead = self.store.retry(claim, &chain(&error), at).await?;
+        Ok(claim.jobs.iter().filter(|job| dead.contains(&job.id)).cloned().collect())
     }
 
     /// Makes the checks of the claim's pull request red, as far as GitHub can be reached.
@@ -209,13 +229,13 @@ impl Bot {
             self.remember(note, now).await?;
         }
         for comment in &comments {
-            self.answer(comment, now).await?;
+            boxed(|| self.answer(comment, now)).await?;
         }
         for event in &spread {
             self.spread(event, now).await?;
         }
         if let Some(judge) = judge {
-            self.judge(&judge, now).await?;
+            boxed(|| self.judge(&judge, now)).await?;
         }
         Ok(Ended::Done)
     }
@@ -260,6 +280,12 @@ fn waits(error: &JobError) -> Option<(DateTime<Utc>, String)> {
         JobError::Github(limited @ GithubError::RateLimited { until }) => Some((*until, limited.to_string())),
         JobError::Github(_) | JobError::Git(_) | JobError::Store(_) | JobError::Run(_) | JobError::Internal(_) => None,
     }
+}
+
+/// Makes a piece of work on the heap: built in the frame of whoever waits for it, each would take its size from the stack
+/// of all below.
+pub(super) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
 }
 
 /// An error with its causes, without secrets.

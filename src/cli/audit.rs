@@ -112,6 +112,7 @@ fn list(global: &Global, args: ListArgs) -> anyhow::Result<Exit> {
         run: args.run,
         after: 0,
         last: (args.last > 0).then_some(args.last),
+        ..AuditFilter::default()
     };
     let records = global.block_on(async { Ok(global.open_store().await?.audit(&filter).await?) })?;
     match global.format {

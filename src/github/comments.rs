@@ -1,10 +1,11 @@
 //! Comments, reactions and labels.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::client::{Method, Repeat, segment};
 use super::error::GithubError;
-use super::model::{Comment, LabelName};
+use super::model::{Comment, LabelName, RepoComment};
 use super::repo::RepoApi;
 use crate::ids::{CommitSha, Login, PrNumber};
 
@@ -28,6 +29,27 @@ impl RepoApi {
     /// When GitHub cannot be asked.
     pub async fn comments(&self, number: PrNumber) -> Result<Vec<Comment>, GithubError> {
         self.caller.list(&self.path(&format!("/issues/{}/comments", number.0))).await
+    }
+
+    /// Every comment of the repository that was written or edited since a moment, the one that was touched last at the end.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn comments_since(&self, since: DateTime<Utc>) -> Result<Vec<RepoComment>, GithubError> {
+        let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        self.caller.list(&self.path(&format!("/issues/comments?since={since}&sort=updated&direction=asc"))).await
+    }
+
+    /// A comment as it is now; `None` when it is gone.
+    ///
+    /// # Errors
+    /// When GitHub cannot be asked.
+    pub async fn comment(&self, id: u64) -> Result<Option<RepoComment>, GithubError> {
+        match self.caller.get(&self.path(&format!("/issues/comments/{id}"))).await {
+            Ok(comment) => Ok(Some(comment)),
+            Err(GithubError::NotFound { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Writes a new comment. Not repeated when the answer is lost: that would write it twice.

@@ -27,4 +27,5 @@ pub use event::{Event, RepoRef, Repository, Sender};
 pub use issues::IssueRef;
 pub use owners::CommitAuthor;
 pub use repo::{Files, RETARGETED, RepoApi};
+pub use webhook::MAX_COMMENT;
 pub use writing::{Required, Source};

@@ -322,6 +322,36 @@ pub struct Comment {
     pub performed_via_github_app: Option<AppRef>,
 }
 
+/// A comment as the whole repository lists it, on an issue or on a pull request.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RepoComment {
+    /// GitHub's id.
+    pub id: u64,
+    /// Where people read it.
+    #[serde(default)]
+    pub html_url: String,
+    /// What it stands under.
+    #[serde(default)]
+    pub issue_url: String,
+    /// The text.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Who wrote it; `None` for a deleted account.
+    pub user: Option<User>,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// When it was written or last edited.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl RepoComment {
+    /// The pull request that it stands on; `None` where it stands on an issue.
+    pub fn pull_number(&self) -> Option<PrNumber> {
+        let number: u64 = self.issue_url.rsplit('/').next()?.parse().ok()?;
+        self.html_url.contains(&format!("/pull/{number}#")).then_some(PrNumber(number))
+    }
+}
+
 /// An App, by id.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AppRef {

@@ -17,7 +17,7 @@ use crate::approval::ReviewState;
 use crate::ids::{CommitSha, Login, PrNumber, RepoName};
 
 /// The most characters of a comment that are looked at; GitHub allows no more.
-const MAX_COMMENT: usize = 65_536;
+pub const MAX_COMMENT: usize = 65_536;
 /// What a command starts with; a comment without it is nobody's business here and is not stored.
 const COMMAND: &str = "/godwit";
 /// Who GitHub shows where an account was deleted.

@@ -171,6 +171,8 @@ pub struct AuditFilter {
     pub environment: Option<EnvironmentName>,
     /// Only of this run.
     pub run: Option<RunId>,
+    /// Only of these actions; all where none is named.
+    pub actions: Vec<&'static str>,
     /// Only after this place.
     pub after: i64,
     /// Only the newest so many.
@@ -343,8 +345,11 @@ impl Store {
         let pr = place(filter.pr.is_some(), "pr = ?");
         let environment = place(filter.environment.is_some(), "environment = ?");
         let run = place(filter.run.is_some(), "run = ?");
+        let actions: Vec<String> =
+            filter.actions.iter().map(|_| place(true, "action = ?").replacen(" AND ", "", 1)).collect();
+        let actions = if actions.is_empty() { String::new() } else { format!(" AND ({})", actions.join(" OR ")) };
         let last = place(true, "LIMIT ?").replacen(" AND ", " ", 1);
-        let sql = format!("{COLUMNS} WHERE seq > $1{repo}{pr}{environment}{run} ORDER BY seq DESC{last}");
+        let sql = format!("{COLUMNS} WHERE seq > $1{repo}{pr}{environment}{run}{actions} ORDER BY seq DESC{last}");
         let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(filter.after);
         if let Some(repo) = &filter.repo {
             query = query.bind(repo.as_str());
@@ -357,6 +362,9 @@ impl Store {
         }
         if let Some(run) = &filter.run {
             query = query.bind(run.as_str());
+        }
+        for action in &filter.actions {
+            query = query.bind(*action);
         }
         let rows = query.bind(filter.last.map_or(i64::MAX, i64::from)).fetch_all(self.reader()).await?;
         rows.iter().rev().map(record_of).collect()

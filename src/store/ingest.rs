@@ -146,7 +146,7 @@ impl Writer {
 /// Queues a dead job of a delivery again; `true` when there was one.
 async fn revive(tx: &mut WriteTransaction, delivery: &DeliveryId, at: i64) -> Result<bool, StoreError> {
     let done = sqlx::query(
-        "UPDATE jobs SET state = 'queued', attempts = 0, due_at = $2, finished_at = NULL \
+        "UPDATE jobs SET state = 'queued', attempts = 0, outages = 0, told = 0, due_at = $2, finished_at = NULL \
          WHERE delivery = $1 AND state = 'dead'",
     )
     .bind(delivery.as_str())

@@ -26,6 +26,8 @@ const SOON: chrono::TimeDelta = chrono::TimeDelta::seconds(15);
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait between attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// After so many attempts in an outage the waits grow no further: five minutes later at the latest it is tried again.
+const OUTAGE_DOUBLINGS: u32 = 8;
 
 /// One piece of work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub struct Job {
     pub event: Event,
     /// The delivery it came from; the correlation id of everything that follows.
     pub delivery: Option<DeliveryId>,
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1; those that an outage ended are among them.
     pub attempt: u32,
     /// When it was stored.
     pub created_at: DateTime<Utc>,
@@ -95,6 +97,11 @@ pub fn next_attempt(attempt: u32, now: DateTime<Utc>) -> DateTime<Utc> {
     // The standard library's hasher is seeded by chance, which is all the spread has to be.
     let chance = std::hash::RandomState::new().build_hasher().finish();
     now + wait_after(attempt, (chance >> 11) as f64 / (1_u64 << 53) as f64)
+}
+
+/// When a job should be tried again whose `attempt` failed because somebody did not answer.
+pub fn after_outage(attempt: u32, now: DateTime<Utc>) -> DateTime<Utc> {
+    next_attempt(attempt.min(OUTAGE_DOUBLINGS), now)
 }
 
 impl Claim {
@@ -248,7 +255,7 @@ impl Store {
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, claim = $1, worker = $2, lease_until = $3, claimed_at = $5 \
              WHERE id IN (SELECT id FROM jobs WHERE state = 'queued' AND serial_key = $4 AND due_at <= $5 AND region = $7 \
                           ORDER BY id LIMIT $6) \
-             RETURNING id, event, delivery, attempts, created_at",
+             RETURNING id, event, delivery, attempts + outages, created_at",
         )
         .bind(&token)
         .bind(worker)
@@ -267,7 +274,7 @@ impl Store {
                 Err(error) => {
                     let id: String = row.try_get(0)?;
                     tracing::error!(job = %id, %error, "a stored job cannot be read and was given up");
-                    sqlx::query("UPDATE jobs SET state = 'dead', finished_at = $2, error = $3 WHERE id = $1")
+                    sqlx::query("UPDATE jobs SET state = 'dead', finished_at = $2, error = $3, told = 1 WHERE id = $1")
                         .bind(id)
                         .bind(now)
                         .bind(error.to_string())
@@ -382,21 +389,48 @@ impl Store {
         if lost { Err(StoreError::LostClaim) } else { Ok(()) }
     }
 
-    /// Puts every job of the claim that is still open back until `at`, or gives it up after [`MAX_ATTEMPTS`].
+    /// Puts every job of the claim that is still open back until `at`, or gives it up after [`MAX_ATTEMPTS`]; gives the ids
+    /// of those that were given up.
     ///
     /// # Errors
     /// [`StoreError::LostClaim`] when the lease had lapsed.
-    pub async fn retry(&self, claim: &Claim, error: &str, at: DateTime<Utc>) -> Result<(), StoreError> {
+    pub async fn retry(&self, claim: &Claim, error: &str, at: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
+        let rows: Vec<(String, String)> = sqlx::query_as(
             "UPDATE jobs SET state = CASE WHEN attempts >= $2 THEN 'dead' ELSE 'queued' END, \
                  finished_at = CASE WHEN attempts >= $2 THEN $3 ELSE NULL END, \
                  due_at = $4, error = $5, claim = NULL, worker = NULL, lease_until = NULL \
-             WHERE claim = $1 AND state = 'running'",
+             WHERE claim = $1 AND state = 'running' RETURNING id, state",
         )
         .bind(&claim.token)
         .bind(i64::from(MAX_ATTEMPTS))
         .bind(millis(Utc::now()))
+        .bind(millis(at))
+        .bind(redact::text(error))
+        .fetch_all(&mut *tx)
+        .await?;
+        wake_others(self.kind(), &mut tx).await?;
+        tx.commit().await?;
+        self.announce();
+        if rows.is_empty() {
+            return Err(StoreError::LostClaim);
+        }
+        Ok(rows.into_iter().filter(|(_, state)| state == "dead").map(|(id, _)| id).collect())
+    }
+
+    /// Puts every job of the claim that is still open back until `at` because somebody did not answer; the attempt does
+    /// not count.
+    ///
+    /// # Errors
+    /// [`StoreError::LostClaim`] when the lease had lapsed.
+    pub async fn postpone(&self, claim: &Claim, error: &str, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE jobs SET state = 'queued', attempts = attempts - 1, outages = outages + 1, due_at = $2, error = $3, \
+                 claim = NULL, worker = NULL, lease_until = NULL \
+             WHERE claim = $1 AND state = 'running'",
+        )
+        .bind(&claim.token)
         .bind(millis(at))
         .bind(redact::text(error))
         .execute(&mut *tx)
@@ -405,6 +439,32 @@ impl Store {
         tx.commit().await?;
         self.announce();
         if done.rows_affected() == 0 { Err(StoreError::LostClaim) } else { Ok(()) }
+    }
+
+    /// Jobs that were given up before `before` and that nobody was told of, oldest first, at most 100. What this version
+    /// cannot read is nobody's to tell.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn untold(&self, before: DateTime<Utc>) -> Result<Vec<Job>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, event, delivery, attempts + outages, created_at FROM jobs \
+             WHERE state = 'dead' AND told = 0 AND finished_at <= $1 ORDER BY id LIMIT 100",
+        )
+        .bind(millis(before))
+        .fetch_all(self.reader())
+        .await?;
+        Ok(rows.iter().filter_map(|row| job_of(row).ok()).collect())
+    }
+
+    /// Remembers that people were told that a job was given up.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn mark_told(&self, job: &Job) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE jobs SET told = 1 WHERE id = $1").bind(&job.id).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Whether nothing is queued (due or not) and nothing is being worked on.
@@ -514,6 +574,7 @@ impl Store {
         let before = millis(before);
         let mut tx = self.begin().await?;
         sqlx::query("DELETE FROM jobs WHERE state = 'done' AND created_at < $1").bind(before).execute(&mut *tx).await?;
+        sqlx::query("DELETE FROM answered WHERE at < $1").bind(before).execute(&mut *tx).await?;
         let done = sqlx::query(
             "DELETE FROM deliveries WHERE received_at < $1 AND id NOT IN \
                  (SELECT delivery FROM jobs WHERE delivery IS NOT NULL)",

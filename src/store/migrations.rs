@@ -34,6 +34,7 @@ const FILES: &[(i64, &str, Text)] = &[
     (15, "legs", Text::Both(include_str!("schema/0015_legs.sql"))),
     (16, "facts", Text::Both(include_str!("schema/0016_facts.sql"))),
     (17, "waiting", Text::Both(include_str!("schema/0017_waiting.sql"))),
+    (18, "commands", Text::Both(include_str!("schema/0018_commands.sql"))),
     (19, "heads", Text::Both(include_str!("schema/0019_heads.sql"))),
     (20, "goals", Text::Both(include_str!("schema/0020_goals.sql"))),
 ];

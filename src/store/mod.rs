@@ -4,6 +4,8 @@
 //! alone, in whatever process, so a decision may be read and written in one transaction; several read meanwhile.
 
 mod anchor;
+#[cfg(feature = "bot")]
+pub mod answered;
 mod approvals;
 mod audit;
 mod audit_chain;
@@ -56,7 +58,7 @@ use tokio::sync::{mpsc, watch};
 use database::Place;
 
 pub use approvals::StoredBinding;
-pub use audit::{AuditEntry, AuditFilter, AuditHead, AuditRecord};
+pub use audit::{AuditBody, AuditEntry, AuditFilter, AuditHead, AuditRecord};
 pub use audit_chain::{AuditVerdict, verify_export};
 pub use audit_key::AuditKey;
 pub use collisions::StoredCollision;
@@ -66,7 +68,7 @@ pub use environments::{EnvironmentLock, EnvironmentRecord};
 #[cfg(feature = "bot")]
 pub use ingest::{Ingest, NewDelivery};
 #[cfg(feature = "bot")]
-pub use jobs::{Claim, DeadJob, Job, MAX_ATTEMPTS, QueueState, next_attempt, wait_after};
+pub use jobs::{Claim, DeadJob, Job, MAX_ATTEMPTS, QueueState, after_outage, next_attempt, wait_after};
 pub use pulls::{JudgedPull, PullStanding};
 #[cfg(feature = "bot")]
 pub use replicas::Replica;
@@ -131,6 +133,33 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl StoreError {
+    /// Whether the database's server did not answer, or went away: it passes without anybody changing anything here.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            StoreError::Database(sqlx::Error::Database(told)) => {
+                // Connections that broke, a server without means, one that shuts down or starts.
+                told.code().is_some_and(|code| code.len() == 5 && ["08", "53", "57"].contains(&&code[..2]))
+            }
+            StoreError::Database(error) => matches!(
+                error,
+                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed
+            ),
+            StoreError::Shared(inner) => inner.is_outage(),
+            StoreError::Url(_)
+            | StoreError::NoFolder
+            | StoreError::File { .. }
+            | StoreError::Schema(_)
+            | StoreError::Value { .. }
+            | StoreError::LostClaim
+            | StoreError::Stopped
+            | StoreError::OtherAuditKey
+            | StoreError::SameAuditKey
+            | StoreError::AuditKey { .. } => false,
+        }
+    }
 }
 
 /// A handle to the store; cheap to clone.

@@ -191,6 +191,29 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
+    /// The run with which a pull request waits for a database that somebody else holds, where it sent nothing to any other.
+    ///
+    /// # Errors
+    /// When the database fails, or holds what this version does not understand.
+    pub async fn resting_run(
+        &self,
+        repo: &RepoName,
+        environment: &EnvironmentName,
+        pr: PrNumber,
+    ) -> Result<Option<RunId>, StoreError> {
+        let row: Option<(String,)> = sqlx::query_as(
+            "SELECT run FROM turns WHERE repo = $1 AND environment = $2 AND pr = $3 AND state = 'running' AND reason = $4 \
+             AND run IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = turns.run)",
+        )
+        .bind(repo.as_str())
+        .bind(environment.as_str())
+        .bind(number(pr))
+        .bind(BUSY)
+        .fetch_optional(self.reader())
+        .await?;
+        row.map(|(run,)| parsed("a run", run)).transpose()
+    }
+
     /// Says that a run still goes on.
     ///
     /// # Errors

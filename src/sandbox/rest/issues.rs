@@ -14,6 +14,7 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, name: &str, rest: &[&str]
     match (method, rest) {
         ("GET", ["issues"]) => list(call, name),
         ("POST", ["issues"]) => create(call, name),
+        ("GET", ["issues", "comments"]) => all_comments(call, name),
         ("GET", ["issues", "comments", id]) => {
             let (n, id) = find(call, name, number(id)?)?;
             Ok(Reply::json(200, shapes::comment(call.world, name, n, id)))
@@ -128,6 +129,30 @@ fn comments(call: &Call<'_>, name: &str, n: u64) -> Answer {
     let since = call.request.param("since").and_then(|s| chrono::DateTime::parse_from_rfc3339(&s).ok());
     let listed = issue(call, name, n)?.comments.iter().filter(|c| since.is_none_or(|s| c.updated_at >= s));
     call.page(listed.map(|c| shapes::comment(call.world, name, n, c.id)).collect())
+}
+
+/// The comments of the whole repository: by their ids, unless another order is asked for.
+fn all_comments(call: &Call<'_>, name: &str) -> Answer {
+    let since = call.request.param("since").and_then(|s| chrono::DateTime::parse_from_rfc3339(&s).ok());
+    let sort = call.request.param("sort");
+    let mut found: Vec<(u64, &Comment)> = call
+        .repo(name)?
+        .issues
+        .values()
+        .flat_map(|i| i.comments.iter().map(|c| (i.number, c)))
+        // Times are told by the second, and compared so.
+        .filter(|(_, c)| since.is_none_or(|s| c.updated_at.timestamp() >= s.timestamp()))
+        .collect();
+    match sort.as_deref() {
+        Some("updated") => found.sort_by_key(|(_, c)| (c.updated_at, c.id)),
+        Some("created") => found.sort_by_key(|(_, c)| (c.created_at, c.id)),
+        Some(_) | None => found.sort_by_key(|(_, c)| c.id),
+    }
+    // The direction counts with an order only, and is downwards unless said.
+    if sort.is_some() && call.request.param("direction").as_deref() != Some("asc") {
+        found.reverse();
+    }
+    call.page(found.into_iter().map(|(n, c)| shapes::comment(call.world, name, n, c.id)).collect())
 }
 
 fn create_comment(call: &mut Call<'_>, name: &str, n: u64) -> Answer {

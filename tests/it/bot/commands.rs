@@ -50,3 +50,38 @@ async fn b12_strangers_edits_and_quotes_are_not_obeyed() {
     world.settle().await;
     assert_eq!((answer(&pull, quoted), answer(&pull, edited)), (String::new(), String::new()));
 }
+
+#[tokio::test]
+async fn b17_a_refused_command_is_an_audit_record_and_strangers_do_not_fill_the_log() {
+    let world = World::start().await;
+    let pull = world.open("orders", &ORDERS).await;
+    for (person, text) in [
+        ("bob", "/godwit lock staging freeze\n/godwit unlock staging"),
+        ("omar", "/godwit rollback staging 0001_orders"),
+        // Neither a slip of the pen nor a look is one.
+        ("bob", "/godwit frobnicate"),
+        ("bob", "/godwit status"),
+        ("mallory", "/godwit lock staging mine"),
+        ("mallory", "/godwit emergency production mine"),
+    ] {
+        world.ask(&pull, person, text).await;
+    }
+    world.in_store("UPDATE jobs SET state = 'queued', due_at = 0 WHERE event LIKE '%/godwit%'").await;
+    world.settle().await;
+    let rows = world.store.audit(&Default::default()).await.unwrap();
+    let refused: Vec<_> = rows.iter().map(|r| &r.body).filter(|b| b.action == "command-refused").collect();
+    let told: Vec<_> =
+        refused.iter().map(|b| (b.actor.as_str(), b.result.as_str(), b.environment.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            ("bob", "refused", Some("staging")),
+            ("bob", "refused", Some("staging")),
+            ("omar", "refused", Some("staging")),
+            ("mallory", "stranger", None),
+        ]
+    );
+    assert_eq!(refused[0].details["text"], "/godwit lock staging freeze");
+    assert!(refused[0].basis.as_deref().unwrap().contains("`@bob` may not do this"), "{:?}", refused[0]);
+    assert!(refused[2].basis.as_deref().unwrap().contains("is no migration of this branch"), "{:?}", refused[2]);
+}

@@ -1,6 +1,6 @@
 //! Commands that change what runs: lock, unlock, resolve, emergency, release.
 
-use godwit::sandbox::{MergeMethod, PullHandle};
+use godwit::sandbox::{Fault, FaultKind, MergeMethod, PullHandle};
 
 use super::world::{World, run_comment};
 
@@ -164,6 +164,65 @@ async fn b18_in_an_emergency_a_rollback_needs_no_second_person() {
     let said = world.ask(&pull, "dana", "/godwit emergency production site is down").await;
     assert!(said.contains("without a second person"), "{said}");
     assert!(!world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
+}
+
+#[tokio::test]
+async fn b18_an_emergency_rollback_is_one_however_often_it_is_repeated_and_is_reviewed() {
+    let world = World::start_with(&[("policies/approval_matrix.yml", EMERGENCY)]).await;
+    let down = ("migrations/0001_orders.down.sql", "DROP TABLE orders;\n");
+    let pull = agreed(&world, "orders", &[ORDERS[0], down]).await;
+    merge(&world, &pull).await;
+    world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await;
+    // The answer is lost, so the command is worked on again, when its rollback has run.
+    world.sandbox.fault(Fault::new("/comments", 1, FaultKind::Status(500)).method("POST"));
+    let said = world.ask(&pull, "dana", "/godwit emergency production").await;
+    assert!(said.contains("without a second person") && said.contains("review afterwards is #2"), "{said}");
+    assert!(!world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
+    let issues = world.repo.issues().unwrap();
+    let review: Vec<_> = issues.iter().filter(|(_, title, _)| title.contains("emergency")).collect();
+    assert_eq!(review.len(), 1, "{issues:?}");
+    let (title, text) = (&review[0].1, &review[0].2);
+    assert!(title.contains("emergency rollback on #1 in production"), "{title}");
+    for part in ["not given", "0001_orders", "a second person", "`@omar`", "`@dana`"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let rows = world.store.audit(&Default::default()).await.unwrap();
+    let said: Vec<_> = rows.iter().map(|r| &r.body).filter(|b| b.action == "emergency").collect();
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert_eq!((said[0].result.as_str(), said[0].basis.as_deref()), ("rollback", Some("not given")));
+    // Nothing runs forward by it, now or later.
+    world.bot.sweep(chrono::Utc::now()).await.unwrap();
+    world.settle().await;
+    assert!(!world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
+}
+
+#[tokio::test]
+async fn b18_an_emergency_does_not_revive_a_rollback_that_expired() {
+    let world = World::start_with(&[("policies/approval_matrix.yml", EMERGENCY)]).await;
+    let down = ("migrations/0001_orders.down.sql", "DROP TABLE orders;\n");
+    let pull = agreed(&world, "orders", &[ORDERS[0], down]).await;
+    merge(&world, &pull).await;
+    world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await;
+    world.in_store("UPDATE rollback_requests SET expires_at = 1").await;
+    let said = world.ask(&pull, "dana", "/godwit emergency production site is down").await;
+    assert!(said.contains("expired") && world.has_table("production", "orders").await, "{said}");
+}
+
+#[tokio::test]
+async fn b18_a_hold_stops_an_emergency_until_the_moment_it_runs() {
+    let world = World::start_with(&[("policies/approval_matrix.yml", EMERGENCY)]).await;
+    let pull = world.open("orders", &ORDERS).await;
+    merge(&world, &pull).await;
+    world.ask(&pull, "dana", "/godwit lock production stocktaking").await;
+    world.ask(&pull, "dana", "/godwit emergency production site is down").await;
+    pull.add_label("bob", "hold").unwrap();
+    world.settle().await;
+    world.ask(&pull, "dana", "/godwit unlock production").await;
+    let told = run_comment(&pull, "production");
+    assert!(!world.has_table("production", "orders").await && told.contains("`hold`"), "{told}");
+    pull.remove_label("bob", "hold").unwrap();
+    world.settle().await;
+    assert!(world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn b7_many_workers_in_two_processes_do_each_job_once_and_a_key_in_order(fr
                     done.lock().unwrap().push((claim.key.clone(), job.id.clone()));
                     store.complete_job(&claim, job).await.unwrap();
                     match store.retry(&claim, "the rest", Utc::now()).await {
-                        Ok(()) | Err(StoreError::LostClaim) => {}
+                        Ok(_) | Err(StoreError::LostClaim) => {}
                         Err(error) => panic!("{error}"),
                     }
                 }
