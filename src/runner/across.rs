@@ -108,7 +108,11 @@ fn holds(set: &MigrationSet, target: &Target, history: &[HistoryRow]) -> BTreeSe
     set.migrations
         .iter()
         .filter(|m| planner::belongs(m, &target.name, target.engine))
-        .filter(|m| index.of(m).is_some_and(|r| matches!(r.state, MigrationState::Applied | MigrationState::Running)))
+        .filter(|m| {
+            index.of(m).is_some_and(|r| {
+                matches!(r.state, MigrationState::Applied | MigrationState::Running) || r.is_half_undone()
+            })
+        })
         .map(Migration::reference)
         .collect()
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use chrono::Utc;
+use futures_util::future::BoxFuture;
 
 use super::target::{Job, TargetOutcome, reference, refusal_of};
 use super::{RunError, Work, pending_steps, refused, step_report, stepwise};
@@ -22,8 +23,19 @@ use crate::store::runs::{Goal, NewRun, StepEvent, StepIntent, StepRecord, Target
 /// How often steps that are safe in the target are told to the store while the run goes on.
 const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// What [`locked`] does, on the heap.
+pub(super) fn begin<'a, S: Session>(
+    session: &'a mut S,
+    store: &'a Store,
+    job: &'a Job<'a>,
+    planned: &'a Planned,
+    history: &'a [HistoryRow],
+) -> BoxFuture<'a, Result<TargetOutcome, RunError>> {
+    Box::pin(locked(session, store, job, planned, history))
+}
+
 /// With the lock held: settle, fence, intent, steps, self-check, record.
-pub(super) async fn locked<S: Session>(
+async fn locked<S: Session>(
     session: &mut S,
     store: &Store,
     job: &Job<'_>,

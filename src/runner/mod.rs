@@ -30,6 +30,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
 pub use crate::drivers::failpoint;
@@ -316,7 +317,7 @@ const FASTER_OTHERS: u32 = 5;
 
 async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
     for _ in 0..FASTER_OTHERS {
-        if let Some(outcome) = Box::pin(run_once(job)).await? {
+        if let Some(outcome) = once(job).await? {
             return Ok(outcome);
         }
     }
@@ -328,15 +329,19 @@ async fn run_one(job: &Job<'_>) -> Result<TargetOutcome, RunError> {
     }]))
 }
 
+/// What [`run_once`] does, on the heap: connections of every engine would lie on the stack together.
+fn once<'a>(job: &'a Job<'a>) -> BoxFuture<'a, Result<Option<TargetOutcome>, RunError>> {
+    Box::pin(run_once(job))
+}
+
 /// `None` when the target was changed while its lock was waited for: what was judged is not what is there.
 async fn run_once(job: &Job<'_>) -> Result<Option<TargetOutcome>, RunError> {
     #[cfg(feature = "postgres")]
     if job.target.engine == Engine::Postgresql {
         let driver = job.options.ahead.connect(&job.target.url).await.map_err(connect::unreachable)?;
-        return Box::pin(target::run(driver, job)).await;
+        return target::on(driver, job).await;
     }
-    // A run on each engine is a large future; without the box all of them would lie on the stack together.
-    with_driver!(job.target, driver => Box::pin(target::run(driver, job)).await)
+    with_driver!(job.target, driver => target::on(driver, job).await)
 }
 
 /// Everything that a run over several targets is called with.
@@ -370,7 +375,12 @@ async fn run_all(
 }
 
 async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
-    Box::pin(carry_out(call)).await.map(|(report, _)| report)
+    going(call).await.map(|(report, _)| report)
+}
+
+/// What [`carry_out`] does, on the heap.
+fn going<'a>(call: &'a Call<'a>) -> BoxFuture<'a, Result<(RunReport, Vec<Goal>), RunError>> {
+    Box::pin(carry_out(call))
 }
 
 /// The second part is what a plan of a rollback undoes, in order.
@@ -415,7 +425,7 @@ async fn carry_out(call: &Call<'_>) -> Result<(RunReport, Vec<Goal>), RunError> 
     if let (Some(across), Work::Rollback(_), false) = (&mut across, work, options.dry_run) {
         // What one target refuses must not be half done on another.
         let look = ApplyOptions { dry_run: true, run: Some(report.run.clone()), ..options.clone() };
-        let (plan, goal) = Box::pin(carry_out(&Call { options: &look, ..*call })).await?;
+        let (plan, goal) = going(&Call { options: &look, ..*call }).await?;
         if plan.outcome != Outcome::Planned {
             return Ok((plan, Vec::new()));
         }

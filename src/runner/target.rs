@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
+
 use super::keeper::Keeper;
-use super::locked::{ByName, locked};
+use super::locked::{self, ByName};
 use super::native::keep_native;
 use super::{Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, refused, risk_of};
 use crate::drivers::failpoint;
@@ -15,7 +17,7 @@ use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native, Planned, Request, Selector, history_hash};
 use crate::plan::{
-    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepReport,
+    HistoryRow, MigrationPlan, MigrationState, Objection, ObjectionKind, Outcome, Refusal, Step, StepAction, StepReport,
 };
 use crate::store::Store;
 use crate::store::runs::Goal;
@@ -189,8 +191,16 @@ struct Judged {
     notes: Vec<String>,
 }
 
-/// `None` when the target was changed while its lock was waited for: then everything is to be judged anew.
-pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOutcome>, RunError> {
+/// What runs, on the heap: each of these is large, and one inside the other they would not fit on a thread's stack.
+type Running<'a> = BoxFuture<'a, Result<Option<TargetOutcome>, RunError>>;
+
+/// A run on a target. `None` when the target was changed while its lock was waited for: then everything is to be judged
+/// anew.
+pub(super) fn on<'a, D: Driver + 'a>(driver: D, job: &'a Job<'a>) -> Running<'a> {
+    Box::pin(run(driver, job))
+}
+
+async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOutcome>, RunError> {
     let judged = match judge(&mut driver, job).await? {
         Ok(judged) => judged,
         Err(refusals) => return Ok(Some(TargetOutcome::refused(refusals))),
@@ -256,7 +266,7 @@ pub(super) async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Optio
         Err(error) => return Ok(Some(TargetOutcome { notes: Vec::new(), ..stop(vec![refusal_of(error)?]) })),
     };
     failpoint::hit("lock_post");
-    let went = under_lock(&mut session, store, job, judged).await;
+    let went = holding(&mut session, store, job, judged).await;
     failpoint::hit("unlock_pre");
     // However it went: a lock that a run which is over still has keeps everybody else out.
     give_back(session).await;
@@ -303,6 +313,10 @@ async fn judge<D: Driver>(driver: &mut D, job: &Job<'_>) -> Result<Result<Judged
     Ok(Ok(Judged { planned, native, applied, notes }))
 }
 
+fn holding<'a, S: Session>(session: &'a mut S, store: &'a Store, job: &'a Job<'a>, judged: Judged) -> Running<'a> {
+    Box::pin(under_lock(session, store, job, judged))
+}
+
 /// The run itself, with the target's lock held; `None` when somebody else was faster.
 async fn under_lock<S: Session>(
     session: &mut S,
@@ -321,7 +335,7 @@ async fn under_lock<S: Session>(
     if let Err(error) = keep_native(session, job.set, native, &planned.plan.steps, &now).await {
         return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?])));
     }
-    let mut outcome = locked(session, store, job, &planned, &now).await?;
+    let mut outcome = locked::begin(session, store, job, &planned, &now).await?;
     outcome.applied.extend(applied);
     outcome.waits = planned.waits;
     outcome.left_out = planned.left_out;
