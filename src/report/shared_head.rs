@@ -64,7 +64,7 @@ mod tests {
             conclusion: Conclusion::ActionRequired,
             title: "Waiting for production: dba".into(),
         };
-        let shown = with_others(own.clone(), Some(PrNumber(2)), "main", &[waits.clone()]);
+        let shown = with_others(own.clone(), Some(PrNumber(2)), "main", std::slice::from_ref(&waits));
         assert_eq!(shown.conclusion, Conclusion::ActionRequired);
         assert_eq!(shown.title, "#1 has the same head: Waiting for production: dba");
         assert!(shown.summary.contains("- #2 into `main`: **success**") && shown.summary.ends_with("All agreed."));
