@@ -84,7 +84,7 @@ const ELEMENTS: &[&str] = &[
 const FORMATTING: &[&str] = &["a", "b", "big", "code", "em", "font", "i", "s", "small", "strike", "strong", "tt", "u"];
 
 /// What a comment says by lines, without the blanks around each; `addressed` says which of them are wanted.
-pub fn lines<'a>(body: &'a str, addressed: impl Fn(&str) -> bool) -> Vec<&'a str> {
+pub fn lines(body: &str, addressed: impl Fn(&str) -> bool) -> Vec<&str> {
     // Most comments are about something else.
     if !body.split(['\n', '\r']).any(|line| addressed(line.trim())) {
         return Vec::new();
@@ -161,7 +161,7 @@ struct Paragraph {
 
 impl Paragraph {
     /// Its lines that begin in plain text, as they stand in the source.
-    fn lines<'a>(mut self, body: &'a str) -> impl Iterator<Item = &'a str> {
+    fn lines(mut self, body: &str) -> impl Iterator<Item = &str> {
         self.inner.extend(self.open.map(|open| open..self.range.end));
         let text = body.get(self.range.clone()).unwrap_or_default();
         let mut next = self.range.start;
