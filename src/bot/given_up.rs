@@ -78,7 +78,7 @@ impl Bot {
             return Ok(());
         }
         let error = JobError::Internal("given up".to_owned());
-        if pull.state == "open" { self.show_failure(&place, &pull.head.sha, &error, &job.id).await } else { Ok(()) }
+        if pull.state == "open" { self.show_failure(&place, &pull, &error, &job.id).await } else { Ok(()) }
     }
 
     /// Says under commands that wait for a lasting failure of GitHub or of a server to end that they are not lost.
