@@ -80,16 +80,7 @@ impl Bot {
         let report = empty_report();
         let snapshot = bare_snapshot(place, pull);
         let links = self.links(place, &snapshot.head);
-        let input = SummaryInput {
-            snapshot: &snapshot,
-            lint: &report,
-            verdict: None,
-            plans: &[],
-            graph: None,
-            checklists: &[],
-            config_errors: errors,
-            links: &links,
-        };
+        let input = without_policy(&snapshot, &report, errors, &links);
         let (speaker, head) = (Speaker::of(pull), &snapshot.head);
         self.show_check(place, speaker, head, check_run::LINT, &check_run::lint_output(&report, errors)).await?;
         self.show_check(place, speaker, head, check_run::APPROVAL, &check_run::approval_output(&input)).await?;
@@ -110,16 +101,7 @@ impl Bot {
         }
         let (report, snapshot) = (empty_report(), bare_snapshot(place, pull));
         let links = self.links(place, &snapshot.head);
-        let input = SummaryInput {
-            snapshot: &snapshot,
-            lint: &report,
-            verdict: None,
-            plans: &[],
-            graph: None,
-            checklists: &[],
-            config_errors: errors,
-            links: &links,
-        };
+        let input = without_policy(&snapshot, &report, errors, &links);
         place.api.keep_comment(pull.number, comment::MARKER, &comment::summary(&input)).await?;
         Ok(())
     }
@@ -307,6 +289,16 @@ pub(super) fn empty_report() -> LintReport {
         risk: Risk::Low,
         digest: digest_of(std::iter::empty()),
     }
+}
+
+/// The summary of a pull request that cannot be judged, since the policy has these errors.
+fn without_policy<'a>(
+    snapshot: &'a PullRequestSnapshot,
+    lint: &'a LintReport,
+    config_errors: &'a [ConfigError],
+    links: &'a Links,
+) -> SummaryInput<'a> {
+    SummaryInput { snapshot, lint, verdict: None, plans: &[], graph: None, checklists: &[], config_errors, links }
 }
 
 /// What is known of a pull request without a policy to judge it by.

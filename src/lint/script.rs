@@ -35,6 +35,8 @@ pub struct Words {
     pub cascade: bool,
     /// `char`, `character`, `varchar`, `bpchar`.
     pub char: bool,
+    /// `DOMAIN`.
+    pub domain: bool,
     /// `int`, `integer`, `bigint`, …
     pub int: bool,
     /// `INSERT`.
@@ -53,6 +55,8 @@ pub struct Words {
     pub owner: bool,
     /// `PRIMARY`.
     pub primary: bool,
+    /// `REPLICA`, `PUBLICATION`.
+    pub replication: bool,
     /// `serial`, `bigserial`, …
     pub serial: bool,
     /// `smallint`, `smallserial`, `int2`, `serial2`.
@@ -70,14 +74,16 @@ pub struct Words {
 }
 
 impl Words {
-    /// The words of a text in lower case, anywhere: in comments and in longer words too.
+    /// The words of a text, in any case and anywhere: in comments and in longer words too.
     fn of(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
         // A name in `U&"…"` may hide any letter behind an escape.
         let hidden = text.contains("u&\"");
         let says = |word: &str| hidden || text.contains(word);
         Self {
             cascade: says("cascade"),
             char: says("char"),
+            domain: says("domain"),
             int: says("int"),
             insert: says("insert"),
             json: says("json"),
@@ -88,6 +94,7 @@ impl Words {
                 || text.match_indices("not").any(|(at, word)| text[at + word.len()..].trim_start().starts_with("in")),
             owner: says("owner"),
             primary: says("primary"),
+            replication: says("replica") || says("publication"),
             serial: says("serial"),
             small: says("small") || says("int2") || says("serial2"),
             timetz: says("timetz") || says("time with") || says("time(") || says("time ("),
@@ -111,8 +118,6 @@ pub struct Script<'a> {
     pub in_transaction: bool,
     /// Words that it holds somewhere.
     pub words: Words,
-    /// The text in lower case, as far as it is ASCII.
-    lower: String,
     /// The statements in order.
     pub statements: Vec<Statement>,
     /// The tables and indexes it creates.
@@ -223,13 +228,7 @@ impl<'a> Script<'a> {
                 created.entry(name).or_insert(Created { at: statement.range.start, fresh });
             }
         }
-        let lower = text.to_ascii_lowercase();
-        Self { text, engine, direction, in_transaction, words: Words::of(&lower), lower, statements, created }
-    }
-
-    /// Whether one of some key words, in lower case, stands anywhere in it.
-    pub fn says_one_of(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| self.lower.contains(word))
+        Self { text, engine, direction, in_transaction, words: Words::of(text), statements, created }
     }
 
     /// Names of the tables and indexes the script creates.

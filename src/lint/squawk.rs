@@ -34,8 +34,8 @@ enum Gate {
     CreateIndex,
     /// Columns of a type that has this word in its name.
     Types(fn(&Words) -> bool),
-    /// `CREATE …`.
-    Create,
+    /// Any, in a script that says such a word. For rules that would start the linter alone otherwise.
+    Says(fn(&Words) -> bool),
     /// `TRUNCATE`, `REINDEX`, `VACUUM`, `CLUSTER`.
     Upkeep,
     /// A list that names a column twice, or one that has to be looked at for that.
@@ -90,21 +90,12 @@ fn gate_of(rule: Rule) -> Gate {
         Rule::PreferBigintOverSmallint => Gate::Types(|w| w.small),
         Rule::PreferIdentity => Gate::Types(|w| w.serial),
         Rule::PreferTimestampTz => Gate::Types(|w| w.timestamp),
-        Rule::BanCreateDomainWithConstraint => Gate::Create,
+        Rule::BanCreateDomainWithConstraint => Gate::Says(|w| w.domain),
+        Rule::BanReplicaIdentity => Gate::Says(|w| w.replication),
         Rule::BanTruncateCascade | Rule::PreferRepack | Rule::RequireConcurrentReindex => Gate::Upkeep,
         Rule::BanDuplicateColumnAssignments => Gate::ColumnTwice,
         Rule::IdentifierTooLong => Gate::LongName,
         _ => Gate::Always,
-    }
-}
-
-/// Key words of which a script must say one for a rule to find anything in it; none: it may find something in any. Only for
-/// rules whose gate is so wide that they alone would start the linter: looking for a word costs more than most rules do.
-fn words_of(rule: Rule) -> &'static [&'static str] {
-    match rule {
-        Rule::BanCreateDomainWithConstraint => &["domain"],
-        Rule::BanReplicaIdentity => &["replica", "publication"],
-        _ => &[],
     }
 }
 
@@ -117,7 +108,6 @@ struct Open {
     drop: bool,
     create_index: bool,
     create_table: bool,
-    create: bool,
     upkeep: bool,
     column_twice: bool,
     long_name: bool,
@@ -132,7 +122,6 @@ impl Open {
             drop: false,
             create_index: false,
             create_table: false,
-            create: false,
             upkeep: false,
             column_twice: script.words.update || script.statements.iter().any(|s| may_name_twice(script, s)),
             long_name: holds_long_name(script.text),
@@ -148,7 +137,6 @@ impl Open {
             let starts = |word: &[u8]| first.get(..word.len()).is_some_and(|f| f.eq_ignore_ascii_case(word));
             open.alter |= starts(b"alter");
             open.drop |= starts(b"drop");
-            open.create |= starts(b"create");
             open.upkeep |= [b"truncate".as_slice(), b"reindex", b"vacuum", b"cluster"].iter().any(|w| starts(w));
         }
         open
@@ -162,7 +150,7 @@ impl Open {
             Gate::Drop => self.drop,
             Gate::CreateIndex => self.create_index,
             Gate::Types(named) => (self.create_table || self.alter_table) && named(&self.words),
-            Gate::Create => self.create,
+            Gate::Says(word) => word(&self.words),
             Gate::Upkeep => self.upkeep,
             Gate::ColumnTwice => self.column_twice,
             Gate::LongName => self.long_name,
@@ -232,12 +220,7 @@ impl Chosen {
     /// What squawk says about a script. One linter per script: findings pile up in it.
     pub fn run(&self, script: &Script<'_>, parse: &Parse<SourceFile>, found: &mut Vec<Finding>) {
         let open = Open::of(script);
-        let says = |rule: Rule| {
-            let words = words_of(rule);
-            words.is_empty() || script.says_one_of(words)
-        };
-        let let_in = self.rules.iter().filter(|(_, gate)| open.lets(*gate)).map(|(rule, _)| *rule);
-        let mut rules = let_in.filter(|rule| says(*rule)).peekable();
+        let mut rules = self.rules.iter().filter(|(_, gate)| open.lets(*gate)).map(|(rule, _)| *rule).peekable();
         if rules.peek().is_none() {
             return;
         }
