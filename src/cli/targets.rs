@@ -28,7 +28,7 @@ use crate::report;
 #[cfg(feature = "postgres")]
 use crate::runner::Ahead;
 use crate::runner::health::HealthWish;
-use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
+use crate::runner::{Actor, ApplyOptions, Keeper, Limits, RunError, Target};
 use crate::store::{AuditEntry, Store, StoreError};
 
 /// Where to run: one database by its URL, or an environment of `policies/environments.yml`.
@@ -480,8 +480,8 @@ impl Gathered {
             health: self.health(settings),
             ..bounds.options(self.timeout)
         };
-        let max_lag = settings.and_then(|s| s.migration.max_lag).map(Duration::from_secs);
-        options.pace.max_lag = options.pace.max_lag.or(max_lag);
+        let stated = settings.map(|s| Limits::of(&s.migration)).unwrap_or_default();
+        options.pace.limits = options.pace.limits.or(stated);
         super::progress::listen(global, &mut options.pace);
         Ok(options)
     }

@@ -85,23 +85,28 @@ async fn locked<S: Session>(
     let mut told = Teller { store, job, told: 0, at: Instant::now() };
     let mut end = Outcome::Applied;
     let mut refusals = Vec::new();
-    let mut looked = Instant::now();
+    let (mut looked, mut asked) = (Instant::now(), super::strain::first_look(job));
     for (position, step) in plan.steps.iter().enumerate() {
         if end != Outcome::Applied {
             reports.push(step_report(step, MigrationState::Pending));
             continue;
         }
-        let stops = match should_stop(job) {
-            None if job.work != &Work::Baseline => super::health::between(job, &mut looked).await,
-            stops => stops,
-        };
+        job.options.pace.comes_to(&job.target.name, Some(&step.migration), position, plan.steps.len());
+        let mut stops = should_stop(job);
+        if job.work != &Work::Baseline {
+            if stops.is_none() {
+                stops = super::health::between(job, &mut looked).await;
+            }
+            if stops.is_none() {
+                stops = super::strain::before(session, job, step, &mut asked).await;
+            }
+        }
         if let Some(refusal) = stops {
             refusals.push(refusal);
             end = Outcome::Failed;
             reports.push(step_report(step, MigrationState::Pending));
             continue;
         }
-        job.options.pace.comes_to(&job.target.name, Some(&step.migration), position, plan.steps.len());
         let began = Instant::now();
         let migration = by_name.of(step);
         let before = migration.and_then(|m| index.of(m));

@@ -22,6 +22,7 @@ pub mod rehearse;
 pub mod reset;
 mod settle;
 mod stepwise;
+mod strain;
 mod target;
 mod undo;
 
@@ -43,7 +44,7 @@ pub use examine::examine;
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
 
-pub use crate::drivers::{Cancel, Pace, Progress};
+pub use crate::drivers::{Cancel, Limits, Pace, Progress};
 
 use crate::drivers::Driver as _;
 use crate::ids::{CommitSha, DeliveryId, Digest, Engine, EnvironmentName, PrNumber, RepoName, Risk, RunId, TargetName};
