@@ -283,6 +283,11 @@ impl Bot {
             Ok(targets) => targets,
             Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
         };
+        if asked.emergency.is_none()
+            && let Some(refusal) = self.other_terms(journey, settings, verdict).await?
+        {
+            return self.wait(journey, environment, refusal).await.map(|()| false);
+        }
         let actor = Actor {
             by: journey.by.clone(),
             repo: Some(journey.place.repository.name.clone()),

@@ -58,6 +58,7 @@ mod speech;
 mod stacked;
 mod stopping;
 mod suggest;
+mod terms;
 mod tip;
 mod unheard;
 mod untold;

@@ -42,6 +42,8 @@ pub mod schemas;
 mod stops;
 #[cfg(feature = "bot")]
 pub mod turns;
+pub mod terms;
+#[cfg(feature = "bot")]
 mod verdicts;
 #[cfg(feature = "bot")]
 pub mod waking;
