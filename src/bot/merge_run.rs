@@ -448,7 +448,8 @@ impl Bot {
         if matches!(report.outcome, Outcome::Applied | Outcome::Nothing) {
             self.tell_of_earlier(journey, environment, &mut report).await?;
         }
-        let ended = self.end_of(journey, environment, &end, &report)?;
+        let mut ended = self.end_of(journey, environment, &end, &report)?;
+        self.store.prove(&mut ended).await?;
         let record = EnvironmentRecord {
             repo: journey.place.repository.name.clone(),
             environment: environment.clone(),

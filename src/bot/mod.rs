@@ -60,6 +60,7 @@ mod stopping;
 mod suggest;
 mod terms;
 mod tip;
+pub mod traced;
 mod unheard;
 mod untold;
 mod vitals;

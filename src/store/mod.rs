@@ -30,6 +30,7 @@ mod jobs;
 pub mod legs;
 pub mod logs;
 mod migrations;
+pub mod proofs;
 mod pulls;
 mod recorded;
 pub mod releases;
@@ -41,9 +42,9 @@ pub mod runs;
 pub mod schemas;
 mod stops;
 #[cfg(feature = "bot")]
-pub mod turns;
 pub mod terms;
 #[cfg(feature = "bot")]
+pub mod turns;
 mod verdicts;
 #[cfg(feature = "bot")]
 pub mod waking;

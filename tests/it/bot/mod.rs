@@ -43,6 +43,7 @@ mod sweeping;
 mod taking_back;
 mod teams;
 mod terms;
+mod traces;
 mod trust;
 mod unheard;
 pub mod world;
