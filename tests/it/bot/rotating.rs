@@ -71,10 +71,13 @@ fn dec27_the_webhooks_secret_the_apps_key_and_a_databases_address_are_replaced_w
     shop.sandbox.revoke_tokens();
     answered("/godwit status");
 
-    // What a variable stands for is read when a run begins.
+    // What a variable stands for is read when a run begins. Another database is not what people agreed to, so somebody
+    // who could have agreed says that it is meant.
     write("staging-url", &database("staging"));
     pull.review("dana", ReviewVerdict::Comment, "now").unwrap();
     pull.merge("rosa", MergeMethod::Squash).unwrap();
+    shop.until_told(&pull, "staging", "another database now");
+    pull.comment("omar", "/godwit retry staging").unwrap();
     shop.until_told(&pull, "production", "1 migration applied");
     for environment in ENVIRONMENTS {
         assert!(run_comment(&pull, environment).contains("1 migration applied"), "{environment}");
