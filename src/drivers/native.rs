@@ -389,6 +389,7 @@ impl Kept {
     }
 
     /// The schema in which a folder's migrations run.
+    #[cfg(feature = "postgres")]
     pub fn schema_of(&self, unit: &str) -> Option<&str> {
         self.book.schema_of(unit)
     }

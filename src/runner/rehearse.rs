@@ -9,7 +9,6 @@ use super::{Actor, ApplyOptions, Keeper, RunError, Target, apply_with, measured,
 use crate::drivers::Driver as _;
 use crate::drivers::scratch::Scratch;
 use crate::ids::{Engine, TargetName};
-use crate::migration::execution::{Execution, execution};
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::drift::changes;
 use crate::plan::planner::Selector;
@@ -261,6 +260,7 @@ async fn prepare(target: &Target, set: &MigrationSet) -> Result<(), RunError> {
 /// Indices that the migrations change and none of them makes.
 #[cfg(feature = "elasticsearch")]
 async fn presume(target: &Target, set: &MigrationSet) -> Result<(), RunError> {
+    use crate::migration::execution::{Execution, execution};
     use crate::migration::operations::Operation;
     if target.engine != Engine::Elasticsearch {
         return Ok(());

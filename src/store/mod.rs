@@ -183,9 +183,9 @@ struct Inner {
     #[cfg(feature = "bot")]
     arrivals: mpsc::Sender<ingest::Arrival>,
     /// Where other processes' words are heard.
-    #[cfg(feature = "bot")]
+    #[cfg(all(feature = "bot", feature = "postgres"))]
     listen_at: Option<String>,
-    #[cfg(feature = "bot")]
+    #[cfg(all(feature = "bot", feature = "postgres"))]
     listening: std::sync::atomic::AtomicBool,
 }
 
@@ -262,12 +262,12 @@ impl Store {
                 changes,
                 #[cfg(feature = "bot")]
                 arrivals,
-                #[cfg(feature = "bot")]
+                #[cfg(all(feature = "bot", feature = "postgres"))]
                 listen_at: match place {
                     Place::File(_) => None,
                     Place::Server(url) => Some(url),
                 },
-                #[cfg(feature = "bot")]
+                #[cfg(all(feature = "bot", feature = "postgres"))]
                 listening: std::sync::atomic::AtomicBool::new(false),
             }),
             #[cfg(feature = "bot")]

@@ -12,6 +12,7 @@ use super::{Claim, Store, StoreError, StoreKind, WriteTransaction, millis, time_
 /// The channel on which processes tell each other of work.
 const CHANNEL: &str = "godwit_jobs";
 /// Wait before listening is tried again.
+#[cfg(feature = "postgres")]
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 /// How long a process that is gone without a word is remembered: its region keeps its work that long.
 const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(7);

@@ -1,5 +1,7 @@
 //! Changes that have nothing to do with each other.
 
+use std::collections::HashSet;
+
 use super::prelude::*;
 
 pub(super) static RULE: OwnRule = OwnRule {
@@ -29,11 +31,13 @@ pub(super) static RULE: OwnRule = OwnRule {
 
 /// So many groups of tables are several concerns; two may be the halves of one that only a person sees.
 const SEVERAL: usize = 3;
+/// So many of them change what was there before.
+const CHANGED: usize = 2;
 
 /// Statements about the same things.
 struct Concern {
-    words: std::collections::BTreeSet<String>,
-    shapes: std::collections::BTreeSet<String>,
+    words: HashSet<String>,
+    shapes: HashSet<String>,
     first: SyntaxNode,
     /// The table, as it is compared.
     name: String,
@@ -46,19 +50,22 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
     if script.statements.len() < SEVERAL {
         return;
     }
-    // Most scripts are about one or two things, and need no closer look.
-    let subjects: std::collections::BTreeSet<String> = script
+    let subjects: Vec<(&Statement, String, bool)> = script
         .statements
         .iter()
         .enumerate()
-        .filter_map(|(index, s)| subject(script, index, &s.node).map(|(name, _)| name))
+        .filter_map(|(index, s)| subject(script, index, &s.node).map(|(shown, is_new)| (s, shown, is_new)))
         .collect();
-    if subjects.len() < SEVERAL {
+    // Most scripts are about one or two things, or create things alone, and need no closer look.
+    let count = |changed_only: bool| {
+        let of = subjects.iter().filter(|(_, _, is_new)| !changed_only || !is_new);
+        of.map(|(_, shown, _)| shown.as_str()).collect::<HashSet<_>>().len()
+    };
+    if count(false) < SEVERAL || count(true) < CHANGED {
         return;
     }
     let mut concerns: Vec<Concern> = Vec::new();
-    for (index, statement) in script.statements.iter().enumerate() {
-        let Some((shown, is_new)) = subject(script, index, &statement.node) else { continue };
+    for (statement, shown, is_new) in subjects {
         let name = shown.rsplit('.').next().unwrap_or(&shown).to_lowercase();
         let node = statement_node(statement);
         let mut concern = Concern {
@@ -92,7 +99,7 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
         concerns = apart;
     }
     // A migration that only creates things is the beginning of something.
-    if concerns.len() < SEVERAL || concerns.iter().filter(|c| c.changes_what_is_there).count() < 2 {
+    if concerns.len() < SEVERAL || concerns.iter().filter(|c| c.changes_what_is_there).count() < CHANGED {
         return;
     }
     concerns.sort_by_key(|c| c.first.text_range().start());
@@ -122,7 +129,7 @@ fn subject(script: &Script<'_>, index: usize, stmt: &ast::Stmt) -> Option<(Strin
 }
 
 /// Every name in a statement: tables, columns, functions.
-fn words_of(node: &SyntaxNode) -> std::collections::BTreeSet<String> {
+fn words_of(node: &SyntaxNode) -> HashSet<String> {
     let tokens = node.descendants_with_tokens().filter_map(|e| e.into_token());
     tokens.filter(|t| t.kind() == SyntaxKind::IDENT).map(|t| t.text().trim_matches('"').to_lowercase()).collect()
 }

@@ -70,26 +70,29 @@ pub(super) static RULE: OwnRule = OwnRule {
 };
 
 fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
-    let columns: Vec<String> = match &statement.node {
-        ast::Stmt::CreateTable(create) => create
-            .table_arg_list()
-            .into_iter()
-            .flat_map(|l| l.args())
-            .filter_map(|arg| match arg {
-                ast::TableArg::Column(column) => holds_text(column.ty()).then(|| named(column.name())),
-                _ => None,
-            })
-            .collect(),
-        ast::Stmt::AlterTable(alter) => alter
-            .actions()
-            .filter_map(|action| match action {
-                ast::AlterTableAction::AddColumn(add) => holds_text(add.ty()).then(|| named(add.column_name())),
-                _ => None,
-            })
-            .collect(),
-        _ => return,
+    let mut telling: Vec<String> = Vec::new();
+    let mut look = |name: String, ty: Option<ast::Type>| {
+        if is_telling(&name) && holds_text(ty) {
+            telling.push(format!("`{name}`"));
+        }
     };
-    let telling: Vec<String> = columns.into_iter().filter(|c| is_telling(c)).map(|c| format!("`{c}`")).collect();
+    match &statement.node {
+        ast::Stmt::CreateTable(create) => {
+            for arg in create.table_arg_list().into_iter().flat_map(|l| l.args()) {
+                if let ast::TableArg::Column(column) = arg {
+                    look(named(column.name()), column.ty());
+                }
+            }
+        }
+        ast::Stmt::AlterTable(alter) => {
+            for action in alter.actions() {
+                if let ast::AlterTableAction::AddColumn(add) = action {
+                    look(named(add.column_name()), add.ty());
+                }
+            }
+        }
+        _ => return,
+    }
     if !telling.is_empty() && !is_tagged(script.text) {
         report.add(
             &statement_node(statement),
