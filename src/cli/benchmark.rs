@@ -21,7 +21,8 @@ use crate::runner::rehearse::Plans;
   godwit benchmark 0004_orders --path migrations --url postgres://localhost/postgres --limit 2
 
 The migrations before it are applied first, on a scratch database that is made on the server for each try and taken away
-again. PostgreSQL also tells the locks, the rows that were changed, and by EXPLAIN how it carries out each statement. Its tables hold what the migrations put into them: give production's sizes with a migration that only the scratch
+again. PostgreSQL also tells the locks, the rows that were changed in each table, and by EXPLAIN how it carries out each statement;
+SQLite the latter; MongoDB, Elasticsearch and Redis how many documents or keys were changed. The database holds what the migrations put into them: give production's sizes with a migration that only the scratch
 folder has.")]
 pub struct Args {
     /// The migration: its file, or its id
@@ -99,6 +100,7 @@ fn conclude(global: &Global, name: &str, tried: &[Rehearsed], limit: Option<Dura
     let error = tried.iter().find_map(|t| t.error.clone());
     let locks = tried.last().map(|t| t.locks.clone()).unwrap_or_default();
     let rows = tried.last().map(|t| t.rows.clone()).unwrap_or_default();
+    let changed = tried.last().and_then(|t| t.changed);
     let plans = tried.first().map(|t| t.plans.clone()).unwrap_or_default();
     let most = limit.map(|l| u64::try_from(l.as_millis()).unwrap_or(u64::MAX));
     let too_slow = most.zip(forward).is_some_and(|(most, [_, median, _])| median > most);
@@ -107,7 +109,7 @@ fn conclude(global: &Global, name: &str, tried: &[Rehearsed], limit: Option<Dura
             |t: Option<[u64; 3]>| t.map(|[least, median, most]| json!({ "min": least, "median": median, "max": most }));
         print::json(
             &json!({ "migration": name, "runs": tried.len(), "forward_ms": times(forward), "back_ms": times(back),
-            "locks": locks, "rows": rows, "plans": plans, "limit_ms": most, "too_slow": too_slow, "error": error }),
+            "locks": locks, "rows": rows, "changed": changed, "plans": plans, "limit_ms": most, "too_slow": too_slow, "error": error }),
         )?;
     } else {
         let mut text = format!("{name}: tried {}\n", crate::report::count(tried.len(), "time"));
@@ -118,6 +120,9 @@ fn conclude(global: &Global, name: &str, tried: &[Rehearsed], limit: Option<Dura
         }
         for lock in &locks {
             text.push_str(&format!("  holds {} on {} until its end\n", lock.mode, lock.relation));
+        }
+        if let Some(words) = tried.last().and_then(crate::report::rehearsal::changed) {
+            text.push_str(&format!("  changes {words}\n"));
         }
         for changed in &rows {
             let parts = [(changed.inserted, "inserted"), (changed.updated, "updated"), (changed.deleted, "deleted")];

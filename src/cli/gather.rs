@@ -44,7 +44,7 @@ pub(super) fn migrations(
     }
     let mut set = MigrationSet::default();
     let mut names = Names::new(&global.repo);
-    for path in paths {
+    for path in &super::patterns::filled_in(paths)? {
         let found =
             std::fs::metadata(path).map_err(|e| Failure::usage(format!("cannot look at `{}`: {e}", path.display())))?;
         let shown = names.of(path);

@@ -190,6 +190,8 @@ fn first(engine: Engine, layout: Option<Layout>) -> anyhow::Result<(Root, Files)
         return Ok(typed(engine));
     }
     let layout = layout.unwrap_or(Layout::Numbered);
+    // A service's tables are named with its schema [S1-67].
+    let named = if engine == Engine::Postgresql { "customer_service.customers" } else { "customers" };
     let both = |before: &str, between: &str| format!("{before}\n{up}\n{between}\n{down}");
     let (path, files): (String, Vec<(&str, String)>) = match layout {
         Layout::Numbered => (
@@ -234,8 +236,9 @@ fn first(engine: Engine, layout: Option<Layout>) -> anyhow::Result<(Root, Files)
         Layout::Service => (
             "services/customer-service/migrations".to_owned(),
             vec![
-                ("0001_customers.up.sql", up.to_owned()),
-                ("0001_customers.down.sql", down.to_owned()),
+                ("0001_customers.up.sql", up.replacen("customers", named, 1)),
+                ("0001_customers.down.sql", down.replacen("customers", named, 1)),
+                ("docs/0001_customers.md", "# 0001_customers\n\nMakes the customers.\n".to_owned()),
                 (
                     "dependencies.json",
                     "{\n  \"service\": \"customer-service\",\n  \"migrations\": { \"0001_customers\": { \"depends_on\": [] } }\n}\n"

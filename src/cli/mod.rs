@@ -46,6 +46,7 @@ mod logs;
 mod man;
 mod names;
 mod new;
+mod patterns;
 mod pending;
 #[cfg(feature = "bot")]
 mod person;
@@ -311,8 +312,9 @@ impl Command {
             return Ok(());
         }
         Err(exit::Failure::usage(format!(
-            "`{name}` prints `--format text` or `--format json`; `sarif`, `github` and `markdown` are for findings: \
-             `godwit lint`, `godwit ci`"
+            "`{name}` prints `--format text` or `--format json`; `sarif` and `github` are for findings (`godwit lint`, \
+             `godwit ci`), `markdown` for those and for what is meant to be read on a page (`godwit pending`, `godwit \
+             checklist`, `godwit report`, `godwit graph`)"
         )))
     }
 }

@@ -34,3 +34,11 @@ pub(super) fn text(text: &str) -> anyhow::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// How many characters fit on a line: what `COLUMNS` says, else the terminal's own word; elsewhere nothing is cut.
+pub(super) fn width() -> usize {
+    let told = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).filter(|c| *c >= 20);
+    told.or_else(|| terminal_size::terminal_size_of(std::io::stdout()).map(|(columns, _)| usize::from(columns.0)))
+        .filter(|columns| *columns > 0)
+        .unwrap_or(usize::MAX)
+}

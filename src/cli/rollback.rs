@@ -3,6 +3,7 @@
 use super::bounds::Bounds;
 use super::exit::Failure;
 use super::gates;
+use super::settings::known_as;
 use super::targets::{self, Gathered, Place};
 use super::{Exit, Global};
 use crate::ids::EnvironmentName;
@@ -84,6 +85,9 @@ fn is_semver(text: &str) -> bool {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let selected = args.to.is_some() || args.steps.is_some();
     let said = read(args.words, args.place.is_said(), selected).map_err(Failure::usage)?;
+    if let (Some(Selector::Migration(word)), None, false) = (&said.selector, &said.environment, args.place.is_said()) {
+        no_place(global, word)?;
+    }
     let selector = match (said.selector, args.to, args.steps) {
         (Some(selector), _, _) => selector,
         (None, Some(to), _) => Selector::To(to),
@@ -127,6 +131,19 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         super::audited::audit(&keeper, &actor, "rollback-finished", &report, reason.as_deref()).await;
         targets::conclude(global, &report)
     })
+}
+
+/// Whoever names an environment alone has not said what to undo: it would be looked for as a migration, elsewhere.
+fn no_place(global: &Global, word: &str) -> anyhow::Result<()> {
+    let Ok(word) = EnvironmentName::new(word) else { return Ok(()) };
+    let environments = global.repo_config()?.environments;
+    let known = known_as(&word, &|name| environments.contains(name));
+    if environments.contains(&known) {
+        return Err(Failure::usage(format!(
+            "say what to undo in `{known}`: `godwit rollback {word} MIGRATION`, or `--to VERSION` or `--steps N` behind it"
+        )));
+    }
+    Ok(())
 }
 
 /// Refuses what would be undone on the wrong database, or on several at once.

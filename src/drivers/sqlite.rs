@@ -45,6 +45,14 @@ impl SqliteDriver {
         let connection = if path.exists() { Some(open(&path, false, Duration::from_secs(5)).await?) } else { None };
         Ok(Self { path, connection })
     }
+
+    /// How it means to carry out a statement of a rehearsal, line by line.
+    ///
+    /// # Errors
+    /// When the statement has no plan, or names what is not there.
+    pub async fn plan(&mut self, statement: &str) -> Result<Vec<String>, DriverError> {
+        health::plan(self.connection.as_mut(), statement).await
+    }
 }
 
 /// The file of a `sqlite:` URL.

@@ -190,7 +190,8 @@ pub fn effect_of(rule: &str) -> Effect {
         | "change-owner"
         | "renaming-column"
         | "renaming-object"
-        | "renaming-table" => Effect::Breaks,
+        | "renaming-table"
+        | "setval-constant" => Effect::Breaks,
 
         _ => Effect::Unmeasured,
     }

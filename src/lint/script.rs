@@ -71,6 +71,10 @@ pub struct Words {
     pub validate: bool,
     /// `VALUE`, `VALUES`.
     pub value: bool,
+    /// `setval`.
+    pub setval: bool,
+    /// `WITH`, beside `UPDATE` or `DELETE`.
+    pub changes_within: bool,
 }
 
 impl Words {
@@ -102,6 +106,8 @@ impl Words {
             update: says("update"),
             validate: says("validate"),
             value: says("value"),
+            setval: says("setval"),
+            changes_within: (says("update") || says("delete")) && says("with"),
         }
     }
 }
@@ -263,6 +269,9 @@ impl<'a> Script<'a> {
 
     /// The tables that a finding is about, where their size tells how bad it is.
     pub fn tables_at(&self, finding: &Finding) -> Vec<String> {
+        if !finding.tables.is_empty() {
+            return finding.tables.clone();
+        }
         match finding.rule.category {
             Category::Lock | Category::Fails | Category::Destructive => {
                 let statement = self.statement_at(finding.range.start).map(|s| &self.statements[s].node);
@@ -285,7 +294,10 @@ impl<'a> Script<'a> {
             return false;
         }
         let Some(index) = self.statement_at(finding.range.start) else { return false };
-        let tables = tables_of(&self.statements[index].node);
+        let mut tables = finding.tables.clone();
+        if tables.is_empty() {
+            tables = tables_of(&self.statements[index].node);
+        }
         !tables.is_empty()
             && tables.iter().all(|table| {
                 if finding.rule.category == Category::Destructive {

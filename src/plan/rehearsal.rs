@@ -54,7 +54,10 @@ pub struct Rehearsed {
     /// The rows that the way forward changed (PostgreSQL).
     #[serde(default)]
     pub rows: Vec<ChangedRows>,
-    /// How the server means to carry out the statements, where it was asked (PostgreSQL).
+    /// Rows, documents or keys that the way forward changed, where that is counted as it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<u64>,
+    /// How the server means to carry out the statements, where it was asked (PostgreSQL, SQLite).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plans: Vec<ServerPlan>,
     /// Whether it has a way back.

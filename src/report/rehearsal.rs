@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::drift::differences;
 use super::escape::{code, prose};
 use super::workflow_command::{data, property};
+use crate::ids::Engine;
 use crate::plan::drift::SchemaChange;
 use crate::plan::rehearsal::Rehearsed;
 
@@ -36,6 +37,9 @@ pub fn rehearsal(tried: &[Rehearsed]) -> String {
             let effect = holds_up(&lock.mode).map_or(String::new(), |e| format!(", {e} until the end"));
             let _ = writeln!(out, "         locks {} in mode {}{effect}", lock.relation, lock.mode);
         }
+        if let Some(words) = changed(one) {
+            let _ = writeln!(out, "         changes {words}");
+        }
         if !one.reversible && one.error.is_none() {
             out.push_str("         has no way back, so only the way forward was tried\n");
         }
@@ -45,6 +49,16 @@ pub fn rehearsal(tried: &[Rehearsed]) -> String {
     let unsound = tried.iter().filter(|t| !t.is_sound()).count();
     let _ = writeln!(out, "{} tried, {unsound} wrong; the scratch database is gone", tried.len());
     out
+}
+
+/// How much the way forward changed, in the words of its database.
+pub fn changed(tried: &Rehearsed) -> Option<String> {
+    let word = match tried.engine {
+        Engine::Postgresql | Engine::Sqlite => "row",
+        Engine::Mongodb | Engine::Elasticsearch => "document",
+        Engine::Redis => "key",
+    };
+    tried.changed.map(|n| super::count(usize::try_from(n).unwrap_or(usize::MAX), word))
 }
 
 /// The same as a section of a job summary. `tried` may be empty: then it says that nothing was there to try.

@@ -1,5 +1,5 @@
-//! What a rehearsal measures on PostgreSQL: the locks that a migration holds at its end, the rows that it changed, and how the
-//! server means to carry out its statements. Other databases tell none of it.
+//! What a rehearsal measures: on PostgreSQL the locks that a migration holds at its end and the rows that it changed, table by
+//! table; there and on SQLite how the statements are carried out. Other databases tell only how much a migration changed.
 
 use super::{RunError, Target};
 use crate::ids::Engine;
@@ -95,7 +95,7 @@ pub(super) async fn explain(
     migration: &Migration,
     plans: &mut Vec<ServerPlan>,
 ) -> Result<(), RunError> {
-    if target.engine != Engine::Postgresql {
+    if !matches!(target.engine, Engine::Postgresql | Engine::Sqlite) {
         return Ok(());
     }
     let text = &migration.up.text;
@@ -106,13 +106,26 @@ pub(super) async fn explain(
             continue;
         }
         // What has no plan is refused by the grammar; what is not there yet, by name.
-        let Ok(rows) = ask(target, format!("EXPLAIN (COSTS) {sql}")).await else { continue };
-        let plan: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
+        let Ok(plan) = plan_of(target, sql).await else { continue };
+        if plan.is_empty() {
+            continue;
+        }
         let first = sql.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with("--")).unwrap_or_default();
         plans.push(ServerPlan { line, statement: first.to_owned(), plan });
     }
     plans.sort_by_key(|p| p.line);
     Ok(())
+}
+
+async fn plan_of(target: &Target, sql: &str) -> Result<Vec<String>, RunError> {
+    #[cfg(feature = "sqlite")]
+    if target.engine == Engine::Sqlite {
+        use super::connect::unreachable;
+        let mut driver = crate::drivers::sqlite::SqliteDriver::connect(&target.url).await.map_err(unreachable)?;
+        return driver.plan(sql).await.map_err(unreachable);
+    }
+    let rows = ask(target, format!("EXPLAIN (COSTS) {sql}")).await?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
 /// Asks the scratch database; another kind than PostgreSQL says nothing.

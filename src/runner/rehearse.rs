@@ -98,8 +98,13 @@ async fn on(
         measured::note(migration);
     }
     prepare(target, &set).await?;
+    // What comes behind the last that is wanted has no say in how that fares.
+    let last = match rehearsal.only {
+        [] => set.migrations.len(),
+        only => set.migrations.iter().rposition(|m| only.contains(&m.reference())).map_or(0, |n| n + 1),
+    };
     let mut tried = Vec::new();
-    for n in 0..set.migrations.len() {
+    for n in 0..last {
         let migration = &set.migrations[n];
         let wanted = rehearsal.only.is_empty() || rehearsal.only.contains(&migration.reference());
         let one = Attempt { rehearsal, set: &set, target, keeper, actor };
@@ -132,6 +137,7 @@ impl Attempt<'_> {
             took_ms: Vec::new(),
             locks: Vec::new(),
             rows: Vec::new(),
+            changed: None,
             plans: Vec::new(),
             reversible: migration.is_reversible(),
             not_restored: Vec::new(),
@@ -184,7 +190,12 @@ impl Attempt<'_> {
         let options = ApplyOptions { to: Some(migration.reference()), ..self.options() };
         let targets = std::slice::from_ref(self.target);
         let report = apply_with(self.keeper, self.set, targets, self.actor, &options).await?;
-        let way = if result.took_ms.is_empty() { "the way forward" } else { "the second way forward" };
+        let first = result.took_ms.is_empty();
+        if first {
+            let counted = report.steps.iter().filter_map(|s| s.rows);
+            result.changed = counted.fold(None, |sum, n| Some(sum.unwrap_or(0) + n));
+        }
+        let way = if first { "the way forward" } else { "the second way forward" };
         Ok(self.went_well(&report, way, result))
     }
 

@@ -129,9 +129,11 @@ impl Kind {
         }
     }
 
-    fn step(self) -> Step {
+    fn step(self, engine: Engine) -> Step {
         match self {
             Kind::Contract => Step::Major,
+            // There an index is what holds the documents.
+            Kind::Index if engine == Engine::Elasticsearch => Step::Minor,
             Kind::Hotfix | Kind::Index => Step::Patch,
             Kind::Table | Kind::Data | Kind::Schema | Kind::Expand => Step::Minor,
         }
@@ -177,7 +179,7 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     let there: Vec<&Migration> =
         set.migrations.iter().filter(|m| m.unit == home.unit && m.engine == home.engine).collect();
     let kind = args.kind.unwrap_or(if name.starts_with("create_") { Kind::Table } else { Kind::Schema });
-    let place = names::next(home.layout, &name, &there, kind.step(), chrono::Utc::now());
+    let place = names::next(home.layout, &name, &there, kind.step(home.engine), chrono::Utc::now());
     let description = args.description.clone().unwrap_or_else(|| sentence(&name));
     let about = About {
         kind,
@@ -230,7 +232,7 @@ fn texts(global: &Global, home: &Home, place: &names::Place, about: &About) -> a
         let mut files = vec![(at(&format!("{stem}.json")), json)];
         let scripts = match home.engine {
             Engine::Mongodb | Engine::Elasticsearch => None,
-            Engine::Redis => Some(("lua", templates::lua())),
+            Engine::Redis => Some(("lua", templates::lua(about.kind))),
             Engine::Postgresql | Engine::Sqlite => {
                 let Scripts { up, down, .. } = templates::sql(about);
                 Some(("sql", (format!("{}{up}", templates::header(about, home.layout)), down)))

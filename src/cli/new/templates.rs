@@ -109,13 +109,49 @@ pub(super) fn sql(about: &About) -> Scripts {
     Scripts { up, down, outside: postgres && about.kind == Kind::Index }
 }
 
-/// The Lua of a Redis migration, with its way back.
-pub(super) fn lua() -> (String, String) {
-    let up = "local changed = 0\nfor _, key in ipairs(KEYS) do\n  if redis.call('TTL', key) == -1 then\n    \
-              redis.call('EXPIRE', key, tonumber(ARGV[1]))\n    changed = changed + 1\n  end\nend\nreturn changed\n";
-    let down = "local changed = 0\nfor _, key in ipairs(KEYS) do\n  changed = changed + redis.call('PERSIST', key)\nend\n\
-                return changed\n";
-    (up.to_owned(), down.to_owned())
+/// The Lua of a Redis migration, with its way back; both get the same keys and arguments.
+pub(super) fn lua(kind: Kind) -> (String, String) {
+    // Each tells what it finds done already from what it has to do, so that it may run again.
+    let each = |body: &str| format!("local changed = 0\nfor _, key in ipairs(KEYS) do\n{body}end\nreturn changed\n");
+    // ARGV: the field that was, the field that comes.
+    let fill = |from: &str, to: &str| {
+        each(&format!(
+            "  local value = redis.call('HGET', key, ARGV[{from}])\n  if value and redis.call('HSETNX', key, \
+             ARGV[{to}], value) == 1 then\n    changed = changed + 1\n  end\n"
+        ))
+    };
+    let take = |field: &str| each(&format!("  changed = changed + redis.call('HDEL', key, ARGV[{field}])\n"));
+    // ARGV: the field, what it holds, what it is to hold.
+    let put = |from: &str, to: &str| {
+        each(&format!(
+            "  if redis.call('HGET', key, ARGV[1]) == ARGV[{from}] then\n    redis.call('HSET', key, ARGV[1], \
+             ARGV[{to}])\n    changed = changed + 1\n  end\n"
+        ))
+    };
+    match kind {
+        Kind::Schema | Kind::Expand => (fill("1", "2"), take("2")),
+        Kind::Contract => (take("1"), fill("2", "1")),
+        Kind::Data | Kind::Hotfix => (put("2", "3"), put("3", "2")),
+        Kind::Table | Kind::Index => (
+            each(
+                "  if redis.call('TTL', key) == -1 then\n    redis.call('EXPIRE', key, tonumber(ARGV[1]))\n    \
+                 changed = changed + 1\n  end\n",
+            ),
+            each("  changed = changed + redis.call('PERSIST', key)\n"),
+        ),
+    }
+}
+
+/// The keys that a Redis migration is about, and what its scripts get as ARGV.
+fn redis(about: &About) -> (Value, Value) {
+    let column = &about.column;
+    let every = json!({ "match": format!("{}:*", about.table), "count": 500 });
+    match about.kind {
+        Kind::Schema | Kind::Expand | Kind::Contract => (every, json!([format!("old_{column}"), column])),
+        Kind::Data => (every, json!([column, "wrong", "right"])),
+        Kind::Hotfix => (json!([format!("{}:1", about.table)]), json!([column, "wrong", "right"])),
+        Kind::Table | Kind::Index => (every, json!(["86400"])),
+    }
 }
 
 /// The JSON of a typed migration.
@@ -144,11 +180,21 @@ pub(super) fn json(about: &About) -> String {
     if let Some(duration) = &about.duration {
         put("duration", json!(duration));
     }
+    // Scripts in SQL say it in a comment of their own.
+    let phase = match about.kind {
+        Kind::Expand => Some("expand"),
+        Kind::Contract => Some("contract"),
+        Kind::Table | Kind::Index | Kind::Data | Kind::Schema | Kind::Hotfix => None,
+    };
+    if let Some(phase) = phase.filter(|_| crate::migration::operations::are_operations(about.engine)) {
+        put("phase", json!(phase));
+    }
     match about.engine {
         Engine::Postgresql | Engine::Sqlite => {}
         Engine::Redis => {
-            put("keys", json!({ "match": format!("{}:*", about.table), "count": 500 }));
-            put("args", json!(["86400"]));
+            let (keys, args) = redis(about);
+            put("keys", keys);
+            put("args", args);
         }
         Engine::Mongodb | Engine::Elasticsearch => {
             let (operations, rollback) =
@@ -187,19 +233,35 @@ fn mongodb(about: &About) -> (Value, Option<Value>) {
 }
 
 fn elasticsearch(about: &About) -> (Value, Option<Value>) {
-    let (index, field) = (&about.table, &about.column);
+    // Readers know the alias; the index behind it has a version in its name, so that another can take its place.
+    let (alias, field) = (&about.table, &about.column);
+    let behind = |version: &str| format!("{alias}_v{}", version.replace('.', "_"));
     let mapping = json!({ "properties": { field: { "type": "keyword" } } });
     let create = |name: &str| json!({ "type": "create_index", "index": name, "mapping": mapping, "settings": {} });
-    let delete = |name: &str| json!([{ "type": "delete_index", "index": name }]);
+    let publish = |name: &str| json!({ "type": "create_alias", "index": name, "alias": alias });
+    let change = |from: &str, to: &str| {
+        json!([{ "type": "update_by_query", "index": alias, "query": { "term": { field: from } },
+                 "script": { "source": "ctx._source[params.field] = params.value",
+                             "params": { "field": field, "value": to } },
+                 "requests_per_second": 1000 }])
+    };
     match about.kind {
-        Kind::Table => (json!([create(index)]), None),
-        Kind::Index | Kind::Schema | Kind::Expand | Kind::Data | Kind::Hotfix => {
-            // Another mapping is another index, filled from the one that is there.
-            let new = format!("{index}_v{}", about.version.replace('.', "_"));
-            let fill = json!({ "type": "reindex", "source": index, "dest": new, "wait": true });
-            (json!([create(&new), fill]), Some(delete(&new)))
+        Kind::Table => {
+            let index = behind(&about.version);
+            (json!([create(&index), publish(&index)]), None)
         }
-        Kind::Contract => (delete(index), Some(json!([create(index)]))),
+        Kind::Index | Kind::Schema | Kind::Expand => {
+            // Another mapping is another index, filled from the one that is there; the alias moves in one call.
+            let new = behind(&about.version);
+            let fill = json!({ "type": "reindex", "source": alias, "dest": new, "wait": true,
+                               "requests_per_second": 5000 });
+            (json!([create(&new), fill, publish(&new)]), None)
+        }
+        Kind::Data | Kind::Hotfix => (change("wrong", "right"), Some(change("right", "wrong"))),
+        Kind::Contract => {
+            let old = behind("1.0.0");
+            (json!([{ "type": "delete_index", "index": old }]), Some(json!([create(&old)])))
+        }
     }
 }
 

@@ -168,7 +168,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         (None, Format::Text | Format::Sarif | Format::Github) => Form::Text,
     };
     let text = match form {
-        Form::Text => sheet::text(&sheet, if args.out.is_some() { usize::MAX } else { width() }),
+        Form::Text => sheet::text(&sheet, if args.out.is_some() { usize::MAX } else { print::width() }),
         Form::Json => serde_json::to_string_pretty(&sheet::json(&sheet))? + "\n",
         Form::Markdown => sheet::markdown(&sheet),
         Form::Csv => sheet::csv(&sheet),
@@ -185,16 +185,6 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
-}
-
-/// How wide the terminal is; elsewhere nothing is cut.
-fn width() -> usize {
-    let told = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).filter(|c| *c >= 20);
-    if !std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        return told.unwrap_or(usize::MAX);
-    }
-    // Where nobody says, the usual width.
-    told.unwrap_or(100)
 }
 
 /// Everything that a report may tell, read once.

@@ -29,6 +29,17 @@ pub(super) async fn answer(
     }
 }
 
+/// How SQLite means to carry out a statement, line by line; nothing is carried out.
+pub(super) async fn plan(
+    connection: Option<&mut SqliteConnection>,
+    statement: &str,
+) -> Result<Vec<String>, DriverError> {
+    let Some(connection) = connection else { return Ok(Vec::new()) };
+    let query = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"))).persistent(false);
+    let rows = query.fetch_all(connection).await.map_err(|e| failure(&e, None))?;
+    rows.iter().map(|row| row.try_get_unchecked("detail").map_err(|e| failure(&e, None))).collect()
+}
+
 /// Asks a query of a script, in the script's transaction, whether it gives what it must.
 pub(super) async fn holds(
     connection: &mut SqliteConnection,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::{Look, rules};
+use super::{Look, everything, rules};
 use crate::migration::operations::elasticsearch::Operation;
 
 pub(super) fn makes(operation: &Operation) -> Vec<String> {
@@ -185,8 +185,7 @@ fn load(look: &mut Look<'_>, at: &Range<usize>, source: &str) {
 }
 
 fn query_of(look: &mut Look<'_>, at: &Range<usize>, index: &str, query: &Map<String, Value>, does: &str) {
-    let all = query.is_empty() || query.len() == 1 && query.contains_key("match_all");
-    if all {
+    if everything::query_matches(query) {
         look.add(
             &rules::QUERY_MATCHES_ALL,
             at,
@@ -267,11 +266,87 @@ fn cannot_change(before: &Value, after: &Value) -> Option<String> {
 fn fields_of(look: &mut Look<'_>, at: &Range<usize>, mapping: &Map<String, Value>) -> Option<BTreeMap<String, Value>> {
     let mut fields = BTreeMap::new();
     match walk("", mapping, &mut fields) {
-        Ok(()) => Some(fields),
+        Ok(()) => {
+            unknown_types(look, at, &fields);
+            Some(fields)
+        }
         Err(message) => {
             let help = "`{\"properties\": {\"id\": {\"type\": \"keyword\"}}}`";
             look.add(&rules::INVALID_MAPPING, at, message, help);
             None
+        }
+    }
+}
+
+/// Types that Elasticsearch 7.15 to 9 and the plugins of its own repository map.
+const TYPES: [&str; 53] = [
+    "aggregate_metric_double",
+    "alias",
+    "annotated_text",
+    "binary",
+    "boolean",
+    "byte",
+    "completion",
+    "constant_keyword",
+    "counted_keyword",
+    "date",
+    "date_nanos",
+    "date_range",
+    "dense_vector",
+    "double",
+    "double_range",
+    "flattened",
+    "float",
+    "float_range",
+    "geo_point",
+    "geo_shape",
+    "half_float",
+    "histogram",
+    "icu_collation_keyword",
+    "integer",
+    "integer_range",
+    "ip",
+    "ip_range",
+    "join",
+    "keyword",
+    "long",
+    "long_range",
+    "match_only_text",
+    "murmur3",
+    "nested",
+    "object",
+    "passthrough",
+    "pattern_text",
+    "percolator",
+    "point",
+    "rank_feature",
+    "rank_features",
+    "rank_vectors",
+    "scaled_float",
+    "search_as_you_type",
+    "semantic_text",
+    "shape",
+    "short",
+    "sparse_vector",
+    "text",
+    "token_count",
+    "unsigned_long",
+    "version",
+    "wildcard",
+];
+
+/// Types that the server knows only where somebody has put a plugin into it; as a rule they are misspelt (X401).
+fn unknown_types(look: &mut Look<'_>, at: &Range<usize>, fields: &BTreeMap<String, Value>) {
+    for (field, how) in fields {
+        let Some(kind) = how.get("type").and_then(Value::as_str).filter(|k| !TYPES.contains(k)) else { continue };
+        look.add(
+            &rules::INVALID_MAPPING,
+            at,
+            format!("`{field}` has the type `{kind}`, which Elasticsearch has not by itself"),
+            "such as `keyword`, `text`, `long`, `date`; where a plugin brings the type, waive this with its name",
+        );
+        if let Some(last) = look.found.last_mut() {
+            last.severity = Some(crate::lint::Severity::Warning);
         }
     }
 }

@@ -297,13 +297,19 @@ impl<'a> Lua<'a> {
                 continue;
             };
             let arguments = self.arguments_of(open);
+            let range = self.words[at].range.start..self.words.get(open).map_or(0, |w| w.range.end);
             let Some(command) = arguments.first().and_then(|r| match self.words.get(r.clone())? {
                 [one] => one.literal.clone(),
                 _ => None,
             }) else {
+                found.push(super::finding(
+                    &table::NOT_ANALYSED,
+                    range,
+                    "which command this calls is made up while it runs: nothing is known of what it does".to_owned(),
+                    "write the command out: `redis.call('HSET', …)`",
+                ));
                 continue;
             };
-            let range = self.words[at].range.start..self.words.get(open).map_or(0, |w| w.range.end);
             let command = command.to_ascii_uppercase();
             self.call(&command, &arguments[1..], &range, found);
             if let Some(source) = chance.take_if(|_| writes(&command)) {
@@ -372,6 +378,13 @@ impl<'a> Lua<'a> {
                 &rules::ADMIN_COMMAND,
                 format!("`{command}` administers the server, which a migration must not do"),
                 "have whoever runs the server do it",
+            ),
+            "AUTH" | "DISCARD" | "EVAL" | "EVALSHA" | "EVALSHA_RO" | "EVAL_RO" | "EXEC" | "FCALL" | "FCALL_RO"
+            | "HELLO" | "MULTI" | "PSUBSCRIBE" | "PSYNC" | "PUNSUBSCRIBE" | "QUIT" | "RESET" | "SSUBSCRIBE"
+            | "SUBSCRIBE" | "SUNSUBSCRIBE" | "SYNC" | "UNSUBSCRIBE" | "UNWATCH" | "WATCH" => add(
+                &rules::REFUSED_IN_SCRIPT,
+                format!("Redis does not let a script call `{command}`"),
+                "a script is one transaction by itself; what another script does belongs into this one",
             ),
             "DEL" => add(
                 &rules::BIG_KEY_COMMAND,

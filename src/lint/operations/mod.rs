@@ -2,6 +2,7 @@
 //! it make. Pure.
 
 mod elasticsearch;
+mod everything;
 mod lua;
 mod mongodb;
 mod redis;

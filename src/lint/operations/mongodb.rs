@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value, json};
 
-use super::{Look, rules};
+use super::{Look, everything, rules};
 use crate::migration::operations::mongodb::{Operation, index_name};
 
 pub(super) fn makes(operation: &Operation) -> Vec<String> {
@@ -69,21 +69,11 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
         Operation::AddField { filter, .. } => filter_of(look, at, filter.as_ref()),
         Operation::RemoveField { collection, field, filter, .. } => {
             filter_of(look, at, filter.as_ref());
-            look.add(
-                &rules::REMOVE_FIELD,
-                at,
-                format!("the values of `{field}` in `{collection}` are gone for good"),
-                "release an application that does not read the field, take a backup, then remove it",
-            );
+            removed(look, at, collection, field);
         }
         Operation::RenameField { collection, from, to, filter, .. } => {
             filter_of(look, at, filter.as_ref());
-            look.add(
-                &rules::RENAME_FIELD,
-                at,
-                format!("applications that read `{from}` of `{collection}` find nothing while it becomes `{to}`"),
-                "write both fields for a while, copy the values, move the readers, then remove the old field",
-            );
+            renamed(look, at, collection, from, to);
         }
         Operation::UpdateDocuments { collection, filter, update, .. } => {
             if filter.is_empty() {
@@ -97,6 +87,7 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
                 filter_of(look, at, Some(filter));
             }
             self::update(look, at, update);
+            taken_away(look, at, collection, update);
         }
         Operation::DropCollection { collection } => {
             look.unit.indexes.retain(|name, _| !name.starts_with(&format!("{collection}/")));
@@ -238,7 +229,7 @@ fn filter_of(look: &mut Look<'_>, at: &Range<usize>, filter: Option<&Map<String,
             "`$where` runs JavaScript for every document".to_owned(),
             "say the same with `$expr`, which can use an index",
         );
-    } else if !filter.is_empty() && matches_all(filter) {
+    } else if !filter.is_empty() && everything::filter_matches(filter) {
         look.add(
             &rules::FILTER_MATCHES_ALL,
             at,
@@ -246,20 +237,6 @@ fn filter_of(look: &mut Look<'_>, at: &Range<usize>, filter: Option<&Map<String,
             "say which documents need it, such as those without the new field",
         );
     }
-}
-
-fn matches_all(filter: &Map<String, Value>) -> bool {
-    let every = |v: &Value| v.as_object().is_some_and(matches_all);
-    filter.iter().all(|(key, value)| match (key.as_str(), value) {
-        ("$or", Value::Array(any)) => any.iter().any(every),
-        ("$and", Value::Array(all)) => !all.is_empty() && all.iter().all(every),
-        ("$expr", Value::Bool(true)) | ("$comment", _) => true,
-        ("_id", Value::Object(test)) => {
-            test.len() == 1
-                && (test.get("$exists") == Some(&Value::Bool(true)) || test.get("$ne") == Some(&Value::Null))
-        }
-        _ => false,
-    })
 }
 
 /// The forms of an update that the server refuses.
@@ -282,6 +259,54 @@ fn update(look: &mut Look<'_>, at: &Range<usize>, update: &Value) {
     if let Some(message) = wrong {
         look.add(&rules::INVALID_UPDATE, at, message, help);
     }
+}
+
+/// `$unset` and `$rename` do in an update what the operations of their own do (N304, N305).
+fn taken_away(look: &mut Look<'_>, at: &Range<usize>, collection: &str, update: &Value) {
+    let operators: Vec<&Map<String, Value>> = match update {
+        Value::Object(operators) => vec![operators],
+        Value::Array(stages) => stages.iter().filter_map(Value::as_object).collect(),
+        _ => Vec::new(),
+    };
+    for (operator, fields) in operators.into_iter().flatten() {
+        match operator.as_str() {
+            "$unset" => {
+                let names = match fields {
+                    Value::Object(fields) => fields.keys().cloned().collect(),
+                    Value::Array(names) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                    Value::String(name) => vec![name.clone()],
+                    _ => Vec::new(),
+                };
+                for field in names {
+                    removed(look, at, collection, &field);
+                }
+            }
+            "$rename" => {
+                for (from, to) in fields.as_object().into_iter().flatten() {
+                    renamed(look, at, collection, from, to.as_str().unwrap_or_default());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn removed(look: &mut Look<'_>, at: &Range<usize>, collection: &str, field: &str) {
+    look.add(
+        &rules::REMOVE_FIELD,
+        at,
+        format!("the values of `{field}` in `{collection}` are gone for good"),
+        "release an application that does not read the field, take a backup, then remove it",
+    );
+}
+
+fn renamed(look: &mut Look<'_>, at: &Range<usize>, collection: &str, from: &str, to: &str) {
+    look.add(
+        &rules::RENAME_FIELD,
+        at,
+        format!("applications that read `{from}` of `{collection}` find nothing while it becomes `{to}`"),
+        "write both fields for a while, copy the values, move the readers, then remove the old field",
+    );
 }
 
 const BSON_TYPES: [&str; 22] = [

@@ -75,6 +75,7 @@ rules! {
     KEYS_COMMAND = "keys-command", Lock, ERROR, High, Redis, "KEYS looks at every key while everything waits";
     FLUSH_COMMAND = "flush-command", Destructive, ERROR, High, Redis, "Empties or swaps whole databases";
     ADMIN_COMMAND = "admin-command", Security, ERROR, High, Redis, "A command that administers the server";
+    REFUSED_IN_SCRIPT = "refused-in-script", Fails, ERROR, High, Redis, "A command that no script may call";
     UNDECLARED_KEY = "undeclared-key", Fails, ERROR, High, Redis, "A key that does not come from KEYS";
     SCAN_IN_SCRIPT = "scan-in-script", Lock, WARN, High, Redis, "SCAN inside a script stops everything else";
     ENDLESS_LOOP = "endless-loop", Fails, ERROR, High, Redis, "A loop that nothing ends";

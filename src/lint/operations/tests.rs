@@ -67,6 +67,18 @@ fn mongodb_each_hazard_has_its_rule() {
         (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":"x"}"#, "invalid-update"),
         (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"a":1}]}"#, "invalid-update"),
         (r#"{"type":"remove_field","collection":"c","field":"a"}"#, "remove-field"),
+        (
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$unset":{"a":""}}}"#,
+            "remove-field",
+        ),
+        (
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$unset":["a"]}]}"#,
+            "remove-field",
+        ),
+        (
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$rename":{"a":"b"}}}"#,
+            "rename-field",
+        ),
         (r#"{"type":"rename_field","collection":"c","from":"a","to":"b"}"#, "rename-field"),
         (r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#, "index-on-data"),
         (
@@ -182,6 +194,8 @@ fn elasticsearch_each_hazard_has_its_rule() {
         (r#"{"type":"reindex","source":"a","dest":"b"}"#, "reindex-unknown-dest"),
         (r#"{"type":"reindex","source":"a","dest":"b"}"#, "reindex-load"),
         (r#"{"type":"delete_by_query","index":"a","query":{"match_all":{}}}"#, "query-matches-all"),
+        (r#"{"type":"delete_by_query","index":"a","query":{"bool":{}}}"#, "query-matches-all"),
+        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"keyward"}}}}"#, "invalid-mapping"),
         (r#"{"type":"delete_by_query","index":"a","query":{"term":{"b":1}}}"#, "delete-by-query"),
         (r#"{"type":"update_by_query","index":"a","query":{"term":{"b":1}}}"#, "update-by-query"),
         (
@@ -229,6 +243,9 @@ fn redis_each_hazard_in_lua_has_its_rule_and_its_own_line() {
         ("\nrepeat redis.call('INCR', KEYS[1]) until false return 1", "endless-loop"),
         ("\nredis.call('SET', KEYS[1], 'a') return 1", "lost-expiry"),
         ("\nreturn '-----BEGIN RSA PRIVATE KEY-----'", "secret-literal"),
+        ("\nreturn redis.call('EVAL', 'return 1', 0)", "refused-in-script"),
+        ("\nredis.call('multi') return 1", "refused-in-script"),
+        ("\nreturn redis.call(ARGV[1], KEYS[1])", "not-analysed"),
     ] {
         let report = lua(source);
         assert!(rules(&report).contains(&expected), "{source}: {:?}", rules(&report));

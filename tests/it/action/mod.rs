@@ -1,6 +1,7 @@
 //! `action.yml` as a workflow uses it.
 #![cfg(unix)]
 
+mod release;
 mod runner;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -212,6 +212,15 @@ fn s2_109_a_migration_is_timed_on_a_scratch_database() {
     shop.run(&["benchmark", "db/0002_orders.up.sql"]).expect(2);
     shop.write("db/0004_bad.up.sql", "insert into nowhere values (1);\n");
     shop.run(&["benchmark", "db/0004_bad.up.sql", "--url", "sqlite:"]).expect(1);
+    // What comes behind has no say in it.
+    shop.run(&["benchmark", "db/0002_orders.up.sql", "--url", "sqlite:", "--runs", "1"]).expect(0);
+    shop.run(&["rehearse", "db", "--url", "sqlite:", "--only", "0002_orders"]).expect(0);
+    shop.run(&["rehearse", "db", "--url", "sqlite:"]).expect(1);
+    shop.write("lone/0001_t.up.sql", "create table t (id integer primary key, n int);\n");
+    shop.write("lone/0002_n.up.sql", "update t set n = 1 where id = 7;\n\nupdate t set n = 2 where n = 1;\n");
+    let said = shop.run(&["benchmark", "lone/0002_n.up.sql", "--url", "sqlite:", "--format", "json"]).expect(0).json();
+    let plan = |n: usize| said["plans"][n]["plan"][0].as_str().unwrap_or_default().to_owned();
+    assert!(plan(0).starts_with("SEARCH t") && plan(1).starts_with("SCAN t"), "{said}");
 }
 
 #[test]

@@ -34,6 +34,15 @@ fn s2_04_s2_05_s0_31_variables_are_listed_and_read_from_the_folder() {
 }
 
 #[test]
+fn s2_23_an_environment_alone_says_nothing_of_what_to_undo() {
+    let shop = Shop::new();
+    for (word, known) in [("production", "production"), ("dev", "development")] {
+        let said = shop.run(&["rollback", word, "--yes"]).expect(2);
+        assert!(said.stderr.contains(&format!("say what to undo in `{known}`")), "{said:?}");
+    }
+}
+
+#[test]
 fn s1_37_s1_39_s1_41_a_services_tracking_table_is_made_once_and_an_existing_one_adopted() {
     let database = Database::fresh(Kind::Postgres);
     let shop = Shop::new();

@@ -80,6 +80,31 @@ fn directories_links_and_pipes_are_not_read_as_files() {
 }
 
 #[test]
+fn s2_24_paths_with_stars_are_filled_in_where_no_shell_does() {
+    let dir = folder(&[
+        ("services/a/migrations/0001_one.up.sql", "drop table one;\n"),
+        ("services/b/migrations/0001_two.up.sql", "drop table two;\n"),
+        ("services/b/.hidden/0001_three.up.sql", "drop table three;\n"),
+        ("services/[c]/0001_four.up.sql", "drop table four;\n"),
+    ]);
+    let dropped = |path: &str| {
+        let (code, report) = json(dir.path(), &[path]);
+        assert_eq!(code, Some(0), "{path}: {report}");
+        let found = report["violations"].as_array().unwrap().iter().filter(|v| v["rule"] == "ban-drop-table");
+        found.map(|v| v["file"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (one, two) = ("services/a/migrations/0001_one.up.sql", "services/b/migrations/0001_two.up.sql");
+    assert_eq!(dropped("services/*/migrations"), [one, two]);
+    assert_eq!(dropped("services/**/*_t?o.up.sql"), [two]);
+    assert_eq!(dropped("services/{a,x}/**"), [one]);
+    // A name that holds such a character is meant as it stands.
+    assert_eq!(dropped("services/[c]"), ["services/[c]/0001_four.up.sql"]);
+    let (code, _, err) = run(dir.path(), &["lint", "services/*/nothing"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("nothing fits `services/*/nothing`"), "{err}");
+}
+
+#[test]
 fn paths_that_are_not_there_are_usage_errors() {
     let dir = folder(&[("readme.md", "x")]);
     for (args, part) in [

@@ -215,7 +215,10 @@ pub(super) fn fill(database: &Database, rows: bool) {
 }
 
 fn needs_its_own(hazard: &Hazard, sql: &str) -> bool {
-    hazard.good.len() > 1 || matches!(execution(Engine::Postgresql, sql, false), Ok(Execution::Statements(_)))
+    // What `setval` does is not rolled back.
+    hazard.good.len() > 1
+        || sql.contains("setval")
+        || matches!(execution(Engine::Postgresql, sql, false), Ok(Execution::Statements(_)))
 }
 
 #[test]

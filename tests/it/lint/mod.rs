@@ -1,5 +1,6 @@
 //! `godwit lint` and `godwit ci` through the binary.
 
+mod asked_for;
 mod ci;
 mod codes;
 mod examples;

@@ -212,3 +212,35 @@ fn s2_17_templates_of_the_repository_go_first_and_nothing_is_overwritten_or_gues
         assert!(said.stderr.contains(part), "{args:?}: {}", said.stderr);
     }
 }
+
+#[test]
+fn s2_137_a_pair_of_expand_and_contract_says_so_in_every_engine() {
+    for engine in ["mongodb", "redis", "elasticsearch"] {
+        let dir = tempfile::tempdir().unwrap();
+        for (kind, phase) in [("expand", "expand"), ("data", ""), ("contract", "contract")] {
+            let args = ["new", &format!("{kind}_orders"), "--engine", engine, "--type", kind, "--table", "orders"];
+            let said = run(dir.path(), &[&args[..], &["--format", "json"]].concat()).expect(0).json();
+            let files = said["files"].as_array().unwrap();
+            let file = files.iter().filter_map(|f| f.as_str()).find(|f| f.ends_with(".json")).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&read(dir.path(), file)).unwrap();
+            assert_eq!(json["phase"].as_str().unwrap_or_default(), phase, "{engine} {kind}: {json}");
+        }
+    }
+}
+
+#[test]
+fn s0_21_templates_of_redis_do_what_their_type_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut texts = Vec::new();
+    for kind in ["table", "schema", "data", "contract"] {
+        let name = format!("{kind}_orders");
+        run(dir.path(), &["new", &name, "--engine", "redis", "--type", kind, "--table", "orders"]).expect(0);
+        let stem = format!("migrations/redis/{:03}_{name}", texts.len() + 1);
+        texts.push((read(dir.path(), &format!("{stem}.lua")), read(dir.path(), &format!("{stem}_rollback.lua"))));
+    }
+    let [table, schema, data, contract] = &texts[..] else { panic!("{texts:?}") };
+    assert!(table.0.contains("EXPIRE") && table.1.contains("PERSIST"), "{table:?}");
+    assert!(schema.0.contains("HSETNX") && schema.1.contains("HDEL"), "{schema:?}");
+    assert!(data.0.contains("== ARGV[2]") && data.1.contains("== ARGV[3]"), "{data:?}");
+    assert!(contract.0.contains("HDEL") && contract.1.contains("HSETNX"), "{contract:?}");
+}

@@ -117,6 +117,7 @@ fn s2_108_keys_are_rehearsed_on_a_server_that_is_empty_and_no_other() {
         let said = rehearse_on(&project, &server.url, &["--format", "json"]);
         let said = said.expect(0).json();
         assert_eq!(said["migrations"][0]["took_ms"].as_array().unwrap().len(), 3, "{said}");
+        assert_eq!(said["migrations"][0]["changed"], 1, "{said}");
         let here = Database::alone_on(Kind::Redis, &server.url);
         here.redis::<()>(&["DEL", "flag"]);
     }

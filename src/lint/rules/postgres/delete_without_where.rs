@@ -13,15 +13,25 @@ pub(super) static RULE: OwnRule = OwnRule {
     },
     check: Check::Statement(check),
     help: "say which rows with `WHERE`, in batches on a large table; if every row is meant, say so with `WHERE true`",
-    ok: &["delete from t where a = 0;", "create table t (a int); delete from t;"],
-    bad: &["delete from t;", "delete from t using u;"],
+    ok: &[
+        "delete from t where a = 0;",
+        "create table t (a int); delete from t;",
+        "create table t (a int); with gone as (delete from t returning *) select * from gone;",
+        "with gone as (delete from t where a = 0 returning *) insert into u select * from gone;",
+    ],
+    bad: &[
+        "delete from t;",
+        "delete from t using u;",
+        "with gone as (delete from t returning *) insert into u select * from gone;",
+    ],
 };
 
-fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
-    let ast::Stmt::Delete(delete) = &statement.node else { return };
-    if delete.where_clause_or_current_of().is_some() {
-        return;
+fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+    for change in changes_of(script, statement) {
+        if matches!(change, Change::Delete(_)) && change.condition().is_none() {
+            let table = change.table();
+            let message = format!("`DELETE FROM {table}` without `WHERE` removes every row");
+            report.add(change.syntax(), message).tables = vec![table];
+        }
     }
-    let table = named(delete.relation_name());
-    report.add(delete.syntax(), format!("`DELETE FROM {table}` without `WHERE` removes every row"));
 }

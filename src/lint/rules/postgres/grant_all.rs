@@ -14,12 +14,20 @@ pub(super) static RULE: OwnRule = OwnRule {
     check: Check::Statement(check),
     help: "name the rights: `GRANT SELECT, INSERT, UPDATE ON …`",
     ok: &["grant select, insert on t to app;"],
-    bad: &["grant all on t to app;", "grant all privileges on schema s to app;"],
+    bad: &[
+        "grant all on t to app;",
+        "grant all privileges on schema s to app;",
+        "alter default privileges grant all on tables to app;",
+    ],
 };
 
 fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
-    let ast::Stmt::Grant(grant) = &statement.node else { return };
-    if matches!(grant.privileges(), Some(ast::Privileges::AllPrivileges(_))) {
-        report.add(grant.syntax(), "`ALL` includes `TRUNCATE`, `TRIGGER` and whatever later versions add");
+    let privileges = match &statement.node {
+        ast::Stmt::Grant(grant) => grant.privileges(),
+        _ => granted_by_default(statement).and_then(|grant| grant.privileges()),
+    };
+    if matches!(privileges, Some(ast::Privileges::AllPrivileges(_))) {
+        let message = "`ALL` includes `TRUNCATE`, `TRIGGER` and whatever later versions add";
+        report.add(&statement_node(statement), message);
     }
 }

@@ -36,6 +36,7 @@ mod security_definer_search_path;
 mod session_replication_role;
 mod set_tablespace;
 mod set_unlogged;
+mod setval_constant;
 mod several_concerns;
 mod several_tables_locked;
 mod superuser_rights;
@@ -108,4 +109,5 @@ pub(super) static RULES: &[&OwnRule] = &[
     &table_inheritance::RULE,
     &not_in_subquery::RULE,
     &several_concerns::RULE,
+    &setval_constant::RULE,
 ];

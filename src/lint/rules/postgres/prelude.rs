@@ -46,6 +46,15 @@ pub(super) fn role_options(stmt: &ast::Stmt) -> Vec<ast::RoleOption> {
     list.map(|l| l.role_options().collect()).unwrap_or_default()
 }
 
+/// What `ALTER DEFAULT PRIVILEGES` grants.
+pub(super) fn granted_by_default(statement: &Statement) -> Option<ast::GrantDefaultPrivileges> {
+    let ast::Stmt::AlterDefaultPrivileges(alter) = &statement.node else { return None };
+    match alter.action()? {
+        ast::AlterDefaultPrivilegesAction::GrantDefaultPrivileges(grant) => Some(grant),
+        ast::AlterDefaultPrivilegesAction::RevokeDefaultPrivileges(_) => None,
+    }
+}
+
 /// The types of the columns that a statement makes.
 pub(super) fn types_made(stmt: &ast::Stmt) -> Vec<ast::Type> {
     match stmt {
@@ -67,4 +76,66 @@ pub(super) fn types_made(stmt: &ast::Stmt) -> Vec<ast::Type> {
             .collect(),
         _ => Vec::new(),
     }
+}
+
+/// A change of rows that stands in a statement.
+pub(super) enum Change {
+    /// `UPDATE`.
+    Update(ast::Update),
+    /// `DELETE`.
+    Delete(ast::Delete),
+}
+
+impl Change {
+    /// Its own words.
+    pub(super) fn syntax(&self) -> &SyntaxNode {
+        match self {
+            Change::Update(update) => update.syntax(),
+            Change::Delete(delete) => delete.syntax(),
+        }
+    }
+
+    /// The table whose rows it changes.
+    pub(super) fn table(&self) -> String {
+        match self {
+            Change::Update(update) => named(update.relation_name()),
+            Change::Delete(delete) => named(delete.relation_name()),
+        }
+    }
+
+    /// Which rows.
+    pub(super) fn condition(&self) -> Option<ast::WhereClauseOrCurrentOf> {
+        match self {
+            Change::Update(update) => update.where_clause_or_current_of(),
+            Change::Delete(delete) => delete.where_clause_or_current_of(),
+        }
+    }
+}
+
+/// The changes of rows in a statement: the statement itself, and what its `WITH` carries out.
+pub(super) fn changes_of(script: &Script<'_>, statement: &Statement) -> Vec<Change> {
+    let mut found: Vec<Change> = match &statement.node {
+        ast::Stmt::Update(update) => vec![Change::Update(update.clone())],
+        ast::Stmt::Delete(delete) => vec![Change::Delete(delete.clone())],
+        ast::Stmt::Select(_)
+        | ast::Stmt::SelectInto(_)
+        | ast::Stmt::CompoundSelect(_)
+        | ast::Stmt::ParenSelect(_)
+        | ast::Stmt::Insert(_)
+        | ast::Stmt::Merge(_)
+        | ast::Stmt::Table(_)
+        | ast::Stmt::Values(_) => Vec::new(),
+        // What others hold is not carried out now: functions, rules, prepared statements.
+        _ => return Vec::new(),
+    };
+    if script.words.changes_within {
+        // The statement itself is counted above.
+        let within = statement.node.syntax().descendants().skip(1);
+        found.extend(within.filter_map(ast::WithQuery::cast).filter_map(|q| match q {
+            ast::WithQuery::Update(update) => Some(Change::Update(update)),
+            ast::WithQuery::Delete(delete) => Some(Change::Delete(delete)),
+            _ => None,
+        }));
+    }
+    found
 }

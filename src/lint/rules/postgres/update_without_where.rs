@@ -22,29 +22,31 @@ pub(super) static RULE: OwnRule = OwnRule {
         "update t set a = 0;",
         "update only public.t set a = 0;",
         "create table if not exists t (a int); update t set a = 0;",
+        "with new as (update t set a = 0 returning a) select count(*) from new;",
     ],
 };
 
 fn check(script: &Script<'_>, index: usize, statement: &Statement, report: &mut Report<'_>) {
-    let ast::Stmt::Update(update) = &statement.node else { return };
-    if update.where_clause_or_current_of().is_some() {
-        return;
-    }
-    let table = named(update.relation_name());
-    if fills_new_columns(script, index, update, &table) {
-        let finding = report.add(
-            update.syntax(),
-            format!(
+    for change in changes_of(script, statement) {
+        let Change::Update(update) = &change else { continue };
+        if change.condition().is_some() {
+            continue;
+        }
+        let table = change.table();
+        let finding = if fills_new_columns(script, index, update, &table) {
+            let message = format!(
                 "`UPDATE {table}` fills a new column of every row at once, and keeps them all locked until it commits"
-            ),
-        );
-        finding.severity = Some(Severity::Warning);
-        return;
+            );
+            let finding = report.add(update.syntax(), message);
+            finding.severity = Some(Severity::Warning);
+            finding
+        } else {
+            let message =
+                format!("`UPDATE {table}` without `WHERE` overwrites every row and locks them all until it commits");
+            report.add(update.syntax(), message)
+        };
+        finding.tables = vec![table];
     }
-    report.add(
-        update.syntax(),
-        format!("`UPDATE {table}` without `WHERE` overwrites every row and locks them all until it commits"),
-    );
 }
 
 /// Whether all that is set are columns that the script adds above: nothing is overwritten.

@@ -18,22 +18,26 @@ pub(super) static RULE: OwnRule = OwnRule {
         "delete from t where a = b;",
         "update t set a = 0 where /* godwit:batch */ true;",
     ],
-    bad: &["update t set a = 0 where true;", "delete from t where 1 = 1;", "delete from t where (true);"],
+    bad: &[
+        "update t set a = 0 where true;",
+        "delete from t where 1 = 1;",
+        "delete from t where (true);",
+        "with gone as (delete from t where true returning a) select count(*) from gone;",
+    ],
 };
 
 fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
-    let (condition, verb) = match &statement.node {
-        ast::Stmt::Update(update) => (update.where_clause_or_current_of(), "changes"),
-        ast::Stmt::Delete(delete) => (delete.where_clause_or_current_of(), "removes"),
-        _ => return,
-    };
-    let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = condition else { return };
-    let text: String = clause.expr().map(|e| name_of(e.syntax())).unwrap_or_default();
-    let always = text == "true" || text.split_once('=').is_some_and(|(a, b)| a == b && a.parse::<i64>().is_ok());
-    if always && !in_batches(script, statement) {
-        report.add(
-            clause.syntax(),
-            format!("the condition is true for every row, so the statement {verb} the whole table"),
-        );
+    for change in changes_of(script, statement) {
+        let verb = match change {
+            Change::Update(_) => "changes",
+            Change::Delete(_) => "removes",
+        };
+        let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = change.condition() else { continue };
+        let text: String = clause.expr().map(|e| name_of(e.syntax())).unwrap_or_default();
+        let always = text == "true" || text.split_once('=').is_some_and(|(a, b)| a == b && a.parse::<i64>().is_ok());
+        if always && !in_batches(script, statement) {
+            let message = format!("the condition is true for every row, so the statement {verb} the whole table");
+            report.add(clause.syntax(), message).tables = vec![change.table()];
+        }
     }
 }

@@ -45,6 +45,43 @@ pub const BEYOND: &[Hazard] = &[
         "grant all on t to current_user;",
         &["grant select, insert on t to current_user;"],
     ),
+    hazard(
+        "P177",
+        "setval-constant",
+        HIGH,
+        "select setval('sq', 7);",
+        &["select setval('sq', (select max(id) from t) + 5000);"],
+    ),
+    hazard(
+        "P117",
+        "delete-without-where",
+        HIGH,
+        "with gone as (delete from s.within returning id) select count(*) from gone;",
+        &["with gone as (delete from s.within where id = 7 returning id) select count(*) from gone;"],
+    ),
+    hazard(
+        "P115",
+        "update-without-where",
+        HIGH,
+        "with new as (update t set a = 0 returning a) select count(*) from new;",
+        &["with new as (update t set a = 0 where id = 7 returning a) select count(*) from new;"],
+    ),
+    hazard(
+        "P118",
+        "unbatched-change",
+        MEDIUM,
+        "merge into t using ref on t.id = ref.id when matched then update set a = ref.a;",
+        &[
+            "merge into ref using (values (1000, 1)) as v (id, a) on ref.id = v.id when not matched then insert values (v.id, v.a);",
+        ],
+    ),
+    hazard(
+        "P156",
+        "grant-to-public",
+        HIGH,
+        "alter default privileges grant select on tables to public;",
+        &["alter default privileges grant select on tables to current_user;"],
+    ),
     hazard("P177", "ban-drop-sequence", HIGH, "drop sequence sq;", &["create sequence sq2;"]),
     hazard("P175", "ban-drop-domain", HIGH, "drop domain dom cascade;", &["create domain dom2 as int;"]),
     hazard(
