@@ -99,6 +99,20 @@ start_elasticsearch_secured() {
   echo "GODWIT_TEST_ELASTICSEARCH_SECURED_URL=elasticsearch+http://$place" >"$dir/elasticsearch_secured.env"
 }
 
+# One that writes one thing at a time, and lets few wait for it.
+packages_elasticsearch_narrow() { packages_elasticsearch; }
+downloads_elasticsearch_narrow() { downloads_elasticsearch; }
+
+start_elasticsearch_narrow() {
+  local place
+  place=127.0.0.1:$(port_of elasticsearch_narrow)
+  if ! alive elasticsearch_narrow >/dev/null; then
+    run_elasticsearch elasticsearch_narrow $'xpack.security.enabled: false\nthread_pool.write: { size: 1, queue_size: 20 }'
+  fi
+  await 180 elasticsearch_narrow elasticsearch_is_ready "$place"
+  echo "GODWIT_TEST_ELASTICSEARCH_NARROW_URL=elasticsearch+http://$place" >"$dir/elasticsearch_narrow.env"
+}
+
 # run_elasticsearch NAME SETTING
 run_elasticsearch() {
   local name=$1 port transport home java place=$dir/$1 options=()
@@ -153,3 +167,4 @@ YML
 
 stop_elasticsearch() { end_process "$1" elasticsearch; }
 stop_elasticsearch_secured() { end_process "$1" elasticsearch_secured; }
+stop_elasticsearch_narrow() { end_process "$1" elasticsearch_narrow; }

@@ -72,6 +72,7 @@ impl Bot {
             self.leave(&place, judge.number, "was merged").await?;
         }
         self.remember_agreed(&place, &gathered, now).await?;
+        self.remember_terms(&place, &gathered, now).await?;
         let stacked = self.stacked_on(&place, &gathered).await?;
         if let Some(below) = stacked {
             verdict = stacked::verdict(verdict, below, &gathered.snapshot.base_ref);

@@ -17,7 +17,7 @@ use super::worker::{chain, soon};
 use crate::config::MigrationSettings;
 use crate::ids::{EnvironmentName, MigrationId, PrNumber, RunId, TargetName};
 use crate::report::run_comment::{self, ProgressInput};
-use crate::runner::{Cancel, Pace, Progress};
+use crate::runner::{Cancel, Limits, Pace, Progress};
 
 /// How often the store is asked whether somebody wants the run to stop.
 const LISTEN: Duration = Duration::from_millis(500);
@@ -69,24 +69,27 @@ impl Seen {
 
     /// The same with what an environment says of how a run goes on.
     pub fn pace_of(&self, settings: &MigrationSettings) -> Pace {
-        Pace { max_lag: settings.max_lag.map(Duration::from_secs), ..self.pace() }
+        Pace { limits: Limits::of(settings), ..self.pace() }
     }
 
     /// How many migrations are done, how many there are, and what runs where.
     fn far(&self) -> (usize, usize, Vec<Current>) {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let current = seen.iter().filter_map(|(target, far)| {
-            let statement = far.statement.as_ref().map(in_words);
+            let statement = far.statement.as_ref().and_then(in_words);
             Some((target.clone(), far.migration.clone()?, statement))
         });
         (seen.values().map(|f| f.done).sum(), seen.values().map(|f| f.of).sum(), current.collect())
     }
 }
 
-fn in_words(progress: &Progress) -> String {
+fn in_words(progress: &Progress) -> Option<String> {
+    if progress.statement == 0 {
+        return progress.waits.as_ref().map(|why| format!("waiting: {why}"));
+    }
     let of = progress.total.map(|t| format!(" of {t}")).unwrap_or_default();
     let waits = progress.waits.as_ref().map(|w| format!(", waiting: {w}")).unwrap_or_default();
-    format!("statement {}, {}{of} {}{waits}", progress.statement, progress.done, progress.what)
+    Some(format!("statement {}, {}{of} {}{waits}", progress.statement, progress.done, progress.what))
 }
 
 impl Bot {

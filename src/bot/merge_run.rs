@@ -283,6 +283,11 @@ impl Bot {
             Ok(targets) => targets,
             Err(refusal) => return self.wait(journey, environment, refusal).await.map(|()| false),
         };
+        if asked.emergency.is_none()
+            && let Some(refusal) = self.other_terms(journey, settings, verdict).await?
+        {
+            return self.wait(journey, environment, refusal).await.map(|()| false);
+        }
         let actor = Actor {
             by: journey.by.clone(),
             repo: Some(journey.place.repository.name.clone()),
@@ -443,7 +448,8 @@ impl Bot {
         if matches!(report.outcome, Outcome::Applied | Outcome::Nothing) {
             self.tell_of_earlier(journey, environment, &mut report).await?;
         }
-        let ended = self.end_of(journey, environment, &end, &report)?;
+        let mut ended = self.end_of(journey, environment, &end, &report)?;
+        self.store.prove(&mut ended).await?;
         let record = EnvironmentRecord {
             repo: journey.place.repository.name.clone(),
             environment: environment.clone(),

@@ -122,6 +122,9 @@ impl Bot {
         if let Some(elsewhere) = elsewhere(order, environment) {
             return Ok(elsewhere);
         }
+        if let Some(refused) = self.accept_terms(order, &gathered, environment).await? {
+            return Ok(refused);
+        }
         let anew = self.ask_anew(&gathered, environment, order.now).await?;
         let merged = match merged_digest(&gathered) {
             Some(digest) => {

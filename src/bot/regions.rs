@@ -191,6 +191,7 @@ impl Bot {
         entry.run = Some(report.run.clone());
         entry.details.insert("targets".to_owned(), join(&part.targets));
         entry.details.insert("region".to_owned(), self.settings.region.clone().unwrap_or_default());
+        self.store.prove(&mut entry).await?;
         let (run, at) = (report.run.clone(), entry.at);
         let leg = DoneLeg { run, targets: part.targets, report: super::merge_run::brief(&report), at };
         self.store.finish_leg(entry, journey.whole(environment), &leg).await?;

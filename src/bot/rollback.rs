@@ -118,6 +118,7 @@ impl Bot {
         let mut entry = order.entry("rollback", request.state.as_str());
         entry.environment = Some(environment.clone());
         entry.details.insert("request".to_owned(), request.id.to_string());
+        self.store.prove(&mut entry).await?;
         entry.details.insert("migration".to_owned(), wanted.reference.clone());
         self.store.append_audit(entry).await?;
         let shown = shown(&wanted.plan);

@@ -8,13 +8,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::Bot;
 use super::error::JobError;
 use super::given_up::PATIENCE;
 use super::life::{Admission, Ended};
+use super::traced::{TRACE, belongs_to};
 use super::work::{Judge, Work, coalesce};
 use crate::github::{Event, GithubError};
+use crate::ids::DeliveryId;
 use crate::store::{Claim, Job, MAX_ATTEMPTS, StoreError, after_outage, next_attempt};
 
 /// How often the store is asked although nobody announced anything: leases of killed workers lapse in silence.
@@ -105,14 +109,24 @@ impl Bot {
         let Some(claim) = self.store.claim_in(region, &worker, self.settings.lease).await? else { return Ok(false) };
         // What was begun here and is somebody else's by now cannot write any more.
         let bound = Self { store: self.store.under(&claim), ..self.clone() };
+        let delivery = claim.jobs.last().and_then(|j| j.delivery.as_ref());
+        let span = tracing::info_span!(
+            target: TRACE, "work", otel.status_code = Empty, key = claim.key, jobs = claim.jobs.len(),
+            delivery = delivery.map(DeliveryId::as_str), error = Empty
+        );
+        belongs_to(&span, delivery);
         let done = tokio::select! {
-            done = boxed(|| bound.handle(&claim)) => done,
+            done = boxed(|| bound.handle(&claim)).instrument(span.clone()) => done,
             // Somebody else has the work by now; what was begun here must not be finished twice.
             lost = self.beat(&claim) => {
                 tracing::warn!(key = claim.key, error = chain(&lost), "the claim was lost");
                 return Ok(true);
             }
         };
+        if let Err(error) = &done {
+            span.record("error", chain(error));
+            span.record("otel.status_code", "ERROR");
+        }
         let ended = match done {
             Ok(Ended::Done) => self.store.complete(&claim).await,
             Ok(Ended::Undone(reason)) => {

@@ -66,7 +66,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         if args.dry_run {
             table_facts::reckon(&mut gathered, &mut report).await?;
         }
-        targets::audit(&keeper, &actor, "run-finished", &report, word.emergency.as_deref()).await;
+        super::audited::audit(&keeper, &actor, "run-finished", &report, word.emergency.as_deref()).await;
         let exit = targets::conclude(global, &report)?;
         if report.outcome == Outcome::Applied && !args.dry_run {
             hooks::after(global, &gathered)?;

@@ -37,7 +37,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let report = runner::baseline(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
             .map_err(targets::failed)?;
-        targets::audit(&keeper, &actor, "baseline", &report, None).await;
+        super::audited::audit(&keeper, &actor, "baseline", &report, None).await;
         targets::conclude(global, &report)
     })
 }

@@ -11,7 +11,7 @@ use crate::backup::seal::Keys;
 use crate::config::Environment;
 use crate::plan::planner::OutOfOrder;
 use crate::runner::backup::BackupWish;
-use crate::runner::{ApplyOptions, Pace};
+use crate::runner::{ApplyOptions, Limits, Pace};
 
 /// Bounds and rules of a run.
 #[derive(Debug, clap::Args)]
@@ -40,9 +40,14 @@ pub struct Bounds {
     /// A rest between two batches
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pause: Option<Duration>,
-    /// Wait between batches while a replica is further behind than this (default: the environment's `migration.max_lag`)
+    /// Wait before a batch or a migration while a replica is further behind than this (default: the environment's
+    /// `migration.max_lag`)
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     max_lag: Option<Duration>,
+    /// Wait before a batch or a migration while a server is busier than this, 100 never (default: the environment's
+    /// `migration.max_load`, else 95)
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    max_load: Option<u8>,
     /// Go on where data would be lost
     #[arg(long)]
     accept_data_loss: bool,
@@ -161,7 +166,7 @@ impl Bounds {
             pace: Pace {
                 batch_size: self.batch_size,
                 pause: self.pause.unwrap_or_default(),
-                max_lag: self.max_lag,
+                limits: Limits { max_lag: self.max_lag, max_load: self.max_load },
                 ..Pace::default()
             },
             ..ApplyOptions::default()

@@ -4,6 +4,7 @@ mod apply;
 #[cfg(feature = "bot")]
 mod approve;
 mod audit;
+mod audited;
 #[cfg(feature = "bot")]
 mod authors;
 mod backup;

@@ -44,7 +44,10 @@ fn said(target: &TargetName, migration: &MigrationId, text: &str) -> String {
 fn bars(all: MultiProgress) -> Listener {
     let shown: Mutex<BTreeMap<String, ProgressBar>> = Mutex::new(BTreeMap::new());
     Arc::new(move |p: &Progress| {
-        let name = format!("{} {} ({})", p.target, p.migration, p.statement);
+        let name = match p.statement {
+            0 => format!("{} {}", p.target, p.migration),
+            statement => format!("{} {} ({statement})", p.target, p.migration),
+        };
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = shown.entry(name.clone()).or_insert_with(|| {
             let bar = all.add(match p.total {
@@ -74,6 +77,10 @@ fn style(template: &str) -> ProgressStyle {
 
 /// One report of progress as a line.
 fn line(p: &Progress) -> String {
+    if p.statement == 0 {
+        let waits = p.waits.as_ref().map_or("goes on".to_owned(), |why| format!("waiting: {why}"));
+        return format!("{} {}: {waits}", p.target, p.migration);
+    }
     let of = p.total.map_or(String::new(), |t| format!(" of {t}"));
     let waits = p.waits.as_ref().map_or(String::new(), |w| format!(", waiting: {w}"));
     format!("{} {} statement {}: {}{of} {}{waits}", p.target, p.migration, p.statement, p.done, p.what)
@@ -97,5 +104,7 @@ mod tests {
         assert_eq!(line(&p), "shop 002_a statement 1: 2000 of 5000 documents");
         (p.total, p.waits) = (None, Some("a replica is 12 s behind".to_owned()));
         assert_eq!(line(&p), "shop 002_a statement 1: 2000 documents, waiting: a replica is 12 s behind");
+        p.statement = 0;
+        assert_eq!(line(&p), "shop 002_a: waiting: a replica is 12 s behind");
     }
 }

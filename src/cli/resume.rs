@@ -42,7 +42,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let report = runner::resume(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
             .map_err(targets::failed)?;
-        targets::audit(&keeper, &actor, "resume-finished", &report, word.emergency.as_deref()).await;
+        super::audited::audit(&keeper, &actor, "resume-finished", &report, word.emergency.as_deref()).await;
         targets::conclude(global, &report)
     })
 }

@@ -128,7 +128,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         targets::on_ctrl_c(&options);
         let keeper = targets::keeper(global);
         let report = runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(targets::failed)?;
-        targets::audit(&keeper, &actor, "rollback-finished", &report, reason.as_deref()).await;
+        super::audited::audit(&keeper, &actor, "rollback-finished", &report, reason.as_deref()).await;
         targets::conclude(global, &report)
     })
 }

@@ -35,7 +35,17 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    logs::start(std::env::var("RUST_LOG").ok().as_deref(), level);
+    let rust_log = std::env::var("RUST_LOG").ok();
+    #[cfg(feature = "otel")]
+    let traces = {
+        let variable = |name: &str| std::env::var(name).ok();
+        let begun = crate::server::traces::Traces::begin(&variable);
+        begun.map_err(|why| Failure::usage(format!("traces cannot be sent: {why}")))?
+    };
+    #[cfg(feature = "otel")]
+    logs::start(rust_log.as_deref(), level, traces.as_ref());
+    #[cfg(not(feature = "otel"))]
+    logs::start(rust_log.as_deref(), level);
     let url = global.store_url_in(args.server.data_dir.as_deref())?;
     let data_dir = data_dir_or(args.server.data_dir.as_deref())?;
     let settings =
@@ -45,10 +55,15 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         .thread_stack_size(super::STACK)
         .build()
         .context("no threads")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let store = global.open_store_at(&url, Some(&data_dir)).await?;
         serve(global, settings, store, data_dir).await
-    })
+    });
+    #[cfg(feature = "otel")]
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    done
 }
 
 async fn serve(global: &Global, settings: ServerSettings, store: Store, data_dir: PathBuf) -> anyhow::Result<Exit> {

@@ -28,8 +28,7 @@ use crate::report;
 #[cfg(feature = "postgres")]
 use crate::runner::Ahead;
 use crate::runner::health::HealthWish;
-use crate::runner::{Actor, ApplyOptions, Keeper, RunError, Target};
-use crate::store::{AuditEntry, Store, StoreError};
+use crate::runner::{Actor, ApplyOptions, Keeper, Limits, RunError, Target};
 
 /// Where to run: one database by its URL, or an environment of `policies/environments.yml`.
 #[derive(Debug, Default, clap::Args)]
@@ -480,8 +479,8 @@ impl Gathered {
             health: self.health(settings),
             ..bounds.options(self.timeout)
         };
-        let max_lag = settings.and_then(|s| s.migration.max_lag).map(Duration::from_secs);
-        options.pace.max_lag = options.pace.max_lag.or(max_lag);
+        let stated = settings.map(|s| Limits::of(&s.migration)).unwrap_or_default();
+        options.pace.limits = options.pace.limits.or(stated);
         super::progress::listen(global, &mut options.pace);
         Ok(options)
     }
@@ -597,47 +596,6 @@ pub(super) fn on_cancel(keeper: &Keeper, options: &mut ApplyOptions) {
 /// A run's error with its exit code.
 pub(super) fn failed(error: RunError) -> anyhow::Error {
     Failure::unreachable(crate::redact::text(&error.to_string()))
-}
-
-/// Appends what a run did to the audit log, if it got as far as the store; before that, what runs did that were cut short
-/// and could not say it themselves.
-pub(super) async fn audit(keeper: &Keeper, actor: &Actor, action: &str, report: &RunReport, reason: Option<&str>) {
-    let Some(store) = keeper.if_open() else { return };
-    if let Err(error) = audit_interrupted(store, actor).await {
-        anstream::eprintln!("warning: what an interrupted run did could not be written into the audit log: {error}");
-    }
-    let mut entry = AuditEntry::new(Utc::now(), &actor.by, action, report.outcome.as_str());
-    entry.environment.clone_from(&report.environment);
-    entry.target = report.steps.first().map(|s| s.target.clone());
-    entry.digest = Some(report.digest.clone());
-    entry.run = Some(report.run.clone());
-    entry.basis = reason.map(str::to_owned);
-    for step in &report.steps {
-        entry.details.insert(format!("{}/{}", step.target, step.migration), step.state.as_str().to_owned());
-    }
-    if let Some(health) = report.health.as_ref().filter(|health| !health.summary().is_empty()) {
-        entry.details.insert("health".to_owned(), crate::redact::text(&health.summary()));
-    }
-    if let Err(error) = store.append_audit(entry).await {
-        anstream::eprintln!("warning: the run is recorded, but the audit log could not be written: {error}");
-    }
-}
-
-/// Appends what runs did that were cut short.
-async fn audit_interrupted(store: &Store, actor: &Actor) -> Result<(), StoreError> {
-    for run in store.unaudited_runs().await? {
-        let mut entry = AuditEntry::new(Utc::now(), &run.by, format!("{}-interrupted", run.action), "interrupted");
-        entry.environment = run.environment;
-        entry.basis =
-            Some(format!("begun at {}, found by {}", run.started_at.format("%Y-%m-%d %H:%M:%S UTC"), actor.by));
-        for step in store.logged_steps(&run.run).await? {
-            entry.target = entry.target.or_else(|| TargetName::new(step.target.as_str()).ok());
-            entry.details.insert(format!("{}/{}", step.target, step.migration), step.state);
-        }
-        entry.run = Some(run.run);
-        store.append_audit(entry).await?;
-    }
-    Ok(())
 }
 
 /// Prints a report and gives its exit code.

@@ -87,11 +87,21 @@ pub struct MigrationSettings {
     pub reset_data: bool,
     /// Seconds that a replica may be behind before a change in batches waits for it; it is not waited for if not given.
     pub max_lag: Option<u64>,
+    /// How busy a server may be, in percent of what it can take, before a change in batches and the next migration wait
+    /// for it; 100: never too much.
+    pub max_load: Option<u8>,
 }
 
 impl Default for MigrationSettings {
     fn default() -> Self {
-        Self { auto_approve: false, backup_required: false, timeout: 900, reset_data: false, max_lag: None }
+        Self {
+            auto_approve: false,
+            backup_required: false,
+            timeout: 900,
+            reset_data: false,
+            max_lag: None,
+            max_load: None,
+        }
     }
 }
 
@@ -285,7 +295,8 @@ impl Environment {
 
 fn settings(reader: &mut Reader, node: &Node, path: &str) -> MigrationSettings {
     let mut settings = MigrationSettings::default();
-    let fields = reader.fields(node, path, &["auto_approve", "backup_required", "timeout", "reset_data", "max_lag"]);
+    let known = ["auto_approve", "backup_required", "timeout", "reset_data", "max_lag", "max_load"];
+    let fields = reader.fields(node, path, &known);
     if let Some((node, path)) = fields.get("auto_approve") {
         settings.auto_approve = reader.bool(node, &path).unwrap_or_default();
     }
@@ -302,6 +313,9 @@ fn settings(reader: &mut Reader, node: &Node, path: &str) -> MigrationSettings {
     }
     if let Some((node, path)) = fields.get("max_lag") {
         settings.max_lag = reader.number(node, &path, 1..=86_400);
+    }
+    if let Some((node, path)) = fields.get("max_load") {
+        settings.max_load = reader.number(node, &path, 1..=100).and_then(|percent| u8::try_from(percent).ok());
     }
     settings
 }

@@ -4,21 +4,15 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use super::{DriverError, Pace, Progress, SessionOptions, SingleStatement, StatementFailure, jittered};
+use super::limits::Looked;
+use super::{DriverError, Pace, Progress, Session, SessionOptions, SingleStatement, StatementFailure, jittered};
 use crate::migration::backfill::{BATCH, Backfill, Checkpoint, next_size};
 
 /// How often a connection may be lost in one statement.
 const LOSSES: u32 = 5;
-/// How often the server is asked whether it is strained.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long a strained server is left alone before it is asked again.
-const REST: Duration = Duration::from_millis(500);
-/// Share of a server's connections that may be busy before batches wait (percent).
-#[cfg(feature = "postgres")]
-pub(super) const BUSY_PERCENT: u32 = 95;
 
 /// What the loop asks of an engine's session. A lost connection has been made anew when it says [`DriverError::Lost`].
-pub(super) trait Batches: Send {
+pub(super) trait Batches: Session {
     /// Whether the key is unique, indexed and without NULL.
     fn check_key(&mut self, of: &Backfill) -> impl Future<Output = Result<Result<(), String>, DriverError>> + Send;
 
@@ -54,10 +48,6 @@ pub(super) trait Batches: Send {
     /// Marks the statement done, and forgets the checkpoint.
     fn finish(&mut self, statement: &SingleStatement<'_>) -> impl Future<Output = Result<(), DriverError>> + Send;
 
-    /// Why the next batch should wait, if it should.
-    fn strain(&mut self, max_lag: Option<Duration>)
-    -> impl Future<Output = Result<Option<String>, DriverError>> + Send;
-
     /// Whether the same batch may succeed later.
     fn may_succeed_later(&self, failure: &StatementFailure) -> bool;
 
@@ -86,7 +76,7 @@ pub(super) async fn run<S: Batches>(
         ..options.pace.clone()
     };
     let most = of.batch.or(pace.batch_size).unwrap_or(BATCH);
-    let mut walk = Walk { session, statement, of, options, pace, most, total: None, looked: None };
+    let mut walk = Walk { session, statement, of, options, pace, most, total: None, looked: Looked::default() };
     let mut lost = 0;
     loop {
         match walk.walk_on().await {
@@ -114,7 +104,7 @@ struct Walk<'a, 'b, S> {
     most: u32,
     total: Option<u64>,
     /// When the server was last asked whether it is strained.
-    looked: Option<Instant>,
+    looked: Looked,
 }
 
 impl<S: Batches> Walk<'_, '_, S> {
@@ -196,15 +186,13 @@ impl<S: Batches> Walk<'_, '_, S> {
 
     /// Waits while the server or a replica has enough to do.
     async fn while_strained(&mut self, at: &Checkpoint) -> Result<(), DriverError> {
-        if self.looked.is_some_and(|l| l.elapsed() < LOOK_EVERY) {
+        if !self.looked.is_due() {
             return Ok(());
         }
-        while let Some(why) = self.session.strain(self.pace.max_lag).await? {
-            self.pace.tell(&self.progress(at, Some(why)));
-            self.pace.may_go_on()?;
-            tokio::time::sleep(REST).await;
+        while let Some(why) = self.session.strain(&self.pace.limits).await? {
+            self.pace.rest(&self.progress(at, Some(why))).await?;
         }
-        self.looked = Some(Instant::now());
+        self.looked = Looked::now();
         Ok(())
     }
 

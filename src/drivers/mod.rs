@@ -8,6 +8,7 @@ mod batches;
 pub mod elasticsearch;
 pub mod failpoint;
 pub mod lease;
+pub mod limits;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
 mod native;
@@ -36,6 +37,7 @@ use crate::migration::{Backfill, Check};
 use crate::plan::health::Reading;
 use crate::plan::{Capabilities, HistoryRow, LockHolder, MigrationPlan, Objection, SchemaSnapshot};
 use crate::risk::facts::TargetFacts;
+pub use limits::Limits;
 pub use pace::{Cancel, Pace, Progress};
 pub use url::check_url;
 
@@ -342,6 +344,12 @@ pub trait Session: Send {
 
     /// Runs a repair that a probe named.
     fn repair(&mut self, statement: &str) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Why the next batch or migration should wait, if it should: the server or a replica has more to do than `limits` allow
+    /// [S4-90]. What the server does not tell, or not to this user, is no reason.
+    fn strain(&mut self, _limits: &Limits) -> impl Future<Output = Result<Option<String>, DriverError>> + Send {
+        std::future::ready(Ok(None))
+    }
 
     /// Puts data into the target, from the text of a file in the form of its engine. SQL is one transaction, which is taken
     /// back where it fails; of the others what stands before the failure may stay.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::DriverError;
+use super::limits::{Limits, REST};
 use crate::ids::{MigrationId, TargetName};
 
 /// A word that stops a run before its next statement or batch; clones speak to the same run.
@@ -30,7 +31,7 @@ pub struct Progress {
     pub target: TargetName,
     /// The migration.
     pub migration: MigrationId,
-    /// Its statement, from 1.
+    /// Its statement, from 1; 0 while none was begun.
     pub statement: i32,
     /// What is counted: `rows`, `documents`, `keys`.
     pub what: &'static str,
@@ -69,8 +70,8 @@ pub struct Pace {
     pub batch_size: Option<u32>,
     /// A rest between two batches.
     pub pause: Duration,
-    /// Wait while a replica is further behind than this [S4-90].
-    pub max_lag: Option<Duration>,
+    /// Wait while a server has more to do than this [S4-90].
+    pub limits: Limits,
 }
 
 impl std::fmt::Debug for Pace {
@@ -78,7 +79,7 @@ impl std::fmt::Debug for Pace {
         f.debug_struct("Pace")
             .field("batch_size", &self.batch_size)
             .field("pause", &self.pause)
-            .field("max_lag", &self.max_lag)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
@@ -109,6 +110,23 @@ impl Pace {
             tokio::time::sleep(self.pause).await;
             self.may_go_on()?;
         }
+        Ok(())
+    }
+
+    /// To be awaited while the server has too much to do, which `progress` says: tells, rests, and ends a run that somebody
+    /// cancelled or whose time is up.
+    ///
+    /// # Errors
+    /// [`DriverError::Stopped`], with what was waited for.
+    pub async fn rest(&self, progress: &Progress) -> Result<(), DriverError> {
+        self.tell(progress);
+        self.may_go_on().map_err(|stopped| match (stopped, &progress.waits) {
+            (DriverError::Stopped(message), Some(why)) => {
+                DriverError::Stopped(format!("{message}; it was waiting: {why}"))
+            }
+            (other, _) => other,
+        })?;
+        tokio::time::sleep(REST).await;
         Ok(())
     }
 

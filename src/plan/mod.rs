@@ -6,6 +6,7 @@ pub mod drift;
 pub mod health;
 pub mod planner;
 pub mod rehearsal;
+pub mod terms;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -25,7 +25,7 @@ pub fn list(records: &[AuditRecord]) -> String {
             line.push_str(&format!(" ({})", one_line(basis)));
         }
         for (key, value) in &body.details {
-            line.push_str(&format!("  {}: {}", one_line(key), one_line(value)));
+            line.push_str(&format!("  {}: {}", one_line(key), short(value)));
         }
         out.push_str(line.trim_end());
         out.push('\n');
@@ -53,6 +53,11 @@ pub fn verdict(verdict: &AuditVerdict) -> String {
     }
 }
 
+/// A detail in a line; one that is for programs is left to the other formats.
+fn short(value: &str) -> String {
+    if value.len() > 80 && value.starts_with(['{', '[']) { "…".to_owned() } else { one_line(value) }
+}
+
 /// Text of people without anything that moves the cursor or breaks the line.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -65,6 +70,13 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(one_line("a\u{1b}[31mb\nc"), "a [31mb c");
+    }
+
+    #[test]
+    fn what_is_for_programs_is_left_to_them() {
+        assert_eq!(short("[not so long]"), "[not so long]");
+        assert_eq!(short(&format!("[{}]", "1,".repeat(60))), "…");
+        assert_eq!(short(&"x".repeat(100)), "x".repeat(100));
     }
 
     #[test]

@@ -477,7 +477,7 @@ impl Restoring<'_> {
                 error: None,
             })
             .collect();
-        store.record_steps(run, &target.name, &records).await?;
+        store.record_steps(run, &target.name, &records, None).await?;
         store.finish_run(run, Outcome::Applied, Utc::now()).await?;
         for open in store.unfinished_runs(fingerprint).await? {
             store.interrupt_run(&open.run, Utc::now()).await?;

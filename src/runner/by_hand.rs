@@ -81,7 +81,7 @@ impl Rewriting<'_> {
             }
         }
         let records: Vec<StepRecord> = (0..).zip(&rows).map(|(position, row)| record(position, row)).collect();
-        self.store.record_steps(self.run, &self.target.name, &records).await?;
+        self.store.record_steps(self.run, &self.target.name, &records, None).await?;
         self.store.finish_run(self.run, Outcome::Applied, Utc::now()).await?;
         Ok(Ok(()))
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use chrono::Utc;
 use futures_util::future::BoxFuture;
+use tracing::Instrument as _;
 
 use super::target::{Job, TargetOutcome, reference, refusal_of};
 use super::{RunError, Work, pending_steps, refused, step_report, stepwise};
@@ -85,29 +86,35 @@ async fn locked<S: Session>(
     let mut told = Teller { store, job, told: 0, at: Instant::now() };
     let mut end = Outcome::Applied;
     let mut refusals = Vec::new();
-    let mut looked = Instant::now();
+    let (mut looked, mut asked) = (Instant::now(), super::strain::first_look(job));
     for (position, step) in plan.steps.iter().enumerate() {
         if end != Outcome::Applied {
             reports.push(step_report(step, MigrationState::Pending));
             continue;
         }
-        let stops = match should_stop(job) {
-            None if job.work != &Work::Baseline => super::health::between(job, &mut looked).await,
-            stops => stops,
-        };
+        job.options.pace.comes_to(&job.target.name, Some(&step.migration), position, plan.steps.len());
+        let mut stops = should_stop(job);
+        if job.work != &Work::Baseline {
+            if stops.is_none() {
+                stops = super::health::between(job, &mut looked).await;
+            }
+            if stops.is_none() {
+                stops = super::strain::before(session, job, step, &mut asked).await;
+            }
+        }
         if let Some(refusal) = stops {
             refusals.push(refusal);
             end = Outcome::Failed;
             reports.push(step_report(step, MigrationState::Pending));
             continue;
         }
-        job.options.pace.comes_to(&job.target.name, Some(&step.migration), position, plan.steps.len());
         let began = Instant::now();
         let migration = by_name.of(step);
         let before = migration.and_then(|m| index.of(m));
         let mut report = step_report(step, done_state(step.action));
         let run = StepRun { job, step, migration, epoch, before, position, notes: Notes::default() };
-        let (ended, said) = heard(job, step, one_step(session, store, &run)).await;
+        let span = super::spans::of_step(job, step, epoch);
+        let (ended, said) = heard(job, step, one_step(session, store, &run).instrument(span.clone())).await;
         report.notices = said;
         match ended? {
             StepEnd::Done(rows) => {
@@ -137,20 +144,23 @@ async fn locked<S: Session>(
             }
         }
         report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        super::spans::step_ended(&span, &report);
         reports.push(report);
-        told.tell(&reports, false).await?;
+        told.tell(&reports).await?;
     }
     if end == Outcome::Applied {
         job.options.pace.comes_to(&job.target.name, None, plan.steps.len(), plan.steps.len());
     }
-    if end == Outcome::Applied
-        && let Some(refusal) = self_check(session, job, plan).await?
-    {
+    let (refused, after) = match refusals.is_empty() {
+        true => self_check(session, job, plan, end == Outcome::Applied).await?,
+        false => (None, None),
+    };
+    if let Some(refusal) = refused {
         refusals.push(refusal);
         end = Outcome::NeedsHuman;
     }
     failpoint::hit("record_pre");
-    told.tell(&reports, true).await?;
+    told.tell_all(&reports, after.as_deref()).await?;
     failpoint::hit("record_post");
     // After a failure people mend the database by hand: that is no drift.
     if end == Outcome::Applied
@@ -273,10 +283,13 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    async fn tell(&mut self, reports: &[StepReport], all: bool) -> Result<(), RunError> {
-        if !all && self.at.elapsed() < TELL_EVERY {
-            return Ok(());
-        }
+    /// Those that are due.
+    async fn tell(&mut self, reports: &[StepReport]) -> Result<(), RunError> {
+        if self.at.elapsed() < TELL_EVERY { Ok(()) } else { self.tell_all(reports, None).await }
+    }
+
+    /// All of them; where the run has ended, with what the target's history says `after` it.
+    async fn tell_all(&mut self, reports: &[StepReport], after: Option<&str>) -> Result<(), RunError> {
         let records: Vec<StepRecord> = reports[self.told..]
             .iter()
             .enumerate()
@@ -287,7 +300,7 @@ impl Teller<'_> {
                 error: r.error.as_ref().map(|e| e.message.clone()),
             })
             .collect();
-        self.store.record_steps(self.job.run, &self.job.target.name, &records).await?;
+        self.store.record_steps(self.job.run, &self.job.target.name, &records, after).await?;
         self.told = reports.len();
         self.at = Instant::now();
         Ok(())
@@ -318,26 +331,34 @@ fn intent_of(job: &Job<'_>, plan: &MigrationPlan, fingerprint: &str, epoch: Epoc
     }
 }
 
-/// The target must say of every step what the run believes of it.
+/// The target must say of every step what the run believes of it, where that is `done`. With it the hash of what it says.
 async fn self_check<S: Session>(
     session: &mut S,
     job: &Job<'_>,
     plan: &MigrationPlan,
-) -> Result<Option<Refusal>, RunError> {
+    done: bool,
+) -> Result<(Option<Refusal>, Option<String>), RunError> {
     let history = match session.history().await {
         Ok(history) => history,
-        Err(error) => return Ok(Some(refusal_of(error)?)),
+        // What went wrong before is the news.
+        Err(_) if !done => return Ok((None, None)),
+        Err(error) => return Ok((Some(refusal_of(error)?), None)),
     };
+    let after = Some(planner::history_hash(&history));
+    if !done {
+        return Ok((None, after));
+    }
     let (index, by_name) = (Index::new(job.set, &history), ByName::new(job.set));
     let wrong = plan.steps.iter().find(|s| {
         by_name.of(s).and_then(|m| index.of(m)).is_none_or(|r| r.state != done_state(s.action) || &r.run != job.run)
     });
-    Ok(wrong.map(|s| Refusal {
+    let refused = wrong.map(|s| Refusal {
         reason: "drift".to_owned(),
         message: format!("the target's history does not say what this run did to `{}`", s.migration),
         what_to_do: "somebody changes `godwit_history` beside Godwit; look at it before going on".to_owned(),
         needs_human: true,
-    }))
+    });
+    Ok((refused, after))
 }
 
 /// One step as it runs.

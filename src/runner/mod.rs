@@ -21,7 +21,9 @@ mod native;
 pub mod rehearse;
 pub mod reset;
 mod settle;
+mod spans;
 mod stepwise;
+mod strain;
 mod target;
 mod undo;
 
@@ -32,6 +34,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
+use tracing::Instrument as _;
 
 pub use crate::drivers::failpoint;
 #[cfg(feature = "postgres")]
@@ -43,7 +46,8 @@ pub use examine::examine;
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
 
-pub use crate::drivers::{Cancel, Pace, Progress};
+pub use crate::drivers::{Cancel, Limits, Pace, Progress};
+pub use spans::TRACE;
 
 use crate::drivers::Driver as _;
 use crate::ids::{CommitSha, DeliveryId, Digest, Engine, EnvironmentName, PrNumber, RepoName, Risk, RunId, TargetName};
@@ -366,12 +370,14 @@ async fn run_all(
     let began = Instant::now();
     let call = Call { keeper, set, targets, actor, options, work };
     let wish = options.health.as_ref().filter(|_| !options.dry_run && work != &Work::Baseline);
-    let report = match wish {
-        // Boxed, as everything below that is large: a caller has a stack of its own.
-        Some(wish) => Box::pin(health::around(&call, wish)).await?,
-        None => Box::pin(on_targets(&call)).await?,
+    let span = spans::of_run(targets, actor, options, work);
+    // Boxed, as everything below that is large: a caller has a stack of its own.
+    let ended = match wish {
+        Some(wish) => Box::pin(health::around(&call, wish)).instrument(span.clone()).await,
+        None => Box::pin(on_targets(&call)).instrument(span.clone()).await,
     };
-    Ok(finish(keeper, report, began).await)
+    spans::run_ended(&span, &ended);
+    Ok(finish(keeper, ended?, began).await)
 }
 
 async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {

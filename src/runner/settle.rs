@@ -82,7 +82,7 @@ pub(super) async fn reconcile(
                 })
             })
             .collect();
-        store.record_steps(&run.run, &run.target, &records).await?;
+        store.record_steps(&run.run, &run.target, &records, None).await?;
         store.interrupt_run(&run.run, Utc::now()).await?;
         ended.push(run.run);
     }

@@ -348,6 +348,7 @@ async fn clean_up<S: Session>(session: &mut S, run: &StepRun<'_>, single: &Singl
 
 /// Keeps what happened for the store, until something must be durable before it is done.
 fn note(run: &StepRun<'_>, event: &'static str, detail: &str) {
+    super::spans::looked(event, detail);
     run.notes.push(StepEvent { event, detail: crate::redact::text(detail), at: Utc::now() });
 }
 

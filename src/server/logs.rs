@@ -42,13 +42,19 @@ fn targets(rust_log: Option<&str>, level: LevelFilter) -> Targets {
     }
 }
 
-/// Starts logging to standard error; a second call changes nothing.
-pub fn start(rust_log: Option<&str>, level: LevelFilter) {
+/// Starts logging to standard error, and telling `traces` of spans; a second call changes nothing.
+pub fn start(
+    rust_log: Option<&str>,
+    level: LevelFilter,
+    #[cfg(feature = "otel")] traces: Option<&super::traces::Traces>,
+) {
     let writer = || Redacting::new(io::stderr());
     let targets = targets(rust_log, level);
     let registry = tracing_subscriber::registry();
     #[cfg(feature = "postgres")]
     let registry = registry.with(crate::bot::notices::layer());
+    #[cfg(feature = "otel")]
+    let registry = registry.with(traces.map(super::traces::Traces::layer));
     // Refused only when logging has been started before, which is fine.
     let _ = if io::stderr().is_terminal() {
         registry.with(tracing_subscriber::fmt::layer().with_writer(writer).with_filter(targets)).try_init()

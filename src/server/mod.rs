@@ -7,6 +7,8 @@ pub mod logs;
 mod metrics;
 pub mod process;
 pub mod rotation;
+#[cfg(feature = "otel")]
+pub mod traces;
 mod webhook;
 
 use std::sync::Arc;

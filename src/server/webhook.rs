@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 
 use super::rotation::Secrets;
 use super::{AppState, MAX_BODY, metrics};
+use crate::bot::traced;
 use crate::github::Event;
 use crate::github::webhook::{self, MalformedPayload};
 use crate::ids::DeliveryId;
@@ -65,6 +66,7 @@ pub(super) async fn receive(State(state): State<AppState>, request: Request) -> 
         delivery = id.as_ref().map_or("", DeliveryId::as_str),
         event = name.get(..name.len().min(60)).unwrap_or(""),
     );
+    traced::belongs_to(&span, id.as_ref());
     let received = take(&state, request, id, &name).instrument(span.clone()).await;
     let (status, result, why) = received.answer();
     metrics::delivery(&name, result, began.elapsed());

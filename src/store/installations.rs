@@ -29,6 +29,7 @@ pub const NAMED: &[&str] = &[
     "pulls",
     "table_facts",
     "said_on_heads",
+    "terms",
 ];
 
 /// How an installation stands.

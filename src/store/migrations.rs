@@ -37,6 +37,8 @@ const FILES: &[(i64, &str, Text)] = &[
     (18, "commands", Text::Both(include_str!("schema/0018_commands.sql"))),
     (19, "heads", Text::Both(include_str!("schema/0019_heads.sql"))),
     (20, "goals", Text::Both(include_str!("schema/0020_goals.sql"))),
+    (21, "terms", Text::Both(include_str!("schema/0021_terms.sql"))),
+    (22, "proofs", Text::Both(include_str!("schema/0022_proofs.sql"))),
 ];
 
 /// A change in the words of the databases.

@@ -30,6 +30,7 @@ mod jobs;
 pub mod legs;
 pub mod logs;
 mod migrations;
+pub mod proofs;
 mod pulls;
 mod recorded;
 pub mod releases;
@@ -40,6 +41,8 @@ pub mod rollbacks;
 pub mod runs;
 pub mod schemas;
 mod stops;
+#[cfg(feature = "bot")]
+pub mod terms;
 #[cfg(feature = "bot")]
 pub mod turns;
 mod verdicts;

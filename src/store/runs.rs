@@ -288,7 +288,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records what came of steps.
+    /// Records what came of steps, and where the run has ended there, the hash of the target's history.
     ///
     /// # Errors
     /// When the store fails.
@@ -297,8 +297,9 @@ impl Store {
         run: &RunId,
         target: &TargetName,
         records: &[StepRecord],
+        after: Option<&str>,
     ) -> Result<(), StoreError> {
-        if records.is_empty() {
+        if records.is_empty() && after.is_none() {
             return Ok(());
         }
         let records = serde_json::to_string(records).unwrap_or_default();
@@ -319,6 +320,14 @@ impl Store {
             .bind(&records)
             .execute(&mut *tx)
             .await?;
+        if let Some(after) = after {
+            sqlx::query("UPDATE run_targets SET history_after = $3 WHERE run = $1 AND target = $2")
+                .bind(run.as_str())
+                .bind(target.as_str())
+                .bind(after)
+                .execute(&mut *tx)
+                .await?;
+        }
         tx.commit().await?;
         Ok(())
     }

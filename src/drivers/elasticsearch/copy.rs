@@ -123,7 +123,7 @@ impl ElasticsearchSession {
         let Some(what) = Copy::of(&operation) else { return Ok(()) };
         let (unit, id) = (entry.row.unit.clone(), entry.row.id.clone());
         let at = At { place: copy.operation, unit: &unit, id: &id };
-        let counts = match self.follow(&at, &copy.task).await? {
+        let counts = match self.follow(&at, &copy.task, what.requests_per_second).await? {
             Some(counts) => counts,
             None => self.copy(&at, &what, &json!({})).await?,
         };
@@ -190,7 +190,7 @@ impl ElasticsearchSession {
                     task
                 }
             };
-            if let Some(counts) = self.follow(at, &task).await? {
+            if let Some(counts) = self.follow(at, &task, copy.requests_per_second).await? {
                 return Ok(counts);
             }
             // Unknown is not failed: what it copied is there, and the next copy completes it.
@@ -263,7 +263,7 @@ impl ElasticsearchSession {
                     task
                 }
             };
-            match self.follow(at, &task).await? {
+            match self.follow(at, &task, rate).await? {
                 Some(counts) if counts.conflicts == 0 => return Ok(changed + counts.updated + counts.deleted),
                 // Changed while it was looked at: the next turn finds it as it is now.
                 Some(counts) => changed += counts.updated + counts.deleted,

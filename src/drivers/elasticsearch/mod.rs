@@ -21,6 +21,7 @@ mod schema;
 pub(crate) mod scratch;
 mod seed;
 mod session;
+mod strain;
 mod swap;
 mod task;
 mod undo;

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::lock::{self, Held};
 use super::own::{self, Block, Entry, Fence, Own, Token};
+use super::strain::Queues;
 use super::wire::{Answer, Wire, part};
 use super::{refused, seed, task};
 use crate::drivers::{
-    DriverError, Probe, Progress, Script, Session, SessionOptions, SingleStatement, failpoint, jittered,
+    DriverError, Limits, Probe, Progress, Script, Session, SessionOptions, SingleStatement, failpoint, jittered,
 };
 use crate::ids::{Epoch, MigrationId, RunId};
 use crate::migration::operations::elasticsearch::Operation;
@@ -26,6 +27,8 @@ pub struct ElasticsearchSession {
     token: Token,
     epoch: Epoch,
     held: Option<Held>,
+    /// What the nodes said of their queues when they were asked last.
+    pub(super) queues: Option<Queues>,
 }
 
 /// An operation as it is carried out.
@@ -52,7 +55,7 @@ impl ElasticsearchSession {
         let held = lock::take(&wire, &own, options).await?;
         wire.patience = options.lock_wait.max(Duration::from_secs(5));
         let (fence, token) = own::make_fence(&wire, &own).await?;
-        Ok(Self { wire, own, options: options.clone(), fence, token, epoch: Epoch(0), held: Some(held) })
+        Ok(Self { wire, own, options: options.clone(), fence, token, epoch: Epoch(0), held: Some(held), queues: None })
     }
 
     pub(super) fn epoch(&self) -> i64 {
@@ -338,6 +341,10 @@ impl ElasticsearchSession {
 impl Session for ElasticsearchSession {
     fn fingerprint(&self) -> &str {
         &self.fence.target
+    }
+
+    async fn strain(&mut self, limits: &Limits) -> Result<Option<String>, DriverError> {
+        self.strained(limits).await
     }
 
     async fn fence(&mut self, at_least: Epoch) -> Result<Epoch, DriverError> {

@@ -6,8 +6,10 @@ use elasticsearch::http::Method;
 use serde_json::Value;
 
 use super::session::{At, ElasticsearchSession};
+use super::strain::HELD;
 use super::wire::{Wire, part, words};
-use crate::drivers::{DriverError, StatementFailure, jittered};
+use crate::drivers::limits::Looked;
+use crate::drivers::{DriverError, Progress, StatementFailure, jittered};
 use crate::ids::RunId;
 
 /// What the server says of a task.
@@ -141,9 +143,16 @@ pub(super) async fn of_runs(wire: &Wire, runs: &[RunId]) -> Result<Vec<String>, 
 }
 
 impl ElasticsearchSession {
-    /// Follows a task to its end; `None` when the server does not know it (any more). A run that is stopped ends it.
-    pub(super) async fn follow(&mut self, at: &At<'_>, task: &str) -> Result<Option<Counts>, DriverError> {
+    /// Follows a task to its end; `None` when the server does not know it (any more). A run that is stopped ends it. While
+    /// the cluster has too much to do it is held up; else it goes at the `rate` that the migration gives, or none.
+    pub(super) async fn follow(
+        &mut self,
+        at: &At<'_>,
+        task: &str,
+        rate: Option<f64>,
+    ) -> Result<Option<Counts>, DriverError> {
         let mut pause = Duration::from_millis(20);
+        let mut hold = Hold { looked: Looked::default(), why: None, held: None };
         loop {
             let counts = match look(&self.wire, task).await? {
                 State::Unknown(_) => return Ok(None),
@@ -152,9 +161,12 @@ impl ElasticsearchSession {
                     self.options.pace.tell(&self.told(at, counts.done(), Some(counts.total)));
                     return Ok(Some(counts));
                 }
-                State::Running(status) => Counts::of(&status),
+                State::Running(status) => {
+                    self.hold_up(task, rate, &status, &mut hold).await?;
+                    Counts::of(&status)
+                }
             };
-            let told = self.told(at, counts.done(), Some(counts.total));
+            let told = Progress { waits: hold.why.clone(), ..self.told(at, counts.done(), Some(counts.total)) };
             if let Err(stopped) = self.options.pace.between(&told).await {
                 end(&self.wire, task).await?;
                 return Err(stopped);
@@ -164,6 +176,43 @@ impl ElasticsearchSession {
             pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
+
+    /// Holds a task up while the cluster has too much to do, and lets it go again, which takes effect at once [S4-90].
+    async fn hold_up(
+        &mut self,
+        task: &str,
+        rate: Option<f64>,
+        status: &Value,
+        hold: &mut Hold,
+    ) -> Result<(), DriverError> {
+        if !hold.looked.is_due() || rate.is_some_and(|rate| rate <= HELD) {
+            return Ok(());
+        }
+        let limits = self.options.pace.limits;
+        hold.why = self.strained(&limits).await?;
+        hold.looked = Looked::now();
+        // A run that was killed may have left it so.
+        let is_held = hold
+            .held
+            .unwrap_or_else(|| status["requests_per_second"].as_f64().is_some_and(|now| now > 0.0 && now < 1.5 * HELD));
+        let wanted = hold.why.is_some();
+        if wanted != is_held {
+            let rate = if wanted { HELD } else { rate.unwrap_or(-1.0) };
+            let path = format!("_reindex/{}/_rethrottle?requests_per_second={rate}", part(task));
+            // One that has ended meanwhile is not known any more.
+            self.wire.ask(Method::Post, &path, None).await?.found()?;
+        }
+        hold.held = Some(wanted);
+        Ok(())
+    }
+}
+
+/// Whether a task is held up, and why.
+struct Hold {
+    looked: Looked,
+    why: Option<String>,
+    /// As we have left it; `None` before the first look.
+    held: Option<bool>,
 }
 
 #[cfg(test)]

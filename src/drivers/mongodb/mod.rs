@@ -12,6 +12,7 @@ mod schema;
 mod seed;
 mod session;
 mod settle;
+mod strain;
 mod values;
 mod wire;
 

@@ -16,7 +16,7 @@ use super::lock::{self, Lock, majority};
 use super::wire::{self, Fault, RECONNECT_FOR, refusal};
 use super::{MongodbDriver, operations, probe, read_history, seed, settle};
 use crate::drivers::failpoint;
-use crate::drivers::{DriverError, FENCE, Probe, Script, Session, SessionOptions, SingleStatement, jittered};
+use crate::drivers::{DriverError, FENCE, Limits, Probe, Script, Session, SessionOptions, SingleStatement, jittered};
 use crate::ids::{Epoch, RunId};
 use crate::plan::{HistoryRow, MigrationState, StepAction};
 
@@ -354,6 +354,10 @@ fn explained(mut fault: Fault, attempts: u32, began: Instant) -> Fault {
 impl Session for MongodbSession {
     fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    async fn strain(&mut self, limits: &Limits) -> Result<Option<String>, DriverError> {
+        self.strained(limits).await
     }
 
     async fn fence(&mut self, at_least: Epoch) -> Result<Epoch, DriverError> {

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::message::literal;
 use super::session::PostgresSession;
 use super::wire;
-use crate::drivers::batches::{BUSY_PERCENT, Batches};
+use crate::drivers::batches::Batches;
 use crate::drivers::{DriverError, SingleStatement, StatementFailure, failpoint};
 use crate::migration::backfill::{Backfill, Checkpoint};
 
@@ -154,23 +154,6 @@ impl Batches for PostgresSession {
 
     async fn finish(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         self.mark_done(statement).await
-    }
-
-    async fn strain(&mut self, max_lag: Option<Duration>) -> Result<Option<String>, DriverError> {
-        let sql = "SELECT (100 * (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE state = 'active' \
-             AND backend_type = 'client backend') > $SHARE * pg_catalog.current_setting('max_connections')::int8)::text, \
-             (SELECT (1000 * extract(epoch FROM pg_catalog.max(replay_lag)))::int8::text FROM pg_catalog.pg_stat_replication)"
-            .replace("$SHARE", &BUSY_PERCENT.to_string());
-        let rows = self.ask(sql).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        if wire::str(row, 0)? == "true" {
-            return Ok(Some(format!("more than {BUSY_PERCENT} % of the server's connections are busy")));
-        }
-        let lag = wire::optional_str(row, 1)?.and_then(|t| t.parse().ok()).map(Duration::from_millis);
-        Ok(match (lag, max_lag) {
-            (Some(lag), Some(most)) if lag > most => Some(format!("a replica is {:.1} s behind", lag.as_secs_f64())),
-            _ => None,
-        })
     }
 
     fn may_succeed_later(&self, failure: &StatementFailure) -> bool {

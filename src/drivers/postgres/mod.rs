@@ -13,6 +13,7 @@ mod probe;
 mod schema;
 mod sending;
 mod session;
+mod strain;
 mod watch;
 mod wire;
 

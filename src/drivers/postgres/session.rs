@@ -15,7 +15,7 @@ use super::watch::{holder_of, lock_key, look};
 use super::wire::{self, Reply};
 use super::{PostgresDriver, native, open, probe, read_history};
 use crate::drivers::{
-    DriverError, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
+    DriverError, Limits, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
 };
 use crate::drivers::{batches, failpoint};
 use crate::ids::{Engine, Epoch, MigrationId, RunId};
@@ -352,6 +352,10 @@ impl Session for PostgresSession {
             self.fingerprint = found;
         }
         Ok(())
+    }
+
+    async fn strain(&mut self, limits: &Limits) -> Result<Option<String>, DriverError> {
+        self.strained(limits).await
     }
 
     async fn fence(&mut self, at_least: Epoch) -> Result<Epoch, DriverError> {

@@ -8,8 +8,7 @@ use crate::plan::health::Reading;
 pub(super) async fn vitals(link: &Link, nodes: &[Node]) -> Result<Vec<Reading>, DriverError> {
     let mut worst: Vec<Reading> = Vec::new();
     for node in nodes {
-        let (clients, memory) = (link.info(node, "clients").await?, link.info(node, "memory").await?);
-        for reading in of_node(&clients, &memory) {
+        for reading in of(link, node).await? {
             match worst.iter_mut().find(|r| r.vital == reading.vital) {
                 Some(known) => known.value = known.value.max(reading.value),
                 None => worst.push(reading),
@@ -17,6 +16,12 @@ pub(super) async fn vitals(link: &Link, nodes: &[Node]) -> Result<Vec<Reading>, 
         }
     }
     Ok(worst)
+}
+
+/// What one of them says.
+pub(super) async fn of(link: &Link, node: &Node) -> Result<Vec<Reading>, DriverError> {
+    let (clients, memory) = (link.info(node, "clients").await?, link.info(node, "memory").await?);
+    Ok(of_node(&clients, &memory))
 }
 
 fn of_node(clients: &Info, memory: &Info) -> Vec<Reading> {

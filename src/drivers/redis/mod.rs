@@ -19,6 +19,7 @@ mod server;
 mod session;
 mod statement;
 mod step;
+mod strain;
 mod undo;
 mod walk;
 mod zones;

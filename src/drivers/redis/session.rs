@@ -14,7 +14,7 @@ use super::seed;
 use super::server::Server;
 use crate::drivers::lease::{Heartbeat, Owner};
 use crate::drivers::{
-    DriverError, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
+    DriverError, Limits, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
 };
 use crate::ids::{Epoch, RunId};
 use crate::plan::{HistoryRow, LockHolder, MigrationState};
@@ -234,6 +234,10 @@ fn is_code(word: &str) -> bool {
 impl Session for RedisSession {
     fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    async fn strain(&mut self, limits: &Limits) -> Result<Option<String>, DriverError> {
+        self.strained_anywhere(limits).await
     }
 
     async fn fence(&mut self, at_least: Epoch) -> Result<Epoch, DriverError> {

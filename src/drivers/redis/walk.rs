@@ -14,7 +14,9 @@ use super::names::{Zone, slot_of};
 use super::session::RedisSession;
 use super::statement::{Effect, Marking, one_slot};
 use super::step::{Came, Mode, Step};
+use super::strain::Memory;
 use super::zones::{Open, TOGETHER, fingerprint};
+use crate::drivers::limits::Looked;
 use crate::drivers::{DriverError, Progress, SingleStatement};
 use crate::migration::operations::redis::Matching;
 
@@ -48,6 +50,8 @@ struct State {
     /// Keys in a call at the moment.
     limit: usize,
     progress: Progress,
+    /// When a server was last asked whether it has too much to do.
+    looked: Looked,
 }
 
 /// A node as its checkpoint knows it: the process, and its slots.
@@ -196,6 +200,7 @@ impl RedisSession {
                 total: None,
                 waits: None,
             },
+            looked: Looked::default(),
         };
         loop {
             let nodes = self.link.nodes().await?;
@@ -248,6 +253,7 @@ impl Way<'_> {
             Some(_) | None => "0".to_owned(),
         };
         let mut here = start.clone();
+        self.while_strained(state, node).await?;
         let (mut next, mut keys) = self.page(node, &start).await?;
         loop {
             let checkpoint = format!("{here} {sort}");
@@ -260,7 +266,7 @@ impl Way<'_> {
             };
             let (read, worked) = futures_util::future::join(further, self.work(state, keys)).await;
             worked?;
-            session.wait_for_replicas(node, &mut state.progress).await?;
+            self.while_strained(state, node).await?;
             session.options.pace.between(&state.progress).await?;
             match read? {
                 Some((after, found)) => {
@@ -270,6 +276,23 @@ impl Way<'_> {
                 None => return session.put(&kept, &[&field, &format!("{END} {sort}")]).await,
             }
         }
+    }
+
+    /// Rests while the server or a replica has enough to do [S4-90].
+    async fn while_strained(&self, state: &mut State, node: &Node) -> Result<(), DriverError> {
+        if !state.looked.is_due() {
+            return Ok(());
+        }
+        let pace = &self.session.options.pace;
+        // A key that is done leaves no mark only where it is gone.
+        let memory = if self.effect.marking == Marking::None { Memory::Frees } else { Memory::Needs };
+        while let Some(why) = self.session.strained(node, &pace.limits, memory).await? {
+            state.progress.waits = Some(why);
+            pace.rest(&state.progress).await?;
+        }
+        state.progress.waits = None;
+        state.looked = Looked::now();
+        Ok(())
     }
 
     /// Some keys from a cursor on, each once. Of a cluster's node many, so that those of one slot come together.
@@ -351,23 +374,6 @@ impl Way<'_> {
     async fn call(&self, zone: &Zone, keys: &[Vec<u8>]) -> Result<Came, DriverError> {
         let step = Step { effect: self.effect, mode: Mode::Batch, zone, walk: Some(self.walk), keys, done: None };
         self.session.step(&step).await.map_err(stays)
-    }
-}
-
-impl RedisSession {
-    /// Rests while a replica is further behind than the run allows [S4-90].
-    async fn wait_for_replicas(&self, node: &Node, progress: &mut Progress) -> Result<(), DriverError> {
-        let Some(most) = self.options.pace.max_lag else { return Ok(()) };
-        loop {
-            let lag = self.server.lag(&self.link, node).await?;
-            if lag <= most {
-                progress.waits = None;
-                return Ok(());
-            }
-            progress.waits = Some(format!("a replica is {} s behind", lag.as_secs()));
-            self.options.pace.between(progress).await?;
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A statement in batches on SQLite.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -174,11 +174,6 @@ impl Batches for SqliteSession {
 
     async fn finish(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         crate::drivers::Session::mark(self, statement).await
-    }
-
-    async fn strain(&mut self, _max_lag: Option<Duration>) -> Result<Option<String>, DriverError> {
-        // A file has no replicas, and no connections to run out of.
-        Ok(None)
     }
 
     fn may_succeed_later(&self, failure: &StatementFailure) -> bool {

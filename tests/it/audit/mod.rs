@@ -9,7 +9,7 @@ use godwit::store::{AuditEntry, AuditHead};
 use serde_json::Value;
 
 use crate::store::{Fresh, fresh, fresh_on, on_both};
-use crate::support::Kind;
+use crate::support::{Kind, Project};
 
 fn godwit(fresh: &Fresh, args: &[&str]) -> Output {
     fresh.godwit().args(args).output().unwrap()
@@ -295,4 +295,35 @@ async fn b17_the_anchor_may_lag_and_is_made_where_there_is_none(fresh: Fresh) {
     std::fs::write(&anchor, "nonsense").unwrap();
     let (code, verdict) = verify(&fresh, &[]);
     assert!(code == 1 && verdict["problem"].as_str().unwrap().contains("anchor"), "{verdict}");
+}
+
+#[test]
+fn r25_the_row_of_a_run_proves_it_with_epoch_looks_before_and_after_and_durations() {
+    let project = Project::new(
+        Kind::Postgres,
+        &[
+            ("0001_a.up.sql", "create table a (n int);"),
+            ("0002_i.up.sql", "create index concurrently a_n on a (n);"),
+            ("0003_bad.up.sql", "create table a (n int);"),
+        ],
+    );
+    project.run(&["apply", "--yes", "--to", "0002_i"]).expect(0);
+    project.run(&["apply", "--yes"]).expect(1);
+    let mut listed = crate::support::godwit(project.dir.path());
+    let output = listed.args(["audit", "list", "--format", "json"]).output().unwrap();
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows: Vec<&Value> =
+        rows["records"].as_array().unwrap().iter().filter(|r| r["action"] == "run-finished").collect();
+    let proof = |row: &Value| -> Value { serde_json::from_str(row["details"]["proof"].as_str().unwrap()).unwrap() };
+    let (good, bad) = (proof(rows[0]), proof(rows[1]));
+    assert_eq!((good[0]["epoch"].as_i64(), bad[0]["epoch"].as_i64()), (Some(1), Some(2)));
+    assert_ne!(good[0]["before"], good[0]["after"]);
+    assert_eq!(good[0]["after"], bad[0]["before"], "one run begins where the other ended");
+    assert_ne!(good[0]["plan"], bad[0]["plan"]);
+    let steps = &good[0]["steps"];
+    assert_eq!((&steps[0]["state"], &steps[0]["before"]), (&"applied".into(), &Value::Null), "it commits with its row");
+    assert_eq!((&steps[1]["before"], &steps[1]["after"]), (&"absent".into(), &"done".into()), "{steps}");
+    assert!(steps[1]["ms"].as_i64().is_some_and(|ms| ms >= 0), "{steps}");
+    assert_eq!(bad[0]["steps"][0]["state"], "failed");
+    assert!(bad[0]["after"].is_string(), "{bad}");
 }

@@ -7,7 +7,7 @@ use crate::support::servers::OwnServer;
 use crate::support::{Database, Kind, Said, until};
 
 /// The same database on another server.
-fn on(database: &Database, server: &str) -> impl Fn(&str) -> String {
+pub fn on(database: &Database, server: &str) -> impl Fn(&str) -> String {
     let url = format!("{}/{}", server.rsplit_once('/').unwrap().0, database.name());
     move |sql: &str| {
         let (url, sql) = (url.clone(), sql.to_owned());

@@ -2,7 +2,8 @@
 
 mod contract;
 mod keys;
-mod lag;
+pub mod lag;
+mod load;
 mod upgrade;
 
 use godwit::drivers::failpoint::NAMES;

@@ -133,3 +133,46 @@ async fn a_check_that_fails_after_a_run_takes_it_back_and_stops_the_chain() {
     assert!(end.body.details["report"].contains("critical-table"), "{:?}", end.body.details);
     assert!(world.store.verify_audit(None).await.unwrap().valid);
 }
+
+/// `environments.yml` with `more` in staging.
+fn in_staging(more: &str) -> String {
+    ENVIRONMENTS_YML.replace("production:\n", &format!("{more}production:\n"))
+}
+
+#[tokio::test]
+async fn s3_57_a_rollback_asked_for_in_a_comment_is_checked_afterwards_and_stays_undone() {
+    let more = "  health_checks: { critical_tables: [orders] }\n";
+    let world = World::start_with(&[("policies/environments.yml", &in_staging(more))]).await;
+    let pull = merged(&world).await;
+    assert!(run_comment(&pull, "staging").contains("checks passed"), "{}", run_comment(&pull, "staging"));
+    world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    let told = run_comment(&pull, "staging");
+    assert!(told.contains("critical-table") && told.contains("nothing is taken back by itself"), "{told}");
+    assert!(!world.has_table("staging", "orders").await, "what a person asked to undo is not done again");
+    assert!(!pull.labels().unwrap().contains(&"migrated:staging".to_owned()));
+    let rows = world.store.audit(&Default::default()).await.unwrap();
+    let end = rows.iter().rev().find(|r| r.body.action == "run-finished").unwrap();
+    assert_eq!((end.body.result.as_str(), end.body.basis.as_deref()), ("failed", Some("rollback by omar")));
+    assert!(end.body.details["report"].contains("critical-table"), "{:?}", end.body.details);
+    assert!(world.store.verify_audit(None).await.unwrap().valid);
+}
+
+#[tokio::test]
+async fn s3_103_a_rollback_asked_for_in_a_comment_does_not_begin_while_something_is_critical() {
+    let cpu = Arc::new(AtomicU64::new(10));
+    let told = Arc::clone(&cpu);
+    let metrics = Endpoint::answering(move |_| (200, format!("node_cpu_usage {}\n", told.load(Ordering::SeqCst))));
+    let more = format!("  monitoring: {{ enabled: true, metrics_endpoint: \"{}\" }}\n", metrics.url());
+    let mut world = World::start_with(&[("policies/environments.yml", &in_staging(&more))]).await;
+    world.allow(&metrics.url());
+    let pull = merged(&world).await;
+    cpu.store(99, Ordering::SeqCst);
+    world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    assert!(world.has_table("staging", "orders").await, "nothing is undone on a machine that fares badly");
+    let said: Vec<String> = pull.comments().unwrap().into_iter().map(|c| c.body).collect();
+    let told = said.iter().find(|c| c.contains("does not fare well enough"));
+    assert!(told.is_some_and(|c| c.contains("99 %")), "{said:#?}");
+    cpu.store(10, Ordering::SeqCst);
+    world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    assert!(!world.has_table("staging", "orders").await, "{}", run_comment(&pull, "staging"));
+}

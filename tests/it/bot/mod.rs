@@ -3,6 +3,7 @@
 mod arriving;
 mod asking;
 mod attacks;
+mod behind;
 mod beside;
 mod checks;
 mod colliding;
@@ -41,6 +42,8 @@ mod suggesting;
 mod sweeping;
 mod taking_back;
 mod teams;
+mod terms;
+mod traces;
 mod trust;
 mod unheard;
 pub mod world;

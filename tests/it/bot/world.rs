@@ -135,6 +135,11 @@ impl World {
         self.restart_bot();
     }
 
+    /// From now on a variable names another database, as when an operator changes it.
+    pub fn moved(&self, variable: &str, to: &str) {
+        std::fs::write(self.dir.path().join(format!("{variable}.moved")), to).unwrap();
+    }
+
     /// Stops the bot's clock at a moment.
     pub fn it_is(&self, moment: &str) {
         *self.clock.lock().unwrap() = Some(moment.parse().unwrap());
@@ -270,6 +275,8 @@ fn new_bot(
     let folder = dir.clone();
     let lookup = move |name: &str| {
         let environment = name.strip_prefix("SHOP_")?.to_ascii_lowercase();
+        let moved = std::fs::read_to_string(folder.join(format!("{name}.moved")));
+        let environment = moved.unwrap_or(environment);
         Some(folder.join(format!("{environment}.db")).display().to_string())
     };
     // A test's own list of addresses that may be asked.

@@ -240,7 +240,7 @@ async fn b20_runs_that_a_person_must_settle_are_on_the_pages() {
         };
         store.record_intents(&run, &intent).await.unwrap();
         let record = StepRecord { position: 0, state, duration_ms: 1, error: None };
-        store.record_steps(&run.id, &target, &[record]).await.unwrap();
+        store.record_steps(&run.id, &target, &[record], None).await.unwrap();
         let health = get(served.address, "/healthz").body;
         assert!(health.contains(&format!("\"unknown_runs\":{count}")), "{health}");
         let metrics = get(served.address, "/metrics").body;

@@ -1,15 +1,16 @@
 //! Changes of many documents, in batches by `_id`, each with its checkpoint.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mongodb::bson::{Bson, Document, doc};
 
 use super::{Running, left};
+use crate::drivers::limits::Looked;
 use crate::drivers::mongodb::history::{self, UNDO};
 use crate::drivers::mongodb::session::{MOVED, MongodbSession, Unit};
 use crate::drivers::mongodb::{values, wire};
 use crate::drivers::pace::Progress;
-use crate::drivers::{DriverError, jittered};
+use crate::drivers::{DriverError, Session as _};
 
 /// Documents in a batch, where neither the operation nor the run says.
 const BATCH: u32 = 1_000;
@@ -175,7 +176,18 @@ pub(super) async fn run(
     let total = total(session, batch).await;
     let statement = running.statement;
     let began = Instant::now();
+    let mut looked = Looked::default();
+    let mut progress = Progress {
+        target: session.options.target.clone(),
+        migration: statement.id.clone(),
+        statement: statement.done,
+        what: "documents",
+        done: at.done,
+        total,
+        waits: None,
+    };
     loop {
+        while_strained(session, &mut progress, &mut looked).await?;
         let (ids, over) = page(session, batch, at.last.as_ref(), size).await?;
         let count = ids.len();
         let mut unit = Unit { counts: true, ..Unit::default() };
@@ -223,21 +235,12 @@ pub(super) async fn run(
         }
         at = next;
         size = size.saturating_mul(2).min(most);
-        let mut progress = Progress {
-            target: session.options.target.clone(),
-            migration: statement.id.clone(),
-            statement: statement.done,
-            what: "documents",
-            done: at.done,
-            total,
-            waits: None,
-        };
+        progress.done = at.done;
         if over {
             session.options.pace.tell(&progress);
             return Ok(at.done);
         }
         session.options.pace.between(&progress).await?;
-        wait_for_replicas(session, &mut progress).await?;
     }
 }
 
@@ -249,33 +252,23 @@ async fn total(session: &MongodbSession, batch: &Batch<'_>) -> Option<u64> {
     found.first().and_then(|d| wire::number(d.get("count"))).and_then(|n| u64::try_from(n).ok())
 }
 
-/// Waits while a replica is further behind than the run allows [S4-90].
-async fn wait_for_replicas(session: &MongodbSession, progress: &mut Progress) -> Result<(), DriverError> {
-    let Some(most) = session.options.pace.max_lag.filter(|_| session.has_transactions()) else { return Ok(()) };
-    loop {
-        let admin = session.db.client().database("admin");
-        // Without the right to look, or behind a router, nothing can be waited for.
-        let Ok(status) = wire::run(&admin, None, doc! { "replSetGetStatus": 1 }).await else { return Ok(()) };
-        let Some(behind) = lag(&status).filter(|l| *l > most) else { return Ok(()) };
-        progress.waits = Some(format!("a replica is {} s behind", behind.as_secs()));
-        session.options.pace.tell(progress);
-        tokio::time::sleep(jittered(Duration::from_millis(500))).await;
-        session.options.pace.may_go_on()?;
-        progress.waits = None;
+/// Waits while the server or a replica has enough to do [S4-90].
+async fn while_strained(
+    session: &mut MongodbSession,
+    progress: &mut Progress,
+    looked: &mut Looked,
+) -> Result<(), DriverError> {
+    if !looked.is_due() {
+        return Ok(());
     }
-}
-
-/// How far the slowest replica is behind the primary.
-fn lag(status: &Document) -> Option<Duration> {
-    let members: Vec<&Document> = status.get_array("members").ok()?.iter().filter_map(Bson::as_document).collect();
-    let of = |state: i64| {
-        members
-            .iter()
-            .filter(move |m| wire::number(m.get("state")) == Some(state))
-            .filter_map(|m| m.get_datetime("optimeDate").ok().map(|t| t.timestamp_millis()))
-    };
-    let (primary, slowest) = (of(1).max()?, of(2).min()?);
-    Some(Duration::from_millis(u64::try_from(primary - slowest).unwrap_or(0)))
+    let limits = session.options.pace.limits;
+    while let Some(why) = session.strain(&limits).await? {
+        progress.waits = Some(why);
+        session.options.pace.rest(progress).await?;
+    }
+    progress.waits = None;
+    *looked = Looked::now();
+    Ok(())
 }
 
 /// What stands in the row, unless the statement is done already by an attempt whose end was lost.
@@ -291,7 +284,6 @@ pub(super) async fn unfinished(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mongodb::bson::DateTime;
 
     #[test]
     fn ids_are_kept_in_documents_that_are_not_too_large() {
@@ -303,13 +295,5 @@ mod tests {
             .map(|c| c.get_document("q").unwrap().get_document("_id").unwrap().get_i64("n").unwrap())
             .collect();
         assert_eq!(ns, [7, 8, 9, 10]);
-    }
-
-    #[test]
-    fn s4_90_the_slowest_replica_counts() {
-        let member = |state: i32, ms: i64| doc! { "state": state, "optimeDate": DateTime::from_millis(ms) };
-        let status = doc! { "members": [member(1, 90_000), member(2, 89_000), member(2, 60_000), member(8, 0)] };
-        assert_eq!(lag(&status), Some(Duration::from_secs(30)));
-        assert_eq!(lag(&doc! { "members": [member(1, 90_000)] }), None);
     }
 }
