@@ -425,7 +425,7 @@ pub(super) fn engine_of(url: &str) -> anyhow::Result<Engine> {
             "`http` could be anything; for Elasticsearch write `elasticsearch+` in front: `elasticsearch+https://HOST:9200`",
         )),
         _ => Err(Failure::usage(
-            "the URL's scheme names no database: `postgres://…`, `mongodb://…`, `mongodb+srv://…`, `redis://…`, `rediss://…`, \
+            "the URL's scheme names no database that Godwit speaks to (MySQL is none of them): `postgres://…`, `mongodb://…`, `mongodb+srv://…`, `redis://…`, `rediss://…`, \
              `redis-cluster://…`, `elasticsearch+http(s)://…` or `sqlite:FILE`",
         )),
     }

@@ -84,6 +84,7 @@ impl Words {
         // A name in `U&"…"` may hide any letter behind an escape.
         let hidden = text.contains("u&\"");
         let says = |word: &str| hidden || text.contains(word);
+        let update = says("update");
         Self {
             cascade: says("cascade"),
             char: says("char"),
@@ -103,11 +104,11 @@ impl Words {
             small: says("small") || says("int2") || says("serial2"),
             timetz: says("timetz") || says("time with") || says("time(") || says("time ("),
             timestamp: says("timestamp"),
-            update: says("update"),
+            update,
             validate: says("validate"),
             value: says("value"),
             setval: says("setval"),
-            changes_within: (says("update") || says("delete")) && says("with"),
+            changes_within: (update || says("delete")) && says("with"),
         }
     }
 }

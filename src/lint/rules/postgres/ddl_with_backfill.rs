@@ -21,6 +21,7 @@ pub(super) static RULE: OwnRule = OwnRule {
     bad: &[
         "alter table t add column b int; update t set b = 1 where b is null;",
         "alter table t drop column c; delete from t where a = 1;",
+        "alter table t add column b int; with x as (update t set b = 1 where b is null returning b) select * from x;",
     ],
 };
 
@@ -32,16 +33,19 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
     for statement in &script.statements {
         match &statement.node {
             ast::Stmt::AlterTable(_) => altered.extend(tables_of(&statement.node)),
-            ast::Stmt::Update(_) | ast::Stmt::Delete(_) if !altered.is_empty() => {
-                for table in tables_of(&statement.node).iter().filter(|t| altered.contains(t)) {
-                    report.add(
-                        &statement_node(statement),
-                        format!("`{table}` was altered above in the same transaction: it stays locked against everyone until these rows are changed"),
-                    );
+            ast::Stmt::Commit(_) => altered.clear(),
+            _ if altered.is_empty() => {}
+            _ => {
+                for change in changes_of(script, statement) {
+                    let table = change.table();
+                    if altered.contains(&table) {
+                        let message = format!(
+                            "`{table}` was altered above in the same transaction: it stays locked against everyone until these rows are changed"
+                        );
+                        report.add(change.syntax(), message).tables = vec![table];
+                    }
                 }
             }
-            ast::Stmt::Commit(_) => altered.clear(),
-            _ => {}
         }
     }
 }
