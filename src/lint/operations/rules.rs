@@ -55,7 +55,7 @@ rules! {
     SOURCE_DISABLED = "source-disabled", Fails, WARN, High, Elasticsearch, "An index without its documents' source";
     INDEX_WITHOUT_ALIAS = "index-without-alias", Compatibility, INFO, Medium, Elasticsearch, "An index that no alias names";
     ALIAS_GAP = "alias-gap", Compatibility, WARN, High, Elasticsearch, "An alias is gone for a while, or for good";
-    REINDEX_NOT_AWAITED = "reindex-not-awaited", Fails, WARN, Medium, Elasticsearch, "Nobody waits for the copy";
+    REINDEX_NOT_AWAITED = "reindex-not-awaited", Fails, WARN, Medium, Elasticsearch, "The next operation does not wait for the copy";
     BULK_SETTINGS_LEFT = "bulk-settings-left", Compatibility, WARN, Medium, Elasticsearch, "Settings for a bulk load stay behind";
     INDEX_BLOCKED = "index-blocked", Compatibility, WARN, High, Elasticsearch, "A block stays on an index";
     INDEX_NAME = "index-name", Destructive, ERROR, High, Elasticsearch, "Not the name of one index";

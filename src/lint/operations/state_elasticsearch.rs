@@ -81,7 +81,7 @@ pub(super) fn follow(look: &mut Look<'_>, at: &Range<usize>, operation: &Operati
                     &rules::REINDEX_NOT_AWAITED,
                     at,
                     format!(
-                        "the next operation begins while `{source}` is still being copied, and nobody sees it fail"
+                        "the next operation begins while `{source}` is still being copied; whether it failed is seen only at the end"
                     ),
                     "leave `wait` out, so that the copy is watched to its end and its documents are counted",
                 );
