@@ -46,17 +46,17 @@ impl Beat {
         Ok(Self { connection: Arc::new(Mutex::new(Some(connection))), connect, task: None })
     }
 
-    /// Speaks for the session with the server's process `pid` from now on.
-    pub fn speak_for(&mut self, pid: i64, lease: Duration) {
+    /// Speaks for the session with the server's process `pid` from now on. It has spoken once when this returns: whoever
+    /// takes a lock afterwards can be taken over from the first moment.
+    pub async fn speak_for(&mut self, pid: i64, lease: Duration) {
         self.fall_silent();
         let (shared, connect) = (Arc::clone(&self.connection), self.connect.clone());
         let name = format!("SET application_name = '{NAME} {pid} {}'", lease.as_millis().min(999_999_999));
+        speak(&shared, &connect, &name).await;
         self.task = Some(tokio::spawn(async move {
             loop {
-                if let Err(error) = ask(&shared, &connect, name.clone()).await {
-                    tracing::warn!(%error, "that this run is alive could not be told to the server");
-                }
                 tokio::time::sleep(lease / 3).await;
+                speak(&shared, &connect, &name).await;
             }
         }));
     }
@@ -88,6 +88,12 @@ impl Beat {
 impl Drop for Beat {
     fn drop(&mut self) {
         self.fall_silent();
+    }
+}
+
+async fn speak(shared: &Mutex<Option<PgConnection>>, connect: &PgConnectOptions, name: &str) {
+    if let Err(error) = ask(shared, connect, name.to_owned()).await {
+        tracing::warn!(%error, "that this run is alive could not be told to the server");
     }
 }
 

@@ -125,13 +125,13 @@ impl PostgresSession {
         let row = rows.first().ok_or_else(|| DriverError::History("the server says nothing".to_owned()))?;
         self.pid = wire::text(row, 0)?.parse().unwrap_or(0);
         self.key = lock_key(&wire::text(row, 1)?, &self.tables.schema);
-        if self.beat.is_none() {
-            self.beat = Some(Beat::open(&self.connect).await?);
-        }
-        if let Some(beat) = &mut self.beat {
-            beat.speak_for(self.pid, self.options.lease);
-        }
-        self.watch_client().await
+        let mut beat = match self.beat.take() {
+            Some(beat) => beat,
+            None => Beat::open(&self.connect).await?,
+        };
+        let ((), watched) = tokio::join!(beat.speak_for(self.pid, self.options.lease), self.watch_client());
+        self.beat = Some(beat);
+        watched
     }
 
     /// Has the server end a statement whose client is gone, and a session whose machine was cut off: within the lease

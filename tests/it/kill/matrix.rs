@@ -30,6 +30,8 @@ fn part(kind: Kind) -> Vec<Cell> {
         ("stmt_sent", Fault::Reset, 0),
         ("commit_sent", Fault::Reset, 1),
         ("stmt_acked", Fault::Stop, 1),
+        // Before anything but the lock: it has to be told of before it is taken.
+        ("lock_post", Fault::Stop, 0),
         ("commit_acked", Fault::StoreLost, 0),
         ("record_pre", Fault::StoreOld, 1),
     ];
