@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
@@ -129,7 +130,9 @@ impl PostgresSession {
             Some(beat) => beat,
             None => Beat::open(&self.connect).await?,
         };
-        let ((), watched) = tokio::join!(beat.speak_for(self.pid, self.options.lease), self.watch_client());
+        // Boxed: the type of everything behind a run is at the compiler's limit.
+        let spoken = beat.speak_for(self.pid, self.options.lease).boxed();
+        let ((), watched) = tokio::join!(spoken, self.watch_client().boxed());
         self.beat = Some(beat);
         watched
     }
