@@ -47,8 +47,14 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let place = args.place.or_word(args.word)?;
     let word = Word { yes: args.yes, emergency: gates::emergency(args.emergency)? };
     let actor = targets::actor();
+    // Whoever asks for less, or for a plan, is told about each file.
+    let all = args.only.is_empty() && args.to.is_none() && !args.dry_run && word.emergency.is_none();
     targets::block_on(async {
-        let mut gathered = place.gather_and_connect(global).await?;
+        let mut begun = place.begin(global).await?;
+        if all && let Some(report) = begun.known(global).await? {
+            return targets::conclude(global, &report);
+        }
+        let mut gathered = begun.gather(global).await?;
         let mut options = gathered.options(&args.bounds, global)?;
         options.released = gathered.released(global).await?;
         options.to = args.to.filter(|to| to != "latest");
@@ -67,6 +73,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             table_facts::reckon(&mut gathered, &mut report).await?;
         }
         super::audited::audit(&keeper, &actor, "run-finished", &report, word.emergency.as_deref()).await;
+        gathered.remember(&report);
         let exit = targets::conclude(global, &report)?;
         if report.outcome == Outcome::Applied && !args.dry_run {
             hooks::after(global, &gathered)?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::authors::commits_of;
 use super::exit::Failure;
 use super::person::{GithubArgs, failed, look_up};
-use super::settings::read_tree;
+use super::tree::read_tree;
 use super::{Exit, Format, Global, policy, print};
 use crate::approval::{Binding, Permission, Policy, Source};
 use crate::github::{GithubError, RepoApi};

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::exit::Failure;
-use super::settings::{Reading, read_tree_as};
+use super::tree::{Reading, Tree};
 use crate::ids::Engine;
 use crate::migration::{FileContent, Layout, Migration, MigrationRoot, MigrationSet, SourceFile, resolve};
 
 /// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
-pub(super) fn read_folder(dir: &Path, engine: Engine, reading: Reading) -> anyhow::Result<MigrationSet> {
-    let files = read_tree_as(dir, reading)?;
+pub(super) fn read_folder(dir: &Path, tree: &Tree, engine: Engine, reading: Reading) -> anyhow::Result<MigrationSet> {
+    let files = tree.read(reading)?;
     let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
     let mut set = resolve(&files, &[here]);
     if set.migrations.is_empty() {
@@ -23,7 +23,7 @@ pub(super) fn read_folder(dir: &Path, engine: Engine, reading: Reading) -> anyho
         }
     }
     if !holds_every_long(&set, &files) {
-        return read_folder(dir, engine, Reading::Whole);
+        return read_folder(dir, tree, engine, Reading::Whole);
     }
     if set.migrations.is_empty() && set.problems.iter().all(|p| p.rule == "stray-file") {
         let form = match engine {

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::exit::Failure;
-use super::settings::read_tree;
+use super::tree::read_tree;
 use super::{Exit, Format, Global, print};
 use crate::config::{Environment, RepoConfig};
 use crate::ids::{Engine, EnvironmentName};

@@ -40,6 +40,7 @@ mod graph;
 mod hooks;
 mod init;
 mod init_tracking;
+mod later;
 mod lint;
 mod lock;
 mod logs;
@@ -74,13 +75,17 @@ mod status;
 mod store;
 mod table_facts;
 mod targets;
+mod tree;
+#[cfg(feature = "postgres")]
+mod unchanged;
 mod version;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use exit::Exit;
+pub use later::Later;
 pub use names::modern;
-pub(crate) use settings::read_tree;
+pub(crate) use tree::read_tree;
 
 /// Bytes of stack for each thread that works on pull requests: a run through a driver takes more than the 2 MiB that it would
 /// get where nothing is optimised.
@@ -153,111 +158,111 @@ pub enum Format {
 pub enum Command {
     /// Check migrations: hazards, structure, risk
     #[command(visible_alias = "validate")]
-    Lint(lint::Args),
+    Lint(Later<lint::Args>),
     /// Show what `apply` would do; writes nothing anywhere
-    Plan(plan::Args),
+    Plan(Later<plan::Args>),
     /// Bring a database or an environment forward
     #[command(visible_aliases = ["migrate", "up"])]
-    Apply(apply::Args),
+    Apply(Later<apply::Args>),
     /// Undo migrations, newest first
     #[command(visible_alias = "down")]
-    Rollback(rollback::Args),
+    Rollback(Later<rollback::Args>),
     /// Go on after a crash
-    Resume(resume::Args),
+    Resume(Later<resume::Args>),
     /// Settle a migration whose state only a person can tell
-    Resolve(resolve::Args),
+    Resolve(Later<resolve::Args>),
     /// Let a contract migration run
-    Release(release::Args),
+    Release(Later<release::Args>),
     /// Try migrations on a scratch database: forward, back, forward again
     #[command(visible_alias = "test")]
-    Rehearse(rehearse::Args),
+    Rehearse(Later<rehearse::Args>),
     /// What is wrong with a connection, or with the App's set-up
-    Doctor(Box<doctor::Args>),
+    Doctor(Later<Box<doctor::Args>>),
     /// Tell what was changed on an environment's databases outside Godwit
-    Drift(drift::Args),
+    Drift(Later<drift::Args>),
     /// What is applied, pending, failed, locked
-    Status(status::Args),
+    Status(Later<status::Args>),
     /// Adopt an existing database
-    Baseline(baseline::Args),
+    Baseline(Later<baseline::Args>),
     /// Write what a repository needs: `godwit.yml`, policies, a workflow, a first migration
-    Init(init::Args),
+    Init(Later<init::Args>),
     /// Make the tables that a database needs before its first run
-    InitTracking(init_tracking::Args),
+    InitTracking(Later<init_tracking::Args>),
     /// Write a new migration from a template, numbered for its folder
     #[command(visible_alias = "create")]
-    New(Box<new::Args>),
+    New(Later<Box<new::Args>>),
     /// Draw which migration needs which
     #[command(visible_alias = "deps")]
-    Graph(graph::Args),
+    Graph(Later<graph::Args>),
     /// What is about to change, for planning a date and telling people
-    Pending(pending::Args),
+    Pending(Later<pending::Args>),
     /// What is looked at before a deployment, filled in as far as can be seen
-    Checklist(checklist::Args),
+    Checklist(Later<checklist::Args>),
     /// A page about each migration
-    Docs(docs::Args),
+    Docs(Later<docs::Args>),
     /// What happened: daily, weekly, monthly, quarterly, and for auditors
-    Report(Box<report::Args>),
+    Report(Later<Box<report::Args>>),
     /// What runs did, step by step
-    Logs(logs::Args),
+    Logs(Later<logs::Args>),
     /// How long a migration takes and what it locks, on a scratch database
-    Benchmark(benchmark::Args),
+    Benchmark(Later<benchmark::Args>),
     /// Give an environment its own data; never in production
-    Seed(seed::Args),
+    Seed(Later<seed::Args>),
     /// Forget what was applied, and keep a copy of that; the data stays
-    Reset(Box<reset::Args>),
+    Reset(Later<Box<reset::Args>>),
     /// Empty an environment's databases, where it allows that
-    ResetData(reset_data::Args),
+    ResetData(Later<reset_data::Args>),
     /// Copy databases into files, each verified by restoring it
-    Backup(backup::Args),
+    Backup(Later<backup::Args>),
     /// The backups that there are; `prune` deletes old ones
-    Backups(backup::ListArgs),
+    Backups(Later<backup::ListArgs>),
     /// Bring a backup back
-    Restore(restore::Args),
+    Restore(Later<restore::Args>),
     /// Freeze an environment
-    Lock(lock::LockArgs),
+    Lock(Later<lock::LockArgs>),
     /// Unfreeze an environment
-    Unlock(lock::UnlockArgs),
+    Unlock(Later<lock::UnlockArgs>),
     /// Stop what runs in an environment before its next statement
-    Cancel(cancel::Args),
+    Cancel(Later<cancel::Args>),
     /// Agree to a rollback in production that somebody else asked for
     #[cfg(feature = "bot")]
-    Confirm(confirm::Args),
+    Confirm(Later<confirm::Args>),
     /// Approve a migration for an environment, outside GitHub
     #[cfg(feature = "bot")]
-    Approve(Box<approve::Args>),
+    Approve(Later<Box<approve::Args>>),
     /// Approvals that were entered, and what is agreed to
     #[cfg(feature = "bot")]
-    Approvals(approve::ListArgs),
+    Approvals(Later<approve::ListArgs>),
     /// Check and explain the policy
-    Policy(policy::Args),
+    Policy(Later<policy::Args>),
     /// The hash-chained audit log
-    Audit(audit::Args),
+    Audit(Later<audit::Args>),
     /// What the GitHub action runs: lint, annotations, SARIF, job summary
-    Ci(ci::Args),
+    Ci(Later<ci::Args>),
     /// The webhook endpoint and the worker
     #[cfg(feature = "bot")]
-    Serve(Box<serve::Args>),
+    Serve(Later<Box<serve::Args>>),
     /// Copy Godwit's own tables: into a file, back, or to another database
     #[cfg(feature = "bot")]
-    Store(store::Args),
+    Store(Later<store::Args>),
     /// The whole story on this machine, with no account and no server
     #[cfg(feature = "demo")]
-    Demo(demo::Args),
+    Demo(Later<demo::Args>),
     /// JSON Schemas of `godwit.yml` and the policy files, for editors
-    Schema(schema::Args),
+    Schema(Later<schema::Args>),
     /// A completion script for a shell
-    Completions(completions::Args),
+    Completions(Later<completions::Args>),
     /// The manual's pages
-    Man(man::Args),
+    Man(Later<man::Args>),
     /// What this program is and which databases it speaks to
-    Version(version::Args),
+    Version(Later<version::Args>),
 }
 
 impl Command {
     /// Refuses a form of output that the command does not have, before anything is done.
     fn prints(&self, format: Format) -> anyhow::Result<()> {
         let (name, findings) = match self {
-            Command::Lint(args) => ("lint --rules", !args.rules),
+            Command::Lint(args) => ("lint --rules", !args.0.rules),
             Command::Ci(_) => ("ci", true),
             Command::Init(_) => ("init", false),
             Command::InitTracking(_) => ("init-tracking", false),
@@ -344,56 +349,56 @@ pub fn run(cli: Cli) -> Exit {
         return exit::report(&error);
     }
     let result = match command {
-        Command::Lint(args) => lint::run(&global, args),
-        Command::Plan(args) => plan::run(&global, args),
-        Command::Apply(args) => apply::run(&global, args),
-        Command::Rollback(args) => rollback::run(&global, args),
-        Command::Resume(args) => resume::run(&global, args),
-        Command::Resolve(args) => resolve::run(&global, args),
-        Command::Release(args) => release::run(&global, args),
-        Command::Rehearse(args) => rehearse::run(&global, args),
-        Command::Doctor(args) => doctor::run(&global, *args),
-        Command::Drift(args) => drift::run(&global, args),
-        Command::Status(args) => status::run(&global, args),
-        Command::Baseline(args) => baseline::run(&global, args),
-        Command::Init(args) => init::run(&global, args),
-        Command::InitTracking(args) => init_tracking::run(&global, args),
-        Command::New(args) => new::run(&global, *args),
-        Command::Graph(args) => graph::run(&global, args),
-        Command::Pending(args) => pending::run(&global, args),
-        Command::Checklist(args) => checklist::run(&global, args),
-        Command::Docs(args) => docs::run(&global, args),
-        Command::Report(args) => report::run(&global, *args),
-        Command::Logs(args) => logs::run(&global, args),
-        Command::Benchmark(args) => benchmark::run(&global, args),
-        Command::Seed(args) => seed::run(&global, args),
-        Command::Reset(args) => reset::run(&global, *args),
-        Command::ResetData(args) => reset_data::run(&global, args),
-        Command::Backup(args) => backup::run(&global, args),
-        Command::Backups(args) => backup::list(&global, args),
-        Command::Restore(args) => restore::run(&global, args),
-        Command::Lock(args) => lock::lock(&global, args),
-        Command::Unlock(args) => lock::unlock(&global, args),
-        Command::Cancel(args) => cancel::run(&global, args),
+        Command::Lint(args) => lint::run(&global, args.0),
+        Command::Plan(args) => plan::run(&global, args.0),
+        Command::Apply(args) => apply::run(&global, args.0),
+        Command::Rollback(args) => rollback::run(&global, args.0),
+        Command::Resume(args) => resume::run(&global, args.0),
+        Command::Resolve(args) => resolve::run(&global, args.0),
+        Command::Release(args) => release::run(&global, args.0),
+        Command::Rehearse(args) => rehearse::run(&global, args.0),
+        Command::Doctor(args) => doctor::run(&global, *args.0),
+        Command::Drift(args) => drift::run(&global, args.0),
+        Command::Status(args) => status::run(&global, args.0),
+        Command::Baseline(args) => baseline::run(&global, args.0),
+        Command::Init(args) => init::run(&global, args.0),
+        Command::InitTracking(args) => init_tracking::run(&global, args.0),
+        Command::New(args) => new::run(&global, *args.0),
+        Command::Graph(args) => graph::run(&global, args.0),
+        Command::Pending(args) => pending::run(&global, args.0),
+        Command::Checklist(args) => checklist::run(&global, args.0),
+        Command::Docs(args) => docs::run(&global, args.0),
+        Command::Report(args) => report::run(&global, *args.0),
+        Command::Logs(args) => logs::run(&global, args.0),
+        Command::Benchmark(args) => benchmark::run(&global, args.0),
+        Command::Seed(args) => seed::run(&global, args.0),
+        Command::Reset(args) => reset::run(&global, *args.0),
+        Command::ResetData(args) => reset_data::run(&global, args.0),
+        Command::Backup(args) => backup::run(&global, args.0),
+        Command::Backups(args) => backup::list(&global, args.0),
+        Command::Restore(args) => restore::run(&global, args.0),
+        Command::Lock(args) => lock::lock(&global, args.0),
+        Command::Unlock(args) => lock::unlock(&global, args.0),
+        Command::Cancel(args) => cancel::run(&global, args.0),
         #[cfg(feature = "bot")]
-        Command::Confirm(args) => confirm::run(&global, args),
+        Command::Confirm(args) => confirm::run(&global, args.0),
         #[cfg(feature = "bot")]
-        Command::Approve(args) => approve::approve(&global, *args),
+        Command::Approve(args) => approve::approve(&global, *args.0),
         #[cfg(feature = "bot")]
-        Command::Approvals(args) => approve::list(&global, args),
-        Command::Policy(args) => policy::run(&global, args),
-        Command::Audit(args) => audit::run(&global, args),
-        Command::Ci(args) => ci::run(&global, args),
+        Command::Approvals(args) => approve::list(&global, args.0),
+        Command::Policy(args) => policy::run(&global, args.0),
+        Command::Audit(args) => audit::run(&global, args.0),
+        Command::Ci(args) => ci::run(&global, args.0),
         #[cfg(feature = "bot")]
-        Command::Serve(args) => serve::run(&global, *args),
+        Command::Serve(args) => serve::run(&global, *args.0),
         #[cfg(feature = "bot")]
-        Command::Store(args) => store::run(&global, args),
+        Command::Store(args) => store::run(&global, args.0),
         #[cfg(feature = "demo")]
-        Command::Demo(args) => demo::run(&global, args),
-        Command::Schema(args) => schema::run(&global, args),
-        Command::Completions(args) => completions::run(&global, args),
-        Command::Man(args) => man::run(&global, args),
-        Command::Version(args) => version::run(&global, args),
+        Command::Demo(args) => demo::run(&global, args.0),
+        Command::Schema(args) => schema::run(&global, args.0),
+        Command::Completions(args) => completions::run(&global, args.0),
+        Command::Man(args) => man::run(&global, args.0),
+        Command::Version(args) => version::run(&global, args.0),
     };
     result.unwrap_or_else(|error| exit::report(&error))
 }

@@ -28,7 +28,7 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let place = args.place.or_word(args.word)?;
     targets::block_on(async {
-        let mut gathered = place.gather_and_connect(global).await?;
+        let mut gathered = place.begin(global).await?.gather(global).await?;
         let mut options = gathered.options(&args.bounds, global)?;
         options.released = gathered.released(global).await?;
         options.to = args.to;

@@ -1,6 +1,5 @@
 //! What every command needs from the command line's surroundings: the repository's files, its configuration, the store's URL.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,12 +9,7 @@ use super::exit::Failure;
 use super::{Exit, Global};
 use crate::config::RepoConfig;
 use crate::ids::EnvironmentName;
-use crate::migration::execution::{LONG, Long};
-use crate::migration::{FileContent, SourceFile};
 use crate::store::{AuditKey, Store, StoreError};
-
-/// Files above this many bytes are not read into memory as migrations (bytes).
-const MAX_FILE: u64 = 512 * 1024 * 1024;
 
 impl Global {
     /// The repository's `godwit.yml`, or the defaults where there is none.
@@ -243,123 +237,4 @@ pub fn data_dir_or(dir: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// The data directory where the store at `url` needs one: a file keeps everything beside it.
 fn data_dir_for(url: &str, data: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     if url.starts_with("sqlite:") { Ok(None) } else { data_dir_or(data).map(Some) }
-}
-
-/// Files from which on two threads read: opening many small ones is what takes the time.
-const SHARE_FROM: usize = 256;
-/// What most files fit into (bytes).
-const SMALL_FILE: usize = 16 * 1024;
-
-/// A file that is going to be read: its path as it is shown, and where it is.
-type Named = (String, PathBuf);
-
-/// How scripts are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
-    /// Every one is held as text.
-    Whole,
-    /// A long one that nobody but a server has to see as a whole is looked over, and read again when it is sent.
-    InPieces,
-}
-
-/// The files' contents, in their order.
-fn read_all(files: Vec<Named>, reading: Reading) -> anyhow::Result<Vec<SourceFile>> {
-    let read = |part: Vec<Named>| -> anyhow::Result<Vec<SourceFile>> {
-        let mut buffer = vec![0; SMALL_FILE];
-        part.into_iter().map(|(shown, path)| read_one(shown, &path, &mut buffer, reading)).collect()
-    };
-    if files.len() < SHARE_FROM {
-        return read(files);
-    }
-    let mut left = files;
-    let right = left.split_off(left.len() / 2);
-    let (left, right) = std::thread::scope(|s| {
-        let other = s.spawn(move || read(right));
-        (read(left), other.join())
-    });
-    let mut all = left?;
-    all.extend(right.map_err(|_| anyhow::anyhow!("a thread that reads files ended early"))??);
-    Ok(all)
-}
-
-fn read_one(shown: String, path: &Path, buffer: &mut [u8], reading: Reading) -> anyhow::Result<SourceFile> {
-    let content = read_content(path, buffer, reading).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(SourceFile { path: shown, content })
-}
-
-/// A file's bytes. A small one needs no look at its size: it ends before the buffer does.
-fn read_content(path: &Path, buffer: &mut [u8], reading: Reading) -> std::io::Result<FileContent> {
-    let mut file = std::fs::File::open(path)?;
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read(&mut buffer[filled..]) {
-            Ok(0) => return Ok(FileContent::Bytes(buffer[..filled].to_vec())),
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    let size = file.metadata()?.len();
-    if size > MAX_FILE {
-        return Ok(FileContent::TooLarge(size));
-    }
-    if reading == Reading::InPieces
-        && size > LONG
-        && path.extension().is_some_and(|ending| ending == "sql")
-        && let Some(long) = Long::look_over(path, std::fs::File::open(path)?)?
-    {
-        return Ok(FileContent::Long(Box::new(long)));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).max(filled) + 1);
-    bytes.extend_from_slice(&buffer[..filled]);
-    file.read_to_end(&mut bytes)?;
-    Ok(FileContent::Bytes(bytes))
-}
-
-/// Every file below `dir`, paths relative to `dir` with `/`, sorted; hidden folders and `target`, `node_modules` are left out.
-///
-/// # Errors
-/// When a folder or file cannot be read.
-pub fn read_tree(dir: &Path) -> anyhow::Result<Vec<SourceFile>> {
-    read_tree_as(dir, Reading::Whole)
-}
-
-/// The same, where long scripts need not be held.
-///
-/// # Errors
-/// As [`read_tree`].
-pub fn read_tree_as(dir: &Path, reading: Reading) -> anyhow::Result<Vec<SourceFile>> {
-    let (mut files, mut to_read) = (Vec::new(), Vec::new());
-    let mut folders = vec![(dir.to_path_buf(), String::new())];
-    while let Some((folder, before)) = folders.pop() {
-        let entries =
-            std::fs::read_dir(&folder).with_context(|| format!("cannot read the folder `{}`", folder.display()))?;
-        for entry in entries {
-            let entry = entry.with_context(|| format!("cannot read the folder `{}`", folder.display()))?;
-            let path = entry.path();
-            let kind = entry.file_type().with_context(|| format!("cannot look at `{}`", path.display()))?;
-            let mut shown = entry.file_name().into_string().unwrap_or_else(|name| name.to_string_lossy().into_owned());
-            if kind.is_dir() && (shown.starts_with('.') || shown == "target" || shown == "node_modules") {
-                continue;
-            }
-            if shown.contains('\\') {
-                shown = shown.replace('\\', "/");
-            }
-            shown.insert_str(0, &before);
-            if kind.is_dir() {
-                let below = format!("{shown}/");
-                if shown.ends_with(".sql") {
-                    files.push(SourceFile { path: shown, content: FileContent::Directory });
-                }
-                folders.push((path, below));
-            } else if kind.is_symlink() {
-                files.push(SourceFile { path: shown, content: FileContent::Symlink });
-            } else {
-                to_read.push((shown, path));
-            }
-        }
-    }
-    files.extend(read_all(to_read, reading)?);
-    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
 }

@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+#[cfg(feature = "postgres")]
+use std::sync::Arc;
 use std::time::Duration;
+#[cfg(feature = "postgres")]
+use std::time::Instant;
 
 use anyhow::Context as _;
 use chrono::Utc;
@@ -13,7 +17,10 @@ use secrecy::SecretString;
 use super::bounds::Bounds;
 use super::exit::Failure;
 use super::folder::read_folder;
-use super::settings::{Reading, known_as, read_tree, user};
+use super::settings::{known_as, user};
+use super::tree::{Reading, Tree, read_tree};
+#[cfg(feature = "postgres")]
+use super::unchanged::{Folder, Known};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::config::urls::UrlList;
@@ -73,6 +80,9 @@ pub(super) struct Gathered {
     /// A connection to the target that is being made already.
     #[cfg(feature = "postgres")]
     pub ahead: Ahead,
+    /// What is worth remembering of the folder once the run has found nothing to do.
+    #[cfg(feature = "postgres")]
+    pub whole: Option<Known>,
     /// Migrations that take data away, as the linter found.
     pub destroys: BTreeSet<String>,
     /// Databases of the environment that were not named, and whose migrations need what others hold.
@@ -120,15 +130,19 @@ impl Place {
     /// # Errors
     /// Usage and configuration errors, located.
     pub fn gather(&self, global: &Global) -> anyhow::Result<Gathered> {
-        self.gather_as(global, Reading::Whole)
-    }
-
-    fn gather_as(&self, global: &Global, reading: Reading) -> anyhow::Result<Gathered> {
-        let mut gathered = match (&self.url, &self.environment) {
-            (Some(url), _) => self.ad_hoc(global, url, reading)?,
+        let gathered = match (&self.url, &self.environment) {
+            (Some(url), _) => {
+                let dir = self.folder(global)?;
+                self.ad_hoc(url, &dir, &Tree::list(&dir)?, Reading::Whole)?
+            }
             (None, Some(environment)) => self.configured(global, environment)?,
             (None, None) => self.configured(global, &self.usual(global)?)?,
         };
+        self.of_service(gathered)
+    }
+
+    /// The same for the service that was named, if one was.
+    fn of_service(&self, mut gathered: Gathered) -> anyhow::Result<Gathered> {
         if let Some(service) = &self.service
             && !gathered.set.migrations.iter().any(|m| m.service.as_ref() == Some(service))
         {
@@ -138,23 +152,36 @@ impl Place {
         Ok(gathered)
     }
 
-    /// The same for a run, in which long scripts of the one PostgreSQL database that was named are not held, while a connection
-    /// to it is made. Needs a runtime around it.
+    /// The same for a run, in two parts: while the connection to the one PostgreSQL database that was named is made, its
+    /// folder is listed. Needs a runtime around it.
     ///
     /// # Errors
-    /// As [`Place::gather`].
-    pub async fn gather_and_connect(self, global: &Global) -> anyhow::Result<Gathered> {
+    /// When the folder cannot be listed.
+    pub async fn begin(self, global: &Global) -> anyhow::Result<Begun> {
         #[cfg(feature = "postgres")]
         if let Some(url) = &self.url
             && engine_of(url).is_ok_and(|engine| engine == Engine::Postgresql && check_url(engine, url).is_ok())
         {
+            let begun = Instant::now();
             let ahead = Ahead::start(&SecretString::from(url.clone()));
-            let global = global.clone();
-            let gathered = tokio::task::spawn_blocking(move || self.gather_as(&global, Reading::InPieces));
-            let gathered = gathered.await.context("a thread that reads files ended early")??;
-            return Ok(Gathered { ahead, ..gathered });
+            let (dir, target) = (self.folder(global)?, ad_hoc_target(url)?.name);
+            let tree = Arc::new(off_thread(move || Tree::list(&dir)).await??);
+            return Ok(Begun { place: self, listed: Some(Listed { begun, tree, ahead, target, folder: None }) });
         }
-        self.gather(global)
+        Ok(Begun {
+            place: self,
+            #[cfg(feature = "postgres")]
+            listed: None,
+        })
+    }
+
+    /// The folder with the migrations of one database.
+    fn folder(&self, global: &Global) -> anyhow::Result<PathBuf> {
+        let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
+        if !dir.is_dir() {
+            return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
+        }
+        Ok(dir)
     }
 
     /// The databases alone; migrations are not looked at.
@@ -193,15 +220,11 @@ impl Place {
             || self.databases.iter().any(named)
     }
 
-    fn ad_hoc(&self, global: &Global, url: &str, reading: Reading) -> anyhow::Result<Gathered> {
+    fn ad_hoc(&self, url: &str, dir: &Path, tree: &Tree, reading: Reading) -> anyhow::Result<Gathered> {
         let target = ad_hoc_target(url)?;
         let engine = target.engine;
-        let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
-        if !dir.is_dir() {
-            return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
-        }
         Ok(Gathered {
-            set: read_folder(&dir, engine, reading)?,
+            set: read_folder(dir, tree, engine, reading)?,
             targets: vec![target],
             environment: None,
             policy: None,
@@ -212,6 +235,8 @@ impl Place {
             service: None,
             #[cfg(feature = "postgres")]
             ahead: Ahead::default(),
+            #[cfg(feature = "postgres")]
+            whole: None,
             destroys: BTreeSet::new(),
             beside: Vec::new(),
         })
@@ -313,8 +338,83 @@ impl Place {
             service: None,
             #[cfg(feature = "postgres")]
             ahead: Ahead::default(),
+            #[cfg(feature = "postgres")]
+            whole: None,
         })
     }
+}
+
+/// A run that is being prepared; see [`Place::begin`].
+pub(super) struct Begun {
+    place: Place,
+    #[cfg(feature = "postgres")]
+    listed: Option<Listed>,
+}
+
+/// A PostgreSQL database that is being connected to, and what is in the folder for it.
+#[cfg(feature = "postgres")]
+struct Listed {
+    begun: Instant,
+    tree: Arc<Tree>,
+    ahead: Ahead,
+    target: TargetName,
+    /// The folder, once it was looked at.
+    folder: Option<Folder>,
+}
+
+impl Begun {
+    /// The report of a run, where it is known that the database holds all of the folder as it is.
+    ///
+    /// # Errors
+    /// When the folder is gone.
+    #[cfg(feature = "postgres")]
+    pub async fn known(&mut self, global: &Global) -> anyhow::Result<Option<RunReport>> {
+        let (Some(listed), None) = (&mut self.listed, &self.place.service) else { return Ok(None) };
+        let (dir, tree, target) = (self.place.folder(global)?, listed.tree.clone(), listed.target.clone());
+        let look = move || {
+            let folder = Folder::of(&dir, &tree);
+            let known = folder.as_ref().and_then(|folder| folder.known(&target));
+            (folder, known)
+        };
+        let (folder, known) = off_thread(look).await?;
+        listed.folder = folder;
+        let Some(known) = known else { return Ok(None) };
+        let fits = listed.ahead.look(|history| known.fits(history).then_some(())).await.is_some();
+        Ok(fits.then(|| RunReport {
+            duration_ms: u64::try_from(listed.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ..RunReport::nothing(known.digest, RunId::generate())
+        }))
+    }
+
+    /// The same where no database is connected to beforehand: nothing is known.
+    #[cfg(not(feature = "postgres"))]
+    pub async fn known(&mut self, _: &Global) -> anyhow::Result<Option<RunReport>> {
+        Ok(None)
+    }
+
+    /// Reads files and configuration. Long scripts for the one PostgreSQL database that was named are not held.
+    ///
+    /// # Errors
+    /// As [`Place::gather`].
+    pub async fn gather(self, global: &Global) -> anyhow::Result<Gathered> {
+        #[cfg(feature = "postgres")]
+        if let (Some(listed), Some(url)) = (self.listed, &self.place.url) {
+            let (dir, url, place) = (self.place.folder(global)?, url.clone(), self.place);
+            let Listed { tree, ahead, target, folder, .. } = listed;
+            let gathered = off_thread(move || place.of_service(place.ad_hoc(&url, &dir, &tree, Reading::InPieces)?));
+            let mut gathered = gathered.await??;
+            if let Some(folder) = folder {
+                gathered.whole = ahead.look(|history| folder.holds(&gathered.set, &target, history)).await;
+            }
+            return Ok(Gathered { ahead, ..gathered });
+        }
+        self.place.gather(global)
+    }
+}
+
+#[cfg(feature = "postgres")]
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await.context("a thread that reads files ended early")
 }
 
 /// The policy as the files here say.
@@ -483,6 +583,17 @@ impl Gathered {
         options.pace.limits = options.pace.limits.or(stated);
         super::progress::listen(global, &mut options.pace);
         Ok(options)
+    }
+
+    /// Remembers of a large folder that all of it is applied, where a run has found just that.
+    pub fn remember(&mut self, report: &RunReport) {
+        #[cfg(feature = "postgres")]
+        if let Some(whole) = self.whole.take().filter(|_| report.outcome == Outcome::Nothing && report.notes.is_empty())
+        {
+            super::unchanged::remember(whole);
+        }
+        #[cfg(not(feature = "postgres"))]
+        let _ = report;
     }
 
     /// What is looked at around a run of the environment; any address may be asked from a command line.

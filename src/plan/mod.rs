@@ -501,6 +501,24 @@ pub struct RunReport {
 }
 
 impl RunReport {
+    /// The report of a run of files with `digest` that has nothing to tell yet, on a database that is in no environment.
+    pub fn nothing(digest: Digest, run: RunId) -> Self {
+        Self {
+            environment: None,
+            digest,
+            risk: Risk::Low,
+            outcome: Outcome::Nothing,
+            steps: Vec::new(),
+            blocked_by: Vec::new(),
+            notes: Vec::new(),
+            backup: None,
+            run,
+            ended: Vec::new(),
+            health: None,
+            duration_ms: 0,
+        }
+    }
+
     /// This report with what `before` tells of other targets of the environment, which another worker brought forward in
     /// runs of its own.
     #[must_use]

@@ -396,17 +396,7 @@ async fn carry_out(call: &Call<'_>) -> Result<(RunReport, Vec<Goal>), RunError> 
     let digest = set.digest();
     let mut report = RunReport {
         environment: targets.first().and_then(|t| t.environment.clone()),
-        digest: digest.clone(),
-        risk: Risk::Low,
-        outcome: Outcome::Nothing,
-        steps: Vec::new(),
-        blocked_by: Vec::new(),
-        notes: Vec::new(),
-        backup: None,
-        run: options.run.clone().unwrap_or_else(RunId::generate),
-        ended: Vec::new(),
-        health: None,
-        duration_ms: 0,
+        ..RunReport::nothing(digest.clone(), options.run.clone().unwrap_or_else(RunId::generate))
     };
     if let Some(approved) = options.approved.as_ref().filter(|a| **a != digest) {
         report.blocked_by.push(Refusal {

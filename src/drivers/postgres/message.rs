@@ -80,6 +80,16 @@ impl Tables {
         )
     }
 
+    /// What the target is known by, and whether the history has the column that earlier versions did not make (`t`, `f`).
+    pub fn select_fence(&self) -> String {
+        format!(
+            "SELECT target_id, CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = \
+             {}::pg_catalog.regclass AND attname = 'progress') THEN 't' ELSE 'f' END FROM {} WHERE k = 'target'",
+            literal(&self.history),
+            self.fence
+        )
+    }
+
     /// Adds the column that tables of earlier versions do not have.
     pub fn upgrade(&self) -> String {
         format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS progress text", self.history)
@@ -123,15 +133,15 @@ impl Tables {
     /// Every row, in an order that does not depend on the disk; one text column each.
     pub fn select_history(&self, only: Option<(&str, &str)>) -> String {
         let mut sql = format!(
-            "SELECT unit, id, version, checksum, state, action, epoch::text, run, \
-             (extract(epoch from started_at)*1000)::int8::text, (extract(epoch from finished_at)*1000)::int8::text, \
-             duration_ms::text, by_whom, pr::text, commit_id, statements_done::text, error FROM {}",
+            "SELECT unit, id, version, checksum, state, action, epoch, run, \
+             (pg_catalog.date_part('epoch', started_at) * 1000000)::int8, \
+             (pg_catalog.date_part('epoch', finished_at) * 1000)::int8, \
+             duration_ms, by_whom, pr, commit_id, statements_done, error FROM {}",
             self.history
         );
         if let Some((unit, id)) = only {
             let _ = write!(sql, " WHERE unit = {} AND id = {}", literal(unit), literal(id));
         }
-        sql.push_str(" ORDER BY started_at, unit, id");
         sql
     }
 

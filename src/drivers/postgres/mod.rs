@@ -8,6 +8,7 @@ mod facts;
 mod health;
 mod message;
 mod native;
+mod place;
 mod preflight;
 mod probe;
 mod schema;
@@ -38,6 +39,7 @@ use crate::plan::{
 };
 use crate::risk::facts::TargetFacts;
 use message::Tables;
+use place::Place;
 
 /// How long connecting may take before the server counts as away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -51,14 +53,8 @@ pub struct PostgresDriver {
     connection: PgConnection,
     options: PgConnectOptions,
     tables: Tables,
-    /// Whether the tables were there when we came.
-    tables_exist: bool,
-    /// Whether they lack what this version added to them.
-    tables_are_old: bool,
-    /// What this user may not do, if it is something that every run needs.
-    lacks: Option<health::Lack>,
-    /// Whether a table is there that may be another migration tool's.
-    others_exist: bool,
+    /// Where they are, or would go, as it was when we came.
+    place: Place,
     /// The history where it was read with the connection; for the first who asks.
     read: Option<Vec<HistoryRow>>,
 }
@@ -76,40 +72,14 @@ impl PostgresDriver {
             .map_err(|e: sqlx::Error| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
         let options = options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
         let mut connection = open(&options).await?;
-        let find = FIND_TABLES.replace("$HISTORY", HISTORY).replace("$OTHERS", native::NAMES);
-        let rows = wire::rows(&mut connection, find).await?;
-        let Some(row) = rows.first() else {
+        let Some(place) = place::find(&mut connection).await? else {
             return Err(DriverError::Unreachable(
                 "the connection's search_path names no schema that exists; create one first".to_owned(),
             ));
         };
-        let holds = |column: usize, word: &str| wire::str(row, column).map(|text| text == word);
-        let (tables_exist, tables_are_old, others_exist) = (holds(1, "t")?, holds(2, "f")?, holds(3, "t")?);
-        let (tables, lacks) = (Tables::in_schema(wire::str(row, 0)?), health::Lack::of(wire::str(row, 4)?));
-        Ok(Self { connection, options, tables, tables_exist, tables_are_old, others_exist, lacks, read: None })
+        Ok(Self { connection, options, tables: Tables::in_schema(&place.schema), place, read: None })
     }
 }
-
-/// The schema for Godwit's tables, and whether they are there. Where they are found along the search path they stay,
-/// even when a schema that comes earlier in the path is made later (a schema named like the user). New ones go to the
-/// first schema of the path that may hold tables, the user's own one only if there is no other.
-const FIND_TABLES: &str = "WITH path AS (SELECT n.oid, n.nspname, p.ord FROM \
-     unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY p(name, ord) JOIN pg_catalog.pg_namespace n ON n.nspname = p.name) \
-     SELECT p.nspname::text, CASE WHEN c.oid IS NULL THEN 'f' ELSE 't' END, \
-     CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'progress') \
-     THEN 't' ELSE 'f' END, \
-     CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_class o WHERE o.relname IN ($OTHERS)) \
-     OR EXISTS (SELECT 1 FROM pg_catalog.pg_namespace m JOIN pg_catalog.pg_class o ON o.relnamespace = m.oid \
-     AND o.relname = (m.nspname::text || '_schema_migrations')::pg_catalog.name) THEN 't' ELSE 'f' END, \
-     CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'primary' \
-     WHEN pg_catalog.current_setting('transaction_read_only') = 'on' THEN 'writing' \
-     WHEN c.oid IS NULL AND NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE') THEN 'create' \
-     WHEN c.oid IS NOT NULL AND NOT (pg_catalog.has_table_privilege(c.oid, 'SELECT') \
-     AND pg_catalog.has_table_privilege(c.oid, 'INSERT') AND pg_catalog.has_table_privilege(c.oid, 'UPDATE')) THEN 'history' \
-     ELSE '' END FROM path p \
-     LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = p.oid AND c.relname = '$HISTORY' AND c.relkind IN ('r', 'p') \
-     ORDER BY c.oid IS NULL, NOT pg_catalog.has_schema_privilege(p.oid, 'CREATE'), \
-     p.nspname = current_user AND pg_catalog.current_setting('search_path') LIKE '%$user%', p.ord LIMIT 1";
 
 impl PostgresDriver {
     /// Statements of a rehearsal on its scratch database; the rows of the last as texts.
@@ -174,14 +144,16 @@ impl Driver for PostgresDriver {
         if let Some(read) = self.read.take() {
             return Ok(read);
         }
-        if !self.tables_exist {
+        if !self.place.exists {
             return Ok(Vec::new());
         }
         read_history(&mut self.connection, &self.tables, None).await
     }
 
     async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
-        if self.others_exist { native::read(&mut self.connection, book).await } else { Ok(Vec::new()) }
+        // A service's table is in a schema of its own, which the path need not name.
+        let hidden = book.ledgers.iter().any(|ledger| ledger.schema.is_some());
+        if self.place.shows_others || hidden { native::read(&mut self.connection, book).await } else { Ok(Vec::new()) }
     }
 
     async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {
@@ -201,7 +173,7 @@ impl Driver for PostgresDriver {
     async fn preflight(&mut self, plan: &MigrationPlan) -> Result<Vec<Objection>, DriverError> {
         let version = self.capabilities().await?.version;
         let mut objections: Vec<Objection> = below_floor("PostgreSQL", &version, FLOOR).into_iter().collect();
-        objections.extend(self.lacks.map(|lack| lack.objection(&self.options)));
+        objections.extend(self.place.lacks.map(|lack| lack.objection(&self.options)));
         objections.extend(preflight::objections(&mut self.connection, plan).await?);
         Ok(objections)
     }
@@ -236,10 +208,15 @@ async fn read_history(
     tables: &Tables,
     only: Option<(&str, &str)>,
 ) -> Result<Vec<HistoryRow>, DriverError> {
-    wire::read(connection, tables.select_history(only), history_row).await
+    let mut rows = wire::read(connection, tables.select_history(only), history_row).await?;
+    // Here it is a few swaps; the server would sort before it sends the first one.
+    rows.sort_by(|(a_began, a), (b_began, b)| (a_began, &a.unit, &a.id).cmp(&(b_began, &b.unit, &b.id)));
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
-fn history_row(row: &PgRow) -> Result<HistoryRow, DriverError> {
+/// A row of the history, and the microsecond at which it was begun.
+
+fn history_row(row: &PgRow) -> Result<(i64, HistoryRow), DriverError> {
     let bad = |what: &str, value: &str| {
         DriverError::History(format!(
             "the table `{HISTORY}` holds `{value}` as {what}, which this version does not understand"
@@ -249,8 +226,9 @@ fn history_row(row: &PgRow) -> Result<HistoryRow, DriverError> {
     let optional = |i: usize| wire::optional_str(row, i);
     let number = |i: usize, what: &str| text(i).and_then(|t| t.parse::<i64>().map_err(|_| bad(what, t)));
     let time = |t: &str| t.parse().ok().and_then(DateTime::from_timestamp_millis).ok_or_else(|| bad("a time", t));
+    let began = number(8, "a time")?;
     let (id, checksum, state, action, run) = (text(1)?, text(3)?, text(4)?, text(5)?, text(7)?);
-    Ok(HistoryRow {
+    let row = HistoryRow {
         unit: text(0)?.to_owned(),
         id: MigrationId::new(id).map_err(|_| bad("a migration id", id))?,
         version: text(2)?.to_owned(),
@@ -259,7 +237,8 @@ fn history_row(row: &PgRow) -> Result<HistoryRow, DriverError> {
         action: StepAction::parse(action).ok_or_else(|| bad("an action", action))?,
         epoch: Epoch(number(6, "an epoch")?),
         run: RunId::new(run).map_err(|_| bad("a run", run))?,
-        started_at: time(text(8)?)?,
+        started_at: DateTime::from_timestamp_millis((began + 500).div_euclid(1000))
+            .ok_or_else(|| bad("a time", &began.to_string()))?,
         finished_at: optional(9)?.map(time).transpose()?,
         duration_ms: number(10, "a duration")?,
         by: text(11)?.to_owned(),
@@ -267,5 +246,6 @@ fn history_row(row: &PgRow) -> Result<HistoryRow, DriverError> {
         commit: optional(13)?.and_then(|t| CommitSha::new(t).ok()),
         statements_done: i32::try_from(number(14, "a number of statements")?).unwrap_or(i32::MAX),
         error: optional(15)?.map(str::to_owned),
-    })
+    };
+    Ok((began, row))
 }

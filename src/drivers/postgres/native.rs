@@ -11,9 +11,21 @@ use crate::drivers::native::{Dialect, Kept, select};
 use crate::ids::MigrationId;
 use crate::migration::native::{Book, Found, Row, Said};
 
-/// Every name that another tool's table may have; with these one question tells that there is none.
-pub(super) const NAMES: &str = "'schema_migrations','_prisma_migrations','flyway_schema_history','_sqlx_migrations',\
-     '__diesel_schema_migrations','goose_db_version','gorp_migrations'";
+/// Every name that another tool gives to its table of its own accord.
+pub(super) const NAMES: [&str; 7] = [
+    "schema_migrations",
+    "_prisma_migrations",
+    "flyway_schema_history",
+    "_sqlx_migrations",
+    "__diesel_schema_migrations",
+    "goose_db_version",
+    "gorp_migrations",
+];
+
+/// What `form` makes of each of these names, with commas between.
+pub(super) fn each_name(form: impl Fn(&str) -> String) -> String {
+    NAMES.map(|name| form(name)).join(",")
+}
 
 /// The tables that are there, with what they say.
 pub(super) async fn read(connection: &mut PgConnection, book: &Book) -> Result<Vec<Found>, DriverError> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::wire;
+use super::message::literal;
+use super::{native, wire};
 use crate::drivers::{DriverError, FENCE, HISTORY};
 use crate::plan::SchemaSnapshot;
 
@@ -86,7 +87,7 @@ pub(super) async fn snapshot(connection: &mut PgConnection) -> Result<SchemaSnap
     // Other tools' tables are no part of what migrations make; they come and go with the tools.
     let ours = format!(
         "'{HISTORY}', '{FENCE}', '{HISTORY}_pkey', '{FENCE}_pkey', 'goose_db_version_id_seq', {}",
-        super::native::NAMES
+        native::each_name(literal)
     );
     let sql = format!(
         "SELECT o.*, 'f' FROM ({OBJECTS}) o UNION ALL SELECT d.name::text, d.line::text, 't' FROM ({DETAILS}) d"

@@ -58,9 +58,17 @@ pub struct PostgresSession {
     path: Option<String>,
 }
 
+/// What the fence says of the target.
+struct Fence {
+    /// What it is known by.
+    target: String,
+    /// Whether the tables lack what this version added to them.
+    is_old: bool,
+}
+
 impl PostgresSession {
     pub(super) async fn take(driver: PostgresDriver, options: &SessionOptions) -> Result<Self, DriverError> {
-        let PostgresDriver { connection, options: connect, tables, tables_exist, tables_are_old, .. } = driver;
+        let PostgresDriver { connection, options: connect, tables, place, .. } = driver;
         let mut session = PostgresSession {
             connection,
             beat: None,
@@ -79,30 +87,30 @@ impl PostgresSession {
         session.refuse_pooler().await?;
         session.set_up().await?;
         session.poll_lock().await?;
-        let found = if tables_exist { session.read_fingerprint().await } else { Ok(None) };
+        let found = if place.exists { session.read_fence().await } else { Ok(None) };
         let found = match found {
             Err(DriverError::Statement(f)) if f.code.as_deref() == Some("42P01") => None,
             other => other?,
         };
         match found {
-            Some(fingerprint) => {
-                session.fingerprint = fingerprint;
-                if tables_are_old {
+            Some(fence) => {
+                session.fingerprint = fence.target;
+                if fence.is_old {
                     wire::execute(&mut session.connection, session.tables.upgrade()).await?;
                 }
             }
             None => {
                 wire::execute(&mut session.connection, session.tables.create()).await?;
-                session.fingerprint = session.read_fingerprint().await?.unwrap_or_default();
+                session.fingerprint = session.read_fence().await?.map(|fence| fence.target).unwrap_or_default();
             }
         }
         Ok(session)
     }
 
-    async fn read_fingerprint(&mut self) -> Result<Option<String>, DriverError> {
-        let sql = format!("SELECT target_id FROM {} WHERE k = 'target'", self.tables.fence);
-        let rows = wire::rows(&mut self.connection, sql).await?;
-        rows.first().map(|r| wire::text(r, 0)).transpose()
+    async fn read_fence(&mut self) -> Result<Option<Fence>, DriverError> {
+        let rows = wire::rows(&mut self.connection, self.tables.select_fence()).await?;
+        let fence = |row| Ok(Fence { target: wire::text(row, 0)?, is_old: wire::str(row, 1)? == "f" });
+        rows.first().map(fence).transpose()
     }
 
     /// Settings of the whole session, said again after a script that may have changed them.
@@ -351,8 +359,8 @@ impl Session for PostgresSession {
     }
 
     async fn identify(&mut self) -> Result<(), DriverError> {
-        if let Some(found) = self.read_fingerprint().await? {
-            self.fingerprint = found;
+        if let Some(fence) = self.read_fence().await? {
+            self.fingerprint = fence.target;
         }
         Ok(())
     }

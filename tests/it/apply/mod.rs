@@ -3,6 +3,7 @@
 mod bad;
 mod examples;
 mod hard;
+mod known;
 mod long;
 mod scripts;
 mod shared;
