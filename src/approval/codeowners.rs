@@ -100,19 +100,19 @@ impl CodeOwners {
     /// The rule that decides about `path` (relative to the repository's root): the last one that matches, whole.
     /// `None` is a path nobody spoke of; a rule without owners is a path whose ownership was taken away.
     pub fn owners_of(&self, path: &str) -> Option<&OwnerRule> {
-        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        self.rules.iter().rev().find(|rule| matches(&rule.matcher, &parts))
+        let names = names_of(path);
+        self.rules.iter().rev().find(|rule| matches(&rule.matcher, &names))
     }
 
     /// Every line that gives `path` an owner, in file order, where each of them is to agree and not only the last one.
     /// A line that takes ownership away takes it from the lines before it, as for GitHub.
     pub fn lines_of(&self, path: &str) -> Vec<&OwnerRule> {
-        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let names = names_of(path);
         let mut lines: Vec<&OwnerRule> = self
             .rules
             .iter()
             .rev()
-            .filter(|rule| matches(&rule.matcher, &parts))
+            .filter(|rule| matches(&rule.matcher, &names))
             // A line whose owners own nothing was not written to take ownership away.
             .take_while(|rule| !rule.owners.is_empty() || !rule.ignored.is_empty())
             .filter(|rule| !rule.owners.is_empty())
@@ -259,11 +259,15 @@ fn globs(name: &str) -> Vec<Glob> {
     out
 }
 
-fn matches(pattern: &[Segment], path: &[&str]) -> bool {
-    let names: Vec<Vec<char>> = path.iter().map(|p| p.chars().collect()).collect();
+/// The parts of a path as they are compared; once for all rules, of which a file may have a hundred thousand.
+fn names_of(path: &str) -> Vec<Vec<char>> {
+    path.trim_start_matches('/').split('/').map(|name| name.chars().collect()).collect()
+}
+
+fn matches(pattern: &[Segment], names: &[Vec<char>]) -> bool {
     wildcard(
         pattern,
-        &names,
+        names,
         |segment| *segment == Segment::Deep,
         |segment, name| match segment {
             Segment::Deep => false,

@@ -118,7 +118,6 @@ impl Bot {
         let mut entry = order.entry("rollback", request.state.as_str());
         entry.environment = Some(environment.clone());
         entry.details.insert("request".to_owned(), request.id.to_string());
-        self.store.prove(&mut entry).await?;
         entry.details.insert("migration".to_owned(), wanted.reference.clone());
         self.store.append_audit(entry).await?;
         let shown = shown(&wanted.plan);
@@ -331,6 +330,7 @@ impl Bot {
         entry.details.insert(APPROVED_BY.to_owned(), json(&people)?);
         entry.details.insert(STARTED_BY.to_owned(), by.to_owned());
         entry.details.insert("request".to_owned(), request.id.to_string());
+        self.store.prove(&mut entry).await?;
         let head = match before.filter(|_| undone || report.outcome == Outcome::NeedsHuman) {
             Some(before) => {
                 // It no longer holds what it held, and does not take it again by itself.

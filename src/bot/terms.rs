@@ -69,11 +69,12 @@ impl Bot {
             if !somebody_agreed(&verdict) {
                 continue;
             }
-            let to = AgreedTo { repo: &gathered.snapshot.repo, pr: gathered.snapshot.number, environment, binding };
-            if let Some(terms) = self.terms_now(place, contents, settings)
-                && self.store.terms(to).await?.is_none()
+            let to = gathered.agreed_to(environment, binding);
+            // To reckon them up is work for each migration, and mostly they are known.
+            if self.store.terms(to).await?.is_none()
+                && let Some(agreed) = self.terms_now(place, contents, settings)
             {
-                self.store.keep_terms(to, &Kept { agreed: terms, found: None }, now).await?;
+                self.store.keep_terms(to, &Kept { agreed, found: None }, now).await?;
             }
         }
         Ok(())
@@ -90,9 +91,9 @@ impl Bot {
         let (Some(binding), true) = (&journey.gathered.snapshot.binding, somebody_agreed(verdict)) else {
             return Ok(None);
         };
-        let to = journey.agreed_to(&settings.name, binding);
-        let Some(now) = self.terms_now(journey.place, &journey.merged.contents, settings) else { return Ok(None) };
+        let to = journey.gathered.agreed_to(&settings.name, binding);
         let Some(kept) = self.store.terms(to).await? else { return Ok(None) };
+        let Some(now) = self.terms_now(journey.place, &journey.merged.contents, settings) else { return Ok(None) };
         let differences = kept.agreed.differences(&now);
         if differences.is_empty() {
             return Ok(None);
@@ -120,7 +121,7 @@ impl Bot {
         environment: &EnvironmentName,
     ) -> Result<Option<String>, JobError> {
         let (Some(binding), Some(merged)) = (&gathered.snapshot.binding, &gathered.merged) else { return Ok(None) };
-        let to = AgreedTo { repo: &gathered.snapshot.repo, pr: gathered.snapshot.number, environment, binding };
+        let to = gathered.agreed_to(environment, binding);
         let Some(Kept { agreed, found: Some(found) }) = self.store.terms(to).await? else { return Ok(None) };
         let changed = agreed.differences(&found).join("; ");
         if order.may(Need::Cell(environment)).is_err() {
@@ -142,9 +143,9 @@ impl Bot {
     }
 }
 
-impl Journey<'_> {
+impl Gathered {
     fn agreed_to<'e>(&'e self, environment: &'e EnvironmentName, binding: &'e Binding) -> AgreedTo<'e> {
-        AgreedTo { repo: &self.place.repository.name, pr: self.gathered.snapshot.number, environment, binding }
+        AgreedTo { repo: &self.snapshot.repo, pr: self.snapshot.number, environment, binding }
     }
 }
 

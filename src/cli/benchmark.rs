@@ -119,7 +119,7 @@ fn conclude(global: &Global, name: &str, tried: &[Rehearsed], limit: Option<Dura
             }
         }
         for lock in &locks {
-            text.push_str(&format!("  holds {} on {} until its end\n", lock.mode, lock.relation));
+            text.push_str(&format!("  holds {} on {} {}\n", lock.mode, lock.relation, lock.until.as_str()));
         }
         if let Some(words) = tried.last().and_then(crate::report::rehearsal::changed) {
             text.push_str(&format!("  changes {words}\n"));

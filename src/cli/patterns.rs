@@ -1,5 +1,6 @@
 //! Paths with `*` in them, where no shell has filled them in: in quotes, in a workflow's input, on Windows [S2-24].
 
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -26,6 +27,9 @@ pub(super) fn filled_in(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
         all.append(&mut found);
     }
+    // Two patterns may mean one file, and so may two `**` in one.
+    let mut seen = HashSet::new();
+    all.retain(|path| seen.insert(path.clone()));
     Ok(all)
 }
 

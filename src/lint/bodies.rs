@@ -170,7 +170,7 @@ const TIMEOUTS: [&str; 2] = ["require-lock-timeout", "require-statement-timeout"
 
 /// Whether a finding is about one of the steps of a body that commits each of them.
 fn is_batch(finding: &Finding, commits: &[Range<usize>]) -> bool {
-    matches!(finding.rule.id, "unbatched-change" | "ddl-with-backfill")
+    matches!(finding.rule.id, "unbatched-change" | "unbatched-copy" | "ddl-with-backfill")
         && commits.iter().any(|body| body.contains(&finding.range.start))
 }
 

@@ -138,11 +138,11 @@ fn is_made_again(script: &Script<'_>, finding: &Finding) -> bool {
     }
 }
 
-/// Rows that are changed behind an `ALTER TABLE` are told once: by the rule that knows of the lock.
+/// Rows that are changed or copied behind an `ALTER TABLE` are told once: by the rule that knows of the lock.
 pub fn told_once(found: &mut Vec<Finding>) {
     let held: Vec<std::ops::Range<usize>> =
         found.iter().filter(|f| f.rule.id == "ddl-with-backfill").map(|f| f.range.clone()).collect();
-    found.retain(|f| f.rule.id != "unbatched-change" || !held.contains(&f.range));
+    found.retain(|f| !matches!(f.rule.id, "unbatched-change" | "unbatched-copy") || !held.contains(&f.range));
 }
 
 /// A foreign key whose column is new and has no value: PostgreSQL takes it for valid and reads nothing.

@@ -76,6 +76,8 @@ pub enum Effect {
     LocksSeveral,
     /// Changes many rows, which stay locked until it commits.
     ChangesRows,
+    /// Adds many rows, in one transaction.
+    AddsRows,
     /// Fails on rows that an empty table does not have.
     FailsOnRows,
     /// Fails on any table.
@@ -100,6 +102,7 @@ impl Effect {
             Effect::Locks(lock) => format!("a lock of at least `{lock}`, without reading the rows"),
             Effect::LocksSeveral => "`ACCESS EXCLUSIVE` locks on several tables at once".to_owned(),
             Effect::ChangesRows => "many rows are changed in one transaction".to_owned(),
+            Effect::AddsRows => "many rows are added in one transaction".to_owned(),
             Effect::FailsOnRows => "an error on a table with rows, none on an empty one".to_owned(),
             Effect::Fails => "an error on any table".to_owned(),
             Effect::Loses => "rows, values or objects are gone".to_owned(),
@@ -122,6 +125,7 @@ pub fn effect_of(rule: &str) -> Effect {
         | "cluster-table"
         | "prefer-repack"
         | "refresh-materialized-view"
+        | "set-access-method"
         | "set-tablespace"
         | "set-unlogged"
         | "vacuum-full" => Effect::Rewrites,
@@ -145,6 +149,7 @@ pub fn effect_of(rule: &str) -> Effect {
         "disable-autovacuum" => Effect::Locks(ShareUpdateExclusive),
         "several-tables-locked" => Effect::LocksSeveral,
         "unbatched-change" => Effect::ChangesRows,
+        "unbatched-copy" => Effect::AddsRows,
 
         "adding-required-field" | "unique-index-concurrently" => Effect::FailsOnRows,
         "ban-duplicate-column-assignments"

@@ -5,13 +5,35 @@ use serde::{Deserialize, Serialize};
 use super::drift::SchemaChange;
 use crate::ids::{Engine, MigrationId};
 
-/// A lock that a migration held until its end.
+/// A lock that a migration held.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HeldLock {
     /// The table or index.
     pub relation: String,
     /// The mode in the manual's words, without `Lock`.
     pub mode: String,
+    /// How long.
+    pub until: Until,
+}
+
+/// How long a lock is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// To the end of the migration, which is one transaction.
+    End,
+    /// While one of its statements ran outside a transaction: for the whole of it, or a part.
+    Statement,
+}
+
+impl Until {
+    /// In a sentence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Until::End => "until the end",
+            Until::Statement => "while a statement runs",
+        }
+    }
 }
 
 /// Rows of one table that a migration changed.
@@ -49,7 +71,8 @@ pub struct Rehearsed {
     pub engine: Engine,
     /// Milliseconds of the way forward, the way back, and forward again; as far as it came.
     pub took_ms: Vec<u64>,
-    /// Locks on relations that were there before, as the server told before the commit (PostgreSQL).
+    /// Locks on relations that were there before, as the server told before the commit, or while statements ran outside a
+    /// transaction (PostgreSQL).
     pub locks: Vec<HeldLock>,
     /// The rows that the way forward changed (PostgreSQL).
     #[serde(default)]

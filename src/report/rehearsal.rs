@@ -34,8 +34,9 @@ pub fn rehearsal(tried: &[Rehearsed]) -> String {
             let _ = writeln!(out, "         {error}");
         }
         for lock in &one.locks {
-            let effect = holds_up(&lock.mode).map_or(String::new(), |e| format!(", {e} until the end"));
-            let _ = writeln!(out, "         locks {} in mode {}{effect}", lock.relation, lock.mode);
+            let effect = holds_up(&lock.mode).map_or(String::new(), |e| format!(", {e}"));
+            let until = lock.until.as_str();
+            let _ = writeln!(out, "         locks {} in mode {}{effect} {until}", lock.relation, lock.mode);
         }
         if let Some(words) = changed(one) {
             let _ = writeln!(out, "         changes {words}");
@@ -69,7 +70,7 @@ pub fn markdown(tried: &[Rehearsed]) -> String {
         return out;
     }
     out.push_str("Tried on a scratch database: forward, back, forward again.\n\n");
-    out.push_str("| | migration | forward | back | again | locks held until the end |\n|---|---|---|---|---|---|\n");
+    out.push_str("| | migration | forward | back | again | locks |\n|---|---|---|---|---|---|\n");
     for one in tried {
         let took = |n: usize| one.took_ms.get(n).map_or("–".to_owned(), |ms| format!("{ms} ms"));
         let locks: Vec<String> = one
@@ -77,7 +78,7 @@ pub fn markdown(tried: &[Rehearsed]) -> String {
             .iter()
             .map(|lock| {
                 let effect = holds_up(&lock.mode).map_or(String::new(), |e| format!(" ({e})"));
-                format!("{} {}{effect}", code(&lock.relation), lock.mode)
+                format!("{} {}{effect} {}", code(&lock.relation), lock.mode, lock.until.as_str())
             })
             .collect();
         let mark = if one.is_sound() { "✅" } else { "❌" };

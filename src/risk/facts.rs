@@ -203,7 +203,7 @@ fn risk_on(effect: Effect, ruled: Risk, table: &TableFacts) -> Risk {
     let queued = if table.held.is_some_and(|seconds| seconds >= LONG) { ruled.min(Risk::Medium) } else { Risk::Low };
     let by_size = match effect {
         _ if table.heap == 0 => Risk::Low,
-        Effect::Rewrites | Effect::Scans(_) | Effect::Builds(_) | Effect::ChangesRows => match () {
+        Effect::Rewrites | Effect::Scans(_) | Effect::Builds(_) | Effect::ChangesRows | Effect::AddsRows => match () {
             () if within(SMALL) => Risk::Low,
             () if within(MIDDLE) => ruled.min(Risk::Medium),
             () if !within(LARGE) => Risk::High,
@@ -243,6 +243,7 @@ fn sentence(effect: Effect, name: &str, place: &str, table: &TableFacts) -> Stri
         Effect::Locks(_)
         | Effect::LocksSeveral
         | Effect::ChangesRows
+        | Effect::AddsRows
         | Effect::FailsOnRows
         | Effect::Loses
         | Effect::Breaks

@@ -1,12 +1,18 @@
-//! What a rehearsal measures: on PostgreSQL the locks that a migration holds at its end and the rows that it changed, table by
-//! table; there and on SQLite how the statements are carried out. Other databases tell only how much a migration changed.
+//! What a rehearsal measures: on PostgreSQL the locks that a migration holds (at its end, or while its statements run outside
+//! a transaction) and the rows that it changed, table by table; there and on SQLite how the statements are carried out. Other databases tell only how much a migration changed.
+
+use std::collections::BTreeSet;
+#[cfg(feature = "postgres")]
+use std::convert::Infallible;
 
 use super::{RunError, Target};
+#[cfg(feature = "postgres")]
+use crate::drivers::postgres::PostgresDriver;
 use crate::ids::Engine;
 use crate::migration::execution::{Execution, execution, statements};
 use crate::migration::{Migration, checksum};
 use crate::plan::SchemaSnapshot;
-use crate::plan::rehearsal::{ChangedRows, HeldLock, ServerPlan};
+use crate::plan::rehearsal::{ChangedRows, HeldLock, ServerPlan, Until};
 
 /// Where a migration notes what it holds and changed; it goes with the scratch database.
 pub(super) const NOTES: &str = "godwit_rehearsal_notes";
@@ -38,24 +44,67 @@ pub(super) async fn prepare(target: &Target) -> Result<(), RunError> {
     ask(target, format!("CREATE TABLE public.{NOTES} ({columns})")).await.map(|_| ())
 }
 
-/// The locks on relations that were there before the migration.
+/// The locks on relations that were there before the migration; `seen`: what was to be seen while it ran.
 pub(super) async fn locks(
     target: &Target,
     before: &SchemaSnapshot,
     migration: &Migration,
+    seen: BTreeSet<HeldLock>,
 ) -> Result<Vec<HeldLock>, RunError> {
     let rows = ask(target, of_notes("k.mode", "k.mode IS NOT NULL", migration)).await?;
-    let mut held: Vec<HeldLock> = rows
-        .into_iter()
-        .filter_map(|row| match row.as_slice() {
-            [relation, mode] => Some(HeldLock { relation: relation.clone(), mode: mode.clone() }),
-            _ => None,
-        })
+    let mut held: Vec<HeldLock> = held(rows, Until::End)
+        .chain(seen)
         .filter(|l| before.objects.keys().any(|name| name.split_once(' ').is_some_and(|(_, n)| n == l.relation)))
         .collect();
     held.sort();
     held.dedup();
     Ok(held)
+}
+
+fn held(rows: Vec<Vec<String>>, until: Until) -> impl Iterator<Item = HeldLock> {
+    rows.into_iter().filter_map(move |row| match <[String; 2]>::try_from(row) {
+        Ok([relation, mode]) => Some(HeldLock { relation, mode, until }),
+        Err(_) => None,
+    })
+}
+
+/// Carries a migration out, and looks meanwhile from another connection which locks its statements hold: those that run
+/// outside a transaction are in none that could tell it. What is there for less than a look may be missed.
+#[cfg(feature = "postgres")]
+pub(super) async fn watched<T>(
+    target: &Target,
+    migration: &Migration,
+    run: impl Future<Output = T>,
+) -> (T, BTreeSet<HeldLock>) {
+    // Whoever only reads holds up nobody, and Godwit reads as well.
+    const LOOK: &str = "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), replace(l.mode, 'Lock', '') \
+         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+         WHERE a.datname = pg_catalog.current_database() AND a.backend_type = 'client backend' \
+         AND l.granted AND l.mode <> 'AccessShareLock' AND n.nspname NOT LIKE 'pg\\_%' AND c.relname NOT LIKE 'godwit\\_%'";
+    let execution = execution(migration.engine, &migration.up.text, migration.directives.no_transaction);
+    let mut seen = BTreeSet::new();
+    if target.engine != Engine::Postgresql || !matches!(execution, Ok(Execution::Statements(_))) {
+        return (run.await, seen);
+    }
+    let look = async {
+        if let Ok(mut driver) = PostgresDriver::connect(&target.url).await {
+            while let Ok(rows) = driver.ask(LOOK.to_owned()).await {
+                seen.extend(held(rows, Until::Statement));
+            }
+        }
+        std::future::pending::<Infallible>().await
+    };
+    let ended = tokio::select! {
+        ended = run => ended,
+        never = look => match never {},
+    };
+    (ended, seen)
+}
+
+#[cfg(not(feature = "postgres"))]
+pub(super) async fn watched<T>(_: &Target, _: &Migration, run: impl Future<Output = T>) -> (T, BTreeSet<HeldLock>) {
+    (run.await, BTreeSet::new())
 }
 
 /// The rows that the migration changed, table by table; Godwit's own tables left out.
@@ -135,7 +184,7 @@ async fn ask(target: &Target, sql: String) -> Result<Vec<Vec<String>>, RunError>
     if target.engine != Engine::Postgresql {
         return Ok(Vec::new());
     }
-    let mut driver = crate::drivers::postgres::PostgresDriver::connect(&target.url).await.map_err(unreachable)?;
+    let mut driver = PostgresDriver::connect(&target.url).await.map_err(unreachable)?;
     driver.ask(sql).await.map_err(unreachable)
 }
 

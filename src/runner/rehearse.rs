@@ -1,5 +1,6 @@
 //! Migrations tried on a scratch database: forward, back, forward again, with what that leaves, locks and takes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -149,14 +150,18 @@ impl Attempt<'_> {
         if asked {
             measured::explain(self.target, migration, &mut result.plans).await?;
         }
-        if !self.forward(migration, &mut result).await? || !wanted {
+        let (went_well, seen) = match wanted {
+            true => measured::watched(self.target, migration, Box::pin(self.forward(migration, &mut result))).await,
+            false => (self.forward(migration, &mut result).await, BTreeSet::new()),
+        };
+        if !went_well? || !wanted {
             return Ok(result);
         }
         if asked {
             // What needs the migration's own changes can be told only now.
             measured::explain(self.target, migration, &mut result.plans).await?;
         }
-        result.locks = measured::locks(self.target, &before, migration).await?;
+        result.locks = measured::locks(self.target, &before, migration, seen).await?;
         result.rows = measured::rows(self.target, migration).await?;
         if !result.reversible {
             return Ok(result);

@@ -75,32 +75,30 @@ impl Store {
         for note in &notes {
             looks.entry((note.try_get(0)?, note.try_get(1)?)).or_default().push(note.try_get(3)?);
         }
+        let mut of_target: BTreeMap<String, Vec<StepProof>> = BTreeMap::new();
+        for step in &steps {
+            let (target, unit, migration): (String, String, String) =
+                (step.try_get(0)?, step.try_get(2)?, step.try_get(3)?);
+            let said = looks.remove(&(target.clone(), step.try_get(1)?)).unwrap_or_default();
+            of_target.entry(target).or_default().push(StepProof {
+                migration: if unit.is_empty() { migration } else { format!("{unit}/{migration}") },
+                state: step.try_get(4)?,
+                ms: step.try_get(5)?,
+                after: (said.len() > 1).then(|| said.last().cloned()).flatten(),
+                before: said.into_iter().next(),
+            });
+        }
         let mut out: Vec<Proof> = Vec::with_capacity(targets.len());
         for row in &targets {
             let target: String = row.try_get(0)?;
-            let mut proof = Proof {
+            out.push(Proof {
                 epoch: row.try_get(1)?,
                 plan: row.try_get(2)?,
                 before: row.try_get(3)?,
                 after: row.try_get(4)?,
-                steps: Vec::new(),
+                steps: of_target.remove(&target).unwrap_or_default(),
                 target,
-            };
-            for step in &steps {
-                if step.try_get::<String, _>(0)? != proof.target {
-                    continue;
-                }
-                let said = looks.remove(&(proof.target.clone(), step.try_get(1)?)).unwrap_or_default();
-                let (unit, migration): (String, String) = (step.try_get(2)?, step.try_get(3)?);
-                proof.steps.push(StepProof {
-                    migration: if unit.is_empty() { migration } else { format!("{unit}/{migration}") },
-                    state: step.try_get(4)?,
-                    ms: step.try_get(5)?,
-                    after: (said.len() > 1).then(|| said.last().cloned()).flatten(),
-                    before: said.into_iter().next(),
-                });
-            }
-            out.push(proof);
+            });
         }
         Ok(out)
     }

@@ -230,10 +230,8 @@ async fn one(
             }
             found
         }
-        Operation::SetValidator { collection, validator, validation_level, validation_action } => {
-            let bites = validation_level.as_deref().is_none_or(|l| l == "strict")
-                && validation_action.as_deref().is_none_or(|a| a == "error");
-            if validator.is_empty() || !bites || !same_documents(collection) {
+        Operation::SetValidator { collection, validator, .. } => {
+            if !operation.refuses_updates() || !same_documents(collection) {
                 return Ok(Vec::new());
             }
             let rule = operations::wanted(values::document(validator))?;
@@ -243,7 +241,7 @@ async fn one(
                 message: format!(
                     "{n} documents of `{collection}` break the new validator; updates of them will be refused"
                 ),
-                what_to_do: "mend them first, or set `validation_level` to `moderate`",
+                what_to_do: "mend them first, or set `validation_level` to `moderate` or `validation_action` to `warn`",
             }))
         }
         Operation::DropCollection { collection } if !moved(collection) => {

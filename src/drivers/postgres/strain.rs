@@ -10,6 +10,9 @@ impl PostgresSession {
     /// Why to wait: too many sessions that do something, or a replica that is too far behind. Seeing a replica's lag
     /// needs the role `pg_monitor`.
     pub(super) async fn strained(&mut self, limits: &Limits) -> Result<Option<String>, DriverError> {
+        if limits.any_load() && limits.max_lag.is_none() {
+            return Ok(None);
+        }
         let sql = "SELECT (100.0 * (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE state = 'active' \
              AND backend_type = 'client backend') / pg_catalog.current_setting('max_connections')::int8)::float8::text, \
              (SELECT (1000 * extract(epoch FROM pg_catalog.max(replay_lag)))::int8::text FROM pg_catalog.pg_stat_replication)";

@@ -172,12 +172,27 @@ fn depth(words: &[Word<'_>]) -> usize {
     deepest
 }
 
+/// The table that has `call`: its name, and the other one that newer servers give it.
+fn is_server(name: &str) -> bool {
+    matches!(name, "redis" | "server")
+}
+
+/// How a word leads to a command.
+enum Way {
+    /// A call, whose bracket opens there.
+    Call(usize),
+    /// What is called cannot be seen.
+    HandedOn,
+    /// Not at all.
+    None,
+}
+
 /// A script as its words, with the names it declares.
 struct Lua<'a> {
     words: &'a [Word<'a>],
     /// Names of locals, parameters and loop variables.
     declared: BTreeSet<&'a str>,
-    /// Names that stand for `redis.call`.
+    /// Locals that stand for `redis.call`.
     callers: BTreeSet<&'a str>,
     /// Locals that are set to a key which does not come from KEYS.
     made_up: BTreeMap<&'a str, String>,
@@ -222,7 +237,7 @@ impl<'a> Lua<'a> {
 
     /// What `local name = …` says of the name; the value begins at word `at`.
     fn local(&mut self, name: &'a str, at: usize) {
-        if self.text(at) == "redis" && self.text(at + 1) == "." && matches!(self.text(at + 2), "call" | "pcall") {
+        if is_server(self.text(at)) && self.text(at + 1) == "." && matches!(self.text(at + 2), "call" | "pcall") {
             if self.text(at + 3) != "(" {
                 self.callers.insert(name);
             }
@@ -285,16 +300,18 @@ impl<'a> Lua<'a> {
     fn calls(&self, found: &mut Vec<Finding>) {
         let mut chance: Option<String> = None;
         for at in 0..self.words.len() {
-            let open = if self.text(at) == "redis"
-                && self.text(at + 1) == "."
-                && matches!(self.text(at + 2), "call" | "pcall")
-                && self.text(at + 3) == "("
-            {
-                at + 3
-            } else if self.words[at].is_name && self.callers.contains(self.text(at)) && self.text(at + 1) == "(" {
-                at + 1
-            } else {
-                continue;
+            let open = match self.way_to_server(at) {
+                Way::Call(open) => open,
+                Way::HandedOn => {
+                    found.push(super::finding(
+                        &table::NOT_ANALYSED,
+                        self.words[at].range.clone(),
+                        "`redis.call` is reached another way here: nothing is known of what is called".to_owned(),
+                        "call it where the command stands: `redis.call('HSET', …)`",
+                    ));
+                    continue;
+                }
+                Way::None => continue,
             };
             let arguments = self.arguments_of(open);
             let range = self.words[at].range.start..self.words.get(open).map_or(0, |w| w.range.end);
@@ -324,6 +341,35 @@ impl<'a> Lua<'a> {
             } else if matches!(command.as_str(), "TIME" | "RANDOMKEY" | "SRANDMEMBER" | "HRANDFIELD" | "ZRANDMEMBER") {
                 chance = Some(command);
             }
+        }
+    }
+
+    /// Whether a command is called at a word, or might be.
+    fn way_to_server(&self, at: usize) -> Way {
+        let before = at.checked_sub(1).map_or("", |n| self.text(n));
+        if !self.words[at].is_name || matches!(before, "." | ":") {
+            return Way::None;
+        }
+        if self.callers.contains(self.text(at)) {
+            return match (before, self.text(at + 1)) {
+                ("local", _) | (_, "=") => Way::None,
+                (_, "(") => Way::Call(at + 1),
+                _ => Way::HandedOn,
+            };
+        }
+        if !is_server(self.text(at)) || self.declared.contains(self.text(at)) {
+            return Way::None;
+        }
+        match (self.text(at + 1), self.text(at + 2), self.text(at + 3)) {
+            (".", "call" | "pcall", "(") => Way::Call(at + 3),
+            // The local name is a caller, and is looked for.
+            (".", "call" | "pcall", _) if before == "=" && at > 2 && self.callers.contains(self.text(at - 2)) => {
+                Way::None
+            }
+            (".", "call" | "pcall", _) => Way::HandedOn,
+            // `redis.log`, `redis.sha1hex`; a field of a table.
+            ("." | "=", ..) => Way::None,
+            _ => Way::HandedOn,
         }
     }
 

@@ -151,8 +151,14 @@ impl Look<'_> {
     fn operation(&mut self, n: usize, located: &Located, script: &Script, direction: Direction) {
         let range = located.range.clone();
         if direction == Direction::Up {
+            let taken = takes_away(&located.operation);
             for name in uses(&located.operation) {
-                self.used(n, &range, &name);
+                // What one migration takes away and makes anew was there before: an index gets another definition, a view
+                // takes the place of a collection that moves.
+                let again = taken.contains(&name) && self.maker_from(&name, n).is_some_and(|(at, ..)| *at == self.at);
+                if !again || self.unit.there.contains_key(&name) {
+                    self.used(n, &range, &name);
+                }
             }
         }
         match &located.operation {
@@ -193,8 +199,7 @@ impl Look<'_> {
                 "take this operation out, or put it before the one that takes it away",
             ),
             None => {
-                let later = self.unit.made_by.get(name).and_then(|all| all.iter().find(|m| (m.0, m.1) >= (self.at, n)));
-                if let Some((at, _, id)) = later {
+                if let Some((at, _, id)) = self.maker_from(name, n) {
                     let by = if *at == self.at { "this migration".to_owned() } else { format!("`{id}`") };
                     self.add(
                         &rules::USED_BEFORE_CREATED,
@@ -205,6 +210,11 @@ impl Look<'_> {
                 }
             }
         }
+    }
+
+    /// The first operation from the `n`th of this migration on that makes a thing: its migration's place, its own, and the id.
+    fn maker_from(&self, name: &str, n: usize) -> Option<&(usize, usize, String)> {
+        self.unit.made_by.get(name)?.iter().find(|m| (m.0, m.1) >= (self.at, n))
     }
 
     /// What concerns the migration as a whole.

@@ -114,10 +114,9 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
                 "make a view of the old name, or move the readers first",
             );
         }
-        Operation::SetValidator { collection, validator: given, validation_level, .. } => {
+        Operation::SetValidator { collection, validator: given, .. } => {
             validator(look, at, &Value::Object(given.clone()));
-            let strict = validation_level.as_deref().is_none_or(|l| l == "strict") && !given.is_empty();
-            if strict && !look.is_fresh(&format!("collection {collection}")) {
+            if operation.refuses_updates() && !look.is_fresh(&format!("collection {collection}")) {
                 look.add(
                     &rules::STRICT_VALIDATOR,
                     at,

@@ -98,6 +98,10 @@ fn mongodb_each_hazard_has_its_rule() {
         (r#"{"type":"drop_collection","collection":"c"}"#, "drop-collection"),
         (r#"{"type":"rename_collection","from":"c","to":"d"}"#, "rename-collection"),
         (r#"{"type":"set_validator","collection":"c","validator":{"a":{"$type":"int"}}}"#, "strict-validator"),
+        (
+            r#"{"type":"set_validator","collection":"c","validator":{"a":{"$type":"int"}},"validation_level":"constraint","validation_action":"errorAndLog"}"#,
+            "strict-validator",
+        ),
         (r#"{"type":"run_command","command":{"collMod":"c"}}"#, "run-command"),
         (r#"{"type":"run_command","command":{"updateUser":"a","pwd":"hunter2"}}"#, "secret-literal"),
         (r#"{"type":"create_collection","collection":"c","options":{"validator":7}}"#, "invalid-validator"),
@@ -133,6 +137,8 @@ fn mongodb_what_is_safe_has_none() {
         r#"{"type":"add_field","collection":"c","field":"a","value":{"password":""},"filter":{"$and":[{"a":null},{"b":1}]}}"#.to_owned(),
         r#"{"type":"update_documents","collection":"c","filter":{"a":null},"update":[{"$set":{"a":"$b"}}]}"#.to_owned(),
         format!("{MADE},{}", r#"{"type":"set_validator","collection":"c","validator":{"a":{"$type":"int"}}}"#),
+        r#"{"type":"set_validator","collection":"c","validator":{"a":{"$type":"int"}},"validation_level":"moderate"}"#.to_owned(),
+        r#"{"type":"set_validator","collection":"c","validator":{"a":{"$type":"int"}},"validation_action":"warn"}"#.to_owned(),
     ] {
         assert_eq!(rules(&migrations("mongodb", &[&list])), Vec::<&str>::new(), "{list}");
     }
@@ -165,6 +171,14 @@ fn s4_63_what_a_later_operation_makes_cannot_be_used_before() {
     assert_eq!(used(&[index, drop_index]), []);
     assert_eq!(used(&[index, drop_index, drop_index]).len(), 1);
     assert_eq!(used(&[drop_index, index]).len(), 1);
+    // One migration that takes away and makes anew means what was there before all migrations.
+    assert_eq!(used(&[&format!("{drop_index},{index}")]), []);
+    let renamed = r#"{"type":"rename_collection","from":"c","to":"d"}"#;
+    let view = r#"{"type":"create_collection","collection":"c","options":{"viewOn":"d","pipeline":[]}}"#;
+    assert_eq!(used(&[&format!("{renamed},{view}")]), []);
+    assert_eq!(used(&[&format!("{renamed},{index},{view}")]).len(), 1);
+    assert_eq!(used(&[MADE, dropped, &format!("{renamed},{view}")]).len(), 1);
+    assert_eq!(used(&[renamed, view]).len(), 1);
 }
 
 #[test]
@@ -246,6 +260,13 @@ fn redis_each_hazard_in_lua_has_its_rule_and_its_own_line() {
         ("\nreturn redis.call('EVAL', 'return 1', 0)", "refused-in-script"),
         ("\nredis.call('multi') return 1", "refused-in-script"),
         ("\nreturn redis.call(ARGV[1], KEYS[1])", "not-analysed"),
+        ("\nreturn pcall(redis.call, 'HSET', KEYS[1], 'a', 1)", "not-analysed"),
+        ("\nreturn redis['call']('HSET', KEYS[1], 'a', 1)", "not-analysed"),
+        ("\nlocal r = redis return r.call('HSET', KEYS[1], 'a', 1)", "not-analysed"),
+        ("\nlocal a, b = redis.call, redis.pcall return a('FLUSHALL')", "not-analysed"),
+        ("\nlocal call = redis.call local other = call return other('FLUSHALL')", "not-analysed"),
+        ("\nreturn redis.call'FLUSHALL'", "not-analysed"),
+        ("\nreturn server.call('FLUSHALL')", "flush-command"),
     ] {
         let report = lua(source);
         assert!(rules(&report).contains(&expected), "{source}: {:?}", rules(&report));

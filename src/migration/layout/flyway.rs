@@ -132,14 +132,7 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
     let Some(stem) = file_name.strip_suffix(".sql") else {
         let is_program = [".java", ".kt", ".class"].iter().any(|e| file_name.ends_with(e));
         if is_program && file_name.starts_with(['V', 'U', 'R']) && file_name.contains("__") {
-            reader.problem(
-                &file.path,
-                1,
-                "unsupported-file",
-                Severity::Error,
-                "is a migration that is not SQL, which cannot be run or looked at".to_owned(),
-                "write it in SQL; a program has to run outside Godwit, and `baseline` records it",
-            );
+            reader.program(&file.path);
         }
         return;
     };

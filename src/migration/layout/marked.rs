@@ -211,14 +211,7 @@ fn unreadable(name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         let help = "rename it: digits, `_`, a name, `.sql`";
         reader.problem(&file.path, 1, "file-name", Severity::Error, message.to_owned(), help);
     } else if numbered && name.ends_with(".go") && !name.ends_with("_test.go") {
-        reader.problem(
-            &file.path,
-            1,
-            "unsupported-file",
-            Severity::Error,
-            "is a migration that is not SQL, which cannot be run or looked at".to_owned(),
-            "write it in SQL; a program has to run outside Godwit, and `baseline` records it",
-        );
+        reader.program(&file.path);
     } else if name.ends_with(".sql") {
         reader.stray(file, "is no migration: its name has no version in front");
     }

@@ -121,6 +121,19 @@ impl Reader<'_> {
         self.set.problems.push(Problem { file: file.to_owned(), line, rule, severity, message, help: help.to_owned() });
     }
 
+    /// A program that stands where a script would.
+    fn program(&mut self, file: &str) {
+        self.problem(
+            file,
+            1,
+            "unsupported-file",
+            Severity::Error,
+            "is a program, which cannot be run or looked at".to_owned(),
+            "write what it does in SQL under the same version: where its tool has run it, it is not run again; what only a \
+             program can do is a job of its own, outside this folder",
+        );
+    }
+
     /// Something worth a word that keeps no run from starting.
     fn remark(&mut self, file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) {
         self.set.remarks.push(Problem { file: file.to_owned(), line, rule, severity, message, help: help.to_owned() });

@@ -98,14 +98,7 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         // `script` knows the words for it.
         let _ = reader.script(file);
     } else if numbered && (file_name.contains(".up.") || file_name.contains(".down.")) {
-        reader.problem(
-            &file.path,
-            1,
-            "unsupported-file",
-            Severity::Error,
-            "is a migration that is not SQL, which cannot be run or looked at".to_owned(),
-            "write it in SQL; a program has to run outside Godwit, and `baseline` records it",
-        );
+        reader.program(&file.path);
     } else if file_name.ends_with(".sql") && numbered {
         reader.problem(
             &file.path,

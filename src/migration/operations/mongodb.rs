@@ -105,9 +105,9 @@ pub enum Operation {
         collection: String,
         /// The new validator; empty takes it away.
         validator: Map<String, Value>,
-        /// `off`, `strict` or `moderate`.
+        /// `off`, `strict` or `moderate`; from MongoDB 9 on `constraint`.
         validation_level: Option<String>,
-        /// `error` or `warn`.
+        /// `error` or `warn`; from MongoDB 8.1 on `errorAndLog`.
         validation_action: Option<String>,
     },
     /// Any command of the database; nothing is known of it, so it is of the manual class.
@@ -201,6 +201,15 @@ impl Operation {
             }
             Self::Undo { of, .. } => format!("{name} {}", of.describe()),
         }
+    }
+
+    /// Whether it has the server refuse updates of documents that are there and do not fit: a validator that looks at them,
+    /// too, and does more than warn.
+    pub fn refuses_updates(&self) -> bool {
+        let Self::SetValidator { validator, validation_level, validation_action, .. } = self else { return false };
+        !validator.is_empty()
+            && !matches!(validation_level.as_deref(), Some("moderate" | "off"))
+            && validation_action.as_deref() != Some("warn")
     }
 
     /// How it is recovered after a crash, and why.

@@ -21,6 +21,17 @@ fn in_development(more: &str) -> String {
     ENVIRONMENTS_YML.replace(before, &format!("{before}{more}"))
 }
 
+/// A world with a machine that is as busy as the number says, in the environment into which `place` writes it.
+async fn measured(place: fn(&str) -> String) -> (World, Endpoint, Arc<AtomicU64>) {
+    let cpu = Arc::new(AtomicU64::new(10));
+    let told = Arc::clone(&cpu);
+    let metrics = Endpoint::answering(move |_| (200, format!("node_cpu_usage {}\n", told.load(Ordering::SeqCst))));
+    let more = format!("  monitoring: {{ enabled: true, metrics_endpoint: \"{}\" }}\n", metrics.url());
+    let mut world = World::start_with(&[("policies/environments.yml", &place(&more))]).await;
+    world.allow(&metrics.url());
+    (world, metrics, cpu)
+}
+
 async fn merged(world: &World) -> PullHandle {
     let pull = world.open("orders", &ORDERS).await;
     world.approve(&pull, "omar").await;
@@ -36,12 +47,7 @@ async fn audited(world: &World, action: &str) -> usize {
 
 #[tokio::test]
 async fn s3_86_an_environment_is_watched_after_its_run_and_a_critical_value_is_told_once() {
-    let cpu = Arc::new(AtomicU64::new(10));
-    let told = Arc::clone(&cpu);
-    let metrics = Endpoint::answering(move |_| (200, format!("node_cpu_usage {}\n", told.load(Ordering::SeqCst))));
-    let more = format!("  monitoring: {{ enabled: true, metrics_endpoint: \"{}\" }}\n", metrics.url());
-    let mut world = World::start_with(&[("policies/environments.yml", &in_development(&more))]).await;
-    world.allow(&metrics.url());
+    let (world, metrics, cpu) = measured(in_development).await;
     let pull = merged(&world).await;
     let told = run_comment(&pull, "development");
     assert!(told.contains("Health: 3 checks passed") && told.contains("cpu_usage") && told.contains("10 %"), "{told}");
@@ -159,12 +165,7 @@ async fn s3_57_a_rollback_asked_for_in_a_comment_is_checked_afterwards_and_stays
 
 #[tokio::test]
 async fn s3_103_a_rollback_asked_for_in_a_comment_does_not_begin_while_something_is_critical() {
-    let cpu = Arc::new(AtomicU64::new(10));
-    let told = Arc::clone(&cpu);
-    let metrics = Endpoint::answering(move |_| (200, format!("node_cpu_usage {}\n", told.load(Ordering::SeqCst))));
-    let more = format!("  monitoring: {{ enabled: true, metrics_endpoint: \"{}\" }}\n", metrics.url());
-    let mut world = World::start_with(&[("policies/environments.yml", &in_staging(&more))]).await;
-    world.allow(&metrics.url());
+    let (world, _metrics, cpu) = measured(in_staging).await;
     let pull = merged(&world).await;
     cpu.store(99, Ordering::SeqCst);
     world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;

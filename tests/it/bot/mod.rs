@@ -23,6 +23,7 @@ mod lasting;
 mod ledger;
 mod life;
 mod limits;
+mod many;
 mod mending;
 mod merging;
 mod one_head;

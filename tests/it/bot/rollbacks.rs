@@ -60,6 +60,19 @@ async fn a_rollback_outside_production_needs_one_holder_and_stays_undone() {
 }
 
 #[tokio::test]
+async fn r25_the_row_of_a_rollback_that_was_asked_for_proves_it() {
+    let world = World::start().await;
+    let pull = merged(&world).await;
+    world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    let rows = world.store.audit(&Default::default()).await.unwrap();
+    let end = rows.iter().find(|r| r.body.basis.as_deref() == Some("rollback by omar")).unwrap();
+    assert_eq!(end.body.action, "run-finished");
+    let proof: serde_json::Value = serde_json::from_str(&end.body.details["proof"]).unwrap();
+    assert_eq!(proof[0]["steps"][0]["state"], "rolled_back", "{proof}");
+    assert!(proof[0]["after"].is_string() && proof[0]["before"] != proof[0]["after"], "{proof}");
+}
+
+#[tokio::test]
 async fn b18_a_rollback_in_production_waits_for_a_second_different_person() {
     let world = World::start().await;
     let pull = merged(&world).await;

@@ -27,6 +27,18 @@ async fn merge(world: &World, pull: &PullHandle) {
     world.settle().await;
 }
 
+/// Says on the base branch where the environments' databases are.
+async fn places(world: &World, environments: &str) {
+    world.repo.push("main", "rosa", &[commit("rosa", &[("policies/environments.yml", environments)])]).unwrap();
+    world.settle().await;
+}
+
+/// A sweep, and what follows from it.
+async fn swept(world: &World) {
+    world.bot.sweep(chrono::Utc::now()).await.unwrap();
+    world.settle().await;
+}
+
 async fn accepted(world: &World) -> Vec<String> {
     let filter = AuditFilter { actions: vec!["terms-accepted"], ..AuditFilter::default() };
     let rows = world.store.audit(&filter).await.unwrap();
@@ -79,8 +91,7 @@ async fn r16_what_is_put_back_runs_by_itself_and_what_changes_again_is_asked_aga
     }
     // Back at what dora accepted.
     world.moved("SHOP_PRODUCTION", "elsewhere");
-    world.bot.sweep(chrono::Utc::now()).await.unwrap();
-    world.settle().await;
+    swept(&world).await;
     assert!(world.has_table("elsewhere", "orders").await, "{}", run_comment(&pull, "production"));
 }
 
@@ -91,18 +102,15 @@ async fn r16_a_target_that_the_policy_moved_after_the_merge_blocks_the_run() {
     world.ask(&pull, "omar", "/godwit lock production freeze").await;
     merge(&world, &pull).await;
     let moved = ENVIRONMENTS_YML.replace("${SHOP_PRODUCTION}", "${SHOP_STAGING}");
-    world.repo.push("main", "rosa", &[commit("rosa", &[("policies/environments.yml", &moved)])]).unwrap();
-    world.settle().await;
+    places(&world, &moved).await;
     world.ask(&pull, "omar", "/godwit unlock production").await;
     let told = run_comment(&pull, "production");
     assert!(told.contains("another database now"), "{told}");
     assert!(!world.has_table("production", "orders").await);
     // Other words for the same place are no change.
     let other = ENVIRONMENTS_YML.replace("sqlite:${SHOP_PRODUCTION}", "sqlite:${SHOP_PRODUCTION}?mode=rwc");
-    world.repo.push("main", "rosa", &[commit("rosa", &[("policies/environments.yml", &other)])]).unwrap();
-    world.settle().await;
-    world.bot.sweep(chrono::Utc::now()).await.unwrap();
-    world.settle().await;
+    places(&world, &other).await;
+    swept(&world).await;
     assert!(world.has_table("production", "orders").await, "{}", run_comment(&pull, "production"));
 }
 

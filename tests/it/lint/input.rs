@@ -96,6 +96,8 @@ fn s2_24_paths_with_stars_are_filled_in_where_no_shell_does() {
     let (one, two) = ("services/a/migrations/0001_one.up.sql", "services/b/migrations/0001_two.up.sql");
     assert_eq!(dropped("services/*/migrations"), [one, two]);
     assert_eq!(dropped("services/**/*_t?o.up.sql"), [two]);
+    // What fits in two ways is one file.
+    assert_eq!(dropped("services/**/**/*_t?o.up.sql"), [two]);
     assert_eq!(dropped("services/{a,x}/**"), [one]);
     // A name that holds such a character is meant as it stands.
     assert_eq!(dropped("services/[c]"), ["services/[c]/0001_four.up.sql"]);

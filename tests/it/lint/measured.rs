@@ -72,6 +72,8 @@ pub(super) struct Seen {
     scanned: BTreeSet<String>,
     /// Rows changed or deleted, by table.
     changed: BTreeMap<String, usize>,
+    /// Rows added, by table.
+    added: BTreeMap<String, usize>,
     /// Lines of [`DEFINED`] that are not there any more.
     gone: BTreeSet<String>,
 }
@@ -90,6 +92,7 @@ impl Seen {
             Effect::Locks(lock) => self.locks.values().any(|l| *l >= lock),
             Effect::LocksSeveral => self.locks.values().filter(|l| **l == Lock::AccessExclusive).count() > 1,
             Effect::ChangesRows => self.changed.values().any(|n| *n >= ROWS / 4),
+            Effect::AddsRows => self.added.values().any(|n| *n >= ROWS / 4),
             Effect::FailsOnRows | Effect::Fails => self.failed.is_some(),
             Effect::Loses => {
                 self.changed.values().any(|n| *n >= ROWS / 2) || self.gone.iter().any(|l| l.starts_with("there"))
@@ -190,7 +193,11 @@ fn read(rows: Result<Vec<Vec<String>>, sqlx::Error>) -> Seen {
         }
     }
     for (table, before) in of("before rows") {
-        let lost = number(Some(&before)).saturating_sub(number(counts.get(&table)));
+        let (before, after) = (number(Some(&before)), number(counts.get(&table)));
+        if after > before {
+            seen.added.insert(table.clone(), after - before);
+        }
+        let lost = before.saturating_sub(after);
         let most = lost.max(number(changes.get(&table)));
         if most > 0 {
             seen.changed.insert(table, most);

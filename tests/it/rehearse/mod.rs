@@ -57,6 +57,28 @@ fn s2_108_a_sound_history_is_told_with_its_times_and_leaves_nothing() {
 }
 
 #[test]
+fn s2_109_locks_of_statements_outside_a_transaction_are_seen_while_they_run() {
+    let files = [
+        ("1_a.up.sql", "create table a (n int); insert into a select generate_series(1, 200000);"),
+        ("2_i.up.sql", "create index concurrently a_n on a (n);"),
+        ("3_v.up.sql", "-- godwit: no-transaction\nalter table a add column b int;\nvacuum full a;"),
+    ];
+    let project = Project::new(Kind::Postgres, &files);
+    let url = postgres_server();
+    let said = rehearse_on(&project, &url, &["--format", "json"]).expect(0).json();
+    let locks = |n: usize| -> Vec<String> {
+        let held = said["migrations"][n]["locks"].as_array().unwrap();
+        let words = |l: &serde_json::Value, key: &str| l[key].as_str().unwrap().to_owned();
+        held.iter().map(|l| format!("{} {} {}", words(l, "relation"), words(l, "mode"), words(l, "until"))).collect()
+    };
+    assert_eq!(locks(1), ["public.a ShareUpdateExclusive statement"], "{said}");
+    assert!(locks(2).contains(&"public.a AccessExclusive statement".to_owned()), "{said}");
+    let text = rehearse_on(&project, &url, &[]).expect(0).stdout;
+    assert!(text.contains("locks public.a in mode ShareUpdateExclusive while a statement runs"), "{text}");
+    assert!(text.contains("mode AccessExclusive, holds up readers and writers while a statement runs"), "{text}");
+}
+
+#[test]
 fn s2_110_a_way_back_that_does_not_restore_is_shown() {
     for kind in [Kind::Postgres, Kind::Sqlite] {
         let project = Project::new(kind, &SOUND);

@@ -30,9 +30,6 @@ pub(super) static RULE: OwnRule = OwnRule {
     ],
 };
 
-/// Words that make one row of all.
-const AGGREGATES: [&str; 8] = ["count", "min", "max", "sum", "avg", "bool_and", "bool_or", "array_agg"];
-
 fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
     if !script.words.limit {
         return;
@@ -53,10 +50,6 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
         }
         report.add(&clause, "without `ORDER BY` these are any rows, and others the next time");
     }
-}
-
-fn cuts(kind: SyntaxKind) -> bool {
-    matches!(kind, SyntaxKind::LIMIT_CLAUSE | SyntaxKind::OFFSET_CLAUSE | SyntaxKind::FETCH_CLAUSE)
 }
 
 /// `LIMIT 0`, `LIMIT ALL`, `OFFSET 0`.

@@ -34,6 +34,7 @@ mod primary_key_using_index;
 mod refresh_materialized_view;
 mod security_definer_search_path;
 mod session_replication_role;
+mod set_access_method;
 mod set_tablespace;
 mod set_unlogged;
 mod setval_constant;
@@ -46,6 +47,7 @@ mod timeout_off;
 mod timetz_column;
 mod truncate_table;
 mod unbatched_change;
+mod unbatched_copy;
 mod unique_index_concurrently;
 mod untagged_personal_data;
 mod update_without_where;
@@ -62,6 +64,7 @@ pub(super) static RULES: &[&OwnRule] = &[
     &delete_without_where::RULE,
     &where_always_true::RULE,
     &unbatched_change::RULE,
+    &unbatched_copy::RULE,
     &truncate_table::RULE,
     &drop_cascade::RULE,
     &drop_owned::RULE,
@@ -78,6 +81,7 @@ pub(super) static RULES: &[&OwnRule] = &[
     &opaque_block::RULE,
     &set_unlogged::RULE,
     &set_tablespace::RULE,
+    &set_access_method::RULE,
     &attach_partition::RULE,
     &create_extension::RULE,
     &copy_program::RULE,

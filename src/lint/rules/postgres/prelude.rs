@@ -27,6 +27,25 @@ pub(super) fn statement_node(statement: &Statement) -> SyntaxNode {
     statement.node.syntax().clone()
 }
 
+/// What `ALTER TABLE` and `ALTER MATERIALIZED VIEW` do, each with what it is done to.
+pub(super) fn table_actions(stmt: &ast::Stmt) -> Vec<(String, ast::AlterTableAction)> {
+    match stmt {
+        ast::Stmt::AlterTable(alter) => {
+            let table = named(alter.table_relation_name());
+            alter.actions().map(|action| (table.clone(), action)).collect()
+        }
+        ast::Stmt::AlterMaterializedView(alter) => {
+            let view = named(alter.view_ref());
+            let of_tables = |action| match action {
+                ast::AlterMaterializedViewAction::AlterTableAction(action) => Some((view.clone(), action)),
+                _ => None,
+            };
+            alter.action().filter_map(of_tables).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The options of `CREATE|ALTER ROLE|USER`.
 pub(super) fn role_options(stmt: &ast::Stmt) -> Vec<ast::RoleOption> {
     let list = match stmt {
@@ -139,3 +158,82 @@ pub(super) fn changes_of(script: &Script<'_>, statement: &Statement) -> Vec<Chan
     }
     found
 }
+
+/// Whether a condition compares a column with a constant: a handful of rows.
+pub(super) fn picks_rows(expr: &ast::Expr) -> bool {
+    let text = expr.syntax().text().to_string();
+    let has = |word: &str| text.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|w| w == word);
+    match expr {
+        ast::Expr::BinExpr(_) => {
+            (text.contains('=') || has("in"))
+                && !text.contains(['<', '>', '!'])
+                && !["select", "not", "or", "is", "like"].iter().any(|w| has(w))
+                && text.contains(|c: char| c.is_ascii_digit() || c == '\'')
+        }
+        _ => false,
+    }
+}
+
+/// The tables from which an `INSERT … SELECT` copies rows; none where a condition picks a handful of them, or a limit does.
+pub(super) fn copied_from(script: &Script<'_>, insert: &ast::Insert) -> Vec<String> {
+    let Some(ast::InsertSource::SelectVariant(source)) = insert.insert_source() else { return Vec::new() };
+    if !script.words.insert || matches!(source, ast::SelectVariant::Values(_)) {
+        return Vec::new();
+    }
+    if let ast::SelectVariant::Table(table) = &source {
+        return vec![named(table.relation_name())];
+    }
+    let tables = insert.syntax().descendants().filter_map(ast::RelationFromItem::cast);
+    let read: Vec<String> = tables.filter(|t| reads_all(t.syntax())).map(|t| named(t.relation_name_ref())).collect();
+    let queries = insert.syntax().descendants().filter_map(ast::WithTable::cast);
+    let queries: Vec<String> = queries.map(|q| named(q.name())).collect();
+    let systems = |t: &String| t.starts_with("pg_") || t.starts_with("information_schema.");
+    read.into_iter().filter(|t| !queries.contains(t) && !systems(t)).collect()
+}
+
+/// Whether an `INSERT` gets every row of a table that is read there, as far as its words tell.
+fn reads_all(table: &SyntaxNode) -> bool {
+    for above in table.ancestors().skip(1) {
+        match above.kind() {
+            SyntaxKind::INSERT => return true,
+            SyntaxKind::SELECT => {
+                let Some(select) = ast::Select::cast(above) else { return false };
+                let picks = select.where_clause().and_then(|w| w.expr()).is_some_and(|e| picks_rows(&e));
+                if picks || makes_one_row(&select) || select.syntax().children().any(|c| cuts(c.kind())) {
+                    return false;
+                }
+            }
+            SyntaxKind::FROM_CLAUSE
+            | SyntaxKind::JOIN
+            | SyntaxKind::JOIN_EXPR
+            | SyntaxKind::PAREN_FROM_ITEM
+            | SyntaxKind::PAREN_EXPR
+            | SyntaxKind::PAREN_SELECT
+            | SyntaxKind::COMPOUND_SELECT
+            | SyntaxKind::WITH_TABLE
+            | SyntaxKind::WITH_CLAUSE => {}
+            // A condition, a value: what is read there only decides.
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Whether a query makes one row of all: it aggregates, and groups by nothing.
+fn makes_one_row(select: &ast::Select) -> bool {
+    let own = |call: &ast::CallExpr| {
+        call.syntax().ancestors().find(|a| a.kind() == SyntaxKind::SELECT).as_ref() == Some(select.syntax())
+    };
+    let of = select.select_clause().map(|c| c.syntax().clone());
+    let calls = of.iter().flat_map(SyntaxNode::descendants).filter_map(ast::CallExpr::cast).filter(own);
+    let names: Vec<String> = calls.map(|c| c.expr().map(|e| name_of(e.syntax())).unwrap_or_default()).collect();
+    select.group_by_clause().is_none() && names.iter().any(|n| AGGREGATES.contains(&n.as_str()))
+}
+
+/// `LIMIT`, `OFFSET`, `FETCH`.
+pub(super) fn cuts(kind: SyntaxKind) -> bool {
+    matches!(kind, SyntaxKind::LIMIT_CLAUSE | SyntaxKind::OFFSET_CLAUSE | SyntaxKind::FETCH_CLAUSE)
+}
+
+/// Words that make one row of all.
+pub(super) const AGGREGATES: [&str; 8] = ["count", "min", "max", "sum", "avg", "bool_and", "bool_or", "array_agg"];

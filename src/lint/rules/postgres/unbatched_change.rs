@@ -60,18 +60,3 @@ fn changes_what_is_there(merge: &ast::Merge) -> bool {
         matches!(action, Some(ast::MergeAction::MergeUpdate(_) | ast::MergeAction::MergeDelete(_)))
     })
 }
-
-/// Whether a condition compares a column with a constant: a handful of rows.
-fn picks_rows(expr: &ast::Expr) -> bool {
-    let text = expr.syntax().text().to_string();
-    let has = |word: &str| text.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|w| w == word);
-    match expr {
-        ast::Expr::BinExpr(_) => {
-            (text.contains('=') || has("in"))
-                && !text.contains(['<', '>', '!'])
-                && !["select", "not", "or", "is", "like"].iter().any(|w| has(w))
-                && text.contains(|c: char| c.is_ascii_digit() || c == '\'')
-        }
-        _ => false,
-    }
-}

@@ -76,6 +76,27 @@ pub const BEYOND: &[Hazard] = &[
         ],
     ),
     hazard(
+        "P119",
+        "ddl-with-backfill",
+        HIGH,
+        "alter table t add column c int; insert into ref select id + 1000, a from t;",
+        &["insert into ref select id + 2000, a from t where id = 7; alter table t add column c2 int;"],
+    ),
+    hazard(
+        "P168",
+        "set-access-method",
+        HIGH,
+        "create access method other type table handler heap_tableam_handler; alter table child set access method other;",
+        &["create table c (id bigint primary key) using heap; alter table child set (fillfactor = 90);"],
+    ),
+    hazard(
+        "Q06",
+        "unbatched-copy",
+        MEDIUM,
+        "insert into s.within select id + 1000 from t;",
+        &["insert into s.within select id + 2000 from t where id in (7, 8);"],
+    ),
+    hazard(
         "P156",
         "grant-to-public",
         HIGH,
