@@ -2,7 +2,8 @@
 
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 
-/// The options of one command. There are hundreds in all, and a call needs those of one command.
+/// The options of one command. There are hundreds in all, and a call needs those of one command. For a command that has
+/// commands of its own this is nothing: a completion script would not know them.
 #[derive(Debug)]
 pub struct Later<T>(pub T);
 

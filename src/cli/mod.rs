@@ -234,9 +234,9 @@ pub enum Command {
     #[cfg(feature = "bot")]
     Approvals(Later<approve::ListArgs>),
     /// Check and explain the policy
-    Policy(Later<policy::Args>),
+    Policy(policy::Args),
     /// The hash-chained audit log
-    Audit(Later<audit::Args>),
+    Audit(audit::Args),
     /// What the GitHub action runs: lint, annotations, SARIF, job summary
     Ci(Later<ci::Args>),
     /// The webhook endpoint and the worker
@@ -244,7 +244,7 @@ pub enum Command {
     Serve(Later<Box<serve::Args>>),
     /// Copy Godwit's own tables: into a file, back, or to another database
     #[cfg(feature = "bot")]
-    Store(Later<store::Args>),
+    Store(store::Args),
     /// The whole story on this machine, with no account and no server
     #[cfg(feature = "demo")]
     Demo(Later<demo::Args>),
@@ -386,13 +386,13 @@ pub fn run(cli: Cli) -> Exit {
         Command::Approve(args) => approve::approve(&global, *args.0),
         #[cfg(feature = "bot")]
         Command::Approvals(args) => approve::list(&global, args.0),
-        Command::Policy(args) => policy::run(&global, args.0),
-        Command::Audit(args) => audit::run(&global, args.0),
+        Command::Policy(args) => policy::run(&global, args),
+        Command::Audit(args) => audit::run(&global, args),
         Command::Ci(args) => ci::run(&global, args.0),
         #[cfg(feature = "bot")]
         Command::Serve(args) => serve::run(&global, *args.0),
         #[cfg(feature = "bot")]
-        Command::Store(args) => store::run(&global, args.0),
+        Command::Store(args) => store::run(&global, args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&global, args.0),
         Command::Schema(args) => schema::run(&global, args.0),
