@@ -66,6 +66,22 @@ start_mongodb() {
 
 stop_mongodb() { end_process "$1" mongodb; }
 
+# A second member of the set in the same DIR, whose server must run. It has no vote and never becomes the primary, so
+# that the first one does without it.
+packages_mongodb_replica() { packages_mongodb; }
+downloads_mongodb_replica() { downloads_mongodb; }
+
+start_mongodb_replica() {
+  local port
+  port=$(port_of mongodb_replica)
+  if ! alive mongodb_replica >/dev/null; then run_mongod mongodb_replica --replSet rs0 --oplogSize 64; fi
+  PYTHONPATH=$(mongodb_home)/python python3 -B "$mongodb_files/replica_set.py" "$(port_of mongodb)" "$port" 9>&- ||
+    die "MongoDB did not become a member, see $dir/mongodb_replica.log"
+  echo "GODWIT_TEST_MONGODB_REPLICA_URL=mongodb://127.0.0.1:$port/?directConnection=true" >"$dir/mongodb_replica.env"
+}
+
+stop_mongodb_replica() { end_process "$1" mongodb_replica; }
+
 start_mongodb_standalone() {
   if ! alive mongodb_standalone >/dev/null; then run_mongod mongodb_standalone; fi
   echo "GODWIT_TEST_MONGODB_STANDALONE_URL=mongodb://127.0.0.1:$(port_of mongodb_standalone)/" >"$dir/mongodb_standalone.env"

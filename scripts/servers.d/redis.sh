@@ -26,6 +26,19 @@ start_redis() {
 
 stop_redis() { end_process "$1" redis; }
 
+# A replica of the server in the same DIR, which must run.
+packages_redis_replica() { packages_redis; }
+
+redis_replica_follows() { redis-cli -p "$(port_of redis_replica)" info replication | grep -q '^master_link_status:up'; }
+
+start_redis_replica() {
+  if ! alive redis_replica >/dev/null; then run_redis redis_replica --replicaof 127.0.0.1 "$(port_of redis)"; fi
+  await 30 redis_replica redis_replica_follows
+  echo "GODWIT_TEST_REDIS_REPLICA_URL=redis://127.0.0.1:$(port_of redis_replica)/" >"$dir/redis_replica.env"
+}
+
+stop_redis_replica() { end_process "$1" redis_replica; }
+
 redis_cluster_says_ok() { redis-cli -p "$1" cluster info | grep -q '^cluster_state:ok'; }
 
 start_redis_cluster() {

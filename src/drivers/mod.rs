@@ -332,9 +332,14 @@ pub trait Session: Send {
         statement: &SingleStatement<'_>,
     ) -> impl Future<Output = Result<Option<u64>, DriverError>> + Send;
 
-    /// Says before the last statement of a script how the row reads once it is done. A driver that can writes the row
-    /// together with that statement; [`Session::write_row`] is called all the same.
+    /// Says before the first statement of a script how the row reads once all are done. A driver that can writes the row
+    /// together with the last one; [`Session::write_row`] is called all the same.
     fn ends_with(&mut self, _row: &HistoryRow) {}
+
+    /// Whether the statement with which so many are done was done together with one before it, since the row was written.
+    fn came_along(&self, _done: i32) -> bool {
+        false
+    }
 
     /// Marks a statement done that a probe found done.
     fn mark(&mut self, statement: &SingleStatement<'_>) -> impl Future<Output = Result<(), DriverError>> + Send;

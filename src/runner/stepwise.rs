@@ -90,6 +90,7 @@ async fn go<S: Session>(
             StepAction::Undo => MigrationState::Failed,
         })
     };
+    session.ends_with(&ended());
     let mut rows: Option<u64> = None;
     let backfill = run.migration.and_then(|m| m.backfill_of(script));
     let checks = verify::checks(run.step.engine, &script.text);
@@ -99,6 +100,9 @@ async fn go<S: Session>(
             continue;
         }
         let done = i32::try_from(n.max(first.saturating_sub(1)) + 1).unwrap_or(i32::MAX);
+        if session.came_along(done) {
+            continue;
+        }
         if n >= first
             && let Some(refusal) = should_stop(run.job)
         {
@@ -121,9 +125,6 @@ async fn go<S: Session>(
             done,
             backfill: backfill.as_ref(),
         };
-        if n + 1 == statements.len() {
-            session.ends_with(&ended());
-        }
         match one(session, store, run, &single, interrupted && n == first).await? {
             End::Done(changed) => {
                 rows = rows.or(changed).map(|sum| if rows.is_some() { sum + changed.unwrap_or(0) } else { sum })

@@ -117,8 +117,13 @@ pub(super) fn set(unit: &str, id: &MigrationId, fields: Document) -> Document {
 }
 
 /// The mark that a statement is done, and with it whatever else it leaves.
-pub(super) fn done(statement: &SingleStatement<'_>, mut with: Document) -> Document {
-    with.insert("statements_done", statement.done);
+pub(super) fn done(statement: &SingleStatement<'_>, with: Document) -> Document {
+    done_with(statement, statement.done, with)
+}
+
+/// The mark that so many statements of a row are done, and with it whatever else they leave.
+pub(super) fn done_with(statement: &SingleStatement<'_>, done: i32, mut with: Document) -> Document {
+    with.insert("statements_done", done);
     with.insert("progress", "$$REMOVE");
     set(statement.unit, statement.id, with)
 }

@@ -10,6 +10,7 @@ mod probe;
 mod rights;
 mod schema;
 mod seed;
+mod seen;
 mod session;
 mod settle;
 mod strain;

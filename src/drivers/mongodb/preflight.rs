@@ -1,6 +1,6 @@
 //! What a plan would run into, read before anything is changed. Only what is certain forbids a run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
@@ -28,6 +28,45 @@ struct Before {
     indexes: BTreeSet<String>,
 }
 
+/// The collections that a plan names, as the server lists them.
+struct There(Result<BTreeMap<String, Document>, DriverError>);
+
+impl There {
+    /// Asks for all of them at once.
+    async fn of(db: &Database, plan: &MigrationPlan) -> Result<Self, DriverError> {
+        let statements = plan.steps.iter().flat_map(|step| &step.statements);
+        let names: BTreeSet<String> =
+            statements.filter_map(|s| operations::parse(&s.sql).ok()).flat_map(|o| looked_for(&o)).collect();
+        if names.is_empty() {
+            return Ok(Self(Ok(BTreeMap::new())));
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        let list =
+            doc! { "listCollections": 1, "filter": { "name": { "$in": names } }, "cursor": { "batchSize": 1_000 } };
+        match wire::all(db, "$cmd.listCollections", list).await.map_err(DriverError::from) {
+            Ok(all) => Ok(Self(Ok(all.into_iter().map(|c| (values::text(&c, "name").to_owned(), c)).collect()))),
+            Err(error @ DriverError::Statement(_)) => Ok(Self(Err(error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn collection(&self, name: &str) -> Result<Option<&Document>, DriverError> {
+        self.0.as_ref().map(|all| all.get(name)).map_err(Clone::clone)
+    }
+}
+
+/// Which collections an operation is looked at by.
+fn looked_for(operation: &Operation) -> Vec<String> {
+    match operation {
+        Operation::CreateCollection { collection, .. } | Operation::CreateIndex { collection, .. } => {
+            vec![collection.clone()]
+        }
+        Operation::RenameCollection { from, to } => vec![from.clone(), to.clone()],
+        Operation::Undo { of, .. } => looked_for(of),
+        _ => Vec::new(),
+    }
+}
+
 /// One thing found.
 struct Found {
     kind: ObjectionKind,
@@ -44,6 +83,7 @@ pub(super) async fn look(db: &Database, plan: &MigrationPlan) -> Result<Vec<Obje
     let mut objections = Vec::new();
     let mut before = Before::default();
     let rows = wire::all(db, HISTORY, doc! { "find": HISTORY, "filter": {} }).await?;
+    let there = There::of(db, plan).await?;
     for step in &plan.steps {
         let row = row_of(&rows, &step.unit, &step.migration);
         let skipped = begun(row, step);
@@ -59,7 +99,7 @@ pub(super) async fn look(db: &Database, plan: &MigrationPlan) -> Result<Vec<Obje
                 Ok(operation) => {
                     let found = match unreadable(&statement.sql) {
                         Some(message) => Ok(vec![impossible(message, "write it as MongoDB's extended JSON")]),
-                        None => one(db, &before, row, &operation, &statement.sql).await,
+                        None => one(db, &there, &before, row, &operation, &statement.sql).await,
                     };
                     let found = match found {
                         Ok(found) => found,
@@ -156,6 +196,7 @@ async fn count(db: &Database, collection: &str, filter: Document) -> Result<i64,
 
 async fn one(
     db: &Database,
+    there: &There,
     before: &Before,
     row: Option<&Document>,
     operation: &Operation,
@@ -166,8 +207,8 @@ async fn one(
     Ok(match operation {
         Operation::CreateCollection { collection, options } => {
             let wanted = operations::wanted(values::document(options))?;
-            let listed = if moved(collection) { None } else { operations::collection(db, collection).await? };
-            let differs = listed.and_then(|l| operations::difference(&wanted, &l));
+            let listed = if moved(collection) { None } else { there.collection(collection)? };
+            let differs = listed.and_then(|l| operations::difference(&wanted, l));
             Vec::from_iter(differs.map(|d| {
                 impossible(
                     format!("a collection `{collection}` is there already with other options: {d}"),
@@ -180,7 +221,7 @@ async fn one(
             if moved(collection) || before.indexes.contains(collection) {
                 return Ok(Vec::new());
             }
-            if operations::collection(db, collection).await?.is_none() {
+            if there.collection(collection)?.is_none() {
                 // The server would make one of that name, as it does for a name that is mistyped.
                 return Ok(vec![impossible(
                     format!("there is no collection `{collection}`, and nothing before this makes it"),
@@ -189,7 +230,7 @@ async fn one(
             }
             let mut found = Vec::from_iter(index_in_the_way(db, collection, &wanted).await?);
             if found.is_empty() && values::flag(&wanted, "unique") == Some(true) && same_documents(collection) {
-                found.extend(duplicates(db, collection, &wanted).await?);
+                found.extend(duplicates(db, there, collection, &wanted).await?);
             }
             found
         }
@@ -197,8 +238,8 @@ async fn one(
             if moved(collection) || before.indexes.contains(collection) {
                 return Ok(Vec::new());
             }
-            let there = operations::indexes_of(db, collection).await?;
-            if there.iter().any(|i| values::text(i, "name") == name) && name != "_id_" {
+            let indexes = operations::indexes_of(db, collection).await?;
+            if indexes.iter().any(|i| values::text(i, "name") == name) && name != "_id_" {
                 return Ok(Vec::new());
             }
             let message = match name.as_str() {
@@ -222,10 +263,10 @@ async fn one(
         }
         Operation::RenameCollection { from, to } => {
             let mut found = Vec::new();
-            if !moved(from) && operations::collection(db, from).await?.is_none() {
+            if !moved(from) && there.collection(from)?.is_none() {
                 found.push(impossible(format!("there is no collection `{from}`"), "correct the name"));
             }
-            if !moved(to) && operations::collection(db, to).await?.is_some() {
+            if !moved(to) && there.collection(to)?.is_some() {
                 found.push(impossible(format!("a collection `{to}` is there already"), "choose another name"));
             }
             found
@@ -256,8 +297,8 @@ async fn one(
             let Some(row) = row else { return Ok(Vec::new()) };
             match operations::back_of(row, *operation, of, text)? {
                 Back::DropCollection { collection } if !moved(&collection) => {
-                    let listed = operations::collection(db, &collection).await?;
-                    if listed.is_none_or(|l| values::text(&l, "type") == "view") {
+                    let listed = there.collection(&collection)?;
+                    if listed.is_none_or(|l| values::text(l, "type") == "view") {
                         return Ok(Vec::new());
                     }
                     let n = count(db, &collection, doc! {}).await?;
@@ -279,14 +320,14 @@ async fn one(
 async fn index_in_the_way(db: &Database, collection: &str, wanted: &Document) -> Result<Option<Found>, DriverError> {
     let name = values::text(wanted, "name");
     let way_out = "drop it first, or choose another name or key";
-    match operations::place_of(db, collection, wanted).await? {
+    let there = operations::indexes_of(db, collection).await?;
+    match operations::place_of(db, collection, wanted, &there).await? {
         Place::Same => Ok(None),
         Place::Other => Ok(Some(impossible(
             format!("an index `{name}` is there on `{collection}` with another key or other options"),
             way_out,
         ))),
         Place::Free => {
-            let there = operations::indexes_of(db, collection).await?;
             let same =
                 there.iter().find(|i| is_same_index(wanted, i, None)).map(|i| values::text(i, "name").to_owned());
             Ok(same.map(|other| {
@@ -297,9 +338,14 @@ async fn index_in_the_way(db: &Database, collection: &str, wanted: &Document) ->
 }
 
 /// The first value that two documents share.
-async fn duplicates(db: &Database, collection: &str, index: &Document) -> Result<Option<Found>, DriverError> {
+async fn duplicates(
+    db: &Database,
+    there: &There,
+    collection: &str,
+    index: &Document,
+) -> Result<Option<Found>, DriverError> {
     let Ok(key) = index.get_document("key") else { return Ok(None) };
-    let Some(listed) = operations::collection(db, collection).await? else { return Ok(None) };
+    let Some(listed) = there.collection(collection)? else { return Ok(None) };
     let sparse = values::flag(index, "sparse") == Some(true);
     let mut pipeline = Vec::new();
     if let Ok(partial) = index.get_document("partialFilterExpression") {
@@ -314,7 +360,7 @@ async fn duplicates(db: &Database, collection: &str, index: &Document) -> Result
     pipeline.push(doc! { "$match": { "n": { "$gt": 1 } } });
     pipeline.push(doc! { "$limit": 1 });
     let mut command = doc! { "aggregate": collection, "pipeline": pipeline, "cursor": {}, "allowDiskUse": true };
-    let own = operations::options_of(&listed);
+    let own = operations::options_of(listed);
     if let Some(collation) = index.get("collation").or_else(|| own.get("collation")) {
         command.insert("collation", collation.clone());
     }

@@ -17,7 +17,7 @@ pub(super) async fn look_for(
     Ok(match &operation {
         Operation::CreateCollection { collection, options } => {
             let wanted = operations::wanted(values::document(options))?;
-            match operations::collection(&session.db, collection).await? {
+            match session.collection(collection).await? {
                 None => Probe::NotStarted,
                 Some(listed) => match operations::difference(&wanted, &listed) {
                     None => Probe::Done,
@@ -28,27 +28,25 @@ pub(super) async fn look_for(
             }
         }
         Operation::CreateIndex { collection, index, options } => {
-            index_at(session, collection, &operations::wanted_index(index, options)?).await?
+            index_at(session, statement, collection, &operations::wanted_index(index, options)?).await?
         }
         Operation::DropIndex { collection, name } => {
-            let all = operations::indexes_of(&session.db, collection).await?;
+            let all = session.indexes_of(collection).await?;
             there(all.iter().all(|i| values::text(i, "name") != name))
         }
-        Operation::DropCollection { collection } => {
-            there(operations::collection(&session.db, collection).await?.is_none())
-        }
+        Operation::DropCollection { collection } => there(session.collection(collection).await?.is_none()),
         Operation::RenameCollection { to, .. } => {
             let running = Running::new(statement, session.action);
             let row = operations::left(session, statement).await?;
             let noted = operations::in_slot(&row, &running.slot).and_then(|f| f.get("uuid").cloned());
-            match (noted, operations::collection(&session.db, to).await?) {
+            match (noted, session.collection(to).await?) {
                 (Some(uuid), Some(listed)) => there(operations::uuid_of(&listed) == uuid),
                 _ => Probe::NotStarted,
             }
         }
         Operation::SetValidator { collection, .. } => {
             let wanted = operations::validator_of(&operation)?;
-            let listed = operations::collection(&session.db, collection).await?;
+            let listed = session.collection(collection).await?;
             there(listed.is_some_and(|l| operations::has_validator(&l, &wanted)))
         }
         Operation::AddField { .. }
@@ -62,13 +60,19 @@ pub(super) async fn look_for(
     })
 }
 
-/// An index in the list may be one whose build has not ended, or will fail.
-async fn index_at(session: &MongodbSession, collection: &str, wanted: &Document) -> Result<Probe, DriverError> {
+/// An index in the list may be one whose build has not ended, or will fail, unless the server has said that it is built.
+async fn index_at(
+    session: &mut MongodbSession,
+    statement: &SingleStatement<'_>,
+    collection: &str,
+    wanted: &Document,
+) -> Result<Probe, DriverError> {
     let name = wanted.get_str("name").unwrap_or_default();
-    match operations::place_of(&session.db, collection, wanted).await? {
+    let there = session.indexes_of(collection).await?;
+    match operations::place_of(&session.db, collection, wanted, &there).await? {
         Place::Free => Ok(Probe::NotStarted),
         Place::Other => Ok(Probe::Different(format!("an index `{name}` is there with another key or other options"))),
-        Place::Same if is_building(session, collection, name).await? => {
+        Place::Same if !session.is_answered(statement) && is_building(session, collection, name).await? => {
             Ok(Probe::InProgress(format!("the server builds the index `{name}` of `{collection}` at this moment")))
         }
         Place::Same => Ok(Probe::Done),
@@ -99,18 +103,18 @@ async fn undone(
     let there = |yes: bool| if yes { Probe::Done } else { Probe::NotStarted };
     Ok(match operations::back_of(&row, operation, of, statement.sql())? {
         Back::Nothing => Probe::Done,
-        Back::DropCollection { collection } => there(operations::collection(&session.db, &collection).await?.is_none()),
+        Back::DropCollection { collection } => there(session.collection(&collection).await?.is_none()),
         Back::DropIndex { collection, name } => {
-            let all = operations::indexes_of(&session.db, &collection).await?;
+            let all = session.indexes_of(&collection).await?;
             there(all.iter().all(|i| values::text(i, "name") != name))
         }
-        Back::CreateIndex { collection, definition } => index_at(session, &collection, &definition).await?,
+        Back::CreateIndex { collection, definition } => index_at(session, statement, &collection, &definition).await?,
         Back::RenameCollection { to, uuid, .. } => {
-            let listed = operations::collection(&session.db, &to).await?;
+            let listed = session.collection(&to).await?;
             there(listed.is_some_and(|l| operations::uuid_of(&l) == uuid))
         }
         Back::Validator { collection, before } => {
-            let listed = operations::collection(&session.db, &collection).await?;
+            let listed = session.collection(&collection).await?;
             there(listed.is_some_and(|l| operations::has_validator(&l, &before)))
         }
         Back::Unset { .. } | Back::RenameField { .. } => {

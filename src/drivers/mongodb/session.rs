@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::history::{self, name_target, new_target_id, session_id};
 use super::lock::{self, Lock, majority};
+use super::seen::Seen;
 use super::wire::{self, Fault, RECONNECT_FOR, refusal};
 use super::{MongodbDriver, operations, probe, read_history, seed, settle};
 use crate::drivers::failpoint;
@@ -36,10 +37,16 @@ pub struct MongodbSession {
     pending: Option<(HistoryRow, Instant)>,
     /// Marks that the next change writes with it: of statements whose effect a probe would find.
     deferred: Vec<Document>,
-    /// How the row reads once the statement that comes is done.
+    /// How the row reads once its last statement is done.
     ends: Option<HistoryRow>,
     /// The row that came along with the last statement.
     ended: Option<HistoryRow>,
+    /// Statements of the row that are done, those included that came along with another.
+    along: i32,
+    /// What was read since the last change.
+    pub(super) seen: Seen,
+    /// With how many statements of the row done the server has answered a command that no transaction held.
+    answered: i32,
     /// What the rows of this session are about.
     pub(super) action: StepAction,
     /// Slots of the row that hold already what their operations would record before they act.
@@ -60,12 +67,12 @@ pub(super) struct Unit {
     pub effect: Vec<Document>,
     /// Statements on the history behind it.
     pub history: Vec<Document>,
-    /// Whether the effect is a statement of the migration, at which tests kill the program.
-    pub counts: bool,
+    /// How many of the effects, from the last one backwards, are the migration's: at them tests kill the program.
+    pub counts: usize,
     /// How many documents the last effect must find; [`MOVED`] if it is another number.
     pub exactly: Option<u64>,
-    /// Whether the statement is done with it: the migration's last row may come along.
-    pub ends: bool,
+    /// How many statements are done with it: if they are all, the migration's last row comes along.
+    pub done: Option<i32>,
 }
 
 /// Code of our own: others changed what a unit was made for. No server has negative ones.
@@ -101,6 +108,9 @@ impl MongodbSession {
             deferred: Vec::new(),
             ends: None,
             ended: None,
+            along: 0,
+            seen: Seen::default(),
+            answered: 0,
             action: StepAction::Apply,
             noted: BTreeSet::new(),
             lock,
@@ -135,6 +145,11 @@ impl MongodbSession {
         wire::run(&self.db, self.client.as_mut(), command).await
     }
 
+    /// The migration's last row, if all of its statements are done with a unit.
+    fn last_row(&self, unit: &Unit) -> Option<&HistoryRow> {
+        self.ends.as_ref().filter(|row| unit.done == Some(row.statements_done))
+    }
+
     /// The row that waits, as statements on the history.
     fn waiting(&self) -> Option<Document> {
         let (row, since) = self.pending.as_ref()?;
@@ -151,20 +166,21 @@ impl MongodbSession {
         rows.extend(self.waiting());
         let mut replies = Vec::with_capacity(unit.effect.len());
         for (n, command) in unit.effect.iter().enumerate() {
-            let points: &[_] = if unit.counts && n + 1 == unit.effect.len() { &["stmt_sent"] } else { &[] };
-            replies.push(failpoint::sent(points, self.send(command.clone())).await?);
-        }
-        if let (Some(wanted), Some(last)) = (unit.exactly, replies.last())
-            && wire::number(last.get("n")).and_then(|n| u64::try_from(n).ok()) != Some(wanted)
-        {
-            return Err(Fault::refused(MOVED, "moved", "others change the same documents at this moment"));
-        }
-        if unit.counts && !unit.effect.is_empty() {
-            failpoint::hit("stmt_acked");
+            let counts = n + unit.counts >= unit.effect.len();
+            let points: &[_] = if counts { &["stmt_sent"] } else { &[] };
+            let reply = failpoint::sent(points, self.send(command.clone())).await?;
+            let found = wire::number(reply.get("n")).and_then(|n| u64::try_from(n).ok());
+            if n + 1 == unit.effect.len() && unit.exactly.is_some_and(|wanted| found != Some(wanted)) {
+                return Err(Fault::refused(MOVED, "moved", "others change the same documents at this moment"));
+            }
+            if counts {
+                failpoint::hit("stmt_acked");
+            }
+            replies.push(reply);
         }
         rows.extend(self.deferred.iter().cloned());
         rows.extend(unit.history.iter().cloned());
-        rows.extend(self.ends.as_ref().filter(|_| unit.ends).map(|row| history::put(row, 0)));
+        rows.extend(self.last_row(unit).map(|row| history::put(row, 0)));
         if !rows.is_empty() {
             let wanted = i64::try_from(rows.len()).ok();
             let reply = self.send(history::update_history(rows, self.epoch)).await;
@@ -201,7 +217,7 @@ impl MongodbSession {
                 return Err(fault);
             }
         };
-        self.commit(unit.counts || !self.deferred.is_empty()).await?;
+        self.commit(unit.counts > 0 || !self.deferred.is_empty()).await?;
         Ok(replies)
     }
 
@@ -233,6 +249,7 @@ impl MongodbSession {
 
     /// The same, with at most so many tries where others' writes are in the way.
     pub(super) async fn change_within(&mut self, unit: &Unit, tries: Option<u32>) -> Result<Vec<Document>, Fault> {
+        self.seen = Seen::default();
         let began = Instant::now();
         let mut attempts = 0u32;
         loop {
@@ -240,9 +257,10 @@ impl MongodbSession {
                 Ok(replies) => {
                     self.pending = None;
                     self.deferred.clear();
-                    if unit.ends {
+                    if self.last_row(unit).is_some() {
                         self.ended = self.ends.take();
                     }
+                    self.along = self.along.max(unit.done.unwrap_or(0));
                     return Ok(replies);
                 }
                 Err(fault) => fault,
@@ -289,6 +307,16 @@ impl MongodbSession {
         self.pending.is_none() && self.noted.contains(slot)
     }
 
+    /// Remembers that the server has done a statement, as far as its own word goes.
+    pub(super) fn was_answered(&mut self, statement: &SingleStatement<'_>) {
+        self.answered = statement.done;
+    }
+
+    /// Whether the server has said to this session that it has done the statement.
+    pub(super) fn is_answered(&self, statement: &SingleStatement<'_>) -> bool {
+        self.answered == statement.done
+    }
+
     /// Asserts the fence where nothing has to be written before a command that no transaction can hold.
     pub(super) async fn assert_fence(&mut self) -> Result<(), Fault> {
         self.lock.heartbeat.check()?;
@@ -312,6 +340,7 @@ impl MongodbSession {
         command: &Document,
         patience: Option<Duration>,
     ) -> Result<Document, Fault> {
+        self.seen = Seen::default();
         let began = Instant::now();
         let mut attempts = 0u32;
         let db = if db == self.db.name() { self.db.clone() } else { self.db.client().database(db) };
@@ -417,6 +446,10 @@ impl Session for MongodbSession {
         self.ends = may.then(|| row.clone());
     }
 
+    fn came_along(&self, done: i32) -> bool {
+        done <= self.along
+    }
+
     async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         let unit = Unit { history: vec![history::done(statement, Document::new())], ..Unit::default() };
         match self.change(&unit).await {
@@ -427,6 +460,7 @@ impl Session for MongodbSession {
     }
 
     async fn probe(&mut self, statement: &SingleStatement<'_>) -> Result<Probe, DriverError> {
+        self.seen = Seen::default();
         probe::look_for(self, statement).await
     }
 
@@ -444,6 +478,8 @@ impl Session for MongodbSession {
     async fn write_row(&mut self, row: &HistoryRow) -> Result<(), DriverError> {
         self.action = row.action;
         self.ends = None;
+        self.along = 0;
+        self.answered = 0;
         self.noted.clear();
         if let Some(ended) = self.ended.take()
             && (&ended.unit, &ended.id, ended.state, &ended.run) == (&row.unit, &row.id, row.state, &row.run)

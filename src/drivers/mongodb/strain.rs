@@ -8,9 +8,13 @@ use super::session::MongodbSession;
 use super::wire;
 use crate::drivers::{DriverError, Limits};
 
+/// How long a member that has everything may take to say so: the first write after a rest makes it look as far behind as the
+/// rest was long.
+const ON_ITS_WAY: Duration = Duration::from_millis(200);
+
 impl MongodbSession {
-    /// Why to wait: too many operations at once, or a replica that is too far behind. Without the right to look, or behind
-    /// a router, nothing can be waited for.
+    /// Why to wait: too many operations at once, writes that the server itself holds up, or a replica that is too far behind.
+    /// Without the right to look, or behind a router, nothing can be waited for.
     pub(super) async fn strained(&self, limits: &Limits) -> Result<Option<String>, DriverError> {
         let admin = self.db.client().database("admin");
         if !limits.any_load() {
@@ -25,12 +29,25 @@ impl MongodbSession {
             if why.is_some() {
                 return Ok(why);
             }
+            if holds_writes_up(&status) {
+                return Ok(Some("the server holds writes up until a majority of its set has caught up".to_owned()));
+            }
         }
         if limits.max_lag.is_none() || !self.has_transactions() {
             return Ok(None);
         }
-        let status = wire::run(&admin, None, doc! { "replSetGetStatus": 1 }).await.unwrap_or_default();
-        Ok(limits.behind(lag(&status)))
+        let mut why = None;
+        for look in 0..2 {
+            if look > 0 {
+                tokio::time::sleep(ON_ITS_WAY).await;
+            }
+            let status = wire::run(&admin, None, doc! { "replSetGetStatus": 1 }).await.unwrap_or_default();
+            why = limits.behind(lag(&status));
+            if why.is_none() {
+                break;
+            }
+        }
+        Ok(why)
     }
 }
 
@@ -50,6 +67,12 @@ fn load(status: &Document) -> Option<f64> {
             Some(100.0 * (number(place, "out")? + waiting) / all)
         })
         .reduce(f64::max)
+}
+
+/// Whether flow control is at work: what a majority of the members has is too far behind what the primary has.
+fn holds_writes_up(status: &Document) -> bool {
+    let control = status.get_document("flowControl").ok();
+    control.is_some_and(|c| c.get_bool("enabled").unwrap_or(false) && c.get_bool("isLagged").unwrap_or(false))
 }
 
 /// How far the slowest replica is behind the primary.
@@ -91,5 +114,17 @@ mod tests {
         assert_eq!(load(&six), Some(150.0));
         assert_eq!(load(&doc! { "queues": { "execution": places(1, 5) } }), Some(25.0));
         assert_eq!(load(&doc! { "ok": 1 }), None);
+    }
+
+    #[test]
+    fn s4_90_flow_control_counts_where_it_is_on() {
+        // As MongoDB 6.0 says it.
+        let status = |enabled: bool, lagged: bool| {
+            doc! { "flowControl": { "enabled": enabled, "targetRateLimit": 100, "timeAcquiringMicros": 41_i64,
+            "locksPerKiloOp": 0.0, "sustainerRate": 0, "isLagged": lagged, "isLaggedCount": 1, "isLaggedTimeMicros": 9_i64 } }
+        };
+        assert!(holds_writes_up(&status(true, true)));
+        assert!(!holds_writes_up(&status(true, false)) && !holds_writes_up(&status(false, true)));
+        assert!(!holds_writes_up(&doc! { "ok": 1 }));
     }
 }

@@ -48,6 +48,11 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
+    /// Whether the server refused and would again.
+    pub fn is_final(&self) -> bool {
+        self.code.is_some() && !self.transient && matches!(self.error, DriverError::Statement(_))
+    }
+
     /// A refusal by the server, or by us in its place.
     pub fn refused(code: i32, name: &str, message: &str) -> Self {
         let error = DriverError::Statement(failure(code, name, message));

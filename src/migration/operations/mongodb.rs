@@ -216,6 +216,12 @@ impl Operation {
     pub fn recovery(&self) -> Recovery {
         let same = |nature, why| Recovery { nature, without_transactions: nature, why };
         match self {
+            Self::CreateCollection { options, .. } if fits_a_transaction(options) => Recovery {
+                nature: Nature::Transactional,
+                without_transactions: Nature::Verifiable,
+                why: "made in one transaction with its mark; without transactions the collection's options are compared \
+                      with those asked for",
+            },
             Self::CreateCollection { .. } => {
                 same(Nature::Verifiable, "the collection's options are compared with those asked for")
             }
@@ -240,7 +246,10 @@ impl Operation {
                       which documents of a batch were updated",
             },
             Self::RunCommand { .. } => same(Nature::Unprovable, "nothing is known of what the command does"),
-            Self::Undo { of, .. } => of.recovery(),
+            Self::Undo { of, .. } => match of.as_ref() {
+                Self::CreateCollection { .. } => same(Nature::Verifiable, "`listCollections` tells whether it is gone"),
+                of => of.recovery(),
+            },
         }
     }
 
@@ -272,6 +281,11 @@ impl Operation {
     pub fn destroys(&self) -> bool {
         matches!(self, Self::RemoveField { .. } | Self::DropCollection { .. })
     }
+}
+
+/// Whether a transaction can make a collection of these options: a view or a time series it cannot.
+pub fn fits_a_transaction(options: &Map<String, Value>) -> bool {
+    !options.contains_key("viewOn") && !options.contains_key("timeseries")
 }
 
 /// The name of an index: the one given, else as the server makes it of the fields: `email_1_age_-1`.

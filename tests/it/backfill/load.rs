@@ -21,13 +21,13 @@ use crate::support::{Database, Kind, elasticsearch, until, wait};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A run whose words are read while it goes on.
-struct Heard {
+pub(super) struct Heard {
     run: Child,
     words: Receiver<String>,
 }
 
 impl Heard {
-    fn of(mut command: std::process::Command) -> Self {
+    pub fn of(mut command: std::process::Command) -> Self {
         let mut run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (say, words) = channel();
         let spoken = BufReader::new(run.stderr.take().unwrap());
@@ -37,7 +37,7 @@ impl Heard {
 
     /// Awaits a line that holds `text`.
     #[track_caller]
-    fn until(&mut self, text: &str) -> String {
+    pub fn until(&mut self, text: &str) -> String {
         let mut heard = Vec::new();
         while let Ok(line) = self.words.recv_timeout(PATIENCE) {
             if line.contains(text) {
@@ -49,7 +49,7 @@ impl Heard {
     }
 
     #[track_caller]
-    fn ends_well(mut self) {
+    pub fn ends_well(mut self) {
         let mut rest = Vec::new();
         while let Ok(line) = self.words.recv_timeout(PATIENCE) {
             rest.push(line);
@@ -68,7 +68,7 @@ impl Drop for Heard {
 }
 
 /// A fail point that holds a run up: it makes a file, until which is removed it waits.
-fn held_at(point: &str, dir: &Path) -> (String, PathBuf) {
+pub(super) fn held_at(point: &str, dir: &Path) -> (String, PathBuf) {
     let file = dir.join("held");
     (format!("{point}:wait:1:{}", file.display()), file)
 }
@@ -134,7 +134,7 @@ fn s4_90_a_run_that_waits_ends_in_time_and_says_what_it_waited_for() {
 }
 
 /// Counts each key.
-const COUNT: &str = "for _, key in ipairs(KEYS) do redis.call('HINCRBY', key, 'n', 1) end
+pub(super) const COUNT: &str = "for _, key in ipairs(KEYS) do redis.call('HINCRBY', key, 'n', 1) end
 return #KEYS
 ";
 
@@ -145,7 +145,7 @@ fn migration(number: u32, name: &str, rest: &str) -> String {
     )
 }
 
-fn all_keys() -> String {
+pub(super) fn all_keys() -> String {
     migration(0, "all", r#""keys": {"match": "PREFIX*", "count": 100}"#)
 }
 
@@ -193,7 +193,7 @@ struct Readers {
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
-fn admin(url: &str, command: Document) -> Document {
+pub(super) fn admin(url: &str, command: Document) -> Document {
     wait(async {
         let client = mongodb::Client::with_uri_str(url).await.unwrap();
         client.database("admin").run_command(command).await.unwrap()
@@ -317,4 +317,40 @@ fn s4_90_a_copy_is_held_up_while_the_queue_of_writes_is_full() {
     until("it may go on", || rate(&project) != Some(1.0));
     run.ends_well();
     assert_eq!(project.cluster.count("~v2"), 600);
+}
+
+#[test]
+fn s4_90_a_master_that_does_not_get_to_what_waits_for_it_is_waited_for() {
+    let made = r#"[{"type": "create_index", "index": "~made", "settings": {"number_of_replicas": 0}}]"#;
+    let project = elasticsearch::Project::new(&[("001_made", made)]);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Each index is a change of the cluster's state, and these come one after the other.
+        for writer in 0..24 {
+            let (project, over) = (&project, &over);
+            scope.spawn(move || {
+                let mut n = 0;
+                while !over.load(Ordering::SeqCst) {
+                    let path = format!("~busy{writer}_{n}");
+                    project.cluster.call("PUT", &path, Some(json!({"settings": {"number_of_replicas": 0}})));
+                    project.cluster.call("DELETE", &path, None);
+                    n += 1;
+                }
+            });
+        }
+        let stop = Stop(&over);
+        until("changes wait", || {
+            let health = project.cluster.ok("GET", "_cluster/health", None);
+            health["task_max_waiting_in_queue_millis"].as_u64().unwrap() > 450
+        });
+        // One percent of half a minute.
+        let mut run = Heard::of(project.command(&["apply", "--yes", "-v", "--max-load", "1", "--timeout", "300"]));
+        let waits = run.until("waiting");
+        let why = ["1 % of the time after which the cluster's master gives waiting changes up", "queue of writes"];
+        assert!(why.iter().any(|why| waits.contains(why)), "{waits}");
+        drop(stop);
+        run.until("goes on");
+        run.ends_well();
+    });
+    assert!(project.cluster.exists("~made"));
 }

@@ -40,6 +40,13 @@ impl OwnServer {
         line.trim().split_once('=').expect("one line, KEY=VALUE").1.to_owned()
     }
 
+    /// Lets a server of its folder stand still, as one whose machine does.
+    pub fn freeze(&self, name: &str) -> Frozen {
+        let pid = std::fs::read_to_string(self.path().join(format!("{name}.pid"))).unwrap().trim().to_owned();
+        assert!(Frozen::signal("STOP", &pid), "{name} runs as process {pid}");
+        Frozen(pid)
+    }
+
     /// Where its data and its log are.
     pub fn path(&self) -> &std::path::Path {
         self.dir.path()
@@ -73,6 +80,21 @@ impl OwnServer {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
+    }
+}
+
+/// A server that stands still until this is dropped.
+pub struct Frozen(String);
+
+impl Frozen {
+    fn signal(name: &str, pid: &str) -> bool {
+        Command::new("kill").arg(format!("-{name}")).arg(pid).status().unwrap().success()
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        Self::signal("CONT", &self.0);
     }
 }
 

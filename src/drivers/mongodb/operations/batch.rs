@@ -190,7 +190,7 @@ pub(super) async fn run(
         while_strained(session, &mut progress, &mut looked).await?;
         let (ids, over) = page(session, batch, at.last.as_ref(), size).await?;
         let count = ids.len();
-        let mut unit = Unit { counts: true, ..Unit::default() };
+        let mut unit = Unit { counts: 1, ..Unit::default() };
         let mut next = Checkpoint {
             last: ids.last().cloned().or_else(|| at.last.clone()),
             done: at.done + count as u64,
@@ -215,7 +215,7 @@ pub(super) async fn run(
         }
         let mut fields = running.record(doc! { "began": true });
         if over {
-            unit.ends = true;
+            unit.done = Some(statement.done);
             unit.history.push(history::done(statement, fields));
         } else {
             fields.insert("progress", doc! { "$literal": next.document(running) });

@@ -2,14 +2,16 @@
 
 use mongodb::bson::{Document, doc};
 
-use super::{Outside, Running, collection, options_of, outside, uuid_of, wanted};
+use super::together::{MOST, Together};
+use super::{Outside, Running, options_of, outside, uuid_of, wanted};
 use crate::drivers::DriverError;
 use crate::drivers::mongodb::definition::collection_difference;
 use crate::drivers::mongodb::history;
 use crate::drivers::mongodb::lock::majority;
 use crate::drivers::mongodb::session::{MongodbSession, Unit};
 use crate::drivers::mongodb::values;
-use crate::drivers::mongodb::wire::refusal;
+use crate::drivers::mongodb::wire::{Fault, refusal};
+use crate::migration::execution::Nature;
 use crate::migration::operations::mongodb::Operation;
 
 /// Codes by which a server says that a transaction cannot hold this `create`.
@@ -22,45 +24,58 @@ pub(in crate::drivers::mongodb) fn difference(wanted: &Document, listed: &Docume
     collection_difference(wanted, &options_of(listed))
 }
 
+pub(super) fn create_command(name: &str, options: &Document) -> Document {
+    let mut command = doc! { "create": name };
+    command.extend(options.clone());
+    command
+}
+
 pub(super) async fn create(
     session: &mut MongodbSession,
     running: &Running<'_>,
     name: &str,
     options: &Document,
 ) -> Result<Option<u64>, DriverError> {
-    let mut command = doc! { "create": name };
-    command.extend(options.clone());
-    if session.has_transactions() {
-        let mut made = running.record(doc! { "made": true });
-        // What is not there has no index: those that the migration gives it next are its own.
-        let indexes = running.indexes_of(name, session.action);
-        for (slot, digest) in &indexes {
-            made.extend(history::once(slot, &doc! { "made": true, "text": digest }));
+    let mut command = create_command(name, options);
+    if running.statement.nature == Nature::Transactional {
+        let all = Together::beginning_with(running, session.action, MOST);
+        let mut tried = make(session, running, &all).await;
+        if tried.as_ref().is_err_and(|fault| fault.is_final()) && all.commands.len() > 1 {
+            // Whatever of it the server refuses is found by going one by one, and with it the line.
+            tried = make(session, running, &Together::beginning_with(running, session.action, 1)).await;
         }
-        let unit = Unit {
-            effect: vec![command.clone()],
-            history: vec![history::done(running.statement, made)],
-            counts: true,
-            exactly: None,
-            ends: true,
-        };
-        match session.change(&unit).await {
-            Ok(_) => {
-                session.has_noted(indexes.into_iter().map(|(slot, _)| slot));
-                return Ok(None);
-            }
+        match tried {
+            Ok(()) => return Ok(None),
             Err(fault) if fault.code == Some(EXISTS) => return leave(session, running, name, options).await,
             Err(fault) if fault.code.is_some_and(|c| NOT_IN_TRANSACTION.contains(&c)) => {}
             Err(fault) => return Err(fault.error),
         }
     }
-    if collection(&session.db, name).await?.is_some() {
+    if session.collection(name).await?.is_some() {
         return leave(session, running, name, options).await;
     }
     command.insert("writeConcern", majority());
     let sent = Outside { command, bounded: true, ..Outside::default() };
     outside(session, running, Some(doc! { "made": true }), sent).await?;
     Ok(None)
+}
+
+/// Does them in one transaction with their mark.
+async fn make(session: &mut MongodbSession, running: &Running<'_>, all: &Together) -> Result<(), Fault> {
+    let mut made = Document::new();
+    for (slot, record) in &all.records {
+        made.extend(history::once(slot, record));
+    }
+    let unit = Unit {
+        counts: all.commands.len(),
+        effect: all.commands.clone(),
+        history: vec![history::done_with(running.statement, all.done, made)],
+        exactly: None,
+        done: Some(all.done),
+    };
+    session.change(&unit).await?;
+    session.has_noted(all.records.iter().map(|(slot, _)| slot.clone()));
+    Ok(())
 }
 
 /// An equal collection that is there already is left alone; what an earlier attempt noted stays.
@@ -70,7 +85,7 @@ async fn leave(
     name: &str,
     options: &Document,
 ) -> Result<Option<u64>, DriverError> {
-    let listed = collection(&session.db, name).await?.unwrap_or_default();
+    let listed = session.collection(name).await?.unwrap_or_default();
     if let Some(difference) = difference(options, &listed) {
         return Err(refusal(
             format!("a collection `{name}` is there already with other options: {difference}"),
@@ -78,7 +93,7 @@ async fn leave(
         ));
     }
     let with = running.record(doc! { "made": false });
-    let unit = Unit { history: vec![history::done(running.statement, with)], counts: true, ..Unit::default() };
+    let unit = Unit { history: vec![history::done(running.statement, with)], counts: 1, ..Unit::default() };
     session.change(&unit).await?;
     Ok(None)
 }
@@ -99,7 +114,7 @@ pub(super) async fn rename(
     from: &str,
     to: &str,
 ) -> Result<Option<u64>, DriverError> {
-    let found = collection(&session.db, from).await?.map(|listed| doc! { "uuid": uuid_of(&listed) });
+    let found = session.collection(from).await?.map(|listed| doc! { "uuid": uuid_of(&listed) });
     let command = rename_command(session.db.name(), from, to);
     outside(session, running, found, Outside { command, db: Some("admin"), bounded: true, ..Outside::default() })
         .await?;
@@ -159,7 +174,7 @@ pub(super) async fn set_validator(
     operation: &Operation,
 ) -> Result<Option<u64>, DriverError> {
     let set = validator_of(operation)?;
-    let found = collection(&session.db, name).await?.map(|listed| doc! { "before": validator_there(&listed) });
+    let found = session.collection(name).await?.map(|listed| doc! { "before": validator_there(&listed) });
     outside(session, running, found, Outside { command: collmod(name, set), bounded: true, ..Outside::default() })
         .await?;
     Ok(None)

@@ -111,9 +111,9 @@ async fn first(
     let unit = Unit {
         effect: vec![doc! { "update": collection, "updates": [{ "q": filter, "u": update, "multi": false }] }],
         history: vec![history::done(running.statement, Document::new())],
-        counts: true,
+        counts: 1,
         exactly: None,
-        ends: true,
+        done: Some(running.statement.done),
     };
     let replies = session.change(&unit).await?;
     Ok(replies.first().and_then(|r| wire::number(r.get("nModified"))).and_then(|n| u64::try_from(n).ok()))

@@ -4,7 +4,7 @@ use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use serde_json::{Map, Value};
 
-use super::{Outside, Running, collection, indexes_of, options_of, outside, wanted};
+use super::{Outside, Running, collection, options_of, outside, wanted};
 use crate::drivers::DriverError;
 use crate::drivers::mongodb::definition::{default_name, is_same_index, key_of};
 use crate::drivers::mongodb::lock::majority;
@@ -37,13 +37,13 @@ pub(in crate::drivers::mongodb) enum Place {
     Other,
 }
 
-/// Looks for an index of the same name.
+/// Looks for an index of the same name among those of a collection.
 pub(in crate::drivers::mongodb) async fn place_of(
     db: &Database,
     name: &str,
     wanted: &Document,
+    there: &[Document],
 ) -> Result<Place, DriverError> {
-    let there = indexes_of(db, name).await?;
     let Some(same_name) = there.iter().find(|i| values::text(i, "name") == values::text(wanted, "name")) else {
         return Ok(Place::Free);
     };
@@ -54,6 +54,11 @@ pub(in crate::drivers::mongodb) async fn place_of(
     let listed = collection(db, name).await?.unwrap_or_default();
     let same = is_same_index(wanted, same_name, options_of(&listed).get("collation"));
     Ok(if same { Place::Same } else { Place::Other })
+}
+
+/// The same within a transaction, which has a write concern of its own.
+pub(super) fn create_within(collection: &str, index: Document) -> Document {
+    doc! { "createIndexes": collection, "indexes": [index] }
 }
 
 pub(super) fn create_command(collection: &str, index: Document) -> Document {
@@ -67,7 +72,10 @@ pub(super) async fn create(
     index: &Document,
 ) -> Result<Option<u64>, DriverError> {
     let is_noted = session.is_noted(&running.slot);
-    let made = is_noted || matches!(place_of(&session.db, name, index).await?, Place::Free);
+    let made = is_noted || {
+        let there = session.indexes_of(name).await?;
+        matches!(place_of(&session.db, name, index, &there).await?, Place::Free)
+    };
     let command = create_command(name, index.clone());
     // The server is asked even where an equal index is there: it judges whether it is equal, and waits for its build.
     outside(session, running, Some(doc! { "made": made }), Outside { command, is_noted, ..Outside::default() }).await?;
@@ -86,7 +94,7 @@ pub(super) async fn drop(
             "name the index; write one `drop_index` for each",
         ));
     }
-    let there = indexes_of(&session.db, collection).await?;
+    let there = session.indexes_of(collection).await?;
     let found = there.into_iter().find(|i| values::text(i, "name") == name).map(|i| doc! { "definition": i });
     let command = drop_command(collection, name);
     outside(session, running, found, Outside { command, bounded: true, ..Outside::default() }).await?;

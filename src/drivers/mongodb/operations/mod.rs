@@ -4,6 +4,7 @@ mod batch;
 mod collections;
 mod documents;
 mod indexes;
+mod together;
 mod undo;
 
 use mongodb::Database;
@@ -16,8 +17,8 @@ use super::{history, values};
 use crate::drivers::{DriverError, HISTORY, SingleStatement, failpoint};
 use crate::ids::Engine;
 use crate::migration::execution::Nature;
+use crate::migration::operations::Operation as Any;
 use crate::migration::operations::mongodb::Operation;
-use crate::migration::operations::{Operation as Any, read};
 use crate::plan::StepAction;
 
 pub(super) use collections::{difference, has_validator, validator_of};
@@ -63,21 +64,6 @@ impl<'a> Running<'a> {
     pub fn record(&self, mut found: Document) -> Document {
         found.insert("text", &self.digest);
         history::once(&self.slot, &found)
-    }
-
-    /// The slots of the indexes that later operations of the same migration give to a collection, and their digests.
-    pub fn indexes_of(&self, name: &str, action: StepAction) -> Vec<(String, String)> {
-        let all = read(Engine::Mongodb, self.statement.text).unwrap_or_default();
-        let later = all.iter().enumerate().skip(usize::try_from(self.statement.done).unwrap_or(usize::MAX));
-        later
-            .filter(|(_, one)| {
-                matches!(&one.operation, Any::Mongodb(Operation::CreateIndex { collection, .. }) if collection == name)
-            })
-            .map(|(n, one)| {
-                let text = &self.statement.text[one.range.clone()];
-                (history::slot(action, n), digest(text))
-            })
-            .collect()
     }
 
     /// The same as a statement on the history that comes before the effect.
@@ -187,13 +173,14 @@ pub(super) async fn outside(
         }
         other => other?,
     };
+    session.was_answered(running.statement);
     failpoint::hit("stmt_acked");
     let done = history::done(running.statement, sent.with);
     if session.has_transactions() && running.statement.nature == Nature::Verifiable {
         session.defer(done);
         return Ok(reply);
     }
-    let mark = Unit { history: vec![done], counts: true, ..Unit::default() };
+    let mark = Unit { history: vec![done], counts: 1, ..Unit::default() };
     session.change(&mark).await?;
     Ok(reply)
 }

@@ -112,25 +112,25 @@ pub(super) async fn run(
         Back::Nothing => nothing(session, statement).await,
         Back::DropCollection { collection } => drop_collection(session, running, &collection).await,
         Back::DropIndex { collection, name } => {
-            if super::indexes_of(&session.db, &collection).await?.iter().all(|i| values::text(i, "name") != name) {
+            if session.indexes_of(&collection).await?.iter().all(|i| values::text(i, "name") != name) {
                 return nothing(session, statement).await;
             }
             send(session, running, drop_command(&collection, &name)).await
         }
         Back::CreateIndex { collection, definition } => {
-            if super::collection(&session.db, &collection).await?.is_none() {
+            if session.collection(&collection).await?.is_none() {
                 return Err(gone(&collection));
             }
             send(session, running, create_command(&collection, definition)).await
         }
         Back::Validator { collection, before } => {
-            if super::collection(&session.db, &collection).await?.is_none() {
+            if session.collection(&collection).await?.is_none() {
                 return Err(gone(&collection));
             }
             send(session, running, collmod(&collection, before)).await
         }
         Back::RenameCollection { from, to, uuid } => {
-            let there = super::collection(&session.db, &from).await?;
+            let there = session.collection(&from).await?;
             if there.is_none_or(|l| super::uuid_of(&l) != uuid) {
                 return nothing(session, statement).await;
             }
@@ -157,7 +157,7 @@ fn gone(collection: &str) -> DriverError {
 }
 
 async fn nothing(session: &mut MongodbSession, statement: &SingleStatement<'_>) -> Result<Option<u64>, DriverError> {
-    let unit = Unit { history: vec![history::done(statement, Document::new())], counts: true, ..Unit::default() };
+    let unit = Unit { history: vec![history::done(statement, Document::new())], counts: 1, ..Unit::default() };
     session.change(&unit).await?;
     Ok(None)
 }
@@ -177,7 +177,7 @@ async fn drop_collection(
     running: &Running<'_>,
     collection: &str,
 ) -> Result<Option<u64>, DriverError> {
-    let Some(listed) = super::collection(&session.db, collection).await? else {
+    let Some(listed) = session.collection(collection).await? else {
         return nothing(session, running.statement).await;
     };
     if values::text(&listed, "type") != "view" && !session.options.accept_data_loss {
@@ -230,7 +230,7 @@ async fn unset(
                 doc! { "delete": UNDO, "deletes": [{ "q": { "_id": kept.get("_id").cloned().unwrap_or(Bson::Null) }, "limit": 1 }] },
             ],
             history: vec![history::set(statement.unit, statement.id, doc! { "progress": { "$literal": at } })],
-            counts: true,
+            counts: 1,
             ..Unit::default()
         };
         session.change(&unit).await?;

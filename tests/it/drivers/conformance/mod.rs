@@ -125,6 +125,7 @@ macro_rules! ask {
                 r9_the_lock_keeps_a_second_one_out_and_tells_it_who
                 r9_the_lock_of_a_dead_process_is_taken
                 r9_the_lock_of_a_living_process_is_not_taken
+                r9_clocks_that_are_hours_apart_neither_end_a_lease_nor_keep_it
                 r4_the_fence_only_rises
                 a_statement_takes_effect_and_is_marked
                 a_failed_statement_tells_the_servers_words_and_leaves_nothing

@@ -1,12 +1,15 @@
 //! The questions.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use godwit::drivers::{Pace, Probe};
 use godwit::migration::operations;
 
 use super::*;
+use crate::support::until;
 
 pub(super) async fn nobody_has_been_here<D: Driver>(world: &World<D>) {
     let mut driver = world.driver().await;
@@ -44,6 +47,62 @@ pub(super) async fn r9_the_lock_of_a_dead_process_is_taken<D: Driver>(world: &Wo
     // Long before its lease would be over.
     let patient = SessionOptions { lock_wait: Duration::from_secs(15), ..options() };
     world.driver().await.lock(&patient).await.unwrap().unlock().await.unwrap();
+}
+
+/// A run of what makes `second` and before it `first`, as a machine begins it whose clock is wrong by so many hours.
+fn by_a_wrong_clock<D>(world: &World<D>, dir: &Path, hours: i32, args: &[&str]) -> Command {
+    let engine = world.it.database.kind.engine();
+    for (n, name) in ["first", "second"].into_iter().enumerate() {
+        let (mut ending, mut text) = ("up.sql", world.it.make(name));
+        if operations::are_operations(engine) {
+            ending = "json";
+            text = format!(
+                r#"{{"version": "1.{n}.0", "name": "{name}", "description": "A clock", "migration_type": "data",
+                    "database_type": "{engine}", "operations": {text}, "rollback": []}}"#
+            );
+        }
+        std::fs::write(dir.join(format!("00{}_{name}.{ending}", n + 1)), text).unwrap();
+    }
+    let library = std::env::var("GODWIT_TEST_FAKETIME").expect("this test needs faketime: run `scripts/test`");
+    let mut command = crate::support::godwit(dir);
+    command.args(["apply", "--yes", "--url", &world.it.database.url, "--path"]).arg(dir).args(args);
+    command.env("LD_PRELOAD", library).env("FAKETIME", format!("{hours:+}h")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn signal(name: &str, child: &Child) {
+    assert!(Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap().success());
+}
+
+pub(super) async fn r9_clocks_that_are_hours_apart_neither_end_a_lease_nor_keep_it<D: Driver>(world: &World<D>) {
+    let (mine, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let held = mine.path().join("held");
+    let holds = |hours: i32, args: &[&str]| {
+        let point = format!("lock_post:wait:1:{}", held.display());
+        let child = by_a_wrong_clock(world, mine.path(), hours, args).env("GODWIT_FAILPOINT", point).spawn().unwrap();
+        until("it has the lock", || held.exists());
+        child
+    };
+    let follows =
+        |hours: i32, args: &[&str]| by_a_wrong_clock(world, theirs.path(), hours, args).status().unwrap().code();
+    // By the second one's clock the first one's lease ends in ten hours, and by the first one's the second one's did.
+    let mut silent = holds(5, &["--lease", "2", "--to", "001_first"]);
+    // A process that stands still keeps SQLite's own lock.
+    signal(if world.it.database.kind == Kind::Sqlite { "KILL" } else { "STOP" }, &silent);
+    assert_eq!(follows(-5, &["--lease", "2", "--to", "001_first", "--lock-wait", "60"]), Some(0), "it is silent");
+    assert!(world.it.is_made("first") && !world.it.is_made("second"));
+    silent.kill().unwrap();
+    silent.wait().unwrap();
+    std::fs::remove_file(&held).unwrap();
+    // The other way round it ended ten hours ago.
+    let mut alive = holds(-5, &["--lease", "60"]);
+    assert_eq!(follows(5, &["--lock-wait", "1"]), Some(3), "it is alive");
+    assert!(!world.it.is_made("second"));
+    alive.kill().unwrap();
+    alive.wait().unwrap();
+    assert_eq!(follows(5, &["--lock-wait", "60"]), Some(0), "it is dead");
+    assert!(world.it.is_made("first") && world.it.is_made("second"));
 }
 
 pub(super) async fn r9_the_lock_of_a_living_process_is_not_taken<D: Driver>(world: &World<D>) {
