@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc};
 use serde_json::json;
@@ -38,8 +38,9 @@ impl Heard {
     /// Awaits a line that holds `text`.
     #[track_caller]
     pub fn until(&mut self, text: &str) -> String {
-        let mut heard = Vec::new();
-        while let Ok(line) = self.words.recv_timeout(PATIENCE) {
+        let (mut heard, began) = (Vec::new(), Instant::now());
+        // A run that waits goes on saying so.
+        while let Ok(line) = self.words.recv_timeout(PATIENCE.saturating_sub(began.elapsed())) {
             if line.contains(text) {
                 return line;
             }
