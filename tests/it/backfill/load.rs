@@ -327,7 +327,7 @@ fn s4_90_a_master_that_does_not_get_to_what_waits_for_it_is_waited_for() {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // Each index is a change of the cluster's state, and these come one after the other.
-        for writer in 0..24 {
+        for writer in 0..64 {
             let (project, over) = (&project, &over);
             scope.spawn(move || {
                 let mut n = 0;
@@ -342,7 +342,7 @@ fn s4_90_a_master_that_does_not_get_to_what_waits_for_it_is_waited_for() {
         let stop = Stop(&over);
         until("changes wait", || {
             let health = project.cluster.ok("GET", "_cluster/health", None);
-            health["task_max_waiting_in_queue_millis"].as_u64().unwrap() > 450
+            health["task_max_waiting_in_queue_millis"].as_u64().unwrap() > 900
         });
         // One percent of half a minute.
         let mut run = Heard::of(project.command(&["apply", "--yes", "-v", "--max-load", "1", "--timeout", "300"]));
