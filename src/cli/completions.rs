@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 
-use super::{Cli, Exit, Global};
+use super::{Cli, Exit, Global, print};
 
 /// Arguments of `godwit completions`.
 #[derive(Debug, clap::Args)]
@@ -16,6 +16,8 @@ pub struct Args {
 
 /// Writes the completion script to standard output.
 pub fn run(_global: &Global, args: Args) -> anyhow::Result<Exit> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "godwit", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "godwit", &mut script);
+    print::text(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

@@ -1,9 +1,23 @@
 //! Commands whose options are put together only where the command is meant.
 
-use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The options of one command. There are hundreds in all, and a call needs those of one command. For a command that has
-/// commands of its own this is nothing: a completion script would not know them.
+use clap::{ArgMatches, Args, Command, Error, FromArgMatches, Parser};
+
+/// Whether a command line is being read, which means one command. Whoever looks at the commands otherwise sees all of each.
+static READING: AtomicBool = AtomicBool::new(false);
+
+/// Reads a command line, or ends the process with what is wrong with it. There are hundreds of options in all, and a call
+/// needs those of one command.
+pub(super) fn parse<T: Parser>(line: impl IntoIterator<Item: Into<OsString> + Clone>) -> T {
+    READING.store(true, Ordering::Relaxed);
+    let parsed = T::parse_from(line);
+    READING.store(false, Ordering::Relaxed);
+    parsed
+}
+
+/// The options of one command.
 #[derive(Debug)]
 pub struct Later<T>(pub T);
 
@@ -19,7 +33,7 @@ impl<T: Args> FromArgMatches for Later<T> {
 
 impl<T: Args> Args for Later<T> {
     fn augment_args(command: Command) -> Command {
-        command.defer(complete::<T>)
+        if READING.load(Ordering::Relaxed) { command.defer(complete::<T>) } else { T::augment_args(command) }
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -234,9 +234,9 @@ pub enum Command {
     #[cfg(feature = "bot")]
     Approvals(Later<approve::ListArgs>),
     /// Check and explain the policy
-    Policy(policy::Args),
+    Policy(Later<policy::Args>),
     /// The hash-chained audit log
-    Audit(audit::Args),
+    Audit(Later<audit::Args>),
     /// What the GitHub action runs: lint, annotations, SARIF, job summary
     Ci(Later<ci::Args>),
     /// The webhook endpoint and the worker
@@ -244,7 +244,7 @@ pub enum Command {
     Serve(Later<Box<serve::Args>>),
     /// Copy Godwit's own tables: into a file, back, or to another database
     #[cfg(feature = "bot")]
-    Store(store::Args),
+    Store(Later<store::Args>),
     /// The whole story on this machine, with no account and no server
     #[cfg(feature = "demo")]
     Demo(Later<demo::Args>),
@@ -330,8 +330,8 @@ pub fn main() -> Exit {
     // Paths need not be text; then nothing is an old form.
     let texts: Option<Vec<String>> = args.iter().map(|arg| arg.to_str().map(str::to_owned)).collect();
     match texts.map(modern).transpose() {
-        Ok(Some(modern)) => run(Cli::parse_from(modern)),
-        Ok(None) => run(Cli::parse_from(args)),
+        Ok(Some(modern)) => run(later::parse(modern)),
+        Ok(None) => run(later::parse(args)),
         Err(error) => exit::report(&error),
     }
 }
@@ -386,13 +386,13 @@ pub fn run(cli: Cli) -> Exit {
         Command::Approve(args) => approve::approve(&global, *args.0),
         #[cfg(feature = "bot")]
         Command::Approvals(args) => approve::list(&global, args.0),
-        Command::Policy(args) => policy::run(&global, args),
-        Command::Audit(args) => audit::run(&global, args),
+        Command::Policy(args) => policy::run(&global, args.0),
+        Command::Audit(args) => audit::run(&global, args.0),
         Command::Ci(args) => ci::run(&global, args.0),
         #[cfg(feature = "bot")]
         Command::Serve(args) => serve::run(&global, *args.0),
         #[cfg(feature = "bot")]
-        Command::Store(args) => store::run(&global, args),
+        Command::Store(args) => store::run(&global, args.0),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&global, args.0),
         Command::Schema(args) => schema::run(&global, args.0),
