@@ -1,8 +1,10 @@
 //! `godwit completions SHELL`.
 
+use std::io::Write as _;
+
 use clap::CommandFactory as _;
 
-use super::{Cli, Exit, Global, print};
+use super::{Cli, Exit, Global};
 
 /// Arguments of `godwit completions`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +20,9 @@ pub struct Args {
 pub fn run(_global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "godwit", &mut script);
-    print::text(&String::from_utf8_lossy(&script))?;
-    Ok(Exit::Done)
+    // As it is: an example of a URL in it is no secret. A reader that went away is no error.
+    match std::io::stdout().write_all(&script) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(Exit::Done),
+    }
 }
