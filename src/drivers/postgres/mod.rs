@@ -215,7 +215,6 @@ async fn read_history(
 }
 
 /// A row of the history, and the microsecond at which it was begun.
-
 fn history_row(row: &PgRow) -> Result<(i64, HistoryRow), DriverError> {
     let bad = |what: &str, value: &str| {
         DriverError::History(format!(

@@ -24,7 +24,7 @@ pub(super) const NAMES: [&str; 7] = [
 
 /// What `form` makes of each of these names, with commas between.
 pub(super) fn each_name(form: impl Fn(&str) -> String) -> String {
-    NAMES.map(|name| form(name)).join(",")
+    NAMES.map(form).join(",")
 }
 
 /// The tables that are there, with what they say.
