@@ -168,6 +168,8 @@ impl Place {
             let tree = Arc::new(off_thread(move || Tree::list(&dir)).await??);
             return Ok(Begun { place: self, listed: Some(Listed { begun, tree, ahead, target, folder: None }) });
         }
+        #[cfg(not(feature = "postgres"))]
+        let _ = global;
         Ok(Begun {
             place: self,
             #[cfg(feature = "postgres")]

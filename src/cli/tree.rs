@@ -153,7 +153,7 @@ impl Tree {
 
     /// What the file system says of the files without opening one; `None` where that is no proof of their contents, and for
     /// few files, which are read as soon.
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "postgres"))]
     pub fn imprint(&self) -> Option<Imprint> {
         use sha2::{Digest as _, Sha256};
         use std::os::unix::fs::MetadataExt as _;
@@ -184,7 +184,7 @@ impl Tree {
     }
 
     /// The same where a file system says too little.
-    #[cfg(not(unix))]
+    #[cfg(all(not(unix), feature = "postgres"))]
     pub fn imprint(&self) -> Option<Imprint> {
         None
     }
@@ -192,6 +192,7 @@ impl Tree {
 
 /// Device, inode, size and both times of each file, as a hash. A change of a file changes its second time (`ctime`), which no
 /// program can set.
+#[cfg(feature = "postgres")]
 #[derive(Debug, Clone)]
 pub(super) struct Imprint {
     /// The hash.
