@@ -51,7 +51,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let all = args.only.is_empty() && args.to.is_none() && !args.dry_run && word.emergency.is_none();
     targets::block_on(async {
         let mut begun = place.begin(global).await?;
-        if all && let Some(report) = begun.known(global).await? {
+        if all && let Some(report) = begun.known().await? {
             return targets::conclude(global, &report);
         }
         let mut gathered = begun.gather(global).await?;

@@ -1,10 +1,8 @@
 //! `godwit completions SHELL`.
 
-use std::io::Write as _;
-
 use clap::CommandFactory as _;
 
-use super::{Cli, Exit, Global};
+use super::{Cli, Exit, Global, print};
 
 /// Arguments of `godwit completions`.
 #[derive(Debug, clap::Args)]
@@ -20,9 +18,7 @@ pub struct Args {
 pub fn run(_global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "godwit", &mut script);
-    // As it is: an example of a URL in it is no secret. A reader that went away is no error.
-    match std::io::stdout().write_all(&script) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(Exit::Done),
-    }
+    // An example of a URL in it is no secret.
+    print::plainly(&script)?;
+    Ok(Exit::Done)
 }

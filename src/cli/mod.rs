@@ -9,6 +9,7 @@ mod audited;
 mod authors;
 mod backup;
 mod baseline;
+mod begun;
 mod benchmark;
 mod bounds;
 mod by_hand;

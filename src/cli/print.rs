@@ -29,6 +29,19 @@ pub(super) fn text(text: &str) -> anyhow::Result<()> {
             out.write_all(text.as_bytes()).and_then(|()| out.flush())
         }
     };
+    unless_gone(written)
+}
+
+/// Writes `bytes` as they are, for a program that reads them. A reader that went away is no error.
+///
+/// # Errors
+/// When they cannot be written for another reason.
+pub(super) fn plainly(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    unless_gone(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+fn unless_gone(written: std::io::Result<()>) -> anyhow::Result<()> {
     match written {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
         _ => Ok(()),

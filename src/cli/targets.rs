@@ -4,11 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-#[cfg(feature = "postgres")]
-use std::sync::Arc;
 use std::time::Duration;
-#[cfg(feature = "postgres")]
-use std::time::Instant;
 
 use anyhow::Context as _;
 use chrono::Utc;
@@ -20,7 +16,7 @@ use super::folder::read_folder;
 use super::settings::{known_as, user};
 use super::tree::{Reading, Tree, read_tree};
 #[cfg(feature = "postgres")]
-use super::unchanged::{Folder, Known};
+use super::unchanged::Known;
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::config::urls::UrlList;
@@ -142,7 +138,7 @@ impl Place {
     }
 
     /// The same for the service that was named, if one was.
-    fn of_service(&self, mut gathered: Gathered) -> anyhow::Result<Gathered> {
+    pub(super) fn of_service(&self, mut gathered: Gathered) -> anyhow::Result<Gathered> {
         if let Some(service) = &self.service
             && !gathered.set.migrations.iter().any(|m| m.service.as_ref() == Some(service))
         {
@@ -152,33 +148,8 @@ impl Place {
         Ok(gathered)
     }
 
-    /// The same for a run, in two parts: while the connection to the one PostgreSQL database that was named is made, its
-    /// folder is listed. Needs a runtime around it.
-    ///
-    /// # Errors
-    /// When the folder cannot be listed.
-    pub async fn begin(self, global: &Global) -> anyhow::Result<Begun> {
-        #[cfg(feature = "postgres")]
-        if let Some(url) = &self.url
-            && engine_of(url).is_ok_and(|engine| engine == Engine::Postgresql && check_url(engine, url).is_ok())
-        {
-            let begun = Instant::now();
-            let ahead = Ahead::start(&SecretString::from(url.clone()));
-            let (dir, target) = (self.folder(global)?, ad_hoc_target(url)?.name);
-            let tree = Arc::new(off_thread(move || Tree::list(&dir)).await??);
-            return Ok(Begun { place: self, listed: Some(Listed { begun, tree, ahead, target, folder: None }) });
-        }
-        #[cfg(not(feature = "postgres"))]
-        let _ = global;
-        Ok(Begun {
-            place: self,
-            #[cfg(feature = "postgres")]
-            listed: None,
-        })
-    }
-
     /// The folder with the migrations of one database.
-    fn folder(&self, global: &Global) -> anyhow::Result<PathBuf> {
+    pub(super) fn folder(&self, global: &Global) -> anyhow::Result<PathBuf> {
         let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
         if !dir.is_dir() {
             return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
@@ -222,7 +193,7 @@ impl Place {
             || self.databases.iter().any(named)
     }
 
-    fn ad_hoc(&self, url: &str, dir: &Path, tree: &Tree, reading: Reading) -> anyhow::Result<Gathered> {
+    pub(super) fn ad_hoc(&self, url: &str, dir: &Path, tree: &Tree, reading: Reading) -> anyhow::Result<Gathered> {
         let target = ad_hoc_target(url)?;
         let engine = target.engine;
         Ok(Gathered {
@@ -344,79 +315,6 @@ impl Place {
             whole: None,
         })
     }
-}
-
-/// A run that is being prepared; see [`Place::begin`].
-pub(super) struct Begun {
-    place: Place,
-    #[cfg(feature = "postgres")]
-    listed: Option<Listed>,
-}
-
-/// A PostgreSQL database that is being connected to, and what is in the folder for it.
-#[cfg(feature = "postgres")]
-struct Listed {
-    begun: Instant,
-    tree: Arc<Tree>,
-    ahead: Ahead,
-    target: TargetName,
-    /// The folder, once it was looked at.
-    folder: Option<Folder>,
-}
-
-impl Begun {
-    /// The report of a run, where it is known that the database holds all of the folder as it is.
-    ///
-    /// # Errors
-    /// When the folder is gone.
-    #[cfg(feature = "postgres")]
-    pub async fn known(&mut self, global: &Global) -> anyhow::Result<Option<RunReport>> {
-        let (Some(listed), None) = (&mut self.listed, &self.place.service) else { return Ok(None) };
-        let (dir, tree, target) = (self.place.folder(global)?, listed.tree.clone(), listed.target.clone());
-        let look = move || {
-            let folder = Folder::of(&dir, &tree);
-            let known = folder.as_ref().and_then(|folder| folder.known(&target));
-            (folder, known)
-        };
-        let (folder, known) = off_thread(look).await?;
-        listed.folder = folder;
-        let Some(known) = known else { return Ok(None) };
-        let fits = listed.ahead.look(|history| known.fits(history).then_some(())).await.is_some();
-        Ok(fits.then(|| RunReport {
-            duration_ms: u64::try_from(listed.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            ..RunReport::nothing(known.digest, RunId::generate())
-        }))
-    }
-
-    /// The same where no database is connected to beforehand: nothing is known.
-    #[cfg(not(feature = "postgres"))]
-    pub async fn known(&mut self, _: &Global) -> anyhow::Result<Option<RunReport>> {
-        Ok(None)
-    }
-
-    /// Reads files and configuration. Long scripts for the one PostgreSQL database that was named are not held.
-    ///
-    /// # Errors
-    /// As [`Place::gather`].
-    pub async fn gather(self, global: &Global) -> anyhow::Result<Gathered> {
-        #[cfg(feature = "postgres")]
-        if let (Some(listed), Some(url)) = (self.listed, &self.place.url) {
-            let (dir, url, place) = (self.place.folder(global)?, url.clone(), self.place);
-            let Listed { tree, ahead, target, folder, .. } = listed;
-            let gathered = off_thread(move || place.of_service(place.ad_hoc(&url, &dir, &tree, Reading::InPieces)?));
-            let mut gathered = gathered.await??;
-            if let Some(folder) = folder {
-                gathered.whole = ahead.look(|history| folder.holds(&gathered.set, &target, history)).await;
-            }
-            return Ok(Gathered { ahead, ..gathered });
-        }
-        self.place.gather(global)
-    }
-}
-
-#[cfg(feature = "postgres")]
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
-    tokio::task::spawn_blocking(work).await.context("a thread that reads files ended early")
 }
 
 /// The policy as the files here say.

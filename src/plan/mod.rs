@@ -556,17 +556,10 @@ impl RunReport {
     pub fn blocked(environment: EnvironmentName, digest: Digest, risk: Risk, refusal: Refusal, run: RunId) -> Self {
         Self {
             environment: Some(environment),
-            digest,
             risk,
             outcome: Outcome::Blocked,
-            steps: Vec::new(),
             blocked_by: vec![refusal],
-            notes: Vec::new(),
-            backup: None,
-            run,
-            ended: Vec::new(),
-            health: None,
-            duration_ms: 0,
+            ..Self::nothing(digest, run)
         }
     }
 }

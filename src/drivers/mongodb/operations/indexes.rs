@@ -56,13 +56,15 @@ pub(in crate::drivers::mongodb) async fn place_of(
     Ok(if same { Place::Same } else { Place::Other })
 }
 
-/// The same within a transaction, which has a write concern of its own.
+/// The command without its write concern, as it stands in a transaction, which has one of its own.
 pub(super) fn create_within(collection: &str, index: Document) -> Document {
     doc! { "createIndexes": collection, "indexes": [index] }
 }
 
 pub(super) fn create_command(collection: &str, index: Document) -> Document {
-    doc! { "createIndexes": collection, "indexes": [index], "writeConcern": majority() }
+    let mut command = create_within(collection, index);
+    command.insert("writeConcern", majority());
+    command
 }
 
 pub(super) async fn create(

@@ -1,0 +1,130 @@
+//! The beginning of a run: while the connection to the one PostgreSQL database that was named is made, its folder is listed,
+//! looked at, and read.
+
+#[cfg(feature = "postgres")]
+use std::path::PathBuf;
+#[cfg(feature = "postgres")]
+use std::sync::Arc;
+#[cfg(feature = "postgres")]
+use std::time::Instant;
+
+#[cfg(feature = "postgres")]
+use anyhow::Context as _;
+#[cfg(feature = "postgres")]
+use secrecy::SecretString;
+
+use super::Global;
+use super::targets::{Gathered, Place};
+#[cfg(feature = "postgres")]
+use super::targets::{ad_hoc_target, check_url, engine_of};
+#[cfg(feature = "postgres")]
+use super::tree::{Reading, Tree};
+#[cfg(feature = "postgres")]
+use super::unchanged::Folder;
+#[cfg(feature = "postgres")]
+use crate::ids::{Engine, RunId, TargetName};
+use crate::plan::RunReport;
+#[cfg(feature = "postgres")]
+use crate::runner::Ahead;
+
+impl Place {
+    /// The same for a run, in two parts: while the connection to the one PostgreSQL database that was named is made, its
+    /// folder is listed. Needs a runtime around it.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub async fn begin(self, global: &Global) -> anyhow::Result<Begun> {
+        #[cfg(feature = "postgres")]
+        if let Some(url) = &self.url
+            && engine_of(url).is_ok_and(|engine| engine == Engine::Postgresql && check_url(engine, url).is_ok())
+        {
+            let begun = Instant::now();
+            let ahead = Ahead::start(&SecretString::from(url.clone()));
+            let (dir, target) = (self.folder(global)?, ad_hoc_target(url)?.name);
+            let below = dir.clone();
+            let tree = Arc::new(off_thread(move || Tree::list(&below)).await??);
+            return Ok(Begun { place: self, listed: Some(Listed { begun, dir, tree, ahead, target, folder: None }) });
+        }
+        #[cfg(not(feature = "postgres"))]
+        let _ = global;
+        Ok(Begun {
+            place: self,
+            #[cfg(feature = "postgres")]
+            listed: None,
+        })
+    }
+}
+
+/// A run that is being prepared; see [`Place::begin`].
+pub(super) struct Begun {
+    place: Place,
+    #[cfg(feature = "postgres")]
+    listed: Option<Listed>,
+}
+
+/// A PostgreSQL database that is being connected to, and what is in the folder for it.
+#[cfg(feature = "postgres")]
+struct Listed {
+    begun: Instant,
+    dir: PathBuf,
+    tree: Arc<Tree>,
+    ahead: Ahead,
+    target: TargetName,
+    /// The folder, once it was looked at.
+    folder: Option<Folder>,
+}
+
+impl Begun {
+    /// The report of a run, where it is known that the database holds all of the folder as it is.
+    ///
+    /// # Errors
+    /// When the thread that looks at the files ends early.
+    #[cfg(feature = "postgres")]
+    pub async fn known(&mut self) -> anyhow::Result<Option<RunReport>> {
+        let (Some(listed), None) = (&mut self.listed, &self.place.service) else { return Ok(None) };
+        let (dir, tree, target) = (listed.dir.clone(), listed.tree.clone(), listed.target.clone());
+        let look = move || {
+            let folder = Folder::of(&dir, &tree);
+            let known = folder.as_ref().and_then(|folder| folder.known(&target));
+            (folder, known)
+        };
+        let (folder, known) = off_thread(look).await?;
+        listed.folder = folder;
+        let Some(known) = known else { return Ok(None) };
+        let fits = listed.ahead.look(|history| known.fits(history).then_some(())).await.is_some();
+        Ok(fits.then(|| RunReport {
+            duration_ms: u64::try_from(listed.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ..RunReport::nothing(known.digest, RunId::generate())
+        }))
+    }
+
+    /// The same where no database is connected to beforehand: nothing is known.
+    #[cfg(not(feature = "postgres"))]
+    pub async fn known(&mut self) -> anyhow::Result<Option<RunReport>> {
+        Ok(None)
+    }
+
+    /// Reads files and configuration. Long scripts for the one PostgreSQL database that was named are not held.
+    ///
+    /// # Errors
+    /// As [`Place::gather`].
+    pub async fn gather(self, global: &Global) -> anyhow::Result<Gathered> {
+        #[cfg(feature = "postgres")]
+        if let (Some(listed), Some(url)) = (self.listed, &self.place.url) {
+            let (url, place) = (url.clone(), self.place);
+            let Listed { dir, tree, ahead, target, folder, .. } = listed;
+            let gathered = off_thread(move || place.of_service(place.ad_hoc(&url, &dir, &tree, Reading::InPieces)?));
+            let mut gathered = gathered.await??;
+            if let Some(folder) = folder {
+                gathered.whole = ahead.look(|history| folder.holds(&gathered.set, &target, history)).await;
+            }
+            return Ok(Gathered { ahead, ..gathered });
+        }
+        self.place.gather(global)
+    }
+}
+
+#[cfg(feature = "postgres")]
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await.context("a thread that reads files ended early")
+}
