@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::begun::Asked;
 use super::bounds::Bounds;
 use super::exit::Failure;
 use super::gates::{self, Word};
@@ -49,9 +50,10 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let actor = targets::actor();
     // Whoever asks for less, or for a plan, is told about each file.
     let all = args.only.is_empty() && args.to.is_none() && !args.dry_run && word.emergency.is_none();
+    let asked = if all { Asked::Everything } else { Asked::Part };
     targets::block_on(async {
-        let mut begun = place.begin(global).await?;
-        if all && let Some(report) = begun.known().await? {
+        let mut begun = place.begin(global, asked).await?;
+        if let Some(report) = begun.known().await? {
             return targets::conclude(global, &report);
         }
         let mut gathered = begun.gather(global).await?;

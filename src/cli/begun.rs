@@ -20,12 +20,21 @@ use super::targets::{ad_hoc_target, check_url, engine_of};
 #[cfg(feature = "postgres")]
 use super::tree::{Reading, Tree};
 #[cfg(feature = "postgres")]
-use super::unchanged::Folder;
+use super::unchanged::{Folder, Known, recall};
 #[cfg(feature = "postgres")]
 use crate::ids::{Engine, RunId, TargetName};
 use crate::plan::RunReport;
 #[cfg(feature = "postgres")]
-use crate::runner::Ahead;
+use crate::runner::{Ahead, First};
+
+/// What a run is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Whatever is pending: it may be nothing.
+    Everything,
+    /// A part of it, or to be told about it.
+    Part,
+}
 
 impl Place {
     /// The same for a run, in two parts: while the connection to the one PostgreSQL database that was named is made, its
@@ -33,20 +42,26 @@ impl Place {
     ///
     /// # Errors
     /// When the folder cannot be listed.
-    pub async fn begin(self, global: &Global) -> anyhow::Result<Begun> {
+    pub async fn begin(self, global: &Global, asked: Asked) -> anyhow::Result<Begun> {
         #[cfg(feature = "postgres")]
         if let Some(url) = &self.url
             && engine_of(url).is_ok_and(|engine| engine == Engine::Postgresql && check_url(engine, url).is_ok())
         {
             let begun = Instant::now();
-            let ahead = Ahead::start(&SecretString::from(url.clone()));
             let (dir, target) = (self.folder(global)?, ad_hoc_target(url)?.name);
+            let asked = if self.service.is_none() { asked } else { Asked::Part };
+            let known = if asked == Asked::Everything { recall(&dir, &target) } else { None };
+            let first = if known.is_some() { First::Summary } else { First::History };
+            let ahead = Ahead::start(&SecretString::from(url.clone()), first);
             let below = dir.clone();
             let tree = Arc::new(off_thread(move || Tree::list(&below)).await??);
-            return Ok(Begun { place: self, listed: Some(Listed { begun, dir, tree, ahead, target, folder: None }) });
+            return Ok(Begun {
+                place: self,
+                listed: Some(Listed { begun, asked, dir, tree, ahead, target, known, folder: None }),
+            });
         }
         #[cfg(not(feature = "postgres"))]
-        let _ = global;
+        let _ = (global, asked);
         Ok(Begun {
             place: self,
             #[cfg(feature = "postgres")]
@@ -66,10 +81,13 @@ pub(super) struct Begun {
 #[cfg(feature = "postgres")]
 struct Listed {
     begun: Instant,
+    asked: Asked,
     dir: PathBuf,
     tree: Arc<Tree>,
     ahead: Ahead,
     target: TargetName,
+    /// What is remembered of the folder.
+    known: Option<Known>,
     /// The folder, once it was looked at.
     folder: Option<Folder>,
 }
@@ -81,20 +99,16 @@ impl Begun {
     /// When the thread that looks at the files ends early.
     #[cfg(feature = "postgres")]
     pub async fn known(&mut self) -> anyhow::Result<Option<RunReport>> {
-        let (Some(listed), None) = (&mut self.listed, &self.place.service) else { return Ok(None) };
-        let (dir, tree, target) = (listed.dir.clone(), listed.tree.clone(), listed.target.clone());
-        let look = move || {
-            let folder = Folder::of(&dir, &tree);
-            let known = folder.as_ref().and_then(|folder| folder.known(&target));
-            (folder, known)
+        let Some(listed) = self.listed.as_mut().filter(|listed| listed.asked == Asked::Everything) else {
+            return Ok(None);
         };
-        let (folder, known) = off_thread(look).await?;
-        listed.folder = folder;
-        let Some(known) = known else { return Ok(None) };
-        let fits = listed.ahead.look(|history| known.fits(history).then_some(())).await.is_some();
+        let (dir, tree) = (listed.dir.clone(), listed.tree.clone());
+        listed.folder = off_thread(move || Folder::of(&dir, &tree)).await?;
+        let (Some(known), Some(folder)) = (&listed.known, &listed.folder) else { return Ok(None) };
+        let fits = known.is(folder) && listed.ahead.summary().await.is_some_and(|history| known.fits(&history));
         Ok(fits.then(|| RunReport {
             duration_ms: u64::try_from(listed.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            ..RunReport::nothing(known.digest, RunId::generate())
+            ..RunReport::nothing(known.digest.clone(), RunId::generate())
         }))
     }
 

@@ -1,5 +1,6 @@
 //! `godwit plan`.
 
+use super::begun::Asked;
 use super::bounds::Bounds;
 use super::targets::{self, Place};
 use super::{Exit, Global, table_facts};
@@ -28,7 +29,7 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let place = args.place.or_word(args.word)?;
     targets::block_on(async {
-        let mut gathered = place.begin(global).await?.gather(global).await?;
+        let mut gathered = place.begin(global, Asked::Part).await?.gather(global).await?;
         let mut options = gathered.options(&args.bounds, global)?;
         options.released = gathered.released(global).await?;
         options.to = args.to;

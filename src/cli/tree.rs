@@ -1,5 +1,6 @@
 //! The files below a folder: listed, looked at, read.
 
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -16,12 +17,46 @@ const SHARE_FROM: usize = 256;
 /// What most files fit into (bytes).
 const SMALL_FILE: usize = 16 * 1024;
 
-/// A file that is going to be looked at: its path as it is shown, and where it is.
-type Named = (String, PathBuf);
+/// A file that is going to be looked at.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Named {
+    /// Its path below the folder, as it is shown.
+    shown: String,
+    /// Its path below the folder where it is not shown as it is.
+    odd: Option<PathBuf>,
+}
+
+impl Named {
+    /// What stands in this folder under `name`.
+    fn entry(&self, name: OsString) -> Self {
+        let (name, odd) = match name.into_string() {
+            Ok(name) if name.contains('\\') => (name.replace('\\', "/"), Some(OsString::from(name))),
+            Ok(name) => (name, None),
+            Err(name) => (name.to_string_lossy().into_owned(), Some(name)),
+        };
+        let odd = match (&self.odd, &odd) {
+            (None, None) => None,
+            (_, odd) => Some(self.below().join(odd.as_deref().unwrap_or(name.as_ref()))),
+        };
+        let shown = if self.shown.is_empty() { name } else { format!("{}/{name}", self.shown) };
+        Self { shown, odd }
+    }
+
+    /// Where it is below the folder.
+    fn below(&self) -> &Path {
+        self.odd.as_deref().unwrap_or(Path::new(&self.shown))
+    }
+
+    /// Where it is, `dir` being the folder.
+    fn path(&self, dir: &Path) -> PathBuf {
+        if self.shown.is_empty() { dir.to_path_buf() } else { dir.join(self.below()) }
+    }
+}
 
 /// What is below a folder, before anything of it is read.
 #[derive(Debug)]
 pub(super) struct Tree {
+    dir: PathBuf,
     /// What is no file to be read, but must be spoken of.
     others: Vec<SourceFile>,
     files: Vec<Named>,
@@ -98,38 +133,32 @@ impl Tree {
     /// When a folder cannot be read.
     pub fn list(dir: &Path) -> anyhow::Result<Self> {
         let (mut others, mut files) = (Vec::new(), Vec::new());
-        let mut folders = vec![(dir.to_path_buf(), String::new())];
-        while let Some((folder, before)) = folders.pop() {
-            let entries =
-                std::fs::read_dir(&folder).with_context(|| format!("cannot read the folder `{}`", folder.display()))?;
-            for entry in entries {
-                let entry = entry.with_context(|| format!("cannot read the folder `{}`", folder.display()))?;
-                let path = entry.path();
-                let kind = entry.file_type().with_context(|| format!("cannot look at `{}`", path.display()))?;
-                let mut shown =
-                    entry.file_name().into_string().unwrap_or_else(|name| name.to_string_lossy().into_owned());
-                if kind.is_dir() && (shown.starts_with('.') || shown == "target" || shown == "node_modules") {
+        let mut folders = vec![Named { shown: String::new(), odd: None }];
+        while let Some(folder) = folders.pop() {
+            let whole = folder.path(dir);
+            let unreadable = || format!("cannot read the folder `{}`", whole.display());
+            for entry in std::fs::read_dir(&whole).with_context(unreadable)? {
+                let entry = entry.with_context(unreadable)?;
+                let kind = entry.file_type().with_context(|| format!("cannot look at `{}`", entry.path().display()))?;
+                let found = folder.entry(entry.file_name());
+                let name = found.shown.rsplit('/').next().unwrap_or_default();
+                if kind.is_dir() && (name.starts_with('.') || name == "target" || name == "node_modules") {
                     continue;
                 }
-                if shown.contains('\\') {
-                    shown = shown.replace('\\', "/");
-                }
-                shown.insert_str(0, &before);
                 if kind.is_dir() {
-                    let below = format!("{shown}/");
-                    if shown.ends_with(".sql") {
-                        others.push(SourceFile { path: shown, content: FileContent::Directory });
+                    if found.shown.ends_with(".sql") {
+                        others.push(SourceFile { path: found.shown.clone(), content: FileContent::Directory });
                     }
-                    folders.push((path, below));
+                    folders.push(found);
                 } else if kind.is_symlink() {
-                    others.push(SourceFile { path: shown, content: FileContent::Symlink });
+                    others.push(SourceFile { path: found.shown, content: FileContent::Symlink });
                 } else {
-                    files.push((shown, path));
+                    files.push(found);
                 }
             }
         }
         files.sort_unstable();
-        Ok(Self { others, files })
+        Ok(Self { dir: dir.to_path_buf(), others, files })
     }
 
     /// Reads the files.
@@ -139,10 +168,11 @@ impl Tree {
     pub fn read(&self, reading: Reading) -> anyhow::Result<Vec<SourceFile>> {
         let mut files = shared(&self.files, |part| {
             let mut buffer = vec![0; SMALL_FILE];
-            let read = |(shown, path): &Named| {
-                let content = read_content(path, &mut buffer, reading)
+            let read = |file: &Named| {
+                let path = file.path(&self.dir);
+                let content = read_content(&path, &mut buffer, reading)
                     .with_context(|| format!("cannot read `{}`", path.display()))?;
-                Ok(SourceFile { path: shown.clone(), content })
+                Ok(SourceFile { path: file.shown.clone(), content })
             };
             part.iter().map(read).collect()
         })?;
@@ -155,31 +185,36 @@ impl Tree {
     /// few files, which are read as soon.
     #[cfg(all(unix, feature = "postgres"))]
     pub fn imprint(&self) -> Option<Imprint> {
+        use rustix::fs::{AtFlags, statat};
         use sha2::{Digest as _, Sha256};
-        use std::os::unix::fs::MetadataExt as _;
         if self.files.len() < SHARE_FROM || !self.others.is_empty() {
             return None;
         }
-        let looked_at = |part: &[Named]| -> anyhow::Result<Vec<[i64; 7]>> {
-            let look = |(_, path): &Named| {
-                let found = std::fs::symlink_metadata(path)?;
-                let numbers = [found.dev(), found.ino(), found.size()].map(u64::cast_signed);
-                let [device, inode, size] = numbers;
-                Ok([device, inode, size, found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()])
-            };
-            part.iter().map(look).collect()
+        // From here, so that the kernel does not walk down to the folder for each file.
+        let dir = std::fs::File::open(&self.dir).ok()?;
+        let looked_at = |part: &[Named]| -> anyhow::Result<Vec<(Vec<u8>, i64)>> {
+            let (mut lines, mut newest) = (Vec::with_capacity(part.len() * 128), 0);
+            for file in part {
+                let found = statat(&dir, file.below(), AtFlags::SYMLINK_NOFOLLOW)?;
+                lines.extend_from_slice(file.shown.as_bytes());
+                lines.push(0);
+                // How wide they are differs between systems.
+                lines.extend_from_slice(&found.st_dev.to_le_bytes());
+                lines.extend_from_slice(&found.st_ino.to_le_bytes());
+                lines.extend_from_slice(&found.st_size.to_le_bytes());
+                for time in [found.st_mtime, found.st_ctime] {
+                    lines.extend_from_slice(&time.to_le_bytes());
+                    newest = time.max(newest);
+                }
+                lines.extend_from_slice(&found.st_mtime_nsec.to_le_bytes());
+                lines.extend_from_slice(&found.st_ctime_nsec.to_le_bytes());
+            }
+            Ok(vec![(lines, newest)])
         };
         let said = shared(&self.files, looked_at).ok()?;
         let mut hash = Sha256::new();
-        let mut line = Vec::with_capacity(256);
-        for ((shown, _), numbers) in self.files.iter().zip(&said) {
-            line.clear();
-            line.extend_from_slice(shown.as_bytes());
-            line.push(0);
-            numbers.iter().for_each(|n| line.extend_from_slice(&n.to_le_bytes()));
-            hash.update(&line);
-        }
-        let newest = said.iter().map(|numbers| numbers[3].max(numbers[5])).max()?;
+        said.iter().for_each(|(lines, _)| hash.update(lines));
+        let newest = said.iter().map(|(_, newest)| *newest).max()?;
         Some(Imprint { hash: hex::encode(hash.finalize()), newest })
     }
 

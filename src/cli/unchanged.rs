@@ -10,8 +10,8 @@ use super::tree::{Imprint, Tree};
 use crate::ids::{Digest, Engine, TargetName};
 use crate::migration::MigrationSet;
 use crate::migration::native::Book;
-use crate::plan::planner::history_hash;
-use crate::plan::{HistoryRow, MigrationState};
+use crate::plan::HistoryRow;
+use crate::plan::planner::HistorySummary;
 
 /// The file in the state directory.
 const FILE: &str = "folders.json";
@@ -39,13 +39,14 @@ pub(super) struct Known {
 
 impl Known {
     /// Whether a history is the one in which the folder was found applied.
-    pub fn fits(&self, history: &[HistoryRow]) -> bool {
-        is_applied(history) && history_hash(history) == self.history
+    pub fn fits(&self, history: &HistorySummary) -> bool {
+        history.all_applied && history.hash == self.history
     }
-}
 
-fn is_applied(history: &[HistoryRow]) -> bool {
-    history.iter().all(|row| row.state == MigrationState::Applied)
+    /// Whether the folder is what it was then.
+    pub fn is(&self, folder: &Folder) -> bool {
+        self.folder == folder.path && self.imprint == folder.imprint.hash
+    }
 }
 
 /// Whether a history holds each migration of the set as it is now and nothing else, and no table of another tool has a say:
@@ -57,8 +58,7 @@ fn is_whole(set: &MigrationSet, target: &TargetName, history: &[HistoryRow]) -> 
     files.sort_unstable();
     let plain =
         |m: &crate::migration::Migration| m.engine == Engine::Postgresql && m.target.is_none() && m.service.is_none();
-    is_applied(history)
-        && rows == files
+    rows == files
         && set.migrations.iter().all(plain)
         && Book::of(set, target, Engine::Postgresql).ledgers.iter().all(|ledger| ledger.schema.is_none())
 }
@@ -79,24 +79,29 @@ impl Folder {
         Some(Self { path, imprint, looked })
     }
 
-    /// What is known of it as it is.
-    pub fn known(&self, target: &TargetName) -> Option<Known> {
-        let known = all().into_iter().find(|k| k.folder == self.path && k.target == target.as_str())?;
-        (known.imprint == self.imprint.hash && known.version == env!("CARGO_PKG_VERSION")).then_some(known)
-    }
-
     /// What is to be remembered where `history` holds `set`, which was read after the look, whole.
     pub fn holds(&self, set: &MigrationSet, target: &TargetName, history: &[HistoryRow]) -> Option<Known> {
         let quiet = self.imprint.newest <= self.looked - QUIET;
-        (quiet && is_whole(set, target, history)).then(|| Known {
+        let HistorySummary { hash, all_applied } = HistorySummary::of(history);
+        (quiet && all_applied && is_whole(set, target, history)).then(|| Known {
             folder: self.path.clone(),
             target: target.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             imprint: self.imprint.hash.clone(),
-            history: history_hash(history),
+            history: hash,
             digest: set.digest(),
         })
     }
+}
+
+/// What is remembered of a folder, which may have changed since.
+pub(super) fn recall(dir: &Path, target: &TargetName) -> Option<Known> {
+    let known = |k: &Known, path: &Path| {
+        k.folder == path && k.target == target.as_str() && k.version == env!("CARGO_PKG_VERSION")
+    };
+    let folders = all();
+    let path = if folders.is_empty() { return None } else { dir.canonicalize().ok()? };
+    folders.into_iter().find(|k| known(k, &path))
 }
 
 /// Remembers it for the next time. What cannot be written is found out anew then.
@@ -126,6 +131,7 @@ fn all() -> Vec<Known> {
 mod tests {
     use super::*;
     use crate::migration::{MigrationRoot, SourceFile, resolve};
+    use crate::plan::MigrationState;
 
     fn set() -> MigrationSet {
         let files = [
@@ -168,25 +174,26 @@ mod tests {
         let (set, target) = (set(), TargetName::new("shop").expect("a name"));
         let rows = history(&set);
         let known = folder(1_700_000_000).holds(&set, &target, &rows).expect("known");
-        assert!(known.fits(&rows));
+        let fits = |rows: &[HistoryRow]| known.fits(&HistorySummary::of(rows));
+        assert!(fits(&rows));
         assert!(folder(1_700_000_099).holds(&set, &target, &rows).is_none(), "changed a moment ago");
         assert!(folder(1_700_000_000).holds(&set, &target, &rows[1..]).is_none(), "one is pending");
 
         let mut other = rows.clone();
         other.push(HistoryRow { id: crate::ids::MigrationId::new("0003_c").expect("an id"), ..rows[0].clone() });
         assert!(folder(1_700_000_000).holds(&set, &target, &other).is_none(), "one is not here");
-        assert!(!known.fits(&other) && !known.fits(&rows[1..]));
+        assert!(!fits(&other) && !fits(&rows[1..]));
 
         let mut edited = rows.clone();
         edited[0].checksum = edited[1].checksum.clone();
         assert!(folder(1_700_000_000).holds(&set, &target, &edited).is_none(), "one was applied as another text");
-        assert!(!known.fits(&edited));
+        assert!(!fits(&edited));
 
         for state in [MigrationState::Failed, MigrationState::RolledBack, MigrationState::Running] {
             let mut begun = rows.clone();
             begun[1].state = state;
             assert!(folder(1_700_000_000).holds(&set, &target, &begun).is_none(), "{state:?}");
-            assert!(!known.fits(&begun), "{state:?}");
+            assert!(!fits(&begun), "{state:?}");
         }
     }
 }

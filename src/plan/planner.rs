@@ -4,9 +4,9 @@ mod limit;
 mod native;
 mod state;
 mod steps;
+mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +14,7 @@ use limit::Limit;
 pub use native::Native;
 pub use state::{Index, held, statuses};
 pub use steps::{plain_risk, recovery_class};
+pub use summary::{HistorySummary, Rows, history_hash};
 
 use super::{HistoryRow, MigrationPlan, MigrationState, RecoveryClass, Refusal, Step, StepAction};
 use crate::ids::{Digest, Engine, EnvironmentName, RepoName, Risk, RunId, TargetName};
@@ -121,29 +122,6 @@ pub struct Planned {
 /// Whether `migration` belongs to the target: by name, or, where nothing is configured, by the kind of database.
 pub fn belongs(migration: &Migration, target: &TargetName, engine: Engine) -> bool {
     migration.engine == engine && migration.target.as_ref().is_none_or(|t| t == target)
-}
-
-/// A hash over everything the history says that a plan depends on.
-pub fn history_hash(history: &[HistoryRow]) -> String {
-    // One text for all of them: a history is long and its lines are short.
-    let mut text = String::with_capacity(history.len() * 160);
-    let mut lines: Vec<Range<usize>> = Vec::with_capacity(history.len());
-    for r in history {
-        let start = text.len();
-        for part in [&r.unit, r.id.as_str(), r.checksum.as_str(), r.state.as_str()] {
-            text.push_str(part);
-            text.push('\0');
-        }
-        text.push_str(&r.statements_done.to_string());
-        lines.push(start..text.len());
-    }
-    lines.sort_unstable_by(|a, b| text[a.clone()].cmp(&text[b.clone()]));
-    let mut hash = Sha256::new();
-    for line in lines {
-        hash.update(&text.as_bytes()[line]);
-        hash.update(b"\n");
-    }
-    format!("sha256:{}", hex::encode(hash.finalize()))
 }
 
 /// What one run will do in one environment, as a hash: the digest of the files, the history, the steps in order, the

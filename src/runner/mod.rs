@@ -40,7 +40,7 @@ pub use crate::drivers::failpoint;
 #[cfg(feature = "postgres")]
 pub use crate::drivers::notices;
 #[cfg(feature = "postgres")]
-pub use crate::drivers::postgres::Ahead;
+pub use crate::drivers::postgres::{Ahead, First};
 pub use drift::{accept as accept_drift, drift};
 pub use examine::examine;
 pub use keeper::{Keeper, OpenStore};

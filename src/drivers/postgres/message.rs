@@ -145,6 +145,11 @@ impl Tables {
         sql
     }
 
+    /// Of every row, in any order, only what a plan depends on: the columns of [`Rows::push`](crate::plan::planner::Rows::push).
+    pub fn select_summary(&self) -> String {
+        format!("SELECT unit, id, checksum, state, statements_done FROM {}", self.history)
+    }
+
     /// A statement that fails with [`FENCED`] unless the fence still holds `epoch`, and keeps it there until commit.
     fn assert_fence(&self, epoch: Epoch) -> String {
         self.assert_fence_and(epoch, "")

@@ -26,7 +26,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 
-pub use ahead::Ahead;
+pub use ahead::{Ahead, First};
 pub(super) use message::literal as text_literal;
 pub use session::PostgresSession;
 
@@ -34,6 +34,7 @@ use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor, tls};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
 use crate::migration::native::{Book, Found};
 use crate::plan::health::Reading;
+use crate::plan::planner::{HistorySummary, Rows};
 use crate::plan::{
     Capabilities, HistoryRow, LockHolder, MigrationPlan, MigrationState, Objection, SchemaSnapshot, StepAction,
 };
@@ -82,6 +83,20 @@ impl PostgresDriver {
 }
 
 impl PostgresDriver {
+    /// What the history comes to, read in the least that says so.
+    async fn summary(&mut self) -> Result<HistorySummary, DriverError> {
+        let mut rows = Rows::with_capacity(0);
+        if self.place.exists {
+            wire::each(&mut self.connection, self.tables.select_summary(), |row| {
+                let text = |i: usize| wire::str(row, i);
+                rows.push(text(0)?, text(1)?, text(2)?, text(3)?, text(4)?);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(rows.summary())
+    }
+
     /// Statements of a rehearsal on its scratch database; the rows of the last as texts.
     ///
     /// # Errors

@@ -58,12 +58,26 @@ pub(super) async fn read<T>(
     sql: String,
     decode: impl Fn(&PgRow) -> Result<T, DriverError>,
 ) -> Result<Vec<T>, DriverError> {
-    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection);
     let mut out = Vec::new();
-    while let Some(row) = rows.next().await {
-        out.push(decode(&row.map_err(|e| failure(&e))?)?);
-    }
+    each(connection, sql, |row| {
+        out.push(decode(row)?);
+        Ok(())
+    })
+    .await?;
     Ok(out)
+}
+
+/// Shows `look` every row of a query.
+pub(super) async fn each(
+    connection: &mut PgConnection,
+    sql: String,
+    mut look: impl FnMut(&PgRow) -> Result<(), DriverError>,
+) -> Result<(), DriverError> {
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection);
+    while let Some(row) = rows.next().await {
+        look(&row.map_err(|e| failure(&e))?)?;
+    }
+    Ok(())
 }
 
 /// A message whose rows do not matter.
