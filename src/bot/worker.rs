@@ -19,7 +19,7 @@ use super::traced::{TRACE, belongs_to};
 use super::work::{Judge, Work, coalesce};
 use crate::github::{Event, GithubError};
 use crate::ids::DeliveryId;
-use crate::store::{Claim, Job, MAX_ATTEMPTS, StoreError, after_outage, next_attempt};
+use crate::store::{Claim, Job, MAX_ATTEMPTS, Store, StoreError, after_outage, next_attempt};
 
 /// How often the store is asked although nobody announced anything: leases of killed workers lapse in silence.
 const IDLE: Duration = Duration::from_secs(5);
@@ -115,14 +115,18 @@ impl Bot {
             delivery = delivery.map(DeliveryId::as_str), error = Empty
         );
         belongs_to(&span, delivery);
+        // In a task of its own: judging a large pull request keeps a thread busy for longer than a lease may last.
+        let mut beat = JoinSet::new();
+        beat.spawn(keep_alive(self.store.clone(), claim.clone()));
         let done = tokio::select! {
             done = boxed(|| bound.handle(&claim)).instrument(span.clone()) => done,
             // Somebody else has the work by now; what was begun here must not be finished twice.
-            lost = self.beat(&claim) => {
-                tracing::warn!(key = claim.key, error = chain(&lost), "the claim was lost");
+            _ = beat.join_next() => {
+                tracing::warn!(key = claim.key, "the claim was lost");
                 return Ok(true);
             }
         };
+        drop(beat);
         if let Err(error) = &done {
             span.record("error", chain(error));
             span.record("otel.status_code", "ERROR");
@@ -151,18 +155,6 @@ impl Bot {
                 Ok(true)
             }
             other => other.map(|()| true),
-        }
-    }
-
-    /// Keeps the claim alive; ends only when it is lost.
-    async fn beat(&self, claim: &Claim) -> StoreError {
-        loop {
-            tokio::time::sleep(claim.lease() / 3).await;
-            match self.store.heartbeat(claim).await {
-                Ok(()) => {}
-                Err(StoreError::LostClaim) => return StoreError::LostClaim,
-                Err(error) => tracing::warn!(error = chain(&error), "a heartbeat failed"),
-            }
         }
     }
 
@@ -272,6 +264,18 @@ impl Bot {
                     Err(error) => tracing::warn!(error = chain(&error), "the store failed; trying again"),
                 }
             }
+        }
+    }
+}
+
+/// Keeps a claim alive; ends only when it is lost.
+async fn keep_alive(store: Store, claim: Claim) {
+    loop {
+        tokio::time::sleep(claim.lease() / 3).await;
+        match store.heartbeat(&claim).await {
+            Ok(()) => {}
+            Err(StoreError::LostClaim) => return,
+            Err(error) => tracing::warn!(error = chain(&error), "a heartbeat failed"),
         }
     }
 }
