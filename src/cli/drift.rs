@@ -12,6 +12,8 @@ use crate::{report, runner};
 
 /// Arguments of `godwit drift`.
 #[derive(Debug, clap::Args)]
+// A run without an environment leaves nothing behind that could be compared.
+#[command(mut_arg("url", |a| a.hide(true)), mut_arg("path", |a| a.hide(true)))]
 #[command(after_help = "Examples:
   godwit drift staging
   godwit drift --env production --format json
