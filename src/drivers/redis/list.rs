@@ -1,6 +1,7 @@
 //! A literal list of keys: one call that does everything and marks it done.
 
 use super::kept::{self, Kept, Walk};
+use super::lua::BEFORE_IT_WROTE;
 use super::message::refused;
 use super::names::{Zone, slot_of};
 use super::session::RedisSession;
@@ -99,7 +100,13 @@ impl RedisSession {
 pub(super) fn stays(error: DriverError) -> DriverError {
     match error {
         DriverError::Statement(mut failure) => {
-            if failure.hint.is_none() && !failure.message.contains("BUSYKEY") {
+            if failure.message.contains(BEFORE_IT_WROTE) {
+                failure.hint = Some(
+                    "give the pattern a `type`, or name the keys that are meant; a script that looks at `TYPE` by itself is \
+                     left to judge"
+                        .to_owned(),
+                );
+            } else if failure.hint.is_none() && !failure.message.contains("BUSYKEY") {
                 failure.hint = Some(
                     "Redis takes nothing back: what the script had written before the error stays. It is run again as a \
                      whole, so it must bear what it finds"

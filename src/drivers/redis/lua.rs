@@ -4,6 +4,8 @@
 
 use redis::Script;
 
+use crate::migration::operations::lua::one_type;
+
 /// A script and the hash by which a server that has it is asked to run it.
 #[derive(Debug, Clone)]
 pub(super) struct Lua {
@@ -96,6 +98,9 @@ local works, wrong = loadstring(ARGV[1], '@user_script')
 if works then return {'OK'} end
 return {'ERROR', wrong}";
 
+/// What the refusal of a call says whose keys are of another type than the script is for.
+pub(super) const BEFORE_IT_WROTE: &str = "; nothing was written to the keys of this call";
+
 /// What follows the function `godwit_step(KEYS, ARGV, NAMES)`, on a line of its own.
 ///
 /// KEYS: fence, hash of the done mark, state, then `n` keys, then buckets and further keys.
@@ -126,6 +131,12 @@ for i = 1, n do
   end
 end
 local changed, count, result, touched = 0, #keys, nil, nil
+for i = 1, godwit_type and count or 0 do
+  local kind = redis.call('TYPE', keys[i]).ok
+  if kind ~= godwit_type and kind ~= 'none' then
+    return {'ERROR', 'WRONGTYPE `' .. keys[i] .. '` is a ' .. kind .. ', and each command of the script is for a ' .. godwit_type .. '; nothing was written to the keys of this call', ''}
+  end
+end
 if count > 0 or mode == 'list' then
   local works, place
   works, result, touched = xpcall(
@@ -177,14 +188,20 @@ end
 return {'OK', tostring(count), changed}";
 
 /// A migration's own script as a step. It stands on the first line, so that the lines of its errors are its own.
-/// It must have been compiled alone before: then it cannot end the function that it becomes.
+/// It must have been compiled alone before: then it cannot end the function that it becomes. Where all its commands are for
+/// one type, the types of its keys are looked at before it writes (R-19).
 pub(super) fn of_script(text: &str) -> Lua {
     let lines = text.lines().count();
-    Lua::new(format!("local function godwit_step(KEYS, ARGV) {text}\nend\nlocal godwit_lines = {lines}{FRAME}"))
+    let wanted = one_type(text).map_or("nil".to_owned(), |kind| format!("'{kind}'"));
+    Lua::new(format!(
+        "local function godwit_step(KEYS, ARGV) {text}\nend\nlocal godwit_lines, godwit_type = {lines}, {wanted}{FRAME}"
+    ))
 }
 
 fn built_in(body: &str) -> Lua {
-    Lua::new(format!("local function godwit_step(KEYS, ARGV, NAMES)\n{body}\nend\nlocal godwit_lines = 0{FRAME}"))
+    Lua::new(format!(
+        "local function godwit_step(KEYS, ARGV, NAMES)\n{body}\nend\nlocal godwit_lines, godwit_type = 0, nil{FRAME}"
+    ))
 }
 
 /// Sets lifetimes. ARGV: seconds, `1` for keys without one only.
@@ -248,5 +265,6 @@ mod tests {
             lua.code.starts_with("local function godwit_step(KEYS, ARGV) local a = 1 -- one\nreturn a -- two\nend\n")
         );
         assert_eq!(lua.hash.len(), 40);
+        assert!(FRAME.contains(BEFORE_IT_WROTE));
     }
 }

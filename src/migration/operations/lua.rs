@@ -1,5 +1,7 @@
 //! A look at a Redis script's text: the commands that it calls by name. Pure.
 
+use std::collections::BTreeSet;
+
 /// Commands that look at or take away a whole keyspace at once, leave the database, or stop the server.
 const FORBIDDEN: [&str; 8] = ["KEYS", "FLUSHALL", "FLUSHDB", "SWAPDB", "SELECT", "SHUTDOWN", "MOVE", "DEBUG"];
 
@@ -55,6 +57,42 @@ pub fn forbidden(text: &str) -> Option<Call> {
     calls(text).into_iter().find(|c| FORBIDDEN.contains(&c.command.as_str()))
 }
 
+/// The one type that the keys of a script must be of, as `TYPE` says it: where every command that it calls is for that type
+/// or for any, and it does not tell keys apart by itself.
+pub fn one_type(text: &str) -> Option<&'static str> {
+    if ["pcall", "string.", ":find", ":match", ":sub"].iter().any(|word| text.contains(word)) {
+        return None;
+    }
+    let mut types = BTreeSet::new();
+    for call in calls(text) {
+        match call.command.as_str() {
+            "EXISTS" | "TTL" | "PTTL" | "EXPIRE" | "PEXPIRE" | "EXPIREAT" | "PEXPIREAT" | "EXPIRETIME"
+            | "PEXPIRETIME" | "PERSIST" | "TOUCH" | "TIME" => {}
+            command => {
+                types.insert(type_of(command)?);
+            }
+        }
+    }
+    if types.len() == 1 { types.pop_first() } else { None }
+}
+
+/// The type of the one key that a command is for, if it is refused for others.
+fn type_of(command: &str) -> Option<&'static str> {
+    Some(match command {
+        "HDEL" | "HEXISTS" | "HGET" | "HGETALL" | "HINCRBY" | "HINCRBYFLOAT" | "HKEYS" | "HLEN" | "HMGET" | "HMSET"
+        | "HSCAN" | "HSET" | "HSETNX" | "HSTRLEN" | "HVALS" => "hash",
+        "LINDEX" | "LINSERT" | "LLEN" | "LPOP" | "LPOS" | "LPUSH" | "LPUSHX" | "LRANGE" | "LREM" | "LSET" | "LTRIM"
+        | "RPOP" | "RPUSH" | "RPUSHX" => "list",
+        "SADD" | "SCARD" | "SISMEMBER" | "SMEMBERS" | "SMISMEMBER" | "SPOP" | "SRANDMEMBER" | "SREM" | "SSCAN" => "set",
+        "ZADD" | "ZCARD" | "ZCOUNT" | "ZINCRBY" | "ZPOPMAX" | "ZPOPMIN" | "ZRANGE" | "ZRANGEBYSCORE" | "ZRANK"
+        | "ZREM" | "ZREMRANGEBYRANK" | "ZREMRANGEBYSCORE" | "ZREVRANGE" | "ZREVRANK" | "ZSCAN" | "ZSCORE" => "zset",
+        "APPEND" | "DECR" | "DECRBY" | "GET" | "GETRANGE" | "INCR" | "INCRBY" | "INCRBYFLOAT" | "SETRANGE"
+        | "STRLEN" => "string",
+        "XADD" | "XDEL" | "XLEN" | "XRANGE" | "XREVRANGE" | "XTRIM" => "stream",
+        _ => return None,
+    })
+}
+
 /// The length of a quoted text with its quotes; to the end of the script if it is not closed.
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
@@ -81,6 +119,25 @@ fn long_bracket(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r19_the_type_of_the_keys_is_known_where_all_commands_are_for_it() {
+        let body = |body: &str| one_type(&format!("for _, key in ipairs(KEYS) do {body} end"));
+        assert_eq!(body("redis.call('HSET', key, 'a', 1) redis.call('expire', key, 60)"), Some("hash"));
+        assert_eq!(body("redis.call('INCR', key)"), Some("string"));
+        assert_eq!(body("redis.call('ZADD', key, 1, 'a')"), Some("zset"));
+        for no in [
+            "redis.call('HSET', key, 'a', 1) redis.call('INCR', key)",
+            "redis.call('SET', key, 1)",
+            "redis.call('EXPIRE', key, 60)",
+            "if redis.call('TYPE', key).ok == 'hash' then redis.call('HSET', key, 'a', 1) end",
+            "redis.pcall('HSET', key, 'a', 1)",
+            "if string.find(key, 'cart') then redis.call('HSET', key, 'a', 1) end",
+            "redis.call('HSET', key, 'a', 1) redis.call('SOMETHING', key)",
+        ] {
+            assert_eq!(body(no), None, "{no}");
+        }
+    }
 
     #[test]
     fn calls_are_found_where_they_are_code() {

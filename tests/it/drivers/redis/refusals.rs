@@ -35,6 +35,32 @@ return #KEYS";
 }
 
 #[test]
+fn r19_a_script_for_one_type_writes_nothing_where_a_key_is_of_another() {
+    let lua = "for _, key in ipairs(KEYS) do redis.call('HINCRBY', key, 'x', 1) end\nreturn #KEYS";
+    for cluster in BOTH {
+        for keys in [r#"["PREFIXa{s}", "PREFIXb{s}", "PREFIXc{s}"]"#, r#"{"match": "PREFIX*{s}"}"#] {
+            let json = pair("1.0.0", "counted", &format!(r#""keys": {keys}"#));
+            let project = RedisProject::new(cluster, &[("001_counted.json", &json), ("001_counted.lua", lua)]);
+            for key in ["a{s}", "b{s}"] {
+                project.ask::<()>(&["HSET", &project.key(key), "v", "1"]);
+            }
+            project.ask::<()>(&["RPUSH", &project.key("c{s}"), "1"]);
+            let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+            let error = &said["steps"][0]["error"];
+            assert_eq!(error["code"], "WRONGTYPE", "{said}");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains("c{s}` is a list") && message.contains("nothing was written"), "{said}");
+            assert!(error["hint"].as_str().unwrap().contains("`type`"), "{said}");
+            assert!(project.counts_of("x", &["a{s}", "b{s}"]).is_empty(), "{said}");
+            project.ask::<()>(&["DEL", &project.key("c{s}")]);
+            project.ask::<()>(&["HSET", &project.key("c{s}"), "v", "1"]);
+            project.run(&["apply", "--yes"]).expect(0);
+            assert_eq!(project.counts("x"), [(Some(1), 3)].into());
+        }
+    }
+}
+
+#[test]
 fn a_lua_error_has_its_line_and_says_that_what_was_written_stays() {
     for cluster in BOTH {
         let json = pair("1.0.0", "wrong", r#""keys": ["PREFIXa{s}", "PREFIXb{s}"]"#);
