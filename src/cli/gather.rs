@@ -311,6 +311,7 @@ fn problem(file: &str, line: usize, rule: &'static str, message: &str, help: &st
     Problem {
         file: file.to_owned(),
         line: u32::try_from(line).unwrap_or(u32::MAX),
+        column: 1,
         rule,
         severity: Severity::Error,
         message: message.to_owned(),

@@ -381,9 +381,9 @@ impl<'a> Linter<'a> {
         Violation {
             file: problem.file.clone(),
             line: problem.line,
-            column: 1,
+            column: problem.column,
             end_line: problem.line,
-            end_column: 1,
+            end_column: problem.column,
             rule: problem.rule.to_owned(),
             category: info.category,
             severity: match self.config.levels.get(problem.rule) {
@@ -411,6 +411,7 @@ impl<'a> Linter<'a> {
             self.problem(&Problem {
                 file: migration.up.path.clone(),
                 line,
+                column: 1,
                 rule: RISK_UNDERSTATED,
                 severity: Severity::Warning,
                 message: format!("it says {declared}, and what it does is {found}; the higher one counts"),
@@ -427,6 +428,7 @@ impl<'a> Linter<'a> {
         let problem = Problem {
             file: contract.up.path.clone(),
             line: contract.up.first_line,
+            column: 1,
             rule: table::CONTRACT_WITH_EXPAND.id,
             severity: Severity::Warning,
             message: format!(
@@ -458,6 +460,7 @@ impl<'a> Linter<'a> {
                 Some((info, message)) => violations.push(self.problem(&Problem {
                     file: migration.up.path.clone(),
                     line: waiver.line,
+                    column: 1,
                     rule: info.id,
                     severity: info.severity.unwrap_or(Severity::Warning),
                     message,
@@ -497,6 +500,7 @@ impl<'a> Linter<'a> {
         let problem = |waiver: &PolicyWaiver| Problem {
             file: self.config.file.clone(),
             line: waiver.line,
+            column: 1,
             rule: table::EXPIRED_WAIVER.id,
             severity: table::EXPIRED_WAIVER.severity.unwrap_or(Severity::Warning),
             message: format!("the waiver of `{}` held until {}", waiver.rule, waiver.expires),

@@ -46,6 +46,7 @@ fn problem(file: &str, line: u32, message: String) -> Problem {
     Problem {
         file: file.to_owned(),
         line,
+        column: 1,
         rule: "merged-file-changed",
         severity: Severity::Error,
         message,

@@ -62,7 +62,7 @@ pub fn overtaken(set: &MigrationSet, new: &BTreeSet<String>) -> Vec<Problem> {
             let highest = last.get(&place).filter(|h| m.version < h.version)?;
             Some(Problem {
                 file: m.up.path.clone(),
-                line: m.up.first_line,
+                line: m.up.first_line, column: 1,
                 rule: "out-of-order",
                 severity: Severity::Warning,
                 message: format!(
@@ -80,6 +80,7 @@ pub(super) fn problems(set: &MigrationSet) -> Vec<Problem> {
     let vague = set.migrations.iter().filter(|m| is_vague(&m.name)).map(|m| Problem {
         file: m.up.path.clone(),
         line: m.up.first_line,
+        column: 1,
         rule: "vague-name",
         severity: Severity::Warning,
         message: format!("`{}` does not say what the migration does", m.name),
@@ -130,6 +131,7 @@ fn gaps(set: &MigrationSet) -> Vec<Problem> {
             found.push(Problem {
                 file: later.up.path.clone(),
                 line: later.up.first_line,
+                column: 1,
                 rule: "numbering-gap",
                 severity: Severity::Info,
                 message: format!("no migration stands between `{}` and `{}`", earlier.version, later.version),

@@ -90,6 +90,7 @@ pub(super) fn undeclared(set: &MigrationSet) -> Vec<Problem> {
             problems.push(Problem {
                 file: migration.up.path.clone(),
                 line,
+                column: 1,
                 rule: "undeclared-dependency",
                 severity: Severity::Error,
                 message: format!("refers to `{table}`, which `{entry}` makes, and does not depend on it"),

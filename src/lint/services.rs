@@ -51,6 +51,7 @@ fn foreign(migration: &Migration, own: &str, owners: &BTreeMap<&str, &str>) -> V
         found.push(Problem {
             file: migration.up.path.clone(),
             line,
+            column: 1,
             rule: "foreign-schema",
             severity: Severity::Error,
             message: format!("changes `{}`, which is in {whose}", object.text().to_string().trim()),
@@ -66,6 +67,7 @@ fn unqualified(migration: &Migration, own: &str, object: &SyntaxNode, line: u32)
     Problem {
         file: migration.up.path.clone(),
         line,
+        column: 1,
         rule: "unqualified-name",
         severity: Severity::Warning,
         message: format!("`{name}` is named without its schema: where the search path is another, so is the object"),

@@ -82,6 +82,7 @@ impl Directives {
                 problems.push(Problem {
                     file: path.to_owned(),
                     line: line_no,
+                    column: 1,
                     rule: "invalid-directive",
                     severity: Severity::Error,
                     message,

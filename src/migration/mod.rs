@@ -195,6 +195,8 @@ pub struct Problem {
     pub file: String,
     /// Line from 1.
     pub line: u32,
+    /// Column from 1, where it is known.
+    pub column: u32,
     /// Kebab-case rule id, one of the structure rules of `lint`.
     pub rule: &'static str,
     /// How bad.

@@ -71,6 +71,7 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
             set.problems.push(Problem {
                 file: crate::config::RepoConfig::FILE.to_owned(),
                 line: 1,
+                column: 1,
                 rule: "invalid-root",
                 severity: Severity::Error,
                 message: format!("`{}` is not a path pattern", root.path),
@@ -191,6 +192,7 @@ fn duplicates(unit: &[Migration], problems: &mut Vec<Problem>) {
             problems.push(Problem {
                 file: pair[1].up.path.clone(),
                 line: 1,
+                column: 1,
                 rule: "duplicate-version",
                 severity: Severity::Error,
                 message: format!("version `{}` is taken by `{}` already", pair[1].version, pair[0].id),
@@ -217,6 +219,7 @@ fn order(set: &mut MigrationSet) {
                 None => set.problems.push(Problem {
                     file: set.migrations[i].up.path.clone(),
                     line: 1,
+                    column: 1,
                     rule: "unknown-dependency",
                     severity: Severity::Error,
                     message: format!("depends on `{reference}`, which is no migration of this repository, or several"),
@@ -243,6 +246,7 @@ fn order(set: &mut MigrationSet) {
         set.problems.push(Problem {
             file: set.migrations[first].up.path.clone(),
             line: 1,
+            column: 1,
             rule: "dependency-cycle",
             severity: Severity::Error,
             message: format!("dependencies form a circle: {}", names.join(" → ")),

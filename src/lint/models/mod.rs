@@ -55,7 +55,15 @@ fn of_unit(set: &MigrationSet, models: &Models, scope: &Scope) -> Vec<Problem> {
                 Some(last) => (last.up.path.clone(), last.up.first_line),
                 None => d.place,
             };
-            Problem { file, line, rule: "models-disagree", severity: Severity::Error, message: d.message, help: d.help }
+            Problem {
+                file,
+                line,
+                column: 1,
+                rule: "models-disagree",
+                severity: Severity::Error,
+                message: d.message,
+                help: d.help,
+            }
         })
         .collect();
     if let Some(last) = out.last_mut().filter(|_| more > 0) {

@@ -96,17 +96,21 @@ impl Folder<'_> {
         })
     }
 
-    /// Whether the folder is named after an engine and a numbered JSON file in it says which database it is for.
+    /// Whether the folder is named after an engine and a numbered JSON file in it has a field of a migration, be the rest of
+    /// it as broken as it may.
     fn says_so(&self, dir: &str) -> bool {
-        engine_of_folder(dir).is_some() && self.declares()
+        engine_of_folder(dir).is_some() && self.mentions(&["\"database_type\"", "\"migration_type\"", "\"operations\""])
     }
 
     /// Whether a numbered JSON file says which database it is for.
     fn declares(&self) -> bool {
-        let field = b"\"database_type\"";
+        self.mentions(&["\"database_type\""])
+    }
+
+    fn mentions(&self, fields: &[&str]) -> bool {
         self.files.iter().any(|(name, file)| match &file.content {
             FileContent::Bytes(bytes) if name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit()) => {
-                bytes.windows(field.len()).any(|part| part == field)
+                fields.iter().any(|field| bytes.windows(field.len()).any(|part| part == field.as_bytes()))
             }
             _ => false,
         })

@@ -118,7 +118,15 @@ struct Found<'a> {
 
 impl Reader<'_> {
     fn problem(&mut self, file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) {
-        self.set.problems.push(Problem { file: file.to_owned(), line, rule, severity, message, help: help.to_owned() });
+        self.set.problems.push(Problem {
+            file: file.to_owned(),
+            line,
+            column: 1,
+            rule,
+            severity,
+            message,
+            help: help.to_owned(),
+        });
     }
 
     /// A program that stands where a script would.
@@ -136,7 +144,15 @@ impl Reader<'_> {
 
     /// Something worth a word that keeps no run from starting.
     fn remark(&mut self, file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) {
-        self.set.remarks.push(Problem { file: file.to_owned(), line, rule, severity, message, help: help.to_owned() });
+        self.set.remarks.push(Problem {
+            file: file.to_owned(),
+            line,
+            column: 1,
+            rule,
+            severity,
+            message,
+            help: help.to_owned(),
+        });
     }
 
     /// Bytes that other tools may read, or check out, as others.

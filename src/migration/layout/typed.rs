@@ -169,6 +169,11 @@ mod tests {
         resolve(&files, &[MigrationRoot::folder("migrations/*")])
     }
 
+    fn anywhere(files: &[(&str, &str)]) -> MigrationSet {
+        let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
+        resolve(&files, &[MigrationRoot::folder("**")])
+    }
+
     #[test]
     fn s4_22_the_worked_pair_is_one_migration() {
         let initial = ROLES
@@ -199,7 +204,7 @@ mod tests {
             (ROLES.replace("Role table and its lookup index", " "), "invalid-metadata", "[S4-09]"),
             (ROLES.replace("postgresql", "mongodb"), "invalid-metadata", "[S4-10]"),
             (ROLES.replace("\"schema\"", "\"magic\""), "invalid-metadata", "magic"),
-            (ROLES.replace("{", "{{"), "invalid-metadata", "line 1"),
+            (ROLES.replace("{", "{{"), "invalid-metadata", "key must be a string"),
             (ROLES.replace("001_initial_schema", "009_nowhere"), "unknown-dependency", "009_nowhere"),
         ] {
             let set = read(&[
@@ -240,6 +245,22 @@ mod tests {
     fn one(set: &MigrationSet) -> &crate::migration::Migration {
         assert_eq!((set.migrations.len(), set.problems.as_slice()), (1, &[][..]));
         &set.migrations[0]
+    }
+
+    #[test]
+    fn s4_77_a_migration_that_is_broken_or_for_nothing_is_not_passed_over() {
+        for json in [
+            MONGO.replace("\"database_type\"", "\"databse_type\""),
+            MONGO[..MONGO.len() / 2].to_owned(),
+            MONGO.replace("\"database_type\": \"mongodb\",", ""),
+        ] {
+            let set = anywhere(&[("deep/mongodb/001_a.json", &json)]);
+            assert!(set.problems.iter().any(|p| p.rule == "invalid-metadata"), "{json}: {:?}", set.problems);
+        }
+        // What a shell loads into a database is no migration.
+        let fixtures =
+            [("deep/mongodb/01_seed.json", "[{\"name\": \"Ada\"}]"), ("deep/mongodb/02_lines.json", "{}\n{}")];
+        assert!(anywhere(&fixtures).problems.is_empty());
     }
 
     #[test]
@@ -298,7 +319,7 @@ mod tests {
             (change("\"value\"", "\n \"valu\""), 6, "invalid-operation", "`add_field`: unknown field `valu`"),
             (change("\"field\": \"f\"", "\"field\": 7"), 5, "invalid-operation", "expected a string"),
             (change("\"type\": \"add_field\", ", ""), 5, "invalid-operation", "missing field `type`"),
-            (change("\"f\", \"value\": 1 }", "\"f\", \"value\": 1"), 7, "invalid-metadata", "line 6"),
+            (change("\"f\", \"value\": 1 }", "\"f\", \"value\": 1"), 7, "invalid-metadata", "expected `,` or `}`"),
             (change("\"operations\"", "\"operation\""), 3, "invalid-metadata", "unknown field `operation`"),
             (change("schema", "magic"), 2, "invalid-metadata", "magic"),
             (change("1.0.0", "1.0"), 2, "invalid-metadata", "[S4-07]"),

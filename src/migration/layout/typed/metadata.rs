@@ -146,22 +146,23 @@ pub(super) fn read<'a>(
     name: &str,
     problems: &mut Vec<Problem>,
 ) -> Option<Metadata<'a>> {
-    let mut wrong = |line: u32, message: String, help: &str| {
+    let mut wrong_at = |line: u32, column: u32, message: String, help: &str| {
         problems.push(Problem {
             file: json.path.clone(),
             line,
+            column,
             rule: "invalid-metadata",
             severity: Severity::Error,
             message,
             help: help.to_owned(),
         });
     };
+    let mut wrong = |line: u32, message: String, help: &str| wrong_at(line, 1, message, help);
     let fields: Fields<'a> = match serde_json::from_str(&json.text) {
         Ok(fields) => fields,
         Err(e) => {
             let lines = FieldLines::of(&json.text);
             let found = lines.strange_or_missing();
-            let line = u32::try_from(e.line()).unwrap_or(1).max(1);
             let more = match engine {
                 Engine::Mongodb | Engine::Elasticsearch => ", operations, rollback",
                 Engine::Redis => ", keys, args, operations, rollback",
@@ -173,7 +174,15 @@ pub(super) fn read<'a>(
                 wrong(*line, message.clone(), &help);
             }
             if found.is_empty() {
-                wrong(line, e.to_string(), &help);
+                let place = |n: usize| u32::try_from(n).unwrap_or(1).max(1);
+                let said = e.to_string();
+                let message = said.split(" at line ").next().unwrap_or(&said).to_owned();
+                if e.is_data() {
+                    wrong_at(place(e.line()), place(e.column()), message, &help);
+                } else {
+                    let help = "it is no JSON: look just before that place for a comma too many, or a comma, a quote or a bracket that is missing";
+                    wrong_at(place(e.line()), place(e.column()), format!("{message} [S4-77]"), help);
+                }
             }
             return None;
         }
@@ -355,6 +364,13 @@ mod tests {
                 (5, "unknown field `colour`"),
             ]
         );
+        // What is no JSON is told with its place.
+        let mut problems = Vec::new();
+        let broken = Script::whole("001_a.json", "{\n  \"name\": \"a\",\n}");
+        assert!(read(Engine::Mongodb, &broken, "a", &mut problems).is_none());
+        let told: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.message.as_str())).collect();
+        assert_eq!(told, [(3, 1, "trailing comma [S4-77]")]);
+        assert!(problems[0].help.contains("a comma too many"), "{problems:?}");
         // What is no object, or of a wrong kind, is told by the reader itself.
         for text in [
             "[]",
