@@ -404,7 +404,7 @@ pub(crate) fn list(words: &[&str]) -> String {
 }
 
 /// The allowed word that a typing slip most likely meant.
-fn nearest<'a>(word: &str, allowed: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, allowed: &[&'a str]) -> Option<&'a str> {
     allowed.iter().map(|a| (distance(word, a), *a)).min().filter(|(d, a)| *d <= 1 + a.len() / 5).map(|(_, a)| a)
 }
 

@@ -100,6 +100,7 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
     script.calls(&mut found);
     script.globals(&mut found);
     script.loops(&mut found);
+    script.repeats(&mut found);
     if !script.returns() {
         found.push(super::finding(
             &rules::NO_RETURN,
@@ -540,6 +541,54 @@ impl<'a> Lua<'a> {
         }
     }
 
+    /// Commands that come to something else when they are done twice, where a later call may fail: what was written stays,
+    /// and the script is run again as a whole. A script that looks first is believed (R511).
+    fn repeats(&self, found: &mut Vec<Finding>) {
+        let calls: Vec<(usize, String)> = (0..self.words.len())
+            .filter_map(|at| {
+                let Way::Call(open) = self.way_to_server(at) else { return None };
+                if self.text(open - 1) == "pcall" {
+                    return None;
+                }
+                let name = self.arguments_of(open).into_iter().next()?;
+                let [one] = self.words.get(name)? else { return None };
+                Some((at, one.literal.as_ref()?.to_ascii_uppercase()))
+            })
+            .collect();
+        for (n, (at, command)) in calls.iter().enumerate() {
+            if looks(command) {
+                return;
+            }
+            let in_loop = self.is_in_loop(*at);
+            if adds_up(command) && (in_loop || n + 1 < calls.len()) {
+                let what = if in_loop { "one of the next keys" } else { "a later command" };
+                let message =
+                    format!("where {what} fails, what `{command}` wrote stays, and the next run writes it again");
+                let help = "look first what was done (`EXISTS`, `TYPE`, a version in the value), or write what stays the same twice (`SET`, `HSET`)";
+                found.push(super::finding(&rules::NOT_REPEATABLE, self.words[*at].range.clone(), message, help));
+                return;
+            }
+        }
+    }
+
+    /// Whether a word stands within a loop.
+    fn is_in_loop(&self, at: usize) -> bool {
+        let (mut blocks, mut loop_begins) = (Vec::new(), false);
+        for word in self.words[..at].iter().filter(|w| w.literal.is_none()) {
+            match word.text {
+                "for" | "while" => loop_begins = true,
+                "do" => blocks.push(std::mem::take(&mut loop_begins)),
+                "repeat" => blocks.push(true),
+                "if" | "function" => blocks.push(false),
+                "end" | "until" => {
+                    blocks.pop();
+                }
+                _ => {}
+            }
+        }
+        blocks.contains(&true)
+    }
+
     /// `while true do` and `repeat … until false` that nothing leaves.
     fn loops(&self, found: &mut Vec<Finding>) {
         for at in 0..self.words.len() {
@@ -605,6 +654,21 @@ fn writes(command: &str) -> bool {
     ]
     .iter()
     .any(|start| command.starts_with(start))
+}
+
+/// Whether a command tells what stands there, so that a script may go by it.
+fn looks(command: &str) -> bool {
+    let reads =
+        ["EXISTS", "TYPE", "GET", "MGET", "HGET", "HMGET", "HEXISTS", "SISMEMBER", "SMISMEMBER", "ZSCORE", "LPOS"];
+    // These say whether they were the first.
+    reads.contains(&command) || matches!(command, "SETNX" | "HSETNX" | "SADD" | "ZADD")
+}
+
+/// Whether a command that is done twice comes to something else than once.
+fn adds_up(command: &str) -> bool {
+    let starts = ["INCR", "DECR", "HINCRBY", "LPUSH", "RPUSH"];
+    starts.iter().any(|start| command.starts_with(start))
+        || matches!(command, "APPEND" | "ZINCRBY" | "LINSERT" | "XADD")
 }
 
 /// The arguments of a command that are keys.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde_json::{Map, Value, json};
 
 use super::{Look, everything, rules};
+use crate::config::yaml::nearest;
 use crate::migration::operations::mongodb::{Operation, index_name};
 
 pub(super) fn makes(operation: &Operation) -> Vec<String> {
@@ -50,6 +51,7 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
             if let Some(given) = options.get("validator") {
                 validator(look, at, given);
             }
+            known_options(look, at, "a collection", options, &COLLECTION_OPTIONS);
         }
         Operation::CreateIndex { collection, index, options } => create_index(look, at, collection, index, options),
         Operation::DropIndex { collection, name } => {
@@ -66,13 +68,23 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
                 look.add(&rules::MONGODB_DROP_INDEX, at, message, help);
             }
         }
-        Operation::AddField { filter, .. } => filter_of(look, at, filter.as_ref()),
+        Operation::AddField { field, filter, .. } => {
+            filter_of(look, at, filter.as_ref());
+            stays(look, at, field);
+        }
         Operation::RemoveField { collection, field, filter, .. } => {
             filter_of(look, at, filter.as_ref());
+            stays(look, at, field);
             removed(look, at, collection, field);
         }
         Operation::RenameField { collection, from, to, filter, .. } => {
             filter_of(look, at, filter.as_ref());
+            stays(look, at, from);
+            stays(look, at, to);
+            if from == to {
+                let message = format!("`from` and `to` are both `{from}`");
+                look.add(&rules::INVALID_UPDATE, at, message, "give the new name as `to`");
+            }
             renamed(look, at, collection, from, to);
         }
         Operation::UpdateDocuments { collection, filter, update, .. } => {
@@ -169,6 +181,7 @@ fn create_index(
             "`\"index\": [[\"email\", 1]]`",
         );
     }
+    known_options(look, at, "an index", options, &INDEX_OPTIONS);
     let mut meaning = options.clone();
     meaning.remove("background");
     meaning.remove("name");
@@ -218,6 +231,81 @@ fn create_index(
     }
 }
 
+/// Options of the `create` command.
+const COLLECTION_OPTIONS: [&str; 17] = [
+    "autoIndexId",
+    "capped",
+    "changeStreamPreAndPostImages",
+    "clusteredIndex",
+    "collation",
+    "comment",
+    "encryptedFields",
+    "expireAfterSeconds",
+    "indexOptionDefaults",
+    "max",
+    "pipeline",
+    "size",
+    "storageEngine",
+    "timeseries",
+    "validationAction",
+    "validationLevel",
+    "validator",
+];
+
+/// Options of an index.
+const INDEX_OPTIONS: [&str; 22] = [
+    "2dsphereIndexVersion",
+    "background",
+    "bits",
+    "bucketSize",
+    "collation",
+    "columnstoreProjection",
+    "default_language",
+    "expireAfterSeconds",
+    "hidden",
+    "language_override",
+    "max",
+    "min",
+    "name",
+    "partialFilterExpression",
+    "prepareUnique",
+    "sparse",
+    "storageEngine",
+    "textIndexVersion",
+    "unique",
+    "v",
+    "weights",
+    "wildcardProjection",
+];
+
+/// Options that no server knows: a slip of the pen is refused only when the migration runs.
+fn known_options(
+    look: &mut Look<'_>,
+    at: &Range<usize>,
+    what: &str,
+    options: &Map<String, Value>,
+    known: &[&'static str],
+) {
+    for name in
+        options.keys().filter(|name| !known.contains(&name.as_str()) && *name != "viewOn" && *name != "writeConcern")
+    {
+        let message = format!("`{name}` is no option of {what} that is known");
+        let help = match nearest(name, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "see the server's manual; what a newer server knows can be waived".to_owned(),
+        };
+        look.add(&rules::UNKNOWN_OPTION, at, message, &help);
+    }
+}
+
+/// `_id` cannot be set, removed or renamed.
+fn stays(look: &mut Look<'_>, at: &Range<usize>, field: &str) {
+    if field == "_id" || field.starts_with("_id.") {
+        let message = format!("`{field}` stays as it is for a document's whole life");
+        look.add(&rules::INVALID_UPDATE, at, message, "keep the value in a field of another name");
+    }
+}
+
 /// `$where` and filters that every document matches (N303).
 fn filter_of(look: &mut Look<'_>, at: &Range<usize>, filter: Option<&Map<String, Value>>) {
     let Some(filter) = filter else { return };
@@ -238,21 +326,51 @@ fn filter_of(look: &mut Look<'_>, at: &Range<usize>, filter: Option<&Map<String,
     }
 }
 
+/// The operators of an update that is no pipeline.
+const UPDATE_OPERATORS: [&str; 15] = [
+    "$addToSet",
+    "$bit",
+    "$currentDate",
+    "$inc",
+    "$max",
+    "$min",
+    "$mul",
+    "$pop",
+    "$pull",
+    "$pullAll",
+    "$push",
+    "$rename",
+    "$set",
+    "$setOnInsert",
+    "$unset",
+];
+
+/// The stages of one that is.
+const UPDATE_STAGES: [&str; 6] = ["$addFields", "$project", "$replaceRoot", "$replaceWith", "$set", "$unset"];
+
 /// The forms of an update that the server refuses.
 fn update(look: &mut Look<'_>, at: &Range<usize>, update: &Value) {
     let help = "operators such as `{\"$set\": {…}}`, or a pipeline `[{\"$set\": {…}}]`";
     let wrong = match update {
-        Value::Object(operators) => match operators.keys().find(|k| !k.starts_with('$')) {
-            Some(key) => {
+        Value::Object(operators) => match operators.keys().find(|k| !UPDATE_OPERATORS.contains(&k.as_str())) {
+            Some(key) if !key.starts_with('$') => {
                 Some(format!("`{key}` is no update operator; a whole document cannot be put in place of many"))
             }
+            Some(key) => Some(format!("`{key}` is no update operator that a server knows")),
             None if operators.is_empty() => Some("`update` is empty".to_owned()),
-            None => None,
+            None => operators
+                .iter()
+                .filter(|(operator, _)| *operator != "$setOnInsert")
+                .find(|(_, fields)| fields.as_object().is_some_and(|fields| fields.contains_key("_id")))
+                .map(|(operator, _)| format!("`{operator}` would change `_id`, which stays as it is")),
         },
-        Value::Array(stages) => stages
-            .iter()
-            .find(|s| s.as_object().is_none_or(|s| s.len() != 1 || s.keys().any(|k| !k.starts_with('$'))))
-            .map(|_| "a stage of the pipeline is no object with one operator".to_owned()),
+        Value::Array(stages) => stages.iter().find_map(|stage| {
+            match stage.as_object().map(|s| s.keys().map(String::as_str).collect::<Vec<_>>()).as_deref() {
+                Some([one]) if UPDATE_STAGES.contains(one) => None,
+                Some([one]) => Some(format!("`{one}` is no stage of an update; one is {}", UPDATE_STAGES.join(", "))),
+                Some(_) | None => Some("a stage of the pipeline is no object with one operator".to_owned()),
+            }
+        }),
         _ => Some("`update` is neither an object of operators nor a pipeline".to_owned()),
     };
     if let Some(message) = wrong {

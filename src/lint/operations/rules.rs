@@ -44,6 +44,7 @@ rules! {
     FIELD_WITHOUT_BATCH = "field-without-batch", Lock, INFO, Medium, Mongodb, "Writes every document of a collection";
     REPLACED_SUBDOCUMENT = "replaced-subdocument", Destructive, WARN, Medium, Mongodb, "Puts a whole object in a field's place";
     FIRST_MATCH_ONLY = "first-match-only", Structure, WARN, Medium, Mongodb, "Changes one document, whichever is found first";
+    UNKNOWN_OPTION = "unknown-option", Fails, WARN, Medium, Mongodb, "An option that no server knows";
     FIXED_OPTION = "fixed-option", Fails, ERROR, High, Mongodb, "Shard key, capped or time-series options stay as they are";
     COLLECTION_CONFLICT = "collection-conflict", Fails, ERROR, High, Mongodb, "The collection is there with other options";
     DESTRUCTIVE_COMMAND = "destructive-command", Destructive, ERROR, High, Mongodb, "A bare command that takes data or every index away";
@@ -82,6 +83,7 @@ rules! {
     CROSS_SLOT = "cross-slot", Fails, WARN, High, Redis, "The keys lie in several slots";
     LOST_EXPIRY = "lost-expiry", Compatibility, WARN, Medium, Redis, "SET takes a key's lifetime away";
     NO_RETURN = "no-return", Style, INFO, Low, Redis, "The script does not say what it changed";
+    NOT_REPEATABLE = "not-repeatable", Fails, WARN, Medium, Redis, "Writes that add up when a failed script is run again";
     BIG_KEY_COMMAND = "big-key-command", Lock, WARN, Medium, Redis, "A command whose time grows with the key";
     RENAME_OVER_KEY = "rename-over-key", Destructive, WARN, Medium, Redis, "RENAME drops the key of the new name";
     VALUES_IN_SCRIPT = "values-in-script", Lock, WARN, Medium, Redis, "Values pasted into the script instead of ARGV";

@@ -65,6 +65,23 @@ fn mongodb_each_hazard_has_its_rule() {
         ),
         (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"a":1}}"#, "invalid-update"),
         (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":"x"}"#, "invalid-update"),
+        (
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$foo":{"a":1}}}"#,
+            "invalid-update",
+        ),
+        (
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"_id":1}}}"#,
+            "invalid-update",
+        ),
+        (
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$match":{"a":1}}]}"#,
+            "invalid-update",
+        ),
+        (r#"{"type":"add_field","collection":"c","field":"_id","value":1}"#, "invalid-update"),
+        (r#"{"type":"rename_field","collection":"c","from":"a","to":"a"}"#, "invalid-update"),
+        (r#"{"type":"create_collection","collection":"d","options":{"cappd":true}}"#, "unknown-option"),
+        (r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"uniqe":true}}"#, "unknown-option"),
+        (r#"{"type":"add_field","collection":"c","field":"a","value":1,"batch_size":0}"#, "invalid-operation"),
         (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"a":1}]}"#, "invalid-update"),
         (r#"{"type":"remove_field","collection":"c","field":"a"}"#, "remove-field"),
         (
@@ -274,6 +291,27 @@ fn redis_each_hazard_in_lua_has_its_rule_and_its_own_line() {
         assert_eq!((found.line, found.file.as_str()), (2, "migrations/redis/001_m.lua"), "{source}");
     }
     assert_eq!(rules(&lua("redis.call('INCR', KEYS[1])")), ["no-return"]);
+    let over_keys = |body: &str| format!("local n = 0 for _, key in ipairs(KEYS) do {body} n = n + 1 end return n");
+    for body in ["redis.call('INCR', key)", "if n < 5 then redis.call('HINCRBY', key, 'n', 1) end"] {
+        assert_eq!(rules(&lua(&over_keys(body))), ["not-repeatable"], "{body}");
+    }
+    assert_eq!(
+        rules(&lua("redis.call('RPUSH', KEYS[1], 'a') redis.call('EXPIRE', KEYS[1], 9) return 1")),
+        ["not-repeatable"]
+    );
+    for body in [
+        "if redis.call('HGET', key, 'v') ~= '2' then redis.call('HINCRBY', key, 'n', 1) end",
+        "redis.call('HSET', key, 'n', 1)",
+        "redis.pcall('INCR', key)",
+    ] {
+        assert!(rules(&lua(&over_keys(body))).is_empty(), "{body}");
+    }
+    assert!(
+        rules(&lua(
+            "for _, key in ipairs(KEYS) do redis.call('HSET', key, 'n', 1) end return redis.call('INCR', KEYS[1])"
+        ))
+        .is_empty()
+    );
 }
 
 #[test]

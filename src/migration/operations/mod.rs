@@ -11,7 +11,8 @@ pub mod redis;
 
 use std::ops::Range;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -158,6 +159,14 @@ impl Operation {
             | Self::Redis(redis::Operation::Undo { line, .. }) => Some(*line),
             Self::Mongodb(_) | Self::Elasticsearch(_) | Self::Redis(_) => None,
         }
+    }
+}
+
+/// A number of things that are done at once.
+fn at_least_one<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    match Option::<u32>::deserialize(from)? {
+        Some(0) => Err(D::Error::custom("0 at once would never end; give at least 1, or leave it out")),
+        number => Ok(number),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Inverse, Recovery, condition, short};
+use super::{Inverse, Recovery, at_least_one, condition, short};
 use crate::migration::execution::Nature;
 
 /// One operation.
@@ -47,6 +47,8 @@ pub enum Operation {
         /// Which documents; all of them if absent.
         filter: Option<Map<String, Value>>,
         /// Documents per batch.
+        #[serde(default, deserialize_with = "at_least_one")]
+        #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
         batch_size: Option<u32>,
     },
     /// Removes a field [S4-19].
@@ -58,6 +60,8 @@ pub enum Operation {
         /// Which documents; all of them if absent.
         filter: Option<Map<String, Value>>,
         /// Documents per batch.
+        #[serde(default, deserialize_with = "at_least_one")]
+        #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
         batch_size: Option<u32>,
     },
     /// Renames a field; refuses where a matching document has `to` already [S4-20].
@@ -71,6 +75,8 @@ pub enum Operation {
         /// Which documents; all of them if absent.
         filter: Option<Map<String, Value>>,
         /// Documents per batch.
+        #[serde(default, deserialize_with = "at_least_one")]
+        #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
         batch_size: Option<u32>,
     },
     /// A custom update [S4-21].
@@ -85,6 +91,8 @@ pub enum Operation {
         #[serde(default = "yes")]
         multi: bool,
         /// Documents per batch.
+        #[serde(default, deserialize_with = "at_least_one")]
+        #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
         batch_size: Option<u32>,
     },
     /// Drops a collection with its documents.

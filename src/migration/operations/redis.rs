@@ -1,8 +1,8 @@
 //! Redis' operations: a Lua script over keys (SPEC 3.5), and the changes that need none.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Inverse, Recovery};
+use super::{Inverse, Recovery, at_least_one};
 use crate::migration::execution::Nature;
 
 /// Which keys an operation is about.
@@ -25,7 +25,8 @@ pub struct Matching {
     #[serde(rename = "match")]
     pub pattern: String,
     /// How many keys SCAN looks at in one call, and at most so many go to one script call.
-    #[serde(default = "usual_count")]
+    #[serde(default = "usual_count", deserialize_with = "count")]
+    #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
     pub count: u32,
     /// Only keys of this type (`string`, `hash`, …).
     #[serde(rename = "type", default)]
@@ -34,6 +35,10 @@ pub struct Matching {
 
 fn usual_count() -> u32 {
     500
+}
+
+fn count<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    at_least_one(from).map(|count| count.unwrap_or_else(usual_count))
 }
 
 fn yes() -> bool {
