@@ -391,6 +391,10 @@ impl SqliteSession {
     }
 
     async fn set_done(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
+        // SQLite reads no further, and what asks it for the next statement would ask for ever.
+        if sql.contains('\0') {
+            return Err(refused("holds a NUL byte"));
+        }
         let sql = format!("UPDATE {HISTORY} SET statements_done = ?1, progress = NULL WHERE unit = ?2 AND id = ?3");
         sqlx::query(AssertSqlSafe(sql))
             .bind(statement.done)

@@ -503,6 +503,7 @@ const FILES: &[RuleInfo] = &[
     rule("missing-down", Structure, WARN, Medium, Applies::Files, "Nothing undoes the migration"),
     rule("not-utf8", Structure, ERROR, Low, Applies::Files, "The file is not UTF-8"),
     rule("orphan-down", Structure, ERROR, Medium, Applies::Files, "A rollback script without its migration"),
+    rule("nul-byte", Structure, ERROR, Low, Applies::Files, "The file holds a NUL byte"),
     rule("pair-half-missing", Structure, ERROR, Low, Applies::Files, "One file of a pair is missing"),
     rule(
         "pair-names-differ",

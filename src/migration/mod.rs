@@ -11,6 +11,7 @@ pub mod native;
 pub mod operations;
 mod set;
 pub mod verify;
+pub mod text;
 mod version;
 
 use std::borrow::Cow;
