@@ -9,6 +9,7 @@ pub mod graph;
 pub mod layout;
 pub mod native;
 pub mod operations;
+pub mod roots;
 mod set;
 pub mod verify;
 pub mod text;
