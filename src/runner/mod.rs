@@ -377,7 +377,11 @@ async fn run_all(
         None => Box::pin(on_targets(&call)).instrument(span.clone()).await,
     };
     spans::run_ended(&span, &ended);
-    Ok(finish(keeper, ended?, began).await)
+    let mut report = finish(keeper, ended?, began).await;
+    if matches!(work, Work::Apply | Work::Resume) {
+        report.notes.extend(set.passed_over());
+    }
+    Ok(report)
 }
 
 async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {

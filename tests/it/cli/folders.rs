@@ -49,3 +49,32 @@ fn patterns_that_fit_nothing_are_told_and_stop_nobody() {
     assert!(said.stdout.contains("`services/*/migrations` fits no folder"), "{said:?}");
     shop.run(&["policy", "check"]).expect(0);
 }
+
+#[test]
+fn what_is_passed_over_is_told_by_every_run() {
+    let shop = Shop::new();
+    std::fs::create_dir(shop.path().join("db/0004_more.up.sql")).unwrap();
+    shop.write("db/0004_more.up.sql/inner.txt", "x");
+    shop.write("db/V3.sql", "select 1;");
+    let told = |said: &serde_json::Value| said["notes"].to_string();
+    for args in [
+        &["plan", "development"][..],
+        &["apply", "development", "--yes"],
+        // Nothing is left to do, and they are there still.
+        &["apply", "development", "--yes"],
+        &["apply", "--url", "sqlite:other.db", "--path", "db", "--yes"],
+    ] {
+        let said = shop.run(&[args, &["--format", "json"]].concat()).expect(0).json();
+        let notes = told(&said);
+        assert!(
+            notes.contains("db/V3.sql is no migration") && notes.contains("db/0004_more.up.sql is a directory"),
+            "{said}"
+        );
+    }
+    for n in 0..9 {
+        shop.write(&format!("db/stray{n}.sql"), "select 1;");
+    }
+    let said = shop.run(&["plan", "development", "--format", "json"]).expect(0).json();
+    assert_eq!(said["notes"].as_array().unwrap().len(), 6, "{said}");
+    assert!(told(&said).contains("6 more files are passed over"), "{said}");
+}
