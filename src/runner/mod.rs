@@ -592,6 +592,16 @@ fn pending_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
 fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
     StepReport {
         migration: step.migration.clone(),
+/// Steps of a plan that is only told: with what happens while they run, and after a crash.
+fn planned_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
+    let told = |step: &crate::plan::Step| StepReport {
+        probe: Some(step.probe.clone()),
+        locks: step.locks.clone(),
+        ..step_report(step, MigrationState::Pending)
+    };
+    steps.iter().map(told).collect()
+}
+
         target: step.target.clone(),
         engine: step.engine,
         action: step.action,
@@ -606,10 +616,16 @@ fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
         duration_ms: 0,
         error: None,
     }
+        probe: None,
+        locks: None,
 }
 
 fn detail(options: &ApplyOptions) -> Detail {
-    if options.brief { Detail::Brief } else { Detail::Full }
+    match (options.brief, options.dry_run) {
+        (true, _) => Detail::Brief,
+        (false, true) => Detail::Plan,
+        (false, false) => Detail::Full,
+    }
 }
 
 fn risk_of(options: &ApplyOptions, migration: &Migration) -> Risk {

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::keeper::Keeper;
 use super::locked::{self, ByName};
 use super::native::keep_native;
-use super::{Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, refused, risk_of};
+use super::{Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, planned_steps, refused, risk_of};
 use crate::drivers::failpoint;
 use crate::drivers::{Driver, DriverError, Pace, Session, SessionOptions};
 use crate::ids::{Digest, RepoName, Risk, RunId};
@@ -236,7 +236,7 @@ async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOut
         applied.extend(forth.into_iter().map(reference));
         return Ok(Some(TargetOutcome {
             outcome,
-            steps: pending_steps(&planned.plan.steps),
+            steps: planned_steps(&planned.plan.steps),
             refusals: Vec::new(),
             risk: planned.plan.risk,
             applied,
