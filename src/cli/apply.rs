@@ -80,6 +80,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         if report.outcome == Outcome::Applied && !args.dry_run {
             hooks::after(global, &gathered)?;
         }
+            super::drift::foretell(global, &gathered, &mut report).await?;
         Ok(exit)
     })
 }

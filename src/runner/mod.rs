@@ -41,7 +41,7 @@ pub use crate::drivers::failpoint;
 pub use crate::drivers::notices;
 #[cfg(feature = "postgres")]
 pub use crate::drivers::postgres::{Ahead, First};
-pub use drift::{accept as accept_drift, drift};
+pub use drift::{accept as accept_drift, drift, foretell as foretell_drift};
 pub use examine::examine;
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
