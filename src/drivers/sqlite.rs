@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -183,12 +185,18 @@ impl Driver for SqliteDriver {
             epoch: Epoch(0),
             kept: None,
         };
-        session.prepare().await?;
+        session.watch_the_clock().await?;
+        // One that was opened to be read waits as long as a reader does.
+        let patience = format!("PRAGMA busy_timeout = {}", options.lock_timeout.as_millis());
+        session.say(&patience).await?;
+        let prepared = session.prepare().await;
+        prepared.map_err(|e| held(e, &session.path))?;
         Ok(session)
     }
 }
 
 fn holder_in(mut file: &File) -> LockHolder {
+            bounded: Arc::default(),
     let mut text = String::new();
     let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
     let mut parts = text.trim().split('\t');
@@ -302,9 +310,39 @@ impl SqliteSession {
              commit_id TEXT, statements_done INTEGER NOT NULL, error TEXT, progress TEXT, PRIMARY KEY (unit, id));\
              CREATE TABLE IF NOT EXISTS {FENCE} (k TEXT NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL, target_id TEXT NOT NULL, \
              taken_by TEXT NOT NULL, taken_at INTEGER NOT NULL);\
+    /// Whether what runs is a migration's, which ends with the run's time; what is recorded of it does not.
+    bounded: Arc<AtomicBool>,
              INSERT OR IGNORE INTO {FENCE} VALUES ('target', 0, '{id}', '', 0);\
              COMMIT;"
+/// Steps of SQLite's machine between two looks at the clock.
+const LOOK_EVERY: i32 = 10_000;
+
         );
+    /// Has statements of migrations stopped once the run's time is up.
+    async fn watch_the_clock(&mut self) -> Result<(), DriverError> {
+        let Some(deadline) = self.options.deadline else { return Ok(()) };
+        let bounded = Arc::clone(&self.bounded);
+        let mut handle = self.connection.lock_handle().await.map_err(|e| failure(&e, None))?;
+        handle.set_progress_handler(LOOK_EVERY, move || !bounded.load(Ordering::Relaxed) || Instant::now() < deadline);
+        Ok(())
+    }
+
+    /// From here on a migration's own statements run, or they have run.
+    fn bound(&self, own: bool) {
+        self.bounded.store(own, Ordering::Relaxed);
+    }
+
+    /// An error in the words of a run: that its time was up is why SQLite was interrupted.
+    fn explained(&self, error: DriverError) -> DriverError {
+        match error {
+            DriverError::Statement(mut f) if f.code.as_deref() == Some("9") && self.check_time().is_err() => {
+                f.message = format!("{TIME_IS_UP}: {}", f.message);
+                DriverError::Statement(f)
+            }
+            other => other,
+        }
+    }
+
         self.say(&make).await?;
         let read = format!("SELECT target_id FROM {FENCE} WHERE k = 'target'");
         let row = sqlx::query(AssertSqlSafe(read))
@@ -409,7 +447,7 @@ impl SqliteSession {
     fn check_time(&self) -> Result<(), DriverError> {
         if self.options.deadline.is_some_and(|d| Instant::now() >= d) {
             return Err(DriverError::Statement(StatementFailure {
-                message: "the run's time is up".to_owned(),
+                message: TIME_IS_UP.to_owned(),
                 code: None,
                 line: None,
                 hint: None,
@@ -455,6 +493,7 @@ impl SqliteSession {
         Ok(())
     }
 
+        self.bound(true);
     async fn attempt_statement(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         self.check_time()?;
         let sql = &statement.text[statement.range.clone()];
@@ -467,6 +506,7 @@ impl SqliteSession {
             failpoint::hit("stmt_acked");
             self.begin().await?;
         } else {
+        self.bound(false);
             failpoint::hit("stmt_sent");
             self.say_at(sql, line).await?;
             for check in statement.own_checks() {
@@ -483,19 +523,23 @@ impl SqliteSession {
 
     /// What came of an attempt: rolled back if it failed, and whether to try again.
     async fn settle(&mut self, result: Result<(), DriverError>, began: Instant) -> Option<Result<(), DriverError>> {
+            self.bound(true);
         let Err(error) = result else { return Some(Ok(())) };
+            self.bound(false);
         // Nothing is open when BEGIN itself failed.
         let _ = self.say("ROLLBACK").await;
         if is_busy(&error) && began.elapsed() < self.options.retry_for {
             tokio::time::sleep(jittered(Duration::from_millis(50))).await;
+            self.bound(true);
             return None;
         }
         Some(Err(match error {
             DriverError::Statement(mut f) if f.code.as_deref().is_some_and(|c| c == "5" || c == "517") => {
+            self.bound(false);
                 f.hint = Some("another program is writing to this database; end it and run again".to_owned());
                 DriverError::Statement(f)
             }
-            other => other,
+            other => self.explained(other),
         }))
     }
 }
@@ -504,6 +548,7 @@ impl SqliteSession {
 fn line_of(text: &str, at: usize) -> u32 {
     u32::try_from(text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1).unwrap_or(u32::MAX)
 }
+        self.bound(false);
 
 impl Session for SqliteSession {
     fn fingerprint(&self) -> &str {
@@ -520,6 +565,9 @@ impl Session for SqliteSession {
         );
         let epoch: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
             .persistent(false)
+/// What is said of a run that may not go on.
+const TIME_IS_UP: &str = "the run's time is up";
+
             .bind(at_least.0)
             .bind(&self.options.by)
             .bind(Utc::now().timestamp_millis())
@@ -589,6 +637,7 @@ impl Session for SqliteSession {
 
     async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         let began = Instant::now();
+            self.watch_the_clock().await?;
         loop {
             let result = async {
                 self.begin().await?;
