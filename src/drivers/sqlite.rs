@@ -391,7 +391,9 @@ const LOOK_EVERY: i32 = 10_000;
     async fn put(&mut self, row: &HistoryRow, started: DateTime<Utc>) -> Result<(), DriverError> {
         let now = Utc::now();
         let finished = row.finished_at.map(|_| now.timestamp_millis());
-        let duration = if row.finished_at.is_some() { (now - started).num_milliseconds().max(0) } else { 0 };
+        // Begun milliseconds count: what was done took some time.
+        let took = || (now - started).num_microseconds().map_or(i64::MAX, |us| us.max(0).saturating_add(999) / 1000);
+        let duration = if row.finished_at.is_some() { took() } else { 0 };
         // A checkpoint outlives every attempt, but not the end of the matter.
         let over = matches!(row.state, MigrationState::Applied | MigrationState::RolledBack);
         let progress = if over { ", progress=NULL" } else { "" };
