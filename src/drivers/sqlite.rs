@@ -44,6 +44,13 @@ impl SqliteDriver {
     /// When the URL names no file, or the file is no database.
     pub async fn connect(url: &SecretString) -> Result<Self, DriverError> {
         let path = file_of(url.expose_secret())?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            return Err(DriverError::Unreachable(format!(
+                "there is no folder `{}`, in which the SQLite database `{}` is to be",
+                folder.display(),
+                path.display()
+            )));
+        }
         let connection = if path.exists() { Some(open(&path, false, Duration::from_secs(5)).await?) } else { None };
         Ok(Self { path, connection })
     }
@@ -92,14 +99,14 @@ impl Driver for SqliteDriver {
 
     async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
         match &mut self.connection {
-            Some(connection) => read_history(connection).await,
+            Some(connection) => read_history(connection).await.map_err(|e| held(e, &self.path)),
             None => Ok(Vec::new()),
         }
     }
 
     async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
         match &mut self.connection {
-            Some(connection) => native::read(connection, book).await,
+            Some(connection) => native::read(connection, book).await.map_err(|e| held(e, &self.path)),
             None => Ok(Vec::new()),
         }
     }
@@ -184,6 +191,7 @@ impl Driver for SqliteDriver {
             fingerprint: String::new(),
             epoch: Epoch(0),
             kept: None,
+            bounded: Arc::default(),
         };
         session.watch_the_clock().await?;
         // One that was opened to be read waits as long as a reader does.
@@ -196,7 +204,6 @@ impl Driver for SqliteDriver {
 }
 
 fn holder_in(mut file: &File) -> LockHolder {
-            bounded: Arc::default(),
     let mut text = String::new();
     let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
     let mut parts = text.trim().split('\t');
@@ -266,6 +273,17 @@ fn failure(error: &sqlx::Error, line: Option<u32>) -> DriverError {
     }
 }
 
+/// What a file that somebody else holds says of itself, in words that help.
+fn held(error: DriverError, path: &Path) -> DriverError {
+    if !is_busy(&error) {
+        return error;
+    }
+    DriverError::Unreachable(format!(
+        "another program holds `{}` ({error}): wait until it has ended, or raise `--lock-timeout`",
+        path.display()
+    ))
+}
+
 /// SQLITE_BUSY or SQLITE_LOCKED, extended codes included.
 fn is_busy(error: &DriverError) -> bool {
     match error {
@@ -292,32 +310,14 @@ pub struct SqliteSession {
     fingerprint: String,
     epoch: Epoch,
     kept: Option<Kept>,
-}
-
-impl SqliteSession {
-    async fn prepare(&mut self) -> Result<(), DriverError> {
-        let read = format!("SELECT target_id FROM {FENCE} WHERE k = 'target'");
-        if let Ok(row) = sqlx::query(AssertSqlSafe(read)).persistent(false).fetch_one(&mut self.connection).await {
-            self.fingerprint = row.try_get(0).map_err(|e| failure(&e, None))?;
-            return self.upgrade().await;
-        }
-        let id = RunId::generate();
-        let make = format!(
-            "BEGIN IMMEDIATE;\
-             CREATE TABLE IF NOT EXISTS {HISTORY} (unit TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL, \
-             checksum TEXT NOT NULL, state TEXT NOT NULL, action TEXT NOT NULL, epoch INTEGER NOT NULL, run TEXT NOT NULL, \
-             started_at INTEGER NOT NULL, finished_at INTEGER, duration_ms INTEGER NOT NULL, by_whom TEXT NOT NULL, pr INTEGER, \
-             commit_id TEXT, statements_done INTEGER NOT NULL, error TEXT, progress TEXT, PRIMARY KEY (unit, id));\
-             CREATE TABLE IF NOT EXISTS {FENCE} (k TEXT NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL, target_id TEXT NOT NULL, \
-             taken_by TEXT NOT NULL, taken_at INTEGER NOT NULL);\
     /// Whether what runs is a migration's, which ends with the run's time; what is recorded of it does not.
     bounded: Arc<AtomicBool>,
-             INSERT OR IGNORE INTO {FENCE} VALUES ('target', 0, '{id}', '', 0);\
-             COMMIT;"
+}
+
 /// Steps of SQLite's machine between two looks at the clock.
 const LOOK_EVERY: i32 = 10_000;
 
-        );
+impl SqliteSession {
     /// Has statements of migrations stopped once the run's time is up.
     async fn watch_the_clock(&mut self) -> Result<(), DriverError> {
         let Some(deadline) = self.options.deadline else { return Ok(()) };
@@ -343,6 +343,24 @@ const LOOK_EVERY: i32 = 10_000;
         }
     }
 
+    async fn prepare(&mut self) -> Result<(), DriverError> {
+        let read = format!("SELECT target_id FROM {FENCE} WHERE k = 'target'");
+        if let Ok(row) = sqlx::query(AssertSqlSafe(read)).persistent(false).fetch_one(&mut self.connection).await {
+            self.fingerprint = row.try_get(0).map_err(|e| failure(&e, None))?;
+            return self.upgrade().await;
+        }
+        let id = RunId::generate();
+        let make = format!(
+            "BEGIN IMMEDIATE;\
+             CREATE TABLE IF NOT EXISTS {HISTORY} (unit TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL, \
+             checksum TEXT NOT NULL, state TEXT NOT NULL, action TEXT NOT NULL, epoch INTEGER NOT NULL, run TEXT NOT NULL, \
+             started_at INTEGER NOT NULL, finished_at INTEGER, duration_ms INTEGER NOT NULL, by_whom TEXT NOT NULL, pr INTEGER, \
+             commit_id TEXT, statements_done INTEGER NOT NULL, error TEXT, progress TEXT, PRIMARY KEY (unit, id));\
+             CREATE TABLE IF NOT EXISTS {FENCE} (k TEXT NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL, target_id TEXT NOT NULL, \
+             taken_by TEXT NOT NULL, taken_at INTEGER NOT NULL);\
+             INSERT OR IGNORE INTO {FENCE} VALUES ('target', 0, '{id}', '', 0);\
+             COMMIT;"
+        );
         self.say(&make).await?;
         let read = format!("SELECT target_id FROM {FENCE} WHERE k = 'target'");
         let row = sqlx::query(AssertSqlSafe(read))
@@ -373,6 +391,10 @@ const LOOK_EVERY: i32 = 10_000;
     }
 
     async fn say_at(&mut self, sql: &str, line: Option<u32>) -> Result<(), DriverError> {
+        // SQLite reads no further, and what asks it for the next statement would ask for ever.
+        if sql.contains('\0') {
+            return Err(refused("holds a NUL byte"));
+        }
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(|_| ()).map_err(|e| failure(&e, line))
     }
 
@@ -431,10 +453,6 @@ const LOOK_EVERY: i32 = 10_000;
     }
 
     async fn set_done(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
-        // SQLite reads no further, and what asks it for the next statement would ask for ever.
-        if sql.contains('\0') {
-            return Err(refused("holds a NUL byte"));
-        }
         let sql = format!("UPDATE {HISTORY} SET statements_done = ?1, progress = NULL WHERE unit = ?2 AND id = ?3");
         sqlx::query(AssertSqlSafe(sql))
             .bind(statement.done)
@@ -475,6 +493,7 @@ const LOOK_EVERY: i32 = 10_000;
                 hint: Some(e.help),
             })
         })?;
+        self.bound(true);
         for (n, statement) in statements.iter().enumerate() {
             self.check_time()?;
             let line = Some(offset + statement.line);
@@ -487,6 +506,7 @@ const LOOK_EVERY: i32 = 10_000;
                 failpoint::hit("stmt_sent");
             }
         }
+        self.bound(false);
         failpoint::hit("stmt_acked");
         self.put(script.row, started).await?;
         failpoint::hit("commit_sent");
@@ -495,7 +515,6 @@ const LOOK_EVERY: i32 = 10_000;
         Ok(())
     }
 
-        self.bound(true);
     async fn attempt_statement(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         self.check_time()?;
         let sql = &statement.text[statement.range.clone()];
@@ -504,16 +523,19 @@ const LOOK_EVERY: i32 = 10_000;
         if statement.nature != Nature::Transactional {
             self.say("COMMIT").await?;
             failpoint::hit("stmt_sent");
+            self.bound(true);
             self.say_at(sql, line).await?;
+            self.bound(false);
             failpoint::hit("stmt_acked");
             self.begin().await?;
         } else {
-        self.bound(false);
             failpoint::hit("stmt_sent");
+            self.bound(true);
             self.say_at(sql, line).await?;
             for check in statement.own_checks() {
                 health::holds(&mut self.connection, check, Some(check.line)).await?;
             }
+            self.bound(false);
             failpoint::hit("stmt_acked");
         }
         self.set_done(statement).await?;
@@ -525,19 +547,16 @@ const LOOK_EVERY: i32 = 10_000;
 
     /// What came of an attempt: rolled back if it failed, and whether to try again.
     async fn settle(&mut self, result: Result<(), DriverError>, began: Instant) -> Option<Result<(), DriverError>> {
-            self.bound(true);
         let Err(error) = result else { return Some(Ok(())) };
-            self.bound(false);
+        self.bound(false);
         // Nothing is open when BEGIN itself failed.
         let _ = self.say("ROLLBACK").await;
         if is_busy(&error) && began.elapsed() < self.options.retry_for {
             tokio::time::sleep(jittered(Duration::from_millis(50))).await;
-            self.bound(true);
             return None;
         }
         Some(Err(match error {
             DriverError::Statement(mut f) if f.code.as_deref().is_some_and(|c| c == "5" || c == "517") => {
-            self.bound(false);
                 f.hint = Some("another program is writing to this database; end it and run again".to_owned());
                 DriverError::Statement(f)
             }
@@ -546,11 +565,13 @@ const LOOK_EVERY: i32 = 10_000;
     }
 }
 
+/// What is said of a run that may not go on.
+const TIME_IS_UP: &str = "the run's time is up";
+
 /// Line (from 1) of byte `at`.
 fn line_of(text: &str, at: usize) -> u32 {
     u32::try_from(text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1).unwrap_or(u32::MAX)
 }
-        self.bound(false);
 
 impl Session for SqliteSession {
     fn fingerprint(&self) -> &str {
@@ -567,9 +588,6 @@ impl Session for SqliteSession {
         );
         let epoch: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
             .persistent(false)
-/// What is said of a run that may not go on.
-const TIME_IS_UP: &str = "the run's time is up";
-
             .bind(at_least.0)
             .bind(&self.options.by)
             .bind(Utc::now().timestamp_millis())
@@ -619,6 +637,7 @@ const TIME_IS_UP: &str = "the run's time is up";
         }
         if touches_session(Engine::Sqlite, &script.text[script.body.clone()]) {
             self.connection = open(&self.path, false, self.options.lock_timeout).await?;
+            self.watch_the_clock().await?;
         }
         Ok(())
     }
@@ -639,7 +658,6 @@ const TIME_IS_UP: &str = "the run's time is up";
 
     async fn mark(&mut self, statement: &SingleStatement<'_>) -> Result<(), DriverError> {
         let began = Instant::now();
-            self.watch_the_clock().await?;
         loop {
             let result = async {
                 self.begin().await?;

@@ -310,7 +310,15 @@ pub async fn status(
             target: target.name.clone(),
             engine: target.engine,
             lock,
-            migrations: planner::statuses(set, &target.name, target.engine, &history, &native, released),
+            migrations: planner::statuses(
+                set,
+                &target.name,
+                target.engine,
+                &history,
+                &native,
+                released,
+                target.environment.as_ref(),
+            ),
         });
     }
     Ok(out)
@@ -584,14 +592,6 @@ fn refused(refusals: &[Refusal]) -> Outcome {
     if refusals.iter().any(|r| r.needs_human) { Outcome::NeedsHuman } else { Outcome::Blocked }
 }
 
-/// Steps of a plan that were not run, for the report.
-fn pending_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
-    steps.iter().map(|s| step_report(s, MigrationState::Pending)).collect()
-}
-
-fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
-    StepReport {
-        migration: step.migration.clone(),
 /// Steps of a plan that is only told: with what happens while they run, and after a crash.
 fn planned_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
     let told = |step: &crate::plan::Step| StepReport {
@@ -602,12 +602,22 @@ fn planned_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
     steps.iter().map(told).collect()
 }
 
+/// Steps of a plan that were not run, for the report.
+fn pending_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
+    steps.iter().map(|s| step_report(s, MigrationState::Pending)).collect()
+}
+
+fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
+    StepReport {
+        migration: step.migration.clone(),
         target: step.target.clone(),
         engine: step.engine,
         action: step.action,
         recovery: step.recovery,
         in_transaction: step.in_transaction,
         recovery_reason: step.recovery_reason.clone(),
+        probe: None,
+        locks: None,
         rows: None,
         statements: step.statements.iter().map(|s| s.sql.clone()).collect(),
         state,
@@ -616,8 +626,6 @@ fn planned_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
         duration_ms: 0,
         error: None,
     }
-        probe: None,
-        locks: None,
 }
 
 fn detail(options: &ApplyOptions) -> Detail {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 
+use super::connect::in_words;
 use super::keeper::Keeper;
 use super::locked::{self, ByName};
 use super::native::keep_native;
@@ -104,8 +105,8 @@ pub(super) fn refusal_of(error: DriverError) -> Result<Refusal, RunError> {
         }
         DriverError::Pooled(_) => refusal("pooled", message, "connect to the server itself", false),
         DriverError::Fenced => refusal("fenced", message, "look at the newer run with `godwit status`", false),
-        DriverError::Statement(failure) => {
-            Err(RunError::Unreachable(format!("the target refuses Godwit's own tables: {failure}")))
+        error @ DriverError::Statement(_) => {
+            Err(RunError::Unreachable(format!("the target refuses Godwit's own tables: {}", in_words(&error))))
         }
         DriverError::Unreachable(m) | DriverError::Lost(m) => Err(RunError::Unreachable(m)),
         DriverError::Stopped(m) => refusal("cancelled", m, "run it again to go on from there", false),

@@ -10,7 +10,7 @@ mod shared;
 mod specification;
 mod verified;
 
-use crate::support::{BOTH, Kind, Project};
+use crate::support::{BOTH, Kind, Project, Said};
 
 const PAIR: [(&str, &str); 4] = [
     ("0001_a.up.sql", "create table a (n integer);"),

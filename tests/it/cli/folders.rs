@@ -78,3 +78,12 @@ fn what_is_passed_over_is_told_by_every_run() {
     assert_eq!(said["notes"].as_array().unwrap().len(), 6, "{said}");
     assert!(told(&said).contains("6 more files are passed over"), "{said}");
 }
+
+#[test]
+fn a_held_contract_names_the_environment_in_a_status_too() {
+    let shop = Shop::new();
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    shop.write("db/0004_drop.up.sql", "-- godwit: phase=contract\ndrop table orders;\n");
+    let said = shop.run(&["status", "development"]).expect(0);
+    assert!(said.stdout.contains("`godwit release 0004_drop --env development --reason …`"), "{said:?}");
+}
