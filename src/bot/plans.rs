@@ -168,6 +168,8 @@ fn step(set: &MigrationSet, report: &StepReport, options: &ApplyOptions) -> Opti
         action: report.action,
         recovery: report.recovery,
         recovery_reason: report.recovery_reason.clone(),
+        probe: report.probe.clone().unwrap_or_default(),
+        locks: report.locks.clone(),
         in_transaction: report.in_transaction,
         statements: statements.collect(),
         path: migration.up.path.clone(),

@@ -45,6 +45,8 @@ fn add(report: &mut RunReport, untold: Vec<AppliedStep>, set: &MigrationSet) {
             recovery: step.recovery,
             in_transaction,
             recovery_reason: String::new(),
+            probe: None,
+            locks: None,
             rows: None,
             statements: vec![String::new(); count],
             state: MigrationState::Applied,

@@ -41,12 +41,19 @@ pub struct Args {
     /// Do not ask
     #[arg(short, long, alias = "force")]
     yes: bool,
+    #[cfg(feature = "bot")]
+    #[command(flatten)]
+    github: super::person::GithubArgs,
 }
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let place = args.place.or_word(args.word)?;
-    let word = Word { yes: args.yes, emergency: gates::emergency(args.emergency)? };
+    let mut word = Word { yes: args.yes, emergency: gates::emergency(args.emergency)?, ..Word::default() };
+    #[cfg(feature = "bot")]
+    {
+        word.github = Some(args.github);
+    }
     let actor = targets::actor();
     // Whoever asks for less, or for a plan, is told about each file.
     let all = args.only.is_empty() && args.to.is_none() && !args.dry_run && word.emergency.is_none();
@@ -63,7 +70,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         only(&mut gathered, &args.only, &options).await?;
         options.dry_run = args.dry_run;
         let keeper = targets::keeper(global);
-        if let Some(refused) = gates::before(&mut gathered, &keeper, &actor, &mut options, &word).await? {
+        if let Some(refused) = gates::before(global, &mut gathered, &keeper, &actor, &mut options, &mut word).await? {
             return targets::conclude(global, &refused);
         }
         targets::on_ctrl_c(&options);
@@ -73,9 +80,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             .map_err(targets::failed)?;
         if args.dry_run {
             table_facts::reckon(&mut gathered, &mut report).await?;
+            super::drift::foretell(global, &gathered, &mut report).await?;
         }
         super::audited::audit(&keeper, &actor, "run-finished", &report, word.emergency.as_deref()).await;
         gathered.remember(&report);
+        report.notes.extend(word.passed_over);
         let exit = targets::conclude(global, &report)?;
         if report.outcome == Outcome::Applied && !args.dry_run {
             hooks::after(global, &gathered)?;

@@ -4,9 +4,10 @@ use chrono::Utc;
 use serde_json::json;
 
 use super::exit::Failure;
-use super::targets::{self, Place};
+use super::targets::{self, Gathered, Place};
 use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
+use crate::plan::{Outcome, RunReport};
 use crate::store::AuditEntry;
 use crate::{report, runner};
 
@@ -30,6 +31,24 @@ pub struct Args {
     /// Why; recorded in the audit log
     #[arg(long, value_name = "REASON", requires = "accept")]
     reason: Option<String>,
+}
+
+/// Puts into a plan what would stop its run: a schema that was changed outside Godwit.
+///
+/// # Errors
+/// When a database or the store cannot be reached.
+pub(super) async fn foretell(global: &Global, gathered: &Gathered, plan: &mut RunReport) -> anyhow::Result<()> {
+    if gathered.environment.is_none() || plan.steps.is_empty() || plan.outcome == Outcome::NeedsHuman {
+        return Ok(());
+    }
+    let Some(store) = global.store_if_there().await? else { return Ok(()) };
+    let found = runner::foretell_drift(&store, &gathered.targets, &targets::actor(), plan).await;
+    let found = found.map_err(targets::failed)?;
+    if !found.is_empty() {
+        plan.outcome = plan.outcome.or_worse(Outcome::NeedsHuman);
+        plan.blocked_by.extend(found);
+    }
+    Ok(())
 }
 
 /// Runs the command: exit 0 when nothing is different, 4 when something is.

@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::table_facts;
 use super::targets::{self, Gathered};
+use super::{Global, table_facts};
 use crate::approval::{Policy, alone};
 use crate::config::Cell;
 use crate::ids::{Digest, EnvironmentName, Login, Risk, RoleName};
@@ -21,6 +21,11 @@ pub(super) struct Word {
     pub yes: bool,
     /// Why approvals and promotion order are passed over.
     pub emergency: Option<String>,
+    /// How GitHub is asked who the person is.
+    #[cfg(feature = "bot")]
+    pub github: Option<super::person::GithubArgs>,
+    /// What was passed over, to be told with the run; found out before it.
+    pub passed_over: Vec<String>,
 }
 
 /// The reason of an emergency as it was given.
@@ -42,11 +47,12 @@ pub(super) fn emergency(reason: Option<String>) -> anyhow::Result<Option<String>
 /// # Errors
 /// When a database or the store cannot be reached, or nobody can be asked.
 pub(super) async fn before(
+    global: &Global,
     gathered: &mut Gathered,
     keeper: &Keeper,
     actor: &Actor,
     options: &mut ApplyOptions,
-    word: &Word,
+    word: &mut Word,
 ) -> anyhow::Result<Option<RunReport>> {
     if options.dry_run || (word.yes && gathered.environment.is_none()) {
         return Ok(None);
@@ -65,7 +71,7 @@ pub(super) async fn before(
     if closed.is_empty()
         && let (Some(policy), Some(environment)) = (&gathered.policy, &gathered.environment)
     {
-        closed = environment_gates(gathered, policy, environment, keeper, actor, &plan, word).await?;
+        closed = environment_gates(global, (gathered, policy, environment), keeper, actor, &plan, word).await?;
     }
     if closed.is_empty() && !word.yes && !agreed(gathered, &plan)? {
         closed.push(refusal("declined", "nobody agreed".to_owned(), String::new()));
@@ -85,13 +91,12 @@ fn refusal(reason: &str, message: String, what_to_do: String) -> Refusal {
 
 /// Freeze, promotion order, approvals. An emergency passes over the last two, and is written down first.
 async fn environment_gates(
-    gathered: &Gathered,
-    policy: &Policy,
-    environment: &EnvironmentName,
+    global: &Global,
+    (gathered, policy, environment): (&Gathered, &Policy, &EnvironmentName),
     keeper: &Keeper,
     actor: &Actor,
     plan: &RunReport,
-    word: &Word,
+    word: &mut Word,
 ) -> anyhow::Result<Vec<Refusal>> {
     let store = keeper.open().await.map_err(targets::failed)?;
     if let Some(lock) = store.environment_lock(actor.repo.as_ref(), environment).await? {
@@ -99,12 +104,13 @@ async fn environment_gates(
     }
     let planned = planned(gathered, plan);
     let risk = planned.iter().map(|(_, risk)| *risk).max().unwrap_or(Risk::Low);
-    let mut closed = Vec::new();
+    let (mut closed, mut passed) = (Vec::new(), Vec::new());
+    let cell = policy.matrix.cell(environment, risk);
     let agreed = store.agreed_in(environment).await?;
     let entered = store.entered_in(environment).await?;
     if let Some(missing) = approvals(policy, environment, risk, &planned, (&agreed, &entered), Utc::now()) {
-        match (&word.emergency, policy.matrix.cell(environment, risk)) {
-            (Some(_), Some(cell)) if cell.emergency_override => {}
+        match (&word.emergency, cell) {
+            (Some(_), Some(cell)) if cell.emergency_override => passed.push(missing),
             (Some(_), _) => closed.push(Refusal {
                 what_to_do: format!(
                     "`emergency_override` of `{environment}` at risk {risk} does not let an emergency pass; ask for the \
@@ -115,12 +121,13 @@ async fn environment_gates(
             (None, _) => closed.push(missing),
         }
     }
-    if word.emergency.is_none() {
-        let migrations: Vec<&Migration> = planned.iter().map(|(m, _)| *m).collect();
-        closed.extend(promotion(gathered, policy, environment, keeper, &migrations).await?);
-    }
+    let migrations: Vec<&Migration> = planned.iter().map(|(m, _)| *m).collect();
+    let order = promotion(gathered, policy, environment, keeper, &migrations).await?;
+    let of_it = if word.emergency.is_some() { &mut passed } else { &mut closed };
+    of_it.extend(order);
     if let (Some(reason), true) = (&word.emergency, closed.is_empty()) {
-        let mut entry = AuditEntry::new(Utc::now(), &actor.by, "emergency", "asked");
+        let by = if passed.is_empty() { None } else { lead(global, policy, word).await? };
+        let mut entry = AuditEntry::new(Utc::now(), by.as_deref().unwrap_or(&actor.by), "emergency", "asked");
         entry.environment = Some(environment.clone());
         entry.digest = Some(plan.digest.clone());
         entry.policy_hash = Some(policy.hash.clone());
@@ -128,9 +135,39 @@ async fn environment_gates(
         for (migration, risk) in &planned {
             entry.details.insert(migration.reference(), risk.to_string());
         }
+        let told = passed_over(&passed, cell, entry.at);
+        if !told.is_empty() {
+            entry.details.insert("skipped".to_owned(), told.join("; "));
+        }
         store.append_audit(entry).await?;
+        word.passed_over = told;
     }
     Ok(closed)
+}
+
+/// Who says that it is an emergency, where the policy names who may (SPEC 5).
+#[cfg(feature = "bot")]
+async fn lead(global: &Global, policy: &Policy, word: &Word) -> anyhow::Result<Option<String>> {
+    match &word.github {
+        Some(github) => super::person::lead(global, policy, github, "pass over this in an emergency").await,
+        None => Ok(None),
+    }
+}
+
+#[cfg(not(feature = "bot"))]
+async fn lead(_: &Global, _: &Policy, _: &Word) -> anyhow::Result<Option<String>> {
+    Ok(None)
+}
+
+/// What an emergency passes over, a line each, and until when somebody looks at it again.
+fn passed_over(passed: &[Refusal], cell: Option<&Cell>, now: DateTime<Utc>) -> Vec<String> {
+    let mut told: Vec<String> =
+        passed.iter().map(|refusal| format!("passed over in an emergency: {}", refusal.message)).collect();
+    let hours = cell.and_then(|cell| TimeDelta::try_hours(i64::from(cell.timeout_hours)));
+    if let Some(due) = hours.filter(|_| !told.is_empty()).and_then(|hours| now.checked_add_signed(hours)) {
+        told.push(format!("a review of this emergency is due by {}", due.format("%Y-%m-%d %H:%M UTC")));
+    }
+    told
 }
 
 /// The migrations of a plan with their risks. A step names its migration by id and target; where two folders have one

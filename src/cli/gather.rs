@@ -12,6 +12,7 @@ use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
 use crate::migration::checksum::both;
 use crate::migration::layout::split_marked;
+use crate::migration::text::text;
 use crate::migration::{
     Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version, execution, resolve,
@@ -168,14 +169,18 @@ fn document(path: &Path, shown: &str, engine: Option<Engine>, set: &mut Migratio
 }
 
 fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
-    let text = match content {
-        Ok(FileContent::Bytes(bytes)) => match String::from_utf8(bytes) {
-            Ok(text) => Ok(text),
-            Err(e) => {
-                let upto = e.utf8_error().valid_up_to();
-                let line = 1 + e.as_bytes()[..upto].iter().filter(|b| **b == b'\n').count();
-                Err(problem(shown, line, "not-utf8", "is not UTF-8", "save the file as UTF-8"))
-            }
+    let read = match content {
+        Ok(FileContent::Bytes(bytes)) => match text(&bytes).err() {
+            // With its byte order mark, which the checksum counts.
+            None => Ok(String::from_utf8(bytes).unwrap_or_default()),
+            Some(wrong) => Err(Problem {
+                file: shown.to_owned(),
+                line: wrong.line,
+                rule: wrong.rule,
+                severity: Severity::Error,
+                message: wrong.message,
+                help: wrong.help.to_owned(),
+            }),
         },
         Ok(FileContent::TooLarge(size)) => Err(problem(
             shown,
@@ -189,8 +194,8 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         }
         Err(e) => Err(unreadable(shown, &e)),
     };
-    let raw = match text {
-        Ok(text) => text,
+    let raw = match read {
+        Ok(raw) => raw,
         Err(problem) => return set.problems.push(problem),
     };
     let (sha256, checksum) = both(raw.as_bytes(), raw.strip_prefix('\u{feff}').unwrap_or(&raw));

@@ -13,7 +13,7 @@ use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
 use crate::lint::pipelines::problems as problems_of;
 use crate::lint::{LintReport, Scope, Severity, changed_after_merge, check_judged, overtaken, table};
-use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of, resolve};
+use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of, resolve, roots};
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 
@@ -223,6 +223,7 @@ pub(super) fn look(
     profile: Profile,
 ) -> anyhow::Result<Looked> {
     let mut config = global.repo_config()?;
+    let named = config.migrations.clone();
     let mut new = BTreeSet::new();
     let mut before = None;
     let (mut scope, lint_config) = match against {
@@ -246,6 +247,17 @@ pub(super) fn look(
             touched.extend(told.iter().map(|p| p.file.clone()));
         }
         set.remarks.extend(told);
+    }
+    if paths.is_empty() {
+        let is_there = |path: &str| global.repo.join(path).is_dir();
+        set.remarks.extend(match &mut scope {
+            Scope::All => roots::unfound(&named, &set, &is_there),
+            Scope::Paths(touched) => {
+                let told = roots::unfound_by(touched, &named, &set, &is_there);
+                touched.extend(told.iter().map(|p| p.file.clone()));
+                told
+            }
+        });
     }
     if paths.is_empty() && set.migrations.iter().any(|m| m.layout == Layout::Prisma) {
         set.remarks.extend(problems_of(&super::pipelines::files(&global.repo)));

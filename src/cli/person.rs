@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::Exit;
+use super::by_hand::blocked;
 use super::exit::Failure;
+use super::{Exit, Global};
 use crate::approval::{Permission, Person, Policy};
 use crate::github::{Github, GithubError, RepoApi};
 use crate::ids::{Login, RepoName, RoleName, TeamSlug};
@@ -114,6 +115,30 @@ pub async fn look_up_in(api: &RepoApi, login: &Login, asked: BTreeSet<&TeamSlug>
         }
     }
     Ok(Person { permission, teams })
+}
+
+/// Who asks for what only a lead may do, where the policy names who that is: a holder of `data_ops_lead`, proved by a token.
+/// `None` where nobody is named: then whoever reaches the database has what it takes.
+///
+/// # Errors
+/// Without a token, for somebody who does not hold the role, or when GitHub cannot be asked.
+pub async fn lead(global: &Global, policy: &Policy, github: &GithubArgs, may: &str) -> anyhow::Result<Option<String>> {
+    let role = RoleName::new("data_ops_lead").expect("a plain word is a role name");
+    if policy.roles.describe(&role).is_empty() {
+        return Ok(None);
+    }
+    let repo = github.repository(&global.repo)?;
+    let client = github.client()?;
+    let by = client.person().await.map_err(failed)?;
+    let api = client.repo(&repo, 0).await.map_err(failed)?;
+    let person = look_up(&api, policy, &by, &role).await?;
+    if policy.roles.holds(&role, &by, &person.teams) {
+        return Ok(Some(by.to_string()));
+    }
+    Err(blocked(format!(
+        "`{by}` does not hold the role `{role}`; {} may {may}",
+        policy.roles.describe(&role).join(", ")
+    )))
 }
 
 #[cfg(test)]

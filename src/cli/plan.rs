@@ -42,6 +42,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         if gathered.lint_errors.iter().any(|(_, r)| report.blocked_by.contains(r)) {
             report.outcome = crate::plan::Outcome::Blocked;
         }
+        super::drift::foretell(global, &gathered, &mut report).await?;
         targets::conclude(global, &report)
     })
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::exit::Failure;
 use super::print;
+use super::tree::read_tree;
 use super::{Exit, Format, Global};
 use crate::approval::codeowners::CodeOwners;
 use crate::approval::{
@@ -17,6 +18,8 @@ use crate::approval::{
 };
 use crate::config::{ConfigError, RepoConfig};
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, RoleName};
+use crate::migration::roots::unfound;
+use crate::migration::{Problem, Severity, resolve};
 use crate::report::{policy_text, policy_yaml};
 
 /// Arguments of `godwit policy`.
@@ -188,7 +191,12 @@ fn check_policy(global: &Global) -> anyhow::Result<Exit> {
         return Err(Failure::usage(format!("cannot read `{}`", config.display())));
     }
     let (files, findings) = match load(global) {
-        Ok(policy) => (policy.files.clone(), check(&policy)),
+        Ok(policy) => {
+            let mut found = check(&policy);
+            found.extend(folders(global, &policy)?);
+            found.sort_by_key(|f| std::cmp::Reverse(f.level));
+            (policy.files, found)
+        }
         Err(errors) => (Vec::new(), errors.into_iter().map(|e| Finding { level: Level::Error, what: e }).collect()),
     };
     let errors = findings.iter().filter(|f| f.level == Level::Error).count();
@@ -205,6 +213,26 @@ fn check_policy(global: &Global) -> anyhow::Result<Exit> {
         print::text(&policy_text::findings(&files, &findings))?;
     }
     Ok(if errors == 0 { Exit::Done } else { Exit::Usage })
+}
+
+/// What is wrong with the folders that `godwit.yml` names.
+fn folders(global: &Global, policy: &Policy) -> anyhow::Result<Vec<Finding>> {
+    let roots = &policy.repo.migrations;
+    if roots.iter().all(|root| root.line.is_none()) {
+        return Ok(Vec::new());
+    }
+    let set = resolve(&read_tree(&global.repo)?, roots);
+    let is_there = |path: &str| global.repo.join(path).is_dir();
+    let finding = |p: Problem| Finding {
+        level: if p.severity == Severity::Error { Level::Error } else { Level::Warning },
+        what: ConfigError {
+            file: p.file,
+            line: usize::try_from(p.line).ok(),
+            column: None,
+            message: format!("{}: {}", p.message, p.help),
+        },
+    };
+    Ok(unfound(roots, &set, &is_there).into_iter().map(finding).collect())
 }
 
 fn owners(global: &Global, args: &OwnersArgs) -> anyhow::Result<Exit> {

@@ -7,12 +7,10 @@ use anyhow::Context as _;
 use chrono::Utc;
 use serde_json::json;
 
-#[cfg(feature = "bot")]
-use super::by_hand::blocked;
 use super::by_hand::{is_production, not_frozen, refused};
 use super::exit::Failure;
 use super::settings::data_dir_or;
-use super::targets::{self, Gathered, Place};
+use super::targets::{self, Place};
 use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
 use crate::runner::Target;
@@ -66,7 +64,12 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let actor = targets::actor();
     targets::block_on(async {
         #[cfg(feature = "bot")]
-        let by = if guarded { lead(global, &gathered, &args.github).await? } else { None };
+        let by = match &gathered.policy {
+            Some(policy) if guarded => {
+                super::person::lead(global, policy, &args.github, "reset this environment").await?
+            }
+            Some(_) | None => None,
+        };
         #[cfg(not(feature = "bot"))]
         let by: Option<String> = None;
         let store = global.open_store().await?;
@@ -115,34 +118,6 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         print::text(&text)?;
         Ok(Exit::Done)
     })
-}
-
-/// Who asks, where the environment is guarded and its policy names who may: a holder of `data_ops_lead`, proved by a token.
-#[cfg(feature = "bot")]
-async fn lead(
-    global: &Global,
-    gathered: &Gathered,
-    github: &super::person::GithubArgs,
-) -> anyhow::Result<Option<String>> {
-    use super::person::{failed, look_up};
-    let Some(policy) = &gathered.policy else { return Ok(None) };
-    let role = crate::ids::RoleName::new("data_ops_lead").expect("a plain word is a role name");
-    if policy.roles.describe(&role).is_empty() {
-        // Nobody is named, so nobody can be asked for: whoever reaches the database has what it takes.
-        return Ok(None);
-    }
-    let repo = github.repository(&global.repo)?;
-    let client = github.client()?;
-    let by = client.person().await.map_err(failed)?;
-    let api = client.repo(&repo, 0).await.map_err(failed)?;
-    let person = look_up(&api, policy, &by, &role).await?;
-    if policy.roles.holds(&role, &by, &person.teams) {
-        return Ok(Some(by.to_string()));
-    }
-    Err(blocked(format!(
-        "`{by}` does not hold the role `{role}`; {} may reset this environment",
-        policy.roles.describe(&role).join(", ")
-    )))
 }
 
 /// Writes what was recorded into a file of its own that only its owner may read.

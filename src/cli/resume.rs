@@ -23,26 +23,34 @@ pub struct Args {
     /// Pass over approvals and promotion order; the reason is recorded
     #[arg(long, value_name = "REASON", conflicts_with = "url")]
     emergency: Option<String>,
+    #[cfg(feature = "bot")]
+    #[command(flatten)]
+    github: super::person::GithubArgs,
 }
 
 /// Runs the command. It never asks: what it goes on with was agreed to when it began. In an environment it also brings
 /// what came after, so the same gates hold as for `apply`.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut gathered = args.place.or_word(args.word)?.gather(global)?;
-    let word = Word { yes: true, emergency: gates::emergency(args.emergency)? };
+    let mut word = Word { yes: true, emergency: gates::emergency(args.emergency)?, ..Word::default() };
+    #[cfg(feature = "bot")]
+    {
+        word.github = Some(args.github);
+    }
     let mut options = gathered.options(&args.bounds, global)?;
     let actor = targets::actor();
     targets::block_on(async {
         options.released = gathered.released(global).await?;
         let keeper = targets::keeper(global);
-        if let Some(refused) = gates::before(&mut gathered, &keeper, &actor, &mut options, &word).await? {
+        if let Some(refused) = gates::before(global, &mut gathered, &keeper, &actor, &mut options, &mut word).await? {
             return targets::conclude(global, &refused);
         }
         targets::on_ctrl_c(&options);
-        let report = runner::resume(&keeper, &gathered.set, &gathered.targets, &actor, &options)
+        let mut report = runner::resume(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
             .map_err(targets::failed)?;
         super::audited::audit(&keeper, &actor, "resume-finished", &report, word.emergency.as_deref()).await;
+        report.notes.extend(word.passed_over);
         targets::conclude(global, &report)
     })
 }

@@ -62,6 +62,19 @@ impl Global {
         self.open_store_at(&self.store_url()?, None).await
     }
 
+    /// The same where there is one: none is made only to be looked into.
+    ///
+    /// # Errors
+    /// As [`Global::open_store`].
+    pub async fn store_if_there(&self) -> anyhow::Result<Option<Store>> {
+        let url = self.store_url()?;
+        let file = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+        match file {
+            Some(file) if !Path::new(file).exists() => Ok(None),
+            Some(_) | None => self.open_store_at(&url, None).await.map(Some),
+        }
+    }
+
     /// The same at a URL, where the command itself may have been told of a data directory.
     ///
     /// # Errors

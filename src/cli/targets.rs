@@ -24,7 +24,7 @@ use crate::config::{Environment, HealthChecks, LintConfig, TargetConfig};
 use crate::ids::{Engine, EnvironmentName, Risk, RunId, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
-use crate::migration::{Migration, MigrationSet, resolve};
+use crate::migration::{Migration, MigrationSet, resolve, roots};
 use crate::plan::planner;
 use crate::plan::{Outcome, Refusal, RunReport};
 use crate::report;
@@ -272,7 +272,9 @@ impl Place {
         let policy = self.policy(global)?;
         let (environment, targets) = self.of_environment(&policy, name)?;
         let name = &environment.name;
-        let set = resolve(&read_tree(root)?, &policy.repo.migrations);
+        let mut set = resolve(&read_tree(root)?, &policy.repo.migrations);
+        let is_there = |path: &str| root.join(path).is_dir();
+        set.problems.extend(roots::unfound(&policy.repo.migrations, &set, &is_there));
         same_kind(&set, environment)?;
         // A migration with a target of its own was looked at just now, or is another environment's.
         let taken = |m: &Migration| environment.targets.iter().any(|t| planner::belongs(m, &t.name, t.engine));

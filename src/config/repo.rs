@@ -194,7 +194,7 @@ fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<Migrat
         return None;
     };
     match inside(&reader.string(folder, &folder_path)?) {
-        Ok(path) => Some(MigrationRoot { path, layout, engine, target, native }),
+        Ok(path) => Some(MigrationRoot { path, layout, engine, target, native, line: u32::try_from(folder.line).ok() }),
         Err(message) => {
             reader.wrong(folder, message);
             None

@@ -50,6 +50,11 @@ pub async fn listen<T>(tell: Option<NoticeTeller>, work: impl Future<Output = T>
     (done, kept)
 }
 
+/// Does `work` without hearing what the server says meanwhile: it is about what Godwit itself did.
+pub(super) async fn unheard<T>(work: impl Future<Output = T>) -> T {
+    EAR.scope(Arc::new(Ear { heard: Mutex::default(), tell: None }), work).await
+}
+
 /// Hands notices to the step that they belong to.
 #[derive(Debug)]
 pub struct Notices;

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -42,6 +44,13 @@ impl SqliteDriver {
     /// When the URL names no file, or the file is no database.
     pub async fn connect(url: &SecretString) -> Result<Self, DriverError> {
         let path = file_of(url.expose_secret())?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            return Err(DriverError::Unreachable(format!(
+                "there is no folder `{}`, in which the SQLite database `{}` is to be",
+                folder.display(),
+                path.display()
+            )));
+        }
         let connection = if path.exists() { Some(open(&path, false, Duration::from_secs(5)).await?) } else { None };
         Ok(Self { path, connection })
     }
@@ -90,14 +99,14 @@ impl Driver for SqliteDriver {
 
     async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
         match &mut self.connection {
-            Some(connection) => read_history(connection).await,
+            Some(connection) => read_history(connection).await.map_err(|e| held(e, &self.path)),
             None => Ok(Vec::new()),
         }
     }
 
     async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
         match &mut self.connection {
-            Some(connection) => native::read(connection, book).await,
+            Some(connection) => native::read(connection, book).await.map_err(|e| held(e, &self.path)),
             None => Ok(Vec::new()),
         }
     }
@@ -182,8 +191,14 @@ impl Driver for SqliteDriver {
             fingerprint: String::new(),
             epoch: Epoch(0),
             kept: None,
+            bounded: Arc::default(),
         };
-        session.prepare().await?;
+        session.watch_the_clock().await?;
+        // One that was opened to be read waits as long as a reader does.
+        let patience = format!("PRAGMA busy_timeout = {}", options.lock_timeout.as_millis());
+        session.say(&patience).await?;
+        let prepared = session.prepare().await;
+        prepared.map_err(|e| held(e, &session.path))?;
         Ok(session)
     }
 }
@@ -258,6 +273,17 @@ fn failure(error: &sqlx::Error, line: Option<u32>) -> DriverError {
     }
 }
 
+/// What a file that somebody else holds says of itself, in words that help.
+fn held(error: DriverError, path: &Path) -> DriverError {
+    if !is_busy(&error) {
+        return error;
+    }
+    DriverError::Unreachable(format!(
+        "another program holds `{}` ({error}): wait until it has ended, or raise `--lock-timeout`",
+        path.display()
+    ))
+}
+
 /// SQLITE_BUSY or SQLITE_LOCKED, extended codes included.
 fn is_busy(error: &DriverError) -> bool {
     match error {
@@ -284,9 +310,39 @@ pub struct SqliteSession {
     fingerprint: String,
     epoch: Epoch,
     kept: Option<Kept>,
+    /// Whether what runs is a migration's, which ends with the run's time; what is recorded of it does not.
+    bounded: Arc<AtomicBool>,
 }
 
+/// Steps of SQLite's machine between two looks at the clock.
+const LOOK_EVERY: i32 = 10_000;
+
 impl SqliteSession {
+    /// Has statements of migrations stopped once the run's time is up.
+    async fn watch_the_clock(&mut self) -> Result<(), DriverError> {
+        let Some(deadline) = self.options.deadline else { return Ok(()) };
+        let bounded = Arc::clone(&self.bounded);
+        let mut handle = self.connection.lock_handle().await.map_err(|e| failure(&e, None))?;
+        handle.set_progress_handler(LOOK_EVERY, move || !bounded.load(Ordering::Relaxed) || Instant::now() < deadline);
+        Ok(())
+    }
+
+    /// From here on a migration's own statements run, or they have run.
+    fn bound(&self, own: bool) {
+        self.bounded.store(own, Ordering::Relaxed);
+    }
+
+    /// An error in the words of a run: that its time was up is why SQLite was interrupted.
+    fn explained(&self, error: DriverError) -> DriverError {
+        match error {
+            DriverError::Statement(mut f) if f.code.as_deref() == Some("9") && self.check_time().is_err() => {
+                f.message = format!("{TIME_IS_UP}: {}", f.message);
+                DriverError::Statement(f)
+            }
+            other => other,
+        }
+    }
+
     async fn prepare(&mut self) -> Result<(), DriverError> {
         let read = format!("SELECT target_id FROM {FENCE} WHERE k = 'target'");
         if let Ok(row) = sqlx::query(AssertSqlSafe(read)).persistent(false).fetch_one(&mut self.connection).await {
@@ -335,6 +391,10 @@ impl SqliteSession {
     }
 
     async fn say_at(&mut self, sql: &str, line: Option<u32>) -> Result<(), DriverError> {
+        // SQLite reads no further, and what asks it for the next statement would ask for ever.
+        if sql.contains('\0') {
+            return Err(refused("holds a NUL byte"));
+        }
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(|_| ()).map_err(|e| failure(&e, line))
     }
 
@@ -353,7 +413,9 @@ impl SqliteSession {
     async fn put(&mut self, row: &HistoryRow, started: DateTime<Utc>) -> Result<(), DriverError> {
         let now = Utc::now();
         let finished = row.finished_at.map(|_| now.timestamp_millis());
-        let duration = if row.finished_at.is_some() { (now - started).num_milliseconds().max(0) } else { 0 };
+        // Begun milliseconds count: what was done took some time.
+        let took = || (now - started).num_microseconds().map_or(i64::MAX, |us| us.max(0).saturating_add(999) / 1000);
+        let duration = if row.finished_at.is_some() { took() } else { 0 };
         // A checkpoint outlives every attempt, but not the end of the matter.
         let over = matches!(row.state, MigrationState::Applied | MigrationState::RolledBack);
         let progress = if over { ", progress=NULL" } else { "" };
@@ -405,7 +467,7 @@ impl SqliteSession {
     fn check_time(&self) -> Result<(), DriverError> {
         if self.options.deadline.is_some_and(|d| Instant::now() >= d) {
             return Err(DriverError::Statement(StatementFailure {
-                message: "the run's time is up".to_owned(),
+                message: TIME_IS_UP.to_owned(),
                 code: None,
                 line: None,
                 hint: None,
@@ -431,6 +493,7 @@ impl SqliteSession {
                 hint: Some(e.help),
             })
         })?;
+        self.bound(true);
         for (n, statement) in statements.iter().enumerate() {
             self.check_time()?;
             let line = Some(offset + statement.line);
@@ -443,6 +506,7 @@ impl SqliteSession {
                 failpoint::hit("stmt_sent");
             }
         }
+        self.bound(false);
         failpoint::hit("stmt_acked");
         self.put(script.row, started).await?;
         failpoint::hit("commit_sent");
@@ -459,15 +523,19 @@ impl SqliteSession {
         if statement.nature != Nature::Transactional {
             self.say("COMMIT").await?;
             failpoint::hit("stmt_sent");
+            self.bound(true);
             self.say_at(sql, line).await?;
+            self.bound(false);
             failpoint::hit("stmt_acked");
             self.begin().await?;
         } else {
             failpoint::hit("stmt_sent");
+            self.bound(true);
             self.say_at(sql, line).await?;
             for check in statement.own_checks() {
                 health::holds(&mut self.connection, check, Some(check.line)).await?;
             }
+            self.bound(false);
             failpoint::hit("stmt_acked");
         }
         self.set_done(statement).await?;
@@ -480,6 +548,7 @@ impl SqliteSession {
     /// What came of an attempt: rolled back if it failed, and whether to try again.
     async fn settle(&mut self, result: Result<(), DriverError>, began: Instant) -> Option<Result<(), DriverError>> {
         let Err(error) = result else { return Some(Ok(())) };
+        self.bound(false);
         // Nothing is open when BEGIN itself failed.
         let _ = self.say("ROLLBACK").await;
         if is_busy(&error) && began.elapsed() < self.options.retry_for {
@@ -491,10 +560,13 @@ impl SqliteSession {
                 f.hint = Some("another program is writing to this database; end it and run again".to_owned());
                 DriverError::Statement(f)
             }
-            other => other,
+            other => self.explained(other),
         }))
     }
 }
+
+/// What is said of a run that may not go on.
+const TIME_IS_UP: &str = "the run's time is up";
 
 /// Line (from 1) of byte `at`.
 fn line_of(text: &str, at: usize) -> u32 {
@@ -565,6 +637,7 @@ impl Session for SqliteSession {
         }
         if touches_session(Engine::Sqlite, &script.text[script.body.clone()]) {
             self.connection = open(&self.path, false, self.options.lock_timeout).await?;
+            self.watch_the_clock().await?;
         }
         Ok(())
     }

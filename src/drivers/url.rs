@@ -12,7 +12,7 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
         Engine::Postgresql => url.parse::<sqlx::postgres::PgConnectOptions>().map(|_| ()).map_err(|e| e.to_string()),
         #[cfg(not(feature = "postgres"))]
         Engine::Postgresql => Ok(()),
-        Engine::Sqlite => Ok(()),
+        Engine::Sqlite => super::sqlite::file_of(url).map(|_| ()).map_err(|e| e.to_string()),
         Engine::Mongodb => mongodb(url),
         #[cfg(feature = "redis")]
         Engine::Redis => super::redis::check_url(url),
@@ -28,7 +28,7 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
 /// `mongodb://HOST[,HOST]/DATABASE?…`: a migration's collections are in one database.
 fn mongodb(url: &str) -> Result<(), String> {
     #[cfg(feature = "mongodb")]
-    let database = mongodb::options::ConnectionString::parse(url).map_err(|e| e.to_string())?.default_database;
+    let database = mongodb::options::ConnectionString::parse(url).map_err(|e| e.kind.to_string())?.default_database;
     #[cfg(not(feature = "mongodb"))]
     let database = {
         let rest = url.split_once("://").map_or("", |(_, rest)| rest);
@@ -66,6 +66,9 @@ mod tests {
         for (engine, url, part) in [
             (Engine::Mongodb, "mongodb://h:27017/", "names no database"),
             (Engine::Mongodb, "mongodb://u:hunter2@h:27017/?replicaSet=rs0", "names no database"),
+            (Engine::Mongodb, "mongodb://h:27017/a b", "database name"),
+            (Engine::Sqlite, "sqlite:", "names its file"),
+            (Engine::Sqlite, "sqlite::memory:", "names its file"),
             (Engine::Redis, "redis://h:x/0", "port"),
             (Engine::Redis, "redis://h/shop", "not the number of a database"),
             (Engine::Redis, "redis:///0", "names no host"),
@@ -75,6 +78,7 @@ mod tests {
         ] {
             let error = check_url(engine, url).expect_err(url);
             assert!(error.contains(part) && !error.contains("hunter2"), "{url}: {error}");
+            assert!(!error.contains("labels"), "{url}: {error}");
         }
     }
 }

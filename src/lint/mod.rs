@@ -8,6 +8,7 @@ mod depth;
 pub mod effect;
 pub mod fix;
 mod lines;
+mod locks;
 mod merged;
 mod models;
 mod objects;
@@ -35,6 +36,7 @@ pub use check::{check, check_judged};
 pub use count::{Made, made_by};
 #[cfg(feature = "sqlite")]
 pub(crate) use depth::with_stack;
+pub use locks::locks_of;
 pub use merged::changed_after_merge;
 pub use objects::objects_of;
 pub use order::overtaken;

@@ -9,7 +9,9 @@ pub mod graph;
 pub mod layout;
 pub mod native;
 pub mod operations;
+pub mod roots;
 mod set;
+pub mod text;
 pub mod verify;
 mod version;
 
@@ -253,6 +255,27 @@ impl MigrationSet {
         let told = left_out
             .map(|m| format!("{} runs in `{}` only", m.reference(), m.only_in.as_ref().map_or("", |e| e.as_str())));
         (Cow::Owned(set), told.collect())
+    }
+
+    /// What stands where migrations are looked for and is none, a line each: nobody who reads "nothing to do" looks for it.
+    pub fn passed_over(&self) -> Vec<String> {
+        const NAMED: usize = 5;
+        let is_none = |p: &&Problem| {
+            p.severity == Severity::Warning && ["stray-file", "directory-named-sql", "empty-root"].contains(&p.rule)
+        };
+        let all: Vec<&Problem> = self.problems.iter().filter(is_none).collect();
+        let mut told: Vec<String> = all
+            .iter()
+            .take(NAMED)
+            .map(|p| match p.rule {
+                "empty-root" => format!("{}:{}: {}", p.file, p.line, p.message),
+                _ => format!("{} {}", p.file, p.message),
+            })
+            .collect();
+        if all.len() > NAMED {
+            told.push(format!("{} more files are passed over; `godwit lint` names them", all.len() - NAMED));
+        }
+        told
     }
 
     /// Digest over all migrations of the set.

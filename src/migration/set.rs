@@ -23,12 +23,14 @@ pub struct MigrationRoot {
     pub target: Option<TargetName>,
     /// Whether the table of the folders' own tool is kept.
     pub native: Keep,
+    /// The line of `godwit.yml` that names it; `None` where nobody wrote it.
+    pub line: Option<u32>,
 }
 
 impl MigrationRoot {
     /// The folder `path` itself, everything else detected.
     pub fn folder(path: impl Into<String>) -> Self {
-        Self { path: path.into(), layout: None, engine: None, target: None, native: Keep::Auto }
+        Self { path: path.into(), layout: None, engine: None, target: None, native: Keep::Auto, line: None }
     }
 
     /// Whether it looks everywhere, as without configuration; then only folders that clearly hold migrations count.
@@ -36,7 +38,12 @@ impl MigrationRoot {
         self.path == "**"
     }
 
-    fn matcher(&self) -> Option<GlobMatcher> {
+    /// Whether it stands for any number of folders.
+    pub(super) fn is_pattern(&self) -> bool {
+        self.path.contains(['*', '?', '[', '{'])
+    }
+
+    pub(super) fn matcher(&self) -> Option<GlobMatcher> {
         GlobBuilder::new(&self.path).literal_separator(true).build().ok().map(|g| g.compile_matcher())
     }
 }

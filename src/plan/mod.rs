@@ -230,6 +230,15 @@ pub struct PlannedStatement {
     pub why: String,
 }
 
+/// A lock that a step takes on something that was there before.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TakenLock {
+    /// The table, view or index.
+    pub object: String,
+    /// In SQL's words: `ACCESS EXCLUSIVE`.
+    pub mode: String,
+}
+
 /// One migration, one direction, one target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Step {
@@ -249,6 +258,12 @@ pub struct Step {
     pub recovery: RecoveryClass,
     /// Why it is of that class.
     pub recovery_reason: String,
+    /// What is looked at after a crash to tell how far it came.
+    #[serde(default)]
+    pub probe: String,
+    /// The locks that it takes by name; `None` where nobody asked, or nothing can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locks: Option<Vec<TakenLock>>,
     /// `true`: one transaction with the history row. `false`: statement by statement.
     pub in_transaction: bool,
     /// What is sent, in order.
@@ -327,6 +342,12 @@ pub struct StepReport {
     /// Why it is of that class.
     #[serde(default)]
     pub recovery_reason: String,
+    /// What is looked at after a crash to tell how far it came; in a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// The locks that it takes by name; in a plan, on PostgreSQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locks: Option<Vec<TakenLock>>,
     /// Rows, documents or keys changed, where the server tells.
     #[serde(default)]
     pub rows: Option<u64>,

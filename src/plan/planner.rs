@@ -41,6 +41,8 @@ pub enum OutOfOrder {
 /// Whether the statements' texts are wanted, or only how each step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
+    /// Every statement's text, and the locks that a step takes.
+    Plan,
     /// Every statement's text.
     Full,
     /// None of them.
@@ -483,6 +485,7 @@ fn baseline_step(request: &Request<'_>, migration: &Migration) -> Step {
         statements: Vec::new(),
         recovery: RecoveryClass::Atomic,
         recovery_reason: "only a row of the history is written".to_owned(),
+        probe: "the row itself".to_owned(),
         in_transaction: true,
         ..bare_step(request, migration, StepAction::Baseline, &migration.up)
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{irreversible, operation_of};
+use crate::migration::operations::are_operations;
 use crate::plan::planner::recovery_class;
 use crate::plan::{MigrationState, Outcome, RecoveryClass, Refusal, RunReport, StepAction, StepReport, TargetStatus};
 
@@ -93,6 +94,14 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
         // What is atomic needs no explanation.
         if step.recovery != RecoveryClass::Atomic && !step.recovery_reason.is_empty() {
             let _ = writeln!(out, "             {class}: {}", step.recovery_reason);
+        }
+        // Operations say it one by one.
+        if let Some(probe) = step.probe.as_ref().filter(|_| !are_operations(step.engine)) {
+            let _ = writeln!(out, "             after a crash: {probe}");
+        }
+        let locks: Vec<String> = step.locks.iter().flatten().map(|l| format!("{} {}", l.object, l.mode)).collect();
+        if !locks.is_empty() {
+            let _ = writeln!(out, "             locks: {}", locks.join(", "));
         }
         for statement in &step.statements {
             if let Some(operation) = operation_of(step.engine, statement) {

@@ -1,11 +1,19 @@
 //! From a target to the driver of its engine.
 
 use super::RunError;
-use crate::drivers::DriverError;
+use crate::drivers::{DriverError, StatementFailure};
 use crate::ids::Engine;
 
 pub(super) fn unreachable(error: DriverError) -> RunError {
-    RunError::Unreachable(error.to_string())
+    RunError::Unreachable(in_words(&error))
+}
+
+/// An error with what to do about it, where the driver knows that.
+pub(super) fn in_words(error: &DriverError) -> String {
+    match error {
+        DriverError::Statement(StatementFailure { message, hint: Some(hint), .. }) => format!("{message}; {hint}"),
+        other => other.to_string(),
+    }
 }
 
 pub(super) fn unsupported(engine: Engine) -> RunError {

@@ -8,7 +8,7 @@ use super::{Actor, RunError, Target};
 use crate::drivers::Driver as _;
 use crate::plan::drift::{TargetDrift, changes, fingerprint};
 use crate::plan::planner::history_hash;
-use crate::plan::{Refusal, SchemaSnapshot};
+use crate::plan::{Refusal, RunReport, SchemaSnapshot};
 use crate::store::Store;
 use crate::store::schemas::{SchemaPlace, SchemaRecord};
 
@@ -85,9 +85,36 @@ pub(super) async fn forbids(
     live: &SchemaSnapshot,
     history: &str,
 ) -> Result<Option<Refusal>, RunError> {
-    let Some(place) = place(job.actor, job.target) else { return Ok(None) };
+    refusal(store, job.actor, job.target, (live, history)).await
+}
+
+/// The same for the targets of a plan on which something would run. Writes nothing anywhere.
+///
+/// # Errors
+/// When a target or the store cannot be reached.
+pub async fn foretell(
+    store: &Store,
+    targets: &[Target],
+    actor: &Actor,
+    plan: &RunReport,
+) -> Result<Vec<Refusal>, RunError> {
+    let mut found = Vec::new();
+    for target in targets.iter().filter(|t| plan.steps.iter().any(|s| s.target == t.name)) {
+        let (live, history) = look(target).await?;
+        found.extend(refusal(store, actor, target, (&live, &history)).await?);
+    }
+    Ok(found)
+}
+
+async fn refusal(
+    store: &Store,
+    actor: &Actor,
+    target: &Target,
+    (live, history): (&SchemaSnapshot, &str),
+) -> Result<Option<Refusal>, RunError> {
+    let Some(place) = place(actor, target) else { return Ok(None) };
     let Some(recorded) = store.recorded_schema(place).await? else { return Ok(None) };
-    let found = compare(job.target, Some(recorded), live, history);
+    let found = compare(target, Some(recorded), live, history);
     if found.changes.is_empty() || found.history_moved {
         return Ok(None);
     }
@@ -99,7 +126,7 @@ pub(super) async fn forbids(
         reason: "schema-drift".to_owned(),
         message: format!(
             "the schema of `{}` was changed outside Godwit since the last run: {}",
-            job.target.name,
+            target.name,
             names.join(", ")
         ),
         what_to_do: format!(

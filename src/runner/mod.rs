@@ -41,7 +41,7 @@ pub use crate::drivers::failpoint;
 pub use crate::drivers::notices;
 #[cfg(feature = "postgres")]
 pub use crate::drivers::postgres::{Ahead, First};
-pub use drift::{accept as accept_drift, drift};
+pub use drift::{accept as accept_drift, drift, foretell as foretell_drift};
 pub use examine::examine;
 pub use keeper::{Keeper, OpenStore};
 pub use settle::{Settlement, resolve};
@@ -310,7 +310,15 @@ pub async fn status(
             target: target.name.clone(),
             engine: target.engine,
             lock,
-            migrations: planner::statuses(set, &target.name, target.engine, &history, &native, released),
+            migrations: planner::statuses(
+                set,
+                &target.name,
+                target.engine,
+                &history,
+                &native,
+                released,
+                target.environment.as_ref(),
+            ),
         });
     }
     Ok(out)
@@ -377,7 +385,11 @@ async fn run_all(
         None => Box::pin(on_targets(&call)).instrument(span.clone()).await,
     };
     spans::run_ended(&span, &ended);
-    Ok(finish(keeper, ended?, began).await)
+    let mut report = finish(keeper, ended?, began).await;
+    if matches!(work, Work::Apply | Work::Resume) {
+        report.notes.extend(set.passed_over());
+    }
+    Ok(report)
 }
 
 async fn on_targets(call: &Call<'_>) -> Result<RunReport, RunError> {
@@ -580,6 +592,16 @@ fn refused(refusals: &[Refusal]) -> Outcome {
     if refusals.iter().any(|r| r.needs_human) { Outcome::NeedsHuman } else { Outcome::Blocked }
 }
 
+/// Steps of a plan that is only told: with what happens while they run, and after a crash.
+fn planned_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
+    let told = |step: &crate::plan::Step| StepReport {
+        probe: Some(step.probe.clone()),
+        locks: step.locks.clone(),
+        ..step_report(step, MigrationState::Pending)
+    };
+    steps.iter().map(told).collect()
+}
+
 /// Steps of a plan that were not run, for the report.
 fn pending_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
     steps.iter().map(|s| step_report(s, MigrationState::Pending)).collect()
@@ -594,6 +616,8 @@ fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
         recovery: step.recovery,
         in_transaction: step.in_transaction,
         recovery_reason: step.recovery_reason.clone(),
+        probe: None,
+        locks: None,
         rows: None,
         statements: step.statements.iter().map(|s| s.sql.clone()).collect(),
         state,
@@ -605,7 +629,11 @@ fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
 }
 
 fn detail(options: &ApplyOptions) -> Detail {
-    if options.brief { Detail::Brief } else { Detail::Full }
+    match (options.brief, options.dry_run) {
+        (true, _) => Detail::Brief,
+        (false, true) => Detail::Plan,
+        (false, false) => Detail::Full,
+    }
 }
 
 fn risk_of(options: &ApplyOptions, migration: &Migration) -> Risk {

@@ -114,7 +114,7 @@ impl Forgetting<'_> {
         let mut rows: Vec<HistoryRow> =
             history.iter().filter(|r| r.state != MigrationState::RolledBack).cloned().map(blank).collect();
         let (name, engine) = (&self.target.name, self.target.engine);
-        let states = planner::statuses(self.set, name, engine, history, native, &Default::default());
+        let states = planner::statuses(self.set, name, engine, history, native, &Default::default(), None);
         let index = Index::new(self.set, history);
         // What only another tool's table knows gets a row, so that the table follows.
         let adopted = self.set.migrations.iter().filter(|m| {

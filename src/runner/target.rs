@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 
+use super::connect::in_words;
 use super::keeper::Keeper;
 use super::locked::{self, ByName};
 use super::native::keep_native;
-use super::{Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, refused, risk_of};
+use super::{Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, planned_steps, refused, risk_of};
 use crate::drivers::failpoint;
 use crate::drivers::{Driver, DriverError, Pace, Session, SessionOptions};
 use crate::ids::{Digest, RepoName, Risk, RunId};
@@ -104,8 +105,8 @@ pub(super) fn refusal_of(error: DriverError) -> Result<Refusal, RunError> {
         }
         DriverError::Pooled(_) => refusal("pooled", message, "connect to the server itself", false),
         DriverError::Fenced => refusal("fenced", message, "look at the newer run with `godwit status`", false),
-        DriverError::Statement(failure) => {
-            Err(RunError::Unreachable(format!("the target refuses Godwit's own tables: {failure}")))
+        error @ DriverError::Statement(_) => {
+            Err(RunError::Unreachable(format!("the target refuses Godwit's own tables: {}", in_words(&error))))
         }
         DriverError::Unreachable(m) | DriverError::Lost(m) => Err(RunError::Unreachable(m)),
         DriverError::Stopped(m) => refusal("cancelled", m, "run it again to go on from there", false),
@@ -236,7 +237,7 @@ async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOut
         applied.extend(forth.into_iter().map(reference));
         return Ok(Some(TargetOutcome {
             outcome,
-            steps: pending_steps(&planned.plan.steps),
+            steps: planned_steps(&planned.plan.steps),
             refusals: Vec::new(),
             risk: planned.plan.risk,
             applied,

@@ -124,6 +124,12 @@ fn classify(error: &Error) -> (Option<i32>, DriverError) {
 
 /// The library's word on why no server can be used, made shorter where the cause shows in it.
 fn no_server(message: &str) -> String {
+    let causes = causes(message);
+    let told = match causes.as_slice() {
+        [] => message.to_owned(),
+        [(_, cause)] => (*cause).to_owned(),
+        several => several.iter().map(|(host, cause)| format!("{host}: {cause}")).collect::<Vec<_>>().join("; "),
+    };
     for (sign, said) in [
         ("certificate", "TLS is refused"),
         ("InvalidContentType", "TLS is refused: the server does not speak it"),
@@ -132,13 +138,27 @@ fn no_server(message: &str) -> String {
         ("set name", "the replica set has another name"),
     ] {
         if message.contains(sign) {
-            return format!("{said}: {message}");
+            return format!("{said}: {told}");
         }
     }
     if message.contains("RsSecondary") || message.contains("ReplicaSetNoPrimary") && message.contains("RS") {
-        return format!("no primary can be found: {message}");
+        return format!("no primary can be found: {told}");
     }
-    message.to_owned()
+    told
+}
+
+/// What the library's word says of each server: its address, and why it cannot be used.
+fn causes(message: &str) -> Vec<(&str, &str)> {
+    message
+        .split("Address: ")
+        .skip(1)
+        .filter_map(|server| {
+            let (address, _) = server.split_once(',')?;
+            let (_, error) = server.split_once(", Error: Kind: ")?;
+            let cause = error.split(", labels: ").next().unwrap_or(error);
+            Some((address, cause.strip_prefix("I/O error: ").unwrap_or(cause)))
+        })
+        .collect()
 }
 
 /// Runs a command; errors inside a reply that says `ok` are errors.
@@ -251,4 +271,30 @@ pub(super) async fn all(db: &Database, collection: &str, command: Document) -> R
         cursor = id;
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_no_server_can_be_used_is_told_without_the_librarys_frame() {
+        let server = |address: &str, why: &str| {
+            format!(
+                "{{ Address: {address}, Type: Unknown, Error: Kind: {why}, labels: {{}}, source: None, server response: None }}"
+            )
+        };
+        let word = |servers: &[String]| {
+            format!(
+                "Server selection timeout: No available servers. Topology: {{ Type: Unknown, Servers: [ {} ] }}",
+                servers.join(", ")
+            )
+        };
+        let refused = "I/O error: Connection refused (os error 111)";
+        assert_eq!(no_server(&word(&[server("a:1", refused)])), "Connection refused (os error 111)");
+        let two = no_server(&word(&[server("a:1", refused), server("b:2", "I/O error: timed out")]));
+        assert_eq!(two, "a:1: Connection refused (os error 111); b:2: timed out");
+        let tls = no_server(&word(&[server("a:1", "I/O error: received corrupt message of type InvalidContentType")]));
+        assert!(tls.starts_with("TLS is refused") && !tls.contains("labels"), "{tls}");
+    }
 }

@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::wire;
 use crate::config::health::Vital;
-use crate::drivers::{DriverError, one_query};
+use crate::drivers::{DriverError, FENCE, HISTORY, one_query};
 use crate::ids::Engine;
 use crate::plan::health::Reading;
 use crate::plan::{Objection, ObjectionKind};
@@ -54,11 +54,27 @@ impl Lack {
                 format!("`GRANT CREATE ON SCHEMA public TO {user}`"),
             ),
             Lack::History => (
-                format!("`{user}` may not read and write `godwit_history`"),
+                format!("`{user}` may not read and write `godwit_history` and `godwit_fence`"),
                 format!("`GRANT SELECT, INSERT, UPDATE, DELETE ON godwit_history, godwit_fence TO {user}`"),
             ),
         };
         Objection { kind: ObjectionKind::Impossible, migration: None, file: None, line: None, message, what_to_do }
+    }
+}
+
+/// A refusal of Godwit's own tables with the role that lacks the right, and what grants it [S0-79].
+pub(super) fn explained(error: DriverError, options: &PgConnectOptions) -> DriverError {
+    match error {
+        DriverError::Statement(mut failure)
+            if failure.code.as_deref() == Some("42501")
+                && [HISTORY, FENCE].iter().any(|t| failure.message.contains(t)) =>
+        {
+            let Objection { message, what_to_do, .. } = Lack::History.objection(options);
+            failure.message = format!("{message} ({})", failure.message);
+            failure.hint = Some(what_to_do);
+            DriverError::Statement(failure)
+        }
+        other => other,
     }
 }
 

@@ -162,7 +162,8 @@ impl Driver for PostgresDriver {
         if !self.place.exists {
             return Ok(Vec::new());
         }
-        read_history(&mut self.connection, &self.tables, None).await
+        let read = read_history(&mut self.connection, &self.tables, None).await;
+        read.map_err(|e| health::explained(e, &self.options))
     }
 
     async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {

@@ -14,11 +14,11 @@ use super::message::{self, Tables, literal};
 use super::sending::{Sending, Stream, Whole};
 use super::watch::{holder_of, lock_key, look};
 use super::wire::{self, Reply};
-use super::{PostgresDriver, native, open, probe, read_history};
+use super::{PostgresDriver, health, native, open, probe, read_history};
 use crate::drivers::{
     DriverError, Limits, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
 };
-use crate::drivers::{batches, failpoint};
+use crate::drivers::{batches, failpoint, notices};
 use crate::ids::{Engine, Epoch, MigrationId, RunId};
 use crate::migration::execution::{Nature, touches_session};
 use crate::migration::native::{Book, Found};
@@ -90,7 +90,7 @@ impl PostgresSession {
         let found = if place.exists { session.read_fence().await } else { Ok(None) };
         let found = match found {
             Err(DriverError::Statement(f)) if f.code.as_deref() == Some("42P01") => None,
-            other => other?,
+            other => other.map_err(|e| health::explained(e, &session.connect))?,
         };
         match found {
             Some(fence) => {
@@ -275,8 +275,8 @@ impl PostgresSession {
 
     /// Ends what a failed message left open.
     pub(super) async fn roll_back(&mut self) {
-        // A connection that is gone has nothing open.
-        let _ = wire::execute(&mut self.connection, "ROLLBACK".to_owned()).await;
+        // A connection that is gone has nothing open; nor has one whose server has ended the transaction, and says so.
+        let _ = notices::unheard(wire::execute(&mut self.connection, "ROLLBACK".to_owned())).await;
     }
 
     /// Makes a lost connection anew: waits for the server, then for the lock. The old server process held the same lock,
@@ -386,7 +386,7 @@ impl Session for PostgresSession {
                 // An older runner's transaction still holds the fence: it is alive.
                 Err(DriverError::Statement(f))
                     if f.code.as_deref() == Some("55P03") && began.elapsed() < self.options.lock_wait => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(health::explained(error, &self.connect)),
             }
         }
     }

@@ -41,8 +41,10 @@ impl SqliteSession {
         self.begin().await?;
         failpoint::hit("stmt_sent");
         let line = Some(statement.line);
-        let done =
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map_err(|e| failure(&e, line))?;
+        self.bound(true);
+        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await;
+        self.bound(false);
+        let done = done.map_err(|e| self.explained(failure(&e, line)))?;
         failpoint::hit("stmt_acked");
         let saved = Checkpoint { rows: next.rows + done.rows_affected(), ..next.clone() };
         let text = serde_json::to_string(&saved).map_err(|e| DriverError::History(e.to_string()))?;

@@ -16,6 +16,7 @@ use std::str::FromStr;
 
 use crate::ids::{Checksum, Engine, EnvironmentName, InvalidId, MigrationId};
 use crate::migration::checksum::{both, checksum, sha256_hex};
+use crate::migration::text::text;
 use crate::migration::verify;
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
@@ -190,19 +191,13 @@ impl Reader<'_> {
     /// The text of a script, or a problem in its place.
     fn script(&mut self, file: &SourceFile) -> Option<Script> {
         let (rule, severity, message, help) = match &file.content {
-            FileContent::Bytes(bytes) => {
-                let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-                match std::str::from_utf8(bytes) {
-                    Ok(text) => return Some(Script::whole(&file.path, text)),
-                    Err(e) => {
-                        let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
-                        let message = format!("is not UTF-8: byte {} of the file cannot be read", e.valid_up_to() + 1);
-                        let line = u32::try_from(line).unwrap_or(u32::MAX);
-                        self.problem(&file.path, line, "not-utf8", Severity::Error, message, "save the file as UTF-8");
-                        return None;
-                    }
+            FileContent::Bytes(bytes) => match text(bytes) {
+                Ok(text) => return Some(Script::whole(&file.path, text)),
+                Err(wrong) => {
+                    self.problem(&file.path, wrong.line, wrong.rule, Severity::Error, wrong.message, wrong.help);
+                    return None;
                 }
-            }
+            },
             FileContent::Long(long) => {
                 let head = Script::whole(&file.path, &long.head);
                 return Some(Script { long: Some(long.clone()), ..head });

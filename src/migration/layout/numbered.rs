@@ -205,12 +205,18 @@ mod tests {
             SourceFile::new("1_a.up.sql", b"select 1;\nselect '\xff';".to_vec()),
             SourceFile { path: "2_b.sql".to_owned(), content: FileContent::Directory },
             SourceFile { path: "3_c.sql".to_owned(), content: FileContent::Symlink },
+            SourceFile::new("4_d.up.sql", b"select 1;\n\nselect '\0';".to_vec()),
         ];
         let set = resolve(&files, &[MigrationRoot::folder("")]);
-        assert_eq!(set.problems[0].line, 2);
+        assert_eq!((set.problems[0].line, set.problems[3].line), (2, 3));
         assert_eq!(
             rules(&set),
-            [("1_a.up.sql", "not-utf8"), ("2_b.sql", "directory-named-sql"), ("3_c.sql", "symlink")]
+            [
+                ("1_a.up.sql", "not-utf8"),
+                ("2_b.sql", "directory-named-sql"),
+                ("3_c.sql", "symlink"),
+                ("4_d.up.sql", "nul-byte")
+            ]
         );
         assert!(set.migrations.is_empty());
     }

@@ -57,6 +57,7 @@ pub fn statuses(
     history: &[HistoryRow],
     native: &Native,
     released: &BTreeSet<String>,
+    environment: Option<&EnvironmentName>,
 ) -> Vec<MigrationStatus> {
     let index = Index::new(set, history);
     let other = native::compare(set, (target, engine), native, &index);
@@ -75,8 +76,9 @@ pub fn statuses(
                 duration_ms: None,
                 pr: None,
                 commit: None,
-                note: adopted(m)
-                    .or_else(|| (m.is_contract() && !released.contains(&m.release_key())).then(|| held(m, None))),
+                note: adopted(m).or_else(|| {
+                    (m.is_contract() && !released.contains(&m.release_key())).then(|| held(m, environment))
+                }),
             },
             Some(row) => {
                 let edited = row.state == MigrationState::Applied && row.checksum != m.checksum;

@@ -2,9 +2,11 @@
 
 use super::{Detail, LONG_SCRIPT, Request, refusal};
 use crate::ids::{Engine, Risk};
-use crate::migration::execution::{self, CannotExecute, Execution, Nature};
+use crate::lint::effect::Lock;
+use crate::lint::locks_of;
+use crate::migration::execution::{self, CannotExecute, Execution, Nature, Statement};
 use crate::migration::{Migration, Script, backfill, operations};
-use crate::plan::{PlannedStatement, RecoveryClass, Refusal, Step, StepAction};
+use crate::plan::{PlannedStatement, RecoveryClass, Refusal, Step, StepAction, TakenLock};
 
 pub(super) fn bare_step(request: &Request<'_>, migration: &Migration, action: StepAction, script: &Script) -> Step {
     Step {
@@ -16,6 +18,8 @@ pub(super) fn bare_step(request: &Request<'_>, migration: &Migration, action: St
         action,
         recovery: RecoveryClass::Atomic,
         recovery_reason: TOGETHER.to_owned(),
+        probe: OWN_ROW.to_owned(),
+        locks: None,
         in_transaction: true,
         statements: Vec::new(),
         path: script.path.clone(),
@@ -38,7 +42,7 @@ pub(super) fn step(
     let mut step = bare_step(request, migration, action, script);
     match execution {
         Execution::Transaction { body, .. } => {
-            if request.detail == Detail::Full {
+            if request.detail != Detail::Brief {
                 step.statements = listed(request.engine, script, body)?;
             }
         }
@@ -76,7 +80,19 @@ pub(super) fn step(
                 step.recovery = weakest.recovery;
                 step.recovery_reason.clone_from(&weakest.why);
             }
+            let mut probes: Vec<&str> = Vec::new();
+            for statement in &statements {
+                let probe = probe(statement, statement.nature_on(request.transactions));
+                if !probes.contains(&probe) {
+                    probes.push(probe);
+                }
+            }
+            step.probe = probes.join("; ");
         }
+    }
+    if request.detail == Detail::Plan && request.engine == Engine::Postgresql && script.long.is_none() {
+        let taken = |(object, mode): (String, Lock)| TakenLock { object, mode: mode.to_string() };
+        step.locks = locks_of(&script.text).map(|locks| locks.into_iter().map(taken).collect());
     }
     if action == StepAction::Apply && migration.directives.backfill.is_some() && step.backfill.is_none() {
         return Err(refusal(
@@ -124,6 +140,31 @@ fn cannot(script: &Script, e: &CannotExecute) -> Refusal {
 
 /// Why a script in one transaction is atomic.
 const TOGETHER: &str = "commits together with its history row";
+
+/// What tells after a crash whether such a script took effect.
+const OWN_ROW: &str = "its row in the history, which commits with it";
+
+/// What tells after a crash how far a statement came that runs on its own.
+fn probe(statement: &Statement, nature: Nature) -> &'static str {
+    if let Some(why) = statement.why {
+        return why;
+    }
+    match nature {
+        Nature::Transactional => "its mark in the history, which commits with it",
+        Nature::Batched => "the checkpoint in the history, which commits with each batch",
+        Nature::Session | Nature::Idempotent => "nothing: running it again converges",
+        Nature::Unprovable => "nothing: `godwit resolve` settles it",
+        Nature::Verifiable => match statement.outside_transaction {
+            Some("CREATE INDEX CONCURRENTLY") => "`pg_index.indisvalid` and the index's definition",
+            Some("DROP INDEX CONCURRENTLY") => "`pg_class`: whether the index is gone",
+            Some("DETACH PARTITION CONCURRENTLY") => "`pg_inherits` and its `inhdetachpending`",
+            Some("CREATE DATABASE" | "DROP DATABASE") => "`pg_database`",
+            Some("CREATE TABLESPACE" | "DROP TABLESPACE") => "`pg_tablespace`",
+            Some("CREATE SUBSCRIPTION" | "DROP SUBSCRIPTION") => "`pg_subscription`",
+            Some(_) | None => why(nature),
+        },
+    }
+}
 
 /// Why a statement that runs on its own is of its class.
 fn why(nature: Nature) -> &'static str {

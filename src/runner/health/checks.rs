@@ -77,8 +77,9 @@ async fn of_target(
         checks.push(match found.await {
             Ok((history, found)) => {
                 let native = Native::of(book, found, call.set, &target.name, target.engine);
-                let released = &call.options.released;
-                let all = planner::statuses(call.set, &target.name, target.engine, &history, &native, released);
+                let (released, environment) = (&call.options.released, target.environment.as_ref());
+                let (name, engine) = (&target.name, target.engine);
+                let all = planner::statuses(call.set, name, engine, &history, &native, released, environment);
                 status(target, report, &all)
             }
             Err(error) => failed("migration-status", target, error.to_string()),

@@ -7,7 +7,7 @@ use crate::support::elasticsearch;
 use crate::support::mongodb::{Mongo, file};
 use crate::support::redis::RedisProject;
 use crate::support::servers::OwnServer;
-use crate::support::{Database, Kind, Own, Project, Said, change, godwit, until};
+use crate::support::{BOTH, Database, Kind, Own, Project, Said, change, godwit, until};
 
 /// A typed migration of one engine, its last lines given.
 fn typed(engine: &str, rest: &str) -> String {
@@ -42,6 +42,38 @@ fn s4_06_s4_12_malformed_files_and_unknown_operations_are_refused_with_file_and_
             assert!(all.contains(&format!("001_bad.json:{line}")) && all.contains(part), "{kind:?} {part}: {all}");
             assert!(project.database.contents(Own::Too).is_empty(), "{kind:?} {rest}: nothing was made");
         }
+    }
+}
+
+#[test]
+fn a_nul_byte_is_refused_with_file_and_line_before_anything_is_changed() {
+    for kind in BOTH {
+        let project = Project::new(kind, &[("0001_a.up.sql", "create table a (n integer);")]);
+        project.write("0002_b.up.sql", "create table b (n integer);\ninsert into b values ('\0');\n");
+        // Long enough to be read in pieces.
+        let long =
+            format!("create table c (t text);\n{}", "insert into c values ('some words of a row');\n".repeat(120_000));
+        project.write("0003_c.up.sql", &format!("{long}insert into c values ('\0');\n"));
+        for args in [&["plan"][..], &["apply", "--yes"]] {
+            let said = project.run(args);
+            let all = format!("{}{}", said.stdout, said.stderr);
+            assert!(matches!(said.code, Some(1..=3)), "{kind:?}: {said:?}");
+            for part in ["0002_b.up.sql:2: holds a NUL byte", "0003_c.up.sql:120002: holds a NUL byte"] {
+                assert!(all.contains(part), "{kind:?} {part}: {all}");
+            }
+        }
+        assert!(!project.database.has_table("a"), "{kind:?}");
+    }
+    for kind in [Kind::Mongodb, Kind::Elasticsearch, Kind::Redis] {
+        let project = Project::new(kind, &[]);
+        project.write("001_bad.json", &typed(kind.engine().as_str(), "\"operations\": [],\n\"author\": \"\0\"\n}"));
+        let said = project.run(&["apply", "--yes"]);
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(
+            matches!(said.code, Some(1..=3)) && all.contains("001_bad.json:5: holds a NUL byte"),
+            "{kind:?}: {said:?}"
+        );
+        assert!(project.database.contents(Own::Too).is_empty(), "{kind:?}");
     }
 }
 

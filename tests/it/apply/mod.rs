@@ -10,7 +10,7 @@ mod shared;
 mod specification;
 mod verified;
 
-use crate::support::{BOTH, Kind, Project};
+use crate::support::{BOTH, Kind, Project, Said};
 
 const PAIR: [(&str, &str); 4] = [
     ("0001_a.up.sql", "create table a (n integer);"),
@@ -78,6 +78,76 @@ fn a_failure_is_located_undone_and_tried_again_once_mended() {
         project.run(&["apply", "--yes"]).expect(0);
         assert!(project.database.has_table("c") && project.database.has_table("d"));
     }
+}
+
+/// PostgreSQL says so when what failed has ended its transaction already.
+#[test]
+fn a_failure_is_told_without_what_taking_it_back_made_the_server_say() {
+    let project = Project::new(Kind::Postgres, &[("0001_a.up.sql", "create table a (n integer);\nselect nothing();")]);
+    for args in [&["apply", "--yes"][..], &["apply", "--yes", "-v"], &["apply", "--yes", "--format", "json"]] {
+        let said = project.run(args).expect(1);
+        assert!(!format!("{said:?}").contains("transaction in progress"), "{said:?}");
+    }
+}
+
+#[test]
+fn r12_a_statement_of_sqlite_ends_with_the_runs_time() {
+    let endless =
+        "create table n as with recursive c(n) as (select 1 union all select n + 1 from c) select max(n) from c;";
+    let batches = "-- godwit: backfill=a key=n batch=1\nupdate a set m = (with recursive c(n) as (select 1 union all select \
+                   n + 1 from c) select max(n) from c) where /* godwit:batch */ true;";
+    for script in [endless, &format!("-- godwit: no-transaction\n{endless}"), batches] {
+        let project = Project::new(
+            Kind::Sqlite,
+            &[("0001_a.up.sql", "create table a (n integer primary key, m integer);\ninsert into a values (1, 1);")],
+        );
+        project.run(&["apply", "--yes"]).expect(0);
+        project.write("0002_b.up.sql", script);
+        let said = project.run(&["apply", "--yes", "--timeout", "1", "--format", "json"]).expect(1).json();
+        let error = &said["steps"][0]["error"];
+        assert!(error["message"].as_str().unwrap().contains("the run's time is up"), "{script}: {said}");
+        assert!(!project.database.has_table("n"), "{script}");
+        assert_eq!(project.database.history()[1], "0002_b failed", "{script}");
+    }
+}
+
+#[test]
+fn s1_39_a_migration_of_sqlite_took_some_time() {
+    let project = Project::new(Kind::Sqlite, &PAIR);
+    project.run(&["apply", "--yes"]).expect(0);
+    let status = project.run(&["status", "--format", "json"]).expect(0).json();
+    for row in status["targets"][0]["migrations"].as_array().unwrap() {
+        assert!(row["duration_ms"].as_i64().unwrap() > 0, "{status}");
+    }
+}
+
+#[test]
+fn s0_78_what_is_wrong_with_a_sqlite_database_is_named() {
+    let project = Project::new(Kind::Sqlite, &PAIR);
+    for url in ["sqlite:", "sqlite::memory:"] {
+        let said: Said = project.command_at(url, &["apply", "--yes"]).output().unwrap().into();
+        let said = said.expect(2);
+        assert!(said.stderr.contains("`sqlite:FILE`"), "{said:?}");
+    }
+    let nowhere = format!("sqlite:{}", project.dir.path().join("nosuch/a.db").display());
+    for command in ["plan", "apply", "status"] {
+        let said: Said = project.command_at(&nowhere, &[command]).output().unwrap().into();
+        let said = said.expect(5);
+        assert!(said.stderr.contains("there is no folder") && said.stderr.contains("nosuch"), "{command}: {said:?}");
+    }
+    // Somebody else has the file for itself alone.
+    let other = rusqlite::Connection::open(project.database.file()).unwrap();
+    other.execute_batch("create table mine (n integer); begin exclusive; insert into mine values (1);").unwrap();
+    let said = project.run(&["apply", "--yes", "--lock-timeout", "1"]).expect(5);
+    for part in ["another program holds", "target.db", "--lock-timeout"] {
+        assert!(said.stderr.contains(part), "{part}: {said:?}");
+    }
+    // Who only keeps others from writing is in the way of the run's own tables.
+    other.execute_batch("rollback; begin immediate; insert into mine values (1);").unwrap();
+    let said = project.run(&["apply", "--yes", "--lock-timeout", "1"]).expect(5);
+    assert!(said.stderr.contains("another program holds"), "{said:?}");
+    other.execute_batch("commit").unwrap();
+    project.run(&["apply", "--yes"]).expect(0);
 }
 
 #[test]

@@ -99,6 +99,8 @@ fn step(sql: &[&str]) -> Step {
         action: StepAction::Apply,
         recovery: RecoveryClass::Atomic,
         recovery_reason: String::new(),
+        probe: String::new(),
+        locks: None,
         in_transaction: true,
         statements: sql
             .iter()
@@ -181,6 +183,8 @@ fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> Run
         action: StepAction::Apply,
         recovery: RecoveryClass::Atomic,
         recovery_reason: String::new(),
+        probe: None,
+        locks: None,
         rows: None,
         in_transaction: true,
         statements: vec!["alter table orders alter column total type bigint".to_owned()],

@@ -16,6 +16,8 @@ fn step(n: usize, message: &str) -> StepReport {
         recovery: RecoveryClass::Atomic,
         in_transaction: true,
         recovery_reason: String::new(),
+        probe: None,
+        locks: None,
         rows: None,
         statements: vec![String::new()],
         state: if failed { MigrationState::Failed } else { MigrationState::Applied },

@@ -26,6 +26,7 @@ mod limits;
 mod many;
 mod mending;
 mod merging;
+mod naming_folders;
 mod one_head;
 mod orders;
 mod outages;

@@ -203,3 +203,12 @@ fn s4_33_s4_38_s4_80_environments_and_databases_by_their_other_words() {
     let last = audit["records"].as_array().unwrap().last().unwrap();
     assert_eq!((&last["action"], &last["basis"]), (&"rollback-finished".into(), &"not given".into()));
 }
+
+#[test]
+fn a_file_with_a_nul_byte_never_reaches_a_database() {
+    let shop = Shop::new();
+    shop.write("seeds/development.sql", "insert into customers (email) values ('a\0b');\n");
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    let said = shop.run(&["seed", "development"]);
+    assert!(said.code != Some(0) && format!("{said:?}").contains("NUL byte"), "{said:?}");
+}

@@ -3,6 +3,7 @@
 mod beginning_anew;
 mod data;
 mod exits;
+mod folders;
 mod former;
 mod papers;
 mod shims;

@@ -65,6 +65,12 @@ fn s2_138_a_change_by_hand_is_shown_blocks_a_run_and_can_be_taken_over() {
         // Nothing to do is nothing to do; what has something to do is stopped.
         shop.run(&["apply", "development", "--yes"]).expect(0);
         shop.write("db/2_orders.up.sql", "create table orders (id integer primary key);");
+        // A plan says beforehand what the run will say.
+        let told = |args: &[&str]| shop.run(args).expect(4).json()["blocked_by"].clone();
+        let foretold = told(&["plan", "development", "--format", "json"]);
+        assert_eq!(foretold[0]["reason"], "schema-drift", "{foretold}");
+        assert_eq!(told(&["apply", "development", "--dry-run", "--format", "json"]), foretold);
+        assert_eq!(told(&["apply", "development", "--yes", "--format", "json"]), foretold);
         let said = shop.run(&["apply", "development", "--yes"]).expect(4);
         assert!(said.stdout.contains("by_hand") && said.stdout.contains("godwit drift"), "{said:?}");
         assert!(!shop.database.has_table("orders"));

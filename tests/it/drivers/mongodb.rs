@@ -562,6 +562,13 @@ fn b20_what_cannot_be_reached_is_told_without_the_password() {
     let nowhere = at("mongodb://u:hunter2-x@127.0.0.1:1/shop?serverSelectionTimeoutMS=300").expect(5);
     let login = at(&format!("mongodb://u:hunter2-x@{host}/shop?serverSelectionTimeoutMS=3000")).expect(5);
     let tls = at(&format!("mongodb://u:hunter2-x@{host}/shop?tls=true&serverSelectionTimeoutMS=1000")).expect(5);
+    for part in ["127.0.0.1:1", "Connection refused"] {
+        assert!(nowhere.stderr.contains(part), "{part}: {nowhere:?}");
+    }
+    let space = at(&format!("mongodb://{host}/a%20shop")).expect(2);
+    for said in [&nowhere, &login, &tls, &space] {
+        assert!(!said.stderr.contains("labels"), "{said:?}");
+    }
     assert!(login.stderr.contains("login"), "{login:?}");
     assert!(tls.stderr.contains("TLS"), "{tls:?}");
     for said in [nowhere, login, tls] {

@@ -1,4 +1,5 @@
-//! What a user may not do is named before anything is changed [S0-79]: MongoDB and Elasticsearch with access control.
+//! What a user may not do is named before anything is changed [S0-79]: MongoDB and Elasticsearch with access control, and
+//! roles of PostgreSQL.
 
 use mongodb::bson::{Document, doc};
 use serde_json::json;
@@ -6,7 +7,7 @@ use serde_json::json;
 use crate::support::elasticsearch::{Cluster, Project};
 use crate::support::mongodb::{Mongo, file};
 use crate::support::servers::OwnServer;
-use crate::support::{Said, wait};
+use crate::support::{Kind, Project as SqlProject, Said, wait};
 
 /// A MongoDB URL with a login, for people who stand in the database `admin`.
 fn login(url: &str, user: &str) -> String {
@@ -131,4 +132,33 @@ fn s0_79_what_a_user_of_elasticsearch_may_not_do_is_named_before_anything_is_cha
     run("migrator").expect(0);
     assert_eq!(project.cluster.history().len(), 4);
     assert_ne!(project.cluster.on("~orders"), ["v1"]);
+}
+
+#[test]
+fn s0_79_a_role_of_postgresql_without_rights_on_godwits_tables_is_named_with_what_grants_them() {
+    let project = SqlProject::new(Kind::Postgres, &[("0001_a.up.sql", "create table a (n integer);")]);
+    project.run(&["apply", "--yes"]).expect(0);
+    project.write("0002_b.up.sql", "insert into a values (1);");
+    let url = url::Url::parse(&project.database.url).unwrap();
+    let role = format!("clerk_of_{}", project.database.name());
+    let own = format!("postgres://{role}@{}:{}{}", url.host_str().unwrap(), url.port().unwrap(), url.path());
+    project.database.query(&format!("create role {role} login; grant insert on a to {role}"));
+    let run = |args: &[&str]| -> Said { project.command_at(&own, args).output().unwrap().into() };
+    let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON godwit_history, godwit_fence TO {role}");
+    let named = |said: Said| {
+        let said = said.expect(5);
+        for part in [&format!("`{role}` may not read and write"), &grant] {
+            assert!(said.stderr.contains(part.as_str()), "{part}: {said:?}");
+        }
+    };
+    named(run(&["status"]));
+    named(run(&["apply", "--yes"]));
+    project.database.query(&format!("grant select, insert, update on godwit_history to {role}"));
+    named(run(&["apply", "--yes"]));
+    project.database.query(&format!("grant select on godwit_fence to {role}"));
+    named(run(&["apply", "--yes"]));
+    project.database.query(&grant);
+    let said = run(&["apply", "--yes"]);
+    project.database.query(&format!("drop owned by {role}; drop role {role}"));
+    said.expect(0);
 }

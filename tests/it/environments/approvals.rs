@@ -98,7 +98,39 @@ fn decisions_10_an_emergency_passes_a_cell_that_lets_it() {
     let apply = |e: &str| world.run(&["apply", e, "--yes", "--emergency", "the site is down", "--format", "json"]);
     let said = apply("staging").expect(3).json();
     assert!(said["blocked_by"][0]["what_to_do"].as_str().unwrap().contains("emergency_override"), "{said}");
-    assert_eq!(apply("production").expect(0).json()["outcome"], "applied");
+    let said = apply("production").expect(0).json();
+    assert_eq!(said["outcome"], "applied");
+    // What was not asked for is told, and kept.
+    let notes = said["notes"].to_string();
+    for part in [
+        "passed over in an emergency: `production` asks for 2 approvals",
+        "must be in `staging` first",
+        "a review of this emergency is due by",
+    ] {
+        assert!(notes.contains(part), "{part}: {said}");
+    }
+    let audit = world.run(&["audit", "list", "--env", "production", "--format", "json"]).expect(0).json();
+    let asked = &audit["records"][0];
+    assert_eq!(asked["action"], "emergency", "{audit}");
+    assert!(asked["details"]["skipped"].as_str().unwrap().contains("asks for 2 approvals"), "{audit}");
+}
+
+#[test]
+fn s2_77_an_emergency_is_a_leads_to_declare_where_one_is_named() {
+    let world = world();
+    world.write("policies/roles.yml", "dba: { users: [dora] }\ndata_ops_lead: { users: [lea] }\n");
+    for args in [
+        &["apply", "production", "--yes", "--emergency", "fire", "--for", "acme/shop"][..],
+        &["migrate", "production", "--force", "--emergency", "fire", "--for", "acme/shop"],
+        &["resume", "production", "--emergency", "fire", "--for", "acme/shop"],
+    ] {
+        let said = world.command(args).env_remove("GODWIT_TOKEN").output().unwrap();
+        let said = crate::support::Said::from(said).expect(2);
+        assert!(said.stderr.contains("GODWIT_TOKEN"), "{args:?}: {said:?}");
+    }
+    assert!(!world.stock("production").has_table("stock"));
+    let audit = world.run(&["audit", "list", "--env", "production", "--format", "json"]).expect(0).json();
+    assert_eq!(audit["records"].as_array().map(Vec::len), Some(0), "{audit}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn bad_files_are_reported() {
         ("blank.sql", "empty-migration", 1, 0),
         ("bom.sql", "update-without-where", 1, 1),
         ("latin1.sql", "not-utf8", 2, 1),
-        ("nul.sql", "syntax-error", 1, 1),
+        ("nul.sql", "nul-byte", 1, 1),
         ("garbage.sql", "syntax-error", 1, 1),
         ("deep.sql", "not-analysed", 1, 1),
         ("not.sql", "not-analysed", 1, 1),

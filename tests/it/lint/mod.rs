@@ -9,6 +9,7 @@ mod files;
 mod fix;
 mod hazards;
 mod input;
+mod locks;
 mod measured;
 mod measured_apart;
 mod operations;
