@@ -176,6 +176,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
             Some(wrong) => Err(Problem {
                 file: shown.to_owned(),
                 line: wrong.line,
+                column: 1,
                 rule: wrong.rule,
                 severity: Severity::Error,
                 message: wrong.message,

@@ -54,7 +54,7 @@ fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, is_there: &dyn F
         ("missing-root", Severity::Error, message, "correct `path`, or take the entry out until the folder is there")
     };
     let file = RepoConfig::FILE.to_owned();
-    Some(Problem { file, line, rule, severity, message, help: help.to_owned() })
+    Some(Problem { file, line, column: 1, rule, severity, message, help: help.to_owned() })
 }
 
 #[cfg(test)]
