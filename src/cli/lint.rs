@@ -13,7 +13,7 @@ use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
 use crate::lint::pipelines::problems as problems_of;
 use crate::lint::{LintReport, Scope, Severity, changed_after_merge, check_judged, overtaken, table};
-use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of, resolve};
+use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of};
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 
@@ -224,7 +224,7 @@ pub(super) fn look(
 ) -> anyhow::Result<Looked> {
     let mut config = global.repo_config()?;
     let mut new = BTreeSet::new();
-    let mut before = None;
+    let mut before = Vec::new();
     let (mut scope, lint_config) = match against {
         Against::Nothing | Against::Staged => {
             gather::take_engines(&mut config, &|path| read_here(global, path))?;
@@ -234,14 +234,14 @@ pub(super) fn look(
         Against::Base(base) => {
             let changed = changed(global, &mut config, base)?;
             new = changed.new;
-            before = paths.is_empty().then_some(changed.before);
+            before = changed.before;
             (changed.scope, changed.config)
         }
     };
     let mut set = gather::migrations(global, &config, paths, engine)?;
     set.problems.extend(overtaken(&set, &new));
-    if let Some(before) = before {
-        let told = changed_after_merge(&resolve(&before, &config.migrations), &set);
+    if !before.is_empty() {
+        let told = changed_after_merge(&gather::before(global, &config, paths, engine, &before)?, &set);
         if let Scope::Paths(touched) = &mut scope {
             touched.extend(told.iter().map(|p| p.file.clone()));
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{folder, json};
+use super::{folder, json, run};
 
 /// `file rule` of every finding of a rule.
 fn of(report: &Value, rule: &str) -> Vec<(String, String)> {
@@ -69,6 +69,39 @@ fn n05_s4_58_a_branch_that_touches_merged_migrations_is_an_error() {
     assert_eq!(told(), (Some(1), vec![pair("db/migrations/0002_b.up.sql", "error")]));
     // Without a base nothing says what was merged.
     assert_eq!(of(&json(dir.path(), &[]).1, "merged-file-changed"), []);
+}
+
+#[test]
+fn f206_n05_s4_58_paths_hide_no_merged_migration_that_lies_in_them() {
+    let dir = merged();
+    let at = |path: &str| dir.path().join("db/migrations").join(path);
+    let told = |paths: &[&str]| {
+        let (code, report) = json(dir.path(), &[&["--base", "main"], paths].concat());
+        (code, of(&report, "merged-file-changed"))
+    };
+    fs::write(at("0001_a.up.sql"), "create table t (id bigint primary key, a int);\n").unwrap();
+    fs::remove_file(at("0002_b.up.sql")).unwrap();
+    fs::remove_file(at("0002_b.down.sql")).unwrap();
+    let (edited, deleted) =
+        (pair("db/migrations/0001_a.up.sql", "error"), pair("db/migrations/0002_b.up.sql", "error"));
+    let both = (Some(1), vec![edited.clone(), deleted]);
+    for paths in [&[][..], &["db/migrations"], &["db"], &["."], &["d*/migrations"]] {
+        assert_eq!(told(paths), both, "{paths:?}");
+    }
+    // A file that is named is compared with itself; what lies elsewhere is not meant.
+    assert_eq!(told(&["db/migrations/0001_a.up.sql"]), (Some(1), vec![edited]));
+    fs::create_dir(dir.path().join("other")).unwrap();
+    assert_eq!(told(&["other"]), (Some(0), vec![]));
+    git(dir.path(), &["checkout", "-q", "--", "db/migrations"]);
+    fs::write(at("0001_a.down.sql"), "drop table if exists t;\n").unwrap();
+    for paths in [&["db/migrations"][..], &["db/migrations/0001_a.down.sql"]] {
+        assert_eq!(told(paths), (Some(0), vec![]), "a way back may be mended: {paths:?}");
+    }
+    fs::rename(at("0002_b.up.sql"), at("0009_b.up.sql")).unwrap();
+    assert_eq!(told(&["db/migrations"]), (Some(1), vec![pair("db/migrations/0009_b.up.sql", "error")]));
+    // The command of the action says the same.
+    let (code, out, _) = run(dir.path(), &["ci", "--base", "main", "--", "db/migrations"]);
+    assert!(code == Some(1) && out.contains("was merged as `db/migrations/0002_b.up.sql`"), "{out}");
 }
 
 #[test]
