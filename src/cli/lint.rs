@@ -53,8 +53,8 @@ pub struct Args {
     /// Reckon the sizes of the tables into the risk: of this environment's databases, or of one given by its URL
     #[arg(long, value_name = "ENV|URL")]
     pub facts: Option<String>,
-    /// Write the rewrites that need no thought into the files; needs `--base` or PATHs, since an applied migration must
-    /// not change
+    /// Write the rewrites that need no thought into the files; needs `--base` or PATHs, and without `--base` leaves files
+    /// that are committed alone unless one is named, since an applied migration must not change
     #[arg(long, conflicts_with = "staged")]
     pub fix: bool,
     /// One line per finding
@@ -130,7 +130,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         ));
     }
     let mut looked = look(global, &args.paths, against, args.engine, profile)?;
-    if args.fix && fix::write(global, &looked)? > 0 {
+    let named = matches!(args.paths.as_slice(), [one] if one.is_file());
+    let which = if args.base.is_some() || named { fix::Which::All } else { fix::Which::NotCommitted };
+    if args.fix && fix::write(global, &looked, which)? > 0 {
         looked = look(global, &args.paths, against, args.engine, profile)?;
     }
     if let Some(place) = &args.facts {

@@ -18,7 +18,7 @@ fn pair(file: &str, severity: &str) -> (String, String) {
     (file.to_owned(), severity.to_owned())
 }
 
-fn git(dir: &Path, args: &[&str]) {
+pub(super) fn git(dir: &Path, args: &[&str]) {
     let done = std::process::Command::new("git")
         .current_dir(dir)
         .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
