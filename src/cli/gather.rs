@@ -464,7 +464,7 @@ pub(super) fn lint_config(
     config: &RepoConfig,
     read: &dyn Fn(&str) -> anyhow::Result<Option<String>>,
 ) -> anyhow::Result<LintConfig> {
-    for folder in [config.policies.as_str(), "config"] {
+    for folder in std::iter::once(config.policies.as_str()).chain(RepoConfig::OTHER_POLICIES) {
         let path = format!("{folder}/lint.yml");
         let Some(text) = read(&path)? else { continue };
         let parsed = LintConfig::parse(&path, &text)
@@ -491,7 +491,7 @@ pub(super) fn take_engines(
     config: &mut RepoConfig,
     read: &dyn Fn(&str) -> anyhow::Result<Option<String>>,
 ) -> anyhow::Result<()> {
-    for folder in [config.policies.clone(), "config".to_owned()] {
+    for folder in std::iter::once(config.policies.clone()).chain(RepoConfig::OTHER_POLICIES.map(str::to_owned)) {
         let path = format!("{folder}/environments.yml");
         let Some(text) = read(&path)? else { continue };
         if let Ok((environments, _)) = Environments::parse(&path, &text) {
