@@ -257,14 +257,14 @@ mod tests {
             [""; 0]
         );
         assert_eq!(told("DROP FUNCTION f(int);"), ["ban-drop-function"]);
-        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "SELECT 1;")]).0.risk;
+        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "select now();")]).0.risk;
         assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION note();"), crate::ids::Risk::Low);
         assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION other(int);"), crate::ids::Risk::Medium);
     }
 
     #[test]
     fn names_that_nobody_says_and_types_that_nothing_has_are_notes() {
-        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "SELECT 1;")]).0.risk;
+        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "select now();")]).0.risk;
         use crate::ids::Risk::{High, Low};
         for (sql, expected) in [
             ("ALTER INDEX i RENAME TO j;", Low),

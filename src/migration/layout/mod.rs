@@ -304,6 +304,18 @@ impl Reader<'_> {
         match self.layout {
             Layout::Service | Layout::Scripts => Severity::Error,
             // Its free edition has no way back, so few projects have written one.
+        if let Some(down) = down
+            && down.undoes_nothing_of(up, Engine::Postgresql)
+        {
+            self.problem(
+                &down.path,
+                down.first_line,
+                "empty-down",
+                self.about_rollbacks(),
+                "changes nothing, so the migration, which changes the schema, cannot be rolled back".to_owned(),
+                "write the statements that undo it, or delete the file and say in the forward script why there is none",
+            );
+        }
             Layout::Flyway => Severity::Info,
             _ => Severity::Warning,
         }

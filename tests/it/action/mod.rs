@@ -273,7 +273,7 @@ fn a_service_container_tries_what_the_branch_brings_and_its_password_is_masked()
     let checkout = Checkout::new(&[
         ("db/0001_old.up.sql", "create table action_old (id bigint primary key);\n"),
         ("db/0002_new.up.sql", "create table action_new (id bigint primary key);\n"),
-        ("db/0002_new.down.sql", "select 1;\n"),
+        ("db/0002_new.down.sql", "select now();\n"),
     ]);
     let server = postgres_server();
     let ended = checkout.run(&[("path", "db"), ("rehearse-url", &server), ("fail-on", "error")]);

@@ -126,6 +126,49 @@ fn f219_f217_f210_what_a_file_says_of_itself_and_leaves_is_told() {
 }
 
 #[test]
+fn f208_f210_a_way_back_that_changes_nothing_is_none() {
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", "create table t (id bigint primary key);\n"),
+        ("migrations/0001_a.down.sql", "-- it may stay\nSELECT 1;\n"),
+        ("migrations/0002_b.up.sql", "insert into t values (1);\n"),
+        ("migrations/0002_b.down.sql", "select 1;\n"),
+    ]);
+    let (_, report) = json(dir.path(), &[]);
+    assert_eq!(of(&report, "empty-down"), [pair("migrations/0001_a.down.sql", "warning")], "{report}");
+    let reversible: Vec<bool> =
+        report["migrations"].as_array().unwrap().iter().map(|m| m["reversible"].as_bool().unwrap()).collect();
+    assert_eq!(reversible, [false, true], "{report}");
+}
+
+#[test]
+fn f202_an_ending_in_capitals_is_told_as_what_it_is() {
+    let sql = "create table t (id bigint primary key);\n";
+    let dir = folder(&[
+        ("migrations/0005_a.up.sql", sql),
+        ("migrations/0005_a.down.sql", "drop table t;\n"),
+        ("migrations/0006_x.up.SQL", sql),
+        ("flyway/sql/V1__a.sql", sql),
+        ("flyway/sql/V2__b.Sql", sql),
+    ]);
+    let (code, report) = json(dir.path(), &[]);
+    assert_eq!(code, Some(1), "{report}");
+    let told: Vec<(&str, &str)> = report["violations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|v| v["rule"] == "unsupported-file")
+        .map(|v| (v["file"].as_str().unwrap(), v["message"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("flyway/sql/V2__b.Sql", "ends with `.Sql`, which is not read, so it would never run"),
+            ("migrations/0006_x.up.SQL", "ends with `.SQL`, which is not read, so it would never run"),
+        ]
+    );
+}
+
+#[test]
 fn f217_a_file_that_is_too_large_is_told_and_not_read() {
     let dir = folder(&[("migrations/0001_a.up.sql", "select 1;\n"), ("migrations/0001_a.down.sql", "select 1;\n")]);
     let large = fs::File::create(dir.path().join("migrations/0002_b.up.sql")).unwrap();
