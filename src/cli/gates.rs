@@ -155,6 +155,18 @@ pub(super) fn approvals(
     if !policy.states_matrix() {
         return None;
     }
+    by_matrix(policy, environment, risk, planned, (agreed, entered), now)
+}
+
+/// The same by the matrix that holds, whether somebody wrote it or it is the built-in one.
+pub(super) fn by_matrix(
+    policy: &Policy,
+    environment: &EnvironmentName,
+    risk: Risk,
+    planned: &[(&Migration, Risk)],
+    (agreed, entered): (&[Agreed], &[EnteredRow]),
+    now: DateTime<Utc>,
+) -> Option<Refusal> {
     let Some(cell) = policy.matrix.cell(environment, risk) else {
         return Some(refusal(
             "approval",
