@@ -212,11 +212,13 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     let mut files = texts(global, &home, &place, &about)?;
     files.extend(home.first_files());
     files.extend(home.page(&place.stem, &about));
-    let declared = home.declare(global, &place.stem, there.last().map(|m| m.id.as_str()))?;
+    // What runs in one environment alone is not there in the others.
+    let last = there.iter().rfind(|m| m.only_in.is_none()).map(|m| m.id.as_str());
+    let declared = home.declare(global, &place.stem, last)?;
     write_all(&global.repo, &files, declared.as_ref())?;
+    let missing = home.missing_entry(global, &files)?;
     let mut paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
     let changed = declared.as_ref().map(|(path, _)| path.as_str());
-    let missing = home.missing_entry(global, &files)?;
     match global.format {
         Format::Json => {
             let value = serde_json::json!({ "migration": place.stem, "layout": home.layout, "engine": home.engine,
@@ -228,14 +230,14 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
             let mut text: String = paths.iter().map(|path| format!("written  {path}\n")).collect();
             text.extend(changed.map(|path| format!("changed  {path}\n")));
             text.push_str("next: put in what it really does, then `godwit lint`\n");
-            print::text(&text)?;
-        }
             if let Some(entry) = missing {
                 text.push_str(&format!(
                     "`{}` does not cover this folder, so nothing lints or runs what is in it; add to its `migrations:`\n{entry}",
                     RepoConfig::FILE
                 ));
             }
+            print::text(&text)?;
+        }
     }
     Ok(Exit::Done)
 }
