@@ -34,8 +34,6 @@ pub struct Policy {
     pub files: Vec<String>,
 }
 
-/// The folder that source C uses.
-const OTHER_FOLDER: &str = "config";
 const ENVIRONMENTS: &str = "environments.yml";
 const MATRIX: &str = "approval_matrix.yml";
 const ROLES: &str = "roles.yml";
@@ -162,8 +160,10 @@ impl Policy {
             "" => matches!(path, ENVIRONMENTS | MATRIX | ROLES | LINT),
             folder => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
         };
-        let in_config =
-            path.strip_prefix("config/").is_some_and(|name| matches!(name, ENVIRONMENTS | MATRIX | ROLES | LINT));
+        let in_config = RepoConfig::OTHER_POLICIES
+            .iter()
+            .filter_map(|folder| path.strip_prefix(folder)?.strip_prefix('/'))
+            .any(|name| matches!(name, ENVIRONMENTS | MATRIX | ROLES | LINT));
         path == RepoConfig::FILE
             || CodeOwners::LOCATIONS.contains(&path)
             || in_folder(&self.repo.policies)
@@ -281,7 +281,7 @@ pub fn path_owners(policy: &Policy, paths: &[String]) -> BTreeSet<Owner> {
     paths.iter().flat_map(|p| policy.owner_lines(p)).flat_map(|r| r.owners.clone()).collect()
 }
 
-/// The folder of the policy files: the configured one, or source C's `config` where only that exists.
+/// The folder of the policy files: the configured one, or where that holds none, one of those that other tools keep them in.
 fn folder(from: &mut Reading<'_>, configured: &str) -> String {
     let exists = |folder: &str| {
         [ENVIRONMENTS, MATRIX].into_iter().find(|name| {
@@ -289,13 +289,14 @@ fn folder(from: &mut Reading<'_>, configured: &str) -> String {
             (from.read)(&path).is_some()
         })
     };
-    if configured == OTHER_FOLDER {
+    let [other, nested] = RepoConfig::OTHER_POLICIES;
+    if configured == other {
         return configured.to_owned();
     }
-    match (exists(configured), exists(OTHER_FOLDER)) {
+    match (exists(configured), exists(other)) {
         (Some(ours), Some(theirs)) => {
             from.errors.push(ConfigError {
-                file: format!("{OTHER_FOLDER}/{theirs}"),
+                file: format!("{other}/{theirs}"),
                 line: None,
                 column: None,
                 message: format!(
@@ -305,7 +306,8 @@ fn folder(from: &mut Reading<'_>, configured: &str) -> String {
             });
             configured.to_owned()
         }
-        (None, Some(_)) => OTHER_FOLDER.to_owned(),
+        (None, Some(_)) => other.to_owned(),
+        (None, None) if exists(nested).is_some() => nested.to_owned(),
         (Some(_), None) | (None, None) => configured.to_owned(),
     }
 }
@@ -359,6 +361,25 @@ mod tests {
         let only_config =
             load(&[("godwit.yml", "version: 1\npolicies: config\n"), ("config/approval_matrix.yml", matrix)]);
         assert!(only_config.is_ok());
+    }
+
+    #[test]
+    fn s2_14_s2_15_policies_beside_the_scripts_hold_where_no_others_are() {
+        let matrix = "development:\n  ANY: { required_approvals: 7, required_roles: [], timeout_hours: 1, emergency_override: false }\n";
+        let nested = [
+            ("migrations/config/environments.yml", "qa: {}\nlive: {}\n"),
+            ("migrations/config/approval_matrix.yml", matrix),
+        ];
+        let policy = load(&nested).expect("valid");
+        assert_eq!(policy.files, nested.map(|(path, _)| path));
+        assert_eq!(policy.repo.environments.iter().map(ToString::to_string).collect::<Vec<_>>(), ["qa", "live"]);
+        assert!(policy.is_policy_path("migrations/config/roles.yml"));
+        assert!(!policy.is_policy_path("migrations/config/other.yml"));
+        // Others come first, as before.
+        for ours in ["policies/environments.yml", "config/environments.yml"] {
+            let policy = load(&[nested[0], nested[1], (ours, "development: {}\n")]).expect("valid");
+            assert_eq!(policy.files, [ours]);
+        }
     }
 
     #[test]

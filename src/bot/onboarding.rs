@@ -1,6 +1,8 @@
 //! The first installation: a pull request that adds Godwit's files to a repository that has none. Opened once; whoever
 //! closes it has said no.
 
+use std::collections::BTreeMap;
+
 use super::Bot;
 use super::error::JobError;
 use super::gather::Place;
@@ -9,6 +11,7 @@ use crate::git::Want;
 use crate::github::{GithubError, Repository};
 use crate::ids::CommitSha;
 use crate::migration::{MigrationRoot, resolve};
+use crate::report::beginning::Policies;
 use crate::report::onboarding::{self, Found};
 
 /// The branch of the proposal.
@@ -68,7 +71,13 @@ impl Bot {
             let wanted = |path: &str| EXTENSIONS.iter().any(|e| path.ends_with(e));
             let files = mirror.files(&tip, MAX_FILE, &wanted)?;
             let set = resolve(&files, &[MigrationRoot::folder("**")]);
-            Ok(Some((tip, onboarding::found(&set))))
+            let mut policies = BTreeMap::new();
+            for path in Policies::paths() {
+                if let Some(bytes) = mirror.file(&tip, &path)? {
+                    policies.insert(path, bytes);
+                }
+            }
+            Ok(Some((tip, onboarding::found(&set, Policies::of(&policies)))))
         })
         .await
     }

@@ -13,7 +13,7 @@ use crate::ids::{EnvironmentName, PrNumber, Risk, RoleName};
 use crate::migration::Migration;
 use crate::plan::planner::belongs;
 use crate::report::EnvironmentPlan;
-use crate::report::checklist::{Checklist, Seen, Signature, checks, sections};
+use crate::report::checklist::{Checklist, Earlier, Seen, Signature, checks, sections};
 use crate::report::graph::mermaid_around;
 use crate::report::pending::{Pending, Question, pending};
 
@@ -78,6 +78,7 @@ impl Bot {
             let before = order.iter().position(|e| e == name).and_then(|n| n.checked_sub(1)).map(|n| &order[n]);
             let first = order.first().filter(|first| *first != name);
             let seen = Seen {
+                pending: own.len(),
                 read: read_by_others(gathered, verdict),
                 development: self.lacked(gathered, first, &own).await?,
                 before: self.lacked(gathered, before, &own).await?,
@@ -107,13 +108,13 @@ impl Bot {
         Ok(lists)
     }
 
-    /// Which of the migrations an environment does not hold as they are; `None` where there is no such environment.
+    /// An environment, and which of the migrations it does not hold as they are; `None` where there is no such environment.
     async fn lacked(
         &self,
         gathered: &Gathered,
         name: Option<&EnvironmentName>,
         own: &[&Migration],
-    ) -> Result<Option<Vec<String>>, JobError> {
+    ) -> Result<Option<Earlier>, JobError> {
         let Some(settings) = name.and_then(|name| gathered.contents.policy.environments.get(name)) else {
             return Ok(None);
         };
@@ -122,7 +123,8 @@ impl Bot {
             let mut on = settings.targets.iter().filter(|t| belongs(m, &t.name, t.engine));
             on.all(|t| ledger.iter().any(|e| e.target == t.name && e.holds(m)))
         };
-        Ok(Some(own.iter().filter(|m| takes(m, settings) && !held(m)).map(|m| m.reference()).collect()))
+        let lacks = own.iter().filter(|m| takes(m, settings) && !held(m)).map(|m| m.reference()).collect();
+        Ok(Some(Earlier { environment: settings.name.clone(), lacks }))
     }
 }
 

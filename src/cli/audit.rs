@@ -41,6 +41,10 @@ enum AuditCommand {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit audit list
+  godwit audit list --env production --last 20
+  godwit audit list --for acme/shop --pr 17 --format json")]
 struct ListArgs {
     /// Only of this repository
     #[arg(long = "for", value_name = "OWNER/NAME")]
@@ -60,6 +64,10 @@ struct ListArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit audit verify
+  godwit audit verify --head sha256:…
+  godwit audit verify --file audit.jsonl")]
 struct VerifyArgs {
     /// A head printed earlier, for example in a comment: the log must still contain it
     #[arg(long, value_name = "HASH")]
@@ -73,6 +81,8 @@ struct VerifyArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit audit rotate-key --reason 'somebody left who knew it'")]
 struct RotateArgs {
     /// Why; recorded
     #[arg(long, value_name = "REASON")]
@@ -80,6 +90,8 @@ struct RotateArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit audit accept --reason 'the store was restored from last night'")]
 struct AcceptArgs {
     /// Why the log is not what was written; recorded
     #[arg(long, value_name = "REASON")]
@@ -87,6 +99,9 @@ struct AcceptArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  godwit audit export > audit.jsonl
+  godwit audit export --out audit.jsonl && godwit audit verify --file audit.jsonl")]
 struct ExportArgs {
     /// Where to (default: standard output)
     #[arg(long, value_name = "FILE")]

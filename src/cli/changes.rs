@@ -173,6 +173,18 @@ fn paths(diff: &git2::Diff<'_>, inside: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Whether the last commit of the repository around a file has it. Outside of a repository, and before its first commit,
+/// nothing is committed.
+pub(super) fn is_committed(file: &Path) -> bool {
+    let Ok(file) = file.canonicalize() else { return false };
+    let Some(repository) = file.parent().and_then(|folder| git2::Repository::discover(folder).ok()) else {
+        return false;
+    };
+    let Some(top) = repository.workdir().and_then(|top| top.canonicalize().ok()) else { return false };
+    let last = repository.head().and_then(|head| head.peel_to_tree());
+    last.is_ok_and(|tree| file.strip_prefix(top).is_ok_and(|path| tree.get_path(path).is_ok()))
+}
+
 /// What the next commit would record.
 pub(super) struct Staged {
     /// New and changed files, relative to the folder we work in.

@@ -12,12 +12,12 @@ use super::targets::{self, Gathered, Place, place_of};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::backup::retention;
-use crate::config::{Environment, WindowState};
+use crate::config::{Environment, TargetConfig, WindowState};
 use crate::ids::{EnvironmentName, Risk};
 use crate::migration::{Migration, digest_of};
 use crate::plan::diagnosis::Health;
 use crate::plan::planner::belongs;
-use crate::report::checklist::{Checklist, Seen, Signature, checks, markdown, sections, text};
+use crate::report::checklist::{Checklist, Earlier, Seen, Signature, checks, markdown, sections, text};
 use crate::runner::{self, ApplyOptions};
 use crate::store::Store;
 
@@ -28,7 +28,8 @@ use crate::store::Store;
   godwit checklist --env staging --format markdown
   godwit checklist production --out docs/PRE_DEPLOYMENT_MIGRATION_CHECKLIST.md
 
-Exit 3 while something stands in the way that the program can see, such as a missing signature.")]
+Exit 3 while something stands in the way that the program can see, such as a missing signature or a variable that is not
+set.")]
 pub struct Args {
     /// The environment, as with `--env`
     #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
@@ -50,14 +51,14 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if args.place.url.is_some() {
         return Err(Failure::usage("a checklist is about an environment: name one instead of `--url`"));
     }
-    let gathered = args.place.or_word(args.word)?.gather(global)?;
+    let (gathered, left_out) = args.place.or_word(args.word)?.gather_reachable(global)?;
     let (Some(policy), Some(name)) = (&gathered.policy, &gathered.environment) else {
         return Err(Failure::usage("name an environment"));
     };
     let Some(settings) = policy.environments.get(name) else {
         return Err(Failure::usage(format!("`{name}` is not in `environments.yml`")));
     };
-    let list = targets::block_on(fill(global, &gathered, policy, settings, &args.shelf))?;
+    let list = targets::block_on(fill(global, &gathered, &left_out, policy, settings, &args.shelf))?;
     if let Some(file) = &args.out {
         std::fs::write(file, markdown(&list)).with_context(|| format!("cannot write `{}`", file.display()))?;
         if !global.quiet {
@@ -76,6 +77,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
 async fn fill(
     global: &Global,
     gathered: &Gathered,
+    left_out: &[TargetConfig],
     policy: &Policy,
     settings: &Environment,
     shelf: &ShelfArgs,
@@ -87,8 +89,13 @@ async fn fill(
         service: gathered.service.clone(),
         ..ApplyOptions::default()
     };
-    let plan = runner::plan(&gathered.set, &gathered.targets, &actor, &options).await.map_err(targets::failed)?;
-    let planned = gates::planned(gathered, &plan);
+    let mut planned = Vec::new();
+    if !gathered.targets.is_empty() {
+        let plan = runner::plan(&gathered.set, &gathered.targets, &actor, &options).await.map_err(targets::failed)?;
+        planned = gates::planned(gathered, &plan);
+    }
+    // Nobody can say what such a database holds, so everything that is for it may be about to run.
+    planned.extend(unseen(gathered, left_out, &settings.name));
     let risk = planned.iter().map(|(_, risk)| *risk).max().unwrap_or(Risk::Low);
     let migrations: Vec<&Migration> = planned.iter().map(|(m, _)| *m).collect();
     let store = keeper.open().await.map_err(targets::failed)?;
@@ -96,7 +103,7 @@ async fn fill(
     let agreed = store.agreed_in(environment).await?;
     let entered = store.entered_in(environment).await?;
     let now = Utc::now();
-    let missing = gates::approvals(policy, environment, risk, &planned, (&agreed, &entered), now);
+    let missing = gates::by_matrix(policy, environment, risk, &planned, (&agreed, &entered), now);
     let digests: Vec<_> = migrations.iter().map(|m| digest_of(std::iter::once(*m))).collect();
     let mut sign_off: Vec<Signature> = entered
         .iter()
@@ -121,18 +128,22 @@ async fn fill(
     };
     let first = policy.repo.environments.first();
     let development = match first.filter(|f| *f != environment) {
-        Some(first) => Some(lacks(store, policy, first, &migrations).await?),
+        Some(first) => {
+            let lacks = lacks(store, policy, first, &migrations).await?;
+            Some(Earlier { environment: first.clone(), lacks })
+        }
         None => None,
     };
     let before = match policy.before(environment, &|e| migrations.iter().any(|m| takes(m, e))) {
         Some(earlier) => {
             let closed = gates::promotion(gathered, policy, environment, &keeper, &migrations).await?;
-            let _ = earlier;
-            Some(closed.into_iter().map(|refusal| refusal.message).collect())
+            let lacks = closed.into_iter().map(|refusal| refusal.message).collect();
+            Some(Earlier { environment: earlier.name.clone(), lacks })
         }
         None => None,
     };
     let seen = Seen {
+        pending: migrations.len(),
         read: missing.is_none() && !migrations.is_empty() && !sign_off.is_empty(),
         development,
         before,
@@ -159,6 +170,22 @@ async fn fill(
         sign_off,
         missing: lacking,
     })
+}
+
+/// Migrations for databases that cannot be asked, unless one that can be takes them too.
+fn unseen<'a>(
+    gathered: &'a Gathered,
+    left_out: &'a [TargetConfig],
+    environment: &'a EnvironmentName,
+) -> impl Iterator<Item = (&'a Migration, Risk)> {
+    let is_meant = move |m: &&Migration| {
+        m.only_in.as_ref().is_none_or(|only| only == environment)
+            && gathered.service.as_ref().is_none_or(|service| m.service.as_ref() == Some(service))
+            && left_out.iter().any(|t| belongs(m, &t.name, t.engine))
+            && !gathered.targets.iter().any(|t| belongs(m, &t.name, t.engine))
+    };
+    let risk = move |m: &Migration| gathered.risks.get(&m.reference()).copied().unwrap_or(Risk::High);
+    gathered.set.migrations.iter().filter(is_meant).map(move |m| (m, risk(m)))
 }
 
 fn takes(migration: &Migration, environment: &Environment) -> bool {

@@ -9,16 +9,30 @@ use super::Global;
 use super::lint::Looked;
 use crate::lint::fix::fixes;
 
-/// Rewrites files, each as a whole or not at all. Gives the number of findings that are gone.
+/// Which files may be rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Whatever was looked at: a base or a person says what is meant.
+    All,
+    /// Those that the last commit has not: what is committed may be applied somewhere.
+    NotCommitted,
+}
+
+/// Rewrites files, each as a whole or not at all. Gives the number of findings that are gone; those in files that are left
+/// alone are counted aloud.
 ///
 /// # Errors
 /// When a file cannot be read or written, or changed since it was looked at; files before it are written by then, which
 /// the message says.
-pub(super) fn write(global: &Global, looked: &Looked) -> anyhow::Result<usize> {
+pub(super) fn write(global: &Global, looked: &Looked, which: Which) -> anyhow::Result<usize> {
     let fixed = fixes(&looked.set, &looked.report, &looked.config, &looked.scope, looked.today);
-    let mut mended = 0;
+    let (mut mended, mut left) = (0, 0);
     for file in &fixed {
         let path = global.repo.join(file.file);
+        if which == Which::NotCommitted && is_committed(&path) {
+            left += file.mended.len();
+            continue;
+        }
         let so_far = || format!("cannot rewrite `{}` ({mended} findings in files before it are mended)", file.file);
         let text = std::fs::read_to_string(&path).with_context(so_far)?;
         let after = file
@@ -32,7 +46,26 @@ pub(super) fn write(global: &Global, looked: &Looked) -> anyhow::Result<usize> {
         }
         mended += file.mended.len();
     }
+    if left > 0 {
+        anstream::eprintln!(
+            "{} not written: their files are committed, and a migration that was applied must not change; say which are \
+             new with `--base origin/main`, or name one file alone",
+            if left == 1 { "1 rewrite is".to_owned() } else { format!("{left} rewrites are") }
+        );
+    }
     Ok(mended)
+}
+
+/// Whether git has the file already.
+#[cfg(feature = "bot")]
+fn is_committed(path: &Path) -> bool {
+    super::changes::is_committed(path)
+}
+
+/// The same in a build that has no git in it: nothing is known.
+#[cfg(not(feature = "bot"))]
+fn is_committed(_: &Path) -> bool {
+    false
 }
 
 /// Puts new bytes in the place of a file: a reader sees the old ones or the new ones, and its mode stays.

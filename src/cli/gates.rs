@@ -192,6 +192,18 @@ pub(super) fn approvals(
     if !policy.states_matrix() {
         return None;
     }
+    by_matrix(policy, environment, risk, planned, (agreed, entered), now)
+}
+
+/// The same by the matrix that holds, whether somebody wrote it or it is the built-in one.
+pub(super) fn by_matrix(
+    policy: &Policy,
+    environment: &EnvironmentName,
+    risk: Risk,
+    planned: &[(&Migration, Risk)],
+    (agreed, entered): (&[Agreed], &[EnteredRow]),
+    now: DateTime<Utc>,
+) -> Option<Refusal> {
     let Some(cell) = policy.matrix.cell(environment, risk) else {
         return Some(refusal(
             "approval",
@@ -364,10 +376,19 @@ pub(super) fn counted(migrations: usize) -> String {
 
 /// The environment whose name is typed before anything changes in it.
 pub(super) fn guarded(gathered: &Gathered) -> Option<&EnvironmentName> {
-    gathered.environment.as_ref().filter(|e| gathered.is_last || e.as_str() == "production")
+    let last = gathered.environment.as_ref().filter(|e| gathered.is_last || e.as_str() == "production");
+    last.filter(|e| !is_playground(e))
+}
+
+/// Whether an environment is there to try things out, as its name says: it may be the only one that a file knows.
+fn is_playground(environment: &EnvironmentName) -> bool {
+    matches!(environment.as_str(), "development" | "dev" | "testing" | "test")
 }
 
 fn agreed(gathered: &Gathered, plan: &RunReport) -> anyhow::Result<bool> {
+    if gathered.environment.as_ref().is_some_and(is_playground) {
+        return Ok(true);
+    }
     let count = counted(plan.steps.len());
     if let Some(environment) = guarded(gathered) {
         return targets::confirm(&format!("{count} will run in {environment}"), environment.as_str());

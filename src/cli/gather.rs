@@ -1,5 +1,6 @@
 //! From paths on the command line to a set of migrations; what cannot be read becomes a problem, never a crash.
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
 use std::io::Read as _;
@@ -88,13 +89,28 @@ fn repository(global: &Global, config: &RepoConfig, engine: Option<Engine>) -> a
 /// A folder that was named: itself a root, and whatever below it clearly holds migrations.
 fn folder(path: &Path, shown: &str, engine: Option<Engine>) -> MigrationSet {
     let Files { files, problems } = walk(path);
-    // The folder's own name says the engine, which is lost once paths are relative to it.
-    let own = shown.rsplit('/').next().and_then(|name| name.parse().ok());
-    let here = MigrationRoot { engine: engine.or(own), ..MigrationRoot::folder("") };
-    let below = MigrationRoot { engine, ..MigrationRoot::folder("**") };
-    let mut set = resolve(&files, &[here, below]);
-    loose_files(&files, engine.or(own), &mut set);
+    let mut set = below(&files, shown, engine);
+    loose_files(&files, engine.or(named_after(shown)), &mut set);
     set.problems.extend(problems);
+    shown_below(shown, &mut set);
+    set
+}
+
+/// The engine that a folder is named after.
+fn named_after(shown: &str) -> Option<Engine> {
+    shown.rsplit('/').next().and_then(|name| name.parse().ok())
+}
+
+/// The files of the folder `shown`, with paths relative to it, as migrations.
+fn below(files: &[SourceFile], shown: &str, engine: Option<Engine>) -> MigrationSet {
+    // The folder's own name says the engine, which is lost once paths are relative to it.
+    let here = MigrationRoot { engine: engine.or(named_after(shown)), ..MigrationRoot::folder("") };
+    let deeper = MigrationRoot { engine, ..MigrationRoot::folder("**") };
+    resolve(files, &[here, deeper])
+}
+
+/// Puts the folder in front of all paths again.
+fn shown_below(shown: &str, set: &mut MigrationSet) {
     let prefix = |path: &mut String| *path = if path.is_empty() { shown.to_owned() } else { format!("{shown}/{path}") };
     for migration in &mut set.migrations {
         prefix(&mut migration.unit);
@@ -107,6 +123,66 @@ fn folder(path: &Path, shown: &str, engine: Option<Engine>) -> MigrationSet {
         prefix(&mut models.unit);
         models.files.iter_mut().for_each(|(path, _)| prefix(path));
     }
+}
+
+/// The migrations that `paths` meant when the repository's files were `files`: found as [`migrations`] finds those that
+/// are there, so that the two can be compared.
+///
+/// # Errors
+/// A pattern that cannot be read.
+pub(super) fn before(
+    global: &Global,
+    config: &RepoConfig,
+    paths: &[PathBuf],
+    engine: Option<Engine>,
+    files: &[SourceFile],
+) -> anyhow::Result<MigrationSet> {
+    let mut roots = config.migrations.clone();
+    roots.iter_mut().for_each(|root| root.engine = engine.or(root.engine));
+    if paths.is_empty() {
+        return Ok(resolve(files, &roots));
+    }
+    // A file that is named was a migration's way forward, or it may be edited.
+    let forward = LazyCell::new(|| -> HashSet<String> {
+        let everywhere = MigrationRoot { engine, ..MigrationRoot::folder("**") };
+        let known = resolve(files, &[roots.as_slice(), &[everywhere]].concat());
+        known.migrations.into_iter().filter(|m| !m.repeatable).map(|m| m.up.path).collect()
+    });
+    let mut names = Names::new(&global.repo);
+    let mut set = MigrationSet::default();
+    for path in &super::patterns::filled_in(paths)? {
+        let shown = names.of(path);
+        let found = match shown.rsplit_once('/') {
+            _ if path.is_dir() && shown.is_empty() => resolve(files, &roots),
+            _ if path.is_dir() => folder_before(files, &shown, engine),
+            _ if shown.ends_with(".sql") => {
+                let mut alone = MigrationSet::default();
+                for file in files.iter().filter(|f| f.path == shown && forward.contains(&shown)) {
+                    lone(Ok(file.content.clone()), &shown, engine, &mut alone);
+                }
+                alone
+            }
+            Some((around, _)) => {
+                let mut part = folder_before(files, around, engine);
+                part.migrations.retain(|m| m.files.iter().any(|f| f.path == shown));
+                part
+            }
+            None => MigrationSet::default(),
+        };
+        set.migrations.extend(found.migrations);
+    }
+    Ok(set)
+}
+
+/// The migrations of a folder in files as they were.
+fn folder_before(files: &[SourceFile], shown: &str, engine: Option<Engine>) -> MigrationSet {
+    let inside = |file: &SourceFile| {
+        let path = file.path.strip_prefix(shown)?.strip_prefix('/')?.to_owned();
+        Some(SourceFile { path, content: file.content.clone() })
+    };
+    let files: Vec<SourceFile> = files.iter().filter_map(inside).collect();
+    let mut set = below(&files, shown, engine);
+    shown_below(shown, &mut set);
     set
 }
 
@@ -395,7 +471,7 @@ pub(super) fn lint_config(
     config: &RepoConfig,
     read: &dyn Fn(&str) -> anyhow::Result<Option<String>>,
 ) -> anyhow::Result<LintConfig> {
-    for folder in [config.policies.as_str(), "config"] {
+    for folder in std::iter::once(config.policies.as_str()).chain(RepoConfig::OTHER_POLICIES) {
         let path = format!("{folder}/lint.yml");
         let Some(text) = read(&path)? else { continue };
         let parsed = LintConfig::parse(&path, &text)
@@ -422,7 +498,7 @@ pub(super) fn take_engines(
     config: &mut RepoConfig,
     read: &dyn Fn(&str) -> anyhow::Result<Option<String>>,
 ) -> anyhow::Result<()> {
-    for folder in [config.policies.clone(), "config".to_owned()] {
+    for folder in std::iter::once(config.policies.clone()).chain(RepoConfig::OTHER_POLICIES.map(str::to_owned)) {
         let path = format!("{folder}/environments.yml");
         let Some(text) = read(&path)? else { continue };
         if let Ok((environments, _)) = Environments::parse(&path, &text) {

@@ -1,6 +1,6 @@
 //! `godwit init`: the files that a repository needs, for the migrations it has or for its first one. Never overwrites.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::config::{Environment, RepoConfig};
 use crate::ids::{Engine, EnvironmentName};
 use crate::migration::operations::are_operations;
 use crate::migration::{Layout, MigrationRoot, resolve};
-use crate::report::beginning::{ROLES, Root, config, engines, environments, found};
+use crate::report::beginning::{Policies, ROLES, Root, config, engines, environments, found};
 
 /// Arguments of `godwit init`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,7 @@ jobs:
   migrations:
     runs-on: ubuntu-latest
     steps:
-      - uses: actions/checkout@v4
+      - uses: actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2
         with: { fetch-depth: 0 }
       - uses: godwit-dev/godwit@v1
 ";
@@ -83,10 +83,12 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         }
     }
     let engines: BTreeSet<Engine> = engines(&roots).into_iter().chain(args.engine).collect();
-    files.insert(0, (RepoConfig::FILE.to_owned(), config(&roots)));
-    files.push(("policies/environments.yml".to_owned(), environments(&engines)));
-    files.push(("policies/approval_matrix.yml".to_owned(), MATRIX.to_owned()));
-    files.push(("policies/roles.yml".to_owned(), ROLES.to_owned()));
+    let policies = policies(here)?;
+    let folder = &policies.folder;
+    files.insert(0, (RepoConfig::FILE.to_owned(), config(&roots, &policies)));
+    files.push((format!("{folder}/environments.yml"), environments(&engines)));
+    files.push((format!("{folder}/approval_matrix.yml"), MATRIX.to_owned()));
+    files.push((format!("{folder}/roles.yml"), ROLES.to_owned()));
     files.push((".github/workflows/godwit.yml".to_owned(), WORKFLOW.to_owned()));
     let mut said = Vec::new();
     for (path, text) in &files {
@@ -105,11 +107,25 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     for (path, new) in said {
         let _ = writeln!(text, "{} {path}", if new { "written " } else { "is there" });
     }
-    text.push_str(
-        "next: say who holds which role in policies/roles.yml, then `godwit policy check` and `godwit lint`\n",
+    let _ = writeln!(
+        text,
+        "next: say who holds which role in {folder}/roles.yml, then `godwit policy check` and `godwit lint`"
     );
     print::text(&text)?;
     Ok(Exit::Done)
+}
+
+/// The policies that stand here already.
+fn policies(here: &Path) -> anyhow::Result<Policies> {
+    let mut files = BTreeMap::new();
+    for path in Policies::paths() {
+        match std::fs::read(here.join(&path)) {
+            Ok(bytes) => drop(files.insert(path, bytes)),
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {}
+            Err(e) => return Err(Failure::usage(format!("cannot read `{path}`: {e}"))),
+        }
+    }
+    Ok(Policies::of(&files))
 }
 
 /// The variables that the environments ask for, each once, under the environment that asks first [S2-04] [S0-31].

@@ -13,7 +13,7 @@ use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
 use crate::lint::pipelines::problems as problems_of;
 use crate::lint::{LintReport, Scope, Severity, changed_after_merge, check_judged, overtaken, table};
-use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of, resolve, roots};
+use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of, roots};
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 
@@ -53,8 +53,8 @@ pub struct Args {
     /// Reckon the sizes of the tables into the risk: of this environment's databases, or of one given by its URL
     #[arg(long, value_name = "ENV|URL")]
     pub facts: Option<String>,
-    /// Write the rewrites that need no thought into the files; needs `--base` or PATHs, since an applied migration must
-    /// not change
+    /// Write the rewrites that need no thought into the files; needs `--base` or PATHs, and without `--base` leaves files
+    /// that are committed alone unless one is named, since an applied migration must not change
     #[arg(long, conflicts_with = "staged")]
     pub fix: bool,
     /// One line per finding
@@ -130,7 +130,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         ));
     }
     let mut looked = look(global, &args.paths, against, args.engine, profile)?;
-    if args.fix && fix::write(global, &looked)? > 0 {
+    let named = matches!(args.paths.as_slice(), [one] if one.is_file());
+    let which = if args.base.is_some() || named { fix::Which::All } else { fix::Which::NotCommitted };
+    if args.fix && fix::write(global, &looked, which)? > 0 {
         looked = look(global, &args.paths, against, args.engine, profile)?;
     }
     if let Some(place) = &args.facts {
@@ -225,7 +227,7 @@ pub(super) fn look(
     let mut config = global.repo_config()?;
     let named = config.migrations.clone();
     let mut new = BTreeSet::new();
-    let mut before = None;
+    let mut before = Vec::new();
     let (mut scope, lint_config) = match against {
         Against::Nothing | Against::Staged => {
             gather::take_engines(&mut config, &|path| read_here(global, path))?;
@@ -235,14 +237,14 @@ pub(super) fn look(
         Against::Base(base) => {
             let changed = changed(global, &mut config, base)?;
             new = changed.new;
-            before = paths.is_empty().then_some(changed.before);
+            before = changed.before;
             (changed.scope, changed.config)
         }
     };
     let mut set = gather::migrations(global, &config, paths, engine)?;
     set.problems.extend(overtaken(&set, &new));
-    if let Some(before) = before {
-        let told = changed_after_merge(&resolve(&before, &config.migrations), &set);
+    if !before.is_empty() {
+        let told = changed_after_merge(&gather::before(global, &config, paths, engine, &before)?, &set);
         if let Scope::Paths(touched) = &mut scope {
             touched.extend(told.iter().map(|p| p.file.clone()));
         }

@@ -42,6 +42,13 @@ pub fn modern(args: Vec<String>) -> anyhow::Result<Vec<String>> {
             "a schema that is pushed past its migrations is drift by the next morning: outside development it is refused. Write a \
              migration with `godwit new`, and let Prisma itself push to a database that is only yours",
         )),
+        // [S2-10]
+        "dashboard" => Err(Failure::usage(
+            "there is no program with pages of its own. `godwit status ENVIRONMENT` shows what is applied, pending and locked, \
+             `godwit approvals` who agreed, `godwit logs` and `godwit audit list` what happened; a server that `godwit serve` \
+             started tells programs the same at `/api/v1/environments`, `/api/v1/pulls` and `/api/v1/approvals`, and its \
+             measurements at `/metrics`",
+        )),
         _ => Ok(args),
     }
 }

@@ -69,7 +69,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
 }
 
 fn of_place(global: &Global, place: &Place) -> anyhow::Result<Pending> {
-    let gathered = place.gather(global)?;
+    let mut gathered = place.gather(global)?;
+    // What the linter and the tables say is found again by the names of the files.
+    gathered.set = super::table_facts::named_alike(&gathered.set);
     let lint_config = match &gathered.policy {
         Some(policy) => policy.lint.clone(),
         None => gather::lint_config(&global.repo_config()?, &|path| lint::read_here(global, path))?,

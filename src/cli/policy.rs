@@ -39,8 +39,14 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub enum PolicyCommand {
     /// Is the policy sound: every file, every cell, every role
+    #[command(after_help = "Examples:
+  godwit policy check
+  godwit policy check --format json")]
     Check,
     /// The matrix and the roles in effect, in the form of their files
+    #[command(after_help = "Examples:
+  godwit policy show
+  godwit policy show --format json")]
     Show,
     /// Who owns these paths, as GitHub reads CODEOWNERS
     Owners(OwnersArgs),

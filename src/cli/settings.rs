@@ -17,12 +17,17 @@ impl Global {
     /// # Errors
     /// A located message when the file is wrong, or cannot be read.
     pub fn repo_config(&self) -> anyhow::Result<RepoConfig> {
-        let path = self.config.clone().unwrap_or_else(|| self.repo.join(RepoConfig::FILE));
+        let path = self.config_file();
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(RepoConfig::parse(&text)?),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && self.config.is_none() => Ok(RepoConfig::default()),
             Err(e) => Err(Failure::usage(format!("cannot read `{}`: {e}", path.display()))),
         }
+    }
+
+    /// Where the configuration stands, if it is there.
+    pub fn config_file(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| self.repo.join(RepoConfig::FILE))
     }
 
     /// The environment that a word on the command line means here.

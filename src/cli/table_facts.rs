@@ -25,8 +25,7 @@ use crate::runner::{self, Target};
 /// # Errors
 /// An environment that is not there, a variable that is not set, a database that does not answer.
 pub(super) fn weighed(global: &Global, place: &str, looked: Looked) -> anyhow::Result<Looked> {
-    let databases =
-        if place.contains("://") { vec![targets::ad_hoc_target(place)?] } else { of_environment(global, place)? };
+    let databases = if is_url(place) { vec![targets::ad_hoc_target(place)?] } else { of_environment(global, place)? };
     let facts = targets::block_on(async { Ok(read(databases).await) })??;
     let Looked { mut report, set, mut config, scope, today } = looked;
     if let Some(version) = oldest(&facts).filter(|v| *v != config.postgres_version) {
@@ -34,6 +33,11 @@ pub(super) fn weighed(global: &Global, place: &str, looked: Looked) -> anyhow::R
         report = check_judged(&set, &judge(&set), &config, &scope, today);
     }
     Ok(Looked { report: weigh(report, &set, &facts), set, config, scope, today })
+}
+
+/// Whether a place is a database's URL; no environment's name has a colon in it.
+fn is_url(place: &str) -> bool {
+    place.contains("://") || place.starts_with("sqlite:")
 }
 
 async fn read(databases: Vec<Target>) -> anyhow::Result<Vec<PlaceFacts>> {
@@ -137,7 +141,7 @@ async fn weigh_pending(gathered: &mut Gathered, pending: &BTreeSet<String>) -> a
 
 /// The set with each migration's files named as its scripts are: a folder that was given by its path shows its scripts with
 /// that path.
-fn named_alike(set: &MigrationSet) -> MigrationSet {
+pub(super) fn named_alike(set: &MigrationSet) -> MigrationSet {
     let mut set = set.clone();
     for migration in &mut set.migrations {
         for script in std::iter::once(&migration.up).chain(&migration.down) {

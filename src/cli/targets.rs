@@ -268,10 +268,42 @@ impl Place {
     }
 
     fn configured(&self, global: &Global, name: &EnvironmentName) -> anyhow::Result<Gathered> {
-        let root = &global.repo;
         let policy = self.policy(global)?;
-        let (environment, targets) = self.of_environment(&policy, name)?;
+        let (_, targets) = self.of_environment(&policy, name)?;
+        self.judged(global, policy, name, targets)
+    }
+
+    /// As [`Place::gather`] for an environment some of whose databases may lack what they are reached by: those are left
+    /// out, and given beside it.
+    ///
+    /// # Errors
+    /// Usage and configuration errors, located.
+    pub fn gather_reachable(&self, global: &Global) -> anyhow::Result<(Gathered, Vec<TargetConfig>)> {
+        let policy = self.policy(global)?;
+        let name = self.environment.clone().map_or_else(|| self.usual(global), Ok)?;
+        let environment = self.named(&policy, &name)?;
+        let (mut targets, mut left_out) = (Vec::new(), Vec::new());
+        for target in environment.targets.iter().filter(|t| self.wants(t)) {
+            match place_of(environment, target) {
+                Ok(place) => targets.push(place),
+                Err(_) => left_out.push(target.clone()),
+            }
+        }
+        let gathered = self.judged(global, policy, &name, targets)?;
+        Ok((self.of_service(gathered)?, left_out))
+    }
+
+    /// The migrations of an environment as its policy judges them.
+    fn judged(
+        &self,
+        global: &Global,
+        policy: Policy,
+        name: &EnvironmentName,
+        targets: Vec<Target>,
+    ) -> anyhow::Result<Gathered> {
+        let environment = self.named(&policy, name)?;
         let name = &environment.name;
+        let root = &global.repo;
         let mut set = resolve(&read_tree(root)?, &policy.repo.migrations);
         let is_there = |path: &str| root.join(path).is_dir();
         set.problems.extend(roots::unfound(&policy.repo.migrations, &set, &is_there));

@@ -65,6 +65,9 @@ impl RepoConfig {
 
     /// Name of the file.
     pub const FILE: &str = "godwit.yml";
+    /// Folders in which policies stand in repositories that come from elsewhere, in the order in which they are looked for
+    /// where the configured folder holds none [S2-14] [S2-15].
+    pub const OTHER_POLICIES: [&str; 2] = ["config", "migrations/config"];
 
     /// Parses the file's text and gives the first mistake; [`RepoConfig::parse_all`] gives all.
     ///

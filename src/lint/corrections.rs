@@ -13,6 +13,10 @@ pub fn correct(script: &Script<'_>, found: &mut Vec<Finding>) {
     found.retain(|f| !is_made_again(script, f));
     for finding in found.iter_mut() {
         let Some(index) = script.statement_at(finding.range.start) else { continue };
+        if finding.rule.id == "adding-field-with-default" && is_default(&script.statements[index].node, finding) {
+            finding.message = OF_DEFAULT.0.to_owned();
+            finding.help = Some(OF_DEFAULT.1.to_owned());
+        }
         let harmless = match finding.rule.id {
             "adding-foreign-key-constraint" => reads_no_row(&script.statements[index].node, finding),
             "ban-drop-function" => goes_with_its_trigger(script, index),
@@ -31,20 +35,40 @@ pub fn correct(script: &Script<'_>, found: &mut Vec<Finding>) {
     }
 }
 
+/// A default of a new column, and what is done instead. squawk has one message for it and for generated columns.
+const OF_DEFAULT: (&str, &str) = (
+    "Adding a column with a volatile `DEFAULT` (before PostgreSQL 11 with any) computes it for every row: the table is \
+     rewritten under an `ACCESS EXCLUSIVE` lock.",
+    "Add the column without it, set the default for new rows with `ALTER COLUMN … SET DEFAULT`, and fill the others in batches.",
+);
+
+/// Whether a finding about a new column is about its default.
+fn is_default(stmt: &ast::Stmt, finding: &Finding) -> bool {
+    let ast::Stmt::AlterTable(alter) = stmt else { return false };
+    alter
+        .syntax()
+        .descendants()
+        .filter_map(ast::DefaultConstraint::cast)
+        .any(|default| holds(default.syntax(), finding))
+}
+
 /// One statement, one finding: a foreign key is told by the rule for constraints that check rows, a unique constraint or a
-/// primary key, which no `NOT VALID` can help, by the rule of its own.
+/// primary key, which no `NOT VALID` can help, by the rule of its own, and a new type by the one that knows the old.
 fn once(found: &mut Vec<Finding>) {
     let of = |rules: &[&str]| -> Vec<std::ops::Range<usize>> {
         found.iter().filter(|f| rules.contains(&f.rule.id)).map(|f| f.range.clone()).collect()
     };
     let checked = of(&["constraint-missing-not-valid"]);
     let indexed = of(&["disallowed-unique-constraint", "adding-serial-primary-key-field"]);
+    let retyped = of(&["changing-column-type"]);
     let meets = |all: &[std::ops::Range<usize>], f: &Finding| {
         all.iter().any(|range| range.start < f.range.end && f.range.start < range.end)
     };
     found.retain(|f| match f.rule.id {
         "adding-foreign-key-constraint" => !meets(&checked, f),
         "constraint-missing-not-valid" => !meets(&indexed, f),
+        // What a change of size costs is just what is being told.
+        "prefer-text-field" => !meets(&retyped, f),
         _ => true,
     });
 }
@@ -257,14 +281,14 @@ mod tests {
             [""; 0]
         );
         assert_eq!(told("DROP FUNCTION f(int);"), ["ban-drop-function"]);
-        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "SELECT 1;")]).0.risk;
+        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "select now();")]).0.risk;
         assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION note();"), crate::ids::Risk::Low);
         assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION other(int);"), crate::ids::Risk::Medium);
     }
 
     #[test]
     fn names_that_nobody_says_and_types_that_nothing_has_are_notes() {
-        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "SELECT 1;")]).0.risk;
+        let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "select now();")]).0.risk;
         use crate::ids::Risk::{High, Low};
         for (sql, expected) in [
             ("ALTER INDEX i RENAME TO j;", Low),
@@ -290,6 +314,27 @@ mod tests {
             told("ALTER TABLE t ALTER COLUMN c DROP DEFAULT, ALTER COLUMN d SET DEFAULT 1;"),
             ["ban-drop-default"]
         );
+    }
+
+    #[test]
+    fn p102_p105_a_default_is_not_called_a_generated_column() {
+        let message = |column: &str| {
+            let sql = format!("ALTER TABLE t ADD COLUMN u {column};");
+            let (report, _) = sample(&[("0001_m.up.sql", &sql)]);
+            let found = report.violations.into_iter().find(|v| v.rule == "adding-field-with-default");
+            found.map_or(String::new(), |v| v.message)
+        };
+        let default = message("uuid DEFAULT gen_random_uuid()");
+        assert!(default.contains("a volatile `DEFAULT`") && !default.contains("generated"), "{default}");
+        let generated = message("int GENERATED ALWAYS AS (a * 2) STORED");
+        assert!(generated.contains("generated column"), "{generated}");
+    }
+
+    #[test]
+    fn p122_a_wider_varchar_is_told_once() {
+        let wider = "ALTER TABLE t ALTER COLUMN n TYPE varchar(40);";
+        assert_eq!(told(wider), ["changing-column-type"]);
+        assert_eq!(told("ALTER TABLE t ADD COLUMN n varchar(40);"), ["prefer-text-field"]);
     }
 
     #[test]

@@ -465,7 +465,7 @@ const FILES: &[RuleInfo] = &[
     rule("dependency-cycle", Structure, ERROR, Low, Applies::Files, "Migrations wait for each other in a circle"),
     rule("directory-named-sql", Structure, WARN, Low, Applies::Files, "A directory is named like a migration"),
     rule("duplicate-version", Structure, ERROR, High, Applies::Files, "Two migrations with one version"),
-    rule("empty-down", Structure, WARN, Medium, Applies::Files, "The rollback script holds no statement"),
+    rule("empty-down", Structure, WARN, Medium, Applies::Files, "The rollback script does nothing"),
     rule("empty-migration", Structure, WARN, Low, Applies::Files, "The script holds no statement"),
     rule("file-name", Structure, ERROR, Medium, Applies::Files, "The file name does not fit the layout"),
     rule("file-too-large", Structure, ERROR, Low, Applies::Files, "The file is too large to be read"),

@@ -158,6 +158,12 @@ pub fn is_blank_sql(text: &str) -> bool {
     postgres::first_word(text).is_none()
 }
 
+/// The first word of an SQL script, behind comments and white space.
+pub fn first_word_of(text: &str) -> Option<&str> {
+    let rest = &text[postgres::first_word(text)?..];
+    Some(&rest[..rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len())])
+}
+
 /// Whether running `text` may leave something behind in the session that the next script must not see.
 pub fn touches_session(engine: Engine, text: &str) -> bool {
     match engine {

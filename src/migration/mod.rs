@@ -6,6 +6,7 @@ pub mod destroys;
 pub mod directives;
 pub mod execution;
 pub mod graph;
+mod idle;
 pub mod layout;
 pub mod native;
 pub mod operations;
@@ -94,6 +95,12 @@ impl Script {
         self.long.is_none() && execution::is_blank(engine, &self.text)
     }
 
+    /// Whether it leaves everything as it is although the forward script `up` changes the schema. Of scripts that are not
+    /// held nothing is said.
+    pub fn undoes_nothing_of(&self, up: &Script, engine: Engine) -> bool {
+        self.long.is_none() && up.long.is_none() && idle::undoes_nothing(engine, &up.text, &self.text)
+    }
+
     /// Whether it destroys without a way back.
     pub fn destroys(&self, engine: Engine) -> bool {
         self.long.as_ref().map_or_else(|| destroys::destroys(engine, &self.text), |long| long.destroys)
@@ -161,9 +168,9 @@ impl Migration {
         (self.layout == Layout::Service).then(|| self.service.as_ref().map(|s| s.replace('-', "_")))?
     }
 
-    /// Whether it can be undone by a script.
+    /// Whether it can be undone by a script: one that holds statements which change something, where it changes the schema.
     pub fn is_reversible(&self) -> bool {
-        self.down.as_ref().is_some_and(|d| !d.is_blank(self.engine))
+        self.down.as_ref().is_some_and(|d| !d.is_blank(self.engine) && !d.undoes_nothing_of(&self.up, self.engine))
     }
 }
 

@@ -222,7 +222,10 @@ fn order(set: &mut MigrationSet) {
         for reference in &set.migrations[i].directives.depends_on {
             declared = true;
             match find_dependency(&set.migrations, i, reference) {
-                Some(at) => needed.push(at),
+                Some(at) => {
+                    needed.push(at);
+                    set.problems.extend(runs_elsewhere(&set.migrations[i], &set.migrations[at]));
+                }
                 None => set.problems.push(Problem {
                     file: set.migrations[i].up.path.clone(),
                     line: 1,
@@ -263,6 +266,24 @@ fn order(set: &mut MigrationSet) {
     }
     let mut slots: Vec<Option<Migration>> = std::mem::take(&mut set.migrations).into_iter().map(Some).collect();
     set.migrations = sequence.into_iter().filter_map(|i| slots[i].take()).collect();
+}
+
+/// A dependency that is not there in every environment in which what needs it runs [S1-27].
+fn runs_elsewhere(by: &Migration, needed: &Migration) -> Option<Problem> {
+    let only = needed.only_in.as_ref().filter(|only| by.only_in.as_ref() != Some(*only))?;
+    let place = by.only_in.as_ref().map_or("everywhere".to_owned(), |e| format!("in `{e}`"));
+    Some(Problem {
+        file: by.up.path.clone(),
+        line: 1,
+        column: 1,
+        rule: "unknown-dependency",
+        severity: Severity::Error,
+        message: format!(
+            "depends on `{}`, which runs in `{only}` only, while this one runs {place}: elsewhere it would run without it",
+            needed.reference()
+        ),
+        help: format!("depend on a migration that runs {place} too, or move this one beside the other into `{only}`"),
+    })
 }
 
 /// A circle among the migrations that are not done, starting and ending with the same one.

@@ -372,16 +372,19 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Plann
             left_out.push(migration.reference());
         }
         match &migration.down {
-            Some(down) if !down.is_blank(request.engine) => {
-                match step(request, migration, StepAction::Rollback, down) {
-                    Ok(step) if waits.is_none() => steps.push(step),
-                    Ok(_) => {}
-                    Err(r) => refusals.push(r),
-                }
-            }
+            Some(down) if migration.is_reversible() => match step(request, migration, StepAction::Rollback, down) {
+                Ok(step) if waits.is_none() => steps.push(step),
+                Ok(_) => {}
+                Err(r) => refusals.push(r),
+            },
             Some(_) | None => refusals.push(refusal(
                 "no-down",
-                format!("`{}` has no backward script", migration.reference()),
+                match &migration.down {
+                    Some(down) if !down.is_blank(request.engine) => {
+                        format!("`{}` undoes nothing of `{}`", down.path, migration.reference())
+                    }
+                    Some(_) | None => format!("`{}` has no backward script", migration.reference()),
+                },
                 "write a new migration that takes it back".to_owned(),
                 false,
             )),

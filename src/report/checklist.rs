@@ -89,15 +89,26 @@ pub const TITLES: [&str; 10] = [
     "Approvals complete for the risk level",
 ];
 
+/// An environment that comes earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its name.
+    pub environment: EnvironmentName,
+    /// What it lacks of what is about to run.
+    pub lacks: Vec<String>,
+}
+
 /// What the program could see of a deployment.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    /// How many migrations are about to run.
+    pub pending: usize,
     /// Whether somebody besides the author agreed to the files as they are.
     pub read: bool,
-    /// What the first environment lacks; `None`: this is the first.
-    pub development: Option<Vec<String>>,
-    /// What the environment before lacks; `None`: there is none before.
-    pub before: Option<Vec<String>>,
+    /// The first environment; `None`: this is it.
+    pub development: Option<Earlier>,
+    /// The environment before; `None`: there is none before.
+    pub before: Option<Earlier>,
     /// The backup: that there is one, or that the run makes one first. `Err`: why not.
     pub backup: Option<Result<String, String>>,
     /// The maintenance window, in words; `None`: none is configured.
@@ -122,17 +133,22 @@ fn some(names: &[String]) -> String {
 
 /// The ten checks as what was seen answers them.
 pub fn checks(seen: &Seen) -> Vec<Check> {
-    let lacks = |missing: &Option<Vec<String>>, none: &str| match missing {
+    let lacks = |earlier: &Option<Earlier>, none: &str| match earlier {
+        _ if seen.pending == 0 => (State::Done, "nothing is pending".to_owned()),
         None => (State::Done, none.to_owned()),
-        Some(names) if names.is_empty() => (State::Done, "applied there with the same checksum".to_owned()),
-        Some(names) => (State::Open, format!("not there yet: {}", some(names))),
+        Some(Earlier { environment, lacks }) if lacks.is_empty() => {
+            (State::Done, format!("applied in {environment} with the same checksum"))
+        }
+        Some(Earlier { environment, lacks }) => (State::Open, format!("not in {environment} yet: {}", some(lacks))),
     };
     let told = |found: &Result<String, String>| match found {
         Ok(note) => (State::Done, note.clone()),
         Err(note) => (State::Open, note.clone()),
     };
     let answers: [(State, String); 10] = [
-        if seen.read {
+        if seen.pending == 0 {
+            (State::Done, "nothing is pending".to_owned())
+        } else if seen.read {
             (State::Done, "by those who approved".to_owned())
         } else {
             (State::Open, "nobody but the author is known to have read them".to_owned())
@@ -318,11 +334,16 @@ pub fn text(list: &Checklist) -> String {
 mod tests {
     use super::*;
 
+    fn earlier(name: &str, lacks: Vec<String>) -> Option<Earlier> {
+        Some(Earlier { environment: EnvironmentName::new(name).unwrap(), lacks })
+    }
+
     fn seen() -> Seen {
         Seen {
+            pending: 1,
             read: true,
-            development: Some(Vec::new()),
-            before: Some(Vec::new()),
+            development: earlier("development", Vec::new()),
+            before: earlier("testing", Vec::new()),
             backup: Some(Ok("made by the run".to_owned())),
             window: None,
             no_way_back: Vec::new(),
@@ -341,8 +362,8 @@ mod tests {
         };
         for (seen, open) in [
             (Seen { read: false, ..seen() }, 1),
-            (Seen { development: Some(vec!["0001_a".to_owned()]), ..seen() }, 3),
-            (Seen { before: Some(vec!["0001_a".to_owned()]), ..seen() }, 4),
+            (Seen { development: earlier("development", vec!["0001_a".to_owned()]), ..seen() }, 3),
+            (Seen { before: earlier("testing", vec!["0001_a".to_owned()]), ..seen() }, 4),
             (Seen { backup: Some(Err("none".to_owned())), ..seen() }, 5),
             (Seen { no_way_back: vec!["0001_a".to_owned()], ..seen() }, 8),
             (Seen { connections: Err("no".to_owned()), ..seen() }, 9),
@@ -353,9 +374,21 @@ mod tests {
     }
 
     #[test]
+    fn s3_38_what_was_looked_at_is_named_and_nothing_is_said_of_nothing() {
+        let note = |seen: &Seen, n: usize| checks(seen)[n - 1].note.clone();
+        assert_eq!(note(&seen(), 3), "applied in development with the same checksum");
+        assert_eq!(note(&seen(), 4), "applied in testing with the same checksum");
+        let lacking = Seen { before: earlier("testing", vec!["m/0001_a".to_owned()]), ..seen() };
+        assert_eq!(note(&lacking, 4), "not in testing yet: m/0001_a");
+        assert_eq!(note(&Seen { before: None, ..seen() }, 4), "no environment comes before");
+        let nothing = Seen { pending: 0, before: None, development: None, ..seen() };
+        assert_eq!([1, 3, 4].map(|n| note(&Seen { read: false, ..nothing.clone() }, n)), ["nothing is pending"; 3]);
+    }
+
+    #[test]
     fn a_note_stays_short_whatever_is_missing() {
         let names: Vec<String> = (0..1_000).map(|n| format!("m/{n:04}_a")).collect();
-        let all = checks(&Seen { development: Some(names.clone()), no_way_back: names, ..seen() });
+        let all = checks(&Seen { development: earlier("development", names.clone()), no_way_back: names, ..seen() });
         assert!(all[2].note.ends_with("m/0004_a and 995 more"), "{}", all[2].note);
         assert!(all[7].note.contains("and 995 more"), "{}", all[7].note);
     }

@@ -1,6 +1,6 @@
 //! The files that a repository begins with, and the words of the pull request that proposes them.
 
-use super::beginning::{self, Root, engines, variable};
+use super::beginning::{self, Policies, Root, engines, variable};
 use super::escape::{self, code};
 use crate::config::RepoConfig;
 use crate::ids::{Engine, RepoName};
@@ -18,22 +18,28 @@ const FOLDERS: usize = 20;
 pub struct Found {
     /// Folders with migrations.
     pub folders: Vec<Root>,
+    /// What says already who must agree, and where migrations run.
+    pub policies: Policies,
 }
 
-/// The folders that hold migrations, as the layouts tell.
-pub fn found(set: &MigrationSet) -> Found {
-    Found { folders: beginning::found(set) }
+/// The folders that hold migrations, as the layouts tell, and the policies that are there.
+pub fn found(set: &MigrationSet, policies: Policies) -> Found {
+    Found { folders: beginning::found(set), policies }
 }
 
-/// Path and text of each file.
+/// Path and text of each file that is missing.
 pub fn files(found: &Found) -> Vec<(String, String)> {
     let first = [Root::new(FOLDER.to_owned(), Layout::Numbered, Engine::Postgresql)];
     let roots = if found.folders.is_empty() { &first[..] } else { &found.folders };
-    vec![
-        (RepoConfig::FILE.to_owned(), beginning::config(roots)),
-        ("policies/environments.yml".to_owned(), beginning::environments(&engines(roots))),
-        ("policies/roles.yml".to_owned(), beginning::ROLES.to_owned()),
-    ]
+    let mut files = vec![(RepoConfig::FILE.to_owned(), beginning::config(roots, &found.policies))];
+    for (name, text) in
+        [("environments.yml", beginning::environments(&engines(roots))), ("roles.yml", beginning::ROLES.to_owned())]
+    {
+        if !found.policies.there.contains(name) {
+            files.push((format!("{}/{name}", found.policies.folder), text));
+        }
+    }
+    files
 }
 
 /// The text of the pull request.
@@ -61,11 +67,12 @@ pub fn text(repo: &RepoName, found: &Found) -> String {
         kinds.insert(Engine::Postgresql);
     }
     let allowed: Vec<String> = kinds.into_iter().map(|engine| variable("ENVIRONMENT", engine)).collect();
+    let folder = &found.policies.folder;
     out.push_str(&format!(
         "### Before merging\n\n\
-         1. Name people and teams in `policies/roles.yml`. The built-in approval matrix holds until \
-         `policies/approval_matrix.yml` says otherwise; `godwit policy check` prints it.\n\
-         2. Correct the environments in `policies/environments.yml`, and ask the operator of the server to set and allow their \
+         1. Name people and teams in `{folder}/roles.yml`. The built-in approval matrix holds until \
+         `{folder}/approval_matrix.yml` says otherwise; `godwit policy check` prints it.\n\
+         2. Correct the environments in `{folder}/environments.yml`, and ask the operator of the server to set and allow their \
          variables ({}): `GODWIT_SECRET_VARS={repo}:production=…`.\n\
          3. Make `godwit / approval` a required status check of the branch.\n\n",
         allowed.iter().map(|v| code(v)).collect::<Vec<_>>().join(", ")
@@ -99,8 +106,9 @@ mod tests {
     use crate::migration::{MigrationRoot, SourceFile, resolve};
 
     fn repository(files: &[(&str, &str)]) -> Found {
+        let policies = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
         let files: Vec<SourceFile> = files.iter().map(|(path, text)| SourceFile::new(*path, *text)).collect();
-        found(&resolve(&files, &[MigrationRoot::folder("**")]))
+        found(&resolve(&files, &[MigrationRoot::folder("**")]), Policies::of(&policies))
     }
 
     #[test]
@@ -116,11 +124,25 @@ mod tests {
             let proposed = super::files(&found);
             let read = |path: &str| proposed.iter().find(|(p, _)| p == path).map(|(_, t)| t.clone().into_bytes());
             let policy = Policy::load(&read).unwrap_or_else(|e| panic!("{e:?}\n{proposed:#?}"));
-            assert_eq!(policy.environments.0.len(), 3);
+            assert_eq!(policy.environments.0.len(), 4);
             let sources: Vec<SourceFile> = files.iter().map(|(p, t)| SourceFile::new(*p, *t)).collect();
-            let again = super::found(&resolve(&sources, &policy.repo.migrations));
+            let again = super::found(&resolve(&sources, &policy.repo.migrations), found.policies.clone());
             assert_eq!(again, found, "{proposed:#?}");
         }
+    }
+
+    #[test]
+    fn s2_14_policies_that_are_there_are_left_and_named() {
+        let environments = "development:\n  database: { host: h, database: d }\n";
+        let found = repository(&[("migrations/config/environments.yml", environments)]);
+        let proposed = files(&found);
+        let paths: Vec<&str> = proposed.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["godwit.yml", "migrations/config/roles.yml"]);
+        assert!(
+            proposed[0].1.contains("environments: [development]")
+                && proposed[0].1.contains("policies: migrations/config")
+        );
+        assert!(text(&RepoName::new("acme/shop").unwrap(), &found).contains("`migrations/config/roles.yml`"));
     }
 
     #[test]

@@ -273,7 +273,9 @@ pub fn text(report: &Pending) -> String {
             let _ = writeln!(out, "  try: {test}");
         }
         let _ = writeln!(out, "  way back: {}", change.rollback);
-        let _ = writeln!(out, "  tell: {}; {}", change.communication.who.join(", "), change.communication.when);
+        if !change.communication.who.is_empty() {
+            let _ = writeln!(out, "  tell: {}; {}", change.communication.who.join(", "), change.communication.when);
+        }
     }
     out
 }
@@ -313,6 +315,10 @@ mod tests {
         {
             assert!(page.contains(part), "{part} in {page}");
         }
-        assert!(text(&report).starts_with("2 migrations pending, risk HIGH"));
+        let told = text(&report);
+        assert!(told.starts_with("2 migrations pending, risk HIGH"));
+        // Nobody is named for the first one, so nobody is to be told.
+        assert!(told.contains("  tell: dba, the users of what it changes; ") && !told.contains("tell: ;"), "{told}");
+        assert_eq!(told.matches("tell:").count(), 1, "{told}");
     }
 }

@@ -321,7 +321,7 @@ mod tests {
     }
 
     fn weighed(sql: &str, facts: &[PlaceFacts]) -> (Risk, Vec<String>) {
-        let (report, set) = sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "select 1;")]);
+        let (report, set) = sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "select now();")]);
         let weighed = weigh(report, &set, facts);
         assert_eq!(weighed.risk, weighed.migrations[0].risk);
         (weighed.risk, weighed.violations.into_iter().map(|v| v.message).collect())

@@ -15,6 +15,7 @@ use self::place::Home;
 use self::templates::{About, Scripts};
 use super::exit::Failure;
 use super::{Exit, Format, Global, print};
+use crate::config::RepoConfig;
 use crate::ids::{Engine, Risk};
 use crate::migration::operations::are_operations;
 use crate::migration::{Layout, Migration};
@@ -98,6 +99,19 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// What is meant by a type, or by none, and a name: a change of the schema that makes a table is a new table.
+    fn meant(given: Option<Kind>, name: &str) -> Self {
+        let makes = ["add_", "create_", "make_", "new_"].iter().any(|verb| name.starts_with(verb));
+        // `add_note_to_orders_table` makes none.
+        let is_part = ["_to_", "_on_", "_in_", "_from_", "_of_", "_for_"].iter().any(|word| name.contains(word));
+        match given {
+            Some(Kind::Schema) | None if makes && name.ends_with("_table") && !is_part => Kind::Table,
+            None if name.starts_with("create_") => Kind::Table,
+            None => Kind::Schema,
+            Some(kind) => kind,
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Kind::Table => "table",
@@ -178,7 +192,7 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     let home = place::find(global, &set, &args)?;
     let there: Vec<&Migration> =
         set.migrations.iter().filter(|m| m.unit == home.unit && m.engine == home.engine).collect();
-    let kind = args.kind.unwrap_or(if name.starts_with("create_") { Kind::Table } else { Kind::Schema });
+    let kind = Kind::meant(args.kind, &name);
     let place = names::next(home.layout, &name, &there, kind.step(home.engine), chrono::Utc::now());
     let description = args.description.clone().unwrap_or_else(|| sentence(&name));
     let about = About {
@@ -198,14 +212,17 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     let mut files = texts(global, &home, &place, &about)?;
     files.extend(home.first_files());
     files.extend(home.page(&place.stem, &about));
-    let declared = home.declare(global, &place.stem, there.last().map(|m| m.id.as_str()))?;
+    // What runs in one environment alone is not there in the others.
+    let last = there.iter().rfind(|m| m.only_in.is_none()).map(|m| m.id.as_str());
+    let declared = home.declare(global, &place.stem, last)?;
     write_all(&global.repo, &files, declared.as_ref())?;
+    let missing = home.missing_entry(global, &files)?;
     let mut paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
     let changed = declared.as_ref().map(|(path, _)| path.as_str());
     match global.format {
         Format::Json => {
             let value = serde_json::json!({ "migration": place.stem, "layout": home.layout, "engine": home.engine,
-                "files": paths, "changed": changed });
+                "files": paths, "changed": changed, "missing_entry": missing });
             print::json(&value)?;
         }
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
@@ -213,6 +230,12 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
             let mut text: String = paths.iter().map(|path| format!("written  {path}\n")).collect();
             text.extend(changed.map(|path| format!("changed  {path}\n")));
             text.push_str("next: put in what it really does, then `godwit lint`\n");
+            if let Some(entry) = missing {
+                text.push_str(&format!(
+                    "`{}` does not cover this folder, so nothing lints or runs what is in it; add to its `migrations:`\n{entry}",
+                    RepoConfig::FILE
+                ));
+            }
             print::text(&text)?;
         }
     }

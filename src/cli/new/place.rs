@@ -149,6 +149,26 @@ impl Home {
         }
     }
 
+    /// The entry that the configuration lacks, where it names folders and none of them holds what was written.
+    pub fn missing_entry(&self, global: &Global, written: &[Written]) -> anyhow::Result<Option<String>> {
+        if !global.config_file().exists() {
+            return Ok(None);
+        }
+        let set = there(global)?;
+        let mut known = set.migrations.iter().flat_map(|m| &m.files);
+        if known.any(|file| written.iter().any(|(path, _)| *path == file.path)) {
+            return Ok(None);
+        }
+        let path = match (self.layout, self.unit.as_str()) {
+            (Layout::Service, _) => "services/*/migrations",
+            (_, "") => ".",
+            (_, unit) => unit,
+        };
+        // A text for YAML that needs no knowledge of its words.
+        let path = serde_json::to_string(path)?;
+        Ok(Some(format!("  - path: {path}\n    layout: {}\n    engine: {}\n", self.layout, self.engine)))
+    }
+
     /// The schema that tables are written with, and its dot.
     pub fn schema(&self) -> String {
         match (&self.service, self.layout) {

@@ -58,7 +58,7 @@ fn last(name: &str) -> String {
 /// What the backward script does not undo, each with its place in the forward one.
 pub fn unreversed(up: &[Change], down: &[Change]) -> Vec<(Range<usize>, String)> {
     let (up, down) = (sides(up), sides(down));
-    // One that changes nothing that is followed here undoes something else, or nothing on purpose.
+    // One that changes nothing that is followed here undoes something else, or nothing, which another rule tells.
     if up.anything || down.anything || (down.made.is_empty() && down.taken.is_empty()) {
         return Vec::new();
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Folder, Found, Reader};
+use super::{Folder, Found, Reader, is_in_capitals};
 use crate::migration::{FileContent, Severity, SourceFile, Version};
 
 /// A file's name.
@@ -130,8 +130,12 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         return;
     }
     let Some(stem) = file_name.strip_suffix(".sql") else {
+        let is_named = file_name.starts_with(['V', 'U', 'R']) && file_name.contains("__");
+        if is_named && is_in_capitals(file_name) {
+            reader.in_capitals(&file.path);
+        }
         let is_program = [".java", ".kt", ".class"].iter().any(|e| file_name.ends_with(e));
-        if is_program && file_name.starts_with(['V', 'U', 'R']) && file_name.contains("__") {
+        if is_program && is_named {
             reader.program(&file.path);
         }
         return;

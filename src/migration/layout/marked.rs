@@ -1,7 +1,7 @@
 //! One file with both directions in it, told apart by comments: goose (`-- +goose Up`), sql-migrate (`-- +migrate Up`),
 //! dbmate (`-- migrate:up`).
 
-use super::{Folder, Layout, Read, Reader, file_of};
+use super::{Folder, Layout, Read, Reader, file_of, is_in_capitals};
 use crate::migration::checksum::checksum;
 use crate::migration::execution::is_blank_sql;
 use crate::migration::{Directives, FileContent, Script, Severity, SourceFile, Version};
@@ -210,6 +210,8 @@ fn unreadable(name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         let message = "looks like a migration, but its name does not fit `VERSION_name.sql`, so it would never run";
         let help = "rename it: digits, `_`, a name, `.sql`";
         reader.problem(&file.path, 1, "file-name", Severity::Error, message.to_owned(), help);
+    } else if numbered && is_in_capitals(name) {
+        reader.in_capitals(&file.path);
     } else if numbered && name.ends_with(".go") && !name.ends_with("_test.go") {
         reader.program(&file.path);
     } else if name.ends_with(".sql") {

@@ -106,6 +106,12 @@ struct Reader<'a> {
     set: &'a mut MigrationSet,
 }
 
+/// Whether a name would be that of a script if its ending were not written in capitals.
+fn is_in_capitals(file_name: &str) -> bool {
+    let ending = file_name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    ending != "sql" && ending.eq_ignore_ascii_case("sql")
+}
+
 /// The parts of a migration that a layout's reader has found.
 struct Found<'a> {
     id: &'a str,
@@ -140,6 +146,19 @@ impl Reader<'_> {
             "is a program, which cannot be run or looked at".to_owned(),
             "write what it does in SQL under the same version: where its tool has run it, it is not run again; what only a \
              program can do is a job of its own, outside this folder",
+        );
+    }
+
+    /// A script whose ending is written in capitals, which no layout reads.
+    fn in_capitals(&mut self, file: &str) {
+        let ending = file.rsplit_once('.').map_or("", |(_, ending)| ending);
+        self.problem(
+            file,
+            1,
+            "unsupported-file",
+            Severity::Error,
+            format!("ends with `.{ending}`, which is not read, so it would never run"),
+            "rename it: write the ending `.sql`",
         );
     }
 
@@ -293,6 +312,18 @@ impl Reader<'_> {
                 "empty-down",
                 self.about_rollbacks(),
                 "holds no statement, so the migration cannot be rolled back".to_owned(),
+                "write the statements that undo it, or delete the file and say in the forward script why there is none",
+            );
+        }
+        if let Some(down) = down
+            && down.undoes_nothing_of(up, Engine::Postgresql)
+        {
+            self.problem(
+                &down.path,
+                down.first_line,
+                "empty-down",
+                self.about_rollbacks(),
+                "changes nothing, so the migration, which changes the schema, cannot be rolled back".to_owned(),
                 "write the statements that undo it, or delete the file and say in the forward script why there is none",
             );
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Folder, Found, Reader};
+use super::{Folder, Found, Reader, is_in_capitals};
 use crate::migration::{FileContent, Severity, SourceFile, Version};
 
 /// Which way a file goes.
@@ -97,6 +97,8 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
     if matches!(file.content, FileContent::Directory) {
         // `script` knows the words for it.
         let _ = reader.script(file);
+    } else if numbered && is_in_capitals(file_name) {
+        reader.in_capitals(&file.path);
     } else if numbered && (file_name.contains(".up.") || file_name.contains(".down.")) {
         reader.program(&file.path);
     } else if file_name.ends_with(".sql") && numbered {

@@ -236,6 +236,30 @@ mod tests {
     }
 
     #[test]
+    fn f212_n10_s1_27_what_is_needed_runs_wherever_it_is_needed() {
+        let orders = |folder: &str| format!("services/order-service/migrations/{folder}0002_seed.up.sql");
+        let told = |by: &str, needed: &str| -> Vec<(String, String)> {
+            let mut files = USERS.to_vec();
+            let json = r#"{ "service": "order-service", "migrations": { "0001_create_orders": { "depends_on": [] },
+                "0002_seed": { "depends_on": ["user-service/0002_seed"] } } }"#;
+            let (by, needed) = (orders(by), format!("services/user-service/migrations/{needed}0002_seed.up.sql"));
+            files.push(("services/order-service/migrations/dependencies.json", json));
+            files.extend([(by.as_str(), "select 1;"), (needed.as_str(), "select 1;")]);
+            let problems = read(&files).problems.into_iter().filter(|p| p.rule == "unknown-dependency");
+            problems.map(|p| (p.file, p.message)).collect()
+        };
+        for (by, needed) in [("", ""), ("development/", ""), ("development/", "development/")] {
+            assert_eq!(told(by, needed), [], "{by} needs {needed}");
+        }
+        for (by, part) in [("", "runs everywhere"), ("production/", "runs in `production`")] {
+            let found = told(by, "development/");
+            assert_eq!(found.len(), 1, "{by}: {found:?}");
+            assert_eq!(found[0].0, orders(by));
+            assert!(found[0].1.contains("runs in `development` only") && found[0].1.contains(part), "{found:?}");
+        }
+    }
+
+    #[test]
     fn s1_08_s1_74_what_does_not_fit_is_reported() {
         let set = read(&[
             ("services/a/migrations/0001_a.up.sql", "select 1;"),

@@ -86,6 +86,17 @@ fn a_pull_request_is_annotated_worst_first_with_everything_in_the_summary_and_th
 }
 
 #[test]
+fn f206_n05_s4_58_a_merged_migration_that_is_edited_fails_the_action_with_a_path_too() {
+    let checkout = Checkout::new(&[("db/0001_old.up.sql", "delete from t where a = 1;\n")]);
+    let ended = checkout.run(&[("path", "db")]);
+    assert_eq!((ended.code, ended.outputs["risk"].as_str()), (Some(1), "HIGH"), "{ended:?}");
+    let told = |(level, file, message): &(String, String, String)| {
+        level == "error" && file == "db/0001_old.up.sql" && message.contains("is edited here")
+    };
+    assert!(ended.shown.iter().any(told), "{ended:?}");
+}
+
+#[test]
 fn the_sarif_log_is_valid_by_its_schema() {
     let file = std::env::var("GODWIT_TEST_SARIF_SCHEMA").expect("`scripts/test` sets GODWIT_TEST_SARIF_SCHEMA");
     let mut schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
@@ -262,7 +273,7 @@ fn a_service_container_tries_what_the_branch_brings_and_its_password_is_masked()
     let checkout = Checkout::new(&[
         ("db/0001_old.up.sql", "create table action_old (id bigint primary key);\n"),
         ("db/0002_new.up.sql", "create table action_new (id bigint primary key);\n"),
-        ("db/0002_new.down.sql", "select 1;\n"),
+        ("db/0002_new.down.sql", "select now();\n"),
     ]);
     let server = postgres_server();
     let ended = checkout.run(&[("path", "db"), ("rehearse-url", &server), ("fail-on", "error")]);

@@ -76,7 +76,10 @@ fn judged_by_size() {
     let rewrite = |table: &str| format!("ALTER TABLE {table} ALTER COLUMN total TYPE bigint;\n");
     let orders = runtime.block_on(world.open(
         "orders",
-        &[("migrations/0002_orders.up.sql", &rewrite("orders")), ("migrations/0002_orders.down.sql", "SELECT 1;\n")],
+        &[
+            ("migrations/0002_orders.up.sql", &rewrite("orders")),
+            ("migrations/0002_orders.down.sql", "SELECT now();\n"),
+        ],
     ));
     let text = summary(&orders);
     assert!(
@@ -97,7 +100,7 @@ fn judged_by_size() {
 
     let carts = runtime.block_on(world.open(
         "carts",
-        &[("migrations/0003_carts.up.sql", &rewrite("carts")), ("migrations/0003_carts.down.sql", "SELECT 1;\n")],
+        &[("migrations/0003_carts.up.sql", &rewrite("carts")), ("migrations/0003_carts.down.sql", "SELECT now();\n")],
     ));
     assert!(has(&carts, "risk:low"), "{}", summary(&carts));
     assert!(summary(&carts).contains("In production `carts` is empty"), "{}", summary(&carts));

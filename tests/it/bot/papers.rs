@@ -23,7 +23,7 @@ async fn s3_21_s3_45_the_whole_report_and_the_checklists_stand_on_the_pull_reque
         "### Before the deployment",
         "<b>staging</b>: ",
         "<b>production</b>: ",
-        "3. ⏳ **Passed in development**: not there yet: migrations/0001\\_orders",
+        "3. ⏳ **Passed in development**: not in development yet: migrations/0001\\_orders",
         "9. ✅ **Environment variables, connection and versions valid**",
         "10. ⏳ **Approvals complete for the risk level**",
         "| *missing* | dba |",

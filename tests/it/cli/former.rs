@@ -125,6 +125,26 @@ fn s3_33_a_schema_is_not_pushed_past_its_migrations() {
 }
 
 #[test]
+fn s2_10_the_old_dashboard_is_answered_with_where_the_same_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["dashboard"][..], &["--repo", ".", "dashboard", "--port", "5000"]] {
+        let output = crate::support::godwit(dir.path()).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let named =
+            ["godwit status", "godwit approvals", "godwit logs", "godwit audit list", "godwit serve", "/metrics"];
+        assert!(named.iter().all(|part| said.contains(part)), "{said}");
+        // What it names is there.
+        for words in named[..5].iter().map(|command| command.split(' ').skip(1)) {
+            let mut command = <Cli as clap::CommandFactory>::command();
+            for word in words {
+                command = command.find_subcommand(word).unwrap_or_else(|| panic!("{word}")).clone();
+            }
+        }
+    }
+}
+
+#[test]
 fn arguments_that_are_not_old_forms_stay_as_they_are() {
     for typed in
         ["godwit", "godwit --help", "godwit lint graph", "godwit --repo graph lint", "godwit --format json graph"]

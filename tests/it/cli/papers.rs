@@ -129,6 +129,38 @@ fn s3_03_s3_38_s3_44_the_checklist_has_ten_checks_and_a_missing_signature_blocks
 }
 
 #[test]
+fn s3_38_the_checklist_says_where_it_looked_and_goes_by_the_built_in_matrix() {
+    let shop = Shop::new();
+    let checks = |place: &str, code: i32| -> Vec<(String, String)> {
+        let list = shop.run(&["checklist", place, "--format", "json"]).expect(code).json();
+        let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
+        list["checks"].as_array().unwrap().iter().map(|c| (text(&c["state"]), text(&c["note"]))).collect()
+    };
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    assert_eq!(checks("production", 3)[3].1, "applied in development with the same checksum");
+    let nothing = checks("development", 0);
+    assert_eq!([0, 2, 3].map(|n| nothing[n].1.as_str()), ["nothing is pending"; 3]);
+    // A matrix that nobody wrote asks for as much.
+    std::fs::remove_file(shop.path().join("policies/approval_matrix.yml")).unwrap();
+    shop.write("db/0004_gone.up.sql", "drop table orders;\n");
+    let (state, note) = checks("production", 3).remove(9);
+    assert!(state == "open" && note.contains("asks for 4 approvals") && note.contains("risk HIGH"), "{note}");
+}
+
+#[test]
+fn s3_38_a_variable_that_is_not_set_leaves_the_checklist_open() {
+    let shop = Shop::new();
+    let asking = shop.read("policies/environments.yml").replace("sqlite:production.db", "${SHOP_UNSET_URL}");
+    shop.write("policies/environments.yml", &asking);
+    let list = shop.run(&["checklist", "production", "--format", "json"]).expect(3).json();
+    assert_eq!(list["checks"][8]["state"], "open");
+    assert!(list["checks"][8]["note"].as_str().unwrap().contains("SHOP_UNSET_URL"), "{list}");
+    // What it holds is not known, so all of it may be about to run.
+    assert_eq!(list["migrations"].as_array().unwrap().len(), 3, "{list}");
+    shop.run(&["checklist", "nowhere"]).expect(2);
+}
+
+#[test]
 fn s1_11_s2_139_a_page_for_each_migration_that_never_replaces_what_people_wrote() {
     let shop = Shop::new();
     shop.run(&["docs", "--check"]).expect(1);

@@ -34,6 +34,41 @@ fn s2_04_s2_05_s0_31_variables_are_listed_and_read_from_the_folder() {
 }
 
 #[test]
+fn s1_38_s3_30_nobody_is_asked_about_an_environment_that_is_there_to_try_things_out() {
+    for name in ["development", "dev", "testing", "test"] {
+        let shop = Shop::new();
+        shop.write(
+            "godwit.yml",
+            &format!("version: 1\nenvironments: [{name}]\nmigrations:\n  - {{ path: db, target: shop }}\n"),
+        );
+        let url = "sqlite:only.db";
+        shop.write(
+            "policies/environments.yml",
+            &format!("{name}:\n  targets:\n    shop: {{ engine: sqlite, url: \"{url}\" }}\n"),
+        );
+        std::fs::remove_file(shop.path().join("policies/approval_matrix.yml")).unwrap();
+        shop.run(&["migrate", name]).expect(0);
+        // At a high risk too.
+        shop.write("db/0004_gone.up.sql", "drop table orders;\n");
+        shop.run(&["migrate", name]).expect(0);
+    }
+    let shop = Shop::new();
+    let said = shop.run(&["migrate", "production", "--emergency", "now"]).expect(2).stderr;
+    assert!(said.contains("--yes") && said.contains("production"), "{said}");
+}
+
+#[test]
+fn f208_what_a_script_does_not_undo_is_not_recorded_as_undone() {
+    let shop = Shop::new();
+    shop.write("db/0003_phone.down.sql", "SELECT 1;\n");
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    let said = shop.run(&["rollback", "development", "--steps", "1", "--yes"]).expect(1);
+    assert!(said.stdout.contains("undoes nothing of") && said.stdout.contains("0003_phone"), "{said:?}");
+    shop.write("db/0003_phone.down.sql", "alter table customers drop column phone;\n");
+    shop.run(&["rollback", "development", "--steps", "1", "--yes"]).expect(0);
+}
+
+#[test]
 fn s2_23_an_environment_alone_says_nothing_of_what_to_undo() {
     let shop = Shop::new();
     for (word, known) in [("production", "production"), ("dev", "development")] {

@@ -22,6 +22,23 @@ fn every_command_in_the_pages_exists() {
 }
 
 #[test]
+fn every_command_shows_how_it_is_used() {
+    let mut findings = Vec::new();
+    let mut open = vec![(Cli::command(), "godwit".to_owned())];
+    while let Some((command, name)) = open.pop() {
+        for below in command.get_subcommands().filter(|c| c.get_name() != "help") {
+            open.push((below.clone(), format!("{name} {}", below.get_name())));
+        }
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples = help.lines().filter(|line| line.trim_start().contains(&name));
+        if !command.has_subcommands() && examples.count() == 0 {
+            findings.push(format!("`{name} --help` has no example"));
+        }
+    }
+    none(&findings);
+}
+
+#[test]
 fn every_script_in_the_pages_exists() {
     let mut findings = Vec::new();
     for page in pages() {

@@ -16,7 +16,7 @@ const CHANGE: &str =
 fn project(change: &str, environments: &str) -> tempfile::TempDir {
     folder(&[
         ("migrations/0002_total.up.sql", change),
-        ("migrations/0002_total.down.sql", "SELECT 1;\n"),
+        ("migrations/0002_total.down.sql", "SELECT now();\n"),
         (
             "godwit.yml",
             "version: 1\nenvironments: [production]\nmigrations:\n  - { path: migrations, engine: postgresql, target: shop }\n",
@@ -69,6 +69,57 @@ fn the_same_migration_is_high_on_a_million_rows_and_low_on_an_empty_table() {
     let report: Value = serde_json::from_slice(&out.stdout).unwrap();
     told(&report, "In production `orders` has 1.1 M rows");
     assert!(!String::from_utf8_lossy(&out.stdout).contains("reads-only"));
+}
+
+#[test]
+fn s3_04_s3_47_pending_plan_and_status_tell_one_risk_of_a_database_given_by_its_url() {
+    let database = Database::fresh(Kind::Postgres);
+    database.query(
+        "create table orders (id bigint, total int, note text); \
+         insert into orders select n, n, 'x' from generate_series(1, 200000) n; analyze",
+    );
+    for (change, back, risk, downtime) in [
+        ("ALTER TABLE orders DROP COLUMN note;\n", "SELECT now();\n", "HIGH", "none is expected"),
+        (
+            "CREATE UNIQUE INDEX orders_id ON orders (id);\nALTER TABLE orders ADD CONSTRAINT c CHECK (total > 0);\n",
+            "ALTER TABLE orders DROP CONSTRAINT c;\nDROP INDEX orders_id;\n",
+            "MEDIUM",
+            "reads or writes may wait for a moment",
+        ),
+        ("CREATE TABLE fresh (id bigint PRIMARY KEY);\n", "DROP TABLE fresh;\n", "LOW", "none is expected"),
+    ] {
+        let dir = folder(&[("m/0001_a.up.sql", change), ("m/0001_a.down.sql", back)]);
+        let asked = |command: &[&str]| {
+            let place = ["--url", database.url.as_str(), "--path", "m", "--format", "json"];
+            let (code, out, err) = run(dir.path(), &[command, &place].concat());
+            let value: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {code:?} {out}{err}"));
+            value
+        };
+        let pending = asked(&["pending"]);
+        assert_eq!((&pending["risk"], &pending["migrations"][0]["risk"]), (&risk.into(), &risk.into()), "{pending}");
+        assert_eq!(asked(&["plan"])["risk"], risk, "{change}");
+        let (found, is_low, is_high) = (&pending["migrations"][0], risk == "LOW", risk == "HIGH");
+        if !is_low {
+            assert_eq!(asked(&["status", "-v"])["targets"][0]["migrations"][0]["risk"], risk, "{change}");
+        }
+        assert_eq!(found["downtime"], downtime, "{found}");
+        assert_eq!(found["reasons"].as_array().unwrap().is_empty(), is_low, "{found}");
+        assert_eq!(!found["communication"]["who"].as_array().unwrap().is_empty(), is_high, "{found}");
+        let (_, said, _) = run(dir.path(), &["pending", "--url", &database.url, "--path", "m"]);
+        assert_eq!(said.contains("tell: "), is_high, "{said}");
+    }
+}
+
+#[test]
+fn a_sqlite_file_is_a_database_given_by_its_url_too() {
+    let up = "create table t (id integer primary key);\n";
+    let dir = folder(&[("m/0001_a.up.sql", up), ("m/0001_a.down.sql", "drop table t;\n")]);
+    let (code, out, err) = run(dir.path(), &["pending", "--url", "sqlite:x.db", "--path", "m"]);
+    assert!(code == Some(0) && out.starts_with("1 migration pending, risk LOW"), "{out}{err}");
+    let (code, _, err) = run(dir.path(), &["lint", "--engine", "sqlite", "--facts", "sqlite:x.db", "m"]);
+    assert_eq!(code, Some(0), "{err}");
+    let (code, _, err) = run(dir.path(), &["lint", "--facts", "nowhere", "m"]);
+    assert!(code == Some(2) && err.contains("there is no environment `nowhere`"), "{err}");
 }
 
 #[test]
@@ -129,7 +180,7 @@ fn a_plan_a_run_and_a_status_reckon_with_the_tables_of_their_target() {
     let database = Database::fresh(Kind::Postgres);
     database.query("create table orders (id bigint, total int); create table other (id bigint)");
     let change = "alter table orders alter column total type bigint;\n";
-    let project = Project::of(database, &[("0001_total.up.sql", change), ("0001_total.down.sql", "select 1;\n")]);
+    let project = Project::of(database, &[("0001_total.up.sql", change), ("0001_total.down.sql", "select now();\n")]);
     let plan = || project.run(&["plan", "--format", "json"]).expect(0).json();
     let risk_in_status = || {
         let status = project.run(&["status", "--format", "json"]).expect(0).json();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{folder, json};
+use super::{folder, json, run};
 
 /// `file rule` of every finding of a rule.
 fn of(report: &Value, rule: &str) -> Vec<(String, String)> {
@@ -18,7 +18,7 @@ fn pair(file: &str, severity: &str) -> (String, String) {
     (file.to_owned(), severity.to_owned())
 }
 
-fn git(dir: &Path, args: &[&str]) {
+pub(super) fn git(dir: &Path, args: &[&str]) {
     let done = std::process::Command::new("git")
         .current_dir(dir)
         .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
@@ -72,6 +72,39 @@ fn n05_s4_58_a_branch_that_touches_merged_migrations_is_an_error() {
 }
 
 #[test]
+fn f206_n05_s4_58_paths_hide_no_merged_migration_that_lies_in_them() {
+    let dir = merged();
+    let at = |path: &str| dir.path().join("db/migrations").join(path);
+    let told = |paths: &[&str]| {
+        let (code, report) = json(dir.path(), &[&["--base", "main"], paths].concat());
+        (code, of(&report, "merged-file-changed"))
+    };
+    fs::write(at("0001_a.up.sql"), "create table t (id bigint primary key, a int);\n").unwrap();
+    fs::remove_file(at("0002_b.up.sql")).unwrap();
+    fs::remove_file(at("0002_b.down.sql")).unwrap();
+    let (edited, deleted) =
+        (pair("db/migrations/0001_a.up.sql", "error"), pair("db/migrations/0002_b.up.sql", "error"));
+    let both = (Some(1), vec![edited.clone(), deleted]);
+    for paths in [&[][..], &["db/migrations"], &["db"], &["."], &["d*/migrations"]] {
+        assert_eq!(told(paths), both, "{paths:?}");
+    }
+    // A file that is named is compared with itself; what lies elsewhere is not meant.
+    assert_eq!(told(&["db/migrations/0001_a.up.sql"]), (Some(1), vec![edited]));
+    fs::create_dir(dir.path().join("other")).unwrap();
+    assert_eq!(told(&["other"]), (Some(0), vec![]));
+    git(dir.path(), &["checkout", "-q", "--", "db/migrations"]);
+    fs::write(at("0001_a.down.sql"), "drop table if exists t;\n").unwrap();
+    for paths in [&["db/migrations"][..], &["db/migrations/0001_a.down.sql"]] {
+        assert_eq!(told(paths), (Some(0), vec![]), "a way back may be mended: {paths:?}");
+    }
+    fs::rename(at("0002_b.up.sql"), at("0009_b.up.sql")).unwrap();
+    assert_eq!(told(&["db/migrations"]), (Some(1), vec![pair("db/migrations/0009_b.up.sql", "error")]));
+    // The command of the action says the same.
+    let (code, out, _) = run(dir.path(), &["ci", "--base", "main", "--", "db/migrations"]);
+    assert!(code == Some(1) && out.contains("was merged as `db/migrations/0002_b.up.sql`"), "{out}");
+}
+
+#[test]
 fn f219_f217_f210_what_a_file_says_of_itself_and_leaves_is_told() {
     let dir = folder(&[
         ("migrations/0001_a.up.sql", "-- godwit: risk=LOW\ndrop table t;\n"),
@@ -90,6 +123,49 @@ fn f219_f217_f210_what_a_file_says_of_itself_and_leaves_is_told() {
     let odd = [pair("migrations/0002_b.up.sql", "info"), pair("migrations/0003_c.up.sql", "info")];
     assert_eq!(of(&report, "odd-bytes"), odd);
     assert_eq!(of(&report, "incomplete-down"), [pair("migrations/0003_c.down.sql", "warning")]);
+}
+
+#[test]
+fn f208_f210_a_way_back_that_changes_nothing_is_none() {
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", "create table t (id bigint primary key);\n"),
+        ("migrations/0001_a.down.sql", "-- it may stay\nSELECT 1;\n"),
+        ("migrations/0002_b.up.sql", "insert into t values (1);\n"),
+        ("migrations/0002_b.down.sql", "select 1;\n"),
+    ]);
+    let (_, report) = json(dir.path(), &[]);
+    assert_eq!(of(&report, "empty-down"), [pair("migrations/0001_a.down.sql", "warning")], "{report}");
+    let reversible: Vec<bool> =
+        report["migrations"].as_array().unwrap().iter().map(|m| m["reversible"].as_bool().unwrap()).collect();
+    assert_eq!(reversible, [false, true], "{report}");
+}
+
+#[test]
+fn f202_an_ending_in_capitals_is_told_as_what_it_is() {
+    let sql = "create table t (id bigint primary key);\n";
+    let dir = folder(&[
+        ("migrations/0005_a.up.sql", sql),
+        ("migrations/0005_a.down.sql", "drop table t;\n"),
+        ("migrations/0006_x.up.SQL", sql),
+        ("flyway/sql/V1__a.sql", sql),
+        ("flyway/sql/V2__b.Sql", sql),
+    ]);
+    let (code, report) = json(dir.path(), &[]);
+    assert_eq!(code, Some(1), "{report}");
+    let told: Vec<(&str, &str)> = report["violations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|v| v["rule"] == "unsupported-file")
+        .map(|v| (v["file"].as_str().unwrap(), v["message"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("flyway/sql/V2__b.Sql", "ends with `.Sql`, which is not read, so it would never run"),
+            ("migrations/0006_x.up.SQL", "ends with `.SQL`, which is not read, so it would never run"),
+        ]
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::files::git;
 use super::{folder, found, json, run};
 
 const POLICY: &str =
@@ -42,6 +43,46 @@ fn what_may_be_applied_is_not_rewritten_unasked() {
     assert_eq!(code, Some(2));
     assert!(err.contains("--base"), "{err}");
     assert_eq!(run(dir.path(), &["lint", "--fix", "--staged"]).0, Some(2));
+}
+
+#[test]
+fn what_is_committed_is_rewritten_only_with_a_base_or_by_its_name() {
+    let (slow, fast) = (
+        |name| format!("create index {name} on t (a);\n"),
+        |name| format!("create index concurrently {name} on t (a);\n"),
+    );
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", &slow("i")),
+        ("migrations/0001_a.down.sql", "drop index i;\n"),
+        ("migrations/0002_b.up.sql", &slow("j")),
+        ("migrations/0002_b.down.sql", "drop index j;\n"),
+    ]);
+    git(dir.path(), &["init", "-q", "-b", "main"]);
+    git(dir.path(), &["add", "."]);
+    git(dir.path(), &["commit", "-qm", "one"]);
+    git(dir.path(), &["checkout", "-qb", "work"]);
+    fs::write(dir.path().join("migrations/0003_c.up.sql"), slow("k")).unwrap();
+    fs::write(dir.path().join("migrations/0003_c.down.sql"), "drop index k;\n").unwrap();
+    let read = || {
+        ["0001_a", "0002_b", "0003_c"]
+            .map(|m| fs::read_to_string(dir.path().join(format!("migrations/{m}.up.sql"))).unwrap())
+    };
+
+    let (_, _, err) = run(dir.path(), &["lint", "--fix", "migrations"]);
+    assert_eq!(read(), [slow("i"), slow("j"), fast("k")], "{err}");
+    assert!(err.contains("2 rewrites are not written") && err.contains("--base origin/main"), "{err}");
+    let (_, _, err) = run(dir.path(), &["lint", "--fix", "migrations/0001_a.up.sql", "migrations/0002_b.up.sql"]);
+    assert_eq!(read(), [slow("i"), slow("j"), fast("k")], "a shell may have filled in the names: {err}");
+    let (_, _, err) = run(dir.path(), &["lint", "--fix", "migrations/0001_a.up.sql"]);
+    assert_eq!(read(), [fast("i"), slow("j"), fast("k")], "{err}");
+    assert!(!err.contains("not written"), "{err}");
+    // Against a base only what the branch brings is rewritten, committed or not.
+    git(dir.path(), &["checkout", "-q", "--", "migrations/0001_a.up.sql"]);
+    fs::write(dir.path().join("migrations/0003_c.up.sql"), slow("k")).unwrap();
+    git(dir.path(), &["add", "."]);
+    git(dir.path(), &["commit", "-qm", "two"]);
+    let (_, _, err) = run(dir.path(), &["lint", "--fix", "--base", "main"]);
+    assert_eq!(read(), [slow("i"), slow("j"), fast("k")], "{err}");
 }
 
 #[test]

@@ -244,3 +244,50 @@ fn s0_21_templates_of_redis_do_what_their_type_says() {
     assert!(data.0.contains("== ARGV[2]") && data.1.contains("== ARGV[3]"), "{data:?}");
     assert!(contract.0.contains("HDEL") && contract.1.contains("HSETNX"), "{contract:?}");
 }
+
+#[test]
+fn a_folder_that_the_configuration_does_not_cover_is_told_with_the_entry_it_needs() {
+    for (layout, more, path) in [
+        ("service", &["--service", "user-service"][..], "services/*/migrations"),
+        ("scripts", &[], "migrations/scripts"),
+        ("prisma", &[], "prisma/migrations"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = "version: 1\nmigrations:\n  - path: db/other\n";
+        write(dir.path(), "godwit.yml", config);
+        let new = |name: &str| run(dir.path(), &[&["new", name, "--layout", layout], more].concat()).expect(0).stdout;
+        let said = new("create_users");
+        let entry = format!("  - path: \"{path}\"\n    layout: {layout}\n    engine: postgresql\n");
+        assert!(said.contains("`godwit.yml` does not cover this folder") && said.contains(&entry), "{layout}: {said}");
+        let lint = || run(dir.path(), &["lint", "--format", "json"]).json()["migrations"].as_array().unwrap().len();
+        assert_eq!(lint(), 0, "{layout}");
+        // As it says: then both are seen, and nothing more is said.
+        write(dir.path(), "godwit.yml", &format!("{config}{entry}"));
+        assert_eq!(lint(), 1, "{layout}");
+        let said = new("create_carts");
+        assert!(!said.contains("does not cover"), "{layout}: {said}");
+        assert_eq!(lint(), 2, "{layout}");
+    }
+}
+
+#[test]
+fn s2_08_words_that_make_a_table_take_the_template_of_a_table() {
+    let dir = tempfile::tempdir().unwrap();
+    for (description, made) in [
+        ("Add user preferences table", Some("user_preferences")),
+        ("Create carts table", Some("carts")),
+        ("Add note to orders table", None),
+        ("Add preferences", None),
+    ] {
+        let args = ["new", "--layout", "scripts", "--type", "SCHEMA_CHANGE", "--description", description];
+        let said = run(dir.path(), &[&args[..], &["--format", "json"]].concat()).expect(0).json();
+        let text = read(dir.path(), said["files"][0].as_str().unwrap());
+        assert!(text.contains("-- Type: SCHEMA_CHANGE\n"), "{text}");
+        match made {
+            Some(table) => {
+                assert!(text.contains(&format!("CREATE TABLE IF NOT EXISTS {table} (")), "{description}: {text}")
+            }
+            None => assert!(!text.contains("CREATE TABLE"), "{description}: {text}"),
+        }
+    }
+}
