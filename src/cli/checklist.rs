@@ -103,7 +103,7 @@ async fn fill(
     let agreed = store.agreed_in(environment).await?;
     let entered = store.entered_in(environment).await?;
     let now = Utc::now();
-    let missing = gates::by_matrix(policy, environment, risk, &planned, (&agreed, &entered), now);
+    let missing = gates::approvals(policy, environment, risk, &planned, (&agreed, &entered), now);
     let digests: Vec<_> = migrations.iter().map(|m| digest_of(std::iter::once(*m))).collect();
     let mut sign_off: Vec<Signature> = entered
         .iter()

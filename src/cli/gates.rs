@@ -108,7 +108,10 @@ async fn environment_gates(
     let cell = policy.matrix.cell(environment, risk);
     let agreed = store.agreed_in(environment).await?;
     let entered = store.entered_in(environment).await?;
-    if let Some(missing) = approvals(policy, environment, risk, &planned, (&agreed, &entered), Utc::now()) {
+    // A matrix that nobody wrote speaks of pull requests only.
+    if policy.states_matrix()
+        && let Some(missing) = approvals(policy, environment, risk, &planned, (&agreed, &entered), Utc::now())
+    {
         match (&word.emergency, cell) {
             (Some(_), Some(cell)) if cell.emergency_override => passed.push(missing),
             (Some(_), _) => closed.push(Refusal {
@@ -178,25 +181,10 @@ pub(super) fn planned<'a>(gathered: &'a Gathered, plan: &RunReport) -> Vec<(&'a 
     gathered.set.migrations.iter().filter(|m| is_step(m)).map(|m| (m, risk(m))).collect()
 }
 
-/// Why the approvals of the environment's cell are not shown to be there; `None` when they are. What people said on GitHub
-/// the server has judged and left in the store, for exactly these bytes, this policy and at least this risk. A matrix that
-/// nobody wrote speaks of pull requests only.
+/// Why the approvals of the environment's cell are not shown to be there, by the matrix that holds, whether somebody wrote it
+/// or it is the built-in one; `None` when they are. What people said on GitHub the server has judged and left in the store,
+/// for exactly these bytes, this policy and at least this risk.
 pub(super) fn approvals(
-    policy: &Policy,
-    environment: &EnvironmentName,
-    risk: Risk,
-    planned: &[(&Migration, Risk)],
-    (agreed, entered): (&[Agreed], &[EnteredRow]),
-    now: DateTime<Utc>,
-) -> Option<Refusal> {
-    if !policy.states_matrix() {
-        return None;
-    }
-    by_matrix(policy, environment, risk, planned, (agreed, entered), now)
-}
-
-/// The same by the matrix that holds, whether somebody wrote it or it is the built-in one.
-pub(super) fn by_matrix(
     policy: &Policy,
     environment: &EnvironmentName,
     risk: Risk,

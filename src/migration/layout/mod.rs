@@ -112,6 +112,11 @@ fn is_in_capitals(file_name: &str) -> bool {
     ending != "sql" && ending.eq_ignore_ascii_case("sql")
 }
 
+/// What is said of a whole line.
+fn told(file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) -> Problem {
+    Problem { file: file.to_owned(), line, column: 1, rule, severity, message, help: help.to_owned() }
+}
+
 /// The parts of a migration that a layout's reader has found.
 struct Found<'a> {
     id: &'a str,
@@ -125,15 +130,7 @@ struct Found<'a> {
 
 impl Reader<'_> {
     fn problem(&mut self, file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) {
-        self.set.problems.push(Problem {
-            file: file.to_owned(),
-            line,
-            column: 1,
-            rule,
-            severity,
-            message,
-            help: help.to_owned(),
-        });
+        self.set.problems.push(told(file, line, rule, severity, message, help));
     }
 
     /// A program that stands where a script would.
@@ -164,15 +161,7 @@ impl Reader<'_> {
 
     /// Something worth a word that keeps no run from starting.
     fn remark(&mut self, file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) {
-        self.set.remarks.push(Problem {
-            file: file.to_owned(),
-            line,
-            column: 1,
-            rule,
-            severity,
-            message,
-            help: help.to_owned(),
-        });
+        self.set.remarks.push(told(file, line, rule, severity, message, help));
     }
 
     /// Bytes that other tools may read, or check out, as others.
