@@ -15,7 +15,7 @@ use crate::ids::{CommitSha, Digest, Risk};
 use crate::judge::judge;
 use crate::lint::fix::{Proposal, fixes};
 use crate::lint::{self, LintReport, Scope, Severity, Violation};
-use crate::migration::roots::unfound_by;
+use crate::migration::roots::{uncovered_by, unfound_by};
 use crate::migration::{Layout, Migration, MigrationRoot, MigrationSet, SourceFile, both, digest_of, resolve};
 
 /// Files above this many bytes are named, not read (bytes).
@@ -259,9 +259,10 @@ pub fn read(
     let named = if proposed_roots.is_empty() { &policy.repo.migrations } else { &proposed_roots };
     let is_there =
         |path: &str| after.iter().any(|f| f.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')));
-    let unfound = unfound_by(&touched, named, &set, &is_there);
-    beside.extend(unfound.first().map(|p| p.file.clone()));
-    set.remarks.extend(unfound);
+    let mut told = unfound_by(&touched, named, &set, &is_there);
+    told.extend(uncovered_by(&touched, &roots, &set));
+    beside.extend(told.iter().map(|p| p.file.clone()).collect::<BTreeSet<_>>());
+    set.remarks.extend(told);
     let scope = Scope::Paths(migration_paths.iter().chain(&beside).cloned().collect());
     let report = lint::check_judged(&set, &judge(&set), &policy.lint, &scope, today);
     let mut policy_changes = Vec::new();

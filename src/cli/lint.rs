@@ -255,7 +255,8 @@ pub(super) fn look(
         set.remarks.extend(match &mut scope {
             Scope::All => roots::unfound(&named, &set, &is_there),
             Scope::Paths(touched) => {
-                let told = roots::unfound_by(touched, &named, &set, &is_there);
+                let mut told = roots::unfound_by(touched, &named, &set, &is_there);
+                told.extend(roots::uncovered_by(touched, &config.migrations, &set));
                 touched.extend(told.iter().map(|p| p.file.clone()));
                 told
             }

@@ -517,6 +517,7 @@ const FILES: &[RuleInfo] = &[
     ),
     rule("stray-file", Structure, WARN, Low, Applies::Files, "A file that is no migration among migrations"),
     rule("symlink", Structure, ERROR, Low, Applies::Files, "A link instead of a file"),
+    rule("uncovered-folder", Structure, INFO, Low, Applies::Files, "Migrations in a folder that no entry covers"),
     rule("unknown-dependency", Structure, ERROR, Low, Applies::Files, "Depends on a migration that does not exist"),
     rule("unreadable-file", Structure, ERROR, Low, Applies::Files, "The file cannot be read"),
     rule("unsupported-file", Structure, ERROR, Low, Applies::Files, "A migration that is not SQL"),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{MigrationRoot, MigrationSet, Problem, Severity};
+use super::{MigrationRoot, MigrationSet, Problem, Severity, SourceFile, resolve};
 use crate::config::RepoConfig;
 
 /// What is wrong with the folders that the file itself names, the set having been read from them. `is_there` tells of a path
@@ -30,6 +30,52 @@ pub fn unfound_by(
     let severity = |told: Severity| if brings && names { told } else { told.min(Severity::Warning) };
     let all = unfound(roots, set, is_there);
     all.into_iter().map(|p| Problem { severity: severity(p.severity), ..p }).collect()
+}
+
+/// Folders that no entry of `godwit.yml` names and to which a change brings what reads as migrations: nobody lints, plans or
+/// runs them. By the names of the files `touched` alone; one problem a folder, at its first file.
+pub fn uncovered_by(touched: &BTreeSet<String>, roots: &[MigrationRoot], set: &MigrationSet) -> Vec<Problem> {
+    let matchers: Vec<_> = roots.iter().map(|root| (root.path.is_empty(), root.matcher())).collect();
+    let named = |dir: &str| {
+        matchers.iter().any(|(is_top, matcher)| match matcher {
+            Some(matcher) => {
+                if *is_top {
+                    dir.is_empty()
+                } else {
+                    matcher.is_match(dir)
+                }
+            }
+            // What a pattern that cannot be read would have covered nobody knows.
+            None => true,
+        })
+    };
+    let known = set.by_path();
+    let others: Vec<_> = touched
+        .iter()
+        .filter(|path| !known.contains_key(path.as_str()))
+        .map(|path| SourceFile::new(path.clone(), Vec::new()))
+        .collect();
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let mut told: Vec<Problem> = Vec::new();
+    let mut units = BTreeSet::new();
+    for migration in resolve(&others, &RepoConfig::default().migrations).migrations {
+        if named(&migration.unit) || !units.insert(migration.unit.clone()) {
+            continue;
+        }
+        let unit = if migration.unit.is_empty() { "." } else { &migration.unit };
+        told.push(Problem {
+            file: migration.up.path.clone(),
+            line: 1,
+            column: 1,
+            rule: "uncovered-folder",
+            severity: Severity::Info,
+            message: format!("`{unit}` reads as a folder of migrations, and no entry of `godwit.yml` covers it"),
+            help: format!("add `- path: {unit}` below `migrations` in `godwit.yml`, if these are to be linted and run"),
+        });
+    }
+    told
 }
 
 fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, is_there: &dyn Fn(&str) -> bool) -> Option<Problem> {
@@ -60,7 +106,6 @@ fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, is_there: &dyn F
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::{SourceFile, resolve};
 
     #[test]
     fn a_named_folder_without_migrations_is_told_with_its_line() {
@@ -111,6 +156,40 @@ mod tests {
             let touched = touched.iter().map(|path| (*path).to_owned()).collect();
             let told = unfound_by(&touched, &config.migrations, &set, &|path| path == "db");
             assert_eq!(told.first().map(|p| p.severity), expected, "{touched:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_no_entry_covers_is_told_once_where_a_change_brings_migrations_to_it() {
+        let told = |config: &str, paths: &[&str]| -> Vec<(String, String)> {
+            let roots = RepoConfig::parse(config).expect("valid").migrations;
+            let files: Vec<_> = paths.iter().map(|path| SourceFile::new(*path, "select 1;")).collect();
+            let touched = paths.iter().map(|path| (*path).to_owned()).collect();
+            let told = uncovered_by(&touched, &roots, &resolve(&files, &roots));
+            assert!(told.iter().all(|p| p.severity == Severity::Info && p.rule == "uncovered-folder"), "{told:?}");
+            told.into_iter().map(|p| (p.file, p.message)).collect()
+        };
+        let one = "version: 1\nmigrations:\n  - path: db\n";
+        let paths = [
+            "db/1_a.up.sql",
+            "db/stray.sql",
+            "shop/migrations/2_b.up.sql",
+            "shop/migrations/2_b.down.sql",
+            "shop/migrations/3_c.up.sql",
+            "reports/2024_sales.sql",
+            "tests/testdata/migrations/1_a.up.sql",
+        ];
+        let found = told(one, &paths);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, "shop/migrations/2_b.up.sql");
+        assert!(found[0].1.starts_with("`shop/migrations` reads as"), "{found:?}");
+        for config in [
+            "version: 1\n",
+            "version: 1\nmigrations:\n  - path: db\n  - path: shop/migrations\n",
+            "version: 1\nmigrations:\n  - path: db\n  - path: '*/migrations'\n",
+            "version: 1\nmigrations:\n  - path: '**'\n",
+        ] {
+            assert_eq!(told(config, &paths), [], "{config}");
         }
     }
 

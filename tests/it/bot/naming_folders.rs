@@ -1,4 +1,4 @@
-//! Folders that a pull request names in `godwit.yml` and that are not there.
+//! Folders that a pull request names in `godwit.yml` and that are not there, and those that nobody named.
 
 use godwit::sandbox::MergeMethod;
 
@@ -40,4 +40,26 @@ async fn a_folder_that_is_not_there_is_an_error_beside_migrations_and_a_warning_
     assert!(format!("{:?}", check(&other, LINT)).contains("`nosuch` is no folder"));
     let page = world.open("page", &[("README.md", "# The shop\n")]).await;
     assert!(!format!("{:?}", check(&page, LINT)).contains("nosuch"));
+}
+
+#[tokio::test]
+async fn a_folder_that_nobody_named_is_a_note_where_a_pull_request_brings_migrations_to_it() {
+    let world = World::start_with(&OLD).await;
+    let elsewhere = [
+        ("services/shop/migrations/0001_t.up.sql", "CREATE TABLE t (id INTEGER PRIMARY KEY);\n"),
+        ("services/shop/migrations/0001_t.down.sql", "DROP TABLE t;\n"),
+    ];
+    let named = "version: 1\nenvironments: [development, staging, production]\nmigrations:\n  - path: migrations\n    \
+                 engine: sqlite\n    target: shop\n";
+    let names = world.open("names", &[("godwit.yml", named)]).await;
+    names.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    let alone = world.open("alone", &elsewhere).await;
+    assert_eq!(conclusion(&alone, LINT), "success");
+    let said = format!("{:?}", check(&alone, LINT));
+    assert!(said.contains("`services/shop/migrations` reads as a folder of migrations"), "{said}");
+    let [up, down] = elsewhere;
+    let beside = world.open("beside", &[TABLE, BACK, up, down]).await;
+    assert_eq!(conclusion(&beside, LINT), "success");
+    assert!(format!("{:?}", check(&beside, LINT)).contains("no entry of `godwit.yml` covers it"));
 }

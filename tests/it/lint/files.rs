@@ -105,6 +105,28 @@ fn f206_n05_s4_58_paths_hide_no_merged_migration_that_lies_in_them() {
 }
 
 #[test]
+fn a_folder_that_no_entry_covers_is_told_where_a_branch_brings_migrations_to_it() {
+    let dir = merged();
+    fs::write(dir.path().join("godwit.yml"), "version: 1\nmigrations:\n  - path: db/migrations\n").unwrap();
+    git(dir.path(), &["add", "."]);
+    git(dir.path(), &["commit", "-qm", "two"]);
+    git(dir.path(), &["branch", "-f", "main"]);
+    fs::create_dir_all(dir.path().join("shop/migrations")).unwrap();
+    fs::write(dir.path().join("shop/migrations/1_a.up.sql"), "create table v (id bigint primary key);\n").unwrap();
+    fs::write(dir.path().join("shop/migrations/1_a.down.sql"), "drop table v;\n").unwrap();
+    let told = |args: &[&str]| {
+        let (code, report) = json(dir.path(), args);
+        (code, of(&report, "uncovered-folder"))
+    };
+    assert_eq!(told(&["--base", "main"]), (Some(0), vec![pair("shop/migrations/1_a.up.sql", "info")]));
+    assert_eq!(told(&[]), (Some(0), vec![]), "of a whole repository nobody says which folders are meant");
+    git(dir.path(), &["add", "."]);
+    assert_eq!(told(&["--staged"]).1.len(), 1);
+    fs::write(dir.path().join("godwit.yml"), "version: 1\nmigrations:\n  - path: '**/migrations'\n").unwrap();
+    assert_eq!(told(&["--base", "main"]), (Some(0), vec![]));
+}
+
+#[test]
 fn f219_f217_f210_what_a_file_says_of_itself_and_leaves_is_told() {
     let dir = folder(&[
         ("migrations/0001_a.up.sql", "-- godwit: risk=LOW\ndrop table t;\n"),
