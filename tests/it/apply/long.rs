@@ -7,7 +7,7 @@ use crate::support::{Kind, Project, Said, until};
 /// A script of about `megabytes`, a line for each row behind the first three lines.
 fn long(megabytes: usize, last: &str) -> String {
     let mut text = String::from("-- Rows that are written out.\nBEGIN;\ncreate table big (n int, t text);\n");
-    let filling = "é; ' -- ".replace('\'', "''").repeat(12);
+    let filling = "é; ' -- ".replace('\'', "''").repeat(90);
     let mut n = 0;
     while text.len() < megabytes << 20 {
         text.push_str(&format!("insert into big values ({n}, '{filling}');\n"));

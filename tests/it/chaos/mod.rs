@@ -19,9 +19,9 @@ use lives::Lives;
 use crate::support::Kind;
 
 /// Pull requests of the cut that every test run does.
-const LIVES: usize = 16;
+const LIVES: usize = 8;
 /// The same with several processes.
-const LIVES_OF_REPLICAS: usize = 10;
+const LIVES_OF_REPLICAS: usize = 6;
 
 /// The next number of a sequence that the seed decides (splitmix64).
 struct Dice(u64);
