@@ -261,7 +261,7 @@ pub fn read(
         |path: &str| after.iter().any(|f| f.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')));
     let mut told = unfound_by(&touched, named, &set, &is_there);
     told.extend(uncovered_by(&touched, &roots, &set));
-    beside.extend(told.iter().map(|p| p.file.clone()).collect::<BTreeSet<_>>());
+    beside.extend(told.iter().map(|p| p.file.clone()));
     set.remarks.extend(told);
     let scope = Scope::Paths(migration_paths.iter().chain(&beside).cloned().collect());
     let report = lint::check_judged(&set, &judge(&set), &policy.lint, &scope, today);

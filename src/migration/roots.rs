@@ -35,20 +35,9 @@ pub fn unfound_by(
 /// Folders that no entry of `godwit.yml` names and to which a change brings what reads as migrations: nobody lints, plans or
 /// runs them. By the names of the files `touched` alone; one problem a folder, at its first file.
 pub fn uncovered_by(touched: &BTreeSet<String>, roots: &[MigrationRoot], set: &MigrationSet) -> Vec<Problem> {
-    let matchers: Vec<_> = roots.iter().map(|root| (root.path.is_empty(), root.matcher())).collect();
-    let named = |dir: &str| {
-        matchers.iter().any(|(is_top, matcher)| match matcher {
-            Some(matcher) => {
-                if *is_top {
-                    dir.is_empty()
-                } else {
-                    matcher.is_match(dir)
-                }
-            }
-            // What a pattern that cannot be read would have covered nobody knows.
-            None => true,
-        })
-    };
+    let matchers: Vec<_> = roots.iter().map(MigrationRoot::matcher).collect();
+    // What a pattern that cannot be read would have covered nobody knows.
+    let named = |dir: &str| matchers.iter().any(|matcher| matcher.as_ref().is_none_or(|fits| fits(dir)));
     let known = set.by_path();
     let others: Vec<_> = touched
         .iter()
@@ -80,10 +69,9 @@ pub fn uncovered_by(touched: &BTreeSet<String>, roots: &[MigrationRoot], set: &M
 
 fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, is_there: &dyn Fn(&str) -> bool) -> Option<Problem> {
     // A pattern that cannot be read is told by who reads the set.
-    let matcher = root.matcher()?;
-    let fits = |dir: &str| if root.path.is_empty() { dir.is_empty() } else { matcher.is_match(dir) };
+    let fits = root.matcher()?;
     // What is wrong with a file in it, or below it, is told by itself.
-    let spoken_of = |file: &str| file.match_indices('/').map(|(at, _)| &file[..at]).chain([""]).any(fits);
+    let spoken_of = |file: &str| file.match_indices('/').map(|(at, _)| &file[..at]).chain([""]).any(&fits);
     let problems = set.problems.iter().filter(|p| p.file != RepoConfig::FILE);
     if set.migrations.iter().any(|m| fits(&m.unit)) || problems.map(|p| p.file.as_str()).any(spoken_of) {
         return None;

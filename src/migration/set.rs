@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobBuilder;
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{Digest, Engine, TargetName};
@@ -43,8 +43,11 @@ impl MigrationRoot {
         self.path.contains(['*', '?', '[', '{'])
     }
 
-    pub(super) fn matcher(&self) -> Option<GlobMatcher> {
-        GlobBuilder::new(&self.path).literal_separator(true).build().ok().map(|g| g.compile_matcher())
+    /// Whether a folder is one that it names; `None` when its pattern cannot be read.
+    pub(super) fn matcher(&self) -> Option<impl Fn(&str) -> bool + use<>> {
+        let is_top = self.path.is_empty();
+        let glob = GlobBuilder::new(&self.path).literal_separator(true).build().ok()?.compile_matcher();
+        Some(move |dir: &str| if is_top { dir.is_empty() } else { glob.is_match(dir) })
     }
 }
 
@@ -87,8 +90,7 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
             continue;
         };
         for (dir, folder) in &folders {
-            let wanted = if root.path.is_empty() { dir.is_empty() } else { matcher.is_match(dir) };
-            if !wanted || !taken.insert(*dir) {
+            if !matcher(dir) || !taken.insert(*dir) {
                 continue;
             }
             if root.looks_everywhere() && !folder.clearly_holds_migrations(dir) {

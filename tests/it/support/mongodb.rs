@@ -73,10 +73,12 @@ impl Mongo {
     }
 
     pub fn try_command(&self, command: Document) -> mongodb::error::Result<Document> {
-        wait(async {
-            let client = Client::with_uri_str(&self.url).await?;
-            client.database(&self.name).run_command(command).await
-        })
+        wait(self.asked(command))
+    }
+
+    async fn asked(&self, command: Document) -> mongodb::error::Result<Document> {
+        let client = Client::with_uri_str(&self.url).await?;
+        client.database(&self.name).run_command(command).await
     }
 
     #[track_caller]
@@ -165,10 +167,7 @@ impl Drop for Mongo {
     fn drop(&mut self) {
         // A set without a majority never answers, and a test that failed is to end all the same.
         wait(async {
-            let gone = async {
-                let client = Client::with_uri_str(&self.url).await?;
-                client.database(&self.name).run_command(doc! { "dropDatabase": 1 }).await
-            };
+            let gone = self.asked(doc! { "dropDatabase": 1 });
             let _ = tokio::time::timeout(std::time::Duration::from_secs(30), gone).await;
         });
     }
