@@ -60,7 +60,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let asked = if all { Asked::Everything } else { Asked::Part };
     targets::block_on(async {
         let mut begun = place.begin(global, asked).await?;
-        if let Some(report) = begun.known().await? {
+        if let Some(report) = begun.known().await {
             return targets::conclude(global, &report);
         }
         let mut gathered = begun.gather(global).await?;

@@ -4,8 +4,6 @@
 #[cfg(feature = "postgres")]
 use std::path::PathBuf;
 #[cfg(feature = "postgres")]
-use std::sync::Arc;
-#[cfg(feature = "postgres")]
 use std::time::Instant;
 
 #[cfg(feature = "postgres")]
@@ -38,7 +36,7 @@ pub(super) enum Asked {
 
 impl Place {
     /// The same for a run, in two parts: while the connection to the one PostgreSQL database that was named is made, its
-    /// folder is listed. Needs a runtime around it.
+    /// folder is listed, and looked at where all of it is asked for. Needs a runtime around it.
     ///
     /// # Errors
     /// When the folder cannot be listed.
@@ -53,12 +51,14 @@ impl Place {
             let known = if asked == Asked::Everything { recall(&dir, &target) } else { None };
             let first = if known.is_some() { First::Summary } else { First::History };
             let ahead = Ahead::start(&SecretString::from(url.clone()), first);
-            let below = dir.clone();
-            let tree = Arc::new(off_thread(move || Tree::list(&below)).await??);
-            return Ok(Begun {
-                place: self,
-                listed: Some(Listed { begun, asked, dir, tree, ahead, target, known, folder: None }),
-            });
+            let (below, looks) = (dir.clone(), asked == Asked::Everything);
+            let listed = move || -> anyhow::Result<_> {
+                let tree = Tree::list(&below)?;
+                let folder = if looks { Folder::of(&below, &tree) } else { None };
+                Ok((tree, folder))
+            };
+            let (tree, folder) = off_thread(listed).await??;
+            return Ok(Begun { place: self, listed: Some(Listed { begun, dir, tree, ahead, target, known, folder }) });
         }
         #[cfg(not(feature = "postgres"))]
         let _ = (global, asked);
@@ -81,41 +81,33 @@ pub(super) struct Begun {
 #[cfg(feature = "postgres")]
 struct Listed {
     begun: Instant,
-    asked: Asked,
     dir: PathBuf,
-    tree: Arc<Tree>,
+    tree: Tree,
     ahead: Ahead,
     target: TargetName,
     /// What is remembered of the folder.
     known: Option<Known>,
-    /// The folder, once it was looked at.
+    /// The folder as it looks, where all of it is asked for.
     folder: Option<Folder>,
 }
 
 impl Begun {
     /// The report of a run, where it is known that the database holds all of the folder as it is.
-    ///
-    /// # Errors
-    /// When the thread that looks at the files ends early.
     #[cfg(feature = "postgres")]
-    pub async fn known(&mut self) -> anyhow::Result<Option<RunReport>> {
-        let Some(listed) = self.listed.as_mut().filter(|listed| listed.asked == Asked::Everything) else {
-            return Ok(None);
-        };
-        let (dir, tree) = (listed.dir.clone(), listed.tree.clone());
-        listed.folder = off_thread(move || Folder::of(&dir, &tree)).await?;
-        let (Some(known), Some(folder)) = (&listed.known, &listed.folder) else { return Ok(None) };
+    pub async fn known(&mut self) -> Option<RunReport> {
+        let listed = self.listed.as_mut()?;
+        let (known, folder) = (listed.known.as_ref()?, listed.folder.as_ref()?);
         let fits = known.is(folder) && listed.ahead.summary().await.is_some_and(|history| known.fits(&history));
-        Ok(fits.then(|| RunReport {
+        fits.then(|| RunReport {
             duration_ms: u64::try_from(listed.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             ..RunReport::nothing(known.digest.clone(), RunId::generate())
-        }))
+        })
     }
 
     /// The same where no database is connected to beforehand: nothing is known.
     #[cfg(not(feature = "postgres"))]
-    pub async fn known(&mut self) -> anyhow::Result<Option<RunReport>> {
-        Ok(None)
+    pub async fn known(&mut self) -> Option<RunReport> {
+        None
     }
 
     /// Reads files and configuration. Long scripts for the one PostgreSQL database that was named are not held.

@@ -251,7 +251,7 @@ pub(super) fn look(
         set.remarks.extend(told);
     }
     if paths.is_empty() {
-        let is_there = |path: &str| global.repo.join(path).is_dir();
+        let is_there = |path: &str| global.has_folder(path);
         set.remarks.extend(match &mut scope {
             Scope::All => roots::unfound(&named, &set, &is_there),
             Scope::Paths(touched) => {

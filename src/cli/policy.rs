@@ -228,7 +228,7 @@ fn folders(global: &Global, policy: &Policy) -> anyhow::Result<Vec<Finding>> {
         return Ok(Vec::new());
     }
     let set = resolve(&read_tree(&global.repo)?, roots);
-    let is_there = |path: &str| global.repo.join(path).is_dir();
+    let is_there = |path: &str| global.has_folder(path);
     let finding = |p: Problem| Finding {
         level: if p.severity == Severity::Error { Level::Error } else { Level::Warning },
         what: ConfigError {

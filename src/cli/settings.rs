@@ -30,6 +30,11 @@ impl Global {
         self.config.clone().unwrap_or_else(|| self.repo.join(RepoConfig::FILE))
     }
 
+    /// Whether a folder of that path is in the repository.
+    pub fn has_folder(&self, path: &str) -> bool {
+        self.repo.join(path).is_dir()
+    }
+
     /// The environment that a word on the command line means here.
     ///
     /// # Errors

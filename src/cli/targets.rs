@@ -303,9 +303,8 @@ impl Place {
     ) -> anyhow::Result<Gathered> {
         let environment = self.named(&policy, name)?;
         let name = &environment.name;
-        let root = &global.repo;
-        let mut set = resolve(&read_tree(root)?, &policy.repo.migrations);
-        let is_there = |path: &str| root.join(path).is_dir();
+        let mut set = resolve(&read_tree(&global.repo)?, &policy.repo.migrations);
+        let is_there = |path: &str| global.has_folder(path);
         set.problems.extend(roots::unfound(&policy.repo.migrations, &set, &is_there));
         same_kind(&set, environment)?;
         // A migration with a target of its own was looked at just now, or is another environment's.

@@ -22,6 +22,9 @@ const KEEP: chrono::TimeDelta = chrono::TimeDelta::days(30);
 /// Time between passes that forget old ones.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
+/// How long a process that starts waits for a store that stands still: several times what a frozen replica can hold it.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -91,7 +94,7 @@ impl Process {
         let failed = |source| StartError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        store.join(&who.id, who.role.as_str(), who.region.as_deref()).await?;
+        become_known(&store, &who).await?;
         tasks.push(tokio::spawn(stay_known(store.clone(), who.clone(), settings.lease / 3, stopping.clone())));
         let secrets = settings.webhook_secrets.clone().map(|secrets| match &settings.webhook_secret_file {
             Some(file) => Secrets::in_file(secrets, file.clone()),
@@ -155,6 +158,21 @@ fn bot(
 async fn work(bot: Bot, life: WorkerLife, stopping: watch::Receiver<bool>) {
     let _alive = life.begin();
     Arc::new(bot).work(stopping).await;
+}
+
+/// Says for the first time that this process serves the store. The store is open by then, so whoever holds it up is
+/// expected to end.
+async fn become_known(store: &Store, who: &Who) -> Result<(), StoreError> {
+    let deadline = tokio::time::Instant::now() + START_PATIENCE;
+    loop {
+        match store.join(&who.id, who.role.as_str(), who.region.as_deref()).await {
+            Err(StoreError::Database(error)) if tokio::time::Instant::now() < deadline => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the store is held up; trying again");
+            }
+            done => return done,
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Says every `pause` that this process serves the store.

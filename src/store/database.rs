@@ -24,8 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 const IN_A_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ').add(b'\\');
 
 /// Each connection to PostgreSQL: a commit is on disk when it returns, whatever the server's default, and a replica that
-/// froze with the lock in its hand loses it before those behind it give up.
-const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '20s'; \
+/// froze with the lock in its hand loses it before those behind it give up ([`CONNECT_TIMEOUT`]).
+const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = '20s'; \
      SET application_name = 'godwit store'; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 

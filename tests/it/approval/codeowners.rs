@@ -115,5 +115,5 @@ fn a_large_hostile_file_is_read_and_matched_in_time() {
     let started = std::time::Instant::now();
     let codeowners = CodeOwners::parse("CODEOWNERS", &text);
     assert!(codeowners.owners_of(&path).is_none());
-    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(started.elapsed() < crate::support::PATIENCE, "{:?}", started.elapsed());
 }

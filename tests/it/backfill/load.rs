@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mongodb::bson::{Document, doc};
 use serde_json::json;
@@ -15,10 +15,9 @@ use super::{once, project_on, touched};
 use crate::support::mongodb::{Mongo, file};
 use crate::support::redis::RedisProject;
 use crate::support::servers::OwnServer;
-use crate::support::{Database, Kind, elasticsearch, until, wait};
+use crate::support::{Database, Kind, PATIENCE, elasticsearch, until, wait};
 
 /// How long a run may take to say something.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A run whose words are read while it goes on.
 pub(super) struct Heard {

@@ -74,7 +74,7 @@ async fn b17_an_attempt_that_only_waits_for_a_busy_database_is_no_run_of_its_own
     let held = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&lock).unwrap();
     held.lock().unwrap();
     pull.merge("rosa", MergeMethod::Squash).unwrap();
-    world.sandbox.await_deliveries(std::time::Duration::from_secs(30)).await.unwrap();
+    world.sandbox.await_deliveries(crate::support::PATIENCE).await.unwrap();
     for _ in 0..3 {
         world.in_store("UPDATE jobs SET due_at = 0 WHERE state = 'queued'").await;
         world.bot.run_due().await.unwrap();

@@ -9,7 +9,7 @@ const LOCK: &str = "/godwit lock production stocktaking";
 
 /// As many attempts as there are jobs that are due, `times` over.
 async fn try_again(world: &World, times: usize) {
-    world.sandbox.await_deliveries(std::time::Duration::from_secs(30)).await.unwrap();
+    world.sandbox.await_deliveries(crate::support::PATIENCE).await.unwrap();
     for _ in 0..times {
         world.in_store("UPDATE jobs SET due_at = 0 WHERE state = 'queued'").await;
         world.bot.run_due().await.unwrap();
@@ -77,7 +77,7 @@ async fn b9_what_was_given_up_in_silence_is_told_by_the_sweep() {
     world.approve(&pull, "omar").await;
     pull.merge("rosa", MergeMethod::Squash).unwrap();
     let id = pull.comment("omar", LOCK).unwrap();
-    world.sandbox.await_deliveries(std::time::Duration::from_secs(30)).await.unwrap();
+    world.sandbox.await_deliveries(crate::support::PATIENCE).await.unwrap();
     // Its worker died again and again.
     world
         .in_store(

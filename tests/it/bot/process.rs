@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use sqlx::Connection as _;
 
 use super::world::{SECRET, commit, company, run_comment};
-use crate::support::{Database, Kind, wait};
+use crate::support::{Database, Kind, PATIENCE, wait};
 use crate::webhook::http::{Served, store_url};
 
 pub const ENVIRONMENTS: [&str; 3] = ["development", "staging", "production"];
@@ -136,7 +136,7 @@ impl Shop {
     /// Awaits that no webhook is under way and no job is open.
     pub fn rest(&self) {
         self.until("the bot is at rest", || {
-            self.sandbox.wait_for_deliveries(Duration::from_secs(30)).unwrap();
+            self.sandbox.wait_for_deliveries(PATIENCE).unwrap();
             self.with_store(async |store| store.is_idle().await.unwrap())
         });
     }
@@ -147,7 +147,7 @@ impl Shop {
         let what = format!("`{text}` is told of {environment}");
         let began = Instant::now();
         while !told.contains(text) {
-            assert!(began.elapsed() < Duration::from_secs(60), "waited too long until {what}: {told}");
+            assert!(began.elapsed() < PATIENCE, "waited too long until {what}: {told}");
             std::thread::sleep(Duration::from_millis(20));
             told = run_comment(pull, environment);
         }
@@ -162,7 +162,7 @@ impl Shop {
     pub fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let began = Instant::now();
         while !condition() {
-            if began.elapsed() > Duration::from_secs(60) {
+            if began.elapsed() > PATIENCE {
                 panic!("waited too long until {what}\n{}", self.log());
             }
             std::thread::sleep(Duration::from_millis(20));

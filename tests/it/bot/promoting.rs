@@ -100,11 +100,11 @@ async fn b11_one_run_at_a_time_the_waiter_sees_its_place_and_goes_on_by_itself()
     pull.merge("rosa", MergeMethod::Squash).unwrap();
     let waiting = async {
         while !run_comment(&pull, "staging").contains("number 3 in the queue") {
-            world.sandbox.await_deliveries(std::time::Duration::from_secs(30)).await.unwrap();
+            world.sandbox.await_deliveries(crate::support::PATIENCE).await.unwrap();
             world.bot.run_due().await.unwrap();
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.unwrap();
+    tokio::time::timeout(crate::support::PATIENCE, waiting).await.unwrap();
     let told = run_comment(&pull, "staging");
     assert!(
         told.contains("waits for its turn") && told.contains("40 runs since") && told.contains("41 was merged before"),

@@ -95,13 +95,11 @@ async fn b11_what_waits_for_its_turn_is_taken_back_and_what_runs_goes_on_unless_
     let until = async |part: &str, read: &dyn Fn() -> String| {
         let waiting = async {
             while !read().contains(part) {
-                world.sandbox.await_deliveries(std::time::Duration::from_secs(30)).await.unwrap();
+                world.sandbox.await_deliveries(crate::support::PATIENCE).await.unwrap();
                 world.bot.run_due().await.unwrap();
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(60), waiting)
-            .await
-            .unwrap_or_else(|_| panic!("{part}: {}", read()));
+        tokio::time::timeout(crate::support::PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{part}: {}", read()));
     };
     until("number 2 in the queue", &|| run_comment(&pull, "staging")).await;
     let id = pull.comment("omar", "/godwit cancel staging").unwrap();

@@ -76,7 +76,7 @@ async fn b7_a_command_that_both_the_sweep_and_the_log_of_deliveries_bring_is_don
 async fn b9_a_command_whose_stored_work_was_lost_is_brought_by_the_sweep() {
     let (world, pull) = swept().await;
     let id = pull.comment("omar", LOCK).unwrap();
-    world.sandbox.await_deliveries(std::time::Duration::from_secs(30)).await.unwrap();
+    world.sandbox.await_deliveries(crate::support::PATIENCE).await.unwrap();
     // It was taken with a 202; its work cannot be read by this version, say.
     world.in_store("UPDATE jobs SET event = '{}' WHERE event LIKE '%stocktaking%'").await;
     world.settle().await;
@@ -114,7 +114,7 @@ async fn b12_a_command_is_obeyed_only_while_it_stands_there() {
     // The bot comes to it late: by then the author has thought better of it.
     let edited = pull.comment("omar", &format!("{LOCK}\n/godwit help")).unwrap();
     let deleted = pull.comment("omar", LOCK).unwrap();
-    world.sandbox.await_deliveries(std::time::Duration::from_secs(30)).await.unwrap();
+    world.sandbox.await_deliveries(crate::support::PATIENCE).await.unwrap();
     pull.edit_comment("omar", edited, "/godwit help").unwrap();
     pull.delete_comment("omar", deleted).unwrap();
     world.in_store("UPDATE jobs SET created_at = created_at - 60000 WHERE state = 'queued'").await;

@@ -21,10 +21,11 @@ use godwit::store::Store;
 use secrecy::SecretString;
 use tokio::sync::watch;
 
+use crate::support::PATIENCE;
+
 pub const LINT: &str = "godwit / lint";
 pub const APPROVAL: &str = "godwit / approval";
 pub const SUMMARY: &str = "<!-- godwit:summary -->";
-const PATIENCE: Duration = Duration::from_secs(30);
 /// File of the addresses that may be asked.
 const ALLOWED: &str = "allowed-urls";
 pub const SECRET: &str = "the stand-in's webhook secret";

@@ -72,7 +72,7 @@ fn a_sound_app_passes_once_a_webhook_has_arrived() {
     shop.sandbox.set_webhook_url(&receiver.url);
     has(&of(&shop.doctor().expect(0), "warning"), "webhook", "nothing");
     shop.repo.push("topic", "rosa", &[NewCommit::new("rosa", "x", &[Change::write("x", "x")])]).unwrap();
-    shop.sandbox.wait_for_deliveries(std::time::Duration::from_secs(30)).unwrap();
+    shop.sandbox.wait_for_deliveries(crate::support::PATIENCE).unwrap();
     let good = shop.doctor().expect(0);
     assert_eq!((of(&good, "wrong"), of(&good, "warning")), (vec![], vec![]));
     has(&of(&good, "good"), "webhook", "arrived");
@@ -80,7 +80,7 @@ fn a_sound_app_passes_once_a_webhook_has_arrived() {
     // Deliveries that fail.
     receiver.answer_with(401);
     shop.repo.push("topic", "rosa", &[NewCommit::new("rosa", "x", &[Change::write("y", "x")])]).unwrap();
-    shop.sandbox.wait_for_deliveries(std::time::Duration::from_secs(30)).unwrap();
+    shop.sandbox.wait_for_deliveries(crate::support::PATIENCE).unwrap();
     let bad = shop.doctor().expect(1);
     has(&of(&bad, "wrong"), "webhook", "401");
     assert!(bad.stdout.contains("GODWIT_WEBHOOK_SECRET"));

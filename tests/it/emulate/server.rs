@@ -55,7 +55,7 @@ impl Server {
     pub fn stop(mut self) -> ExitStatus {
         let done = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(done.success());
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + crate::support::PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;

@@ -192,7 +192,7 @@ impl Drop for World {
 /// # Panics
 /// After a minute, with what `explain` says.
 pub fn until<T>(what: &str, explain: impl Fn() -> String, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + crate::support::PATIENCE;
     loop {
         if let Some(found) = look() {
             return found;

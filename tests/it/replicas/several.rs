@@ -1,10 +1,11 @@
 //! Webs and workers of one company, ended and frozen in the middle of their work.
 
 use godwit::sandbox::PullHandle;
+use sqlx::{Connection as _, Executor as _};
 
 use crate::bot::process::{ENVIRONMENTS, Shop, history, metric};
 use crate::bot::world::{comment, run_comment};
-use crate::support::until;
+use crate::support::{until, wait};
 use crate::webhook::http::{Served, get};
 
 const WEB: [&str; 2] = ["--role", "web"];
@@ -136,6 +137,28 @@ fn b11_two_workers_bring_several_merges_in_order_and_each_once() {
     shop.until("production has all", || pulls.iter().all(production_has_it));
     assert_done(&shop, &pulls.iter().collect::<Vec<_>>(), &["0001_orders", "0002_items", "0003_carts"], "several");
     assert!(run_comment(&pulls[2], "production").contains("0003_carts"));
+}
+
+/// The lock is held for longer than anybody waits for a connection.
+#[test]
+fn b11_a_store_that_stands_still_for_a_moment_does_not_keep_a_worker_from_starting() {
+    let shop = Shop::sqlite().on_postgres();
+    let web = shop.serve_as(&WEB, &[]);
+    let url = shop.store_url();
+    let (say, locked) = std::sync::mpsc::channel();
+    let held = std::thread::spawn(move || {
+        wait(async {
+            let mut session = sqlx::PgConnection::connect(&url).await.unwrap();
+            session.execute(sqlx::raw_sql("BEGIN; SELECT pg_advisory_xact_lock(113728124578164)")).await.unwrap();
+            say.send(()).unwrap();
+            session.execute(sqlx::raw_sql("SELECT pg_sleep(11); COMMIT")).await.unwrap();
+        });
+    });
+    locked.recv().unwrap();
+    let worker = shop.serve_as(&WORKER, &[]);
+    held.join().unwrap();
+    assert!(shop.log().contains("the store is held up; trying again"), "{}", shop.log());
+    assert_eq!((get(web.address, "/readyz").status, get(worker.address, "/readyz").status), (200, 200));
 }
 
 #[test]

@@ -130,7 +130,7 @@ async fn replicas_on_one_server_hear_of_each_others_work() {
     let other = fresh.again().await;
     let mut changes = other.job_changes();
     let heard = async |changes: &mut tokio::sync::watch::Receiver<u64>| {
-        tokio::time::timeout(Duration::from_secs(30), changes.changed()).await.expect("nothing was heard").unwrap();
+        tokio::time::timeout(crate::support::PATIENCE, changes.changed()).await.expect("nothing was heard").unwrap();
     };
     // The first word is that it listens.
     heard(&mut changes).await;
@@ -167,7 +167,7 @@ async fn a_replica_that_froze_while_it_wrote_does_not_hold_the_others_up_for_eve
     let fresh = fresh_on(Kind::Postgres).await;
     let frozen = fresh.again().await;
     let mut held = frozen.begin().await.unwrap();
-    // Sooner than the ten seconds that a real one has.
+    // Sooner than the seconds that a real one has.
     sqlx::query("SET idle_in_transaction_session_timeout = '200ms'").execute(&mut *held).await.unwrap();
     fresh.store.enqueue("k", &Event::Ping, None).await.unwrap();
     assert!(held.commit().await.is_err(), "it was thrown out");

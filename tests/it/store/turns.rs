@@ -85,7 +85,7 @@ async fn b11_of_many_in_two_processes_that_ask_at_once_one_has_the_turn_and_they
         .collect();
     fresh.store.end_turn(&repo(), &staging(), PrNumber(99)).await.unwrap();
     for task in asking {
-        tokio::time::timeout(Duration::from_secs(60), task).await.expect("somebody never had the turn").unwrap();
+        tokio::time::timeout(crate::support::PATIENCE, task).await.expect("somebody never had the turn").unwrap();
     }
     assert_eq!(done.lock().unwrap().0, (1..=MANY).collect::<Vec<_>>());
     assert_eq!(fresh.store.turns(&repo(), &staging()).await.unwrap(), []);

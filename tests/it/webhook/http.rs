@@ -4,13 +4,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::support::PATIENCE;
+
 pub const SECRET: &str = "webhook-secret-of-the-tests";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn sign(secret: &str, body: &[u8]) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap().chain_update(body);
@@ -21,7 +22,6 @@ pub fn sign(secret: &str, body: &[u8]) -> String {
 pub struct Answer {
     pub status: u16,
     pub body: String,
-    pub took: Duration,
 }
 
 pub fn connect(address: SocketAddr) -> TcpStream {
@@ -32,24 +32,23 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// Reads one answer; `None` when the server went away without one.
-pub fn answer(stream: &mut TcpStream, began: Instant) -> Option<Answer> {
+pub fn answer(stream: &mut TcpStream) -> Option<Answer> {
     let mut bytes = Vec::new();
     // A reset after the answer is the server refusing to read the rest of a body.
     let _ = stream.read_to_end(&mut bytes);
     let text = String::from_utf8_lossy(&bytes);
     let status = text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     let body = text.split_once("\r\n\r\n")?.1.to_owned();
-    Some(Answer { status, body, took: began.elapsed() })
+    Some(Answer { status, body })
 }
 
 pub fn request(address: SocketAddr, head: &str, body: &[u8]) -> Option<Answer> {
-    let began = Instant::now();
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     write!(stream, "{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len()).ok()?;
     // The server may answer and close before it has read everything.
     let _ = stream.write_all(body);
-    answer(&mut stream, began)
+    answer(&mut stream)
 }
 
 pub fn get(address: SocketAddr, path: &str) -> Answer {

@@ -59,7 +59,7 @@ async fn b7_b8_killed_between_the_answer_and_the_work_nothing_is_lost_or_doubled
             })
         })
         .collect();
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + crate::support::PATIENCE;
     while accepted.load(Ordering::Relaxed) < 200 {
         assert!(Instant::now() < until, "{}", served.log());
         tokio::task::yield_now().await;
@@ -124,13 +124,13 @@ fn it_stops_in_order_and_answers_who_is_under_way() {
     // The request is being read once another one, begun later, has been answered.
     assert_eq!(get(served.address, "/healthz").status, 200);
     served.terminate();
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + crate::support::PATIENCE;
     while !served.log().contains("stopping") {
         assert!(Instant::now() < until, "{}", served.log());
         std::thread::yield_now();
     }
     stream.write_all(&body[10..]).unwrap();
-    assert_eq!(answer(&mut stream, Instant::now()).unwrap().status, 202);
+    assert_eq!(answer(&mut stream).unwrap().status, 202);
     let log = served.dir.join("log");
     assert_eq!(served.wait().code(), Some(0));
     assert!(std::fs::read_to_string(log).unwrap().contains("\"stopped\""));

