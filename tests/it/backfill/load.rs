@@ -17,8 +17,6 @@ use crate::support::redis::RedisProject;
 use crate::support::servers::OwnServer;
 use crate::support::{Database, Kind, PATIENCE, elasticsearch, until, wait};
 
-/// How long a run may take to say something.
-
 /// A run whose words are read while it goes on.
 pub(super) struct Heard {
     run: Child,
