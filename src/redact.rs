@@ -32,6 +32,36 @@ pub fn register_url(url: &str) {
     }
 }
 
+/// A connection URL, however it is written, without its password.
+pub fn url(url: &str) -> String {
+    match (url.split_once(':'), url.rsplit_once('@')) {
+        // Whoever left out `//` may have written a password all the same.
+        (Some((scheme, rest)), Some((_, host))) if !rest.starts_with("//") => text(&format!("{scheme}:****@{host}")),
+        _ => text(url),
+    }
+}
+
+/// Where the password of what follows `://` begins and ends: before the last `@` of the authority, or, where a character that
+/// should have been written as `%2F`, `%3F` or `%23` cuts it short, before the last `@` of all.
+fn password_at(after: &str) -> Option<std::ops::Range<usize>> {
+    let end = after.find(['/', '?', '#']).unwrap_or(after.len());
+    let colon = after[..end].find(':');
+    let at = match (after[..end].rfind('@'), colon) {
+        (Some(at), _) => at,
+        // What is no port behind the colon is a part of a password.
+        (None, Some(colon)) if !after[colon + 1..end].bytes().all(|b| b.is_ascii_digit()) => after.rfind('@')?,
+        (None, _) => return None,
+    };
+    let colon = colon.filter(|colon| *colon < at)?;
+    Some(colon + 1..at)
+}
+
+/// Whether a URL's password holds a character that ends it there, so that the rest of it reads as something else.
+pub fn is_cut_short(url: &str) -> bool {
+    let Some((_, after)) = url.split_once("://") else { return false };
+    password_at(after).is_some_and(|password| after[password].contains(['/', '?', '#']))
+}
+
 /// `input` without any registered secret and without the password part of anything that looks like a URL.
 pub fn text(input: &str) -> String {
     let mut out = input.to_owned();
@@ -89,9 +119,7 @@ pub fn looks_secret(text: &str) -> bool {
 /// The password part of a URL, as written.
 fn password_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    let (userinfo, _) = authority.rsplit_once('@')?;
-    userinfo.split_once(':').map(|(_, p)| p).filter(|p| !p.is_empty())
+    Some(&rest[password_at(rest)?]).filter(|password| !password.is_empty())
 }
 
 fn url_passwords(input: &str) -> String {
@@ -105,18 +133,19 @@ fn url_passwords(input: &str) -> String {
         let (url, tail) = after.split_at(end);
         let authority_end = url.find(['/', '?', '#']).unwrap_or(url.len());
         match url[..authority_end].rfind('@') {
-            Some(host) => {
-                match url[..host].split_once(':') {
-                    Some((user, _)) => {
-                        out.push_str(user);
-                        out.push_str(":****");
-                    }
-                    // A bare user part may itself be a token (`https://ghs_…@host`).
-                    None => out.push_str("****"),
-                }
+            // A bare user part may itself be a token (`https://ghs_…@host`).
+            Some(host) if !url[..host].contains(':') => {
+                out.push_str("****");
                 out.push_str(&url[host..]);
             }
-            None => out.push_str(url),
+            _ => match password_at(url) {
+                Some(password) => {
+                    out.push_str(&url[..password.start]);
+                    out.push_str("****");
+                    out.push_str(&url[password.end..]);
+                }
+                None => out.push_str(url),
+            },
         }
         rest = tail;
     }
@@ -136,9 +165,15 @@ mod tests {
             ("see https://example.com/a@b", "see https://example.com/a@b"),
             ("postgres://u:p@ss@h/db", "postgres://u:****@h/db"),
             ("no url: a@b", "no url: a@b"),
+            ("`postgres://u:TOP#SEC@h/x`", "`postgres://u:****@h/x`"),
+            ("redis://u:TOP/SEC@h/0 and mongodb://u:T?P@h", "redis://u:****@h/0 and mongodb://u:****@h"),
+            ("postgres://h:5432/db?user=a@b", "postgres://h:5432/db?user=a@b"),
         ] {
             assert_eq!(text(input), expected);
         }
+        assert_eq!(url("postgres:u:TOPSEC@h/db"), "postgres:****@h/db");
+        assert_eq!(url("sqlite:/a/b.db"), "sqlite:/a/b.db");
+        assert!(is_cut_short("redis://u:TOP/SEC@h") && !is_cut_short("postgres://h:5432/db?user=a@b"));
     }
 
     #[test]

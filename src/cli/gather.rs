@@ -266,7 +266,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
             &format!("has {size} bytes, more than can be read"),
             "split the data into several migrations",
         )),
-        Ok(FileContent::Directory | FileContent::Symlink | FileContent::Long(_)) => {
+        Ok(FileContent::Directory | FileContent::Symlink | FileContent::Special | FileContent::Long(_)) => {
             Err(problem(shown, 1, "symlink", "is not a regular file", "name the file itself"))
         }
         Err(e) => Err(unreadable(shown, &e)),
@@ -378,7 +378,7 @@ fn read_file(path: &Path) -> std::io::Result<FileContent> {
 fn read_found(path: &Path, found: &Metadata) -> std::io::Result<FileContent> {
     if !found.is_file() {
         // A pipe or a device would block or never end.
-        return Ok(FileContent::Symlink);
+        return Ok(FileContent::Special);
     }
     if found.len() > MAX_FILE {
         return Ok(FileContent::TooLarge(found.len()));

@@ -169,7 +169,7 @@ fn cannot_open(url: &str, error: StoreError) -> anyhow::Error {
         StoreError::OtherAuditKey | StoreError::Url(_) => Exit::Usage,
         _ => Exit::Unreachable,
     };
-    Failure::with_causes(exit, format!("cannot open the store `{}`", crate::redact::text(url)), &error)
+    Failure::with_causes(exit, format!("cannot open the store `{}`", crate::redact::url(url)), &error)
 }
 
 /// The key of the audit chain where the environment gives one.

@@ -604,19 +604,30 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     done
 }
 
-/// The first Ctrl-C stops before the next statement, the second at once.
+/// The first Ctrl-C, or SIGTERM, stops before the next statement, the second at once.
 pub(super) fn on_ctrl_c(options: &ApplyOptions) {
     let cancel = options.cancel.clone();
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
+        let Some(_) = asked_to_stop().await else { return };
         cancel.cancel();
         anstream::eprintln!("stopping before the next statement; press Ctrl-C again to stop at once");
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(130);
+        if let Some(code) = asked_to_stop().await {
+            std::process::exit(code);
         }
     });
+}
+
+/// Awaits Ctrl-C, or SIGTERM, by which runners of pipelines and containers stop a program; gives the exit code of a program
+/// that it ends. `None` where none can be waited for.
+async fn asked_to_stop() -> Option<i32> {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        return tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed.ok().map(|()| 130),
+            received = terminate.recv() => received.map(|()| 143),
+        };
+    }
+    tokio::signal::ctrl_c().await.ok().map(|()| 130)
 }
 
 /// Listens for `godwit cancel`, or `/godwit cancel` in a comment, while a run goes on. What keeps no store is stopped by

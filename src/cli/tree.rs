@@ -152,8 +152,11 @@ impl Tree {
                     folders.push(found);
                 } else if kind.is_symlink() {
                     others.push(SourceFile { path: found.shown, content: FileContent::Symlink });
-                } else {
+                } else if kind.is_file() {
                     files.push(found);
+                } else {
+                    // A pipe would be waited for until somebody writes into it.
+                    others.push(SourceFile { path: found.shown, content: FileContent::Special });
                 }
             }
         }

@@ -7,6 +7,14 @@ use crate::ids::Engine;
 /// # Errors
 /// What is wrong with it, without its password.
 pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
+    if crate::redact::is_cut_short(url) {
+        return Err(
+            "its password holds a character that ends it: write `/`, `?` and `#` as `%2F`, `%3F` and `%23`".to_owned()
+        );
+    }
+    if engine == Engine::Postgresql && !url.contains("://") {
+        return Err("it has no `//` behind its scheme: write `postgres://USER@HOST/DATABASE`".to_owned());
+    }
     match engine {
         #[cfg(feature = "postgres")]
         Engine::Postgresql => url.parse::<sqlx::postgres::PgConnectOptions>().map(|_| ()).map_err(|e| e.to_string()),
@@ -65,6 +73,10 @@ mod tests {
     fn slips_are_told_with_the_form_that_works_and_without_the_password() {
         for (engine, url, part) in [
             (Engine::Mongodb, "mongodb://h:27017/", "names no database"),
+            (Engine::Mongodb, "mongodb://u:hun?hunter2@h/a", "`%3F`"),
+            (Engine::Redis, "redis://u:hun/hunter2@h", "`%2F`"),
+            (Engine::Postgresql, "postgres://u:hun#hunter2@h/a", "`%23`"),
+            (Engine::Postgresql, "postgres:u:hunter2@h/a", "has no `//`"),
             (Engine::Mongodb, "mongodb://u:hunter2@h:27017/?replicaSet=rs0", "names no database"),
             (Engine::Mongodb, "mongodb://h:27017/a b", "database name"),
             (Engine::Sqlite, "sqlite:", "names its file"),

@@ -48,6 +48,8 @@ pub enum FileContent {
     Directory,
     /// A symbolic link; never followed, since it could point anywhere.
     Symlink,
+    /// A pipe, a socket or a device; never opened.
+    Special,
     /// A file above the size that is read (bytes it has).
     TooLarge(u64),
     /// A script that was looked over piece by piece and is not held.

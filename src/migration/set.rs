@@ -135,7 +135,11 @@ fn models(files: &[SourceFile], set: &MigrationSet) -> Vec<Models> {
         };
         let text = |file: &SourceFile| match &file.content {
             FileContent::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(str::to_owned),
-            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) | FileContent::Long(_) => None,
+            FileContent::Directory
+            | FileContent::Symlink
+            | FileContent::Special
+            | FileContent::TooLarge(_)
+            | FileContent::Long(_) => None,
         };
         let files: Vec<(String, String)> = files
             .iter()

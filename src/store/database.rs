@@ -94,7 +94,7 @@ pub(super) enum Place {
 impl Place {
     /// Reads a store's URL.
     pub fn parse(url: &str) -> Result<Self, StoreError> {
-        let refuse = || StoreError::Url(crate::redact::text(url));
+        let refuse = || StoreError::Url(crate::redact::url(url));
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             if !cfg!(feature = "postgres") {
                 return Err(refuse());

@@ -4,7 +4,7 @@
 
 use redis::Script;
 
-use crate::migration::operations::lua::one_type;
+use crate::migration::operations::lua::{guard, is_plain, one_type};
 
 /// A script and the hash by which a server that has it is asked to run it.
 #[derive(Debug, Clone)]
@@ -189,12 +189,14 @@ return {'OK', tostring(count), changed}";
 
 /// A migration's own script as a step. It stands on the first line, so that the lines of its errors are its own.
 /// It must have been compiled alone before: then it cannot end the function that it becomes. Where all its commands are for
-/// one type, the types of its keys are looked at before it writes (R-19).
+/// one type, the types of its keys are looked at before it writes; where a command's name is made up while it runs, it is
+/// looked at then (R-19).
 pub(super) fn of_script(text: &str) -> Lua {
     let lines = text.lines().count();
+    let guard = if is_plain(text) { String::new() } else { guard(text) };
     let wanted = one_type(text).map_or("nil".to_owned(), |kind| format!("'{kind}'"));
     Lua::new(format!(
-        "local function godwit_step(KEYS, ARGV) {text}\nend\nlocal godwit_lines, godwit_type = {lines}, {wanted}{FRAME}"
+        "local function godwit_step(KEYS, ARGV) {guard}{text}\nend\nlocal godwit_lines, godwit_type = {lines}, {wanted}{FRAME}"
     ))
 }
 

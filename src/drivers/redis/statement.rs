@@ -9,7 +9,7 @@ use super::names::{PREFIX, slot_of};
 use super::session::RedisSession;
 use crate::drivers::{DriverError, SingleStatement, StatementFailure};
 use crate::ids::Engine;
-use crate::migration::operations::lua::forbidden;
+use crate::migration::operations::lua::{forbidden, opaque};
 use crate::migration::operations::redis::{Keys, Matching, Operation};
 use crate::migration::operations::{self};
 
@@ -161,6 +161,10 @@ async fn check_script(link: &Link, text: &str) -> Result<(), DriverError> {
     if let Some(call) = forbidden(text) {
         let message = format!("`{}` must not be called by a migration", call.command);
         return wrong(Some(call.line), "FORBIDDEN", message, "name the keys, or give `keys` a `match`");
+    }
+    if let Some(call) = opaque(text) {
+        let message = format!("`{}` hides what the script does", call.command);
+        return wrong(Some(call.line), "FORBIDDEN", message, "write out what is to be done");
     }
     let mut command = Cmd::new();
     command.arg("EVAL").arg(lua::COMPILE).arg(0).arg(text);

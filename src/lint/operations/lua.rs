@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use full_moon::LuaVersion;
-use full_moon::tokenizer::{Lexer, Token, TokenType};
+use full_moon::tokenizer::{Lexer, StringLiteralQuoteType, Token, TokenType};
 
 use super::rules;
 use crate::lint::script::Finding;
 use crate::lint::table;
+use crate::migration::operations::lua::{OPAQUE, unescaped};
 
 /// Scripts above this many bytes are not looked into; Redis itself takes larger ones badly.
 const MAX_SCRIPT: usize = 1024 * 1024;
@@ -99,6 +100,7 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
     let script = Lua::new(&words);
     script.calls(&mut found);
     script.globals(&mut found);
+    script.hidden(&mut found);
     script.loops(&mut found);
     script.repeats(&mut found);
     if !script.returns() {
@@ -141,7 +143,13 @@ fn words<'a>(source: &'a str, tokens: &[Token]) -> Vec<Word<'a>> {
         .filter_map(|token| {
             let (is_name, literal) = match token.token_type() {
                 TokenType::Identifier { .. } => (true, None),
-                TokenType::StringLiteral { literal, .. } => (false, Some(literal.to_string())),
+                TokenType::StringLiteral { literal, quote_type, .. } => (
+                    false,
+                    Some(match quote_type {
+                        StringLiteralQuoteType::Brackets => literal.to_string(),
+                        _ => unescaped(literal),
+                    }),
+                ),
                 TokenType::Number { .. } | TokenType::Symbol { .. } => (false, None),
                 _ => return None,
             };
@@ -498,6 +506,24 @@ impl<'a> Lua<'a> {
             [one] => one.literal.as_deref().unwrap_or(one.text) == number,
             [sign, one] => sign.text == "-" && number.strip_prefix('-') == Some(one.text),
             _ => false,
+        }
+    }
+
+    /// What leads to commands that nobody sees, or around the look at them.
+    fn hidden(&self, found: &mut Vec<Finding>) {
+        for (at, word) in self.words.iter().enumerate() {
+            let is_field = at > 0 && matches!(self.text(at - 1), "." | ":");
+            if !word.is_name || is_field || self.declared.contains(word.text) {
+                continue;
+            }
+            if word.text == "_G" || OPAQUE.contains(&word.text) {
+                found.push(super::finding(
+                    &table::NOT_ANALYSED,
+                    word.range.clone(),
+                    format!("what is reached by `{}` cannot be seen: nothing is known of what is called", word.text),
+                    "write out what is to be done: `redis.call('HSET', …)`",
+                ));
+            }
         }
     }
 

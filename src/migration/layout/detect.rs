@@ -92,7 +92,11 @@ impl Folder<'_> {
     fn marks(&self) -> impl Iterator<Item = (Layout, &str)> {
         self.files.iter().filter(|(n, _)| n.ends_with(".sql")).filter_map(|(name, file)| match &file.content {
             FileContent::Bytes(bytes) => marked::layout_of_bytes(bytes).map(|layout| (layout, *name)),
-            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) | FileContent::Long(_) => None,
+            FileContent::Directory
+            | FileContent::Symlink
+            | FileContent::Special
+            | FileContent::TooLarge(_)
+            | FileContent::Long(_) => None,
         })
     }
 

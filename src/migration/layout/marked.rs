@@ -203,7 +203,11 @@ fn unreadable(name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
     }
     let is_marked = match &file.content {
         FileContent::Bytes(bytes) => name.ends_with(".sql") && layout_of_bytes(bytes).is_some(),
-        FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) | FileContent::Long(_) => false,
+        FileContent::Directory
+        | FileContent::Symlink
+        | FileContent::Special
+        | FileContent::TooLarge(_)
+        | FileContent::Long(_) => false,
     };
     let numbered = name.starts_with(|c: char| c.is_ascii_digit());
     if is_marked || (numbered && name.ends_with(".sql")) {

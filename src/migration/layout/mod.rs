@@ -222,6 +222,12 @@ impl Reader<'_> {
                 "is a symbolic link; links are never followed, since they can point anywhere".to_owned(),
                 "commit the file itself",
             ),
+            FileContent::Special => (
+                "symlink",
+                Severity::Error,
+                "is a pipe, a socket or a device, not a regular file; it is never opened".to_owned(),
+                "put the file itself there",
+            ),
             FileContent::TooLarge(size) => (
                 "file-too-large",
                 Severity::Error,
@@ -262,7 +268,9 @@ impl Reader<'_> {
                 both(bytes, &up.text)
             }
             FileContent::Long(long) => (long.sha256.clone(), long.checksum.clone()),
-            FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => return None,
+            FileContent::Directory | FileContent::Symlink | FileContent::Special | FileContent::TooLarge(_) => {
+                return None;
+            }
         };
         let mut files = Vec::with_capacity(2);
         files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
@@ -401,6 +409,6 @@ fn file_of(file: &SourceFile) -> Option<MigrationFile> {
     match &file.content {
         FileContent::Bytes(bytes) => Some(MigrationFile { path: file.path.clone(), sha256: sha256_hex(bytes) }),
         FileContent::Long(long) => Some(MigrationFile { path: file.path.clone(), sha256: long.sha256.clone() }),
-        FileContent::Directory | FileContent::Symlink | FileContent::TooLarge(_) => None,
+        FileContent::Directory | FileContent::Symlink | FileContent::Special | FileContent::TooLarge(_) => None,
     }
 }

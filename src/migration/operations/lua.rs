@@ -16,7 +16,12 @@ pub struct Call {
 
 /// The commands that a script calls with a literal name, in order: the first argument of `call` and `pcall`.
 pub fn calls(text: &str) -> Vec<Call> {
-    let mut calls = Vec::new();
+    look(text).0
+}
+
+/// The same, and whether something is appended to one of the names.
+fn look(text: &str) -> (Vec<Call>, bool) {
+    let (mut calls, mut joined) = (Vec::new(), false);
     let (mut rest, mut line, mut after_call) = (text, 1u32, false);
     while let Some(first) = rest.chars().next() {
         let length = if let Some(comment) = rest.strip_prefix("--") {
@@ -24,8 +29,9 @@ pub fn calls(text: &str) -> Vec<Call> {
         } else if first == '"' || first == '\'' {
             let length = quoted(rest, first);
             if after_call {
-                let name = rest[1..length].trim_end_matches(first);
+                let name = unescaped(rest[1..length].trim_end_matches(first));
                 calls.push(Call { line, command: name.to_ascii_uppercase() });
+                joined |= rest[length..].trim_start().starts_with("..");
             }
             after_call = false;
             length
@@ -33,6 +39,7 @@ pub fn calls(text: &str) -> Vec<Call> {
             if after_call {
                 let name = rest[..length].trim_matches(['[', ']', '=']);
                 calls.push(Call { line, command: name.to_ascii_uppercase() });
+                joined |= rest[length..].trim_start().starts_with("..");
             }
             after_call = false;
             length
@@ -49,7 +56,107 @@ pub fn calls(text: &str) -> Vec<Call> {
         line += u32::try_from(passed.matches('\n').count()).unwrap_or(0);
         rest = left;
     }
-    calls
+    (calls, joined)
+}
+
+/// What stands between the quotes of a text, as Lua 5.1 reads it: `\\102` is `f` (Reference Manual, 2.1).
+pub fn unescaped(quoted: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(quoted.len()), quoted.chars().peekable());
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        let mut code = None;
+        for _ in 0..3 {
+            let Some(digit) = rest.peek().and_then(|c| c.to_digit(10)) else { break };
+            code = Some(code.unwrap_or(0) * 10 + digit);
+            rest.next();
+        }
+        match code {
+            Some(code) => out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)),
+            None => out.extend(rest.next().map(|c| match c {
+                'a' => '\x07',
+                'b' => '\x08',
+                'f' => '\x0c',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'v' => '\x0b',
+                other => other,
+            })),
+        }
+    }
+    out
+}
+
+/// Functions that run what no look at the script shows, or lead around what guards it.
+pub const OPAQUE: [&str; 3] = ["getfenv", "loadstring", "setfenv"];
+
+/// The words of a script that are names, keywords among them, with their lines.
+fn names(text: &str) -> Vec<(u32, &str)> {
+    let (mut names, mut rest, mut line) = (Vec::new(), text, 1u32);
+    while let Some(first) = rest.chars().next() {
+        let length = if let Some(comment) = rest.strip_prefix("--") {
+            2 + long_bracket(comment).unwrap_or_else(|| comment.find('\n').unwrap_or(comment.len()))
+        } else if first == '"' || first == '\'' {
+            quoted(rest, first)
+        } else if let Some(length) = long_bracket(rest) {
+            length
+        } else if first.is_alphabetic() || first == '_' {
+            let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            names.push((line, &rest[..length]));
+            length
+        } else {
+            first.len_utf8()
+        };
+        let (passed, left) = rest.split_at(length);
+        line += u32::try_from(passed.matches('\n').count()).unwrap_or(0);
+        rest = left;
+    }
+    names
+}
+
+/// Whether every command that a script calls stands there by its name, so that [`forbidden`] has seen all of them.
+pub fn is_plain(text: &str) -> bool {
+    let (names, (calls, joined)) = (names(text), look(text));
+    let mut servers = names.iter().enumerate().filter(|(_, (_, name))| matches!(*name, "redis" | "server"));
+    let called = |at: usize| names.get(at + 1).is_some_and(|(_, next)| matches!(*next, "call" | "pcall"));
+    let hides = |name: &str| matches!(name, "_G" | "load") || OPAQUE.contains(&name);
+    // A table that is handed on may be called in any way.
+    let mut count = 0;
+    servers.all(|(at, _)| {
+        count += 1;
+        called(at)
+    }) && count == calls.len()
+        && !joined
+        && !names.iter().any(|(_, name)| hides(name))
+}
+
+/// The first name of a function that would hide what a script does.
+pub fn opaque(text: &str) -> Option<Call> {
+    let mut names = names(text).into_iter();
+    names.find(|(_, name)| OPAQUE.contains(name)).map(|(line, name)| Call { line, command: name.to_owned() })
+}
+
+/// What stands before a script whose calls are not all [plain](is_plain), on one line: no call of its `redis` is forwarded
+/// whose command is forbidden, however its name came about.
+pub fn guard(text: &str) -> String {
+    let never: Vec<String> = FORBIDDEN.iter().map(|command| format!("{command}=true")).collect();
+    let all = names(text).iter().any(|(_, name)| *name == "_G");
+    let (whole, given) =
+        if all { (", _G", ", setmetatable({redis=own, server=own}, {__index=all})") } else { ("", "") };
+    format!(
+        "local redis{whole} = (function(real, all) local never, known = {{{}}}, {{}} \
+         local function refused(name) if name == nil or known[name] then return nil end \
+         local command = string.upper(tostring(name)) if not never[command] then known[name] = true return nil end \
+         return {{err='ERR `' .. command .. '` must not be called by a migration', line=''}} end \
+         local own = setmetatable({{\
+         call=function(name, ...) local no = refused(name) if no then return error(no) end return real.call(name, ...) end, \
+         pcall=function(name, ...) local no = refused(name) if no then return no end return real.pcall(name, ...) end\
+         }}, {{__index=real}}) return own{given} end)(redis{whole}) local server, load = redis ",
+        never.join(", ")
+    )
 }
 
 /// The first call that no migration may make.
@@ -147,6 +254,40 @@ mod tests {
         let wanted = [(4, "SET"), (6, "FLUSHDB"), (8, "GET"), (9, "DEL")].map(|(l, c)| (l, c.to_owned()));
         assert_eq!(found, wanted);
         assert_eq!(forbidden(text), Some(Call { line: 6, command: "FLUSHDB".to_owned() }));
+    }
+
+    #[test]
+    fn r19_a_command_is_known_however_its_name_is_written() {
+        for (text, command) in [
+            (r"return redis.call('\102lushall')", "FLUSHALL"),
+            (r"redis.pcall('fl\117shdb')", "FLUSHDB"),
+            (r#"redis.call("\107EYS", '*')"#, "KEYS"),
+            (r"_G.redis.call('\k\e\y\s', '*')", "KEYS"),
+        ] {
+            assert_eq!(forbidden(text).map(|c| c.command).as_deref(), Some(command), "{text}");
+        }
+        assert_eq!(unescaped(r"a\n\9\\\'\0651\"), "a\n\t\\'A1");
+    }
+
+    #[test]
+    fn r19_what_is_not_called_by_a_literal_name_is_guarded() {
+        for plain in [
+            "for _, k in ipairs(KEYS) do redis.call('GET', k) end -- redis",
+            "local s = 'redis' pcall(redis.call, 'GET', 'a')",
+        ] {
+            assert!(is_plain(plain) && opaque(plain).is_none(), "{plain}");
+        }
+        for hidden in [
+            "redis.call('flush' .. 'db')",
+            "redis['call']('keys', '*')",
+            "local r = redis r.call('keys', '*')",
+            "local c = redis.call c('GET', 'a')",
+            "_G['redis']['call']('GET', 'a')",
+            "for _, c in ipairs({'GET'}) do redis.call(c, KEYS[1]) end",
+        ] {
+            assert!(!is_plain(hidden) && !guard(hidden).contains('\n'), "{hidden}");
+        }
+        assert_eq!(opaque("\nloadstring('x')()"), Some(Call { line: 2, command: "loadstring".to_owned() }));
     }
 
     #[test]

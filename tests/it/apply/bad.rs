@@ -344,3 +344,41 @@ fn a_clock_that_was_wrong_changes_no_order_of_documents_keys_and_indices_either(
         project.run(&["status"]).expect(0);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_among_the_migrations_is_named_and_nobody_waits_for_it() {
+    let project = Project::new(Kind::Sqlite, &[("0001_a.up.sql", "create table a (n integer);")]);
+    let pipe = project.migrations().join("0002_b.up.sql");
+    assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    for args in [&["plan"][..], &["apply", "--yes"]] {
+        let said = project.run(args);
+        assert!(matches!(said.code, Some(1..=3)), "{said:?}");
+        assert!(format!("{}{}", said.stdout, said.stderr).contains("is a pipe, a socket or a device"), "{said:?}");
+    }
+}
+
+/// A character that ends a password early makes the rest of it look like a host's port, a path or a database's name.
+#[test]
+fn b20_the_password_of_a_url_that_cannot_be_read_is_in_no_message() {
+    let project = Project::new(Kind::Sqlite, &[("0001_a.up.sql", "create table a (n integer);")]);
+    for url in [
+        "postgres://u:TOP#SEC@127.0.0.1:1/x",
+        "postgres://u:TOP/SEC@127.0.0.1:1/x",
+        "postgres:u:TOPSEC@127.0.0.1/x",
+        "redis://u:TOP/SEC@127.0.0.1:1/0",
+        "rediss://u:TOPSEC?x@127.0.0.1:1/0",
+        "mongodb://u:TOP?SEC@127.0.0.1:1/x",
+        "elasticsearch+http://u:TOP#SEC@127.0.0.1:1",
+    ] {
+        for command in ["plan", "status", "apply"] {
+            let said: Said = project.command_at(url, &[command]).output().unwrap().into();
+            let all = format!("{}{}", said.stdout, said.stderr);
+            assert!(said.code == Some(2) && !all.contains("TOP") && !all.contains("SEC"), "{url}: {said:?}");
+        }
+        let mut audit = godwit(project.dir.path());
+        let said: Said = audit.args(["--store", url, "audit", "list"]).output().unwrap().into();
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(said.code != Some(0) && !all.contains("TOP") && !all.contains("SEC"), "{url}: {said:?}");
+    }
+}

@@ -138,6 +138,7 @@ async fn a_pull_request_is_read_at_its_commits() {
                 FileContent::Bytes(b) => format!("{} bytes", b.len()),
                 FileContent::Directory => "directory".into(),
                 FileContent::Symlink => "link".into(),
+                FileContent::Special => "special".into(),
                 FileContent::TooLarge(size) => format!("{size} is too large"),
                 FileContent::Long(long) => format!("{} bytes, not held", long.bytes),
             };

@@ -71,7 +71,10 @@ fn r18_a_step_that_no_look_can_resolve_is_an_error_unless_it_is_marked_as_meant(
 fn directories_links_and_pipes_are_not_read_as_files() {
     let dir = folder(&[("m/0001_a.up.sql", "select 1;"), ("m/0002_b.sql/inner.txt", "x")]);
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("m/0003_c.up.sql")).unwrap();
+    let pipe = dir.path().join("m/0004_d.up.sql");
+    assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
     let (code, report) = json(dir.path(), &["m"]);
+    assert!(report.to_string().contains("is a pipe, a socket or a device"), "{report}");
     let rules: Vec<String> = found(&report).into_iter().map(|(rule, _)| rule).collect();
     assert!(rules.contains(&"directory-named-sql".to_owned()), "{report}");
     assert!(rules.contains(&"symlink".to_owned()), "{report}");

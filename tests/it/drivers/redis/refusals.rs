@@ -103,6 +103,9 @@ fn what_cannot_be_a_migration_is_refused_before_anything_runs() {
     for (lua, line, part) in [
         ("local a = 1\nreturn redis.call('KEYS', '*')", 2, "`KEYS` must not be called"),
         ("redis.call('flushdb')", 1, "`FLUSHDB` must not be called"),
+        (r"return redis.call('\102lushall')", 1, "`FLUSHALL` must not be called"),
+        ("return _G['redis'].call('flushall')", 1, "`FLUSHALL` must not be called"),
+        ("return loadstring('redis.call(\"flush\" .. \"all\")')()", 1, "`loadstring` hides what the script does"),
         ("local a = 1\nlocal = 2", 2, "user_script"),
         ("redis.call('SET', KEYS[1], 1) end redis.call('SET', KEYS[1], 2) do", 1, "user_script"),
         ("#!lua name=x\nreturn 1", 1, "plain script"),
@@ -119,6 +122,32 @@ fn what_cannot_be_a_migration_is_refused_before_anything_runs() {
         pair("1.0.0", "own", r#""operations": [{"type": "set_ttl", "keys": ["godwit:{x}:history"], "seconds": 1}]"#);
     let project = RedisProject::new(false, &[("001_own.json", &json)]);
     assert!(project.run(&["apply", "--yes"]).expect(1).stdout.contains("Godwit's own keys"));
+}
+
+#[test]
+fn r19_a_command_whose_name_is_made_up_is_looked_at_when_it_is_called() {
+    let json = pair("1.0.0", "made_up", r#""keys": ["PREFIXa"]"#);
+    for cluster in BOTH {
+        for hidden in [
+            "local c = 'flush' .. 'db'\nreturn redis.call(c)",
+            "local r = redis\nreturn r['call']('flush' .. 'db')",
+            "local r = _G\nreturn r['redis']['pcall']('Flush' .. 'db')",
+            "local r = _G\nreturn r.server.call('flush' .. 'db')",
+        ] {
+            let lua = format!("redis.call('HSET', KEYS[1], 'x', 1)\n{hidden}");
+            let project = RedisProject::new(cluster, &[("001_made_up.json", &json), ("001_made_up.lua", &lua)]);
+            project.ask::<()>(&["HSET", &project.key("other"), "v", "1"]);
+            let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+            let message = said["steps"][0]["error"]["message"].as_str().unwrap_or_default();
+            assert!(message.contains("`FLUSHDB` must not be called by a migration"), "{hidden}: {said}");
+            assert_eq!(project.ask::<i64>(&["EXISTS", &project.key("other")]), 1, "{hidden}");
+            assert_eq!(project.history(), ["001_made_up failed"], "{hidden}");
+        }
+        let lua = "for _, c in ipairs({'HINCRBY'}) do redis.call(c, KEYS[1], 'x', 1) end return 1";
+        let project = RedisProject::new(cluster, &[("001_made_up.json", &json), ("001_made_up.lua", lua)]);
+        project.run(&["apply", "--yes"]).expect(0);
+        assert_eq!(project.counts("x"), [(Some(1), 1)].into());
+    }
 }
 
 #[test]

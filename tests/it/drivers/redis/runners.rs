@@ -67,11 +67,12 @@ fn r9_a_dead_runners_lock_is_taken_and_a_living_ones_is_not() {
 
 #[test]
 fn a_walk_that_is_told_to_stop_goes_on_later() {
-    for cluster in BOTH {
+    // By a person, and by whoever stops a container.
+    for (cluster, stop) in BOTH.into_iter().zip(["-INT", "-TERM"]) {
         let project = project(cluster, 3000);
         let child = project.spawn(&["apply", "--yes", "--pause", "0.3", "--format", "json"]);
         until("some keys are done", || at_work(&project));
-        signal(&child, "-INT");
+        signal(&child, stop);
         let said: Said = child.wait_with_output().unwrap().into();
         assert_ne!(said.code, Some(0), "{said:?}");
         assert_eq!(project.history(), ["001_count running"]);
