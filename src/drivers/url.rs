@@ -13,7 +13,7 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
         );
     }
     if engine == Engine::Postgresql && !url.contains("://") {
-        return Err("it has no `//` behind its scheme: write `postgres://USER@HOST/DATABASE`".to_owned());
+        return Err("it has no `//` behind its scheme: write `postgres://HOST/DATABASE`".to_owned());
     }
     match engine {
         #[cfg(feature = "postgres")]
