@@ -41,15 +41,20 @@ pub fn url(url: &str) -> String {
     }
 }
 
+/// The user and host part of what follows `://`.
+fn authority(after: &str) -> &str {
+    after.split(['/', '?', '#']).next().unwrap_or(after)
+}
+
 /// Where the password of what follows `://` begins and ends: before the last `@` of the authority, or, where a character that
 /// should have been written as `%2F`, `%3F` or `%23` cuts it short, before the last `@` of all.
 fn password_at(after: &str) -> Option<std::ops::Range<usize>> {
-    let end = after.find(['/', '?', '#']).unwrap_or(after.len());
-    let colon = after[..end].find(':');
-    let at = match (after[..end].rfind('@'), colon) {
+    let authority = authority(after);
+    let colon = authority.find(':');
+    let at = match (authority.rfind('@'), colon) {
         (Some(at), _) => at,
         // What is no port behind the colon is a part of a password.
-        (None, Some(colon)) if !after[colon + 1..end].bytes().all(|b| b.is_ascii_digit()) => after.rfind('@')?,
+        (None, Some(colon)) if !authority[colon + 1..].bytes().all(|b| b.is_ascii_digit()) => after.rfind('@')?,
         (None, _) => return None,
     };
     let colon = colon.filter(|colon| *colon < at)?;
@@ -131,21 +136,11 @@ fn url_passwords(input: &str) -> String {
         let end =
             after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>')).unwrap_or(after.len());
         let (url, tail) = after.split_at(end);
-        let authority_end = url.find(['/', '?', '#']).unwrap_or(url.len());
-        match url[..authority_end].rfind('@') {
-            // A bare user part may itself be a token (`https://ghs_…@host`).
-            Some(host) if !url[..host].contains(':') => {
-                out.push_str("****");
-                out.push_str(&url[host..]);
-            }
-            _ => match password_at(url) {
-                Some(password) => {
-                    out.push_str(&url[..password.start]);
-                    out.push_str("****");
-                    out.push_str(&url[password.end..]);
-                }
-                None => out.push_str(url),
-            },
+        // A bare user part may itself be a token (`https://ghs_…@host`).
+        let secret = password_at(url).or_else(|| authority(url).rfind('@').map(|at| 0..at));
+        match secret {
+            Some(secret) => out.extend([&url[..secret.start], "****", &url[secret.end..]]),
+            None => out.push_str(url),
         }
         rest = tail;
     }

@@ -7,7 +7,7 @@ use super::bounds::Bounds;
 use super::exit::Failure;
 use super::gates::{self, Word};
 use super::targets::{self, Gathered, Place};
-use super::{Exit, Global, hooks, table_facts};
+use super::{Exit, Global, hooks, stopping, table_facts};
 use crate::ids::EnvironmentName;
 use crate::plan::{MigrationState, Outcome};
 use crate::runner::{self, ApplyOptions};
@@ -73,8 +73,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         if let Some(refused) = gates::before(global, &mut gathered, &keeper, &actor, &mut options, &mut word).await? {
             return targets::conclude(global, &refused);
         }
-        targets::on_ctrl_c(&options);
-        targets::on_cancel(&keeper, &mut options);
+        stopping::on_ctrl_c(&options);
+        stopping::on_cancel(&keeper, &mut options);
         let mut report = runner::apply_with(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
             .map_err(targets::failed)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::exit::Failure;
 use super::tree::{Reading, Tree};
 use crate::ids::Engine;
-use crate::migration::{FileContent, Layout, Migration, MigrationRoot, MigrationSet, SourceFile, resolve};
+use crate::migration::{FileContent, Layout, Migration, MigrationRoot, MigrationSet, Severity, SourceFile, resolve};
 
 /// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
 pub(super) fn read_folder(dir: &Path, tree: &Tree, engine: Engine, reading: Reading) -> anyhow::Result<MigrationSet> {
@@ -25,14 +25,7 @@ pub(super) fn read_folder(dir: &Path, tree: &Tree, engine: Engine, reading: Read
     if !holds_every_long(&set, &files) {
         return read_folder(dir, tree, engine, Reading::Whole);
     }
-    if set.migrations.is_empty() && set.problems.iter().all(|p| p.rule == "stray-file") {
-        let form = match engine {
-            Engine::Postgresql | Engine::Sqlite => "`0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
-            Engine::Mongodb | Engine::Elasticsearch => "`001_name.json`",
-            Engine::Redis => "`001_name.json` with `001_name.lua` beside it",
-        };
-        return Err(Failure::usage(format!("no migrations found in `{}`; they look like {form}", dir.display())));
-    }
+    some_found(&set, dir, Some(engine))?;
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
     let before = dir.join("").display().to_string();
     let prefix = |path: &mut String| path.insert_str(0, &before);
@@ -42,6 +35,24 @@ pub(super) fn read_folder(dir: &Path, tree: &Tree, engine: Engine, reading: Read
     }
     set.problems.iter_mut().for_each(|p| prefix(&mut p.file));
     Ok(set)
+}
+
+/// A folder in which no migration is found must not read as one with nothing to do. Where something in it is wrong beyond
+/// doubt, that is told elsewhere.
+///
+/// # Errors
+/// When the set, read from `dir`, holds nothing.
+pub(super) fn some_found(set: &MigrationSet, dir: &Path, engine: Option<Engine>) -> anyhow::Result<()> {
+    if !set.migrations.is_empty() || set.problems.iter().any(|p| p.severity == Severity::Error) {
+        return Ok(());
+    }
+    let form = match engine {
+        None | Some(Engine::Postgresql | Engine::Sqlite) => "`0001_name.up.sql` or `2024-01-31-120000_name/up.sql`",
+        Some(Engine::Mongodb | Engine::Elasticsearch) => "`001_name.json`",
+        Some(Engine::Redis) => "`001_name.json` with `001_name.lua` beside it",
+    };
+    let why = set.problems.first().map(|p| format!("; `{}` {}", p.file, p.message)).unwrap_or_default();
+    Err(Failure::usage(format!("no migrations found in `{}`; they look like {form}{why}", dir.display())))
 }
 
 /// Whether every script that was looked over only is one that need not be held: of PostgreSQL, forward, and in a layout whose

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use clap::ValueEnum;
 
 use super::exit::Failure;
-use super::{Exit, Format, Global, fix, gather, print};
+use super::{Exit, Format, Global, fix, folder, gather, print};
 use crate::config::{LintConfig, Profile, RepoConfig};
 use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
@@ -156,6 +156,11 @@ fn show(global: &Global, args: &Args, report: &LintReport, set: &MigrationSet) -
     };
     print::text(&text)?;
     if global.format == Format::Text && !global.quiet {
+        if report.files == 0 && args.base.is_none() && !args.staged {
+            anstream::eprintln!(
+                "warning: no migrations found: nothing was looked at; `godwit init` says in `godwit.yml` where they are"
+            );
+        }
         anstream::eprintln!("{}", summary(report));
     }
     Ok(args.fail_on.exit(report))
@@ -243,6 +248,9 @@ pub(super) fn look(
     };
     let mut set = gather::migrations(global, &config, paths, engine)?;
     set.problems.extend(overtaken(&set, &new));
+    if !paths.is_empty() && before.is_empty() {
+        folder::some_found(&set, &paths[0], engine)?;
+    }
     if !before.is_empty() {
         let told = changed_after_merge(&gather::before(global, &config, paths, engine, &before)?, &set);
         if let Scope::Paths(touched) = &mut scope {

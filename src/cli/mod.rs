@@ -72,6 +72,7 @@ mod seed;
 mod serve;
 mod settings;
 mod status;
+mod stopping;
 #[cfg(feature = "bot")]
 mod store;
 mod table_facts;

@@ -3,7 +3,7 @@
 use super::bounds::Bounds;
 use super::gates::{self, Word};
 use super::targets::{self, Place};
-use super::{Exit, Global};
+use super::{Exit, Global, stopping};
 use crate::ids::EnvironmentName;
 use crate::runner;
 
@@ -45,7 +45,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         if let Some(refused) = gates::before(global, &mut gathered, &keeper, &actor, &mut options, &mut word).await? {
             return targets::conclude(global, &refused);
         }
-        targets::on_ctrl_c(&options);
+        stopping::on_ctrl_c(&options);
         let mut report = runner::resume(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
             .map_err(targets::failed)?;

@@ -5,7 +5,7 @@ use super::exit::Failure;
 use super::gates;
 use super::settings::known_as;
 use super::targets::{self, Gathered, Place};
-use super::{Exit, Global};
+use super::{Exit, Global, stopping};
 use crate::ids::EnvironmentName;
 use crate::plan::Outcome;
 use crate::plan::planner::{Selector, belongs};
@@ -125,7 +125,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                 return Ok(Exit::Blocked);
             }
         }
-        targets::on_ctrl_c(&options);
+        stopping::on_ctrl_c(&options);
         let keeper = targets::keeper(global);
         let report = runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(targets::failed)?;
         super::audited::audit(&keeper, &actor, "rollback-finished", &report, reason.as_deref()).await;

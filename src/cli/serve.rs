@@ -9,6 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::exit::Failure;
 use super::settings::data_dir_or;
+use super::stopping::asked_to_stop;
 use super::{Exit, Format, Global};
 use crate::config::server::{ServerArgs, ServerSettings};
 use crate::server::logs;
@@ -17,6 +18,7 @@ use crate::store::Store;
 
 /// How long the step in flight may take to end after a signal; what is left comes back when its lease lapses.
 const GRACE: Duration = Duration::from_secs(25);
+
 /// Arguments of `godwit serve`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -78,27 +80,12 @@ async fn serve(global: &Global, settings: ServerSettings, store: Store, data_dir
             anstream::println!("godwit listens on http://{address}");
         }
     }
-    wait_for_signal().await?;
+    asked_to_stop().await.context("cannot listen for Ctrl-C and SIGTERM")?;
     tracing::info!("stopping: no more deliveries are taken, the step in flight is finished");
     tokio::select! {
         () = process.stop() => tracing::info!("stopped"),
         () = tokio::time::sleep(GRACE) => tracing::warn!("stopped with work in flight; it comes back when its lease lapses"),
-        _ = wait_for_signal() => tracing::warn!("stopped at once; work in flight comes back when its lease lapses"),
+        _ = asked_to_stop() => tracing::warn!("stopped at once; work in flight comes back when its lease lapses"),
     }
     Ok(Exit::Done)
-}
-
-/// Waits for SIGINT (Ctrl-C) or SIGTERM.
-async fn wait_for_signal() -> anyhow::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result.context("cannot listen for Ctrl-C"),
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")
 }

@@ -21,7 +21,7 @@ use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::config::urls::UrlList;
 use crate::config::{Environment, HealthChecks, LintConfig, TargetConfig};
-use crate::ids::{Engine, EnvironmentName, Risk, RunId, TargetName};
+use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::judge::judge;
 use crate::lint::{self, Scope};
 use crate::migration::{Migration, MigrationSet, resolve, roots};
@@ -602,50 +602,6 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     // A name that is still being looked up for a connection nobody needs any more is not waited for.
     runtime.shutdown_background();
     done
-}
-
-/// The first Ctrl-C, or SIGTERM, stops before the next statement, the second at once.
-pub(super) fn on_ctrl_c(options: &ApplyOptions) {
-    let cancel = options.cancel.clone();
-    tokio::spawn(async move {
-        let Some(_) = asked_to_stop().await else { return };
-        cancel.cancel();
-        anstream::eprintln!("stopping before the next statement; press Ctrl-C again to stop at once");
-        if let Some(code) = asked_to_stop().await {
-            std::process::exit(code);
-        }
-    });
-}
-
-/// Awaits Ctrl-C, or SIGTERM, by which runners of pipelines and containers stop a program; gives the exit code of a program
-/// that it ends. `None` where none can be waited for.
-async fn asked_to_stop() -> Option<i32> {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        return tokio::select! {
-            pressed = tokio::signal::ctrl_c() => pressed.ok().map(|()| 130),
-            received = terminate.recv() => received.map(|()| 143),
-        };
-    }
-    tokio::signal::ctrl_c().await.ok().map(|()| 130)
-}
-
-/// Listens for `godwit cancel`, or `/godwit cancel` in a comment, while a run goes on. What keeps no store is stopped by
-/// Ctrl-C alone.
-pub(super) fn on_cancel(keeper: &Keeper, options: &mut ApplyOptions) {
-    let Some(store) = keeper.if_open().cloned() else { return };
-    let (run, cancel) = (RunId::generate(), options.cancel.clone());
-    options.run = Some(run.clone());
-    tokio::spawn(async move {
-        // A store that fails is told by the run itself.
-        while let Ok(asked) = store.asked_to_stop(&run).await {
-            if let Some(by) = asked {
-                anstream::eprintln!("{by} asks this run to stop: it ends before its next statement");
-                return cancel.cancel();
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    });
 }
 
 /// A run's error with its exit code.

@@ -56,6 +56,16 @@ pub enum FileContent {
     Long(Box<Long>),
 }
 
+impl FileContent {
+    /// What was read of a regular file that is held whole.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Directory | Self::Symlink | Self::Special | Self::TooLarge(_) | Self::Long(_) => None,
+        }
+    }
+}
+
 impl SourceFile {
     /// A regular file.
     pub fn new(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ids::{Digest, Engine, TargetName};
 use crate::migration::layout::{self, Folder, Surroundings};
 use crate::migration::native::Keep;
-use crate::migration::{FileContent, Layout, Migration, MigrationSet, Models, Problem, Severity, SourceFile};
+use crate::migration::{Layout, Migration, MigrationSet, Models, Problem, Severity, SourceFile};
 
 /// A place where migrations are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,14 +133,7 @@ fn models(files: &[SourceFile], set: &MigrationSet) -> Vec<Models> {
             let (above, last) = split(dir);
             name.ends_with(".prisma") && (dir == around || (above == around && OF_MODELS.contains(&last)))
         };
-        let text = |file: &SourceFile| match &file.content {
-            FileContent::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(str::to_owned),
-            FileContent::Directory
-            | FileContent::Symlink
-            | FileContent::Special
-            | FileContent::TooLarge(_)
-            | FileContent::Long(_) => None,
-        };
+        let text = |file: &SourceFile| Some(std::str::from_utf8(file.content.bytes()?).ok()?.to_owned());
         let files: Vec<(String, String)> = files
             .iter()
             .filter(|f| belongs(&f.path))

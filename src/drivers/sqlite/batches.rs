@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{SqliteSession, failure, is_busy};
+use super::session::SqliteSession;
+use super::{failure, is_busy};
 use crate::drivers::batches::Batches;
 use crate::drivers::{DriverError, HISTORY, SingleStatement, StatementFailure, failpoint};
 use crate::migration::backfill::{Backfill, Checkpoint};

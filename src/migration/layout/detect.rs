@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Layout, Reader, diesel, flyway, marked, numbered, prisma, scripts, service, sqlx, typed};
 use crate::ids::Engine;
 use crate::migration::operations::are_operations;
-use crate::migration::{FileContent, MigrationRoot, MigrationSet, Severity, SourceFile};
+use crate::migration::{MigrationRoot, MigrationSet, Severity, SourceFile};
 
 /// The files of one folder.
 #[derive(Debug, Default)]
@@ -90,14 +90,9 @@ impl Folder<'_> {
 
     /// The layouts that files with both directions in them are marked for, with the file.
     fn marks(&self) -> impl Iterator<Item = (Layout, &str)> {
-        self.files.iter().filter(|(n, _)| n.ends_with(".sql")).filter_map(|(name, file)| match &file.content {
-            FileContent::Bytes(bytes) => marked::layout_of_bytes(bytes).map(|layout| (layout, *name)),
-            FileContent::Directory
-            | FileContent::Symlink
-            | FileContent::Special
-            | FileContent::TooLarge(_)
-            | FileContent::Long(_) => None,
-        })
+        let layout = |file: &SourceFile| file.content.bytes().and_then(marked::layout_of_bytes);
+        let scripts = self.files.iter().filter(|(n, _)| n.ends_with(".sql"));
+        scripts.filter_map(move |(name, file)| Some((layout(file)?, *name)))
     }
 
     /// Whether the folder is named after an engine and a numbered JSON file in it has a field of a migration, be the rest of
@@ -112,12 +107,11 @@ impl Folder<'_> {
     }
 
     fn mentions(&self, fields: &[&str]) -> bool {
-        self.files.iter().any(|(name, file)| match &file.content {
-            FileContent::Bytes(bytes) if name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit()) => {
-                fields.iter().any(|field| bytes.windows(field.len()).any(|part| part == field.as_bytes()))
-            }
-            _ => false,
-        })
+        let numbered = |n: &str| n.ends_with(".json") && n.starts_with(|c: char| c.is_ascii_digit());
+        let files = self.files.iter().filter(|(name, _)| numbered(name));
+        files
+            .filter_map(|(_, file)| file.content.bytes())
+            .any(|bytes| fields.iter().any(|field| bytes.windows(field.len()).any(|part| part == field.as_bytes())))
     }
 
     /// Whether numbered JSON files stand in a folder of `engine`, or say themselves that they are halves of migrations: a

@@ -55,7 +55,7 @@ fn parse_name(dir: &str) -> Option<(Version, &str)> {
 
 /// diesel's `metadata.toml` knows one key, `run_in_transaction`.
 fn switches_transaction_off(file: &SourceFile) -> bool {
-    let FileContent::Bytes(bytes) = &file.content else { return false };
+    let Some(bytes) = file.content.bytes() else { return false };
     String::from_utf8_lossy(bytes).lines().any(|line| {
         let line = line.split('#').next().unwrap_or("");
         line.split_once('=').is_some_and(|(k, v)| k.trim() == "run_in_transaction" && v.trim() == "false")

@@ -116,7 +116,7 @@ fn add(found: Found<'_>, conf: Option<&SourceFile>, repeatable: bool, reader: &m
 
 /// `executeInTransaction=false` of a script's own settings.
 fn switches_transaction_off(file: &SourceFile) -> bool {
-    let FileContent::Bytes(bytes) = &file.content else { return false };
+    let Some(bytes) = file.content.bytes() else { return false };
     String::from_utf8_lossy(bytes).lines().any(|line| {
         line.split_once('=').is_some_and(|(k, v)| k.trim() == "executeInTransaction" && v.trim() == "false")
     })

@@ -201,14 +201,7 @@ fn unreadable(name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         let _ = reader.script(file);
         return;
     }
-    let is_marked = match &file.content {
-        FileContent::Bytes(bytes) => name.ends_with(".sql") && layout_of_bytes(bytes).is_some(),
-        FileContent::Directory
-        | FileContent::Symlink
-        | FileContent::Special
-        | FileContent::TooLarge(_)
-        | FileContent::Long(_) => false,
-    };
+    let is_marked = name.ends_with(".sql") && file.content.bytes().and_then(layout_of_bytes).is_some();
     let numbered = name.starts_with(|c: char| c.is_ascii_digit());
     if is_marked || (numbered && name.ends_with(".sql")) {
         let message = "looks like a migration, but its name does not fit `VERSION_name.sql`, so it would never run";

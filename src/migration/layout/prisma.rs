@@ -51,7 +51,7 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
 
 /// The database that the lock file names.
 fn provider(file: &SourceFile) -> Option<String> {
-    let FileContent::Bytes(bytes) = &file.content else { return None };
+    let bytes = file.content.bytes()?;
     String::from_utf8_lossy(bytes).lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == "provider").then(|| value.trim().trim_matches('"').to_owned())

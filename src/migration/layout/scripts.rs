@@ -49,7 +49,7 @@ fn with_data<'a>(
     data: &[(&str, &'a SourceFile)],
     reader: &mut Reader<'_>,
 ) -> Option<(SourceFile, Vec<&'a SourceFile>)> {
-    let FileContent::Bytes(bytes) = &file.content else { return None };
+    let bytes = file.content.bytes()?;
     let filled = data::fill(reader.engine, std::str::from_utf8(bytes).ok()?, data)?;
     for (line, message, help) in filled.problems {
         reader.problem(&file.path, line, "invalid-directive", Severity::Error, message, help);
@@ -131,7 +131,7 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
 /// What is agreed to are the files as they lie there, not what becomes of them; each once.
 fn own_files(migration: &mut Migration, scripts: [Option<&SourceFile>; 2]) {
     for file in scripts.into_iter().flatten() {
-        let FileContent::Bytes(bytes) = &file.content else { continue };
+        let Some(bytes) = file.content.bytes() else { continue };
         if let Some(known) = migration.files.iter_mut().find(|f| f.path == file.path) {
             known.sha256 = sha256_hex(bytes);
         }

@@ -14,47 +14,61 @@ pub struct Call {
     pub command: String,
 }
 
-/// The commands that a script calls with a literal name, in order: the first argument of `call` and `pcall`.
-pub fn calls(text: &str) -> Vec<Call> {
-    look(text).0
+/// A piece of a script's code; comments and white space lie between.
+#[derive(Debug, PartialEq, Eq)]
+enum Token<'a> {
+    /// A name or a keyword.
+    Name(&'a str),
+    /// What a literal text says.
+    Text(String),
+    /// A character that belongs to neither.
+    Sign(char),
 }
 
-/// The same, and whether something is appended to one of the names.
-fn look(text: &str) -> (Vec<Call>, bool) {
-    let (mut calls, mut joined) = (Vec::new(), false);
-    let (mut rest, mut line, mut after_call) = (text, 1u32, false);
+/// The pieces of a script, each with the line where it begins, from 1.
+fn tokens(text: &str) -> Vec<(u32, Token<'_>)> {
+    let (mut tokens, mut rest, mut line) = (Vec::new(), text, 1u32);
     while let Some(first) = rest.chars().next() {
-        let length = if let Some(comment) = rest.strip_prefix("--") {
-            2 + long_bracket(comment).unwrap_or_else(|| comment.find('\n').unwrap_or(comment.len()))
+        let (length, token) = if let Some(comment) = rest.strip_prefix("--") {
+            (2 + long_bracket(comment).unwrap_or_else(|| comment.find('\n').unwrap_or(comment.len())), None)
         } else if first == '"' || first == '\'' {
             let length = quoted(rest, first);
-            if after_call {
-                let name = unescaped(rest[1..length].trim_end_matches(first));
-                calls.push(Call { line, command: name.to_ascii_uppercase() });
-                joined |= rest[length..].trim_start().starts_with("..");
-            }
-            after_call = false;
-            length
+            (length, Some(Token::Text(unescaped(rest[1..length].trim_end_matches(first)))))
         } else if let Some(length) = long_bracket(rest) {
-            if after_call {
-                let name = rest[..length].trim_matches(['[', ']', '=']);
-                calls.push(Call { line, command: name.to_ascii_uppercase() });
-                joined |= rest[length..].trim_start().starts_with("..");
-            }
-            after_call = false;
-            length
+            (length, Some(Token::Text(rest[..length].trim_matches(['[', ']', '=']).to_owned())))
         } else if first.is_alphabetic() || first == '_' {
             let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            after_call = matches!(&rest[..length], "call" | "pcall");
-            length
+            (length, Some(Token::Name(&rest[..length])))
         } else {
-            // Between the name and its argument stand a bracket, a comma (`pcall(redis.call, 'KEYS')`) and white space.
-            after_call &= first.is_whitespace() || matches!(first, '(' | ',');
-            first.len_utf8()
+            (first.len_utf8(), (!first.is_whitespace()).then_some(Token::Sign(first)))
         };
+        tokens.extend(token.map(|token| (line, token)));
         let (passed, left) = rest.split_at(length);
         line += u32::try_from(passed.matches('\n').count()).unwrap_or(0);
         rest = left;
+    }
+    tokens
+}
+
+/// The commands that a script calls with a literal name, in order: the first argument of `call` and `pcall`.
+pub fn calls(text: &str) -> Vec<Call> {
+    look(&tokens(text)).0
+}
+
+/// The same, and whether something is appended to one of the names.
+fn look(tokens: &[(u32, Token<'_>)]) -> (Vec<Call>, bool) {
+    let (mut calls, mut joined, mut after_call) = (Vec::new(), false, false);
+    for (at, (line, token)) in tokens.iter().enumerate() {
+        if let (Token::Text(name), true) = (token, after_call) {
+            calls.push(Call { line: *line, command: name.to_ascii_uppercase() });
+            joined |= matches!(tokens.get(at + 1..at + 3), Some([(_, Token::Sign('.')), (_, Token::Sign('.'))]));
+        }
+        after_call = match token {
+            Token::Name(name) => matches!(*name, "call" | "pcall"),
+            Token::Text(_) => false,
+            // Between the name and its argument stand a bracket and a comma (`pcall(redis.call, 'KEYS')`).
+            Token::Sign(sign) => after_call && matches!(sign, '(' | ','),
+        };
     }
     (calls, joined)
 }
@@ -93,49 +107,30 @@ pub fn unescaped(quoted: &str) -> String {
 /// Functions that run what no look at the script shows, or lead around what guards it.
 pub const OPAQUE: [&str; 3] = ["getfenv", "loadstring", "setfenv"];
 
-/// The words of a script that are names, keywords among them, with their lines.
-fn names(text: &str) -> Vec<(u32, &str)> {
-    let (mut names, mut rest, mut line) = (Vec::new(), text, 1u32);
-    while let Some(first) = rest.chars().next() {
-        let length = if let Some(comment) = rest.strip_prefix("--") {
-            2 + long_bracket(comment).unwrap_or_else(|| comment.find('\n').unwrap_or(comment.len()))
-        } else if first == '"' || first == '\'' {
-            quoted(rest, first)
-        } else if let Some(length) = long_bracket(rest) {
-            length
-        } else if first.is_alphabetic() || first == '_' {
-            let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            names.push((line, &rest[..length]));
-            length
-        } else {
-            first.len_utf8()
-        };
-        let (passed, left) = rest.split_at(length);
-        line += u32::try_from(passed.matches('\n').count()).unwrap_or(0);
-        rest = left;
-    }
-    names
+/// The names of a script, keywords among them, with their lines.
+fn names<'a>(tokens: &[(u32, Token<'a>)]) -> Vec<(u32, &'a str)> {
+    let name = |(line, token): &(u32, Token<'a>)| match token {
+        Token::Name(name) => Some((*line, *name)),
+        Token::Text(_) | Token::Sign(_) => None,
+    };
+    tokens.iter().filter_map(name).collect()
 }
 
 /// Whether every command that a script calls stands there by its name, so that [`forbidden`] has seen all of them.
 pub fn is_plain(text: &str) -> bool {
-    let (names, (calls, joined)) = (names(text), look(text));
-    let mut servers = names.iter().enumerate().filter(|(_, (_, name))| matches!(*name, "redis" | "server"));
-    let called = |at: usize| names.get(at + 1).is_some_and(|(_, next)| matches!(*next, "call" | "pcall"));
+    let tokens = tokens(text);
+    let (names, (calls, joined)) = (names(&tokens), look(&tokens));
+    let is_server = |name: &str| matches!(name, "redis" | "server");
     let hides = |name: &str| matches!(name, "_G" | "load") || OPAQUE.contains(&name);
     // A table that is handed on may be called in any way.
-    let mut count = 0;
-    servers.all(|(at, _)| {
-        count += 1;
-        called(at)
-    }) && count == calls.len()
-        && !joined
-        && !names.iter().any(|(_, name)| hides(name))
+    let servers = names.iter().filter(|(_, name)| is_server(name)).count();
+    let called = names.windows(2).filter(|pair| is_server(pair[0].1) && matches!(pair[1].1, "call" | "pcall")).count();
+    servers == called && called == calls.len() && !joined && !names.iter().any(|(_, name)| hides(name))
 }
 
 /// The first name of a function that would hide what a script does.
 pub fn opaque(text: &str) -> Option<Call> {
-    let mut names = names(text).into_iter();
+    let mut names = names(&tokens(text)).into_iter();
     names.find(|(_, name)| OPAQUE.contains(name)).map(|(line, name)| Call { line, command: name.to_owned() })
 }
 
@@ -143,7 +138,7 @@ pub fn opaque(text: &str) -> Option<Call> {
 /// whose command is forbidden, however its name came about.
 pub fn guard(text: &str) -> String {
     let never: Vec<String> = FORBIDDEN.iter().map(|command| format!("{command}=true")).collect();
-    let all = names(text).iter().any(|(_, name)| *name == "_G");
+    let all = names(&tokens(text)).iter().any(|(_, name)| *name == "_G");
     let (whole, given) =
         if all { (", _G", ", setmetatable({redis=own, server=own}, {__index=all})") } else { ("", "") };
     format!(

@@ -33,6 +33,24 @@ fn bad_files_are_reported() {
 }
 
 #[test]
+fn a_place_without_migrations_does_not_read_as_one_in_order() {
+    let dir = folder(&[("readme.txt", "nothing here"), ("root/001_a.json", "{}"), ("root/001_a.lua", "return 1")]);
+    fs::create_dir_all(dir.path().join("empty")).unwrap();
+    fs::create_dir_all(dir.path().join("made/0001_x.sql")).unwrap();
+    for (named, words) in [("empty", "no migrations found in `empty`"), ("made", "0001_x.sql` is a directory")] {
+        let (code, _, told) = run(dir.path(), &["lint", named]);
+        assert!(code == Some(2) && told.contains(words), "{named}: {told}");
+        let url = format!("sqlite:{}", dir.path().join("x.db").display());
+        let (code, _, told) = run(dir.path(), &["apply", "--url", &url, "--path", named]);
+        assert!(code == Some(2) && told.contains(words), "{named}: {told}");
+        assert!(!dir.path().join("x.db").exists());
+    }
+    // Nobody said that there are any: that is worth a word.
+    let (code, _, told) = run(dir.path(), &["lint"]);
+    assert!(code == Some(0) && told.contains("warning: no migrations found"), "{told}");
+}
+
+#[test]
 fn r18_a_step_that_no_look_can_resolve_is_an_error_unless_it_is_marked_as_meant() {
     let call = "-- godwit: no-transaction\ncall archive_orders();\n";
     let marked = format!("-- godwit: manual=\"it commits each month by itself\"\n{call}");

@@ -1,7 +1,7 @@
 //! What does not come in, and how the server says so.
 
-use std::io::Write as _;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use godwit::github::webhook::WebhookSecrets;
@@ -150,32 +150,53 @@ async fn b7_bodies_are_bounded() {
     server.stop().await;
 }
 
+/// Connections that have sent the beginning of a body.
+fn slow(address: SocketAddr, head: &str, body: &[u8]) -> Vec<TcpStream> {
+    (0..50)
+        .map(|_| {
+            let mut stream = connect(address);
+            write!(stream, "{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+            stream.write_all(&body[..10]).unwrap();
+            stream
+        })
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_and_broken_bodies_hold_nobody_up() {
+async fn slow_bodies_hold_nobody_up() {
+    let fresh = fresh().await;
+    // None of the slow ones is given up while the test runs.
+    let server = server(&fresh, SECRET, 2 * crate::support::PATIENCE).await;
+    let address = server.address;
+    blocking(move || {
+        let body = comment(1, "/godwit status");
+        let slow = slow(address, &head("issue_comment", "d-1", &sign(SECRET, &body)), &body);
+        assert_eq!(deliver(address, "issue_comment", "d-2", &body).status, 202);
+        for mut stream in slow {
+            stream.set_nonblocking(true).unwrap();
+            let waits = stream.read(&mut [0]).unwrap_err();
+            assert_eq!(waits.kind(), std::io::ErrorKind::WouldBlock, "answered before its body was there");
+        }
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_and_broken_bodies_are_given_up_and_leave_nothing_behind() {
     let fresh = fresh().await;
     let server = server(&fresh, SECRET, Duration::from_millis(300)).await;
     let address = server.address;
     blocking(move || {
         let body = comment(1, "/godwit status");
         let head_text = head("issue_comment", "d-1", &sign(SECRET, &body));
-        let mut slow: Vec<_> = (0..50)
-            .map(|_| {
-                let mut stream = connect(address);
-                write!(stream, "{head_text}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len())
-                    .unwrap();
-                stream.write_all(&body[..10]).unwrap();
-                stream
-            })
-            .collect();
-        assert_eq!(deliver(address, "issue_comment", "d-2", &body).status, 202);
-        for stream in &mut slow {
-            assert_eq!(answer(stream).unwrap().status, 408);
+        for mut stream in slow(address, &head_text, &body) {
+            assert_eq!(answer(&mut stream).unwrap().status, 408);
         }
-        // A connection cut in the middle of the body leaves nothing behind.
-        let mut stream = connect(address);
-        write!(stream, "{head_text}\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
-        stream.write_all(&body[..10]).unwrap();
-        drop(stream);
+        let mut cut = connect(address);
+        write!(cut, "{head_text}\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+        cut.write_all(&body[..10]).unwrap();
+        drop(cut);
         assert!(deliver(address, "issue_comment", "d-1", &body).body.contains("stored"));
     })
     .await;

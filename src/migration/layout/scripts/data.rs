@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::ids::Engine;
+use crate::migration::SourceFile;
 use crate::migration::execution::statements;
-use crate::migration::{FileContent, SourceFile};
 
 /// Where a placeholder begins.
 const OPEN: &str = "${data:";
@@ -65,7 +65,7 @@ fn value<'a>(engine: Engine, name: &str, data: &[(&str, &'a SourceFile)]) -> Res
     let Some((_, file)) = data.iter().find(|(known, _)| *known == name) else {
         return Err(format!("`${{data:{name}}}`: there is no such file in `data`"));
     };
-    let FileContent::Bytes(bytes) = &file.content else {
+    let Some(bytes) = file.content.bytes() else {
         return Err(format!("`${{data:{name}}}`: `{}` is no file that can be read", file.path));
     };
     let json = std::str::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8", file.path))?;
