@@ -170,6 +170,7 @@ pub(super) fn before(
             None => MigrationSet::default(),
         };
         set.migrations.extend(found.migrations);
+        set.problems.extend(found.problems);
     }
     Ok(set)
 }

@@ -72,7 +72,9 @@ fn assemble(
     read.extend(services::problems(set));
     read.extend(order::problems(set));
     read.extend(models::problems(set, scope));
-    for problem in set.problems.iter().chain(&set.remarks).chain(&read) {
+    // What is told of the very file that has it is among the set's own.
+    let moved = set.brought.iter().filter(|p| !set.problems.contains(p));
+    for problem in set.problems.iter().chain(&set.remarks).chain(moved).chain(&read) {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }
     let mut violations = Vec::new();
@@ -101,8 +103,8 @@ fn assemble(
         linter.waive(migration, &mut violations, first);
         summaries.push(summary(migration, &violations[first..], checked.transactional));
     }
-    violations
-        .extend(problems.into_values().flatten().filter(|p| scope.holds_path(&p.file)).map(|p| linter.problem(p)));
+    let shown = |p: &&Problem| scope.holds_path(&p.file) || set.brought.contains(p);
+    violations.extend(problems.into_values().flatten().filter(shown).map(|p| linter.problem(p)));
     violations.retain(|v| linter.keep(v));
     violations.extend(linter.expired(&violations, scope));
     linter.waive_by_policy(&mut violations);

@@ -1,6 +1,7 @@
 //! Findings in migrations: squawk's rules, our own rules, and the structure problems, as one list. Pure.
 
 mod bodies;
+mod brought;
 mod check;
 mod corrections;
 mod count;
@@ -31,6 +32,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use brought::{has_errors_outside, note_brought};
 pub(crate) use check::RISK_UNDERSTATED;
 pub use check::{check, check_judged};
 pub use count::{Made, made_by};

@@ -246,6 +246,8 @@ pub struct MigrationSet {
     pub problems: Vec<Problem>,
     /// What is worth a word about them, and keeps no run from starting.
     pub remarks: Vec<Problem>,
+    /// What a change makes wrong with files that it does not touch; some of it is told of a file that it does.
+    pub brought: Vec<Problem>,
     /// Prisma's own description of the schema, of each folder that has one.
     pub models: Vec<Models>,
     /// How many files below the roots were looked at.

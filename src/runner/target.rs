@@ -151,7 +151,8 @@ fn make_plan(
         risk: &risk,
         applied_elsewhere: &elsewhere,
     };
-    let alone = |plan: MigrationPlan| Planned { plan, left_out: Vec::new(), held: Vec::new(), waits: None };
+    let alone =
+        |plan: MigrationPlan| Planned { plan, left_out: Vec::new(), late: Vec::new(), held: Vec::new(), waits: None };
     match work {
         Work::Apply | Work::Resume => planner::plan_apply(&request),
         Work::Rollback(selector) => planner::plan_rollback(&request, selector),
@@ -310,6 +311,9 @@ async fn judge<D: Driver>(driver: &mut D, job: &Job<'_>) -> Result<Result<Judged
             .filter_map(|r| job.set.find(r))
             .map(|m| format!("{} is {}", m.reference(), planner::held(m, job.target.environment.as_ref()))),
     );
+    notes.extend(planned.late.iter().map(|(late, above)| {
+        format!("{late} is left out, as asked: it comes before `{above}`, which is applied already")
+    }));
     let applied = applied_in(job, &history);
     Ok(Ok(Judged { planned, native, applied, notes }))
 }
