@@ -288,7 +288,7 @@ fn f203_what_a_branch_makes_wrong_with_merged_files_is_told() {
     let errors = |dir: &Path, args: &[&str]| {
         let (code, report) = json(dir, args);
         let all = report["violations"].as_array().unwrap().clone();
-        let of = |v: &serde_json::Value| format!("{} {}", v["file"].as_str().unwrap(), v["rule"].as_str().unwrap());
+        let of = |v: &Value| format!("{} {}", v["file"].as_str().unwrap(), v["rule"].as_str().unwrap());
         (code, all.iter().filter(|v| v["severity"] == "error").map(of).collect::<Vec<_>>())
     };
     // A number that a merged one has, whichever of the two comes first by its name.
