@@ -43,7 +43,7 @@ impl Exit {
             // What would fail has failed before anything was changed; a server that is too old fails every migration.
             "invalid-set" | "invalid-operation" | "lint" | "mixed-transaction" | "psql-command" | "syntax-error"
             | "no-down" | "impossible" | "version" => Exit::Failed,
-            "unknown" | "not-applied" | "no-target" => Exit::Usage,
+            "unknown" | "not-applied" | "already-applied" | "no-target" => Exit::Usage,
             "unreachable" => Exit::Unreachable,
             _ => Exit::Blocked,
         };

@@ -302,7 +302,7 @@ pub struct MigrationPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`, `psql-command`,
-    /// `invalid-set`, `no-down`, `dependants`, `no-target`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`, `health`, `health-check`.
+    /// `invalid-set`, `no-down`, `dependants`, `no-target`, `already-applied`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`, `health`, `health-check`.
     pub reason: String,
     /// What is wrong.
     pub message: String,

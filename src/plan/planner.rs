@@ -1,5 +1,6 @@
 //! From a set and a history to a plan, or to the reasons why there is none. Pure.
 
+pub mod edited;
 mod limit;
 mod native;
 mod state;

@@ -5,6 +5,7 @@ mod examples;
 mod hard;
 mod known;
 mod long;
+mod resolving;
 mod scripts;
 mod shared;
 mod specification;
