@@ -105,7 +105,7 @@ pub enum Settlement {
     Applied,
     /// Nothing of it is there.
     RolledBack,
-    /// It may be run again, from the statement it stopped at. Not what is applied.
+    /// It may be run again, from the statement it stopped at, as the file says now. Not what is applied.
     Retry,
 }
 
@@ -177,7 +177,8 @@ impl Request<'_> {
                 .find(|r| r.id.as_str() == self.reference || format!("{}/{}", r.unit, r.id) == self.reference),
         };
         if self.settlement == Settlement::Retry
-            && let Some(refusal) = edited::refused_retry(self.reference, self.is_applied(&known, migration, before))
+            && let Some(refusal) =
+                edited::refused_retry(self.reference, migration, before, self.is_applied(&known, migration, before))
         {
             return Ok(Err(refusal));
         }
@@ -247,9 +248,10 @@ impl Request<'_> {
             (None, None) => return None,
         };
         Some(HistoryRow {
-            // What is said to be applied is what the file says now.
+            // What is said to be applied, or to go on behind what is done, is what the file says now.
             checksum: match (self.settlement, migration) {
                 (Settlement::Applied, Some(m)) => m.checksum.clone(),
+                (Settlement::Retry, Some(m)) if edited::takes_file(m.engine, &base) => m.checksum.clone(),
                 _ => base.checksum,
             },
             state,

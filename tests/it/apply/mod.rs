@@ -20,6 +20,14 @@ const PAIR: [(&str, &str); 4] = [
     ("0002_b.down.sql", "drop table b;"),
 ];
 
+/// What a run that is refused says first, and what to do about it.
+fn told(project: &Project, args: &[&str], code: i32) -> (String, String) {
+    let said = project.run(&[args, &["--yes", "--format", "json"]].concat()).expect(code).json();
+    let refusal = &said["blocked_by"][0];
+    let text = |key: &str| refusal[key].as_str().unwrap_or_default().to_owned();
+    (text("message"), text("what_to_do"))
+}
+
 #[test]
 fn s2_06_the_first_run_makes_the_tables_and_the_second_finds_nothing_to_do() {
     for kind in BOTH {
