@@ -5,6 +5,7 @@ mod examples;
 mod hard;
 mod known;
 mod long;
+mod own;
 mod resolving;
 mod scripts;
 mod shared;
