@@ -12,7 +12,7 @@ use crate::config::{Environments, LintConfig, RepoConfig};
 use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
 use crate::migration::checksum::both;
-use crate::migration::layout::split_marked;
+use crate::migration::layout::{declared_engine, split_marked};
 use crate::migration::text::text;
 use crate::migration::{
     Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
@@ -225,9 +225,13 @@ fn document(path: &Path, shown: &str, engine: Option<Engine>, set: &mut Migratio
             .unwrap_or_default(),
     };
     let own = around.rsplit('/').next().and_then(|name| name.parse().ok());
-    let Some(engine) = engine.or(own) else {
+    let declared = || match read_file(&path.with_extension("json")) {
+        Ok(FileContent::Bytes(bytes)) => declared_engine(&bytes),
+        Ok(_) | Err(_) => None,
+    };
+    let Some(engine) = engine.or(own).or_else(declared) else {
         return Err(Failure::usage(format!(
-            "nothing says which database `{}` is for: add `--engine`, or keep it in a folder named after the engine",
+            "nothing says which database `{}` is for: add `--engine`, a `database_type` in its JSON, or keep it in a folder named after the engine",
             path.display()
         )));
     };
