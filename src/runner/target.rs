@@ -337,8 +337,28 @@ async fn judge<D: Driver>(driver: &mut D, job: &Job<'_>) -> Result<Result<Judged
             .filter_map(|r| job.set.find(r))
             .map(|m| format!("{} is {}", m.reference(), planner::held(m, job.target.environment.as_ref()))),
     );
+    notes.extend(blank(job, &planned));
     let applied = applied_in(job, &history);
     Ok(Ok(Judged { planned, native, applied, notes }))
+}
+
+/// Migrations that are recorded as applied although nothing of them runs.
+fn blank(job: &Job<'_>, planned: &Planned) -> Vec<String> {
+    if planned.plan.steps.is_empty() {
+        return Vec::new();
+    }
+    let by_name = ByName::new(job.set);
+    let forward = planned.plan.steps.iter().filter(|step| step.action == StepAction::Apply);
+    forward
+        .filter_map(|step| by_name.of(step))
+        .filter(|m| m.up.is_blank(m.engine))
+        .map(|m| {
+            format!(
+                "{}: `{}` holds no statement: nothing of it runs, and it counts as applied",
+                job.target.name, m.up.path
+            )
+        })
+        .collect()
 }
 
 fn holding<'a, S: Session>(session: &'a mut S, store: &'a Store, job: &'a Job<'a>, judged: Judged) -> Running<'a> {
