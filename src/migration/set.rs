@@ -138,6 +138,7 @@ fn models(files: &[SourceFile], set: &MigrationSet) -> Vec<Models> {
             FileContent::Directory
             | FileContent::Symlink
             | FileContent::Special
+            | FileContent::Misnamed
             | FileContent::TooLarge(_)
             | FileContent::Long(_) => None,
         };

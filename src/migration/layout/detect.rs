@@ -95,6 +95,7 @@ impl Folder<'_> {
             FileContent::Directory
             | FileContent::Symlink
             | FileContent::Special
+            | FileContent::Misnamed
             | FileContent::TooLarge(_)
             | FileContent::Long(_) => None,
         })
@@ -111,7 +112,6 @@ impl Folder<'_> {
         self.mentions(&["\"database_type\""])
     }
 
-    fn mentions(&self, fields: &[&str]) -> bool {
     /// The engine that the numbered JSON files say they are for, where all of them agree.
     fn declared(&self) -> Option<Engine> {
         let mut engines = self.files.iter().filter_map(|(name, file)| match &file.content {
@@ -122,6 +122,7 @@ impl Folder<'_> {
         engines.all(|engine| engine == first).then_some(first)
     }
 
+    fn mentions(&self, fields: &[&str]) -> bool {
         self.files.iter().any(|(name, file)| match &file.content {
             FileContent::Bytes(bytes) if is_numbered_json(name) => {
                 fields.iter().any(|field| bytes.windows(field.len()).any(|part| part == field.as_bytes()))
@@ -184,7 +185,6 @@ fn is_prisma_migration(files: &[(&str, &SourceFile)]) -> bool {
     files.iter().any(|(n, _)| *n == "migration.sql")
 }
 
-/// The engine a folder's own name stands for, `…/postgresql`.
 fn is_numbered_json(name: &str) -> bool {
     name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit())
 }
@@ -199,6 +199,7 @@ pub fn declared_engine(bytes: &[u8]) -> Option<Engine> {
     serde_json::from_slice::<Declared>(bytes).ok()?.database_type.parse().ok()
 }
 
+/// The engine a folder's own name stands for, `…/postgresql`.
 fn engine_of_folder(dir: &str) -> Option<Engine> {
     dir.rsplit('/').next().and_then(|name| name.parse().ok())
 }

@@ -206,6 +206,7 @@ fn unreadable(name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         FileContent::Directory
         | FileContent::Symlink
         | FileContent::Special
+        | FileContent::Misnamed
         | FileContent::TooLarge(_)
         | FileContent::Long(_) => false,
     };
