@@ -12,7 +12,7 @@ use crate::config::{Environments, LintConfig, RepoConfig};
 use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
 use crate::migration::checksum::both;
-use crate::migration::layout::split_marked;
+use crate::migration::layout::{declared_engine, split_marked};
 use crate::migration::text::text;
 use crate::migration::{
     Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
@@ -210,7 +210,10 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
 
 /// One file as a migration of its own.
 fn single(path: &Path, found: &Metadata, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
-    lone(read_found(path, found), shown, engine, set);
+    // Where the folder that was named lies is no part of what is recorded.
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let content = if name.to_str().is_none() { Ok(FileContent::Misnamed) } else { read_found(path, found) };
+    lone(content, shown, engine, set);
 }
 
 /// One file of a migration that has JSON in it: read with the folder around it, where its partners stand; only what
@@ -226,9 +229,13 @@ fn document(path: &Path, shown: &str, engine: Option<Engine>, set: &mut Migratio
             .unwrap_or_default(),
     };
     let own = around.rsplit('/').next().and_then(|name| name.parse().ok());
-    let Some(engine) = engine.or(own) else {
+    let declared = || match read_file(&path.with_extension("json")) {
+        Ok(FileContent::Bytes(bytes)) => declared_engine(&bytes),
+        Ok(_) | Err(_) => None,
+    };
+    let Some(engine) = engine.or(own).or_else(declared) else {
         return Err(Failure::usage(format!(
-            "nothing says which database `{}` is for: add `--engine`, or keep it in a folder named after the engine",
+            "nothing says which database `{}` is for: add `--engine`, a `database_type` in its JSON, or keep it in a folder named after the engine",
             path.display()
         )));
     };
@@ -266,6 +273,13 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
             "file-too-large",
             &format!("has {size} bytes, more than can be read"),
             "split the data into several migrations",
+        )),
+        Ok(FileContent::Misnamed) => Err(problem(
+            shown,
+            1,
+            "file-name",
+            "has a name, or is in a folder with one, that is not UTF-8: nothing can be recorded under it",
+            "rename it",
         )),
         Ok(FileContent::Directory | FileContent::Symlink | FileContent::Special | FileContent::Long(_)) => {
             Err(problem(shown, 1, "symlink", "is not a regular file", "name the file itself"))
@@ -329,6 +343,8 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
 /// Files that no layout reads are named without being read.
 fn walk(dir: &Path) -> Files {
     let mut found = Files::default();
+    // What stands below the folder, where that is text.
+    let below = |path: &Path| path.strip_prefix(dir).ok().and_then(Path::to_str).map(str::len);
     let mut folders = vec![(dir.to_path_buf(), String::new())];
     while let Some((folder, relative)) = folders.pop() {
         let entries = match std::fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
@@ -358,6 +374,8 @@ fn walk(dir: &Path) -> Files {
                 folders.push((entry.path(), shown));
             } else if kind.is_symlink() {
                 found.files.push(SourceFile { path: shown, content: FileContent::Symlink });
+            } else if READ.iter().any(|ending| name.ends_with(ending)) && below(&entry.path()).is_none() {
+                found.files.push(SourceFile { path: shown, content: FileContent::Misnamed });
             } else if READ.iter().any(|ending| name.ends_with(ending)) {
                 match read_file(&entry.path()) {
                     Ok(content) => found.files.push(SourceFile { path: shown, content }),

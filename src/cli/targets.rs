@@ -609,6 +609,14 @@ pub(super) fn keeper(global: &Global) -> Keeper {
     }))
 }
 
+/// The store for what only looks: none is made for it.
+pub(super) fn keeper_if_there(global: &Global) -> Keeper {
+    match global.store_url().map(|url| crate::store::Store::may_be_at(&url)) {
+        Ok(Ok(true)) => keeper(global),
+        Ok(Ok(false) | Err(_)) | Err(_) => Keeper::none(),
+    }
+}
+
 /// Runs a command's work on one thread: a run is one conversation with one database at a time.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -152,6 +152,8 @@ impl Tree {
                     folders.push(found);
                 } else if kind.is_symlink() {
                     others.push(SourceFile { path: found.shown, content: FileContent::Symlink });
+                } else if kind.is_file() && found.below().to_str().is_none() {
+                    others.push(SourceFile { path: found.shown, content: FileContent::Misnamed });
                 } else if kind.is_file() {
                     files.push(found);
                 } else {

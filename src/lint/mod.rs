@@ -15,6 +15,7 @@ mod models;
 mod objects;
 mod operations;
 mod order;
+mod own;
 pub mod pipelines;
 mod profile;
 mod references;
@@ -42,6 +43,7 @@ pub use locks::locks_of;
 pub use merged::changed_after_merge;
 pub use objects::objects_of;
 pub use order::overtaken;
+pub use own::{changes_own, message as own_tables_message};
 pub use script::Direction;
 
 use crate::ids::{Digest, Engine, Risk, TargetName};

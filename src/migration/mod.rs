@@ -50,6 +50,9 @@ pub enum FileContent {
     Symlink,
     /// A pipe, a socket or a device; never opened.
     Special,
+    /// A file whose name, or its folder's, is not UTF-8; its path is shown with replacement characters, under which nothing
+    /// may be recorded. Never read.
+    Misnamed,
     /// A file above the size that is read (bytes it has).
     TooLarge(u64),
     /// A script that was looked over piece by piece and is not held.
@@ -61,7 +64,7 @@ impl FileContent {
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
-            Self::Directory | Self::Symlink | Self::Special | Self::TooLarge(_) | Self::Long(_) => None,
+            Self::Directory | Self::Symlink | Self::Special | Self::Misnamed | Self::TooLarge(_) | Self::Long(_) => None,
         }
     }
 }

@@ -301,8 +301,8 @@ pub struct MigrationPlan {
 /// Why nothing may run, for a person; `what_to_do` names the command or the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`, `psql-command`,
-    /// `invalid-set`, `no-down`, `dependants`, `no-target`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`, `health`, `health-check`.
+    /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`, `psql-command`, `own-tables`,
+    /// `invalid-set`, `no-down`, `dependants`, `no-target`, `already-applied`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`, `health`, `health-check`.
     pub reason: String,
     /// What is wrong.
     pub message: String,

@@ -1,5 +1,6 @@
 //! From a set and a history to a plan, or to the reasons why there is none. Pure.
 
+pub mod edited;
 mod limit;
 mod native;
 mod state;
@@ -68,6 +69,9 @@ pub struct Request<'a> {
     pub history: &'a [HistoryRow],
     /// Runs in the history that the store knows to be another repository's.
     pub foreign: &'a BTreeMap<RunId, RepoName>,
+    /// What the finished statements of migrations that failed behind them read, by reference, as the store recorded it
+    /// ([`edited::beginning`]).
+    pub finished: &'a BTreeMap<String, String>,
     /// What other tools' tables say.
     pub native: &'a Native,
     /// Stop after this migration or version.

@@ -10,6 +10,7 @@ use super::{RunError, undo};
 use crate::drivers::{DriverError, Probe, Session, SingleStatement, StatementFailure, jittered};
 use crate::migration::execution::{Nature, Statement};
 use crate::migration::{Script, operations, verify};
+use crate::plan::planner::edited;
 use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
 use crate::store::Store;
 use crate::store::runs::StepEvent;
@@ -147,6 +148,14 @@ async fn go<S: Session>(
                 let error = run.error(script, failure, undone);
                 if run.step.action == StepAction::Apply && operations::are_operations(run.step.engine) {
                     return undo::after_failure(session, store, run, script, n, error).await;
+                }
+                if n > 0
+                    && run.step.action == StepAction::Apply
+                    && let Some(done) = statements.get(..n)
+                {
+                    // Who mends the statement that failed edits the file: the next run must know what is done of it.
+                    let read = edited::beginning(&script.text, done);
+                    note(run, StepEvent::FINISHED, &format!("{n} {read}"));
                 }
                 note_failure(session, run, &error, i32::try_from(n).unwrap_or(i32::MAX)).await;
                 return Ok(StepEnd::Failed(error));

@@ -201,12 +201,17 @@ pub struct RunSummary {
 /// Something that happened to a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepEvent {
-    /// Its kind: `intent`, `probe`, `repair`, `done`, `failed`.
+    /// Its kind: `intent`, `probe`, `repair`, `done`, `failed`, `finished`.
     pub event: &'static str,
     /// What was seen or said.
     pub detail: String,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+impl StepEvent {
+    /// The kind that says of a step that failed how many statements are done, and what they read: `2 sha256:…`.
+    pub const FINISHED: &str = "finished";
 }
 
 impl Store {
@@ -360,6 +365,32 @@ impl Store {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// What the statements read that were done when a run's step failed behind `done` of them: what it noted as
+    /// [`StepEvent::FINISHED`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn finished_statements(
+        &self,
+        run: &RunId,
+        unit: &str,
+        migration: &MigrationId,
+        done: i32,
+    ) -> Result<Option<String>, StoreError> {
+        let found: Option<String> = sqlx::query_scalar(
+            "SELECT e.detail FROM run_events e JOIN run_steps s ON s.run = e.run AND s.target = e.target \
+             AND s.position = e.position WHERE e.run = $1 AND e.event = $2 AND s.unit = $3 AND s.migration = $4 \
+             ORDER BY e.id DESC LIMIT 1",
+        )
+        .bind(run.as_str())
+        .bind(StepEvent::FINISHED)
+        .bind(unit)
+        .bind(migration.as_str())
+        .fetch_optional(self.reader())
+        .await?;
+        Ok(found.and_then(|detail| detail.strip_prefix(&format!("{done} ")).map(str::to_owned)))
     }
 
     /// Records the last steps and how the run ended, in one transaction.

@@ -17,9 +17,10 @@ use serde_json::Value;
 
 pub(super) use rules::RULES;
 
-use super::Scope;
+use super::rules::postgres::{OWN_TABLES, OWN_TABLES_HELP};
 use super::script::{Direction, Finding};
 use super::table::RuleInfo;
+use super::{Scope, own};
 use crate::ids::Engine;
 use crate::migration::operations::{self, Inverse, Located, Operation};
 use crate::migration::{Migration, MigrationSet, Script};
@@ -173,6 +174,7 @@ impl Look<'_> {
             Operation::Redis(o) => redis::check(self, &range, o, script),
         }
         self.secrets(&range, &script.text[range.clone()], &located.operation);
+        self.own(&range, &script.text[range.clone()], &located.operation);
         // What only gets another name is as full as it was.
         let renamed = takes_away(&located.operation).iter().any(|name| !self.is_fresh(name));
         for name in makes(&located.operation) {
@@ -184,6 +186,20 @@ impl Look<'_> {
         for name in takes_away(&located.operation) {
             self.fresh.remove(&name);
             self.unit.there.insert(name, false);
+        }
+    }
+
+    /// Reports a change of what Godwit keeps for itself.
+    fn own(&mut self, range: &Range<usize>, text: &str, operation: &Operation) {
+        let engine = match operation {
+            Operation::Mongodb(_) => Engine::Mongodb,
+            Operation::Elasticsearch(_) => Engine::Elasticsearch,
+            Operation::Redis(_) => return,
+        };
+        if own::mentions(text)
+            && let Some(name) = own::own_of_operation(engine, text)
+        {
+            self.add(&OWN_TABLES.info, range, own::message(&name), OWN_TABLES_HELP);
         }
     }
 

@@ -644,3 +644,15 @@ proptest! {
         lua(&source);
     }
 }
+
+#[test]
+fn godwits_own_collections_and_indices_are_left_alone() {
+    for (engine, operation) in [
+        ("mongodb", r#"{"type":"drop_collection","collection":"godwit_history"}"#),
+        ("elasticsearch", r#"{"type":"delete_index","index":"godwit_shop_fence"}"#),
+    ] {
+        let report = migrations(engine, &[operation]);
+        let found = report.violations.iter().find(|v| v.rule == "own-tables");
+        assert!(found.is_some_and(|v| v.severity == Severity::Error && v.line == 2), "{:?}", report.violations);
+    }
+}

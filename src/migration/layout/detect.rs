@@ -106,9 +106,16 @@ impl Folder<'_> {
         self.mentions(&["\"database_type\""])
     }
 
+    /// The engine that the numbered JSON files say they are for, where all of them agree.
+    fn declared(&self) -> Option<Engine> {
+        let files = self.files.iter().filter(|(name, _)| is_numbered_json(name));
+        let mut engines = files.filter_map(|(_, file)| file.content.bytes().and_then(declared_engine));
+        let first = engines.next()?;
+        engines.all(|engine| engine == first).then_some(first)
+    }
+
     fn mentions(&self, fields: &[&str]) -> bool {
-        let numbered = |n: &str| n.ends_with(".json") && n.starts_with(|c: char| c.is_ascii_digit());
-        let files = self.files.iter().filter(|(name, _)| numbered(name));
+        let files = self.files.iter().filter(|(name, _)| is_numbered_json(name));
         files
             .filter_map(|(_, file)| file.content.bytes())
             .any(|bytes| fields.iter().any(|field| bytes.windows(field.len()).any(|part| part == field.as_bytes())))
@@ -117,8 +124,7 @@ impl Folder<'_> {
     /// Whether numbered JSON files stand in a folder of `engine`, or say themselves that they are halves of migrations: a
     /// folder that is given by its path alone has no name here.
     fn is_typed(&self, engine: Option<Engine>) -> bool {
-        let numbered = |n: &str| n.ends_with(".json") && n.starts_with(|c: char| c.is_ascii_digit());
-        self.declares() || (engine.is_some() && self.files.iter().any(|(n, _)| numbered(n)))
+        self.declares() || (engine.is_some() && self.files.iter().any(|(n, _)| is_numbered_json(n)))
     }
 
     /// Every layout that something in the folder speaks for, with what does.
@@ -169,6 +175,20 @@ fn is_prisma_migration(files: &[(&str, &SourceFile)]) -> bool {
     files.iter().any(|(n, _)| *n == "migration.sql")
 }
 
+fn is_numbered_json(name: &str) -> bool {
+    name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The kind of database that a JSON migration says itself it is for.
+pub fn declared_engine(bytes: &[u8]) -> Option<Engine> {
+    #[derive(serde::Deserialize)]
+    struct Declared {
+        database_type: String,
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    serde_json::from_slice::<Declared>(bytes).ok()?.database_type.parse().ok()
+}
+
 /// The engine a folder's own name stands for, `…/postgresql`.
 fn engine_of_folder(dir: &str) -> Option<Engine> {
     dir.rsplit('/').next().and_then(|name| name.parse().ok())
@@ -183,7 +203,8 @@ pub(in crate::migration) fn read_folder(
     set: &mut MigrationSet,
 ) {
     let of_folder = engine_of_folder(dir);
-    let engine = root.engine.or(of_folder);
+    // Where neither the configuration nor the folder's name tells, the files may.
+    let engine = root.engine.or(of_folder).or_else(|| folder.declared());
     let chosen = root.layout.map_or_else(|| detect(dir, folder, around, engine, of_folder), Ok);
     let layout = chosen.as_ref().copied().unwrap_or(Layout::Numbered);
     let engine = engine.or_else(|| prisma::engine_of(folder).filter(|_| layout == Layout::Prisma));

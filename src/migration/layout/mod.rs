@@ -22,6 +22,7 @@ use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version,
 };
+pub use detect::declared_engine;
 pub(super) use detect::{Folder, Surroundings, read_folder};
 pub use marked::{Marked, split as split_marked};
 #[cfg(feature = "cli")]
@@ -228,6 +229,13 @@ impl Reader<'_> {
                 "is a pipe, a socket or a device, not a regular file; it is never opened".to_owned(),
                 "put the file itself there",
             ),
+            FileContent::Misnamed => (
+                "file-name",
+                Severity::Error,
+                "has a name, or is in a folder with one, that is not UTF-8: nothing can be recorded under it"
+                    .to_owned(),
+                "rename it",
+            ),
             FileContent::TooLarge(size) => (
                 "file-too-large",
                 Severity::Error,
@@ -268,9 +276,11 @@ impl Reader<'_> {
                 both(bytes, &up.text)
             }
             FileContent::Long(long) => (long.sha256.clone(), long.checksum.clone()),
-            FileContent::Directory | FileContent::Symlink | FileContent::Special | FileContent::TooLarge(_) => {
-                return None;
-            }
+            FileContent::Directory
+            | FileContent::Symlink
+            | FileContent::Special
+            | FileContent::Misnamed
+            | FileContent::TooLarge(_) => return None,
         };
         let mut files = Vec::with_capacity(2);
         files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
@@ -409,6 +419,10 @@ fn file_of(file: &SourceFile) -> Option<MigrationFile> {
     match &file.content {
         FileContent::Bytes(bytes) => Some(MigrationFile { path: file.path.clone(), sha256: sha256_hex(bytes) }),
         FileContent::Long(long) => Some(MigrationFile { path: file.path.clone(), sha256: long.sha256.clone() }),
-        FileContent::Directory | FileContent::Symlink | FileContent::Special | FileContent::TooLarge(_) => None,
+        FileContent::Directory
+        | FileContent::Symlink
+        | FileContent::Special
+        | FileContent::Misnamed
+        | FileContent::TooLarge(_) => None,
     }
 }

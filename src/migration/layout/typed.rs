@@ -264,6 +264,19 @@ mod tests {
     }
 
     #[test]
+    fn s4_10_what_the_files_say_they_are_for_counts_where_neither_folder_nor_configuration_tells() {
+        assert_eq!(one(&anywhere(&[("migrations/changes/001_a.json", MONGO)])).engine, Engine::Mongodb);
+        let sources = [SourceFile::new("deep/changes/001_a.json", MONGO.as_bytes())];
+        assert_eq!(one(&resolve(&sources, &[MigrationRoot::folder("deep/changes")])).engine, Engine::Mongodb);
+        // A configured engine, a folder's name and files that disagree are told apart as before.
+        let configured = MigrationRoot { engine: Some(Engine::Elasticsearch), ..MigrationRoot::folder("deep/changes") };
+        assert!(resolve(&sources, &[configured]).problems.iter().any(|p| p.message.contains("[S4-10]")));
+        let other = MONGO.replace("mongodb", "redis").replace("\"a\"", "\"b\"");
+        let set = anywhere(&[("deep/migrations/001_a.json", MONGO), ("deep/migrations/002_b.json", &other)]);
+        assert!(set.problems.iter().any(|p| p.severity == Severity::Error), "{:?}", set.problems);
+    }
+
+    #[test]
     fn s4_12_operations_are_one_migration_with_a_computed_rollback() {
         let set = read(&[("migrations/mongodb/001_a.json", MONGO)]);
         let migration = one(&set);

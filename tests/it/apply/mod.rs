@@ -5,6 +5,9 @@ mod examples;
 mod hard;
 mod known;
 mod long;
+mod odd;
+mod own;
+mod resolving;
 mod scripts;
 mod shared;
 mod specification;
@@ -18,6 +21,14 @@ const PAIR: [(&str, &str); 4] = [
     ("0002_b.up.sql", "-- two statements\ncreate table b (n integer);\ninsert into a values (1);"),
     ("0002_b.down.sql", "drop table b;"),
 ];
+
+/// What a run that is refused says first, and what to do about it.
+fn told(project: &Project, args: &[&str], code: i32) -> (String, String) {
+    let said = project.run(&[args, &["--yes", "--format", "json"]].concat()).expect(code).json();
+    let refusal = &said["blocked_by"][0];
+    let text = |key: &str| refusal[key].as_str().unwrap_or_default().to_owned();
+    (text("message"), text("what_to_do"))
+}
 
 #[test]
 fn s2_06_the_first_run_makes_the_tables_and_the_second_finds_nothing_to_do() {

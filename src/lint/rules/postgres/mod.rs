@@ -28,6 +28,7 @@ mod lock_table;
 mod money_column;
 mod not_in_subquery;
 mod opaque_block;
+mod own_tables;
 mod password_literal;
 mod prelude;
 mod primary_key_using_index;
@@ -58,6 +59,8 @@ mod wide_index;
 
 use super::OwnRule;
 
+pub(in crate::lint) use own_tables::{HELP as OWN_TABLES_HELP, RULE as OWN_TABLES};
+
 /// In the order in which they look.
 pub(super) static RULES: &[&OwnRule] = &[
     &update_without_where::RULE,
@@ -79,6 +82,7 @@ pub(super) static RULES: &[&OwnRule] = &[
     &ddl_with_backfill::RULE,
     &several_tables_locked::RULE,
     &opaque_block::RULE,
+    &own_tables::RULE,
     &set_unlogged::RULE,
     &set_tablespace::RULE,
     &set_access_method::RULE,

@@ -143,6 +143,19 @@ fn r19_a_command_whose_name_is_made_up_is_looked_at_when_it_is_called() {
             assert_eq!(project.ask::<i64>(&["EXISTS", &project.key("other")]), 1, "{hidden}");
             assert_eq!(project.history(), ["001_made_up failed"], "{hidden}");
         }
+        // What is called for its answer alone is gone from the stack when the command is refused; all else has its line.
+        for hidden in [
+            "local c = 'flush' .. 'db'\nlocal done = redis.call(c)\nreturn done",
+            "local r = redis\nlocal done = r['call']('flush' .. 'db')\nreturn 1",
+            "local r = _G\nlocal wrong = r['redis']['pcall']('Flush' .. 'db')\nreturn wrong",
+        ] {
+            let lua = format!("redis.call('HSET', KEYS[1], 'x', 1)\n{hidden}");
+            let project = RedisProject::new(cluster, &[("001_made_up.json", &json), ("001_made_up.lua", &lua)]);
+            let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+            let error = &said["steps"][0]["error"];
+            assert!(error["message"].as_str().unwrap_or_default().contains("`FLUSHDB` must not be called"), "{said}");
+            assert_eq!(error["line"], 3, "{hidden}: {said}");
+        }
         let lua = "for _, c in ipairs({'HINCRBY'}) do redis.call(c, KEYS[1], 'x', 1) end return 1";
         let project = RedisProject::new(cluster, &[("001_made_up.json", &json), ("001_made_up.lua", lua)]);
         project.run(&["apply", "--yes"]).expect(0);
