@@ -241,10 +241,13 @@ pub(super) fn look(
             (changed.scope, changed.config)
         }
     };
-    let mut set = gather::migrations(global, &config, paths, engine)?;
+    let gather::Asked { mut set, files } = gather::asked(global, &config, paths, engine)?;
+    if let Some(files) = files {
+        scope = scope.within(files);
+    }
     set.problems.extend(overtaken(&set, &new));
     if !before.is_empty() {
-        let told = changed_after_merge(&gather::before(global, &config, paths, engine, &before)?, &set);
+        let told = changed_after_merge(&gather::before(global, &config, paths, engine, &before, &set)?, &set);
         if let Scope::Paths(touched) = &mut scope {
             touched.extend(told.iter().map(|p| p.file.clone()));
         }
@@ -253,7 +256,7 @@ pub(super) fn look(
     if paths.is_empty() {
         let is_there = |path: &str| global.has_folder(path);
         set.remarks.extend(match &mut scope {
-            Scope::All => roots::unfound(&named, &set, &is_there),
+            Scope::All | Scope::Named(_) => roots::unfound(&named, &set, &is_there),
             Scope::Paths(touched) => {
                 let mut told = roots::unfound_by(touched, &named, &set, &is_there);
                 told.extend(roots::uncovered_by(touched, &config.migrations, &set));

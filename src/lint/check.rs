@@ -48,7 +48,9 @@ pub fn check_judged(
         set.migrations.iter().enumerate().filter(|(_, m)| scope.holds(m)).collect();
     let mut scripts = match scope {
         // What a script may take for granted does not depend on others, so any of them can be looked at first.
-        Scope::All => depth::map_with_stack(&in_scope, |(_, m)| linter.migration(m, &mut HashSet::new(), scope)),
+        Scope::All | Scope::Named(_) => {
+            depth::map_with_stack(&in_scope, |(_, m)| linter.migration(m, &mut HashSet::new(), scope))
+        }
         Scope::Paths(_) => depth::with_stack(|| {
             let mut newer = HashSet::new();
             in_scope.iter().map(|(_, m)| linter.migration(m, &mut newer, scope)).collect()
@@ -109,7 +111,7 @@ fn assemble(
     violations.sort_by(|a, b| (&a.file, a.line, a.column, &a.rule).cmp(&(&b.file, b.line, b.column, &b.rule)));
     LintReport {
         files: match scope {
-            Scope::All => set.files_seen,
+            Scope::All | Scope::Named(_) => set.files_seen,
             Scope::Paths(_) => in_scope.iter().map(|(_, m)| m.files.len()).sum(),
         },
         risk: summaries.iter().map(|s| s.risk).max().unwrap_or(Risk::Low),
@@ -492,7 +494,7 @@ impl<'a> Linter<'a> {
         let over = self.config.waivers.iter().filter(|w| w.expires < self.today);
         let concerned = over.filter(|waiver| match scope {
             Scope::All => true,
-            Scope::Paths(_) => {
+            Scope::Paths(_) | Scope::Named(_) => {
                 let globs = globs_of(waiver);
                 violations.iter().any(|v| waives(waiver, &globs, v))
             }

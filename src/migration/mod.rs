@@ -26,7 +26,7 @@ pub use backfill::Backfill;
 pub use directives::{Directives, Phase, Waiver};
 use execution::{CannotExecute, Execution, Long};
 pub use layout::Layout;
-pub use set::{MigrationRoot, both, digest_of, resolve};
+pub use set::{MigrationRoot, both, digest_of, has_beside, resolve, resolve_below, service_at, told_by};
 pub use verify::Check;
 pub use version::Version;
 

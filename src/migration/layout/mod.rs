@@ -24,6 +24,7 @@ use crate::migration::{
 };
 pub(super) use detect::{Folder, Surroundings, read_folder};
 pub use marked::{Marked, split as split_marked};
+pub(super) use service::{is_service, of as service_of};
 #[cfg(feature = "cli")]
 pub use typed::schema as typed_schema;
 
@@ -98,6 +99,8 @@ impl FromStr for Layout {
 /// What every layout's reader shares: where it is, and where migrations and problems go.
 struct Reader<'a> {
     unit: &'a str,
+    /// The same with what is known of the folders above.
+    stands: &'a str,
     layout: Layout,
     engine: Engine,
     root: &'a MigrationRoot,
@@ -381,7 +384,7 @@ impl Reader<'_> {
             unit: self.unit.to_owned(),
             engine: self.engine,
             target: self.root.target.clone(),
-            service: service::of(self.layout, self.unit).map(str::to_owned),
+            service: service::of(self.layout, self.stands).map(str::to_owned),
             only_in: self.only_in.clone(),
             repeatable: false,
             native: self.root.native.settled(self.root.layout),
