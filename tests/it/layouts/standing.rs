@@ -106,6 +106,30 @@ fn s1_18_s1_21_apply_with_a_path_works_in_the_schema_of_the_service() {
 }
 
 #[test]
+fn s1_32_new_within_a_folder_goes_on_with_it() {
+    let dir = repository();
+    let new = |within: &str, args: &[&str]| -> Vec<String> {
+        let said = run(&dir.path().join(within), &[&["new", "--format", "json"], args].concat()).expect(0).json();
+        said["files"].as_array().unwrap().iter().map(|f| f.as_str().unwrap().to_owned()).collect()
+    };
+    let files = new(USERS, &["create_notes"]);
+    assert!(files.contains(&"0003_create_notes.up.sql".to_owned()), "{files:?}");
+    let up = std::fs::read_to_string(dir.path().join(USERS).join("0003_create_notes.up.sql")).unwrap();
+    assert!(up.contains("CREATE TABLE user_service.notes ("), "{up}");
+    // The first one of a service, in its folder and by its path.
+    std::fs::create_dir_all(dir.path().join("services/order-service/migrations")).unwrap();
+    let files = new("services/order-service/migrations", &["create_orders"]);
+    assert!(files.contains(&"0001_create_orders.up.sql".to_owned()), "{files:?}");
+    let files = new(".", &["create_parcels", "--path", "services/parcel-service/migrations"]);
+    let up = files.iter().find(|f| f.ends_with(".up.sql")).unwrap();
+    assert_eq!(up, "services/parcel-service/migrations/0001_create_parcels.up.sql");
+    assert!(std::fs::read_to_string(dir.path().join(up)).unwrap().contains("parcel_service.parcels"), "{files:?}");
+    // Scripts get their rollback where it is looked for.
+    let files = new("migrations/scripts", &["create_more"]);
+    assert!(files.iter().any(|f| f.starts_with("../rollbacks/002_") && f.ends_with("_rollback.sql")), "{files:?}");
+}
+
+#[test]
 fn a_folder_that_the_configuration_names_is_read_as_it_says() {
     let dir = tempfile::tempdir().unwrap();
     write(
