@@ -155,6 +155,8 @@ struct Checked {
     down: Vec<Finding>,
     /// What the forward script does to the schema.
     changes: Vec<schema::Change>,
+    /// What the way back does to it.
+    back: Vec<schema::Change>,
     /// Whether the forward one runs in a transaction.
     transactional: bool,
 }
@@ -184,6 +186,7 @@ impl<'a> Linter<'a> {
             up: Vec::new(),
             down: Vec::new(),
             changes: Vec::new(),
+            back: Vec::new(),
             transactional: !are_operations(migration.engine),
         };
         match migration.engine {
@@ -199,6 +202,7 @@ impl<'a> Linter<'a> {
             if migration.is_reversible() && checked.down.is_empty() {
                 checked.down.extend(incomplete(migration.engine, &down.text, &checked.changes, &back.changes));
             }
+            checked.back = back.changes;
         }
         checked
     }
@@ -209,8 +213,11 @@ impl<'a> Linter<'a> {
         if databases.is_empty() {
             return;
         }
-        let mut looked: HashMap<usize, Vec<schema::Change>> =
-            in_scope.iter().zip(&mut *scripts).map(|((at, _), c)| (*at, std::mem::take(&mut c.changes))).collect();
+        let mut looked: HashMap<usize, (Vec<schema::Change>, Vec<schema::Change>)> = in_scope
+            .iter()
+            .zip(&mut *scripts)
+            .map(|((at, _), c)| (*at, (std::mem::take(&mut c.changes), std::mem::take(&mut c.back))))
+            .collect();
         let others: Vec<(usize, &Migration)> = set
             .migrations
             .iter()
@@ -218,12 +225,14 @@ impl<'a> Linter<'a> {
             .filter(|(at, m)| !looked.contains_key(at) && schema::database(m).is_some_and(|d| databases.contains(&d)))
             .collect();
         let read = depth::map_with_stack(&others, |(_, m)| changes_of(&m.up.text));
-        looked.extend(others.iter().map(|(at, _)| *at).zip(read));
+        looked.extend(others.iter().map(|(at, _)| *at).zip(read.into_iter().map(|changes| (changes, Vec::new()))));
         let steps: Vec<schema::Step<'_>> = set
             .migrations
             .iter()
             .enumerate()
-            .filter_map(|(at, migration)| looked.remove(&at).map(|changes| schema::Step { at, migration, changes }))
+            .filter_map(|(at, migration)| {
+                looked.remove(&at).map(|(changes, back)| schema::Step { at, migration, changes, back })
+            })
             .collect();
         let mut notes = schema::judge(&steps, &self.config.postgres_version);
         for ((at, _), checked) in in_scope.iter().zip(scripts) {

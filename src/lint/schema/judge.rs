@@ -105,6 +105,59 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
     out
 }
 
+/// What a change leaves as it is because it is there already, and the way back takes all the same.
+pub fn not_made(catalog: &Catalog, change: &Change, back: &[Change]) -> Option<Note> {
+    let message = match &change.what {
+        What::CreateTable { name, if_not_exists: true, temporary: false, .. }
+        | What::CreateOther { name, tolerant: true } => {
+            let name = catalog.resolve_new(name).filter(|name| catalog.relations.contains_key(name))?;
+            let drops = |what: &What| match what {
+                What::Drop { kind: Dropped::Table, names, .. } => {
+                    names.iter().any(|n| catalog.resolve(n).as_ref() == Some(&name))
+                }
+                _ => false,
+            };
+            back.iter().any(|change| drops(&change.what)).then(|| {
+                format!(
+                    "`{name}` is there already: an earlier migration creates it, so this does nothing, and the way back drops                      that migration's table with all its rows"
+                )
+            })?
+        }
+        What::Alter { table, action, .. } => {
+            let name = catalog.resolve(table)?;
+            let known = catalog.table(&name)?;
+            let column = tolerated(action).find(|column| known.columns.contains_key(*column))?;
+            let drops = |what: &What| match what {
+                What::Alter { table, action, .. } => {
+                    catalog.resolve(table).as_ref() == Some(&name)
+                        && matches!(action, Action::DropColumn { name, .. } if name == column)
+                }
+                _ => false,
+            };
+            back.iter().any(|change| drops(&change.what)).then(|| {
+                format!(
+                    "the column `{column}` of `{name}` is there already: an earlier migration creates it, so this does                      nothing, and the way back drops that migration's column with all its values"
+                )
+            })?
+        }
+        _ => return None,
+    };
+    let help = "take it out, or choose another name; without `IF NOT EXISTS` it fails where it would do nothing";
+    Some(add(&EXISTING_OBJECT, &change.range, message, help))
+}
+
+/// The columns that are added only where they are not there.
+fn tolerated(action: &Action) -> impl Iterator<Item = &String> {
+    let parts = match action {
+        Action::Several(parts) => parts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    parts.iter().filter_map(|part| match part {
+        Action::AddColumn { name, if_not_exists: true, .. } => Some(name),
+        _ => None,
+    })
+}
+
 fn existing(range: &Range<usize>, what: &str) -> Note {
     let help =
         "take it out, or choose another name; `IF NOT EXISTS` would leave what is there as it is, whatever that is";

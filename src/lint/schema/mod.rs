@@ -83,6 +83,8 @@ pub struct Step<'a> {
     pub migration: &'a Migration,
     /// What its forward script does.
     pub changes: Vec<Change>,
+    /// What its way back does, where the migration is looked at.
+    pub back: Vec<Change>,
 }
 
 /// The database that a migration belongs to, as far as it can be told: its target, else its folder.
@@ -122,7 +124,8 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
                 continue;
             }
             let later = |name: &str| created_later(&history[n..], &catalog, name);
-            let found = judge::notes(&catalog, change, version, &later);
+            let mut found = judge::notes(&catalog, change, version, &later);
+            found.extend(judge::not_made(&catalog, change, &step.back));
             keys.extend(judge::keys(&catalog, change).into_iter().map(|key| (step.at, key)));
             catalog.apply(&change.what);
             if !found.is_empty() {

@@ -194,3 +194,47 @@ fn an_index_that_begins_another_is_a_duplicate() {
         assert_eq!(of(&found, "duplicate-index").is_some(), expected, "{sql}: {found:?}");
     }
 }
+
+#[test]
+fn f213_what_if_not_exists_leaves_as_it_is_is_not_the_way_backs_to_drop() {
+    let told = |up: &str, down: &str| {
+        let (report, _) = sample(&[
+            ("0001_o.up.sql", ORDERS),
+            ("0001_o.down.sql", "DROP VIEW dear; DROP TABLE orders; DROP TABLE customers;"),
+            ("0002_m.up.sql", up),
+            ("0002_m.down.sql", down),
+        ]);
+        let found = report.violations.into_iter().find(|v| v.file == "0002_m.up.sql" && v.rule == "existing-object");
+        found.map(|v| (v.severity, v.message))
+    };
+    for (up, down, part) in [
+        (
+            "CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY);",
+            "DROP TABLE IF EXISTS orders;",
+            "`orders` is there",
+        ),
+        ("CREATE TABLE IF NOT EXISTS public.orders (id int);", "DROP TABLE x, orders CASCADE;", "with all its rows"),
+        ("CREATE TABLE IF NOT EXISTS orders AS SELECT 1 AS a;", "DROP TABLE orders;", "with all its rows"),
+        (
+            "ALTER TABLE orders ADD COLUMN IF NOT EXISTS note text;",
+            "ALTER TABLE orders DROP COLUMN note;",
+            "the column `note` of `orders` is there already",
+        ),
+    ] {
+        let (severity, message) = told(up, down).unwrap_or_else(|| panic!("{up}"));
+        assert!(severity == Severity::Error && message.contains(part), "{up}: {message}");
+    }
+    for (up, down) in [
+        ("CREATE TABLE IF NOT EXISTS fresh (id int PRIMARY KEY);", "DROP TABLE fresh;"),
+        ("CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY);", "DROP TABLE fresh;"),
+        ("CREATE TABLE IF NOT EXISTS shop.orders (id int PRIMARY KEY);", "DROP TABLE shop.orders;"),
+        ("DROP VIEW dear; DROP TABLE orders; CREATE TABLE IF NOT EXISTS orders (id int);", "DROP TABLE orders;"),
+        ("ALTER TABLE orders ADD COLUMN IF NOT EXISTS more text;", "ALTER TABLE orders DROP COLUMN more;"),
+        (
+            "DO $$ BEGIN EXECUTE 'drop table orders'; END $$; CREATE TABLE IF NOT EXISTS orders (id int);",
+            "DROP TABLE orders;",
+        ),
+    ] {
+        assert_eq!(told(up, down), None, "{up}");
+    }
+}

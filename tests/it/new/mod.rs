@@ -125,7 +125,7 @@ fn s1_32_s1_75_a_service_gets_its_schema_and_its_entry() {
     new("add_user_profiles", &["--type", "table"]).expect(0);
     let unit = "services/user-service/migrations";
     let up = read(dir.path(), &format!("{unit}/0002_add_user_profiles.up.sql"));
-    assert!(up.contains("CREATE TABLE IF NOT EXISTS user_service.user_profiles ("), "{up}");
+    assert!(up.contains("CREATE TABLE user_service.user_profiles ("), "{up}");
     let declared: serde_json::Value =
         serde_json::from_str(&read(dir.path(), &format!("{unit}/dependencies.json"))).unwrap();
     assert_eq!(
@@ -285,7 +285,7 @@ fn s2_08_words_that_make_a_table_take_the_template_of_a_table() {
         assert!(text.contains("-- Type: SCHEMA_CHANGE\n"), "{text}");
         match made {
             Some(table) => {
-                assert!(text.contains(&format!("CREATE TABLE IF NOT EXISTS {table} (")), "{description}: {text}")
+                assert!(text.contains(&format!("CREATE TABLE {table} (")), "{description}: {text}")
             }
             None => assert!(!text.contains("CREATE TABLE"), "{description}: {text}"),
         }
