@@ -90,7 +90,7 @@ impl FromStr for Layout {
         Self::ALL.iter().find(|(_, n)| *n == s).map(|(l, _)| *l).ok_or(InvalidId {
             what: "layout",
             value: s.to_owned(),
-            allowed: "`auto`, `numbered`, `typed`, `diesel`, `service`, `scripts`, `prisma`, `flyway`, `goose`, `sql-migrate`, \
+            allowed: "`auto`, `numbered` (as golang-migrate), `typed`, `diesel`, `service`, `scripts`, `prisma`, `flyway`, `goose`, `sql-migrate`, \
                       `sqlx` or `dbmate`",
         })
     }

@@ -147,3 +147,10 @@ fn a_folder_that_the_configuration_names_is_read_as_it_says() {
         assert_eq!(part["violations"], whole["violations"], "{path}");
     }
 }
+
+#[test]
+fn the_name_of_the_tool_whose_files_numbered_are_leads_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = run(dir.path(), &["init", "--layout", "golang-migrate"]).expect(2);
+    assert!(said.stderr.contains("`numbered` (as golang-migrate)"), "{said:?}");
+}

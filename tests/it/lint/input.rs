@@ -286,3 +286,13 @@ fn f213_a_file_is_judged_among_the_migrations_of_its_folder() {
     let ids: Vec<_> = report["migrations"].as_array().unwrap().iter().map(|m| m["id"].clone()).collect();
     assert_eq!(ids, ["0002_b"]);
 }
+
+#[test]
+fn a_folder_without_a_migration_of_the_engine_that_was_named_is_no_success() {
+    let dir = folder(&[("m/0001_a.up.sql", "drop table a;\n"), ("m/0001_a.down.sql", "select 1;\n")]);
+    for engine in ["mongodb", "redis", "elasticsearch"] {
+        let (code, report) = json(dir.path(), &["--engine", engine, "m"]);
+        assert_eq!(code, Some(1), "{engine}: {report}");
+        assert!(report.to_string().contains("nothing of this folder would run"), "{engine}: {report}");
+    }
+}
