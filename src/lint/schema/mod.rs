@@ -11,7 +11,7 @@ mod reversal;
 mod tests;
 mod types;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use built::{Built, Column as BuiltColumn, built};
 pub use change::Change;
@@ -118,6 +118,7 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
         catalog.begin(step.migration.schema());
         // What runs only somewhere, or again and again, tells nothing certain about the others.
         let apart = step.migration.only_in.is_some() || step.migration.repeatable;
+        let mut made = HashSet::new();
         for change in &step.changes {
             if apart {
                 catalog.forget(&named(&change.what));
@@ -126,6 +127,14 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
             let later = |name: &str| created_later(&history[n..], &catalog, name);
             let mut found = judge::notes(&catalog, change, version, &later);
             found.extend(judge::not_made(&catalog, change, &step.back));
+            if let What::CreateTable { name, .. } = &change.what {
+                made.extend(catalog.resolve_new(name));
+            }
+            found.extend(
+                judge::checked_column(&catalog, change)
+                    .filter(|(table, _)| !made.contains(table))
+                    .map(|(_, note)| note),
+            );
             keys.extend(judge::keys(&catalog, change).into_iter().map(|key| (step.at, key)));
             catalog.apply(&change.what);
             if !found.is_empty() {
@@ -207,7 +216,8 @@ fn named(what: &What) -> std::collections::BTreeSet<String> {
         What::CreateTable { name, .. }
         | What::CreateOther { name, .. }
         | What::CreateView { name, .. }
-        | What::CreateType { name }
+        | What::CreateType { name, .. }
+        | What::AlterDomain { name }
         | What::CreateFunction { name } => [name.clone()].into(),
         What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),
         What::Alter { table, action, .. } => match action {
