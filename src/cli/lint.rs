@@ -248,13 +248,18 @@ pub(super) fn look(
             (changed.scope, changed.config)
         }
     };
-    let mut set = gather::migrations(global, &config, paths, engine)?;
+    let gather::Asked { mut set, files } = gather::asked(global, &config, paths, engine)?;
+    // Whoever names a file asks about it alone.
+    let whole = files.is_none();
+    if let Some(files) = files {
+        scope = scope.within(files);
+    }
     set.problems.extend(overtaken(&set, &new));
     if !paths.is_empty() && before.is_empty() {
         folder::some_found(&set, &paths[0], engine)?;
     }
     if !before.is_empty() {
-        let told = changed_after_merge(&gather::before(global, &config, paths, engine, &before)?, &set);
+        let told = changed_after_merge(&gather::before(global, &config, paths, engine, &before, &set)?, &set);
         if let Scope::Paths(touched) = &mut scope {
             touched.extend(told.iter().map(|p| p.file.clone()));
         }
@@ -263,7 +268,7 @@ pub(super) fn look(
     if paths.is_empty() {
         let is_there = |path: &str| global.has_folder(path);
         set.remarks.extend(match &mut scope {
-            Scope::All => roots::unfound(&named, &set, &is_there),
+            Scope::All | Scope::Named(_) => roots::unfound(&named, &set, &is_there),
             Scope::Paths(touched) => {
                 let mut told = roots::unfound_by(touched, &named, &set, &is_there);
                 told.extend(roots::uncovered_by(touched, &config.migrations, &set));
@@ -276,10 +281,12 @@ pub(super) fn look(
         set.remarks.extend(problems_of(&super::pipelines::files(&global.repo)));
     }
     if let Against::Base(base) = against
+        && whole
         && has_errors_outside(&set, &scope)
     {
         let was = at_base(global, base, &set)?;
-        note_brought(&mut set, &gather::before(global, &config, paths, engine, &was)?, &scope);
+        let was = gather::before(global, &config, paths, engine, &was, &set)?;
+        note_brought(&mut set, &was, &scope);
     }
     let config = LintConfig { profile, ..lint_config };
     let today = chrono::Utc::now().date_naive();

@@ -48,7 +48,9 @@ pub fn check_judged(
         set.migrations.iter().enumerate().filter(|(_, m)| scope.holds(m)).collect();
     let mut scripts = match scope {
         // What a script may take for granted does not depend on others, so any of them can be looked at first.
-        Scope::All => depth::map_with_stack(&in_scope, |(_, m)| linter.migration(m, &mut HashSet::new(), scope)),
+        Scope::All | Scope::Named(_) => {
+            depth::map_with_stack(&in_scope, |(_, m)| linter.migration(m, &mut HashSet::new(), scope))
+        }
         Scope::Paths(_) => depth::with_stack(|| {
             let mut newer = HashSet::new();
             in_scope.iter().map(|(_, m)| linter.migration(m, &mut newer, scope)).collect()
@@ -111,7 +113,7 @@ fn assemble(
     violations.sort_by(|a, b| (&a.file, a.line, a.column, &a.rule).cmp(&(&b.file, b.line, b.column, &b.rule)));
     LintReport {
         files: match scope {
-            Scope::All => set.files_seen,
+            Scope::All | Scope::Named(_) => set.files_seen,
             Scope::Paths(_) => in_scope.iter().map(|(_, m)| m.files.len()).sum(),
         },
         risk: summaries.iter().map(|s| s.risk).max().unwrap_or(Risk::Low),
@@ -155,6 +157,8 @@ struct Checked {
     down: Vec<Finding>,
     /// What the forward script does to the schema.
     changes: Vec<schema::Change>,
+    /// What the way back does to it.
+    back: Vec<schema::Change>,
     /// Whether the forward one runs in a transaction.
     transactional: bool,
 }
@@ -184,6 +188,7 @@ impl<'a> Linter<'a> {
             up: Vec::new(),
             down: Vec::new(),
             changes: Vec::new(),
+            back: Vec::new(),
             transactional: !are_operations(migration.engine),
         };
         match migration.engine {
@@ -199,6 +204,7 @@ impl<'a> Linter<'a> {
             if migration.is_reversible() && checked.down.is_empty() {
                 checked.down.extend(incomplete(migration.engine, &down.text, &checked.changes, &back.changes));
             }
+            checked.back = back.changes;
         }
         checked
     }
@@ -209,8 +215,11 @@ impl<'a> Linter<'a> {
         if databases.is_empty() {
             return;
         }
-        let mut looked: HashMap<usize, Vec<schema::Change>> =
-            in_scope.iter().zip(&mut *scripts).map(|((at, _), c)| (*at, std::mem::take(&mut c.changes))).collect();
+        let mut looked: HashMap<usize, (Vec<schema::Change>, Vec<schema::Change>)> = in_scope
+            .iter()
+            .zip(&mut *scripts)
+            .map(|((at, _), c)| (*at, (std::mem::take(&mut c.changes), std::mem::take(&mut c.back))))
+            .collect();
         let others: Vec<(usize, &Migration)> = set
             .migrations
             .iter()
@@ -218,12 +227,14 @@ impl<'a> Linter<'a> {
             .filter(|(at, m)| !looked.contains_key(at) && schema::database(m).is_some_and(|d| databases.contains(&d)))
             .collect();
         let read = depth::map_with_stack(&others, |(_, m)| changes_of(&m.up.text));
-        looked.extend(others.iter().map(|(at, _)| *at).zip(read));
+        looked.extend(others.iter().map(|(at, _)| *at).zip(read.into_iter().map(|changes| (changes, Vec::new()))));
         let steps: Vec<schema::Step<'_>> = set
             .migrations
             .iter()
             .enumerate()
-            .filter_map(|(at, migration)| looked.remove(&at).map(|changes| schema::Step { at, migration, changes }))
+            .filter_map(|(at, migration)| {
+                looked.remove(&at).map(|(changes, back)| schema::Step { at, migration, changes, back })
+            })
             .collect();
         let mut notes = schema::judge(&steps, &self.config.postgres_version);
         for ((at, _), checked) in in_scope.iter().zip(scripts) {
@@ -494,7 +505,7 @@ impl<'a> Linter<'a> {
         let over = self.config.waivers.iter().filter(|w| w.expires < self.today);
         let concerned = over.filter(|waiver| match scope {
             Scope::All => true,
-            Scope::Paths(_) => {
+            Scope::Paths(_) | Scope::Named(_) => {
                 let globs = globs_of(waiver);
                 violations.iter().any(|v| waives(waiver, &globs, v))
             }

@@ -197,6 +197,8 @@ pub enum Scope {
     /// Only the migrations with one of these files: what a branch adds or touches. Tables that they create count as
     /// empty for those that follow.
     Paths(BTreeSet<String>),
+    /// Only the migrations with one of these files, which somebody named: nothing says that they are new.
+    Named(BTreeSet<String>),
 }
 
 impl Scope {
@@ -204,7 +206,17 @@ impl Scope {
     pub fn holds(&self, migration: &Migration) -> bool {
         match self {
             Scope::All => true,
-            Scope::Paths(paths) => migration.files.iter().any(|f| paths.contains(&f.path)),
+            Scope::Paths(paths) | Scope::Named(paths) => migration.files.iter().any(|f| paths.contains(&f.path)),
+        }
+    }
+
+    /// The part of it that lies in these files.
+    #[must_use]
+    pub fn within(self, files: BTreeSet<String>) -> Self {
+        match self {
+            Scope::All => Scope::Named(files),
+            Scope::Paths(paths) => Scope::Paths(paths.intersection(&files).cloned().collect()),
+            Scope::Named(paths) => Scope::Named(paths.intersection(&files).cloned().collect()),
         }
     }
 
@@ -212,7 +224,7 @@ impl Scope {
     pub fn holds_path(&self, path: &str) -> bool {
         match self {
             Scope::All => true,
-            Scope::Paths(paths) => paths.contains(path),
+            Scope::Paths(paths) | Scope::Named(paths) => paths.contains(path),
         }
     }
 }

@@ -26,7 +26,7 @@ pub use backfill::Backfill;
 pub use directives::{Directives, Phase, Waiver};
 use execution::{CannotExecute, Execution, Long};
 pub use layout::Layout;
-pub use set::{MigrationRoot, both, digest_of, resolve};
+pub use set::{MigrationRoot, both, digest_of, has_beside, resolve, resolve_below, service_at, told_by};
 pub use verify::Check;
 pub use version::Version;
 
@@ -64,7 +64,9 @@ impl FileContent {
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
-            Self::Directory | Self::Symlink | Self::Special | Self::Misnamed | Self::TooLarge(_) | Self::Long(_) => None,
+            Self::Directory | Self::Symlink | Self::Special | Self::Misnamed | Self::TooLarge(_) | Self::Long(_) => {
+                None
+            }
         }
     }
 }

@@ -53,12 +53,12 @@ pub(super) fn sql(about: &About) -> Scripts {
         Kind::Table => (
             if postgres {
                 format!(
-                    "CREATE TABLE IF NOT EXISTS {table} (\n    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n    \
+                    "CREATE TABLE {table} (\n    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n    \
                      created_at TIMESTAMPTZ NOT NULL DEFAULT now()\n);\n"
                 )
             } else {
                 format!(
-                    "CREATE TABLE IF NOT EXISTS {table} (\n    id INTEGER PRIMARY KEY,\n    created_at TEXT NOT NULL \
+                    "CREATE TABLE {table} (\n    id INTEGER PRIMARY KEY,\n    created_at TEXT NOT NULL \
                      DEFAULT CURRENT_TIMESTAMP\n);\n"
                 )
             },

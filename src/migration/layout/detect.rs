@@ -19,6 +19,8 @@ pub(in crate::migration) struct Folder<'a> {
 /// What stands around a folder.
 #[derive(Debug, Default, Clone, Copy)]
 pub(in crate::migration) struct Surroundings<'f, 'a> {
+    /// The folder's path with what is known of the folders above it, by which some layouts are told.
+    pub stands: &'f str,
     /// The files of `rollbacks` beside a folder `scripts`.
     pub rollbacks: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
     /// The files of `data` beside it.
@@ -30,8 +32,8 @@ pub(in crate::migration) struct Surroundings<'f, 'a> {
 }
 
 impl Folder<'_> {
-    pub fn file_count(&self, dir: &str, given: Option<Layout>) -> usize {
-        let below = self.below.iter().filter(|(name, files)| self.is_part(dir, given, name, files));
+    pub fn file_count(&self, stands: &str, given: Option<Layout>) -> usize {
+        let below = self.below.iter().filter(|(name, files)| self.is_part(stands, given, name, files));
         self.files.len() + below.map(|(_, files)| files.len()).sum::<usize>()
     }
 
@@ -44,12 +46,12 @@ impl Folder<'_> {
     }
 
     /// Whether the sub-folder belongs to this folder rather than being one of its own.
-    fn is_part(&self, dir: &str, given: Option<Layout>, name: &str, files: &[(&str, &SourceFile)]) -> bool {
+    fn is_part(&self, stands: &str, given: Option<Layout>, name: &str, files: &[(&str, &SourceFile)]) -> bool {
         match given {
             None => {
                 is_diesel_migration(name, files)
                     || is_prisma_migration(files)
-                    || (service::is_service(dir) && service::ENVIRONMENTS.contains(&name))
+                    || (service::is_service(stands) && service::ENVIRONMENTS.contains(&name))
                     || (self.is_flyway() && files.iter().any(|(n, _)| flyway::is_named(n)))
             }
             Some(Layout::Diesel) => is_diesel_migration(name, files),
@@ -65,10 +67,10 @@ impl Folder<'_> {
     }
 
     /// Paths of the sub-folders that belong to this one: single migrations, environments.
-    pub fn migration_folders(&self, dir: &str, given: Option<Layout>) -> impl Iterator<Item = String> {
+    pub fn migration_folders(&self, dir: &str, stands: &str, given: Option<Layout>) -> impl Iterator<Item = String> {
         self.below
             .iter()
-            .filter(move |(name, files)| self.is_part(dir, given, name, files))
+            .filter(move |(name, files)| self.is_part(stands, given, name, files))
             .map(move |(name, _)| if dir.is_empty() { (*name).to_owned() } else { format!("{dir}/{name}") })
     }
 
@@ -128,7 +130,7 @@ impl Folder<'_> {
     }
 
     /// Every layout that something in the folder speaks for, with what does.
-    fn candidates(&self, dir: &str, around: Surroundings<'_, '_>) -> BTreeMap<Layout, String> {
+    fn candidates(&self, around: Surroundings<'_, '_>) -> BTreeMap<Layout, String> {
         let mut found: BTreeMap<Layout, String> = BTreeMap::new();
         for (name, files) in &self.below {
             if is_prisma_migration(files) {
@@ -142,7 +144,7 @@ impl Folder<'_> {
         for (layout, name) in self.marks() {
             found.entry(layout).or_insert_with(|| name.to_owned());
         }
-        let is_scripts = around.rollbacks.is_some() || dir.rsplit('/').next() == Some("scripts");
+        let is_scripts = around.rollbacks.is_some() || around.stands.rsplit('/').next() == Some("scripts");
         for (name, _) in self.files.iter().filter(|(n, _)| n.ends_with(".sql")) {
             if flyway::is_named(name) {
                 found.entry(Layout::Flyway).or_insert_with(|| (*name).to_owned());
@@ -150,7 +152,7 @@ impl Folder<'_> {
                 found.entry(Layout::Scripts).or_insert_with(|| (*name).to_owned());
             } else if (name.ends_with(".up.sql") || name.ends_with(".down.sql")) && numbered::parse_name(name).is_some()
             {
-                let layout = if service::is_service(dir) { Layout::Service } else { Layout::Numbered };
+                let layout = if service::is_service(around.stands) { Layout::Service } else { Layout::Numbered };
                 found.entry(layout).or_insert_with(|| (*name).to_owned());
             }
         }
@@ -158,7 +160,7 @@ impl Folder<'_> {
         if found.is_empty()
             && let Some((name, _)) = self.files.iter().find(|(n, _)| numbered::parse_name(n).is_some())
         {
-            let layout = if service::is_service(dir) { Layout::Service } else { Layout::Numbered };
+            let layout = if service::is_service(around.stands) { Layout::Service } else { Layout::Numbered };
             found.insert(layout, (*name).to_owned());
         }
         found
@@ -202,14 +204,14 @@ pub(in crate::migration) fn read_folder(
     root: &MigrationRoot,
     set: &mut MigrationSet,
 ) {
-    let of_folder = engine_of_folder(dir);
+    let of_folder = engine_of_folder(around.stands);
     // Where neither the configuration nor the folder's name tells, the files may.
     let engine = root.engine.or(of_folder).or_else(|| folder.declared());
-    let chosen = root.layout.map_or_else(|| detect(dir, folder, around, engine, of_folder), Ok);
+    let chosen = root.layout.map_or_else(|| detect(folder, around, engine, of_folder), Ok);
     let layout = chosen.as_ref().copied().unwrap_or(Layout::Numbered);
     let engine = engine.or_else(|| prisma::engine_of(folder).filter(|_| layout == Layout::Prisma));
     let engine = engine.unwrap_or(Engine::Postgresql);
-    let mut reader = Reader { unit: dir, layout, engine, root, only_in: None, set };
+    let mut reader = Reader { unit: dir, stands: around.stands, layout, engine, root, only_in: None, set };
     if let Err(candidates) = chosen {
         return ambiguous(dir, folder, &candidates, &mut reader);
     }
@@ -227,7 +229,6 @@ pub(in crate::migration) fn read_folder(
 }
 
 fn detect(
-    dir: &str,
     folder: &Folder<'_>,
     around: Surroundings<'_, '_>,
     engine: Option<Engine>,
@@ -237,7 +238,7 @@ fn detect(
     if engine.is_some_and(are_operations) {
         return Ok(Layout::Typed);
     }
-    let mut candidates = folder.candidates(dir, around);
+    let mut candidates = folder.candidates(around);
     if folder.is_typed(of_folder) {
         let pairs: BTreeSet<Layout> = candidates.keys().copied().collect();
         // The SQL half of a typed pair is a numbered file.
@@ -269,7 +270,7 @@ fn ambiguous(dir: &str, folder: &Folder<'_>, candidates: &BTreeMap<Layout, Strin
         format!(
             "this folder could be {}; none of its {} files is read",
             names.join(" or "),
-            folder.file_count(dir, None)
+            folder.file_count(reader.stands, None)
         ),
         &format!(
             "say which in `godwit.yml`: `migrations: [{{ path: {path}, layout: {first} }}]`, or move the files of the other \

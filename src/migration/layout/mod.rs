@@ -25,6 +25,7 @@ use crate::migration::{
 pub use detect::declared_engine;
 pub(super) use detect::{Folder, Surroundings, read_folder};
 pub use marked::{Marked, split as split_marked};
+pub(super) use service::{is_service, of as service_of};
 #[cfg(feature = "cli")]
 pub use typed::schema as typed_schema;
 
@@ -90,7 +91,7 @@ impl FromStr for Layout {
         Self::ALL.iter().find(|(_, n)| *n == s).map(|(l, _)| *l).ok_or(InvalidId {
             what: "layout",
             value: s.to_owned(),
-            allowed: "`auto`, `numbered`, `typed`, `diesel`, `service`, `scripts`, `prisma`, `flyway`, `goose`, `sql-migrate`, \
+            allowed: "`auto`, `numbered` (as golang-migrate), `typed`, `diesel`, `service`, `scripts`, `prisma`, `flyway`, `goose`, `sql-migrate`, \
                       `sqlx` or `dbmate`",
         })
     }
@@ -99,6 +100,8 @@ impl FromStr for Layout {
 /// What every layout's reader shares: where it is, and where migrations and problems go.
 struct Reader<'a> {
     unit: &'a str,
+    /// The same with what is known of the folders above.
+    stands: &'a str,
     layout: Layout,
     engine: Engine,
     root: &'a MigrationRoot,
@@ -391,7 +394,7 @@ impl Reader<'_> {
             unit: self.unit.to_owned(),
             engine: self.engine,
             target: self.root.target.clone(),
-            service: service::of(self.layout, self.unit).map(str::to_owned),
+            service: service::of(self.layout, self.stands).map(str::to_owned),
             only_in: self.only_in.clone(),
             repeatable: false,
             native: self.root.native.settled(self.root.layout),

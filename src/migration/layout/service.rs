@@ -14,13 +14,13 @@ pub(super) const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging",
 const DEPENDENCIES: &str = "dependencies.json";
 
 /// Whether a folder stands where a service keeps its migrations [S1-21].
-pub(super) fn is_service(dir: &str) -> bool {
+pub(in crate::migration) fn is_service(dir: &str) -> bool {
     let mut parts = dir.rsplit('/');
     parts.next() == Some("migrations") && parts.next().is_some() && parts.next() == Some("services")
 }
 
 /// The service that a folder belongs to: the folder below `services`, or in this layout the one around `migrations`.
-pub(super) fn of(layout: Layout, unit: &str) -> Option<&str> {
+pub(in crate::migration) fn of(layout: Layout, unit: &str) -> Option<&str> {
     let mut parts = unit.split('/').skip_while(|part| *part != "services").skip(1);
     let below = parts.next().filter(|_| parts.next().is_some());
     below.or_else(|| {
@@ -135,7 +135,7 @@ fn depend(file: &SourceFile, from: usize, reader: &mut Reader<'_>) {
         let quoted = format!("\"{word}\"");
         script.text.lines().position(|l| l.contains(&quoted)).map_or(1, |at| at + 1)
     };
-    let service = of(reader.layout, reader.unit).unwrap_or_default().to_owned();
+    let service = of(reader.layout, reader.stands).unwrap_or_default().to_owned();
     if let Some(named) = read.service.filter(|s| *s != service) {
         let message = format!("is written for `{named}`, but stands in the folder of `{service}`");
         wrong(line_of(&named), message, "correct `service`", reader);

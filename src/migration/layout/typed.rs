@@ -37,6 +37,7 @@ fn script_extension(engine: Engine) -> Option<&'static str> {
 pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     let beside = script_extension(reader.engine);
     let mut stems: BTreeMap<&str, Parts<'_>> = BTreeMap::new();
+    let mut foreign = Vec::new();
     for &(file_name, file) in &folder.files {
         let Some((stem, extension)) = file_name.rsplit_once('.') else { continue };
         if matches!(file.content, FileContent::Directory) {
@@ -56,13 +57,23 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
                 continue;
             }
             _ if matches!(extension, "sql" | "lua" | "js") => {
-                let message = format!("is no migration: those for {} are not written in it", reader.engine);
-                reader.stray(file, &message);
+                foreign.push(file);
                 continue;
             }
             _ => continue,
         };
         *slot = Some(file);
+    }
+    for file in foreign {
+        let message = format!("is no migration: those for {} are not written in it", reader.engine);
+        // Where nothing else is there, somebody takes these for migrations.
+        if stems.is_empty() {
+            let message = format!("{message}, so nothing of this folder would run");
+            let help = "name the engine that it is for, or write it in JSON";
+            reader.problem(&file.path, 1, "stray-file", Severity::Error, message, help);
+        } else {
+            reader.stray(file, &message);
+        }
     }
     let mut before: Option<([u64; 3], String)> = None;
     for (stem, parts) in stems {
