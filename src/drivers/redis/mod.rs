@@ -8,6 +8,7 @@ mod address;
 mod eviction;
 mod health;
 mod kept;
+mod lines;
 pub(crate) mod link;
 mod list;
 mod lua;
