@@ -326,6 +326,7 @@ fn intent_of(job: &Job<'_>, plan: &MigrationPlan, fingerprint: &str, epoch: Epoc
                 checksum: s.checksum.to_string(),
                 action: s.action.as_str(),
                 recovery: s.recovery.as_str(),
+                recovery_reason: s.recovery_reason.clone(),
             })
             .collect(),
     }
