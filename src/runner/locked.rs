@@ -434,6 +434,7 @@ impl StepRun<'_> {
             code: failure.code,
             file: script.path.clone(),
             line: script.first_line + failure.line.unwrap_or(1).saturating_sub(1),
+            operation: None,
             undone,
             hint: failure.hint,
         }
