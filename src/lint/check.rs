@@ -591,8 +591,13 @@ fn unprovable_step(text: &str, statement: &Statement, manual: Option<&str>) -> F
          `-- godwit: manual=\"why\"`"
             .to_owned()
     };
-    let message = format!("after a crash in `{first} …` nobody can tell whether it was done; a person has to look");
-    let mut found = finding(&table::UNPROVABLE_STEP, statement.range.clone(), message, Some(help));
+    unprovable(statement.range.clone(), &format!("`{first} …`"), help, manual)
+}
+
+/// What is said of a step `what` whose effect nothing tells, marked as meant or not (R-18).
+pub(super) fn unprovable(range: std::ops::Range<usize>, what: &str, help: String, manual: Option<&str>) -> Finding {
+    let message = format!("after a crash in {what} nobody can tell whether it was done; a person has to look");
+    let mut found = finding(&table::UNPROVABLE_STEP, range, message, Some(help));
     if let Some(why) = manual {
         found.severity = Some(Severity::Warning);
         found.message.push_str(&format!(" (marked as meant: {why})"));

@@ -483,6 +483,9 @@ pub struct StepError {
     pub file: String,
     /// Line in that file, from 1.
     pub line: u32,
+    /// Which operation of the migration it was, from 1, where it is a list of operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<usize>,
     /// What became of the step's effects: `undone`, or what may remain.
     pub undone: bool,
     /// What to do.

@@ -86,6 +86,8 @@ pub struct StepIntent {
     pub action: &'static str,
     /// Its recovery class.
     pub recovery: &'static str,
+    /// Why it is of that class.
+    pub recovery_reason: String,
 }
 
 /// What came of a step.
@@ -277,9 +279,9 @@ impl Store {
         .await?;
         // One statement for any number of steps.
         let sql = format!(
-            "INSERT INTO run_steps (run, target, position, unit, migration, checksum, action, recovery, state, duration_ms) \
-             SELECT $1, $2, $3 + CAST(value ->> 'position' AS BIGINT), value ->> 'unit', value ->> 'migration', \
-             value ->> 'checksum', value ->> 'action', value ->> 'recovery', 'pending', 0 FROM {}",
+            "INSERT INTO run_steps (run, target, position, unit, migration, checksum, action, recovery, recovery_reason, \
+             state, duration_ms) SELECT $1, $2, $3 + CAST(value ->> 'position' AS BIGINT), value ->> 'unit', value ->> 'migration', \
+             value ->> 'checksum', value ->> 'action', value ->> 'recovery', value ->> 'recovery_reason', 'pending', 0 FROM {}",
             self.kind().each("$4")
         );
         sqlx::query(sqlx::AssertSqlSafe(sql))

@@ -199,6 +199,9 @@ pub(super) fn json(about: &About) -> String {
         Engine::Mongodb | Engine::Elasticsearch => {
             let (operations, rollback) =
                 if about.engine == Engine::Mongodb { mongodb(about) } else { elasticsearch(about) };
+            if about.engine == Engine::Elasticsearch && matches!(about.kind, Kind::Data | Kind::Hotfix) {
+                put("manual", json!("the query finds no document that is changed already, so it may be run again"));
+            }
             put("operations", operations);
             if let Some(rollback) = rollback {
                 put("rollback", rollback);

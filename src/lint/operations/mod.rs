@@ -22,6 +22,7 @@ use super::script::{Direction, Finding};
 use super::table::RuleInfo;
 use super::{Scope, own};
 use crate::ids::Engine;
+use crate::migration::execution::Nature;
 use crate::migration::operations::{self, Inverse, Located, Operation};
 use crate::migration::{Migration, MigrationSet, Script};
 
@@ -67,7 +68,8 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
         let unit = units.entry(migration.unit.as_str()).or_default();
         let judged = scope.holds(migration);
         let mut fresh = fresh_of_branch.clone();
-        let mut look = Look { at: *at, unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
+        let manual = migration.directives.manual.as_deref();
+        let mut look = Look { at: *at, manual, unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
         for (n, located) in listed.iter().enumerate() {
             look.operation(n, located, &migration.up, Direction::Up);
         }
@@ -82,7 +84,7 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
         let mut places = vec![Place::of(&migration.up, found)];
         places.extend(lua);
         if let Some(down) = &migration.down {
-            places.extend(backward(migration.engine, down, *at));
+            places.extend(backward(migration, down, *at));
         }
         places.retain(|p| !p.found.is_empty());
         out.insert(*at, places);
@@ -91,13 +93,14 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
 }
 
 /// A rollback: only what cannot run, or must not, is worth a word.
-fn backward(engine: Engine, down: &Script, at: usize) -> Vec<Place> {
-    let listed = operations::read(engine, &down.text).unwrap_or_default();
+fn backward(migration: &Migration, down: &Script, at: usize) -> Vec<Place> {
+    let listed = operations::read(migration.engine, &down.text).unwrap_or_default();
     if listed.iter().any(|l| l.operation.name() == "undo") {
         return Vec::new();
     }
     let (mut unit, mut fresh) = (Unit::default(), BTreeSet::new());
-    let mut look = Look { at, unit: &mut unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
+    let manual = migration.directives.manual.as_deref();
+    let mut look = Look { at, manual, unit: &mut unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
     for (n, located) in listed.iter().enumerate() {
         look.operation(n, located, down, Direction::Down);
     }
@@ -140,6 +143,8 @@ struct Unit {
 /// One migration being looked at.
 struct Look<'a> {
     at: usize,
+    /// Why operations that nothing proves are meant, as the migration says.
+    manual: Option<&'a str>,
     unit: &'a mut Unit,
     /// What this migration (or, of a branch, one before it) made: it holds nothing yet.
     fresh: &'a mut BTreeSet<String>,
@@ -173,6 +178,7 @@ impl Look<'_> {
             }
             Operation::Redis(o) => redis::check(self, &range, o, script),
         }
+        self.unprovable(&range, &located.operation);
         self.secrets(&range, &script.text[range.clone()], &located.operation);
         self.own(&range, &script.text[range.clone()], &located.operation);
         // What only gets another name is as full as it was.
@@ -200,6 +206,17 @@ impl Look<'_> {
             && let Some(name) = own::own_of_operation(engine, text)
         {
             self.add(&OWN_TABLES.info, range, own::message(&name), OWN_TABLES_HELP);
+        }
+    }
+
+    /// Reports an operation of which nobody can tell after a crash whether it was done, wherever it runs (R-18).
+    fn unprovable(&mut self, range: &Range<usize>, operation: &Operation) {
+        let recovery = operation.recovery();
+        if recovery.nature == Nature::Unprovable && operation.name() != "undo" {
+            let what = format!("`{}` ({})", operation.name(), recovery.why);
+            let help = "use an operation whose effect can be looked for; where that cannot be, say that it is meant: \
+                        `\"manual\": \"why\"` beside `operations`";
+            self.found.push(super::check::unprovable(range.clone(), &what, help.to_owned(), self.manual));
         }
     }
 

@@ -656,3 +656,44 @@ fn godwits_own_collections_and_indices_are_left_alone() {
         assert!(found.is_some_and(|v| v.severity == Severity::Error && v.line == 2), "{:?}", report.violations);
     }
 }
+
+#[test]
+fn r18_an_operation_that_nothing_proves_is_an_error_unless_it_is_marked_as_meant() {
+    let report = |engine: &str, more: &str, list: &str| {
+        let json = format!(
+            "{{\"version\":\"1.0.0\",\"name\":\"m\",\"description\":\"d\",\"database_type\":\"{engine}\",\
+             \"migration_type\":\"data\",\"rollback\":[],{more}\n\"operations\":[\n{list}\n]}}"
+        );
+        report_of(&[(format!("migrations/{engine}/001_m.json"), json)])
+    };
+    let command = r#"{"type":"run_command","command":{"collMod":"c"}}"#;
+    let query = r#"{"type":"update_by_query","index":"a","query":{"term":{"b":1}},"requests_per_second":5}"#;
+    for (engine, list, why) in [("mongodb", command, "nothing is known"), ("elasticsearch", query, "which documents")] {
+        let about = |report: &LintReport| {
+            report.violations.iter().find(|v| v.rule == "unprovable-step").cloned().expect("it is told")
+        };
+        let bare = report(engine, "", list);
+        let found = about(&bare);
+        assert_eq!((found.severity, found.line, bare.risk), (Severity::Error, 3, Risk::High), "{found:?}");
+        assert!(found.message.contains(why) && found.help.unwrap().contains("\"manual\""), "{}", found.message);
+        let marked = report(engine, "\"manual\":\"the only way\",", list);
+        let found = about(&marked);
+        assert_eq!((found.severity, marked.risk), (Severity::Warning, Risk::High), "{found:?}");
+        assert!(found.message.ends_with("(marked as meant: the only way)"), "{}", found.message);
+        let silent = report(engine, "\"manual\":\" \",", list);
+        assert!(rules(&silent).contains(&"invalid-metadata"), "{silent:?}");
+    }
+    let bounded = report("elasticsearch", "", query);
+    let about = bounded.violations.iter().find(|v| v.rule == "update-by-query").expect("its load is told");
+    assert!(!about.help.as_deref().unwrap_or_default().contains("requests_per_second"), "{about:?}");
+    // A rollback is marked with its migration.
+    let back = format!("[{command}]");
+    for (more, expected) in [("", true), ("\"manual\":\"the only way\",", false)] {
+        let json = format!(
+            "{{\"version\":\"1.0.0\",\"name\":\"m\",\"description\":\"d\",\"database_type\":\"mongodb\",\
+             \"migration_type\":\"data\",{more}\"operations\":[{MADE}],\"rollback\":{back}}}"
+        );
+        let report = report_of(&[("migrations/mongodb/001_m.json".to_owned(), json)]);
+        assert_eq!(rules(&report).contains(&"unprovable-step"), expected, "{report:?}");
+    }
+}
