@@ -10,7 +10,7 @@ use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, models,
-    operations, order, profile, references, rewrite, rules, schema, services, squawk,
+    operations, order, profile, references, rewrite, rules, schema, services, squawk, versions,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -97,6 +97,7 @@ fn assemble(
         if matches!(scope, Scope::Paths(_)) && migration.is_contract() {
             violations.extend(linter.contract_with_expand(migration, in_scope));
         }
+        violations.extend(versions::content(migration, &violations[first..]).map(|p| linter.problem(&p)));
         violations.extend(linter.understated(migration, &violations[first..]));
         linter.waive(migration, &mut violations, first);
         summaries.push(summary(migration, &violations[first..], checked.transactional));

@@ -376,6 +376,7 @@ impl Reader<'_> {
             id,
             version,
             name: name.to_owned(),
+            step: None,
             description: None,
             layout: self.layout,
             unit: self.unit.to_owned(),
