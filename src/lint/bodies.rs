@@ -99,9 +99,10 @@ pub fn findings(
     found
 }
 
-/// Whether a rule is about what a function does to data and rights whenever it is called.
+/// Whether a rule is about what a function does to data and rights whenever it is called. What looks like a secret is told
+/// where the function is defined.
 fn is_harm(rule: &RuleInfo) -> bool {
-    matches!(rule.category, Category::Destructive | Category::Security)
+    matches!(rule.category, Category::Destructive | Category::Security) && rule.id != "secret-literal"
 }
 
 /// Whether the text of a function's definition could hold a statement that [`is_harm`]'s rules are about.

@@ -10,7 +10,7 @@ use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, models,
-    operations, order, profile, references, rewrite, rules, schema, services, squawk, versions,
+    operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -318,6 +318,7 @@ impl<'a> Linter<'a> {
                     finding.tables = script.tables_at(finding);
                 }
                 found.extend(bodies::findings(&script, squawk, newer, |i| self.on(i)));
+                secrets::told_once(&mut found);
                 if matches!(scope, Scope::Paths(_)) {
                     newer.extend(script.created_names().map(str::to_owned));
                 }

@@ -268,7 +268,7 @@ impl Look<'_> {
         for key in named {
             let message = format!("`{}` holds a secret: the value of `{key}` [S4-81]", operation.name());
             let help = "take it out of the file and change it where it is used: what is committed is known";
-            self.add(&rules::SECRET_LITERAL, range, message, help);
+            self.add(&super::rules::SECRET_LITERAL.info, range, message, help);
         }
     }
 

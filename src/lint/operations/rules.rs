@@ -23,7 +23,6 @@ rules! {
     IRREVERSIBLE = "irreversible-operation", Structure, ERROR, High, Operations, "An operation cannot be taken back, and no rollback is given";
     USED_BEFORE_CREATED = "used-before-created", Fails, ERROR, High, Operations, "Uses what only a later operation makes";
     VERSION_CONTENT = "version-content", Structure, WARN, Low, Files, "The version does not say what the migration does";
-    SECRET_LITERAL = "secret-literal", Security, ERROR, High, Operations, "A secret stands in the file";
     // MongoDB
     INVALID_VALIDATOR = "invalid-validator", Fails, ERROR, High, Mongodb, "A validator that the server refuses";
     UPDATE_WITHOUT_FILTER = "update-without-filter", Destructive, ERROR, High, Mongodb, "Updates every document of a collection";
