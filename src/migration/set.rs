@@ -114,6 +114,8 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
         }
     }
     set.models = models(files, &set);
+    let undeclaring = layout::undeclaring(files, &set);
+    set.remarks.extend(undeclaring);
     order(&mut set);
     set.problems.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
     set

@@ -24,6 +24,7 @@ use crate::migration::{
 };
 pub(super) use detect::{Folder, Surroundings, read_folder};
 pub use marked::{Marked, split as split_marked};
+pub(super) use service::undeclaring;
 #[cfg(feature = "cli")]
 pub use typed::schema as typed_schema;
 
@@ -375,8 +376,8 @@ impl Reader<'_> {
         self.set.migrations.push(Migration {
             id,
             version,
-            name: name.to_owned(),
             step: None,
+            name: name.to_owned(),
             description: None,
             layout: self.layout,
             unit: self.unit.to_owned(),
