@@ -141,7 +141,7 @@ fn judge(
     let script = Script::within(text, &parse, outer);
     let mut found = Vec::new();
     squawk.run(&script, &parse, &mut found);
-    corrections::correct(&script, &mut found);
+    corrections::correct(&script, squawk, &mut found);
     rules::run(&script, |i| i.applies.to(Engine::Postgresql) && on(i), &mut found);
     corrections::told_once(&mut found);
     if found.is_empty() {

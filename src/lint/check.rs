@@ -300,7 +300,7 @@ impl<'a> Linter<'a> {
             Direction::Up => {
                 let squawk = if engine == Engine::Postgresql { &self.postgres } else { &self.sqlite };
                 squawk.run(&script, &parse, &mut found);
-                corrections::correct(&script, &mut found);
+                corrections::correct(&script, squawk, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
                 corrections::told_once(&mut found);
                 if engine == Engine::Postgresql {
