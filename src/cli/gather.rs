@@ -422,6 +422,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
     set.migrations.push(Migration {
         id,
         version: Version::numeric(stem.split(['_', '-', '.']).next().unwrap_or(stem)),
+        step: None,
         name: stem.to_owned(),
         description: None,
         layout: Layout::Numbered,

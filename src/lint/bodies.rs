@@ -99,9 +99,10 @@ pub fn findings(
     found
 }
 
-/// Whether a rule is about what a function does to data and rights whenever it is called.
+/// Whether a rule is about what a function does to data and rights whenever it is called. What looks like a secret is told
+/// where the function is defined.
 fn is_harm(rule: &RuleInfo) -> bool {
-    matches!(rule.category, Category::Destructive | Category::Security)
+    matches!(rule.category, Category::Destructive | Category::Security) && rule.id != "secret-literal"
 }
 
 /// Whether the text of a function's definition could hold a statement that [`is_harm`]'s rules are about.
@@ -140,7 +141,7 @@ fn judge(
     let script = Script::within(text, &parse, outer);
     let mut found = Vec::new();
     squawk.run(&script, &parse, &mut found);
-    corrections::correct(&script, &mut found);
+    corrections::correct(&script, squawk, &mut found);
     rules::run(&script, |i| i.applies.to(Engine::Postgresql) && on(i), &mut found);
     corrections::told_once(&mut found);
     if found.is_empty() {

@@ -10,7 +10,7 @@ use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, models,
-    operations, order, profile, references, rewrite, rules, schema, services, squawk,
+    operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -101,6 +101,7 @@ fn assemble(
         if matches!(scope, Scope::Paths(_)) && migration.is_contract() {
             violations.extend(linter.contract_with_expand(migration, in_scope));
         }
+        violations.extend(versions::content(migration, &violations[first..]).map(|p| linter.problem(&p)));
         violations.extend(linter.understated(migration, &violations[first..]));
         linter.waive(migration, &mut violations, first);
         summaries.push(summary(migration, &violations[first..], checked.transactional));
@@ -312,7 +313,7 @@ impl<'a> Linter<'a> {
             Direction::Up => {
                 let squawk = if engine == Engine::Postgresql { &self.postgres } else { &self.sqlite };
                 squawk.run(&script, &parse, &mut found);
-                corrections::correct(&script, &mut found);
+                corrections::correct(&script, squawk, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
                 corrections::told_once(&mut found);
                 if engine == Engine::Postgresql {
@@ -330,6 +331,7 @@ impl<'a> Linter<'a> {
                     finding.tables = script.tables_at(finding);
                 }
                 found.extend(bodies::findings(&script, squawk, newer, |i| self.on(i)));
+                secrets::told_once(&mut found);
                 if matches!(scope, Scope::Paths(_)) {
                     newer.extend(script.created_names().map(str::to_owned));
                 }

@@ -27,6 +27,7 @@ pub mod secrets;
 mod services;
 mod squawk;
 pub mod table;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -28,7 +28,7 @@ use execution::{CannotExecute, Execution, Long};
 pub use layout::Layout;
 pub use set::{MigrationRoot, both, digest_of, has_beside, resolve, resolve_below, service_at, told_by};
 pub use verify::Check;
-pub use version::Version;
+pub use version::{Version, VersionStep};
 
 /// One file of a repository or folder as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +140,8 @@ pub struct Migration {
     pub id: MigrationId,
     /// What the unit orders by.
     pub version: Version,
+    /// How a semantic version follows the one before it; `None` for the first of a folder and where versions are none.
+    pub step: Option<VersionStep>,
     /// The part after the version, for people.
     pub name: String,
     /// What the metadata says it does, if anything.

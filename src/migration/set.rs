@@ -128,6 +128,8 @@ pub fn resolve_below(above: &str, files: &[SourceFile], roots: &[MigrationRoot])
         }
     }
     set.models = models(files, &set);
+    let undeclaring = layout::undeclaring(files, &set);
+    set.remarks.extend(undeclaring);
     order(&mut set);
     set.problems.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
     set

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{irreversible, operation_of};
+use crate::lint::secrets;
 use crate::migration::operations::are_operations;
 use crate::plan::planner::recovery_class;
 use crate::plan::{MigrationState, Outcome, RecoveryClass, Refusal, RunReport, StepAction, StepReport, TargetStatus};
@@ -117,7 +118,7 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
                 }
                 continue;
             }
-            for line in statement.lines() {
+            for line in secrets::masked(statement).lines() {
                 let _ = writeln!(out, "             {line}");
             }
         }

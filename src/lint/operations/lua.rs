@@ -15,8 +15,9 @@ use full_moon::tokenizer::Lexer;
 use self::commands::{adds_up, keys_of, looks, writes};
 use self::words::{Word, depth, words};
 use super::rules;
+use crate::lint::rules::SECRET_LITERAL;
 use crate::lint::script::Finding;
-use crate::lint::table;
+use crate::lint::{secrets, table};
 use crate::migration::operations::lua::OPAQUE;
 
 /// Scripts above this many bytes are not looked into; Redis itself takes larger ones badly.
@@ -119,9 +120,10 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
             "pass values in `args` and read them from ARGV",
         )
     }));
-    found.extend(words.iter().filter(|w| w.literal.as_deref().is_some_and(crate::redact::looks_secret)).map(|w| {
+    let secret = words.iter().filter(|w| w.literal.as_deref().is_some_and(crate::redact::looks_secret));
+    found.extend(secret.map(|w| w.range.clone()).chain(secrets::in_lua(source)).map(|range| {
         let help = "take it out of the file and change it where it is used: what is committed is known";
-        super::finding(&rules::SECRET_LITERAL, w.range.clone(), "a literal holds a secret [S4-81]".to_owned(), help)
+        super::finding(&SECRET_LITERAL.info, range, "a literal holds a secret [S4-81]".to_owned(), help)
     }));
     found.sort_by_key(|f| f.range.start);
     found

@@ -20,11 +20,11 @@ pub(super) use rules::RULES;
 use super::rules::postgres::{OWN_TABLES, OWN_TABLES_HELP};
 use super::script::{Direction, Finding};
 use super::table::RuleInfo;
-use super::{Scope, own};
+use super::{Scope, own, versions};
 use crate::ids::Engine;
 use crate::migration::execution::Nature;
-use crate::migration::operations::{self, Inverse, Located, Operation};
-use crate::migration::{Migration, MigrationSet, Script};
+use crate::migration::operations::{self, Inverse, Located, Operation, redis as keys};
+use crate::migration::{Migration, MigrationSet, Script, VersionStep};
 
 /// Findings in one text, which starts at `first_line` of `file`.
 pub(super) struct Place {
@@ -136,8 +136,6 @@ struct Unit {
     elastic: state_elasticsearch::State,
     /// MongoDB: what else is known of collections.
     mongo: state_mongodb::State,
-    /// The semantic version before.
-    version: Option<[u64; 3]>,
 }
 
 /// One migration being looked at.
@@ -266,51 +264,28 @@ impl Look<'_> {
                 }
             }
         }
-        let parts: Option<Vec<u64>> = migration.version.as_str().split('.').map(|p| p.parse().ok()).collect();
-        let Some(version) = parts.and_then(|p| <[u64; 3]>::try_from(p).ok()) else { return };
-        if let Some(before) = self.unit.version {
-            self.version_says(migration, listed, before, version);
-        }
-        self.unit.version = Some(version);
+        self.version_says(migration, listed);
     }
 
     /// Major breaks, minor adds, patch repairs [S4-41] [S4-42] [S4-43].
-    fn version_says(&mut self, migration: &Migration, listed: &[Located], before: [u64; 3], version: [u64; 3]) {
-        let at = listed.first().map_or(0..0, |l| l.range.clone());
-        if version[0] > before[0] {
-            let noted = migration.description.as_deref().is_some_and(|d| d.contains("BREAKING"));
-            if !noted {
-                self.add(
-                    &rules::VERSION_CONTENT,
-                    &at,
-                    format!(
-                        "version {} is a major one, but the description says nothing of BREAKING [S4-61]",
-                        migration.version
-                    ),
-                    "say in `description` what breaks: `BREAKING: …`",
-                );
+    fn version_says(&mut self, migration: &Migration, listed: &[Located]) {
+        let Some(step) = migration.step else { return };
+        let version = &migration.version;
+        if step == VersionStep::Major {
+            if !versions::notes_breaking(migration) {
+                let at = listed.first().map_or(0..0, |l| l.range.clone());
+                let (message, help) = versions::unnoted(version);
+                self.add(&rules::VERSION_CONTENT, &at, message, help);
             }
-            return;
-        }
-        if let Some(breaking) = listed.iter().find(|l| breaks(&l.operation)) {
-            let name = breaking.operation.name();
-            self.add(
-                &rules::VERSION_CONTENT,
-                &breaking.range,
-                format!("`{name}` breaks what runs, but {} is no major version [S4-41]", migration.version),
-                "raise the first number of `version` and say BREAKING in `description`",
-            );
-        } else if version[1] == before[1]
+        } else if let Some(breaking) = listed.iter().find(|l| breaks(&l.operation)) {
+            let (message, help) = versions::breaking(breaking.operation.name(), version);
+            self.add(&rules::VERSION_CONTENT, &breaking.range, message, help);
+        } else if step == VersionStep::Patch
             && let Some(adds) =
                 listed.iter().find(|l| !makes(&l.operation).is_empty() && l.operation.name() != "create_index")
         {
-            let name = adds.operation.name();
-            self.add(
-                &rules::VERSION_CONTENT,
-                &adds.range,
-                format!("`{name}` adds something, but {} is a patch version [S4-43]", migration.version),
-                "raise the second number of `version`",
-            );
+            let (message, help) = versions::adding(adds.operation.name(), version);
+            self.add(&rules::VERSION_CONTENT, &adds.range, message, help);
         }
     }
 
@@ -326,7 +301,7 @@ impl Look<'_> {
         for key in named {
             let message = format!("`{}` holds a secret: the value of `{key}` [S4-81]", operation.name());
             let help = "take it out of the file and change it where it is used: what is committed is known";
-            self.add(&rules::SECRET_LITERAL, range, message, help);
+            self.add(&super::rules::SECRET_LITERAL.info, range, message, help);
         }
     }
 
@@ -380,6 +355,9 @@ fn takes_away(operation: &Operation) -> Vec<String> {
 
 /// Whether what runs may miss something afterwards.
 fn breaks(operation: &Operation) -> bool {
+    if let Operation::Redis(keys::Operation::Script { lua, .. }) = operation {
+        return versions::takes_keys(lua);
+    }
     matches!(
         operation.name(),
         "remove_field"

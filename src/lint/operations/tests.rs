@@ -345,6 +345,30 @@ fn redis_operations_without_lua() {
 }
 
 #[test]
+fn n310_an_index_that_holds_something_is_dropped_at_a_high_risk() {
+    let risk = |options: &str, drops: bool| {
+        let index = format!(
+            r#"{{"type":"create_index","collection":"c","index":[["a",1]],"options":{{"name":"i"{options}}}}}"#
+        );
+        let drop = r#"{"type":"drop_index","collection":"c","name":"i"}"#;
+        let made = format!("{MADE},{index}");
+        let lists = if drops { vec![made.as_str(), drop] } else { vec![drop] };
+        let report = migrations("mongodb", &lists);
+        let found = report.violations.into_iter().find(|v| v.rule == "drop-index").expect("told");
+        (found.risk, found.message)
+    };
+    for (options, expected, part) in [
+        (r#","unique":true"#, Risk::High, "written twice"),
+        (r#","expireAfterSeconds":60"#, Risk::High, "too old"),
+        (r#","unique":false"#, Risk::Medium, "read every document"),
+    ] {
+        let (risk, message) = risk(options, true);
+        assert!(risk == expected && message.contains(part), "{options}: {risk} {message}");
+    }
+    assert_eq!(risk("", false).0, Risk::Medium);
+}
+
+#[test]
 fn s4_67_what_cannot_be_taken_back_is_named() {
     let json = r#"{"version":"1.0.0","name":"m","description":"x","database_type":"mongodb","migration_type":"data","operations":[
 {"type":"add_field","collection":"c","field":"a","value":1,"batch_size":100},

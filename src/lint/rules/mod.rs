@@ -2,6 +2,8 @@
 
 pub(in crate::lint) mod postgres;
 
+pub(super) use postgres::SECRET_LITERAL;
+
 use super::script::{Finding, Script, Statement, range_of};
 use super::table::RuleInfo;
 use squawk_syntax::SyntaxNode;

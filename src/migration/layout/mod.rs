@@ -25,7 +25,7 @@ use crate::migration::{
 pub use detect::declared_engine;
 pub(super) use detect::{Folder, Surroundings, read_folder};
 pub use marked::{Marked, split as split_marked};
-pub(super) use service::{is_service, of as service_of};
+pub(super) use service::{is_service, of as service_of, undeclaring};
 #[cfg(feature = "cli")]
 pub use typed::schema as typed_schema;
 
@@ -388,6 +388,7 @@ impl Reader<'_> {
         self.set.migrations.push(Migration {
             id,
             version,
+            step: None,
             name: name.to_owned(),
             description: None,
             layout: self.layout,

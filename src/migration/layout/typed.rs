@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use super::numbered::parse_name;
 use super::{Folder, Found, Reader};
 use crate::ids::Engine;
-use crate::migration::{FileContent, Severity, SourceFile, Version};
+use crate::migration::{FileContent, Severity, SourceFile, Version, VersionStep};
 
 /// The files of one stem.
 #[derive(Default)]
@@ -80,6 +80,10 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
         let Some((semver, line)) = read_one(stem, &parts, reader) else { continue };
         let path = parts.json.map_or_else(String::new, |f| f.path.clone());
         check_order(before.as_ref(), semver, line, &path, reader);
+        let step = before.as_ref().and_then(|(highest, _)| VersionStep::between(*highest, semver));
+        if let Some(migration) = reader.set.migrations.last_mut() {
+            migration.step = step;
+        }
         if before.as_ref().is_none_or(|(highest, _)| *highest < semver) {
             before = Some((semver, stem.to_owned()));
         }

@@ -33,6 +33,7 @@ mod password_literal;
 mod prelude;
 mod primary_key_using_index;
 mod refresh_materialized_view;
+mod secret_literal;
 mod security_definer_search_path;
 mod session_replication_role;
 mod set_access_method;
@@ -58,6 +59,7 @@ mod where_always_true;
 mod wide_index;
 
 use super::OwnRule;
+pub(in crate::lint) use secret_literal::RULE as SECRET_LITERAL;
 
 pub(in crate::lint) use own_tables::{HELP as OWN_TABLES_HELP, RULE as OWN_TABLES};
 
@@ -95,6 +97,7 @@ pub(super) static RULES: &[&OwnRule] = &[
     &grant_all::RULE,
     &superuser_rights::RULE,
     &password_literal::RULE,
+    &secret_literal::RULE,
     &security_definer_search_path::RULE,
     &create_trigger::RULE,
     &disable_autovacuum::RULE,
