@@ -78,6 +78,8 @@ fn every_type(layout: Option<&str>, engine: &str) {
             .unwrap()
             .iter()
             .filter(|v| v["category"] == "structure" && v["rule"] != "missing-down")
+            // One that is marked as meant is told, and no stray.
+            .filter(|v| !(v["rule"] == "unprovable-step" && v["severity"] == "warning"))
             .collect();
         assert!(strays.is_empty(), "{layout:?} {engine} {kind}: {strays:?}");
     }

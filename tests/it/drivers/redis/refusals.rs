@@ -263,7 +263,7 @@ fn an_error_names_its_operation_and_a_script_within_one_has_the_operations_line(
 ], "rollback": []"#,
         );
         let project = RedisProject::new(cluster, &[("001_inline.json", &json)]);
-        project.ask::<()>(&["RPUSH", &project.key("a{s}"), "1"]);
+        project.ask::<()>(&["SET", &project.key("a{s}"), "no number"]);
         let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
         let error = &said["steps"][0]["error"];
         assert_eq!((error["line"].as_u64(), error["operation"].as_u64()), (Some(6), Some(3)), "{said}");
