@@ -5,12 +5,14 @@ use chrono::{DateTime, Utc};
 use super::error::JobError;
 use super::gather::{Gathered, Place};
 use super::heads::{Speaker, Word};
+use super::merge_run::GATES;
 use super::work::Judge;
-use super::{Bot, buttons, labels, papers};
+use super::{Bot, buttons, decide, labels, papers};
+use crate::approval::counted::satisfied;
 use crate::approval::{EnvironmentVerdict, Label, PullRequestSnapshot, Status, Verdict};
 use crate::config::ConfigError;
 use crate::github::{CheckAction, CheckAnnotation, NewCheckRun, Shown, model};
-use crate::ids::{CommitSha, DeliveryId, Login, PrNumber, Risk, RoleName};
+use crate::ids::{CommitSha, DeliveryId, Login, PrNumber, Risk};
 use crate::lint::LintReport;
 use crate::migration::digest_of;
 use crate::report::check_run::{self, CheckOutput};
@@ -238,9 +240,12 @@ impl Bot {
         entry.correlation = correlation.cloned();
         entry.details.insert("risk".to_owned(), binding.risk.to_string());
         entry.details.insert("reason".to_owned(), verdict.summary.clone());
-        let roles =
-            verdict.environments.iter().flat_map(|e| e.filled.iter().map(move |(role, login)| said(e, role, login)));
-        entry.details.insert("approved_by".to_owned(), roles.collect::<Vec<_>>().join(", "));
+        entry.details.insert(
+            "approved_by".to_owned(),
+            verdict.environments.iter().flat_map(said).collect::<Vec<_>>().join(", "),
+        );
+        let gates = satisfied(&verdict.gates).map(|g| format!("{}: {}", g.name, decide::logins(&g.approvers)));
+        entry.details.insert(GATES.to_owned(), gates.collect::<Vec<_>>().join("; "));
         let filter =
             AuditFilter { repo: entry.repo.clone(), pr: entry.pr, last: Some(RECENT), ..AuditFilter::default() };
         let last = self.store.audit(&filter).await?.into_iter().rev().find(|r| r.body.action == JUDGED);
@@ -266,10 +271,15 @@ impl Bot {
     }
 }
 
-/// Who filled a role of an environment, and in which way, for the audit.
-fn said(verdict: &EnvironmentVerdict, role: &RoleName, login: &Login) -> String {
-    let ways: Vec<&str> = verdict.sources.get(login).into_iter().flatten().map(|s| s.as_str()).collect();
-    format!("{} {role}: {login} ({})", verdict.environment, ways.join(", "))
+/// Who counts in an environment, in which role and in which way, for the audit.
+fn said(verdict: &EnvironmentVerdict) -> Vec<String> {
+    let environment = &verdict.environment;
+    let ways = |login: &Login| {
+        let ways: Vec<&str> = verdict.sources.get(login).into_iter().flatten().map(|s| s.as_str()).collect();
+        ways.join(", ")
+    };
+    let roles = verdict.filled.iter().map(|(role, login)| format!("{environment} {role}: {login} ({})", ways(login)));
+    roles.chain(verdict.besides().map(|login| format!("{environment}: {login} ({})", ways(login)))).collect()
 }
 
 pub(super) fn status_word(status: Status) -> &'static str {

@@ -7,9 +7,10 @@ use super::Bot;
 use super::contents::Contents;
 use super::error::JobError;
 use super::gather::{Gathered, Place};
+use crate::approval::counted::satisfied;
 use crate::approval::{EnvironmentVerdict, Status, Verdict};
 use crate::config::{Environment, WindowState};
-use crate::ids::{EnvironmentName, PrNumber, Risk, RoleName};
+use crate::ids::{EnvironmentName, Login, PrNumber, Risk, RoleName};
 use crate::migration::Migration;
 use crate::plan::planner::belongs;
 use crate::report::EnvironmentPlan;
@@ -131,7 +132,8 @@ impl Bot {
 /// Whether somebody besides the author agreed to it as it is.
 fn read_by_others(gathered: &Gathered, verdict: &Verdict) -> bool {
     let author = gathered.snapshot.author.as_ref();
-    verdict.environments.iter().flat_map(|e| e.filled.values()).any(|login| Some(login) != author)
+    let cells = verdict.environments.iter().flat_map(|e| &e.evaluation.approvers);
+    cells.chain(satisfied(&verdict.gates).flat_map(|g| &g.approvers)).any(|login| Some(login) != author)
 }
 
 fn window(settings: &Environment, now: DateTime<Utc>) -> Option<String> {
@@ -158,12 +160,11 @@ fn connections(gathered: &Gathered, plan: Option<&EnvironmentPlan>) -> Result<St
 }
 
 fn sign_off(judged: &EnvironmentVerdict) -> Vec<Signature> {
-    let signature = |(role, login): (&RoleName, &crate::ids::Login)| Signature {
-        name: format!("@{login}"),
-        role: role.to_string(),
-        at: None,
-    };
-    judged.filled.iter().map(signature).collect()
+    let signature = |role: String, login: &Login| Signature { name: format!("@{login}"), role, at: None };
+    let filled = judged.filled.iter().map(|(role, login)| signature(role.to_string(), login));
+    // Whoever counts besides holds one of the roles that are asked for.
+    let any: Vec<&str> = judged.required_roles.iter().map(RoleName::as_str).collect();
+    filled.chain(judged.besides().map(|login| signature(any.join(" or "), login))).collect()
 }
 
 fn missing(judged: &EnvironmentVerdict) -> Vec<String> {

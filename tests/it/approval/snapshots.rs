@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use godwit::approval::ReviewState;
+use godwit::approval::{Counted, ReviewState};
 use godwit::config::ConfigError;
 use godwit::ids::{Checksum, CommitSha, Digest, Engine, Login, MigrationId, Risk, RoleName, RunId, TargetName};
 use godwit::lint::{Category, LintReport, MigrationSummary, Severity, Violation};
@@ -222,7 +222,11 @@ fn run_page(report: &RunReport, next: &Next) -> String {
         report,
         commit: &commit,
         by: "merge of #7 by @ann",
-        approved_by: &[(RoleName::new("data_ops").unwrap(), Login::new("ann"))],
+        counted: &Counted {
+            roles: vec![(RoleName::new("data_ops").unwrap(), Login::new("ann"))],
+            besides: vec![Login::new("ben")],
+            gates: vec![("code owners".to_owned(), vec![Login::new("dan"), Login::new("dora")])],
+        },
         next,
         audit_head: Some(&head),
         links: &links,

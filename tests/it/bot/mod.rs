@@ -35,6 +35,7 @@ mod policy_after;
 mod postgres;
 pub mod process;
 mod promoting;
+mod recorded;
 mod redelivering;
 mod reviewing;
 mod rollbacks;
