@@ -12,9 +12,11 @@ use crate::approval::{EnvironmentVerdict, Status, Verdict};
 use crate::config::{Environment, WindowState};
 use crate::ids::{EnvironmentName, Login, PrNumber, Risk, RoleName};
 use crate::migration::Migration;
+use crate::plan::StepAction;
+use crate::plan::backup::{self, Coming, Why, why};
 use crate::plan::planner::belongs;
 use crate::report::EnvironmentPlan;
-use crate::report::checklist::{Checklist, Earlier, Seen, Signature, checks, sections};
+use crate::report::checklist::{Checklist, Earlier, Seen, Signature, checks, made_by_the_run, sections};
 use crate::report::graph::mermaid_around;
 use crate::report::pending::{Pending, Question, pending};
 
@@ -77,19 +79,17 @@ impl Bot {
                 continue;
             }
             let before = order.iter().position(|e| e == name).and_then(|n| n.checked_sub(1)).map(|n| &order[n]);
+            let plan = plans.iter().find(|p| p.environment == *name);
             let first = order.first().filter(|first| *first != name);
             let seen = Seen {
                 pending: own.len(),
                 read: read_by_others(gathered, verdict),
                 development: self.lacked(gathered, first, &own).await?,
                 before: self.lacked(gathered, before, &own).await?,
-                backup: settings
-                    .migration
-                    .backup_required
-                    .then(|| Ok("the run makes one, verifies it, and does not begin without".to_owned())),
+                backup: backup(contents, settings, &own, plan).map(|why| Ok(made_by_the_run(&why))),
                 window: window(settings, now),
                 no_way_back: own.iter().filter(|m| !m.is_reversible()).map(|m| m.reference()).collect(),
-                connections: connections(gathered, plans.iter().find(|p| p.environment == *name)),
+                connections: connections(gathered, plan),
                 approvals: match judged.evaluation.status {
                     Status::Approved | Status::Skipped => Ok("what the matrix asks for is there".to_owned()),
                     Status::Pending | Status::Disapproved => Err(judged.evaluation.reason.clone()),
@@ -142,6 +142,25 @@ fn window(settings: &Environment, now: DateTime<Utc>) -> Option<String> {
         WindowState::Open => Some("it is open now".to_owned()),
         WindowState::Closed { local, .. } => Some(format!("it opens {local}; a merge before it waits")),
     }
+}
+
+/// Why the run makes a backup first, as far as the plan or, where there is none, the migrations say.
+fn backup(
+    contents: &Contents,
+    settings: &Environment,
+    own: &[&Migration],
+    plan: Option<&EnvironmentPlan>,
+) -> Option<Why> {
+    let lost = crate::risk::destroying(&contents.set, &contents.report.violations);
+    let plan = plan.filter(|p| p.refusals.is_empty());
+    let runs = |m: &Migration| {
+        plan.is_none_or(|p| {
+            p.steps.iter().any(|s| s.action == StepAction::Apply && s.unit == m.unit && s.migration == m.id)
+        })
+    };
+    let steps: Vec<Coming> = own.iter().filter(|m| runs(m)).map(|m| Coming::applied(m, &lost)).collect();
+    let environment = Some(&settings.name);
+    why(&backup::Question { environment, required: settings.migration.backup_required, asked: false, steps: &steps })
 }
 
 /// What the plan of an environment showed of its databases.

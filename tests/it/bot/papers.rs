@@ -1,6 +1,6 @@
 //! What a pull request shows for planning, and what scripts said: the report of what is pending, checklists, notices.
 
-use godwit::sandbox::MergeMethod;
+use godwit::sandbox::{MergeMethod, PullHandle};
 
 use super::postgres::{shop, until_done};
 use super::world::{LINT, SUMMARY, World, check, comment, run_comment};
@@ -53,6 +53,37 @@ async fn s3_21_s3_45_the_whole_report_and_the_checklists_stand_on_the_pull_reque
     let run = run_comment(&pull, "production");
     assert!(run.contains("`0001_orders`: 1 query returned what its script says"), "{run}");
     assert!(text().contains("3. ✅ **Passed in development**"), "{}", text());
+}
+
+#[tokio::test]
+async fn s3_38_a_checklist_knows_the_backup_that_the_run_makes() {
+    let world = World::start().await;
+    let customers = "CREATE TABLE customers (id INTEGER PRIMARY KEY, phone TEXT);\n";
+    let pull = world.open("customers", &[("migrations/0001_customers.up.sql", customers)]).await;
+    let summary = |pull: &PullHandle| comment(pull, SUMMARY).unwrap().body;
+    let none = "5. 👤 **Backup made and verified**: nothing asks for one: make one with `godwit backup`, or decide";
+    assert_eq!(summary(&pull).matches(none).count(), 2, "{}", summary(&pull));
+    world.approve(&pull, "omar").await;
+    world.approve(&pull, "dora").await;
+    pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    let gone = [
+        ("migrations/0002_no_phone.up.sql", "ALTER TABLE customers DROP COLUMN phone;\n"),
+        ("migrations/0002_no_phone.down.sql", "ALTER TABLE customers ADD COLUMN phone TEXT;\n"),
+    ];
+    let pull = world.open("no-phone", &gone).await;
+    let made = "5. ✅ **Backup made and verified**: the run makes one, verifies it, and does not begin without: data is \
+                lost by `0002_no_phone`";
+    let text = summary(&pull);
+    assert!(text.matches(made).count() >= 2 && !text.contains("--backup"), "{text}");
+    world.approve(&pull, "omar").await;
+    world.approve(&pull, "dora").await;
+    pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    for environment in ["staging", "production"] {
+        let run = run_comment(&pull, environment);
+        assert!(run.contains("| Backup | `migration_backup_"), "{run}");
+    }
 }
 
 #[tokio::test]
