@@ -86,6 +86,32 @@ async fn s3_38_a_checklist_knows_the_backup_that_the_run_makes() {
     }
 }
 
+/// The stand-in's page shows what is written, and no tag of it as text.
+#[tokio::test]
+async fn what_the_bot_writes_is_shown_without_its_tags() {
+    let world = World::start().await;
+    let pull = world.open("orders", &ORDERS).await;
+    let page = || {
+        let address = format!("{}/_page/acme/shop/pull/{}", world.sandbox.base_url(), pull.number());
+        ureq::get(&address).call().unwrap().body_mut().read_to_string().unwrap()
+    };
+    let told = || pull.comments().unwrap().iter().map(|c| c.body.clone()).collect::<String>();
+    let tags = |page: &str| -> Vec<String> {
+        let after =
+            page.split("&lt;").skip(1).filter(|rest| rest.starts_with(|c: char| c == '/' || c.is_ascii_alphabetic()));
+        after.map(|rest| rest.chars().take(20).collect()).collect()
+    };
+    assert!(told().contains("<b>staging</b>") && told().contains("<code>shop</code>"), "{}", told());
+    let open = page();
+    assert!(open.contains("<b>staging</b>") && tags(&open).is_empty(), "{:?}", tags(&open));
+    world.approve(&pull, "omar").await;
+    world.approve(&pull, "dora").await;
+    pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    let merged = page();
+    assert!(merged.contains("1 migration applied") && tags(&merged).is_empty(), "{:?}", tags(&merged));
+}
+
 #[tokio::test]
 async fn s1_36_what_is_declared_about_the_changes_is_drawn_and_nothing_else() {
     let world = World::start().await;
