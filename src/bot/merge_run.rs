@@ -16,7 +16,7 @@ use super::deployments::Picture;
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
 use super::live::{Seen, Watched};
-use super::plans::{migration_of, risks, takers, takes_any};
+use super::plans::{migration_of, risks, takers, taking};
 use super::promotion::Behind;
 use super::work::Judge;
 use super::worker::{boxed, chain, soon};
@@ -30,7 +30,7 @@ use crate::report::Links;
 use crate::report::run_comment::{self, RunCommentInput};
 use crate::runner::backup::{BackupWish, Keys};
 use crate::runner::{self, Actor, ApplyOptions, Cancel, RunError, Target, failpoint};
-use crate::store::{AuditEntry, AuditFilter, EnvironmentRecord};
+use crate::store::{AuditEntry, EnvironmentRecord};
 
 /// The audit word for the end of a run.
 pub(super) const RUN_FINISHED: &str = "run-finished";
@@ -118,8 +118,7 @@ impl Bot {
         let merged_by = gathered.pull.merged_by.as_ref().map(|u| u.login.to_string());
         let by = merged_by.unwrap_or_else(|| "godwit".to_owned());
         let journey = Journey { place, gathered, merged, digest, judge, by, now };
-        let chain = gathered.contents.policy.chain(&gathered.pull.base.branch, &place.repository.default_branch);
-        let taking: Vec<_> = chain.into_iter().filter(|(e, _)| takes_any(&gathered.contents.policy, e, &own)).collect();
+        let taking = taking(place, gathered, &own);
         if !merged.differing.is_empty() {
             let Some((first, _)) = taking.first() else { return Ok(Advanced::Done) };
             return self.refuse_differing(&journey, first).await.map(|()| Advanced::Waits);
@@ -508,9 +507,7 @@ impl Bot {
         following: Option<&EnvironmentName>,
     ) -> Result<(), JobError> {
         let Some(run) = record.and_then(|r| r.run.clone()) else { return Ok(()) };
-        let filter = AuditFilter { run: Some(run), ..AuditFilter::default() };
-        let records = self.store.audit(&filter).await?;
-        let Some(end) = records.into_iter().rev().find(|r| r.body.action == RUN_FINISHED) else { return Ok(()) };
+        let Some(end) = self.end_of_run(run).await? else { return Ok(()) };
         let read = |key: &str| end.body.details.get(key).map(String::as_str).unwrap_or_default();
         // A row written by another version may lack them; its comment stays as it is.
         let (Ok(report), Ok(roles)) = (

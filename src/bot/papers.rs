@@ -75,7 +75,9 @@ impl Bot {
             let name = &judged.environment;
             let Some(settings) = contents.policy.environments.get(name) else { continue };
             let own: Vec<&Migration> = contents.own_migrations().filter(|m| takes(m, settings)).collect();
-            if own.is_empty() || !asks(name, order.last() == Some(name), risk) {
+            // What it holds already is deployed.
+            if gathered.snapshot.held.contains(name) || own.is_empty() || !asks(name, order.last() == Some(name), risk)
+            {
                 continue;
             }
             let before = order.iter().position(|e| e == name).and_then(|n| n.checked_sub(1)).map(|n| &order[n]);

@@ -129,11 +129,16 @@ pub fn result(input: &RunCommentInput<'_>) -> String {
 }
 
 fn headline(input: &RunCommentInput<'_>) -> String {
-    let report = input.report;
+    let (mark, text) = ended(input.report);
+    format!("## {mark} {}: {text}\n\n", code(input.environment.as_str()))
+}
+
+/// How a run ended, in a few words and their mark.
+pub(super) fn ended(report: &RunReport) -> (&'static str, String) {
     let applied = report.steps.iter().filter(|s| s.state == MigrationState::Applied).count();
     let undone = report.steps.iter().filter(|s| s.state == MigrationState::RolledBack).count();
     let took = duration(report.duration_ms);
-    let (mark, text) = match report.outcome {
+    match report.outcome {
         Outcome::Applied if applied == 0 && undone > 0 => {
             ("↩️", format!("{} undone in {took}", count(undone, "migration")))
         }
@@ -152,8 +157,7 @@ fn headline(input: &RunCommentInput<'_>) -> String {
         Outcome::Blocked if waits(report, "window") => ("⏳", "waits for its maintenance window".to_owned()),
         Outcome::Blocked => ("⛔", "not started".to_owned()),
         Outcome::NeedsHuman => ("🧑‍🔧", "a person is needed: the state of a migration cannot be proved".to_owned()),
-    };
-    format!("## {mark} {}: {text}\n\n", code(input.environment.as_str()))
+    }
 }
 
 /// Whether a person stopped it.

@@ -1,5 +1,6 @@
 //! What a pull request shows for planning, and what scripts said: the report of what is pending, checklists, notices.
 
+use godwit::ids::{EnvironmentName, RepoName};
 use godwit::sandbox::{MergeMethod, PullHandle};
 
 use super::postgres::{shop, until_done};
@@ -48,11 +49,21 @@ async fn s3_21_s3_45_the_whole_report_and_the_checklists_stand_on_the_pull_reque
     for part in ["10. ✅ **Approvals complete", "| `@dora` | dba |", "1. ✅ **SQL and operation files read"] {
         assert!(signed.contains(part), "{part} in {signed}");
     }
+    let (repo, production) = (RepoName::new("acme/shop").unwrap(), EnvironmentName::new("production").unwrap());
+    world.store.lock_environment(Some(&repo), &production, "release freeze", "carl").await.unwrap();
     pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    for part in ["3. ✅ **Passed in development**", "4. ✅ **Passed in CI and staging", "<b>production</b>: "] {
+        assert!(text().contains(part), "{part} in {}", text());
+    }
+    // What is deployed needs no checklist any more.
+    assert!(!text().contains("<b>staging</b>: "), "{}", text());
+    world.store.unlock_environment(Some(&repo), &production).await.unwrap();
+    world.bot.sweep(chrono::Utc::now()).await.unwrap();
     world.settle().await;
     let run = run_comment(&pull, "production");
     assert!(run.contains("`0001_orders`: 1 query returned what its script says"), "{run}");
-    assert!(text().contains("3. ✅ **Passed in development**"), "{}", text());
+    assert!(!text().contains("### Before the deployment"), "{}", text());
 }
 
 #[tokio::test]
