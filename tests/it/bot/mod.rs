@@ -49,4 +49,5 @@ mod terms;
 mod traces;
 mod trust;
 mod unheard;
+mod unreadable;
 pub mod world;
