@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use crate::ids::{Engine, TargetName};
-use crate::migration::{MigrationRoot, MigrationSet, resolve};
+use crate::migration::{MigrationRoot, MigrationSet, resolve_below};
 use crate::plan::planner::Selector;
 use crate::plan::{RunReport, TargetStatus};
 use crate::runner::{self, Actor, ApplyOptions, Keeper, RunError, Target};
@@ -192,11 +192,13 @@ impl MigrationManager {
 
     fn read(&self, folder: &Path) -> Result<MigrationSet, ManagerError> {
         let files = crate::cli::read_tree(folder).map_err(|e| ManagerError::Folder(format!("{e:#}")))?;
-        let set = resolve(&files, &[MigrationRoot::folder("**")]);
+        let above = crate::cli::above(folder);
+        let set = resolve_below(&above, &files, &[MigrationRoot::folder("**")]);
         // Where nothing says what they are for, they are for the only database there is.
         match self.databases.keys().collect::<Vec<_>>().as_slice() {
             [only] if !set.migrations.iter().any(|m| m.engine == **only) => {
-                Ok(resolve(&files, &[MigrationRoot { engine: Some(**only), ..MigrationRoot::folder("") }]))
+                let here = MigrationRoot { engine: Some(**only), ..MigrationRoot::folder("") };
+                Ok(resolve_below(&above, &files, &[here]))
             }
             _ => Ok(set),
         }

@@ -1,5 +1,6 @@
 //! Credentials taken out of text before anyone sees it (B-20).
 
+use std::ops::Range;
 use std::sync::RwLock;
 
 static SECRETS: RwLock<Vec<String>> = RwLock::new(Vec::new());
@@ -48,7 +49,7 @@ fn authority(after: &str) -> &str {
 
 /// Where the password of what follows `://` begins and ends: before the last `@` of the authority, or, where a character that
 /// should have been written as `%2F`, `%3F` or `%23` cuts it short, before the last `@` of all.
-fn password_at(after: &str) -> Option<std::ops::Range<usize>> {
+fn password_at(after: &str) -> Option<Range<usize>> {
     let authority = authority(after);
     let colon = authority.find(':');
     let at = match (authority.rfind('@'), colon) {
@@ -67,7 +68,8 @@ pub fn is_cut_short(url: &str) -> bool {
     password_at(after).is_some_and(|password| after[password].contains(['/', '?', '#']))
 }
 
-/// `input` without any registered secret and without the password part of anything that looks like a URL.
+/// `input` without any registered secret, without the password part of anything that looks like a URL or a connection
+/// string, and without the keys of known makers.
 pub fn text(input: &str) -> String {
     let mut out = input.to_owned();
     if let Ok(secrets) = SECRETS.read() {
@@ -77,11 +79,22 @@ pub fn text(input: &str) -> String {
             }
         }
     }
-    url_passwords(&out)
+    let out = url_passwords(&out);
+    let secrets = secrets_in(&out);
+    if secrets.is_empty() { out } else { blotted(&out, secrets) }
 }
 
 /// Whether `text`, the value of `key`, is a secret: named like one, or looking like one.
 pub fn is_secret(key: &str, text: &str) -> bool {
+    // A reference to a field (`$old_password`) or a name of a type is no secret.
+    if text.is_empty() || text.starts_with('$') {
+        return false;
+    }
+    is_name_of_secret(key) || looks_secret(text)
+}
+
+/// Whether what has this name (of a key, a column, an option) is a secret.
+pub fn is_name_of_secret(name: &str) -> bool {
     const NAMES: [&str; 11] = [
         "password",
         "passwd",
@@ -95,30 +108,161 @@ pub fn is_secret(key: &str, text: &str) -> bool {
         "authtoken",
         "secretkey",
     ];
-    // A reference to a field (`$old_password`) or a name of a type is no secret.
-    if text.is_empty() || text.starts_with('$') {
-        return false;
-    }
-    let plain: String = key
-        .rsplit('.')
-        .next()
-        .unwrap_or(key)
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .to_lowercase();
-    NAMES.contains(&plain.as_str()) || looks_secret(text)
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let plain: String = last.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    NAMES.contains(&plain.as_str())
 }
 
-/// An access key, a private key, or a URL with a password.
+/// An access key, a private key, or a URL or a connection string with a password.
 pub fn looks_secret(text: &str) -> bool {
-    let access_key = text.match_indices("AKIA").any(|(at, _)| {
-        let id: Vec<u8> = text[at + 4..].bytes().take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit()).collect();
-        id.len() == 16
-    });
-    access_key
+    !secrets_in(text).is_empty()
         || (text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----"))
         || text.contains("://") && url_passwords(text) != *text
+}
+
+/// Where secrets stand that can be told by their looks, in order and apart from each other: passwords of URLs and of
+/// libpq's connection strings, and keys that begin as their makers let them begin.
+pub fn secrets_in(text: &str) -> Vec<Range<usize>> {
+    let mut found = tokens(text);
+    found.extend(connection_passwords(text, false));
+    found.extend(url_secrets(text).into_iter().filter(|(_, is_password)| *is_password).map(|(range, _)| range));
+    found.retain(|range| !is_placeholder(&text[range.clone()]));
+    found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+    let mut end = 0;
+    found.retain(|range| {
+        range.start >= end && {
+            end = range.end;
+            true
+        }
+    });
+    found
+}
+
+/// Whether a text stands where a secret is filled in later, or where none is.
+pub fn is_placeholder(text: &str) -> bool {
+    const WORDS: [&str; 14] = [
+        "changeme",
+        "change_me",
+        "disabled",
+        "dummy",
+        "example",
+        "invalid",
+        "none",
+        "null",
+        "password",
+        "placeholder",
+        "redacted",
+        "removed",
+        "secret",
+        "unset",
+    ];
+    let first = text.chars().next().unwrap_or('*');
+    let repeats =
+        text.chars().all(|c| c == first) && (!first.is_alphanumeric() || first.is_alphabetic() && text.len() > 2);
+    repeats || text.starts_with(['$', '<', '{', '%', ':', '@']) || WORDS.contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// Keys of known makers: AWS, GitHub, GitLab, Stripe, Slack, npm, Google.
+fn tokens(text: &str) -> Vec<Range<usize>> {
+    /// How such a key begins, how many letters follow at least, and which.
+    const KINDS: [(&str, usize, fn(&u8) -> bool); 16] = [
+        ("AKIA", 16, is_upper_or_digit),
+        ("ASIA", 16, is_upper_or_digit),
+        ("AIza", 35, is_of_token),
+        ("ghp_", 16, u8::is_ascii_alphanumeric),
+        ("gho_", 16, u8::is_ascii_alphanumeric),
+        ("ghu_", 16, u8::is_ascii_alphanumeric),
+        ("ghs_", 16, u8::is_ascii_alphanumeric),
+        ("ghr_", 16, u8::is_ascii_alphanumeric),
+        ("github_pat_", 22, is_of_token),
+        ("glpat-", 20, is_of_token),
+        ("npm_", 36, u8::is_ascii_alphanumeric),
+        ("rk_live_", 10, u8::is_ascii_alphanumeric),
+        ("sk_live_", 10, u8::is_ascii_alphanumeric),
+        ("xoxa-", 20, is_of_token),
+        ("xoxb-", 20, is_of_token),
+        ("xoxp-", 20, is_of_token),
+    ];
+    let mut found = Vec::new();
+    for (beginning, least, belongs) in KINDS {
+        for (at, _) in text.match_indices(beginning) {
+            let within = text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            let letters = text[at + beginning.len()..].bytes().take_while(|b| belongs(b)).count();
+            let exact = beginning.ends_with("IA") && letters != least;
+            if !within && !exact && letters >= least {
+                found.push(at..at + beginning.len() + letters);
+            }
+        }
+    }
+    found
+}
+
+fn is_upper_or_digit(byte: &u8) -> bool {
+    byte.is_ascii_uppercase() || byte.is_ascii_digit()
+}
+
+fn is_of_token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// The values of `password=…` in libpq's connection strings. Where the text is not known to be one (`known`), another of
+/// its keywords must stand beside it: `password=` alone may be anybody's.
+pub fn connection_passwords(text: &str, known: bool) -> Vec<Range<usize>> {
+    const KEYWORDS: [&str; 14] = [
+        "application_name",
+        "channel_binding",
+        "client_encoding",
+        "connect_timeout",
+        "dbname",
+        "host",
+        "hostaddr",
+        "keepalives",
+        "options",
+        "port",
+        "service",
+        "sslmode",
+        "target_session_attrs",
+        "user",
+    ];
+    let is_pair = |word: &str| {
+        let word = word.trim_start_matches(['\'', '"', '`', '(']);
+        let separated = word.ends_with([',', ';']);
+        word.split_once('=').is_some_and(|(key, _)| !separated && KEYWORDS.contains(&key))
+    };
+    let mut found = Vec::new();
+    for (at, word) in text.match_indices("password") {
+        let before = &text[..at];
+        if before.ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')) {
+            continue;
+        }
+        let Some(value) = text[at + word.len()..].trim_start().strip_prefix('=').map(str::trim_start) else { continue };
+        // Within SQL the quotes of a value are doubled.
+        let quote = ["''", "\\'", "'"].into_iter().find(|quote| value.starts_with(quote)).unwrap_or_default();
+        let body = &value[quote.len()..];
+        let end = match quote {
+            "" => body
+                .find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '<' | '\\'))
+                .unwrap_or(body.len()),
+            // An open quote is none of a value's.
+            quote => match body.find(quote).filter(|end| !body[..*end].contains(['\n', '"'])) {
+                Some(end) => end,
+                None => continue,
+            },
+        };
+        let start = text.len() - body.len();
+        let range = start..start + end;
+        let behind = text[range.end..].trim_start_matches(['\'', '\\']);
+        let spaced = behind.starts_with(char::is_whitespace);
+        let beside = before.ends_with(char::is_whitespace)
+            && before.split_whitespace().next_back().is_some_and(is_pair)
+            || spaced && behind.split_whitespace().next().is_some_and(is_pair);
+        // An assignment in SQL, in a list of several.
+        let listed = quote.is_empty() && text[range.clone()].ends_with([',', ';']);
+        if !range.is_empty() && (known || beside && !listed) {
+            found.push(range);
+        }
+    }
+    found
 }
 
 /// The password part of a URL, as written.
@@ -128,24 +272,40 @@ fn password_of(url: &str) -> Option<&str> {
 }
 
 fn url_passwords(input: &str) -> String {
+    blotted(input, url_secrets(input).into_iter().map(|(range, _)| range))
+}
+
+/// `input` with four stars for each of `ranges`, which are in order.
+fn blotted(input: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> String {
     let mut out = String::with_capacity(input.len());
-    let mut rest = input;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        out.push_str(before);
+    let mut at = 0;
+    for range in ranges {
+        out.extend([&input[at..range.start], "****"]);
+        at = range.end;
+    }
+    out.push_str(&input[at..]);
+    out
+}
+
+/// The secrets of everything in `input` that looks like a URL, and whether each is a password.
+fn url_secrets(input: &str) -> Vec<(Range<usize>, bool)> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = input[from..].find("://") {
+        let start = from + at + 3;
+        let after = &input[start..];
         let end =
             after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>')).unwrap_or(after.len());
-        let (url, tail) = after.split_at(end);
+        let url = &after[..end];
         // A bare user part may itself be a token (`https://ghs_…@host`).
-        let secret = password_at(url).or_else(|| authority(url).rfind('@').map(|at| 0..at));
-        match secret {
-            Some(secret) => out.extend([&url[..secret.start], "****", &url[secret.end..]]),
-            None => out.push_str(url),
-        }
-        rest = tail;
+        let secret = match password_at(url) {
+            Some(password) => Some((password, true)),
+            None => authority(url).rfind('@').map(|at| (0..at, false)),
+        };
+        found.extend(secret.map(|(range, is_password)| (start + range.start..start + range.end, is_password)));
+        from = start + end;
     }
-    out.push_str(rest);
-    out
+    found
 }
 
 #[cfg(test)]
@@ -169,6 +329,33 @@ mod tests {
         assert_eq!(url("postgres:u:TOPSEC@h/db"), "postgres:****@h/db");
         assert_eq!(url("sqlite:/a/b.db"), "sqlite:/a/b.db");
         assert!(is_cut_short("redis://u:TOP/SEC@h") && !is_cut_short("postgres://h:5432/db?user=a@b"));
+    }
+
+    #[test]
+    fn b20_x01_passwords_of_connection_strings_and_known_keys_vanish() {
+        for (input, expected) in [
+            ("CONNECTION 'host=h dbname=d password=hunter2'", "CONNECTION 'host=h dbname=d password=****'"),
+            ("dblink('password=hunter2 host=h')", "dblink('password=**** host=h')"),
+            ("'host=h password=''a b'' port=1'", "'host=h password=''****'' port=1'"),
+            ("host=h password = 'a b' user=u", "host=h password = '****' user=u"),
+            ("UPDATE t SET a = 1, password=b, host=c", "UPDATE t SET a = 1, password=b, host=c"),
+            ("the option password=required", "the option password=required"),
+            ("host=h sslpassword=x old_password=y", "host=h sslpassword=x old_password=y"),
+            ("key AKIAIOSFODNN7EXAMPLE.", "key ****."),
+            ("ghp_0123456789abcdefghij and sk_live_0123456789ab", "**** and ****"),
+            ("ghp_short, task_live_0123456789ab", "ghp_short, task_live_0123456789ab"),
+        ] {
+            assert_eq!(text(input), expected);
+        }
+        for (secret, looks) in [
+            ("postgres://root:pw@host/db", true),
+            ("postgres://root:****@host/db", false),
+            ("postgres://root:${PW}@host/db", false),
+            ("host=h password=changeme", false),
+            ("AKIAIOSFODNN7EXAMPL", false),
+        ] {
+            assert_eq!(!secrets_in(secret).is_empty(), looks, "{secret}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@
 Each folder of DIR is one project's migrations (default: all of them). For each: an empty database gets every file by
 psql, in the order of the project's own tool (worked out here from the names); another gets `godwit apply`. Then
 `pg_dump --schema-only` of both must say the same, the second `apply` must have nothing to do, and the history must
-name every migration once. A file that psql itself cannot run
-ends both there; so do two files with one version. Ways back whose way there is a program are left out. GODWIT names the program (default: target/release/godwit).
+name every migration once. Then both undo the newest migrations, as many as psql can,
+and must say the same again. A file that psql itself cannot run ends both there; so do two files with one version. Ways back whose way there is a program are left out. GODWIT names the program (default: target/release/godwit).
 """
 import difflib, json, os, re, shutil, subprocess, sys, tempfile, time
 from urllib.parse import urlsplit, urlunsplit
@@ -46,6 +46,19 @@ def scripts(folder):
     return [(f[: -len(".up.sql")], read(f)) for f in sorted((f for f in files if f.endswith(".up.sql")), key=number)]
 
 
+def ways_back(folder, ids):
+    """The backward scripts of the newest migrations, newest first, up to the first that has none."""
+    found = []
+    for one in reversed(ids):
+        path = next((p for p in (os.path.join(folder, one, "down.sql"), os.path.join(folder, f"{one}.down.sql")) if os.path.isfile(p)), None)
+        text = path and open(path, encoding="utf-8").read()
+        # A text of comments alone undoes nothing.
+        if not text or not re.sub(r"--[^\n]*|/\*.*?\*/", "", text, flags=re.S).strip():
+            break
+        found.append((one, text))
+    return found
+
+
 def at(database):
     return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
 
@@ -71,14 +84,33 @@ def schema(database):
     return [line for line in done.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
 
 
-def godwit(folder, database, state, *more):
+def godwit(folder, database, state, *more, command="apply"):
     began = time.monotonic()
-    done = subprocess.run([program, "apply", "--yes", "--accept-data-loss", "--format", "json", "--url", at(database), "--path", folder, *more],
+    done = subprocess.run([program, command, "--yes", "--accept-data-loss", "--format", "json", "--url", at(database), "--path", folder, *more],
                           capture_output=True, text=True, env={**os.environ, "GODWIT_DATA_DIR": state})
     try:
         return json.loads(done.stdout), time.monotonic() - began
     except ValueError:
         sys.exit(f"corpora: godwit ended with {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def back(folder, ids, state, problems):
+    """Undoes as many of the newest migrations as psql can undo, by both, and compares; gives their number."""
+    undone = 0
+    for _, text in ways_back(folder, ids):
+        # What may not stand in a transaction does one thing alone.
+        whole = [] if "concurrently" in text.lower() else ["-1"]
+        if psql("corpora_psql", *whole, text=text).returncode:
+            break
+        undone += 1
+    if undone:
+        report, _ = godwit(folder, "corpora_godwit", state, "--steps", str(undone), command="rollback")
+        ours = [s["migration"] for s in report["steps"] if s["state"] == "rolled_back"]
+        if ours != ids[::-1][:undone]:
+            problems.append(f"psql undid {undone}, godwit {len(ours)}: {[b['message'] for b in report['blocked_by']][:3]}")
+        elif schema("corpora_godwit") != schema("corpora_psql"):
+            problems.append(f"the schemas differ after {undone} were undone")
+    return undone
 
 
 def compare(name):
@@ -122,7 +154,8 @@ def compare(name):
             again, second = godwit(folder, "corpora_godwit", state, *to)
             if again["outcome"] != "nothing":
                 problems.append(f"the second apply says {again['outcome']}")
-            print(f"{name}: {done} of {whole} migrations, psql {by_psql:.1f} s, godwit {by_godwit:.1f} s, again {second:.2f} s; "
+            undone = back(folder, [one for one, _ in all_of_them[:done]], state, problems)
+            print(f"{name}: {done} of {whole} migrations, {undone} undone, psql {by_psql:.1f} s, godwit {by_godwit:.1f} s, again {second:.2f} s; "
                   f"{len(ours)} lines of schema" + (f"; {stopped}" if stopped else ""))
     for problem in problems:
         print(f"{name}: WRONG: {problem}")

@@ -1,4 +1,4 @@
-# Redis 7, alone and as a cluster of three masters. Every write is in the append-only file before it is answered,
+# Redis 7, alone and as a cluster of three masters, each with a replica where a test asks for one. Every write is in the append-only file before it is answered,
 # so a killed server comes back with all that it promised.
 
 packages_redis() {
@@ -71,3 +71,29 @@ stop_redis_cluster() {
   local node
   for node in 0 1 2; do end_process "$1" "redis_cluster_$node"; done
 }
+
+# A replica of the first node of the cluster in the same DIR, which must run.
+packages_redis_cluster_replica() { packages_redis; }
+
+redis_cluster_replica_follows() {
+  redis-cli -p "$(port_of redis_cluster_replica)" info replication | grep -q '^master_link_status:up'
+}
+
+start_redis_cluster_replica() {
+  local port bus
+  port=$(port_of redis_cluster_replica)
+  bus=$(port_of redis_cluster_replica_bus)
+  if ! alive redis_cluster_replica >/dev/null; then
+    claim redis_cluster_replica_bus
+    run_redis redis_cluster_replica --cluster-enabled yes --cluster-config-file nodes.conf \
+      --cluster-port "$bus" --cluster-node-timeout 2000
+  fi
+  redis-cli -p "$port" cluster meet 127.0.0.1 "$(port_of redis_cluster_0)" "$(port_of redis_cluster_0_bus)" \
+    >>"$dir/redis_cluster_replica.log" 2>&1
+  await 30 redis_cluster_replica redis-cli -e -p "$port" cluster replicate \
+    "$(redis-cli -p "$(port_of redis_cluster_0)" cluster myid)"
+  await 30 redis_cluster_replica redis_cluster_replica_follows
+  echo "GODWIT_TEST_REDIS_CLUSTER_REPLICA_URL=redis://127.0.0.1:$port/" >"$dir/redis_cluster_replica.env"
+}
+
+stop_redis_cluster_replica() { end_process "$1" redis_cluster_replica; }

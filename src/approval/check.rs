@@ -6,7 +6,7 @@ use super::Policy;
 use super::matching::assign;
 use crate::config::connection::LITERAL_PASSWORD;
 use crate::config::{Cell, ConfigError, RepoConfig};
-use crate::ids::{EnvironmentName, Login, Risk, RoleName};
+use crate::ids::{EnvironmentName, Login, Risk, RoleName, TargetName};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,6 +118,17 @@ pub fn check(policy: &Policy) -> Vec<Finding> {
         let message = format!("`{last}.migration.reset_data` is on for the last environment, where it is never done");
         find(Level::Error, &environments, message);
     }
+    let has = |wanted: &TargetName| {
+        policy.environments.0.iter().flat_map(|e| &e.targets).any(|target| &target.name == wanted)
+    };
+    let wanted: BTreeSet<&TargetName> = policy.repo.migrations.iter().filter_map(|root| root.target.as_ref()).collect();
+    for target in wanted.into_iter().filter(|target| !policy.environments.0.is_empty() && !has(target)) {
+        let message = format!(
+            "`{}` names the target `{target}`, which no environment has: its migrations never run",
+            RepoConfig::FILE
+        );
+        find(Level::Error, &environments, message);
+    }
     if !policy.environments.0.is_empty() {
         for name in names.iter().filter(|n| policy.environments.get(n).is_none_or(|e| e.targets.is_empty())) {
             find(Level::Warning, &environments, format!("`{name}` has no target, so nothing runs there"));
@@ -194,6 +205,17 @@ mod tests {
                     ("policies/environments.yml", "development: {}\nproduction: {migration: {auto_approve: true}}\n"),
                 ],
                 "error: policies/environments.yml: `production.migration.auto_approve` is on for the last environment",
+            ),
+            (
+                &[
+                    ("policies/roles.yml", ROLES),
+                    ("godwit.yml", "version: 1\nmigrations: [{path: db, target: shop}]\n"),
+                    (
+                        "policies/environments.yml",
+                        "development: {targets: {shopp: {engine: sqlite, url: 'sqlite:a.db'}}}\n",
+                    ),
+                ],
+                "error: policies/environments.yml: `godwit.yml` names the target `shop`, which no environment has",
             ),
             (
                 &[("policies/roles.yml", ROLES), ("CODEOWNERS", "* @x\n!a @y\n")],

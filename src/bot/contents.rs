@@ -264,6 +264,7 @@ pub fn read(
     beside.extend(told.iter().map(|p| p.file.clone()));
     set.remarks.extend(told);
     let scope = Scope::Paths(migration_paths.iter().chain(&beside).cloned().collect());
+    lint::note_brought(&mut set, &old_set, &scope);
     let report = lint::check_judged(&set, &judge(&set), &policy.lint, &scope, today);
     let mut policy_changes = Vec::new();
     for path in touched.iter().filter(|p| policy.is_policy_path(p)) {

@@ -412,7 +412,7 @@ impl Bot {
         wished: &ApplyOptions,
     ) -> Result<(Option<Behind>, Vec<Refusal>), RunError> {
         let set = &journey.merged.contents.set;
-        let planned = runner::plan(set, targets, actor, wished).await?;
+        let planned = runner::plan_with(&runner::Keeper::at_need(&self.store), set, targets, actor, wished).await?;
         measure::pending(&journey.place.repository.name, environment, planned.steps.len());
         let steps = planned.steps.iter().filter_map(|s| Some((&s.target, migration_of(set, s)?.reference())));
         let steps: Vec<_> = steps.filter(|(_, reference)| !journey.merged.contents.own.contains(reference)).collect();

@@ -230,13 +230,18 @@ impl Bot {
             Settled::RolledBack => Settlement::RolledBack,
             Settled::Retry => Settlement::Retry,
         };
-        let mut text = String::new();
+        let (mut text, mut applied) = (String::new(), None);
         for target in &targets {
             let states =
                 match runner::resolve(&self.store, &tip.set, target, &order.actor(), &found.reference(), settlement)
                     .await
                 {
                     Ok(Ok(states)) => states,
+                    // The comment names no target: it means those where there is something to try again.
+                    Ok(Err(refusal)) if refusal.reason == "already-applied" => {
+                        applied = Some(refusal);
+                        continue;
+                    }
                     Ok(Err(refusal)) => return Ok(refused(&refusal.message, &refusal.what_to_do)),
                     Err(RunError::Unreachable(message)) => {
                         return Ok(refused(&format!("the database cannot be reached: {message}"), "try again later"));
@@ -257,6 +262,9 @@ impl Bot {
                 states.0.as_str(),
                 states.1.as_str()
             ));
+        }
+        if let Some(refusal) = applied.filter(|_| text.is_empty()) {
+            return Ok(refused(&refusal.message, &refusal.what_to_do));
         }
         let owner = self.store.brought_by(repo, Some(environment), &found.unit, found.id.as_str()).await?;
         let owner = owner.unwrap_or(order.comment.number);

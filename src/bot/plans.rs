@@ -77,7 +77,7 @@ impl Bot {
             released: self.store.releases(Some(repo), environment.as_str()).await?,
             ..ApplyOptions::default()
         };
-        match runner::plan(set, &targets, &actor, &options).await {
+        match runner::plan_with(&runner::Keeper::at_need(&self.store), set, &targets, &actor, &options).await {
             Ok(report) => Ok(EnvironmentPlan {
                 environment,
                 targets: takes,

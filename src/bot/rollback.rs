@@ -28,6 +28,7 @@ use crate::approval::Counted;
 use crate::config::Environment;
 use crate::github::model;
 use crate::ids::{EnvironmentName, MigrationId, PrNumber, RunId};
+use crate::lint::secrets;
 use crate::plan::planner::{Selector, leans_on_others};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
 use crate::report::escape::{code, fence, inline, prose};
@@ -456,7 +457,7 @@ fn shown(plan: &RunReport) -> String {
     for step in &plan.steps {
         out.push_str(&format!("{} on {}\n\n", code(step.migration.as_str()), code(step.target.as_str())));
         let text: Vec<&str> = step.statements.iter().take(SHOWN).map(|s| s.trim()).collect();
-        out.push_str(&fence("sql", &text.join("\n")));
+        out.push_str(&fence("sql", &secrets::masked(&text.join("\n"))));
         if step.statements.len() > SHOWN {
             out.push_str(&format!("\nand {} further statements\n", step.statements.len() - SHOWN));
         }

@@ -69,6 +69,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         options.to = args.to.filter(|to| to != "latest");
         only(&mut gathered, &args.only, &options).await?;
         options.dry_run = args.dry_run;
+        options.brief &= !args.dry_run;
         let keeper = targets::keeper(global);
         if let Some(refused) = gates::before(global, &mut gathered, &keeper, &actor, &mut options, &mut word).await? {
             return targets::conclude(global, &refused);

@@ -41,9 +41,9 @@ impl Exit {
         let one = |r: &Refusal| match r.reason.as_str() {
             _ if r.needs_human => Exit::NeedsHuman,
             // What would fail has failed before anything was changed; a server that is too old fails every migration.
-            "invalid-set" | "invalid-operation" | "lint" | "mixed-transaction" | "psql-command" | "syntax-error"
-            | "no-down" | "impossible" | "version" => Exit::Failed,
-            "unknown" | "not-applied" | "no-target" => Exit::Usage,
+            "invalid-set" | "invalid-operation" | "lint" | "mixed-transaction" | "own-tables" | "psql-command"
+            | "syntax-error" | "no-down" | "impossible" | "version" => Exit::Failed,
+            "unknown" | "not-applied" | "already-applied" | "no-target" => Exit::Usage,
             "unreachable" => Exit::Unreachable,
             _ => Exit::Blocked,
         };

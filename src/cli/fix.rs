@@ -7,7 +7,8 @@ use anyhow::Context as _;
 
 use super::Global;
 use super::lint::Looked;
-use crate::lint::fix::fixes;
+use crate::lint::Violation;
+use crate::lint::fix::{Tried, tried};
 
 /// Which files may be rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,14 +19,15 @@ pub(super) enum Which {
     NotCommitted,
 }
 
-/// Rewrites files, each as a whole or not at all. Gives the number of findings that are gone; those in files that are left
-/// alone are counted aloud.
+/// Rewrites files. Gives the number of findings that are gone; rewrites that do not hold are told with the reason, and those
+/// in files that are left alone are counted.
 ///
 /// # Errors
 /// When a file cannot be read or written, or changed since it was looked at; files before it are written by then, which
 /// the message says.
 pub(super) fn write(global: &Global, looked: &Looked, which: Which) -> anyhow::Result<usize> {
-    let fixed = fixes(&looked.set, &looked.report, &looked.config, &looked.scope, looked.today);
+    let Tried { fixed, left: not_holding } =
+        tried(&looked.set, &looked.report, &looked.config, &looked.scope, looked.today);
     let (mut mended, mut left) = (0, 0);
     for file in &fixed {
         let path = global.repo.join(file.file);
@@ -45,6 +47,11 @@ pub(super) fn write(global: &Global, looked: &Looked, which: Which) -> anyhow::R
             anstream::eprintln!("fixed {}:{}: {} ({})", file.file, violation.line, title, violation.rule);
         }
         mended += file.mended.len();
+    }
+    for (violation, why) in not_holding.iter().filter(|_| !global.quiet) {
+        let title = violation.fix.as_ref().map_or("", |f| f.title.as_str());
+        let Violation { file, line, rule, .. } = violation;
+        anstream::eprintln!("left {file}:{line}: {title} ({rule}): {why}");
     }
     if left > 0 {
         anstream::eprintln!(

@@ -5,18 +5,21 @@ use std::path::Path;
 use super::exit::Failure;
 use super::tree::{Reading, Tree};
 use crate::ids::Engine;
-use crate::migration::{FileContent, Layout, Migration, MigrationRoot, MigrationSet, Severity, SourceFile, resolve};
+use crate::migration::{
+    FileContent, Layout, Migration, MigrationRoot, MigrationSet, Severity, SourceFile, resolve_below,
+};
 
 /// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
 pub(super) fn read_folder(dir: &Path, tree: &Tree, engine: Engine, reading: Reading) -> anyhow::Result<MigrationSet> {
     let files = tree.read(reading)?;
     let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
-    let mut set = resolve(&files, &[here]);
+    let resolve = |roots: &[MigrationRoot]| resolve_below(&tree.above, &files, roots);
+    let mut set = resolve(&[here]);
     if set.migrations.is_empty() {
-        let mut below = resolve(&files, &[MigrationRoot::folder("**")]);
+        let mut below = resolve(&[MigrationRoot::folder("**")]);
         if !below.migrations.iter().any(|m| m.engine == engine) {
             // Nothing below says what it is for: then it is for the database that was named.
-            below = resolve(&files, &[MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("**") }]);
+            below = resolve(&[MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("**") }]);
         }
         if !below.migrations.is_empty() || below.problems.iter().any(|p| p.rule != "stray-file") {
             set = below;
@@ -28,7 +31,11 @@ pub(super) fn read_folder(dir: &Path, tree: &Tree, engine: Engine, reading: Read
     some_found(&set, dir, Some(engine))?;
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
     let before = dir.join("").display().to_string();
-    let prefix = |path: &mut String| path.insert_str(0, &before);
+    let around = dir.parent().filter(|_| dir.file_name().is_some()).map(|parent| parent.join("").display().to_string());
+    let prefix = |path: &mut String| match (path.strip_prefix("../"), &around) {
+        (Some(beside), Some(around)) => *path = format!("{around}{beside}"),
+        _ => path.insert_str(0, &before),
+    };
     for migration in &mut set.migrations {
         prefix(&mut migration.up.path);
         migration.down.iter_mut().for_each(|d| prefix(&mut d.path));

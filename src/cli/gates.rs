@@ -57,7 +57,8 @@ pub(super) async fn before(
     if options.dry_run || (word.yes && gathered.environment.is_none()) {
         return Ok(None);
     }
-    let mut plan = runner::plan(&gathered.set, &gathered.targets, actor, options).await.map_err(targets::failed)?;
+    let mut plan =
+        runner::plan_with(keeper, &gathered.set, &gathered.targets, actor, options).await.map_err(targets::failed)?;
     if plan.outcome != Outcome::Planned {
         return Ok(None);
     }

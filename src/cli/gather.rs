@@ -1,22 +1,25 @@
 //! From paths on the command line to a set of migrations; what cannot be read becomes a problem, never a crash.
 
 use std::cell::LazyCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::Metadata;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::Global;
+use super::around::Around;
 use super::exit::Failure;
+use super::standing::above;
+use super::tree::BESIDE;
 use crate::config::{Environments, LintConfig, RepoConfig};
 use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
 use crate::migration::checksum::both;
-use crate::migration::layout::split_marked;
+use crate::migration::layout::{declared_engine, split_marked};
 use crate::migration::text::text;
 use crate::migration::{
     Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
-    SourceFile, Version, execution, resolve,
+    SourceFile, Version, execution, has_beside, resolve, resolve_below,
 };
 
 /// Files above this many bytes are not read (bytes).
@@ -26,9 +29,9 @@ pub(super) const READ: [&str; 8] = [".sql", ".json", ".toml", ".lua", ".yml", ".
 
 /// Files as they were found, with what could not be read.
 #[derive(Debug, Default)]
-struct Files {
-    files: Vec<SourceFile>,
-    problems: Vec<Problem>,
+pub(super) struct Files {
+    pub files: Vec<SourceFile>,
+    pub problems: Vec<Problem>,
 }
 
 /// The migrations that `paths` mean; without any, those of the repository's configured roots.
@@ -41,34 +44,98 @@ pub(super) fn migrations(
     paths: &[PathBuf],
     engine: Option<Engine>,
 ) -> anyhow::Result<MigrationSet> {
+    let Asked { mut set, files } = asked(global, config, paths, engine)?;
+    if let Some(files) = files {
+        set.migrations.retain(|m| m.files.iter().any(|f| files.contains(&f.path)));
+    }
+    Ok(set)
+}
+
+/// What paths mean.
+pub(super) struct Asked {
+    /// The migrations, and where single files were named, those of the folders around them.
+    pub set: MigrationSet,
+    /// Where single files were named: all that was named, with the other files of their migrations.
+    pub files: Option<BTreeSet<String>>,
+}
+
+/// As [`migrations`], each file that is named among the migrations of its folder, by which it is judged.
+///
+/// # Errors
+/// A path that does not exist, or is neither a folder nor SQL.
+pub(super) fn asked(
+    global: &Global,
+    config: &RepoConfig,
+    paths: &[PathBuf],
+    engine: Option<Engine>,
+) -> anyhow::Result<Asked> {
     if paths.is_empty() {
-        return repository(global, config, engine);
+        return Ok(Asked { set: repository(global, config, engine)?, files: None });
     }
     let mut set = MigrationSet::default();
+    let mut named = BTreeSet::new();
+    let mut around = Around::default();
+    let mut is_single = false;
     let mut names = Names::new(&global.repo);
     for path in &super::patterns::filled_in(paths)? {
         let found =
             std::fs::metadata(path).map_err(|e| Failure::usage(format!("cannot look at `{}`: {e}", path.display())))?;
         let shown = names.of(path);
         if found.is_dir() {
-            let part =
-                if shown.is_empty() { repository(global, config, engine)? } else { folder(path, &shown, engine) };
-            set.migrations.extend(part.migrations);
-            set.problems.extend(part.problems);
-            set.remarks.extend(part.remarks);
-            set.models.extend(part.models);
-            set.files_seen += part.files_seen;
+            let part = if shown.is_empty() {
+                repository(global, config, engine)?
+            } else {
+                folder(path, &shown, config, engine)
+            };
+            named.extend(files_of(&part));
+            take(&mut set, part);
         } else if shown.ends_with(".sql") {
+            is_single = true;
+            named.insert(shown.clone());
             set.files_seen += 1;
-            single(path, &found, &shown, engine, &mut set);
+            match around.of(path, &shown, config, engine) {
+                Some((part, files)) => {
+                    named.extend(files);
+                    take(&mut set, part);
+                }
+                None => single(path, &found, &shown, engine, &mut set),
+            }
         } else if shown.ends_with(".json") || shown.ends_with(".lua") {
-            document(path, &shown, engine, &mut set)?;
+            is_single = true;
+            let (part, files) = document(path, &shown, config, engine)?;
+            set.files_seen += 1;
+            named.extend(files);
+            take(&mut set, part);
         } else {
             let message = format!("`{}` is neither a folder nor a `.sql`, `.json` or `.lua` file", path.display());
             return Err(Failure::usage(message));
         }
     }
-    Ok(set)
+    Ok(Asked { set, files: is_single.then_some(named) })
+}
+
+/// Every file that a set speaks of.
+fn files_of(set: &MigrationSet) -> impl Iterator<Item = String> + '_ {
+    let told = set.problems.iter().chain(&set.remarks).map(|p| p.file.clone());
+    told.chain(set.migrations.iter().flat_map(|m| &m.files).map(|f| f.path.clone()))
+}
+
+/// Adds what is not there yet: a folder may be named beside a file in it.
+fn take(set: &mut MigrationSet, part: MigrationSet) {
+    set.files_seen += part.files_seen;
+    let known: HashSet<String> = set.migrations.iter().map(|m| m.up.path.clone()).collect();
+    set.migrations.extend(part.migrations.into_iter().filter(|m| !known.contains(&m.up.path)));
+    for (all, new) in [(&mut set.problems, part.problems), (&mut set.remarks, part.remarks)] {
+        let new: Vec<Problem> = new.into_iter().filter(|p| !all.contains(p)).collect();
+        all.extend(new);
+    }
+    set.models.extend(part.models.into_iter().filter(|m| !set.models.contains(m)).collect::<Vec<_>>());
+}
+
+/// The entry of the configuration that names a folder.
+pub(super) fn covering(shown: &str, config: &RepoConfig) -> Option<MigrationRoot> {
+    let named = |root: &&MigrationRoot| root.line.is_some() && root.path != "**";
+    config.migrations.iter().filter(named).find(|root| root.matcher().is_some_and(|fits| fits(shown))).cloned()
 }
 
 fn repository(global: &Global, config: &RepoConfig, engine: Option<Engine>) -> anyhow::Result<MigrationSet> {
@@ -79,17 +146,17 @@ fn repository(global: &Global, config: &RepoConfig, engine: Option<Engine>) -> a
     for root in &mut roots {
         root.engine = engine.or(root.engine);
     }
-    let Files { files, problems } = walk(&global.repo);
-    let mut set = resolve(&files, &roots);
+    let Files { files, problems } = walk(&global.repo, &|_| true);
+    let mut set = resolve_below(&above(&global.repo), &files, &roots);
     // What cannot be read matters only where migrations are.
     set.problems.extend(problems.into_iter().filter(|p| p.file.ends_with(".sql")));
     Ok(set)
 }
 
 /// A folder that was named: itself a root, and whatever below it clearly holds migrations.
-fn folder(path: &Path, shown: &str, engine: Option<Engine>) -> MigrationSet {
-    let Files { files, problems } = walk(path);
-    let mut set = below(&files, shown, engine);
+fn folder(path: &Path, shown: &str, config: &RepoConfig, engine: Option<Engine>) -> MigrationSet {
+    let Files { files, problems } = walk(path, &|_| true);
+    let mut set = below(&above(path), &files, shown, config, engine);
     loose_files(&files, engine.or(named_after(shown)), &mut set);
     set.problems.extend(problems);
     shown_below(shown, &mut set);
@@ -101,17 +168,31 @@ fn named_after(shown: &str) -> Option<Engine> {
     shown.rsplit('/').next().and_then(|name| name.parse().ok())
 }
 
-/// The files of the folder `shown`, with paths relative to it, as migrations.
-fn below(files: &[SourceFile], shown: &str, engine: Option<Engine>) -> MigrationSet {
+/// The files of the folder `shown`, with paths relative to it, as migrations; as the configuration says where it names the
+/// folder.
+fn below(above: &str, files: &[SourceFile], shown: &str, config: &RepoConfig, engine: Option<Engine>) -> MigrationSet {
+    let covering = covering(shown, config);
+    let above = if covering.is_some() { shown } else { above };
+    let given = covering.unwrap_or_else(|| MigrationRoot::folder(""));
     // The folder's own name says the engine, which is lost once paths are relative to it.
-    let here = MigrationRoot { engine: engine.or(named_after(shown)), ..MigrationRoot::folder("") };
+    let here = MigrationRoot { path: String::new(), engine: engine.or(given.engine).or(named_after(shown)), ..given };
     let deeper = MigrationRoot { engine, ..MigrationRoot::folder("**") };
-    resolve(files, &[here, deeper])
+    resolve_below(above, files, &[here, deeper])
 }
 
 /// Puts the folder in front of all paths again.
-fn shown_below(shown: &str, set: &mut MigrationSet) {
-    let prefix = |path: &mut String| *path = if path.is_empty() { shown.to_owned() } else { format!("{shown}/{path}") };
+pub(super) fn shown_below(shown: &str, set: &mut MigrationSet) {
+    let prefix = |path: &mut String| {
+        *path = match path.strip_prefix("../") {
+            Some(beside) if !shown.is_empty() => match shown.rsplit_once('/') {
+                Some((around, _)) => format!("{around}/{beside}"),
+                None => beside.to_owned(),
+            },
+            _ if shown.is_empty() => return,
+            _ if path.is_empty() => shown.to_owned(),
+            _ => format!("{shown}/{path}"),
+        }
+    };
     for migration in &mut set.migrations {
         prefix(&mut migration.unit);
         prefix(&mut migration.up.path);
@@ -126,7 +207,7 @@ fn shown_below(shown: &str, set: &mut MigrationSet) {
 }
 
 /// The migrations that `paths` meant when the repository's files were `files`: found as [`migrations`] finds those that
-/// are there, so that the two can be compared.
+/// are there (`now`), so that the two can be compared.
 ///
 /// # Errors
 /// A pattern that cannot be read.
@@ -136,6 +217,7 @@ pub(super) fn before(
     paths: &[PathBuf],
     engine: Option<Engine>,
     files: &[SourceFile],
+    now: &MigrationSet,
 ) -> anyhow::Result<MigrationSet> {
     let mut roots = config.migrations.clone();
     roots.iter_mut().for_each(|root| root.engine = engine.or(root.engine));
@@ -143,10 +225,10 @@ pub(super) fn before(
         return Ok(resolve(files, &roots));
     }
     // A file that is named was a migration's way forward, or it may be edited.
-    let forward = LazyCell::new(|| -> HashSet<String> {
+    let forward = LazyCell::new(|| -> HashMap<String, Migration> {
         let everywhere = MigrationRoot { engine, ..MigrationRoot::folder("**") };
         let known = resolve(files, &[roots.as_slice(), &[everywhere]].concat());
-        known.migrations.into_iter().filter(|m| !m.repeatable).map(|m| m.up.path).collect()
+        known.migrations.into_iter().filter(|m| !m.repeatable).map(|m| (m.up.path.clone(), m)).collect()
     });
     let mut names = Names::new(&global.repo);
     let mut set = MigrationSet::default();
@@ -154,34 +236,53 @@ pub(super) fn before(
         let shown = names.of(path);
         let found = match shown.rsplit_once('/') {
             _ if path.is_dir() && shown.is_empty() => resolve(files, &roots),
-            _ if path.is_dir() => folder_before(files, &shown, engine),
+            _ if path.is_dir() => folder_before(&above(path), files, &shown, config, engine),
             _ if shown.ends_with(".sql") => {
-                let mut alone = MigrationSet::default();
-                for file in files.iter().filter(|f| f.path == shown && forward.contains(&shown)) {
-                    lone(Ok(file.content.clone()), &shown, engine, &mut alone);
+                let mut own = MigrationSet::default();
+                if let Some(merged) = forward.get(&shown) {
+                    // As it is read now: in its folder, or alone.
+                    if now.migrations.iter().any(|m| m.up.path == shown && m.id == merged.id) {
+                        own.migrations.push(merged.clone());
+                    } else if let Some(file) = files.iter().find(|f| f.path == shown) {
+                        lone(Ok(file.content.clone()), &shown, engine, &mut own);
+                    }
                 }
-                alone
+                own
             }
             Some((around, _)) => {
-                let mut part = folder_before(files, around, engine);
+                let above = path.parent().map(above).unwrap_or_default();
+                let mut part = folder_before(&above, files, around, config, engine);
                 part.migrations.retain(|m| m.files.iter().any(|f| f.path == shown));
                 part
             }
             None => MigrationSet::default(),
         };
         set.migrations.extend(found.migrations);
+        set.problems.extend(found.problems);
     }
     Ok(set)
 }
 
 /// The migrations of a folder in files as they were.
-fn folder_before(files: &[SourceFile], shown: &str, engine: Option<Engine>) -> MigrationSet {
+fn folder_before(
+    above: &str,
+    files: &[SourceFile],
+    shown: &str,
+    config: &RepoConfig,
+    engine: Option<Engine>,
+) -> MigrationSet {
+    let around = shown.rsplit_once('/').map_or("", |(around, _)| around);
     let inside = |file: &SourceFile| {
-        let path = file.path.strip_prefix(shown)?.strip_prefix('/')?.to_owned();
+        let own = file.path.strip_prefix(shown).and_then(|path| path.strip_prefix('/')).map(str::to_owned);
+        let path = own.or_else(|| {
+            let beside = format!("../{}", file.path.strip_prefix(around)?.trim_start_matches('/'));
+            let belongs = has_beside(above) && BESIDE.iter().any(|name| beside.starts_with(&format!("{name}/")));
+            belongs.then_some(beside)
+        })?;
         Some(SourceFile { path, content: file.content.clone() })
     };
     let files: Vec<SourceFile> = files.iter().filter_map(inside).collect();
-    let mut set = below(&files, shown, engine);
+    let mut set = below(above, &files, shown, config, engine);
     shown_below(shown, &mut set);
     set
 }
@@ -199,7 +300,7 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
         }
     }
     let counted: HashSet<String> = set.problems.iter().map(|p| p.file.clone()).collect();
-    for file in files.iter().filter(|f| f.path.ends_with(".sql")) {
+    for file in files.iter().filter(|f| f.path.ends_with(".sql") && !f.path.starts_with("../")) {
         if !owned.contains(&file.path) && !named.contains(&file.path) {
             set.files_seen += usize::from(!counted.contains(&file.path));
             lone(Ok(file.content.clone()), &file.path, engine, set);
@@ -209,12 +310,20 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
 
 /// One file as a migration of its own.
 fn single(path: &Path, found: &Metadata, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
-    lone(read_found(path, found), shown, engine, set);
+    // Where the folder that was named lies is no part of what is recorded.
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let content = if name.to_str().is_none() { Ok(FileContent::Misnamed) } else { read_found(path, found) };
+    lone(content, shown, engine, set);
 }
 
-/// One file of a migration that has JSON in it: read with the folder around it, where its partners stand; only what
-/// concerns it is kept.
-fn document(path: &Path, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) -> anyhow::Result<()> {
+/// One file of a migration that has JSON in it, with the folder around it: its migrations, and the files of the one that it
+/// belongs to.
+fn document(
+    path: &Path,
+    shown: &str,
+    config: &RepoConfig,
+    engine: Option<Engine>,
+) -> anyhow::Result<(MigrationSet, Vec<String>)> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let around = match shown.rsplit_once('/') {
         Some((around, _)) => around.to_owned(),
@@ -225,23 +334,24 @@ fn document(path: &Path, shown: &str, engine: Option<Engine>, set: &mut Migratio
             .unwrap_or_default(),
     };
     let own = around.rsplit('/').next().and_then(|name| name.parse().ok());
-    let Some(engine) = engine.or(own) else {
+    let declared = || match read_file(&path.with_extension("json")) {
+        Ok(FileContent::Bytes(bytes)) => declared_engine(&bytes),
+        Ok(_) | Err(_) => None,
+    };
+    let covered = || covering(&around, config).and_then(|root| root.engine);
+    let Some(engine) = engine.or_else(covered).or(own).or_else(declared) else {
         return Err(Failure::usage(format!(
-            "nothing says which database `{}` is for: add `--engine`, or keep it in a folder named after the engine",
+            "nothing says which database `{}` is for: add `--engine`, a `database_type` in its JSON, or keep it in a folder named after the engine",
             path.display()
         )));
     };
-    let part = folder(parent, &around, Some(engine));
+    // One file was named, however many stand around it.
+    let part = MigrationSet { files_seen: 0, ..folder(parent, &around, config, Some(engine)) };
     // A file that was named without its folder keeps that name.
     let full = if shown.contains('/') { shown.to_owned() } else { format!("{around}/{shown}") };
-    let kept: Vec<Migration> = part.migrations.into_iter().filter(|m| m.files.iter().any(|f| f.path == full)).collect();
-    let named: HashSet<&str> =
-        kept.iter().flat_map(|m| &m.files).map(|f| f.path.as_str()).chain([full.as_str()]).collect();
-    set.problems.extend(part.problems.into_iter().filter(|p| named.contains(p.file.as_str())));
-    set.remarks.extend(part.remarks.into_iter().filter(|p| named.contains(p.file.as_str())));
-    set.migrations.extend(kept);
-    set.files_seen += 1;
-    Ok(())
+    let kept = part.migrations.iter().filter(|m| m.files.iter().any(|f| f.path == full));
+    let files = kept.flat_map(|m| &m.files).map(|f| f.path.clone()).chain([full.clone()]).collect();
+    Ok((part, files))
 }
 
 fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
@@ -265,6 +375,13 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
             "file-too-large",
             &format!("has {size} bytes, more than can be read"),
             "split the data into several migrations",
+        )),
+        Ok(FileContent::Misnamed) => Err(problem(
+            shown,
+            1,
+            "file-name",
+            "has a name, or is in a folder with one, that is not UTF-8: nothing can be recorded under it",
+            "rename it",
         )),
         Ok(FileContent::Directory | FileContent::Symlink | FileContent::Special | FileContent::Long(_)) => {
             Err(problem(shown, 1, "symlink", "is not a regular file", "name the file itself"))
@@ -305,6 +422,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
     set.migrations.push(Migration {
         id,
         version: Version::numeric(stem.split(['_', '-', '.']).next().unwrap_or(stem)),
+        step: None,
         name: stem.to_owned(),
         description: None,
         layout: Layout::Numbered,
@@ -325,10 +443,16 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
 }
 
 /// Every file below `dir`, paths relative to it with `/`, sorted; hidden folders and those of build tools are left out.
-/// Files that no layout reads are named without being read.
-fn walk(dir: &Path) -> Files {
+/// Files that no layout reads are named without being read. `wanted` says of a folder's path whether it is looked into.
+pub(super) fn walk(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Files {
     let mut found = Files::default();
+    // What stands below the folder, where that is text.
+    let below = |path: &Path| path.strip_prefix(dir).ok().and_then(Path::to_str).map(str::len);
     let mut folders = vec![(dir.to_path_buf(), String::new())];
+    if has_beside(&above(dir)) {
+        let beside = BESIDE.iter().map(|name| (dir.join(name), (*name).to_owned()));
+        folders.extend(beside.filter(|(path, _)| path.is_dir()));
+    }
     while let Some((folder, relative)) = folders.pop() {
         let entries = match std::fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
             Ok(entries) => entries,
@@ -348,7 +472,7 @@ fn walk(dir: &Path) -> Files {
                 }
             };
             if kind.is_dir() {
-                if name.starts_with('.') || name == "target" || name == "node_modules" {
+                if name.starts_with('.') || name == "target" || name == "node_modules" || !wanted(&shown) {
                     continue;
                 }
                 if name.ends_with(".sql") {
@@ -357,6 +481,8 @@ fn walk(dir: &Path) -> Files {
                 folders.push((entry.path(), shown));
             } else if kind.is_symlink() {
                 found.files.push(SourceFile { path: shown, content: FileContent::Symlink });
+            } else if READ.iter().any(|ending| name.ends_with(ending)) && below(&entry.path()).is_none() {
+                found.files.push(SourceFile { path: shown, content: FileContent::Misnamed });
             } else if READ.iter().any(|ending| name.ends_with(ending)) {
                 match read_file(&entry.path()) {
                     Ok(content) => found.files.push(SourceFile { path: shown, content }),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::exit::Failure;
 use super::{Exit, Format, Global, gather, lint, print};
 use crate::report::graph;
 
@@ -45,6 +46,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         anstream::eprintln!("{}:{}: {}", problem.file, problem.line, problem.message);
     }
     let service = args.service.as_deref();
+    if let Some(name) = service.filter(|name| !set.migrations.iter().any(|m| m.service.as_deref() == Some(*name))) {
+        return Err(Failure::usage(format!("no migration belongs to a service `{name}`")));
+    }
     match (args.form, global.format) {
         (Form::Json, _) | (Form::Mermaid, Format::Json) => print::json(&graph::json(&set, service))?,
         (Form::Dot, _) => print::text(&graph::dot(&set, service))?,

@@ -12,7 +12,9 @@ use crate::config::{LintConfig, Profile, RepoConfig};
 use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
 use crate::lint::pipelines::problems as problems_of;
-use crate::lint::{LintReport, Scope, Severity, changed_after_merge, check_judged, overtaken, table};
+use crate::lint::{
+    LintReport, Scope, Severity, changed_after_merge, check_judged, has_errors_outside, note_brought, overtaken, table,
+};
 use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of, roots};
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
@@ -246,13 +248,18 @@ pub(super) fn look(
             (changed.scope, changed.config)
         }
     };
-    let mut set = gather::migrations(global, &config, paths, engine)?;
+    let gather::Asked { mut set, files } = gather::asked(global, &config, paths, engine)?;
+    // Whoever names a file asks about it alone.
+    let whole = files.is_none();
+    if let Some(files) = files {
+        scope = scope.within(files);
+    }
     set.problems.extend(overtaken(&set, &new));
     if !paths.is_empty() && before.is_empty() {
         folder::some_found(&set, &paths[0], engine)?;
     }
     if !before.is_empty() {
-        let told = changed_after_merge(&gather::before(global, &config, paths, engine, &before)?, &set);
+        let told = changed_after_merge(&gather::before(global, &config, paths, engine, &before, &set)?, &set);
         if let Scope::Paths(touched) = &mut scope {
             touched.extend(told.iter().map(|p| p.file.clone()));
         }
@@ -261,7 +268,7 @@ pub(super) fn look(
     if paths.is_empty() {
         let is_there = |path: &str| global.has_folder(path);
         set.remarks.extend(match &mut scope {
-            Scope::All => roots::unfound(&named, &set, &is_there),
+            Scope::All | Scope::Named(_) => roots::unfound(&named, &set, &is_there),
             Scope::Paths(touched) => {
                 let mut told = roots::unfound_by(touched, &named, &set, &is_there);
                 told.extend(roots::uncovered_by(touched, &config.migrations, &set));
@@ -272,6 +279,14 @@ pub(super) fn look(
     }
     if paths.is_empty() && set.migrations.iter().any(|m| m.layout == Layout::Prisma) {
         set.remarks.extend(problems_of(&super::pipelines::files(&global.repo)));
+    }
+    if let Against::Base(base) = against
+        && whole
+        && has_errors_outside(&set, &scope)
+    {
+        let was = at_base(global, base, &set)?;
+        let was = gather::before(global, &config, paths, engine, &was, &set)?;
+        note_brought(&mut set, &was, &scope);
     }
     let config = LintConfig { profile, ..lint_config };
     let today = chrono::Utc::now().date_naive();
@@ -353,6 +368,19 @@ fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Resu
     let edited: BTreeSet<&str> = touched.difference(&new).chain(&gone).map(String::as_str).collect();
     let before = branch.files_around(&edited, &gather::READ)?;
     Ok(Changed { scope: Scope::Paths(touched), config: lint_config, new, before })
+}
+
+/// The files of the set's folders as they were where the branch left its base.
+#[cfg(feature = "bot")]
+fn at_base(global: &Global, base: &str, set: &MigrationSet) -> anyhow::Result<Vec<SourceFile>> {
+    let own = set.migrations.iter().flat_map(|m| &m.files).map(|f| f.path.as_str());
+    let around = own.chain(set.problems.iter().map(|p| p.file.as_str())).collect();
+    super::changes::Branch::open(&global.repo, base)?.files_around(&around, &gather::READ)
+}
+
+#[cfg(not(feature = "bot"))]
+fn at_base(_: &Global, _: &str, _: &MigrationSet) -> anyhow::Result<Vec<SourceFile>> {
+    Ok(Vec::new())
 }
 
 #[cfg(not(feature = "bot"))]

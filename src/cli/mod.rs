@@ -3,6 +3,7 @@
 mod apply;
 #[cfg(feature = "bot")]
 mod approve;
+mod around;
 mod audit;
 mod audited;
 #[cfg(feature = "bot")]
@@ -71,6 +72,7 @@ mod seed;
 #[cfg(feature = "bot")]
 mod serve;
 mod settings;
+mod standing;
 mod status;
 mod stopping;
 #[cfg(feature = "bot")]
@@ -87,6 +89,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use exit::Exit;
 pub use later::Later;
 pub use names::modern;
+pub(crate) use standing::above;
 pub(crate) use tree::read_tree;
 
 /// Bytes of stack for each thread that works on pull requests: a run through a driver takes more than the 2 MiB that it would

@@ -34,7 +34,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         options.released = gathered.released(global).await?;
         options.to = args.to;
         options.brief = false;
-        let mut report = runner::plan(&gathered.set, &gathered.targets, &targets::actor(), &options)
+        let keeper = targets::keeper_if_there(global);
+        let mut report = runner::plan_with(&keeper, &gathered.set, &gathered.targets, &targets::actor(), &options)
             .await
             .map_err(targets::failed)?;
         table_facts::reckon(&mut gathered, &mut report).await?;

@@ -35,7 +35,7 @@ enum State {
     Applied,
     /// Nothing of it is there
     RolledBack,
-    /// Run it again, from the statement it stopped at
+    /// Run it again, from the statement it stopped at, as the file says now
     Retry,
 }
 

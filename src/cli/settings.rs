@@ -19,7 +19,10 @@ impl Global {
     pub fn repo_config(&self) -> anyhow::Result<RepoConfig> {
         let path = self.config_file();
         match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(RepoConfig::parse(&text)?),
+            Ok(text) => RepoConfig::parse_all(&text).map_err(|errors| {
+                // All of them: who mends one should not learn of the next by trying again.
+                Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            }),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && self.config.is_none() => Ok(RepoConfig::default()),
             Err(e) => Err(Failure::usage(format!("cannot read `{}`: {e}", path.display()))),
         }

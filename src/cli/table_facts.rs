@@ -188,18 +188,13 @@ fn sentences(before: &[String], after: &LintReport, set: &MigrationSet) -> Vec<S
     let owners = set.by_path();
     let mut told: Vec<String> = Vec::new();
     for (violation, before) in after.violations.iter().zip(before) {
-        let Some(added) = violation.message.strip_prefix(before.trim_end_matches('.')).filter(|a| !a.is_empty()) else {
+        let added = violation.message.strip_prefix(before.trim_end_matches('.')).unwrap_or_default();
+        let added = added.trim_start_matches(['.', ' ']);
+        if added.is_empty() {
             continue;
-        };
+        }
         let Some(owner) = owners.get(violation.file.as_str()) else { continue };
-        let line = format!(
-            "{}, line {}: {} ({}, {})",
-            owner.id,
-            violation.line,
-            added.trim_start_matches(['.', ' ']),
-            violation.rule,
-            violation.risk
-        );
+        let line = format!("{}, line {}: {added} ({}, {})", owner.id, violation.line, violation.rule, violation.risk);
         if !told.contains(&line) {
             told.push(line);
         }

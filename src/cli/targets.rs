@@ -307,6 +307,7 @@ impl Place {
         let is_there = |path: &str| global.has_folder(path);
         set.problems.extend(roots::unfound(&policy.repo.migrations, &set, &is_there));
         same_kind(&set, environment)?;
+        owned(&set, &policy)?;
         // A migration with a target of its own was looked at just now, or is another environment's.
         let taken = |m: &Migration| environment.targets.iter().any(|t| planner::belongs(m, &t.name, t.engine));
         if let Some(homeless) = set.migrations.iter().find(|m| m.target.is_none() && !taken(m)) {
@@ -393,6 +394,22 @@ fn same_kind(set: &MigrationSet, environment: &Environment) -> anyhow::Result<()
     Err(Failure::usage(format!(
         "`{}` is taken for {}, but its target `{}` in `{}` is {}; say which with `engine:` beside its `path:` in `godwit.yml`",
         migration.up.path, migration.engine, target.name, environment.name, target.engine
+    )))
+}
+
+/// Refuses migrations for a target that no environment has: a slip of the pen there must not read as "nothing to do".
+fn owned(set: &MigrationSet, policy: &Policy) -> anyhow::Result<()> {
+    let known: BTreeSet<&str> =
+        policy.environments.0.iter().flat_map(|e| &e.targets).map(|t| t.name.as_str()).collect();
+    let lost = set.migrations.iter().find_map(|m| {
+        let wanted = m.target.as_ref()?;
+        (!known.contains(wanted.as_str())).then_some((m, wanted))
+    });
+    let Some((migration, wanted)) = lost else { return Ok(()) };
+    Err(Failure::usage(format!(
+        "`{}` is for the target `{wanted}`, which no environment has; `environments.yml` names {}",
+        migration.reference(),
+        crate::config::yaml::list(&known.into_iter().collect::<Vec<_>>())
     )))
 }
 
@@ -590,6 +607,14 @@ pub(super) fn keeper(global: &Global) -> Keeper {
         let global = global.clone();
         Box::pin(async move { global.open_store().await.map_err(|e| RunError::Store(format!("{e:#}"))) })
     }))
+}
+
+/// The store for what only looks: none is made for it.
+pub(super) fn keeper_if_there(global: &Global) -> Keeper {
+    match global.store_url().map(|url| crate::store::Store::may_be_at(&url)) {
+        Ok(Ok(true)) => keeper(global),
+        Ok(Ok(false) | Err(_)) | Err(_) => Keeper::none(),
+    }
 }
 
 /// Runs a command's work on one thread: a run is one conversation with one database at a time.

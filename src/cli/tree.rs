@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::standing::above;
 use crate::migration::execution::{LONG, Long};
-use crate::migration::{FileContent, SourceFile};
+use crate::migration::{FileContent, SourceFile, has_beside};
+
+/// Folders beside one of scripts that belong to it.
+pub(super) const BESIDE: [&str; 2] = ["../rollbacks", "../data"];
 
 /// Files above this many bytes are not read into memory as migrations (bytes).
 const MAX_FILE: u64 = 512 * 1024 * 1024;
@@ -57,6 +61,8 @@ impl Named {
 #[derive(Debug)]
 pub(super) struct Tree {
     dir: PathBuf,
+    /// What the folders above it say of it.
+    pub above: String,
     /// What is no file to be read, but must be spoken of.
     others: Vec<SourceFile>,
     files: Vec<Named>,
@@ -133,7 +139,11 @@ impl Tree {
     /// When a folder cannot be read.
     pub fn list(dir: &Path) -> anyhow::Result<Self> {
         let (mut others, mut files) = (Vec::new(), Vec::new());
+        let above = above(dir);
         let mut folders = vec![Named { shown: String::new(), odd: None }];
+        // What such a folder needs stands beside it.
+        let beside = BESIDE.iter().filter(|name| has_beside(&above) && dir.join(name).is_dir());
+        folders.extend(beside.map(|name| Named { shown: (*name).to_owned(), odd: None }));
         while let Some(folder) = folders.pop() {
             let whole = folder.path(dir);
             let unreadable = || format!("cannot read the folder `{}`", whole.display());
@@ -152,6 +162,8 @@ impl Tree {
                     folders.push(found);
                 } else if kind.is_symlink() {
                     others.push(SourceFile { path: found.shown, content: FileContent::Symlink });
+                } else if kind.is_file() && found.below().to_str().is_none() {
+                    others.push(SourceFile { path: found.shown, content: FileContent::Misnamed });
                 } else if kind.is_file() {
                     files.push(found);
                 } else {
@@ -161,7 +173,7 @@ impl Tree {
             }
         }
         files.sort_unstable();
-        Ok(Self { dir: dir.to_path_buf(), others, files })
+        Ok(Self { dir: dir.to_path_buf(), above, others, files })
     }
 
     /// Reads the files.

@@ -418,3 +418,30 @@ pub(crate) fn jittered(base: Duration) -> Duration {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
     base / 2 + base.mul_f64(f64::from(nanos % 1000) / 1000.0)
 }
+
+#[cfg(all(test, any(feature = "postgres", feature = "mongodb", feature = "redis", feature = "elasticsearch")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_compared_number_by_number_with_the_floor() {
+        for (version, floor, refused) in [
+            ("7.9", &[7, 15][..], true),
+            ("7.9.3", &[7, 15], true),
+            ("7.15.0", &[7, 15], false),
+            ("7.17.29", &[7, 15], false),
+            ("8.0.0", &[7, 15], false),
+            ("6.10", &[7, 15], true),
+            ("12.18", &[13], true),
+            ("13.0", &[13], false),
+            ("13devel", &[13], false),
+            ("", &[13], false),
+        ] {
+            let objection = below_floor("It", version, floor);
+            assert_eq!(objection.is_some(), refused, "{version} against {floor:?}");
+            if let Some(objection) = objection {
+                assert!(objection.message.contains(&format!("the server is It {version}; ")), "{objection:?}");
+            }
+        }
+    }
+}

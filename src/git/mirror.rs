@@ -98,12 +98,12 @@ impl Mirror {
         let odb = self.repository.odb()?;
         let (mut found, mut failed) = (Vec::new(), None);
         tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
-            // A name that is not UTF-8 cannot be a migration's; it is shown with replacement characters by the linter.
             let path = format!("{folder}{}", String::from_utf8_lossy(entry.name_bytes()));
             if !wanted(&path) {
                 return TreeWalkResult::Ok;
             }
             let content = match entry.kind() {
+                Some(ObjectType::Blob) if std::str::from_utf8(entry.name_bytes()).is_err() => FileContent::Misnamed,
                 // The link's own text is a blob, told apart by its mode.
                 Some(ObjectType::Blob) if entry.filemode() == 0o120_000 => FileContent::Symlink,
                 Some(ObjectType::Blob) => match odb.read_header(entry.id()) {

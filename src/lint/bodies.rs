@@ -8,7 +8,7 @@ use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::body::{Body, BodyLanguage};
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
-use super::script::{Finding, Script, name_of};
+use super::script::{Finding, Script, builtin, name_of, range_of};
 use super::table::{self, RuleInfo};
 use super::{Category, Severity, corrections, depth, rules, squawk};
 use crate::ids::{Engine, Risk};
@@ -99,9 +99,10 @@ pub fn findings(
     found
 }
 
-/// Whether a rule is about what a function does to data and rights whenever it is called.
+/// Whether a rule is about what a function does to data and rights whenever it is called. What looks like a secret is told
+/// where the function is defined.
 fn is_harm(rule: &RuleInfo) -> bool {
-    matches!(rule.category, Category::Destructive | Category::Security)
+    matches!(rule.category, Category::Destructive | Category::Security) && rule.id != "secret-literal"
 }
 
 /// Whether the text of a function's definition could hold a statement that [`is_harm`]'s rules are about.
@@ -113,7 +114,7 @@ fn may_harm(definition: &str) -> bool {
 
 /// The part of a `DO` block that no rule can look into, if there is one, and why.
 pub fn unread(block: &ast::Do) -> Option<(Range<usize>, &'static str)> {
-    let whole = super::script::range_of(block.syntax());
+    let whole = range_of(block.syntax());
     if block.do_language().is_some_and(|l| l.language_ref().is_some_and(|r| name_of(r.syntax()) != "plpgsql")) {
         return Some((whole, "it is written in another language than PL/pgSQL"));
     }
@@ -140,7 +141,7 @@ fn judge(
     let script = Script::within(text, &parse, outer);
     let mut found = Vec::new();
     squawk.run(&script, &parse, &mut found);
-    corrections::correct(&script, &mut found);
+    corrections::correct(&script, squawk, &mut found);
     rules::run(&script, |i| i.applies.to(Engine::Postgresql) && on(i), &mut found);
     corrections::told_once(&mut found);
     if found.is_empty() {
@@ -205,6 +206,16 @@ fn look(script: &Script<'_>) -> Bodies {
         if !runs && !may_harm(&script.text[statement.range.clone()]) {
             continue;
         }
+        let atomic = match &statement.node {
+            ast::Stmt::CreateFunction(f) => f.body(),
+            ast::Stmt::CreateProcedure(p) => p.body(),
+            _ => None,
+        };
+        if let Some(ast::RoutineBody::AtomicBody(body)) = atomic {
+            let overlay = if runs { &mut bodies.now } else { &mut bodies.later };
+            put_atomic(script.text, &body, overlay);
+            continue;
+        }
         let (plpgsql, sql) = match &statement.node {
             ast::Stmt::Do(block) => (block.body().filter(is_bounded).and_then(|_| block.plpgsql()), None),
             ast::Stmt::CreateFunction(f) if options_are_bounded(f.option_list()) => (f.plpgsql(), f.sql_body()),
@@ -229,6 +240,17 @@ fn look(script: &Script<'_>) -> Bodies {
 fn source_range<T: BodyLanguage>(body: &Body<T>, node: &SyntaxNode) -> Range<usize> {
     let range = body.source_range(node.text_range());
     usize::from(range.start())..usize::from(range.end())
+}
+
+/// A body that is written as statements, not as a text.
+fn put_atomic(script: &str, body: &ast::AtomicBody, overlay: &mut Overlay) {
+    for statement in body.routine_body_stmts() {
+        let range = range_of(statement.syntax());
+        overlay.put(script, range.start, &script[range.clone()]);
+        if !script[range.clone()].ends_with(';') {
+            overlay.put(script, range.end, ";");
+        }
+    }
 }
 
 fn put_plpgsql(script: &str, body: &squawk_syntax::plpgsql::Plpgsql, overlay: &mut Overlay) {
@@ -305,7 +327,7 @@ fn piece(expr: &ast::Expr) -> Option<(usize, String)> {
         ast::Expr::Literal(literal) => text_of(literal),
         ast::Expr::ParenExpr(inner) => piece(&inner.expr()?),
         ast::Expr::CallExpr(call) => {
-            if name_of(call.expr()?.syntax()) != "format" {
+            if builtin(call)? != "format" {
                 return None;
             }
             let ast::FuncArgExpr::Expr(first) = call.arg_list()?.args().next()?.func_arg_expr()? else { return None };
@@ -459,6 +481,23 @@ mod tests {
         let named = found("DO $$ BEGIN EXECUTE format('truncate %I', r); END $$;");
         let truncated = named.iter().find(|v| v.rule == "truncate-table").expect("told");
         assert!(truncated.message.contains("`…`") && !truncated.message.contains(UNKNOWN), "{}", truncated.message);
+    }
+
+    #[test]
+    fn f220_a_body_that_is_written_as_statements_is_judged_as_one_that_is_a_text() {
+        for kind in ["PROCEDURE p()", "FUNCTION p() RETURNS void"] {
+            let body = format!("CREATE {kind} LANGUAGE sql BEGIN ATOMIC\n  SELECT 1;\n  DELETE FROM t;\nEND;\n");
+            let defined = found(&body);
+            let delete = defined.iter().find(|v| v.rule == "delete-without-where").unwrap_or_else(|| panic!("{kind}"));
+            assert_eq!((delete.line, delete.severity), (3, Severity::Warning), "{kind}");
+            let called = found(&format!("{body}CALL p();"));
+            let delete = called.iter().find(|v| v.rule == "delete-without-where").unwrap_or_else(|| panic!("{kind}"));
+            assert_eq!((delete.line, delete.severity), (3, Severity::Error), "{kind}");
+        }
+        assert_eq!(told("CREATE FUNCTION n() RETURNS int LANGUAGE sql RETURN (SELECT count(*) FROM t);"), [""; 0]);
+        // The server's own functions, with their schema or without.
+        let body = "EXECUTE pg_catalog.format('truncate %I', r);";
+        assert_eq!(told(&format!("DO $$ BEGIN\n{body}\nEND $$;")), ["truncate-table 2"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, models,
-    operations, order, profile, references, rewrite, rules, schema, services, squawk,
+    operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -48,7 +48,9 @@ pub fn check_judged(
         set.migrations.iter().enumerate().filter(|(_, m)| scope.holds(m)).collect();
     let mut scripts = match scope {
         // What a script may take for granted does not depend on others, so any of them can be looked at first.
-        Scope::All => depth::map_with_stack(&in_scope, |(_, m)| linter.migration(m, &mut HashSet::new(), scope)),
+        Scope::All | Scope::Named(_) => {
+            depth::map_with_stack(&in_scope, |(_, m)| linter.migration(m, &mut HashSet::new(), scope))
+        }
         Scope::Paths(_) => depth::with_stack(|| {
             let mut newer = HashSet::new();
             in_scope.iter().map(|(_, m)| linter.migration(m, &mut newer, scope)).collect()
@@ -72,7 +74,9 @@ fn assemble(
     read.extend(services::problems(set));
     read.extend(order::problems(set));
     read.extend(models::problems(set, scope));
-    for problem in set.problems.iter().chain(&set.remarks).chain(&read) {
+    // What is told of the very file that has it is among the set's own.
+    let moved = set.brought.iter().filter(|p| !set.problems.contains(p));
+    for problem in set.problems.iter().chain(&set.remarks).chain(moved).chain(&read) {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }
     let mut violations = Vec::new();
@@ -97,19 +101,20 @@ fn assemble(
         if matches!(scope, Scope::Paths(_)) && migration.is_contract() {
             violations.extend(linter.contract_with_expand(migration, in_scope));
         }
+        violations.extend(versions::content(migration, &violations[first..]).map(|p| linter.problem(&p)));
         violations.extend(linter.understated(migration, &violations[first..]));
         linter.waive(migration, &mut violations, first);
         summaries.push(summary(migration, &violations[first..], checked.transactional));
     }
-    violations
-        .extend(problems.into_values().flatten().filter(|p| scope.holds_path(&p.file)).map(|p| linter.problem(p)));
+    let shown = |p: &&Problem| scope.holds_path(&p.file) || set.brought.contains(p);
+    violations.extend(problems.into_values().flatten().filter(shown).map(|p| linter.problem(p)));
     violations.retain(|v| linter.keep(v));
     violations.extend(linter.expired(&violations, scope));
     linter.waive_by_policy(&mut violations);
     violations.sort_by(|a, b| (&a.file, a.line, a.column, &a.rule).cmp(&(&b.file, b.line, b.column, &b.rule)));
     LintReport {
         files: match scope {
-            Scope::All => set.files_seen,
+            Scope::All | Scope::Named(_) => set.files_seen,
             Scope::Paths(_) => in_scope.iter().map(|(_, m)| m.files.len()).sum(),
         },
         risk: summaries.iter().map(|s| s.risk).max().unwrap_or(Risk::Low),
@@ -153,6 +158,8 @@ struct Checked {
     down: Vec<Finding>,
     /// What the forward script does to the schema.
     changes: Vec<schema::Change>,
+    /// What the way back does to it.
+    back: Vec<schema::Change>,
     /// Whether the forward one runs in a transaction.
     transactional: bool,
 }
@@ -182,6 +189,7 @@ impl<'a> Linter<'a> {
             up: Vec::new(),
             down: Vec::new(),
             changes: Vec::new(),
+            back: Vec::new(),
             transactional: !are_operations(migration.engine),
         };
         match migration.engine {
@@ -197,6 +205,7 @@ impl<'a> Linter<'a> {
             if migration.is_reversible() && checked.down.is_empty() {
                 checked.down.extend(incomplete(migration.engine, &down.text, &checked.changes, &back.changes));
             }
+            checked.back = back.changes;
         }
         checked
     }
@@ -207,8 +216,11 @@ impl<'a> Linter<'a> {
         if databases.is_empty() {
             return;
         }
-        let mut looked: HashMap<usize, Vec<schema::Change>> =
-            in_scope.iter().zip(&mut *scripts).map(|((at, _), c)| (*at, std::mem::take(&mut c.changes))).collect();
+        let mut looked: HashMap<usize, (Vec<schema::Change>, Vec<schema::Change>)> = in_scope
+            .iter()
+            .zip(&mut *scripts)
+            .map(|((at, _), c)| (*at, (std::mem::take(&mut c.changes), std::mem::take(&mut c.back))))
+            .collect();
         let others: Vec<(usize, &Migration)> = set
             .migrations
             .iter()
@@ -216,12 +228,14 @@ impl<'a> Linter<'a> {
             .filter(|(at, m)| !looked.contains_key(at) && schema::database(m).is_some_and(|d| databases.contains(&d)))
             .collect();
         let read = depth::map_with_stack(&others, |(_, m)| changes_of(&m.up.text));
-        looked.extend(others.iter().map(|(at, _)| *at).zip(read));
+        looked.extend(others.iter().map(|(at, _)| *at).zip(read.into_iter().map(|changes| (changes, Vec::new()))));
         let steps: Vec<schema::Step<'_>> = set
             .migrations
             .iter()
             .enumerate()
-            .filter_map(|(at, migration)| looked.remove(&at).map(|changes| schema::Step { at, migration, changes }))
+            .filter_map(|(at, migration)| {
+                looked.remove(&at).map(|(changes, back)| schema::Step { at, migration, changes, back })
+            })
             .collect();
         let mut notes = schema::judge(&steps, &self.config.postgres_version);
         for ((at, _), checked) in in_scope.iter().zip(scripts) {
@@ -299,7 +313,7 @@ impl<'a> Linter<'a> {
             Direction::Up => {
                 let squawk = if engine == Engine::Postgresql { &self.postgres } else { &self.sqlite };
                 squawk.run(&script, &parse, &mut found);
-                corrections::correct(&script, &mut found);
+                corrections::correct(&script, squawk, &mut found);
                 rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
                 corrections::told_once(&mut found);
                 if engine == Engine::Postgresql {
@@ -317,6 +331,7 @@ impl<'a> Linter<'a> {
                     finding.tables = script.tables_at(finding);
                 }
                 found.extend(bodies::findings(&script, squawk, newer, |i| self.on(i)));
+                secrets::told_once(&mut found);
                 if matches!(scope, Scope::Paths(_)) {
                     newer.extend(script.created_names().map(str::to_owned));
                 }
@@ -492,7 +507,7 @@ impl<'a> Linter<'a> {
         let over = self.config.waivers.iter().filter(|w| w.expires < self.today);
         let concerned = over.filter(|waiver| match scope {
             Scope::All => true,
-            Scope::Paths(_) => {
+            Scope::Paths(_) | Scope::Named(_) => {
                 let globs = globs_of(waiver);
                 violations.iter().any(|v| waives(waiver, &globs, v))
             }
@@ -578,8 +593,13 @@ fn unprovable_step(text: &str, statement: &Statement, manual: Option<&str>) -> F
          `-- godwit: manual=\"why\"`"
             .to_owned()
     };
-    let message = format!("after a crash in `{first} …` nobody can tell whether it was done; a person has to look");
-    let mut found = finding(&table::UNPROVABLE_STEP, statement.range.clone(), message, Some(help));
+    unprovable(statement.range.clone(), &format!("`{first} …`"), help, manual)
+}
+
+/// What is said of a step `what` whose effect nothing tells, marked as meant or not (R-18).
+pub(super) fn unprovable(range: std::ops::Range<usize>, what: &str, help: String, manual: Option<&str>) -> Finding {
+    let message = format!("after a crash in {what} nobody can tell whether it was done; a person has to look");
+    let mut found = finding(&table::UNPROVABLE_STEP, range, message, Some(help));
     if let Some(why) = manual {
         found.severity = Some(Severity::Warning);
         found.message.push_str(&format!(" (marked as meant: {why})"));

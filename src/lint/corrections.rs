@@ -3,14 +3,18 @@
 use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode};
 
-use super::Severity;
 use super::script::{Finding, Script, name_of};
+use super::{Severity, squawk};
 use crate::ids::Risk;
 
 /// Lowers what only looks dangerous, and takes out what is nothing.
-pub fn correct(script: &Script<'_>, found: &mut Vec<Finding>) {
+pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Finding>) {
     once(found);
-    found.retain(|f| !is_made_again(script, f));
+    found.retain(|f| !is_made_again(script, f) && !has_its_policy(script, f));
+    // From PostgreSQL 18 on a generated column is computed when it is read, unless it says STORED.
+    if squawk.is_from("18") {
+        found.retain(|f| !is_virtual(script, f));
+    }
     for finding in found.iter_mut() {
         let Some(index) = script.statement_at(finding.range.start) else { continue };
         if finding.rule.id == "adding-field-with-default" && is_default(&script.statements[index].node, finding) {
@@ -50,6 +54,44 @@ fn is_default(stmt: &ast::Stmt, finding: &Finding) -> bool {
         .descendants()
         .filter_map(ast::DefaultConstraint::cast)
         .any(|default| holds(default.syntax(), finding))
+}
+
+/// Whether a finding is about a generated column that is not stored.
+fn is_virtual(script: &Script<'_>, finding: &Finding) -> bool {
+    if finding.rule.id != "adding-field-with-default" {
+        return false;
+    }
+    let Some(index) = script.statement_at(finding.range.start) else { return false };
+    let ast::Stmt::AlterTable(alter) = &script.statements[index].node else { return false };
+    let generated = alter.syntax().descendants().filter_map(ast::GeneratedConstraint::cast);
+    generated.filter(|g| holds(g.syntax(), finding)).any(|g| match g.generated_as() {
+        Some(ast::GeneratedAs::GeneratedStored(of)) => {
+            of.syntax().last_token().is_some_and(|last| last.kind() != SyntaxKind::STORED_KW)
+        }
+        Some(ast::GeneratedAs::GeneratedIdentity(_)) | None => false,
+    })
+}
+
+/// Whether row level security is switched on for a table that gets a policy in the same transaction.
+fn has_its_policy(script: &Script<'_>, finding: &Finding) -> bool {
+    if finding.rule.id != "ban-alter-row-level-security" {
+        return false;
+    }
+    let Some(index) = script.statement_at(finding.range.start) else { return false };
+    let ast::Stmt::AlterTable(alter) = &script.statements[index].node else { return false };
+    let action = alter.actions().find(|a| holds(a.syntax(), finding));
+    let table = alter.table_relation_name().map(|n| name_of(n.syntax()));
+    // Where each statement commits by itself, nobody sees a row until the policy behind it is there.
+    let beside = if script.in_transaction { &script.statements[..] } else { &script.statements[..index] };
+    let policy = |stmt: &ast::Stmt| match stmt {
+        ast::Stmt::CreatePolicy(policy) => {
+            policy.on_table().and_then(|on| on.table_name_ref()).map(|n| name_of(n.syntax())) == table
+        }
+        _ => false,
+    };
+    matches!(action, Some(ast::AlterTableAction::EnableRls(_)))
+        && table.is_some()
+        && beside.iter().any(|s| policy(&s.node))
 }
 
 /// One statement, one finding: a foreign key is told by the rule for constraints that check rows, a unique constraint or a
@@ -250,7 +292,9 @@ fn holds(node: &squawk_syntax::SyntaxNode, finding: &Finding) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::lint::{Severity, sample};
+    use crate::config::LintConfig;
+    use crate::lint::{Scope, Severity, check, sample};
+    use crate::migration::{MigrationRoot, SourceFile as File, resolve};
 
     /// The rules that find something in a script, but those about its file.
     fn told(sql: &str) -> Vec<String> {
@@ -328,6 +372,39 @@ mod tests {
         assert!(default.contains("a volatile `DEFAULT`") && !default.contains("generated"), "{default}");
         let generated = message("int GENERATED ALWAYS AS (a * 2) STORED");
         assert!(generated.contains("generated column"), "{generated}");
+    }
+
+    #[test]
+    fn p105_a_virtual_column_of_postgresql_18_rewrites_nothing() {
+        let told = |version: &str, column: &str| {
+            let sql = format!("ALTER TABLE t ADD COLUMN u int GENERATED {column};");
+            let files = [File::new("0001_m.up.sql", sql.as_bytes())];
+            let set = resolve(&files, &[MigrationRoot::folder("")]);
+            let config = LintConfig { postgres_version: version.to_owned(), ..LintConfig::default() };
+            let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date");
+            let report = check(&set, &config, &Scope::All, today);
+            report.violations.iter().any(|v| v.rule == "adding-field-with-default")
+        };
+        for column in ["ALWAYS AS (1) VIRTUAL", "ALWAYS AS (1)"] {
+            assert!(!told("18", column) && !told("18.1", column) && told("17", column), "{column}");
+        }
+        assert!(told("18", "ALWAYS AS (stored) STORED") && told("18", "ALWAYS AS IDENTITY"));
+        assert!(!told("18", "ALWAYS AS (stored)"));
+    }
+
+    #[test]
+    fn p161_row_level_security_with_its_policy_is_safe() {
+        let (on, policy) = ("ALTER TABLE t ENABLE ROW LEVEL SECURITY;", "CREATE POLICY p ON t USING (true);");
+        for (sql, bare) in [
+            (format!("{policy} {on}"), false),
+            (format!("{on} {policy}"), false),
+            (on.to_owned(), true),
+            (format!("CREATE POLICY p ON u USING (true); {on}"), true),
+            (format!("{policy} ALTER TABLE t DISABLE ROW LEVEL SECURITY;"), true),
+            (format!("-- godwit: no-transaction\n{on} {policy}"), true),
+        ] {
+            assert_eq!(told(&sql).iter().any(|r| r == "ban-alter-row-level-security"), bare, "{sql}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Mechanical rewrites: what a rule offers, where it lies in the file, and which of them leave nothing worse behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use chrono::NaiveDate;
@@ -116,8 +116,16 @@ impl Fixed<'_> {
     }
 }
 
-/// The rewrites of a report that hold, by file: laid over the migrations together, each takes its finding away and
-/// leaves no error that was not there. Waived findings are left alone, and of two that overlap the later one.
+/// What came of the rewrites that a report offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried<'a> {
+    /// Those that hold, by file.
+    pub fixed: Vec<Fixed<'a>>,
+    /// Those that do not, each with the reason.
+    pub left: Vec<(&'a Violation, String)>,
+}
+
+/// The rewrites of a report that hold, as [`tried`] finds them.
 pub fn fixes<'a>(
     set: &MigrationSet,
     report: &'a LintReport,
@@ -125,23 +133,62 @@ pub fn fixes<'a>(
     scope: &Scope,
     today: NaiveDate,
 ) -> Vec<Fixed<'a>> {
+    tried(set, report, config, scope, today).fixed
+}
+
+/// Lays the rewrites of a report over the migrations together: one holds that takes its finding away and leaves no error
+/// that was not there. Waived findings are left alone, and of two that overlap the later one.
+pub fn tried<'a>(
+    set: &MigrationSet,
+    report: &'a LintReport,
+    config: &LintConfig,
+    scope: &Scope,
+    today: NaiveDate,
+) -> Tried<'a> {
+    let look = |rewritten: &MigrationSet| check(rewritten, config, scope, today);
     let mut chosen: BTreeMap<&str, Vec<&Violation>> = BTreeMap::new();
+    let mut left: Vec<(&Violation, String)> = Vec::new();
     for violation in report.violations.iter().filter(|v| v.waived.is_none() && v.fix.is_some()) {
         let of_file = chosen.entry(violation.file.as_str()).or_default();
-        if !of_file.iter().any(|other| overlap(other, violation)) {
-            of_file.push(violation);
+        match of_file.iter().find(|other| overlap(other, violation)) {
+            None => of_file.push(violation),
+            Some(other) => {
+                left.push((
+                    violation,
+                    format!("it changes what the rewrite for `{}` changes; run it again", other.rule),
+                ));
+            }
         }
     }
-    let before = errors(report);
     // Each round that is not the last gives up a file or a rewrite, so it ends.
     while !chosen.is_empty() {
-        let Some(rewritten) = rewritten(set, &mut chosen) else { continue };
-        let after = check(&rewritten, config, scope, today);
-        let now = errors(&after);
-        let worse: BTreeSet<&str> =
-            chosen.keys().copied().filter(|f| now.get(f).unwrap_or(&0) > before.get(f).unwrap_or(&0)).collect();
+        let rewritten = match rewritten(set, &chosen) {
+            Ok(rewritten) => rewritten,
+            Err(file) => {
+                let all = chosen.remove(file.as_str()).unwrap_or_default();
+                left.extend(all.into_iter().map(|v| (v, "it does not fit the file's text".to_owned())));
+                continue;
+            }
+        };
+        let after = look(&rewritten);
+        let worse: Vec<&str> =
+            chosen.keys().copied().filter(|file| new_error(report, &after, file).is_some()).collect();
         let mut changed = !worse.is_empty();
-        chosen.retain(|file, _| !worse.contains(file));
+        for file in worse {
+            let all = chosen.remove(file).unwrap_or_default();
+            let (holding, others) = alone(set, report, file, &all, &look);
+            // Where each would do by itself, other files make it worse, and nobody can say which rewrite it is.
+            if others.is_empty() {
+                let why = new_error(report, &after, file).unwrap_or_default();
+                left.extend(holding.into_iter().map(|v| (v, why.clone())));
+            } else if !holding.is_empty() {
+                chosen.insert(file, holding);
+            }
+            left.extend(others);
+        }
+        if changed {
+            continue;
+        }
         for (file, mended) in &mut chosen {
             // A note in a warning's place says that there is nothing to fear any more.
             let count = |all: &[Violation], mine: &Violation| {
@@ -154,6 +201,8 @@ pub fn fixes<'a>(
                 count(&after.violations, v) + tried.iter().filter(same).count() <= count(&report.violations, v)
             };
             mended.retain(helps);
+            let gone = tried.iter().filter(|v| !mended.iter().any(|kept| std::ptr::eq(*kept, **v)));
+            left.extend(gone.map(|v| (*v, "it would still be found".to_owned())));
             changed |= mended.len() < tried.len();
         }
         chosen.retain(|_, mended| !mended.is_empty());
@@ -161,22 +210,56 @@ pub fn fixes<'a>(
             break;
         }
     }
-    chosen.into_iter().map(|(file, mended)| Fixed { file, mended }).collect()
+    left.sort_by_key(|(v, _)| (&v.file, v.line, v.column, &v.rule));
+    Tried { fixed: chosen.into_iter().map(|(file, mended)| Fixed { file, mended }).collect(), left }
 }
 
-/// The set with the chosen rewrites in its scripts; `None` after it gave up a file whose text they do not fit.
-fn rewritten(set: &MigrationSet, chosen: &mut BTreeMap<&str, Vec<&Violation>>) -> Option<MigrationSet> {
-    let mut changed = set.clone();
-    for migration in &mut changed.migrations {
-        if !rewrite_one(migration, chosen) {
-            return None;
+/// Of the rewrites of one file, tried one behind the other: those that bring no error together, and the others with what
+/// they would bring.
+fn alone<'a>(
+    set: &MigrationSet,
+    report: &LintReport,
+    file: &'a str,
+    all: &[&'a Violation],
+    look: &dyn Fn(&MigrationSet) -> LintReport,
+) -> (Vec<&'a Violation>, Vec<(&'a Violation, String)>) {
+    let (mut holding, mut others) = (Vec::new(), Vec::new());
+    for violation in all {
+        let together: Vec<&Violation> = holding.iter().copied().chain([*violation]).collect();
+        let brought = match rewritten(set, &BTreeMap::from([(file, together)])) {
+            Ok(rewritten) => new_error(report, &look(&rewritten), file),
+            Err(_) => Some("it does not fit the file's text".to_owned()),
+        };
+        match brought {
+            None => holding.push(*violation),
+            Some(why) => others.push((*violation, why)),
         }
     }
-    Some(changed)
+    (holding, others)
 }
 
-/// Puts the chosen rewrites into a migration's scripts; false after it gave up a file whose text they do not fit.
-fn rewrite_one(migration: &mut Migration, chosen: &mut BTreeMap<&str, Vec<&Violation>>) -> bool {
+/// What is wrong with a file after a rewrite that was not before, in words; `None` where it has no more errors.
+fn new_error(before: &LintReport, after: &LintReport, file: &str) -> Option<String> {
+    let stands = |v: &&Violation| v.file == file && v.severity == Severity::Error && v.waived.is_none();
+    let count = |report: &LintReport| report.violations.iter().filter(stands).count();
+    if count(after) <= count(before) {
+        return None;
+    }
+    let of_rule =
+        |report: &LintReport, rule: &str| report.violations.iter().filter(stands).filter(|v| v.rule == rule).count();
+    let new = after.violations.iter().filter(stands).find(|v| of_rule(after, &v.rule) > of_rule(before, &v.rule))?;
+    Some(format!("it would bring an error ({}): {}", new.rule, new.message))
+}
+
+/// The set with the chosen rewrites in its scripts, or the file whose text they do not fit.
+fn rewritten(set: &MigrationSet, chosen: &BTreeMap<&str, Vec<&Violation>>) -> Result<MigrationSet, String> {
+    let mut changed = set.clone();
+    changed.migrations.iter_mut().try_for_each(|migration| rewrite_one(migration, chosen))?;
+    Ok(changed)
+}
+
+/// Puts the chosen rewrites into a migration's scripts, or gives the file whose text they do not fit.
+fn rewrite_one(migration: &mut Migration, chosen: &BTreeMap<&str, Vec<&Violation>>) -> Result<(), String> {
     for script in std::iter::once(&mut migration.up).chain(&mut migration.down) {
         let Some(mended) = chosen.get(script.path.as_str()) else { continue };
         let (first, last) = (script.first_line, last_line_of(script));
@@ -184,11 +267,7 @@ fn rewrite_one(migration: &mut Migration, chosen: &mut BTreeMap<&str, Vec<&Viola
         let here = mended.iter().filter(within).filter_map(|v| v.fix.as_ref());
         match apply(&script.text, first, here) {
             Some(text) => script.text = text,
-            None => {
-                let path = script.path.clone();
-                chosen.remove(path.as_str());
-                return false;
-            }
+            None => return Err(script.path.clone()),
         }
     }
     // A rewrite may bring the mark with it.
@@ -197,21 +276,12 @@ fn rewrite_one(migration: &mut Migration, chosen: &mut BTreeMap<&str, Vec<&Viola
         migration.directives.no_transaction |=
             Directives::parse(&up.path, &up.text, up.first_line, &mut Vec::new()).no_transaction;
     }
-    true
+    Ok(())
 }
 
 fn last_line_of(script: &Script) -> u32 {
     let breaks = script.text.bytes().filter(|b| *b == b'\n').count();
     script.first_line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX))
-}
-
-/// Errors that stand, by file.
-fn errors(report: &LintReport) -> BTreeMap<&str, usize> {
-    let mut count = BTreeMap::new();
-    for violation in report.violations.iter().filter(|v| v.severity == Severity::Error && v.waived.is_none()) {
-        *count.entry(violation.file.as_str()).or_insert(0) += 1;
-    }
-    count
 }
 
 fn overlap(a: &Violation, b: &Violation) -> bool {
@@ -365,6 +435,15 @@ mod tests {
         // CONCURRENTLY cannot run in the transaction that the other statement asks for.
         let mixed = "insert into t values (1);\ncreate index i on t (a);\n";
         assert_eq!(one(mixed), mixed);
+        // What else the file needs is done all the same, and it is said why that is not.
+        let more = format!("{mixed}alter table t add column d timestamp;\n");
+        assert_eq!(one(&more), more.replace("timestamp", "timestamptz"));
+        let (report, set) = sample(&[("1_a.up.sql", &more), ("1_a.down.sql", "select 1;")]);
+        let today = NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date");
+        let left = tried(&set, &report, &LintConfig::default(), &Scope::All, today).left;
+        let rules: Vec<&str> = left.iter().map(|(v, _)| v.rule.as_str()).collect();
+        assert_eq!(rules, ["require-concurrent-index-creation"], "{left:?}");
+        assert!(left[0].1.starts_with("it would bring an error (mixed-transaction): "), "{left:?}");
         // A column's own foreign key has no NOT VALID.
         let column = "alter table t add column a bigint references u (id);";
         assert_eq!(one(column), column);

@@ -1,6 +1,7 @@
 //! Findings in migrations: squawk's rules, our own rules, and the structure problems, as one list. Pure.
 
 mod bodies;
+mod brought;
 mod check;
 mod corrections;
 mod count;
@@ -14,6 +15,7 @@ mod models;
 mod objects;
 mod operations;
 mod order;
+mod own;
 pub mod pipelines;
 mod profile;
 mod references;
@@ -25,12 +27,14 @@ pub mod secrets;
 mod services;
 mod squawk;
 pub mod table;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use brought::{has_errors_outside, note_brought};
 pub(crate) use check::RISK_UNDERSTATED;
 pub use check::{check, check_judged};
 pub use count::{Made, made_by};
@@ -40,6 +44,7 @@ pub use locks::locks_of;
 pub use merged::changed_after_merge;
 pub use objects::objects_of;
 pub use order::overtaken;
+pub use own::{changes_own, message as own_tables_message};
 pub use script::Direction;
 
 use crate::ids::{Digest, Engine, Risk, TargetName};
@@ -193,6 +198,8 @@ pub enum Scope {
     /// Only the migrations with one of these files: what a branch adds or touches. Tables that they create count as
     /// empty for those that follow.
     Paths(BTreeSet<String>),
+    /// Only the migrations with one of these files, which somebody named: nothing says that they are new.
+    Named(BTreeSet<String>),
 }
 
 impl Scope {
@@ -200,7 +207,17 @@ impl Scope {
     pub fn holds(&self, migration: &Migration) -> bool {
         match self {
             Scope::All => true,
-            Scope::Paths(paths) => migration.files.iter().any(|f| paths.contains(&f.path)),
+            Scope::Paths(paths) | Scope::Named(paths) => migration.files.iter().any(|f| paths.contains(&f.path)),
+        }
+    }
+
+    /// The part of it that lies in these files.
+    #[must_use]
+    pub fn within(self, files: BTreeSet<String>) -> Self {
+        match self {
+            Scope::All => Scope::Named(files),
+            Scope::Paths(paths) => Scope::Paths(paths.intersection(&files).cloned().collect()),
+            Scope::Named(paths) => Scope::Named(paths.intersection(&files).cloned().collect()),
         }
     }
 
@@ -208,7 +225,7 @@ impl Scope {
     pub fn holds_path(&self, path: &str) -> bool {
         match self {
             Scope::All => true,
-            Scope::Paths(paths) => paths.contains(path),
+            Scope::Paths(paths) | Scope::Named(paths) => paths.contains(path),
         }
     }
 }

@@ -1,9 +1,11 @@
-//! Foreign keys from one service's tables to another's that nobody declared: on a new database the other service may come
+//! What one service's migrations name of another's that nobody declared: on a new database the other service may come
 //! later [S1-10].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use squawk_syntax::SourceFile;
+use squawk_syntax::SyntaxKind;
+use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AstNode as _};
 
 use super::check::cannot_parse;
@@ -12,43 +14,85 @@ use super::{depth, squawk};
 use crate::ids::Engine;
 use crate::migration::{Layout, Migration, MigrationSet, Problem, Severity, graph};
 
-/// The tables that a script makes and those that its foreign keys name, with the byte where they do.
-struct Tables {
+/// What a script makes, by its name with its schema (the service's own where none is written), and the names with a schema
+/// that it says, each with the byte where it first does.
+struct Names {
     made: Vec<String>,
-    referred: Vec<(String, usize)>,
+    said: Vec<(String, usize)>,
 }
 
-/// A table with its schema; one that is not written is the service's own.
-fn qualified(name: String, own: &str) -> String {
-    if name.contains('.') { name } else { format!("{own}.{name}") }
+/// The name of what a statement makes, where others can name it.
+fn made_by(statement: &ast::Stmt) -> Option<SyntaxNode> {
+    Some(match statement {
+        ast::Stmt::CreateTable(s) => s.table_name()?.syntax().clone(),
+        ast::Stmt::CreateTableAs(s) => s.table_name()?.syntax().clone(),
+        ast::Stmt::CreateView(s) => s.view()?.syntax().clone(),
+        ast::Stmt::CreateMaterializedView(s) => s.view()?.syntax().clone(),
+        ast::Stmt::CreateType(s) => s.type_name()?.syntax().clone(),
+        ast::Stmt::CreateFunction(s) => s.name()?.syntax().clone(),
+        _ => return None,
+    })
 }
 
-fn tables_of(migration: &Migration, own: &str) -> Tables {
-    let mut tables = Tables { made: Vec::new(), referred: Vec::new() };
+fn names_of(migration: &Migration, own: &str) -> Names {
+    let mut names = Names { made: Vec::new(), said: Vec::new() };
     let text = &migration.up.text;
     if cannot_parse(text).is_some() {
-        return tables;
+        return names;
     }
-    let inert = squawk::without_marks(text);
-    for node in SourceFile::parse(&inert).tree().syntax().descendants() {
-        let referred = if let Some(create) = ast::CreateTable::cast(node.clone()) {
-            if let Some(name) = create.table_name().map(|n| name_of(n.syntax())) {
-                tables.made.push(qualified(name, own));
+    let mut seen = HashSet::new();
+    for statement in SourceFile::parse(&squawk::without_marks(text)).tree().stmts() {
+        if let Some(made) = made_by(&statement) {
+            let written = qualified_names(&made, 0).into_iter().next();
+            names.made.push(written.map_or_else(|| format!("{own}.{}", name_of(&made)), |(name, _)| name));
+        }
+        let said = qualified_names(statement.syntax(), 0);
+        names.said.extend(said.into_iter().filter(|(name, _)| seen.insert(name.clone())));
+    }
+    names
+}
+
+/// The first two parts of every name that is written with a dot, in the text of a function or a block too.
+fn qualified_names(node: &SyntaxNode, from: usize) -> Vec<(String, usize)> {
+    /// A function in a function is as deep as anybody goes.
+    const DEEPEST: usize = 2;
+    fn walk(node: &SyntaxNode, from: usize, depth: usize, found: &mut Vec<(String, usize)>) {
+        let tokens: Vec<_> = node
+            .descendants_with_tokens()
+            .filter_map(|e| e.into_token())
+            .filter(|t| !matches!(t.kind(), SyntaxKind::WHITESPACE | SyntaxKind::COMMENT))
+            .collect();
+        for (n, token) in tokens.iter().enumerate() {
+            let at = from + usize::from(token.text_range().start());
+            if token.kind() == SyntaxKind::DOLLAR_QUOTED_STRING && depth < DEEPEST {
+                let Some(mark) = token.text()[1..].find('$').map(|end| end + 2) else { continue };
+                let Some(body) = token.text().get(mark..token.text().len().saturating_sub(mark)) else { continue };
+                if depth::is_bounded(body) {
+                    walk(SourceFile::parse(body).tree().syntax(), at + mark, depth + 1, found);
+                }
+                continue;
             }
-            continue;
-        } else if let Some(key) = ast::ForeignKeyConstraint::cast(node.clone()) {
-            key.table_name_ref()
-        } else if let Some(key) = ast::ReferencesConstraint::cast(node) {
-            key.table()
-        } else {
-            continue;
-        };
-        if let Some(table) = referred {
-            let at = usize::from(table.syntax().text_range().start());
-            tables.referred.push((qualified(name_of(table.syntax()), own), at));
+            let (Some(dot), Some(last)) = (tokens.get(n + 1), tokens.get(n + 2)) else { continue };
+            let begins = n == 0 || tokens[n - 1].kind() != SyntaxKind::DOT;
+            if begins
+                && dot.kind() == SyntaxKind::DOT
+                && let (Some(schema), Some(name)) = (part(token.text()), part(last.text()))
+            {
+                found.push((format!("{schema}.{name}"), at));
+            }
         }
     }
-    tables
+    let mut found = Vec::new();
+    walk(node, from, 0, &mut found);
+    found
+}
+
+/// A part of a name as PostgreSQL compares it; `None` for what is no name.
+fn part(token: &str) -> Option<String> {
+    match token.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+        Some(quoted) => Some(quoted.replace("\"\"", "\"")),
+        None => token.starts_with(|c: char| c.is_alphabetic() || c == '_').then(|| token.to_ascii_lowercase()),
+    }
 }
 
 /// What the services of a set do not declare.
@@ -64,21 +108,20 @@ pub(super) fn undeclared(set: &MigrationSet) -> Vec<Problem> {
     if services.len() < 2 {
         return Vec::new();
     }
-    let tables: Vec<Tables> =
-        depth::map_with_stack(&of_services, |(at, schema)| tables_of(&set.migrations[*at], schema));
+    let names: Vec<Names> = depth::map_with_stack(&of_services, |(at, schema)| names_of(&set.migrations[*at], schema));
     let mut makers: HashMap<&str, usize> = HashMap::new();
-    for ((at, _), found) in of_services.iter().zip(&tables) {
-        for table in &found.made {
-            makers.entry(table).or_insert(*at);
+    for ((at, _), found) in of_services.iter().zip(&names) {
+        for name in &found.made {
+            makers.entry(name).or_insert(*at);
         }
     }
     let edges = graph::edges(set);
     let mut problems = Vec::new();
-    for ((at, _), found) in of_services.iter().zip(&tables) {
+    for ((at, _), found) in of_services.iter().zip(&names) {
         let migration = &set.migrations[*at];
         let mut needs = None;
-        for (table, byte) in &found.referred {
-            let Some(&maker) = makers.get(table.as_str()) else { continue };
+        for (name, byte) in &found.said {
+            let Some(&maker) = makers.get(name.as_str()) else { continue };
             let other = &set.migrations[maker];
             let needs = needs.get_or_insert_with(|| graph::needs(&edges, *at));
             if other.unit == migration.unit || needs.contains(&maker) {
@@ -93,7 +136,7 @@ pub(super) fn undeclared(set: &MigrationSet) -> Vec<Problem> {
                 column: 1,
                 rule: "undeclared-dependency",
                 severity: Severity::Error,
-                message: format!("refers to `{table}`, which `{entry}` makes, and does not depend on it"),
+                message: format!("refers to `{name}`, which `{entry}` makes, and does not depend on it"),
                 help: format!("add `\"{entry}\"` to `depends_on` of `{}` in `dependencies.json`", migration.id),
             });
         }
@@ -122,6 +165,40 @@ mod tests {
         let set = resolve(&files, &[MigrationRoot::folder("**")]);
         assert_eq!(set.problems, []);
         undeclared(&set)
+    }
+
+    #[test]
+    fn s1_10_whatever_names_a_table_of_another_service_is_declared() {
+        let none = r#"{ "migrations": { "0001_orders": {} } }"#;
+        let declared = r#"{ "migrations": { "0001_orders": { "depends_on": ["user-service/0001_users"] } } }"#;
+        for sql in [
+            "CREATE VIEW v AS SELECT * FROM user_service.users;",
+            "CREATE MATERIALIZED VIEW v AS SELECT u.id FROM o JOIN \"user_service\".users u USING (id);",
+            "INSERT INTO o SELECT id FROM user_service.users;",
+            "UPDATE o SET a = 1 FROM User_Service.Users u WHERE u.id = o.id;",
+            "DELETE FROM o USING user_service.users u WHERE u.id = o.id;",
+            "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM user_service.users $$;",
+            "CREATE FUNCTION f() RETURNS SETOF user_service.users LANGUAGE sql AS 'SELECT 1';",
+            "DO $x$ BEGIN\nPERFORM 1 FROM user_service.users;\nEND $x$;",
+            "CREATE TRIGGER t AFTER INSERT ON user_service.users FOR EACH ROW EXECUTE FUNCTION f();",
+            "CREATE TABLE o (LIKE user_service.users);",
+            "CREATE TABLE o (id bigint, u user_service.users);",
+            "GRANT SELECT ON user_service.users TO app;",
+            "COMMENT ON TABLE user_service.users IS 'x';",
+        ] {
+            let problems = found(sql, none);
+            assert_eq!(problems.len(), 1, "{sql}: {problems:?}");
+            assert!(problems[0].message.contains("`user_service.users`"), "{sql}: {}", problems[0].message);
+            assert_eq!(problems[0].line, if sql.starts_with("DO") { 2 } else { 1 }, "{sql}");
+            assert_eq!(found(sql, declared), [], "{sql}");
+        }
+        for sql in [
+            "-- user_service.users\nSELECT 'user_service.users';",
+            "SELECT x.user_service.users FROM x;",
+            "SELECT * FROM user_service.others;",
+        ] {
+            assert_eq!(found(sql, none), [], "{sql}");
+        }
     }
 
     #[test]

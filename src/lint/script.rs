@@ -171,6 +171,12 @@ pub fn range_of(node: &SyntaxNode) -> Range<usize> {
     usize::from(start)..usize::from(range.end())
 }
 
+/// The function that a call is of, by the name that PostgreSQL's own have, with `pg_catalog.` in front or not.
+pub fn builtin(call: &ast::CallExpr) -> Option<String> {
+    let name = name_of(call.expr()?.syntax());
+    Some(name.strip_prefix("pg_catalog.").map(str::to_owned).unwrap_or(name))
+}
+
 /// A name as PostgreSQL compares it: unquoted parts in lower case, quotes gone, `public.` left out.
 pub fn name_of(node: &SyntaxNode) -> String {
     let mut name = String::new();

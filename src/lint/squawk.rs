@@ -211,6 +211,11 @@ impl Chosen {
         }
     }
 
+    /// Whether the servers are of this major version or a later one.
+    pub fn is_from(&self, major: &str) -> bool {
+        self.version.zip(major.parse().ok()).is_some_and(|(given, least): (Version, Version)| given >= least)
+    }
+
     /// Those of them that `wanted` names.
     pub fn only(&self, wanted: impl Fn(&RuleInfo) -> bool) -> Self {
         let is_wanted = |rule: Rule| info_of(rule).is_some_and(&wanted);

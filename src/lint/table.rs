@@ -426,8 +426,14 @@ pub(super) const SQLITE_REFUSES: RuleInfo = rule(
 pub(super) const MIXED_TRANSACTION: RuleInfo =
     rule("mixed-transaction", Fails, ERROR, High, Sql, "The file cannot run in one transaction, nor without one");
 /// A step of which nobody can tell after a crash whether it was done.
-pub(super) const UNPROVABLE_STEP: RuleInfo =
-    rule("unprovable-step", Structure, ERROR, High, Sql, "After a crash nobody can tell whether it was done");
+pub(super) const UNPROVABLE_STEP: RuleInfo = rule(
+    "unprovable-step",
+    Structure,
+    ERROR,
+    High,
+    Applies::Files,
+    "After a crash nobody can tell whether it was done",
+);
 /// Words for psql, which no server understands.
 pub(super) const PSQL_COMMAND: RuleInfo =
     rule("psql-command", Fails, ERROR, High, Pg, "A command of psql, or data for it, is no SQL");

@@ -26,9 +26,9 @@ pub use backfill::Backfill;
 pub use directives::{Directives, Phase, Waiver};
 use execution::{CannotExecute, Execution, Long};
 pub use layout::Layout;
-pub use set::{MigrationRoot, both, digest_of, resolve};
+pub use set::{MigrationRoot, both, digest_of, has_beside, resolve, resolve_below, service_at, told_by};
 pub use verify::Check;
-pub use version::Version;
+pub use version::{Version, VersionStep};
 
 /// One file of a repository or folder as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,9 @@ pub enum FileContent {
     Symlink,
     /// A pipe, a socket or a device; never opened.
     Special,
+    /// A file whose name, or its folder's, is not UTF-8; its path is shown with replacement characters, under which nothing
+    /// may be recorded. Never read.
+    Misnamed,
     /// A file above the size that is read (bytes it has).
     TooLarge(u64),
     /// A script that was looked over piece by piece and is not held.
@@ -61,7 +64,9 @@ impl FileContent {
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
-            Self::Directory | Self::Symlink | Self::Special | Self::TooLarge(_) | Self::Long(_) => None,
+            Self::Directory | Self::Symlink | Self::Special | Self::Misnamed | Self::TooLarge(_) | Self::Long(_) => {
+                None
+            }
         }
     }
 }
@@ -135,6 +140,8 @@ pub struct Migration {
     pub id: MigrationId,
     /// What the unit orders by.
     pub version: Version,
+    /// How a semantic version follows the one before it; `None` for the first of a folder and where versions are none.
+    pub step: Option<VersionStep>,
     /// The part after the version, for people.
     pub name: String,
     /// What the metadata says it does, if anything.
@@ -246,6 +253,8 @@ pub struct MigrationSet {
     pub problems: Vec<Problem>,
     /// What is worth a word about them, and keeps no run from starting.
     pub remarks: Vec<Problem>,
+    /// What a change makes wrong with files that it does not touch; some of it is told of a file that it does.
+    pub brought: Vec<Problem>,
     /// Prisma's own description of the schema, of each folder that has one.
     pub models: Vec<Models>,
     /// How many files below the roots were looked at.

@@ -39,12 +39,17 @@ impl MigrationRoot {
     }
 
     /// Whether it stands for any number of folders.
-    pub(super) fn is_pattern(&self) -> bool {
+    pub(crate) fn is_pattern(&self) -> bool {
         self.path.contains(['*', '?', '[', '{'])
     }
 
+    /// The engine that it says, or that its folder is named after.
+    pub fn known_engine(&self) -> Option<Engine> {
+        self.engine.or_else(|| split(&self.path).1.parse().ok())
+    }
+
     /// Whether a folder is one that it names; `None` when its pattern cannot be read.
-    pub(super) fn matcher(&self) -> Option<impl Fn(&str) -> bool + use<>> {
+    pub(crate) fn matcher(&self) -> Option<impl Fn(&str) -> bool + use<>> {
         let is_top = self.path.is_empty();
         let glob = GlobBuilder::new(&self.path).literal_separator(true).build().ok()?.compile_matcher();
         Some(move |dir: &str| if is_top { dir.is_empty() } else { glob.is_match(dir) })
@@ -71,6 +76,12 @@ const NEVER: [&str; 12] = [
 ///
 /// Nothing is refused: what cannot be read is a problem in the result, located, so that every mistake is seen at once.
 pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
+    resolve_below("", files, roots)
+}
+
+/// The same for files of a folder that stands below others: `above` is what [`told_by`] makes of its path. Files of the
+/// folders beside it are those whose path begins with `../`.
+pub fn resolve_below(above: &str, files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
     let mut set = MigrationSet::default();
     let (folders, beside) = folders(files);
     // Who reads a repository for its scripts alone leaves out what describes them.
@@ -93,30 +104,73 @@ pub fn resolve(files: &[SourceFile], roots: &[MigrationRoot]) -> MigrationSet {
             if !matcher(dir) || !taken.insert(*dir) {
                 continue;
             }
-            if root.looks_everywhere() && !folder.clearly_holds_migrations(dir) {
+            let stands = joined(above, dir);
+            if root.looks_everywhere() && !folder.clearly_holds_migrations(&stands) {
                 taken.remove(dir);
                 continue;
             }
-            let of = |name: &'static str| beside.get(&(split(dir).0, name)).filter(|_| split(dir).1 == "scripts");
+            let parent = if dir.is_empty() { ".." } else { split(dir).0 };
+            let of = |name: &'static str| beside.get(&(parent, name)).filter(|_| split(&stands).1 == SCRIPTS);
             let docs = beside.get(&(*dir, "docs"));
-            let around = Surroundings { rollbacks: of("rollbacks"), data: of("data"), docs, names_all };
+            let around =
+                Surroundings { stands: &stands, rollbacks: of("rollbacks"), data: of("data"), docs, names_all };
             // The folders of single migrations, and those of environments, belong to this one.
             taken.extend(
                 folder
-                    .migration_folders(dir, root.layout)
+                    .migration_folders(dir, &stands, root.layout)
                     .filter_map(|child| folders.get_key_value(child.as_str()).map(|(k, _)| *k)),
             );
             let before = set.migrations.len();
-            set.files_seen += folder.file_count(dir, root.layout);
+            set.files_seen += folder.file_count(&stands, root.layout);
             layout::read_folder(dir, folder, around, root, &mut set);
             set.migrations[before..].sort_by(|a, b| a.version.cmp(&b.version).then_with(|| a.id.cmp(&b.id)));
             duplicates(&set.migrations[before..], &mut set.problems);
         }
     }
     set.models = models(files, &set);
+    let undeclaring = layout::undeclaring(files, &set);
+    set.remarks.extend(undeclaring);
     order(&mut set);
     set.problems.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
     set
+}
+
+/// The folder whose rollbacks and data stand beside it.
+const SCRIPTS: &str = "scripts";
+/// The folder around those of services.
+const SERVICES: &str = "services";
+
+/// The end of a folder's path that says something of what is in it and below: whose service it is, and whether its rollbacks
+/// stand beside it. `path` begins below the root of the repository.
+pub fn told_by(path: &str) -> &str {
+    let of_services = path.match_indices(SERVICES).map(|(at, _)| at).find(|at| {
+        let end = at + SERVICES.len();
+        (*at == 0 || path[..*at].ends_with('/')) && (path.len() == end || path[end..].starts_with('/'))
+    });
+    match of_services {
+        Some(at) => &path[at..],
+        None if split(path).1 == SCRIPTS => SCRIPTS,
+        None => "",
+    }
+}
+
+/// Whether rollbacks and data of a folder stand beside it, by what [`told_by`] makes of its path.
+pub fn has_beside(above: &str) -> bool {
+    split(above).1 == SCRIPTS
+}
+
+/// The service whose folder of migrations this is, by what [`told_by`] makes of its path [S1-21].
+pub fn service_at(above: &str) -> Option<&str> {
+    layout::is_service(above).then(|| layout::service_of(Layout::Service, above)).flatten()
+}
+
+/// A path below a folder, which may be the root.
+fn joined(above: &str, below: &str) -> String {
+    match (above, below) {
+        (above, "") => above.to_owned(),
+        ("", below) => below.to_owned(),
+        (above, below) => format!("{above}/{below}"),
+    }
 }
 
 /// Folders beside `migrations` among which Prisma's schema may be shared out.

@@ -70,6 +70,31 @@ impl Ord for Version {
     }
 }
 
+/// How a semantic version follows the highest one of its folder before it [S4-41] [S4-42] [S4-43].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionStep {
+    /// The first number is higher: what runs may break.
+    Major,
+    /// The second one is: something is added.
+    Minor,
+    /// The third one is: a small repair.
+    Patch,
+}
+
+impl VersionStep {
+    /// The step from `before` to `version`; none where it does not go up.
+    pub(super) fn between(before: [u64; 3], version: [u64; 3]) -> Option<Self> {
+        if version <= before {
+            return None;
+        }
+        Some(match (version[0] > before[0], version[1] > before[1]) {
+            (true, _) => Self::Major,
+            (false, true) => Self::Minor,
+            (false, false) => Self::Patch,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

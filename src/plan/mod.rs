@@ -301,8 +301,8 @@ pub struct MigrationPlan {
 /// Why nothing may run, for a person; `what_to_do` names the command or the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`, `psql-command`,
-    /// `invalid-set`, `no-down`, `dependants`, `no-target`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`, `health`, `health-check`.
+    /// Stable kebab-case word: `edited`, `missing`, `out-of-order`, `dirty`, `dependency`, `mixed-transaction`, `psql-command`, `own-tables`,
+    /// `invalid-set`, `no-down`, `dependants`, `no-target`, `already-applied`, `locked`, `approval`, `policy`, `promotion`, `drift`, `stale`, `health`, `health-check`.
     pub reason: String,
     /// What is wrong.
     pub message: String,
@@ -483,6 +483,9 @@ pub struct StepError {
     pub file: String,
     /// Line in that file, from 1.
     pub line: u32,
+    /// Which operation of the migration it was, from 1, where it is a list of operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<usize>,
     /// What became of the step's effects: `undone`, or what may remain.
     pub undone: bool,
     /// What to do.

@@ -1,5 +1,6 @@
 //! From a set and a history to a plan, or to the reasons why there is none. Pure.
 
+pub mod edited;
 mod limit;
 mod native;
 mod state;
@@ -17,7 +18,7 @@ pub use steps::{plain_risk, recovery_class};
 pub use summary::{HistorySummary, Rows, history_hash};
 
 use super::{HistoryRow, MigrationPlan, MigrationState, RecoveryClass, Refusal, Step, StepAction};
-use crate::ids::{Digest, Engine, EnvironmentName, RepoName, Risk, RunId, TargetName};
+use crate::ids::{Digest, Engine, EnvironmentName, MigrationId, RepoName, Risk, RunId, TargetName};
 use crate::migration::{Migration, MigrationSet, Severity, Version};
 use state::drift;
 use steps::{bare_step, step};
@@ -34,7 +35,7 @@ pub enum OutOfOrder {
     Error,
     /// Run it all the same.
     Apply,
-    /// Leave it out, and say so in the plan's `left_out`.
+    /// Leave it out, and say so.
     Ignore,
 }
 
@@ -68,6 +69,9 @@ pub struct Request<'a> {
     pub history: &'a [HistoryRow],
     /// Runs in the history that the store knows to be another repository's.
     pub foreign: &'a BTreeMap<RunId, RepoName>,
+    /// What the finished statements of migrations that failed behind them read, by reference, as the store recorded it
+    /// ([`edited::beginning`]).
+    pub finished: &'a BTreeMap<String, String>,
     /// What other tools' tables say.
     pub native: &'a Native,
     /// Stop after this migration or version.
@@ -115,6 +119,8 @@ pub struct Planned {
     pub plan: MigrationPlan,
     /// Migrations left out: latecomers by policy, and those that wait for another target.
     pub left_out: Vec<String>,
+    /// Those of them that come too late for their number, each with what is applied above it.
+    pub late: Vec<(String, MigrationId)>,
     /// Contract migrations that wait for a person's release.
     pub held: Vec<String>,
     /// The first migration that waits for one of another target, with the reason.
@@ -179,7 +185,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     };
     let other = native::compare(request.set, (request.target, request.engine), request.native, &index);
     let highest = highest_applied(request, &index, &other);
-    let (mut left_out, mut waiting, mut waits) = (Vec::new(), Vec::new(), None);
+    let (mut left_out, mut late, mut waiting, mut waits) = (Vec::new(), Vec::new(), Vec::new(), None);
     // What another tool has applied is recorded first.
     let mut steps: Vec<Step> = other.adopt.iter().map(|m| baseline_step(request, m)).collect();
     let mut planned: BTreeSet<String> = other.adopt.iter().map(|m| m.reference()).collect();
@@ -214,6 +220,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
                 OutOfOrder::Apply => {}
                 OutOfOrder::Ignore => {
                     left_out.push(migration.reference());
+                    late.push((migration.reference(), higher.id.clone()));
                     continue;
                 }
                 OutOfOrder::Error => {
@@ -257,7 +264,7 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    Ok(Planned { plan: finish(request, steps), left_out, held: waiting, waits })
+    Ok(Planned { plan: finish(request, steps), left_out, late, held: waiting, waits })
 }
 
 /// Plans undoing what `selector` names, newest first, as far as what depends on it on other targets is undone.
@@ -394,7 +401,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Plann
         refusals.extend(waits);
         return Err(refusals);
     }
-    Ok(Planned { plan: finish(request, steps), left_out, held: Vec::new(), waits })
+    Ok(Planned { plan: finish(request, steps), left_out, late: Vec::new(), held: Vec::new(), waits })
 }
 
 /// Whether `other` names `migration` as something it depends on.

@@ -8,7 +8,7 @@ use super::{EnvironmentPlan, Links, and, count, irreversible, operation_of, risk
 use crate::approval::{EnvironmentVerdict, Evaluation, PullRequestSnapshot, Source, Status, Verdict};
 use crate::config::ConfigError;
 use crate::ids::{Login, Risk};
-use crate::lint::{LintReport, MigrationSummary, Violation};
+use crate::lint::{LintReport, MigrationSummary, Violation, secrets};
 use crate::migration::Severity;
 use crate::migration::operations::are_operations;
 use crate::plan::{RecoveryClass, Refusal, Step, StepAction};
@@ -448,7 +448,8 @@ fn step(step: &Step) -> String {
     };
     let mut sql = String::new();
     for statement in step.statements.iter().take(STATEMENTS_SHOWN) {
-        let text = statement.sql.trim();
+        let text = secrets::masked(statement.sql.trim());
+        let text = text.as_ref();
         if let Some(operation) = operation_of(step.engine, text) {
             sql.push_str(&format!("{}\n", operation.describe()));
             if step.action == StepAction::Apply

@@ -75,11 +75,9 @@ fn source(script: &Script) -> Option<Cow<'_, str>> {
             _ => None,
         });
     }
-    if script.path.ends_with(".json") {
-        // A computed rollback stands in no file.
-        return (!script.text.starts_with("[{\"type\":\"undo\"")).then(|| secrets::masked(&script.text));
-    }
-    Some(Cow::Borrowed(&script.text))
+    // A computed rollback stands in no file.
+    let computed = script.path.ends_with(".json") && script.text.starts_with("[{\"type\":\"undo\"");
+    (!computed).then(|| secrets::masked(&script.text))
 }
 
 /// One line about the whole: how many of each, and the risk.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::pending::{makes, statements};
 use super::{escape, risk_mark};
-use crate::lint::{LintReport, made_by, objects_of};
+use crate::lint::{LintReport, made_by, objects_of, secrets};
 use crate::migration::graph::edges;
 use crate::migration::{Migration, MigrationSet, operations};
 
@@ -119,14 +119,14 @@ fn page(migration: &Migration, lint: &LintReport, needs: &[&Migration], needed: 
         out,
         "\n## Forward\n\n{}\n\n{}\n",
         escape::code(&migration.up.path),
-        escape::fence(language, migration.up.text.trim_end())
+        escape::fence(language, secrets::masked(migration.up.text.trim_end()).as_ref())
     );
     if let Some(down) = migration.down.as_ref().filter(|_| migration.is_reversible()) {
         let _ = write!(
             out,
             "\n## Back\n\n{}\n\n{}\n",
             escape::code(&down.path),
-            escape::fence(language, down.text.trim_end())
+            escape::fence(language, secrets::masked(down.text.trim_end()).as_ref())
         );
     }
     out
@@ -136,6 +136,20 @@ fn page(migration: &Migration, lint: &LintReport, needs: &[&Migration], needed: 
 mod tests {
     use super::*;
     use crate::lint::sample;
+
+    #[test]
+    fn x01_a_page_shows_no_secret() {
+        let (lint, set) = sample(&[
+            (
+                "0001_a.up.sql",
+                "create user app password 'hunter1';\ncreate subscription s connection 'password=hunter2' publication p;",
+            ),
+            ("0001_a.down.sql", "select 'postgres://root:hunter3@host/db';"),
+        ]);
+        let pages = pages(&set, &lint);
+        assert!(pages.iter().any(|(_, text)| text.contains("create user app password '*******';")));
+        assert!(pages.iter().all(|(_, text)| !text.contains("hunter")), "{pages:?}");
+    }
 
     #[test]
     fn s1_11_every_migration_has_its_page_and_stands_in_the_list() {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{irreversible, operation_of};
+use crate::lint::secrets;
 use crate::migration::operations::are_operations;
 use crate::plan::planner::recovery_class;
 use crate::plan::{MigrationState, Outcome, RecoveryClass, Refusal, RunReport, StepAction, StepReport, TargetStatus};
@@ -47,7 +48,9 @@ pub fn run(report: &RunReport, all: bool) -> String {
         Outcome::Applied if undone > 0 => writeln!(out, "{} undone{place} in {took}", migrations(undone)),
         Outcome::Applied => writeln!(out, "{} applied{place} in {took}", migrations(applied)),
         Outcome::Failed => {
-            writeln!(out, "failed{place} after {} applied, in {took} (run {})", migrations(applied), report.run)
+            let back = report.steps.iter().any(|s| s.action == StepAction::Rollback);
+            let (done, word) = if back { (undone, "undone") } else { (applied, "applied") };
+            writeln!(out, "failed{place} after {} {word}, in {took} (run {})", migrations(done), report.run)
         }
         Outcome::Blocked => writeln!(out, "blocked{place}: nothing more was run"),
         Outcome::NeedsHuman => writeln!(out, "a person is needed{place}: nothing more was run"),
@@ -115,7 +118,7 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
                 }
                 continue;
             }
-            for line in statement.lines() {
+            for line in secrets::masked(statement).lines() {
                 let _ = writeln!(out, "             {line}");
             }
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Risk;
 use crate::lint::{Category, Violation};
-use crate::migration::{Migration, MigrationSet};
+use crate::migration::{Migration, MigrationSet, VersionStep};
 
 /// One reason for a level, so that a comment can cite it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub enum RiskSource {
     Declared,
     /// A label on the pull request.
     Label,
+    /// A semantic version whose first number is higher than those before it.
+    Version,
     /// It cannot be undone by a script.
     Irreversible,
 }
@@ -51,7 +53,7 @@ pub struct RiskAssessment {
     pub reasons: Vec<RiskReason>,
 }
 
-/// The risk of one migration from the findings in it, its own word, and whether it can be undone.
+/// The risk of one migration from the findings in it, its own word, its version, and whether it can be undone.
 ///
 /// A waived finding keeps its risk (DECISIONS 23). A migration that loses data and has no way back says so as a reason
 /// of its own; the absence of a rollback alone raises nothing.
@@ -77,6 +79,14 @@ pub fn assess(migration: &Migration, violations: &[Violation]) -> RiskAssessment
             level: Risk::High,
             source: RiskSource::Irreversible,
             text: "it loses data and no rollback script brings anything back".to_owned(),
+        });
+    }
+    // By the version it breaks what runs, whatever the statements look like [S4-41].
+    if migration.step == Some(VersionStep::Major) {
+        reasons.push(RiskReason {
+            level: Risk::High,
+            source: RiskSource::Version,
+            text: format!("version {} is a major one: what runs may break", migration.version),
         });
     }
     if let Some(declared) = migration.declared_risk() {

@@ -468,6 +468,7 @@ impl Restoring<'_> {
                     checksum: row.map_or_else(String::new, |r| r.checksum.to_string()),
                     action: "restore",
                     recovery: "atomic",
+                    recovery_reason: "the history came back with the backup".to_owned(),
                 })
                 .collect(),
         };

@@ -94,6 +94,7 @@ impl Rewriting<'_> {
             checksum: row.checksum.to_string(),
             action: self.action,
             recovery: "atomic",
+            recovery_reason: "only a row of the history is written".to_owned(),
         }
     }
 }

@@ -28,6 +28,15 @@ impl Keeper {
         Self { open: Some(open), store: OnceCell::new() }
     }
 
+    /// A store that is open, of which nothing is asked before it is needed.
+    pub fn at_need(store: &Store) -> Self {
+        let store = store.clone();
+        Self::later(Box::new(move || {
+            let store = store.clone();
+            Box::pin(async move { Ok(store) })
+        }))
+    }
+
     /// None: for what records nothing.
     pub fn none() -> Self {
         Self { open: None, store: OnceCell::new() }
@@ -46,6 +55,17 @@ impl Keeper {
                 }
             })
             .await
+    }
+
+    /// The store, where one was given.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn open_if_any(&self) -> Result<Option<&Store>, RunError> {
+        if self.open.is_none() && self.store.get().is_none() {
+            return Ok(None);
+        }
+        self.open().await.map(Some)
     }
 
     /// The store if it was needed.

@@ -326,6 +326,7 @@ fn intent_of(job: &Job<'_>, plan: &MigrationPlan, fingerprint: &str, epoch: Epoc
                 checksum: s.checksum.to_string(),
                 action: s.action.as_str(),
                 recovery: s.recovery.as_str(),
+                recovery_reason: s.recovery_reason.clone(),
             })
             .collect(),
     }
@@ -433,6 +434,7 @@ impl StepRun<'_> {
             code: failure.code,
             file: script.path.clone(),
             line: script.first_line + failure.line.unwrap_or(1).saturating_sub(1),
+            operation: None,
             undone,
             hint: failure.hint,
         }

@@ -237,8 +237,22 @@ pub async fn plan(
     actor: &Actor,
     options: &ApplyOptions,
 ) -> Result<RunReport, RunError> {
+    plan_with(&Keeper::none(), set, targets, actor, options).await
+}
+
+/// The same with a store, which is looked into where what the targets say is not enough.
+///
+/// # Errors
+/// When a target or the store cannot be reached.
+pub async fn plan_with(
+    keeper: &Keeper,
+    set: &MigrationSet,
+    targets: &[Target],
+    actor: &Actor,
+    options: &ApplyOptions,
+) -> Result<RunReport, RunError> {
     let options = ApplyOptions { dry_run: true, ..options.clone() };
-    run_all(&Keeper::none(), set, targets, actor, &options, &Work::Apply).await
+    run_all(keeper, set, targets, actor, &options, &Work::Apply).await
 }
 
 /// Undoes what `selector` names, newest first.

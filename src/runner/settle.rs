@@ -1,5 +1,7 @@
 //! What an interrupted run left in the store, and what only a person can settle in a target.
 
+use std::collections::BTreeSet;
+
 use chrono::Utc;
 
 use super::by_hand::{Rewriting, opened};
@@ -10,8 +12,8 @@ use super::{Actor, RunError, Target};
 use crate::drivers::{Driver, Session, SessionOptions};
 use crate::ids::{Epoch, RunId};
 use crate::migration::{Migration, MigrationSet};
-use crate::plan::planner::{self, Index, Native};
-use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
+use crate::plan::planner::{self, Index, Native, edited};
+use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal, StepAction};
 use crate::store::Store;
 use crate::store::runs::StepRecord;
 
@@ -103,7 +105,7 @@ pub enum Settlement {
     Applied,
     /// Nothing of it is there.
     RolledBack,
-    /// It may be run again, from the statement it stopped at.
+    /// It may be run again, from the statement it stopped at, as the file says now. Not what is applied.
     Retry,
 }
 
@@ -159,6 +161,8 @@ impl Request<'_> {
             Ok(history) => history,
             Err(error) => return Ok(Err(refusal_of(error)?)),
         };
+        let (name, engine) = (&self.target.name, self.target.engine);
+        let known = planner::statuses(self.set, name, engine, &history, &native, &BTreeSet::new(), None);
         if let Err(error) = keep_native(session, self.set, native, &[], &history).await {
             return Ok(Err(refusal_of(error)?));
         }
@@ -172,6 +176,12 @@ impl Request<'_> {
                 .iter()
                 .find(|r| r.id.as_str() == self.reference || format!("{}/{}", r.unit, r.id) == self.reference),
         };
+        if self.settlement == Settlement::Retry
+            && let Some(refusal) =
+                edited::refused_retry(self.reference, migration, before, self.is_applied(&known, migration, before))
+        {
+            return Ok(Err(refusal));
+        }
         let Some(row) = self.row(migration, before) else {
             return Ok(Err(Refusal {
                 reason: "unknown".to_owned(),
@@ -185,6 +195,20 @@ impl Request<'_> {
         let (store, set, target, actor) = (self.store, self.set, self.target, self.actor);
         let writing = Rewriting { store, set, target, actor, run: &self.run, action: "resolve" };
         Ok(writing.write(session, &history, vec![row]).await?.map(|()| (was, settled)))
+    }
+
+    /// Whether a migration is applied, be it by the history or by the table of the folder's own tool.
+    fn is_applied(
+        &self,
+        known: &[MigrationStatus],
+        migration: Option<&Migration>,
+        before: Option<&HistoryRow>,
+    ) -> bool {
+        let by_the_history = before.is_some_and(|row| row.state == MigrationState::Applied);
+        by_the_history
+            || migration.is_some_and(|m| {
+                known.iter().any(|s| s.id == m.id && s.unit == m.unit && s.state == MigrationState::Applied)
+            })
     }
 
     fn row(&self, migration: Option<&Migration>, before: Option<&HistoryRow>) -> Option<HistoryRow> {
@@ -224,9 +248,10 @@ impl Request<'_> {
             (None, None) => return None,
         };
         Some(HistoryRow {
-            // What is said to be applied is what the file says now.
+            // What is said to be applied, or to go on behind what is done, is what the file says now.
             checksum: match (self.settlement, migration) {
                 (Settlement::Applied, Some(m)) => m.checksum.clone(),
+                (Settlement::Retry, Some(m)) if edited::takes_file(m.engine, &base) => m.checksum.clone(),
                 _ => base.checksum,
             },
             state,

@@ -8,9 +8,11 @@ use super::locked::{StepEnd, StepRun, note_failure, should_stop};
 use super::target::refusal_of;
 use super::{RunError, undo};
 use crate::drivers::{DriverError, Probe, Session, SingleStatement, StatementFailure, jittered};
+use crate::ids::Engine;
 use crate::migration::execution::{Nature, Statement};
 use crate::migration::{Script, operations, verify};
-use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
+use crate::plan::planner::edited;
+use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction, StepError};
 use crate::store::Store;
 use crate::store::runs::StepEvent;
 
@@ -139,21 +141,29 @@ async fn go<S: Session>(
                 return Ok(StepEnd::Cancelled(refusal, run.error(script, failure, false)));
             }
             End::Failed(failure) => {
-                let failure = located(failure, statement);
+                let failure = located(failure, run, script, statement);
                 // A setting that is said again comes before statements that are done.
                 let n = n.max(first);
                 // Batches before the one that failed are there to stay.
                 let undone = n == 0 && statement.nature != Nature::Batched;
-                let error = run.error(script, failure, undone);
+                let error = numbered(run.error(script, failure, undone), run, script, statements, n);
                 if run.step.action == StepAction::Apply && operations::are_operations(run.step.engine) {
                     return undo::after_failure(session, store, run, script, n, error).await;
+                }
+                if n > 0
+                    && run.step.action == StepAction::Apply
+                    && let Some(done) = statements.get(..n)
+                {
+                    // Who mends the statement that failed edits the file: the next run must know what is done of it.
+                    let read = edited::beginning(&script.text, done);
+                    note(run, StepEvent::FINISHED, &format!("{n} {read}"));
                 }
                 note_failure(session, run, &error, i32::try_from(n).unwrap_or(i32::MAX)).await;
                 return Ok(StepEnd::Failed(error));
             }
             End::NeedsHuman(failure) => {
-                let failure = located(failure, statement);
-                let error = run.error(script, failure, false);
+                let failure = located(failure, run, script, statement);
+                let error = numbered(run.error(script, failure, false), run, script, statements, n.max(first));
                 let mut row = run.row(MigrationState::NeedsHuman);
                 row.statements_done = i32::try_from(n.max(first)).unwrap_or(i32::MAX);
                 row.error = Some(error.message.clone());
@@ -180,8 +190,39 @@ async fn go<S: Session>(
     }
 }
 
-fn located(failure: StatementFailure, statement: &Statement) -> StatementFailure {
-    StatementFailure { line: failure.line.or(Some(statement.line)), ..failure }
+/// A failure with its line in the file. A script that stands within an operation has lines of its own: its operation's
+/// is the file's, and its own is in the words.
+fn located(failure: StatementFailure, run: &StepRun<'_>, script: &Script, statement: &Statement) -> StatementFailure {
+    let inline = run.step.engine == Engine::Redis && !script.path.ends_with(".lua");
+    match failure.line {
+        Some(line) if inline => StatementFailure {
+            message: if failure.message.contains("user_script:") {
+                failure.message
+            } else {
+                format!("user_script:{line}: {}", failure.message)
+            },
+            line: Some(statement.line),
+            ..failure
+        },
+        line => StatementFailure { line: line.or(Some(statement.line)), ..failure },
+    }
+}
+
+/// A failure with the number of its operation (`n`, from 0), and in its words where there are several.
+fn numbered(error: StepError, run: &StepRun<'_>, script: &Script, statements: &[Statement], n: usize) -> StepError {
+    let Some(statement) = statements.get(n).filter(|_| operations::are_operations(run.step.engine)) else {
+        return error;
+    };
+    let operation = Some(n + 1);
+    let of = statements.len();
+    match operations::Operation::parse(run.step.engine, &script.text[statement.range.clone()]) {
+        Ok(parsed) if of > 1 => StepError {
+            message: format!("operation {} of {of} (`{}`): {}", n + 1, parsed.name(), error.message),
+            operation,
+            ..error
+        },
+        Ok(_) | Err(_) => StepError { operation, ..error },
+    }
 }
 
 /// One statement, with its intent, its probes and its mark. `interrupted`: an earlier attempt may have sent it.

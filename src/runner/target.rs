@@ -125,10 +125,35 @@ async fn foreign_runs(job: &Job<'_>, history: &[HistoryRow]) -> Result<BTreeMap<
     Ok(store.runs_of_others(repo, &strange).await?)
 }
 
+/// What the finished statements of migrations read that failed behind them and were edited since, as the runs recorded
+/// it that failed. Without such a migration the store is not opened.
+async fn finished(job: &Job<'_>, history: &[HistoryRow]) -> Result<BTreeMap<String, String>, RunError> {
+    let mut found = BTreeMap::new();
+    if !history.iter().any(HistoryRow::failed_half_way) {
+        return Ok(found);
+    }
+    let index = Index::new(job.set, history);
+    let own = job.set.migrations.iter().filter(|m| planner::belongs(m, &job.target.name, job.target.engine));
+    let edited: Vec<(&Migration, &HistoryRow)> = own
+        .filter_map(|m| index.of(m).map(|row| (m, row)))
+        .filter(|(m, row)| planner::edited::may_go_on(m, row))
+        .collect();
+    if edited.is_empty() {
+        return Ok(found);
+    }
+    let Some(store) = job.keeper.open_if_any().await? else { return Ok(found) };
+    for (migration, row) in edited {
+        if let Some(recorded) = store.finished_statements(&row.run, &row.unit, &row.id, row.statements_done).await? {
+            found.insert(migration.reference(), recorded);
+        }
+    }
+    Ok(found)
+}
+
 fn make_plan(
     job: &Job<'_>,
     (history, native): (&[HistoryRow], &Native),
-    foreign: &BTreeMap<RunId, RepoName>,
+    (foreign, finished): (&BTreeMap<RunId, RepoName>, &BTreeMap<String, String>),
     work: &Work,
 ) -> Result<Planned, Vec<Refusal>> {
     let risk = |m: &Migration| risk_of(job.options, m);
@@ -141,6 +166,7 @@ fn make_plan(
         digest: job.digest,
         history,
         foreign,
+        finished,
         native,
         to: job.options.to.as_deref(),
         service: job.options.service.as_deref(),
@@ -151,7 +177,8 @@ fn make_plan(
         risk: &risk,
         applied_elsewhere: &elsewhere,
     };
-    let alone = |plan: MigrationPlan| Planned { plan, left_out: Vec::new(), held: Vec::new(), waits: None };
+    let alone =
+        |plan: MigrationPlan| Planned { plan, left_out: Vec::new(), late: Vec::new(), held: Vec::new(), waits: None };
     match work {
         Work::Apply | Work::Resume => planner::plan_apply(&request),
         Work::Rollback(selector) => planner::plan_rollback(&request, selector),
@@ -299,7 +326,8 @@ async fn judge<D: Driver>(driver: &mut D, job: &Job<'_>) -> Result<Result<Judged
     };
     let mut notes: Vec<String> = notes.into_iter().map(|n| format!("{}: {n}", job.target.name)).collect();
     let work = effective_work(job.work, &history);
-    let planned = match make_plan(job, (&history, &native), &foreign_runs(job, &history).await?, &work) {
+    let recorded = (foreign_runs(job, &history).await?, finished(job, &history).await?);
+    let planned = match make_plan(job, (&history, &native), (&recorded.0, &recorded.1), &work) {
         Ok(planned) => planned,
         Err(refusals) => return Ok(Err(refusals)),
     };
@@ -310,8 +338,31 @@ async fn judge<D: Driver>(driver: &mut D, job: &Job<'_>) -> Result<Result<Judged
             .filter_map(|r| job.set.find(r))
             .map(|m| format!("{} is {}", m.reference(), planner::held(m, job.target.environment.as_ref()))),
     );
+    notes.extend(planned.late.iter().map(|(late, above)| {
+        format!("{late} is left out, as asked: it comes before `{above}`, which is applied already")
+    }));
+    notes.extend(blank(job, &planned));
     let applied = applied_in(job, &history);
     Ok(Ok(Judged { planned, native, applied, notes }))
+}
+
+/// Migrations that are recorded as applied although nothing of them runs.
+fn blank(job: &Job<'_>, planned: &Planned) -> Vec<String> {
+    if planned.plan.steps.is_empty() {
+        return Vec::new();
+    }
+    let by_name = ByName::new(job.set);
+    let forward = planned.plan.steps.iter().filter(|step| step.action == StepAction::Apply);
+    forward
+        .filter_map(|step| by_name.of(step))
+        .filter(|m| m.up.is_blank(m.engine))
+        .map(|m| {
+            format!(
+                "{}: `{}` holds no statement: nothing of it runs, and it counts as applied",
+                job.target.name, m.up.path
+            )
+        })
+        .collect()
 }
 
 fn holding<'a, S: Session>(session: &'a mut S, store: &'a Store, job: &'a Job<'a>, judged: Judged) -> Running<'a> {

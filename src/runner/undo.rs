@@ -63,6 +63,7 @@ pub(super) async fn finish<S: Session>(
         code: None,
         file: script.path.clone(),
         line: script.first_line,
+        operation: None,
         undone: true,
         hint: Some("what it had completed is taken back now; mend the cause and run again".to_owned()),
     };

@@ -7,7 +7,7 @@ use sqlx::{AnyPool, Row as _};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::copy::places;
-use super::replicas::{bump, wake_others};
+use super::replicas::{ahead, bump, wake_others};
 use super::{Store, StoreError, StoreKind, WriteTransaction, millis, next_id};
 use crate::github::Event;
 use crate::ids::DeliveryId;
@@ -89,6 +89,7 @@ pub(super) fn start(writer: Writer) -> mpsc::Sender<Arrival> {
 impl Writer {
     async fn write(&self, batch: &[Arrival]) -> Result<Vec<Ingest>, StoreError> {
         let mut tx = self.pool.begin_with(self.kind.begin_beside()).await?;
+        let ahead = ahead(self.kind, &mut *tx).await?;
         // In one order everywhere: two processes that get the same deliveries must not wait for each other in turn.
         let mut sorted: Vec<&Arrival> = batch.iter().collect();
         sorted.sort_unstable_by(|a, b| a.id.cmp(&b.id));
@@ -123,14 +124,15 @@ impl Writer {
             );
             let mut insert = sqlx::query(sqlx::AssertSqlSafe(sql));
             for (a, key, id) in work {
-                insert = insert.bind(id).bind(key).bind(a.id.as_str()).bind(a.event.as_str()).bind(a.at).bind(a.at);
+                insert =
+                    insert.bind(id).bind(key).bind(a.id.as_str()).bind(a.event.as_str()).bind(a.at).bind(a.at + ahead);
             }
             insert.execute(&mut *tx).await?;
             woken = true;
         }
         // A redelivery asks for work that was given up to be tried again.
         for (arrival, result) in batch.iter().zip(&mut results) {
-            if *result == Ingest::Duplicate && revive(&mut tx, &arrival.id, arrival.at).await? {
+            if *result == Ingest::Duplicate && revive(&mut tx, &arrival.id, arrival.at + ahead).await? {
                 *result = Ingest::New;
                 woken = true;
             }

@@ -1,5 +1,6 @@
 //! Work to be done later, one key at a time, until it is done or given up.
 //!
+//! When work is due and how long a claim lasts is told by the store's clock, whatever those of its replicas say.
 //! A claim is a lease: it lapses when its worker stops beating, and whoever lost it cannot finish the work any more.
 //! A job may therefore run twice; what it does must be safe to repeat.
 
@@ -152,7 +153,7 @@ impl Store {
         due: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let text = event_to_text(event)?;
-        let now = millis(Utc::now());
+        let (now, due) = (millis(Utc::now()), self.by_its_clock(due).await?);
         let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO jobs (id, serial_key, delivery, event, state, attempts, created_at, due_at, region) \
@@ -163,7 +164,7 @@ impl Store {
         .bind(correlation.map(DeliveryId::as_str))
         .bind(text)
         .bind(now)
-        .bind(millis(due))
+        .bind(due)
         .bind(region.unwrap_or(""))
         .execute(&mut *tx)
         .await?;
@@ -198,7 +199,7 @@ impl Store {
         .bind(key)
         .bind(region.unwrap_or(""))
         .bind(event_to_text(event)?)
-        .bind(millis(until))
+        .bind(self.by_its_clock(until).await?)
         .fetch_optional(self.reader())
         .await?;
         Ok(known.is_some())
@@ -395,6 +396,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostClaim`] when the lease had lapsed.
     pub async fn retry(&self, claim: &Claim, error: &str, at: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
+        let due = self.by_its_clock(at).await?;
         let mut tx = self.begin().await?;
         let rows: Vec<(String, String)> = sqlx::query_as(
             "UPDATE jobs SET state = CASE WHEN attempts >= $2 THEN 'dead' ELSE 'queued' END, \
@@ -405,7 +407,7 @@ impl Store {
         .bind(&claim.token)
         .bind(i64::from(MAX_ATTEMPTS))
         .bind(millis(Utc::now()))
-        .bind(millis(at))
+        .bind(due)
         .bind(redact::text(error))
         .fetch_all(&mut *tx)
         .await?;
@@ -424,6 +426,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostClaim`] when the lease had lapsed.
     pub async fn postpone(&self, claim: &Claim, error: &str, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let due = self.by_its_clock(at).await?;
         let mut tx = self.begin().await?;
         let done = sqlx::query(
             "UPDATE jobs SET state = 'queued', attempts = attempts - 1, outages = outages + 1, due_at = $2, error = $3, \
@@ -431,7 +434,7 @@ impl Store {
              WHERE claim = $1 AND state = 'running'",
         )
         .bind(&claim.token)
-        .bind(millis(at))
+        .bind(due)
         .bind(redact::text(error))
         .execute(&mut *tx)
         .await?;
@@ -504,7 +507,7 @@ impl Store {
         })
     }
 
-    /// When the next job can be claimed: a queued one is due, or a lease lapses; `None` when there is none. What waits
+    /// When, by this machine's clock, the next job can be claimed: a queued one is due, or a lease lapses; `None` when there is none. What waits
     /// behind a held key is told of when the key is free.
     ///
     /// # Errors
@@ -527,7 +530,10 @@ impl Store {
         .fetch_one(self.reader())
         .await?;
         let (due, lapses): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-        due.into_iter().chain(lapses).min().map(time_of).transpose()
+        match due.into_iter().chain(lapses).min() {
+            Some(at) => Ok(Some(time_of(self.by_our_clock(at).await?)?)),
+            None => Ok(None),
+        }
     }
 
     /// The jobs that were given up, newest first, at most 100.

@@ -39,6 +39,7 @@ const FILES: &[(i64, &str, Text)] = &[
     (20, "goals", Text::Both(include_str!("schema/0020_goals.sql"))),
     (21, "terms", Text::Both(include_str!("schema/0021_terms.sql"))),
     (22, "proofs", Text::Both(include_str!("schema/0022_proofs.sql"))),
+    (23, "reasons", Text::Both(include_str!("schema/0023_reasons.sql"))),
 ];
 
 /// A change in the words of the databases.

@@ -282,7 +282,6 @@ impl Store {
     ///
     /// # Errors
     /// When the URL is none of a store.
-    #[cfg(feature = "bot")]
     pub fn may_be_at(url: &str) -> Result<bool, StoreError> {
         match Place::parse(url)? {
             Place::File(file) => Ok(file.exists()),

@@ -36,6 +36,12 @@ pub struct StepProof {
     pub migration: String,
     /// Where it stands.
     pub state: String,
+    /// Its recovery class: what a crash in it would have come to (R-21).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub recovery: String,
+    /// Why it is of that class.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub recovery_reason: String,
     /// Milliseconds it took.
     pub ms: i64,
     /// What a look at the target said before it was done. A step that commits together with its history row needs none.
@@ -59,7 +65,8 @@ impl Store {
         .fetch_all(self.reader())
         .await?;
         let steps = sqlx::query(
-            "SELECT target, position, unit, migration, state, duration_ms FROM run_steps WHERE run = $1 ORDER BY target, position",
+            "SELECT target, position, unit, migration, state, duration_ms, recovery, recovery_reason FROM run_steps \
+             WHERE run = $1 ORDER BY target, position",
         )
         .bind(run.as_str())
         .fetch_all(self.reader())
@@ -84,6 +91,8 @@ impl Store {
                 migration: if unit.is_empty() { migration } else { format!("{unit}/{migration}") },
                 state: step.try_get(4)?,
                 ms: step.try_get(5)?,
+                recovery: step.try_get(6)?,
+                recovery_reason: step.try_get(7)?,
                 after: (said.len() > 1).then(|| said.last().cloned()).flatten(),
                 before: said.into_iter().next(),
             });

@@ -52,6 +52,26 @@ impl Fence {
     }
 }
 
+/// The clock of a store on a server, in milliseconds.
+const SERVERS_CLOCK: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+
+/// How far the clock of a store is ahead of this machine's, in milliseconds. Less than a second is no difference: the way
+/// there and back takes some of it, and two looks shall find the same.
+pub(super) async fn ahead<'e>(
+    kind: StoreKind,
+    connection: impl sqlx::Executor<'e, Database = sqlx::Any>,
+) -> Result<i64, StoreError> {
+    match kind {
+        StoreKind::Sqlite => Ok(0),
+        StoreKind::Postgres => {
+            let theirs: i64 = sqlx::query_scalar(SERVERS_CLOCK).fetch_one(connection).await?;
+            let ahead = theirs - millis(Utc::now());
+            // Rounded down: what is due now must not wait for a second that has only just begun.
+            Ok(if ahead.abs() < 1000 { 0 } else { ahead.div_euclid(1000) * 1000 })
+        }
+    }
+}
+
 impl Store {
     /// The same store for the work of a claim: once the claim is lost, nothing more can be written through it.
     #[must_use]
@@ -64,11 +84,19 @@ impl Store {
     pub(super) async fn clock(&self, tx: &mut WriteTransaction) -> Result<i64, StoreError> {
         match self.kind() {
             StoreKind::Sqlite => Ok(millis(Utc::now())),
-            StoreKind::Postgres => {
-                let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-                Ok(sqlx::query_scalar(sql).fetch_one(&mut **tx).await?)
-            }
+            StoreKind::Postgres => Ok(sqlx::query_scalar(SERVERS_CLOCK).fetch_one(&mut **tx).await?),
         }
+    }
+
+    /// A time of this machine's clock, by the one that claims are made by: who is to wait a minute waits a minute, whatever
+    /// the clocks of the replicas say.
+    pub(super) async fn by_its_clock(&self, at: DateTime<Utc>) -> Result<i64, StoreError> {
+        Ok(millis(at).saturating_add(ahead(self.kind(), self.reader()).await?))
+    }
+
+    /// A time of the store's clock, by this machine's.
+    pub(super) async fn by_our_clock(&self, at: i64) -> Result<i64, StoreError> {
+        Ok(at.saturating_sub(ahead(self.kind(), self.reader()).await?))
     }
 
     /// Says that a process serves the store, or still does.

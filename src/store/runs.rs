@@ -86,6 +86,8 @@ pub struct StepIntent {
     pub action: &'static str,
     /// Its recovery class.
     pub recovery: &'static str,
+    /// Why it is of that class.
+    pub recovery_reason: String,
 }
 
 /// What came of a step.
@@ -201,12 +203,17 @@ pub struct RunSummary {
 /// Something that happened to a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepEvent {
-    /// Its kind: `intent`, `probe`, `repair`, `done`, `failed`.
+    /// Its kind: `intent`, `probe`, `repair`, `done`, `failed`, `finished`.
     pub event: &'static str,
     /// What was seen or said.
     pub detail: String,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+impl StepEvent {
+    /// The kind that says of a step that failed how many statements are done, and what they read: `2 sha256:…`.
+    pub const FINISHED: &str = "finished";
 }
 
 impl Store {
@@ -272,9 +279,9 @@ impl Store {
         .await?;
         // One statement for any number of steps.
         let sql = format!(
-            "INSERT INTO run_steps (run, target, position, unit, migration, checksum, action, recovery, state, duration_ms) \
-             SELECT $1, $2, $3 + CAST(value ->> 'position' AS BIGINT), value ->> 'unit', value ->> 'migration', \
-             value ->> 'checksum', value ->> 'action', value ->> 'recovery', 'pending', 0 FROM {}",
+            "INSERT INTO run_steps (run, target, position, unit, migration, checksum, action, recovery, recovery_reason, \
+             state, duration_ms) SELECT $1, $2, $3 + CAST(value ->> 'position' AS BIGINT), value ->> 'unit', value ->> 'migration', \
+             value ->> 'checksum', value ->> 'action', value ->> 'recovery', value ->> 'recovery_reason', 'pending', 0 FROM {}",
             self.kind().each("$4")
         );
         sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -360,6 +367,32 @@ impl Store {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// What the statements read that were done when a run's step failed behind `done` of them: what it noted as
+    /// [`StepEvent::FINISHED`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn finished_statements(
+        &self,
+        run: &RunId,
+        unit: &str,
+        migration: &MigrationId,
+        done: i32,
+    ) -> Result<Option<String>, StoreError> {
+        let found: Option<String> = sqlx::query_scalar(
+            "SELECT e.detail FROM run_events e JOIN run_steps s ON s.run = e.run AND s.target = e.target \
+             AND s.position = e.position WHERE e.run = $1 AND e.event = $2 AND s.unit = $3 AND s.migration = $4 \
+             ORDER BY e.id DESC LIMIT 1",
+        )
+        .bind(run.as_str())
+        .bind(StepEvent::FINISHED)
+        .bind(unit)
+        .bind(migration.as_str())
+        .fetch_optional(self.reader())
+        .await?;
+        Ok(found.and_then(|detail| detail.strip_prefix(&format!("{done} ")).map(str::to_owned)))
     }
 
     /// Records the last steps and how the run ended, in one transaction.

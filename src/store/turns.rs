@@ -308,7 +308,7 @@ impl Store {
             "SELECT due_at FROM jobs WHERE state = 'queued' AND serial_key = $1 AND due_at = $2 LIMIT 1",
         )
         .bind(&key)
-        .bind(millis(due))
+        .bind(self.by_its_clock(due).await?)
         .fetch_optional(self.reader())
         .await?;
         if known.is_some() { Ok(()) } else { self.enqueue_at(&key, event, None, due).await }

@@ -188,8 +188,8 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     if name.is_empty() || name.len() > 100 {
         return Err(Failure::usage("give a name of letters and digits, 100 at most, or a `--description`"));
     }
-    let set = place::there(global)?;
-    let home = place::find(global, &set, &args)?;
+    let (config, mut set) = place::there(global)?;
+    let home = place::find(global, &config, &mut set, &args)?;
     let there: Vec<&Migration> =
         set.migrations.iter().filter(|m| m.unit == home.unit && m.engine == home.engine).collect();
     let kind = Kind::meant(args.kind, &name);
@@ -216,7 +216,7 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     let last = there.iter().rfind(|m| m.only_in.is_none()).map(|m| m.id.as_str());
     let declared = home.declare(global, &place.stem, last)?;
     write_all(&global.repo, &files, declared.as_ref())?;
-    let missing = home.missing_entry(global, &files)?;
+    let missing = home.missing_entry(global, &config, &files)?;
     let mut paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
     let changed = declared.as_ref().map(|(path, _)| path.as_str());
     match global.format {

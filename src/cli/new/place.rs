@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 
 use super::super::exit::Failure;
 use super::super::lint::read_here;
-use super::super::{Global, gather};
+use super::super::{Global, above, gather};
 use super::templates::{About, fill};
 use super::{Args, Written};
+use crate::config::RepoConfig;
 use crate::ids::Engine;
 use crate::migration::operations::are_operations;
-use crate::migration::{Layout, MigrationSet};
+use crate::migration::{
+    Layout, Migration, MigrationRoot, MigrationSet, SourceFile, has_beside, resolve_below, service_at,
+};
 
 /// A folder of migrations.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,37 +23,31 @@ pub(super) struct Home {
     pub layout: Layout,
     pub engine: Engine,
     pub service: Option<String>,
+    /// Whether it is the repository's own folder and its rollbacks stand beside that.
+    pub beside: bool,
     /// Whether it holds no migration yet.
     pub is_new: bool,
 }
 
-/// The migrations of the repository.
-pub(super) fn there(global: &Global) -> anyhow::Result<MigrationSet> {
+/// The configuration of the repository, with its migrations.
+pub(super) fn there(global: &Global) -> anyhow::Result<(RepoConfig, MigrationSet)> {
     let mut config = global.repo_config()?;
     gather::take_engines(&mut config, &|path| read_here(global, path))?;
-    gather::migrations(global, &config, &[], None)
+    let set = gather::migrations(global, &config, &[], None)?;
+    Ok((config, set))
 }
 
-/// The one folder that the arguments mean.
+/// The one folder that the arguments mean; what it holds is put into `set` where the configuration does not cover it.
 ///
 /// # Errors
 /// When there are several; they are named.
-pub(super) fn find(global: &Global, set: &MigrationSet, args: &Args) -> anyhow::Result<Home> {
+pub(super) fn find(global: &Global, config: &RepoConfig, set: &mut MigrationSet, args: &Args) -> anyhow::Result<Home> {
     let path = match &args.path {
         None => None,
         Some(path) => Some(below(global, path)?),
     };
-    let known: BTreeSet<Home> = set
-        .migrations
-        .iter()
-        .map(|m| Home {
-            unit: m.unit.clone(),
-            layout: m.layout,
-            engine: m.engine,
-            service: m.service.clone(),
-            is_new: false,
-        })
-        .collect();
+    let above = above(&global.repo);
+    let known: BTreeSet<Home> = set.migrations.iter().map(|m| Home::of(m, &above)).collect();
     let fits = |h: &&Home| {
         args.engine.is_none_or(|e| e == h.engine)
             && args.layout.is_none_or(|l| l == h.layout)
@@ -79,22 +76,80 @@ pub(super) fn find(global: &Global, set: &MigrationSet, args: &Args) -> anyhow::
             path.unwrap_or_default()
         )));
     }
-    beginning(args, path)
+    let home = beginning(global, config, &known, args, path)?;
+    let dir = global.repo.join(&home.unit);
+    if home.unit.is_empty() || !dir.is_dir() {
+        return Ok(home);
+    }
+    // The numbers that are taken there count, whether the configuration covers the folder or not.
+    let held = gather::migrations(global, config, &[dir], Some(home.engine))?;
+    let own = |m: &&Migration| m.unit == home.unit && m.layout == home.layout;
+    let held: Vec<Migration> = held.migrations.iter().filter(own).cloned().collect();
+    let is_new = held.is_empty();
+    set.migrations.extend(held);
+    Ok(Home { is_new, ..home })
+}
+
+/// A folder that the configuration names, that holds no migration yet and that the arguments fit.
+///
+/// # Errors
+/// When there are several; they are named.
+fn named_root(
+    config: &RepoConfig,
+    known: &BTreeSet<Home>,
+    args: &Args,
+    path: Option<&String>,
+) -> anyhow::Result<Option<MigrationRoot>> {
+    let is_empty = |root: &&MigrationRoot| {
+        root.line.is_some() && !root.is_pattern() && !known.iter().any(|home| home.unit == root.path)
+    };
+    let fits = |root: &&MigrationRoot| {
+        path.is_none_or(|path| *path == root.path)
+            && args.engine.is_none_or(|engine| root.known_engine().is_none_or(|own| own == engine))
+            && args.layout.is_none_or(|layout| root.layout.unwrap_or(Layout::Numbered) == layout)
+            && (args.service.is_none() || root.layout == Some(Layout::Service))
+    };
+    let fitting: Vec<&MigrationRoot> = config.migrations.iter().filter(is_empty).filter(fits).collect();
+    match fitting.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some((*one).clone())),
+        several => {
+            let shown = |root: &&MigrationRoot| format!("`{}`", if root.path.is_empty() { "." } else { &root.path });
+            let names: Vec<String> = several.iter().map(shown).collect();
+            Err(Failure::usage(format!("it could go to {}; say which with `--path`", names.join(" or "))))
+        }
+    }
 }
 
 /// A folder that a first migration makes.
-fn beginning(args: &Args, path: Option<String>) -> anyhow::Result<Home> {
-    let engine = args.engine.unwrap_or(Engine::Postgresql);
-    let layout = match (args.layout, &args.service) {
+fn beginning(
+    global: &Global,
+    config: &RepoConfig,
+    known: &BTreeSet<Home>,
+    args: &Args,
+    path: Option<String>,
+) -> anyhow::Result<Home> {
+    let root = named_root(config, known, args, path.as_ref())?;
+    let engine = args.engine.or_else(|| root.as_ref().and_then(MigrationRoot::known_engine));
+    let engine = engine.unwrap_or(Engine::Postgresql);
+    let path = path.or_else(|| root.as_ref().map(|root| root.path.clone()));
+    // A folder that stands where a service keeps its migrations is that service's, unless something else is said.
+    let place = above(&global.repo.join(path.as_deref().unwrap_or_default()));
+    let stands = service_at(&place).filter(|name| args.service.as_deref().is_none_or(|given| given == *name));
+    let layout = match (args.layout.or(root.as_ref().and_then(|root| root.layout)), &args.service) {
         _ if are_operations(engine) => Layout::Typed,
         (Some(layout), _) => layout,
         (None, Some(_)) => Layout::Service,
+        (None, None) if stands.is_some() => Layout::Service,
         (None, None) => Layout::Numbered,
     };
+    let given = args.service.clone().or_else(|| stands.filter(|_| layout == Layout::Service).map(str::to_owned));
+    // Within the folder itself there is no other.
+    let path = path.or_else(|| (layout == Layout::Service && stands.is_some()).then(String::new));
     if are_operations(engine) && args.layout.is_some_and(|l| l != Layout::Typed) {
         return Err(Failure::usage(format!("migrations for {engine} are written in the layout `typed` only")));
     }
-    let service = match (layout, &args.service) {
+    let service = match (layout, &given) {
         (Layout::Service, None) => return Err(Failure::usage("say whose migration it is: `--service NAME`")),
         (Layout::Service, Some(name)) => {
             let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
@@ -115,7 +170,9 @@ fn beginning(args: &Args, path: Option<String>) -> anyhow::Result<Home> {
         Layout::Service => format!("services/{}/migrations", service.as_deref().unwrap_or_default()),
         Layout::Goose | Layout::SqlMigrate | Layout::Sqlx | Layout::Diesel => "migrations".to_owned(),
     };
-    Ok(Home { unit: path.unwrap_or(usual), layout, engine, service, is_new: true })
+    let unit = path.unwrap_or(usual);
+    let beside = unit.is_empty() && has_beside(&place);
+    Ok(Home { unit, layout, engine, service, beside, is_new: true })
 }
 
 /// `path` as the repository names it.
@@ -137,11 +194,24 @@ fn below(global: &Global, path: &std::path::Path) -> anyhow::Result<String> {
 }
 
 impl Home {
+    /// The folder of a migration, `above` being what is told by the repository's own.
+    fn of(migration: &Migration, above: &str) -> Self {
+        Self {
+            unit: migration.unit.clone(),
+            layout: migration.layout,
+            engine: migration.engine,
+            service: migration.service.clone(),
+            beside: migration.unit.is_empty() && has_beside(above),
+            is_new: false,
+        }
+    }
+
     /// A path of the folder as the repository names it.
     pub fn path(&self, below: &str) -> String {
         match below.strip_prefix("../") {
             Some(beside) => match self.unit.rsplit_once('/') {
                 Some((parent, _)) => format!("{parent}/{beside}"),
+                None if self.beside => below.to_owned(),
                 None => beside.to_owned(),
             },
             None if self.unit.is_empty() => below.to_owned(),
@@ -150,13 +220,18 @@ impl Home {
     }
 
     /// The entry that the configuration lacks, where it names folders and none of them holds what was written.
-    pub fn missing_entry(&self, global: &Global, written: &[Written]) -> anyhow::Result<Option<String>> {
+    pub fn missing_entry(
+        &self,
+        global: &Global,
+        config: &RepoConfig,
+        written: &[Written],
+    ) -> anyhow::Result<Option<String>> {
         if !global.config_file().exists() {
             return Ok(None);
         }
-        let set = there(global)?;
-        let mut known = set.migrations.iter().flat_map(|m| &m.files);
-        if known.any(|file| written.iter().any(|(path, _)| *path == file.path)) {
+        let files: Vec<SourceFile> =
+            written.iter().map(|(path, text)| SourceFile::new(path.clone(), text.as_bytes())).collect();
+        if !resolve_below(&above(&global.repo), &files, &config.migrations).migrations.is_empty() {
             return Ok(None);
         }
         let path = match (self.layout, self.unit.as_str()) {

@@ -53,12 +53,12 @@ pub(super) fn sql(about: &About) -> Scripts {
         Kind::Table => (
             if postgres {
                 format!(
-                    "CREATE TABLE IF NOT EXISTS {table} (\n    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n    \
+                    "CREATE TABLE {table} (\n    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n    \
                      created_at TIMESTAMPTZ NOT NULL DEFAULT now()\n);\n"
                 )
             } else {
                 format!(
-                    "CREATE TABLE IF NOT EXISTS {table} (\n    id INTEGER PRIMARY KEY,\n    created_at TEXT NOT NULL \
+                    "CREATE TABLE {table} (\n    id INTEGER PRIMARY KEY,\n    created_at TEXT NOT NULL \
                      DEFAULT CURRENT_TIMESTAMP\n);\n"
                 )
             },
@@ -199,6 +199,9 @@ pub(super) fn json(about: &About) -> String {
         Engine::Mongodb | Engine::Elasticsearch => {
             let (operations, rollback) =
                 if about.engine == Engine::Mongodb { mongodb(about) } else { elasticsearch(about) };
+            if about.engine == Engine::Elasticsearch && matches!(about.kind, Kind::Data | Kind::Hotfix) {
+                put("manual", json!("the query finds no document that is changed already, so it may be run again"));
+            }
             put("operations", operations);
             if let Some(rollback) = rollback {
                 put("rollback", rollback);

@@ -17,6 +17,7 @@ use super::seen::Seen;
 use super::wire::{self, Fault, RECONNECT_FOR, refusal};
 use super::{MongodbDriver, operations, probe, read_history, seed, settle};
 use crate::drivers::failpoint;
+use crate::drivers::pace::Progress;
 use crate::drivers::{DriverError, FENCE, Limits, Probe, Script, Session, SessionOptions, SingleStatement, jittered};
 use crate::ids::{Epoch, RunId};
 use crate::plan::{HistoryRow, MigrationState, StepAction};
@@ -77,6 +78,25 @@ pub(super) struct Unit {
 
 /// Code of our own: others changed what a unit was made for. No server has negative ones.
 pub(super) const MOVED: i32 = -1;
+
+/// After how long a commit that is not answered is told of, and how often from then on.
+const TELL_AFTER: Duration = Duration::from_secs(3);
+
+/// What such a commit waits for.
+const NO_MAJORITY: &str =
+    "a majority of the replica set has not confirmed a change yet; look at its members with `rs.status()`";
+
+/// Awaits `work`; `tell` is called again and again while it takes longer than `after`.
+async fn tell_while_waiting<T>(work: impl Future<Output = T>, after: Duration, tell: impl Fn()) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = sleep(after) => tell(),
+        }
+    }
+}
 
 impl MongodbSession {
     pub(super) async fn take(driver: MongodbDriver, options: &SessionOptions) -> Result<Self, DriverError> {
@@ -225,8 +245,14 @@ impl MongodbSession {
     async fn commit(&mut self, counts: bool) -> Result<(), Fault> {
         let points: &[_] = if counts { &["commit_sent"] } else { &[] };
         let began = Instant::now();
+        let waiting = self.progress_of_commit();
         if let Some(client) = &mut self.client {
-            while let Err(error) = failpoint::sent(points, client.commit_transaction().into_future()).await {
+            let pace = &self.options.pace;
+            let mut commit = async || {
+                let sent = failpoint::sent(points, client.commit_transaction().into_future());
+                tell_while_waiting(sent, TELL_AFTER, || waiting.iter().for_each(|progress| pace.tell(progress))).await
+            };
+            while let Err(error) = commit().await {
                 let fault = Fault::from(error);
                 if !fault.commit_unknown || began.elapsed() >= RECONNECT_FOR {
                     return Err(fault);
@@ -240,6 +266,20 @@ impl MongodbSession {
             failpoint::hit("commit_acked");
         }
         Ok(())
+    }
+
+    /// What is told of a commit that a majority of the set does not confirm.
+    fn progress_of_commit(&self) -> Option<Progress> {
+        let row = self.ends.as_ref().or(self.pending.as_ref().map(|(row, _)| row))?;
+        Some(Progress {
+            target: self.options.target.clone(),
+            migration: row.id.clone(),
+            statement: 0,
+            what: "",
+            done: 0,
+            total: None,
+            waits: Some(NO_MAJORITY.to_owned()),
+        })
     }
 
     /// Does a unit; conflicts and a lost server are tried again within their budgets.
@@ -506,5 +546,22 @@ impl Session for MongodbSession {
         let flushed = self.flush().await;
         self.lock.give_back(&self.db).await?;
         Ok(flushed?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_majority_is_told_again_and_again() {
+        let told = tokio::sync::Semaphore::new(0);
+        // It ends once it was told of three times.
+        let work = async { told.acquire_many(3).await.map(|_| "confirmed") };
+        let done = tell_while_waiting(work, Duration::from_millis(1), || told.add_permits(1)).await;
+        assert_eq!(done.ok(), Some("confirmed"));
+        let at_once =
+            tell_while_waiting(std::future::ready(1), Duration::ZERO, || panic!("nothing was waited for")).await;
+        assert_eq!(at_once, 1);
     }
 }

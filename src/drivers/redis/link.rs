@@ -4,25 +4,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
-use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, TlsCertificates, Value};
-use tokio::sync::Mutex;
+use redis::{Cmd, FromRedisValue, RedisError, TlsCertificates};
 
-use super::address::{self, Address};
+use super::address::Address;
+use super::lines::Lines;
 use super::lua::Lua;
 use super::message::{self, Kind};
 use super::names::{SLOTS, slot_of};
 use crate::drivers::{DriverError, jittered, tls};
 
-/// How long the server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(5);
 /// How long a server that is not ready yet is waited for at first.
 const AT_FIRST: Duration = Duration::from_secs(10);
-/// How long one answer may take before the connection counts as dead; a script of a migration may be slow.
-const ANSWER: Duration = Duration::from_secs(120);
 
 /// Where a command goes.
 #[derive(Debug, Clone)]
@@ -46,16 +38,17 @@ pub(crate) struct Node {
     pub slots: Vec<(u16, u16)>,
 }
 
-#[derive(Clone)]
-enum Wire {
-    One { client: Arc<Client>, current: Arc<Mutex<(u64, MultiplexedConnection)>> },
-    Many(ClusterConnection),
+impl Node {
+    /// Where it is.
+    pub fn place(&self) -> (String, u16) {
+        (self.host.clone(), self.port)
+    }
 }
 
 /// A connection; clones share it.
 #[derive(Clone)]
 pub(crate) struct Link {
-    wire: Wire,
+    lines: Arc<Lines>,
     shown: Arc<str>,
     /// How long a server that is away for a moment is waited for.
     pub patience: Duration,
@@ -65,10 +58,6 @@ impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Link").field("to", &self.shown).finish_non_exhaustive()
     }
-}
-
-fn config() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER))
 }
 
 /// How a URL speaks of TLS.
@@ -88,9 +77,9 @@ impl Link {
     pub(super) async fn open(address: &Address) -> Result<Self, DriverError> {
         let shown = address.shown();
         let began = Instant::now();
-        let authority = authority(address)?;
-        let wire = loop {
-            match Self::wire(address, authority.as_ref()).await {
+        let lines = Lines::new(address.clone(), authority(address)?);
+        let opened = loop {
+            match lines.open().await {
                 // The client says in words what the server said of the choice of a database.
                 Err(error)
                     if began.elapsed() < AT_FIRST
@@ -101,7 +90,7 @@ impl Link {
                 answer => break answer,
             }
         };
-        let wire = wire.map_err(|e| match message::unreachable(&e, &shown) {
+        opened.map_err(|e| match message::unreachable(&e, &shown) {
             // A server without TLS says nothing to a greeting that it does not understand.
             DriverError::Unreachable(words) if address.tls && e.is_timeout() => DriverError::Unreachable(format!(
                 "{words}: does it speak TLS on this port? `redis://` is for servers without TLS"
@@ -112,84 +101,21 @@ impl Link {
             },
             error => error,
         })?;
-        Ok(Self { wire, shown: shown.into(), patience: Duration::from_secs(5) })
-    }
-
-    async fn wire(address: &Address, authority: Option<&TlsCertificates>) -> Result<Wire, RedisError> {
-        let infos =
-            address.hosts.iter().map(|(host, port)| address.info(host, *port)).collect::<Result<Vec<_>, _>>()?;
-        if address.cluster {
-            let builder = ClusterClient::builder(infos);
-            let builder = match authority {
-                Some(authority) => builder.certs(authority.clone()),
-                None => builder,
-            };
-            let client = builder
-                .connection_timeout(CONNECT)
-                .response_timeout(ANSWER)
-                .tcp_settings(address::tcp())
-                .retries(3)
-                .min_retry_wait(20)
-                .max_retry_wait(300)
-                .build()?;
-            return Ok(Wire::Many(client.get_async_connection().await?));
-        }
-        let first = infos.into_iter().next().ok_or((redis::ErrorKind::InvalidClientConfig, "no host"))?;
-        let client = match authority {
-            Some(authority) => Client::build_with_tls(first, authority.clone())?,
-            None => Client::open(first)?,
-        };
-        let connection = client.get_multiplexed_async_connection_with_config(&config()).await?;
-        Ok(Wire::One { client: Arc::new(client), current: Arc::new(Mutex::new((0, connection))) })
+        Ok(Self { lines: Arc::new(lines), shown: shown.into(), patience: Duration::from_secs(5) })
     }
 
     /// Whether it leads to a cluster.
     pub fn is_cluster(&self) -> bool {
-        matches!(self.wire, Wire::Many(_))
-    }
-
-    async fn send(&self, command: &Cmd, to: &To) -> Result<Value, RedisError> {
-        let value = match &self.wire {
-            Wire::One { client, current } => {
-                let (generation, mut connection) = current.lock().await.clone();
-                let sent: Result<Value, RedisError> = command.query_async(&mut connection).await;
-                if let Err(error) = &sent
-                    && message::kind(error) == Kind::Gone
-                {
-                    let mut shared = current.lock().await;
-                    if shared.0 == generation
-                        && let Ok(fresh) = client.get_multiplexed_async_connection_with_config(&config()).await
-                    {
-                        *shared = (generation + 1, fresh);
-                    }
-                }
-                sent?
-            }
-            Wire::Many(connection) => {
-                let node = match to {
-                    To::Slot(slot) => SingleNodeRoutingInfo::SpecificNode(Route::new(*slot, SlotAddr::Master)),
-                    To::Node(node) => SingleNodeRoutingInfo::ByAddress { host: node.host.clone(), port: node.port },
-                };
-                connection.clone().route_command(command.clone(), RoutingInfo::SingleNode(node)).await?
-            }
-        };
-        value.extract_error()
+        self.lines.is_cluster()
     }
 
     /// Sends a command that bears being sent twice, and waits out what passes by itself.
     pub async fn try_ask<T: FromRedisValue>(&self, command: &Cmd, to: &To) -> Result<T, RedisError> {
-        let began = Instant::now();
-        let mut pause = Duration::from_millis(20);
+        let mut trouble = Trouble::new(self.patience);
         loop {
-            match self.send(command, to).await {
+            match self.lines.send(command, to).await {
                 Ok(value) => return Ok(redis::from_redis_value(value)?),
-                Err(error) => match message::kind(&error) {
-                    Kind::Gone | Kind::Wait if began.elapsed() < self.patience => {
-                        tokio::time::sleep(jittered(pause)).await;
-                        pause = (pause * 2).min(Duration::from_millis(500));
-                    }
-                    Kind::Gone | Kind::Wait | Kind::NoScript | Kind::Final => return Err(error),
-                },
+                Err(error) => trouble.wait_out(error).await?,
             }
         }
     }
@@ -245,36 +171,43 @@ impl Link {
         if !self.is_cluster() {
             return Ok(vec![Node { id: String::new(), host: String::new(), port: 0, slots: vec![(0, SLOTS - 1)] }]);
         }
-        let ranges: Vec<Vec<Value>> = self.ask(redis::cmd("CLUSTER").arg("SLOTS"), &To::Slot(0)).await?;
-        let mut nodes: Vec<Node> = Vec::new();
-        for range in ranges {
-            let mut parts = range.into_iter();
-            let (Some(first), Some(last), Some(master)) = (parts.next(), parts.next(), parts.next()) else { continue };
-            let read = |e: redis::ParsingError| message::unreachable(&e.into(), &self.shown);
-            let (first, last): (u16, u16) =
-                (redis::from_redis_value(first).map_err(read)?, redis::from_redis_value(last).map_err(read)?);
-            let mut master = match master {
-                Value::Array(parts) => parts.into_iter(),
-                _ => continue,
-            };
-            let (Some(host), Some(port), Some(id)) = (master.next(), master.next(), master.next()) else { continue };
-            let host: String = redis::from_redis_value(host).map_err(read)?;
-            let port: u16 = redis::from_redis_value(port).map_err(read)?;
-            let id: String = redis::from_redis_value(id).map_err(read)?;
-            match nodes.iter_mut().find(|n| n.id == id) {
-                Some(node) => node.slots.push((first, last)),
-                None => nodes.push(Node { id, host, port, slots: vec![(first, last)] }),
+        let mut trouble = Trouble::new(self.patience);
+        loop {
+            match self.lines.masters().await {
+                Ok(nodes) => return Ok(nodes),
+                Err(error) => trouble.wait_out(error).await.map_err(|e| self.unreachable(&e))?,
             }
         }
-        nodes.iter_mut().for_each(|n| n.slots.sort_unstable());
-        nodes.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(nodes)
     }
 
     /// Parts of `INFO` of a node, as `name:value` lines.
     pub async fn info(&self, node: &Node, section: &str) -> Result<Info, DriverError> {
         let text: String = self.ask(redis::cmd("INFO").arg(section), &To::Node(node.clone())).await?;
         Ok(Info(text))
+    }
+}
+
+/// What passes by itself, for as long as patience lasts.
+struct Trouble {
+    began: Instant,
+    patience: Duration,
+    pause: Duration,
+}
+
+impl Trouble {
+    fn new(patience: Duration) -> Self {
+        Self { began: Instant::now(), patience, pause: Duration::from_millis(20) }
+    }
+
+    async fn wait_out(&mut self, error: RedisError) -> Result<(), RedisError> {
+        match message::kind(&error) {
+            Kind::Gone | Kind::Wait if self.began.elapsed() < self.patience => {
+                tokio::time::sleep(jittered(self.pause)).await;
+                self.pause = (self.pause * 2).min(Duration::from_millis(500));
+                Ok(())
+            }
+            Kind::Gone | Kind::Wait | Kind::NoScript | Kind::Final => Err(error),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod address;
 mod eviction;
 mod health;
 mod kept;
+mod lines;
 pub(crate) mod link;
 mod list;
 mod lua;
@@ -159,12 +160,20 @@ impl Driver for RedisDriver {
                 let Err(DriverError::Statement(failure)) = statement::check(&self.link, &planned.sql).await else {
                     continue;
                 };
+                // A script within an operation has lines of its own.
+                let (line, message) = match failure.line {
+                    Some(n) if step.path.ends_with(".lua") => (planned.line + n - 1, failure.message),
+                    Some(n) if !failure.message.contains("user_script:") => {
+                        (planned.line, format!("user_script:{n}: {}", failure.message))
+                    }
+                    Some(_) | None => (planned.line, failure.message),
+                };
                 objections.push(Objection {
                     kind: ObjectionKind::Impossible,
                     migration: Some(step.migration.clone()),
                     file: Some(step.path.clone()),
-                    line: Some(failure.line.map_or(planned.line, |n| planned.line + n - 1)),
-                    message: failure.message,
+                    line: Some(line),
+                    message,
                     what_to_do: failure.hint.unwrap_or_default(),
                 });
             }

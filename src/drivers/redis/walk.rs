@@ -54,10 +54,19 @@ struct State {
     looked: Looked,
 }
 
-/// A node as its checkpoint knows it: the process, and its slots.
-fn sort_of(node: &Node, run_id: &str) -> String {
-    let slots: Vec<String> = node.slots.iter().map(|(a, b)| format!("{a}-{b}")).collect();
-    fingerprint(&format!("{run_id} {}", slots.join(" ")))
+/// What a node says of itself.
+struct Condition {
+    /// The node as its checkpoint knows it: the process, and its slots.
+    sort: String,
+    /// Whether it gives a slot away or takes one at this moment.
+    moves: bool,
+}
+
+/// `own` is the node's own line of `CLUSTER NODES`: other nodes hear only later that its slots moved.
+fn condition(run_id: &str, own: &str) -> Condition {
+    let slots: Vec<&str> = own.split_whitespace().skip(8).collect();
+    let settled: Vec<&str> = slots.iter().filter(|s| !s.starts_with('[')).copied().collect();
+    Condition { sort: fingerprint(&format!("{run_id} {}", settled.join(" "))), moves: settled.len() < slots.len() }
 }
 
 impl RedisSession {
@@ -206,17 +215,21 @@ impl RedisSession {
             let nodes = self.link.nodes().await?;
             let mut sorts = BTreeMap::new();
             for node in &nodes {
-                let sort = sort_of(node, self.link.info(node, "server").await?.get("run_id").unwrap_or_default());
-                sorts.insert(node.id.clone(), sort.clone());
-                way.over_node(&mut state, node, &sort).await?;
+                match way.over_whole(&mut state, node).await {
+                    Ok(sort) => {
+                        sorts.insert(node.id.clone(), sort);
+                    }
+                    // It is gone, and who took its slots over is walked instead.
+                    Err(DriverError::Unreachable(_)) if self.has_handed_over(node).await => {}
+                    Err(error) => return Err(error),
+                }
             }
             // A scan counts only if the same processes had the same slots from its beginning to its end.
             let mut same = true;
             let after = self.link.nodes().await?;
             for node in &after {
-                let run_id = self.link.info(node, "server").await?;
-                let sort = sort_of(node, run_id.get("run_id").unwrap_or_default());
-                same &= sorts.get(&node.id) == Some(&sort) && !self.is_moving(node).await?;
+                let now = self.condition(node).await?;
+                same &= sorts.get(&node.id) == Some(&now.sort) && !now.moves;
             }
             if same && after.len() == nodes.len() {
                 break;
@@ -229,17 +242,30 @@ impl RedisSession {
         Ok(self.counted(walk).await?.1)
     }
 
-    /// Whether a node gives a slot away or takes one at this moment.
-    async fn is_moving(&self, node: &Node) -> Result<bool, DriverError> {
+    /// Whether the cluster has another master in a node's place.
+    async fn has_handed_over(&self, node: &Node) -> bool {
+        self.link.nodes().await.is_ok_and(|now| now.iter().all(|n| n.id != node.id))
+    }
+
+    async fn condition(&self, node: &Node) -> Result<Condition, DriverError> {
+        let info = self.link.info(node, "server").await?;
+        let run_id = info.get("run_id").unwrap_or_default();
         if !self.link.is_cluster() {
-            return Ok(false);
+            return Ok(condition(run_id, ""));
         }
         let text: String = self.link.ask(redis::cmd("CLUSTER").arg("NODES"), &To::Node(node.clone())).await?;
-        Ok(text.lines().any(|l| l.contains("myself") && l.contains('[')))
+        Ok(condition(run_id, text.lines().find(|l| l.contains("myself")).unwrap_or_default()))
     }
 }
 
 impl Way<'_> {
+    /// One node; gives what it was when that began.
+    async fn over_whole(&self, state: &mut State, node: &Node) -> Result<String, DriverError> {
+        let sort = self.session.condition(node).await?.sort;
+        self.over_node(state, node, &sort).await?;
+        Ok(sort)
+    }
+
     /// One node, from where its checkpoint is.
     async fn over_node(&self, state: &mut State, node: &Node, sort: &str) -> Result<(), DriverError> {
         let session = self.session;
@@ -391,6 +417,19 @@ fn next_limit(limit: usize, most: usize, took: Duration) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_is_another_one_with_other_slots_or_as_another_process() {
+        let own =
+            |slots: &str| format!("07c3 127.0.0.1:7000@17000 myself,master - 0 1426238316232 2 connected {slots}");
+        let before = condition("run", &own("0-5460"));
+        assert!(!before.moves);
+        let giving = condition("run", &own("0-5460 [93->-292f]"));
+        assert!(giving.moves && giving.sort == before.sort, "its slots are still its own");
+        assert_ne!(condition("run", &own("0-92 94-5460")).sort, before.sort);
+        assert_ne!(condition("another", &own("0-5460")).sort, before.sort);
+        assert_ne!(condition("run", &own("")).sort, before.sort, "one that became a replica");
+    }
 
     #[test]
     fn slow_calls_get_fewer_keys() {

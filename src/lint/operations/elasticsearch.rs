@@ -106,14 +106,17 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
             }
             look.unit.aliases.insert(alias.clone(), to.clone());
         }
-        Operation::UpdateByQuery { index, query, .. } => {
+        Operation::UpdateByQuery { index, query, requests_per_second, .. } => {
             name(look, at, index);
             query_of(look, at, index, query, "changes");
             look.add(
                 &rules::UPDATE_BY_QUERY,
                 at,
                 format!("every document of `{index}` that matches is written anew"),
-                "bound it with `requests_per_second`",
+                match requests_per_second {
+                    None => "bound it with `requests_per_second`",
+                    Some(_) => "run it when there is little load",
+                },
             );
         }
         Operation::DeleteByQuery { index, query, .. } => {

@@ -3,16 +3,22 @@
 //! full_moon tells whether it compiles; the rest is read from its tokens, so that nothing is reported that does not stand
 //! there word by word.
 
+mod commands;
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use full_moon::LuaVersion;
-use full_moon::tokenizer::{Lexer, StringLiteralQuoteType, Token, TokenType};
+use full_moon::tokenizer::Lexer;
 
+use self::commands::{adds_up, keys_of, looks, writes};
+use self::words::{Word, depth, words};
 use super::rules;
+use crate::lint::rules::SECRET_LITERAL;
 use crate::lint::script::Finding;
-use crate::lint::table;
-use crate::migration::operations::lua::{OPAQUE, unescaped};
+use crate::lint::{secrets, table};
+use crate::migration::operations::lua::OPAQUE;
 
 /// Scripts above this many bytes are not looked into; Redis itself takes larger ones badly.
 const MAX_SCRIPT: usize = 1024 * 1024;
@@ -61,16 +67,6 @@ const GLOBALS: [&str; 39] = [
     "unpack",
     "xpcall",
 ];
-
-/// One token that carries meaning.
-struct Word<'a> {
-    text: &'a str,
-    range: Range<usize>,
-    /// The content of a string literal.
-    literal: Option<String>,
-    /// Whether it is a name, no keyword.
-    is_name: bool,
-}
 
 /// Looks at `source`.
 pub(super) fn check(source: &str) -> Vec<Finding> {
@@ -124,9 +120,10 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
             "pass values in `args` and read them from ARGV",
         )
     }));
-    found.extend(words.iter().filter(|w| w.literal.as_deref().is_some_and(crate::redact::looks_secret)).map(|w| {
+    let secret = words.iter().filter(|w| w.literal.as_deref().is_some_and(crate::redact::looks_secret));
+    found.extend(secret.map(|w| w.range.clone()).chain(secrets::in_lua(source)).map(|range| {
         let help = "take it out of the file and change it where it is used: what is committed is known";
-        super::finding(&rules::SECRET_LITERAL, w.range.clone(), "a literal holds a secret [S4-81]".to_owned(), help)
+        super::finding(&SECRET_LITERAL.info, range, "a literal holds a secret [S4-81]".to_owned(), help)
     }));
     found.sort_by_key(|f| f.range.start);
     found
@@ -135,50 +132,6 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
 fn syntax(source: &str, at: usize, message: &str) -> Finding {
     let at = at.min(source.len());
     super::finding(&rules::LUA_SYNTAX, at..at, format!("the script does not compile: {message}"), "Redis runs Lua 5.1")
-}
-
-fn words<'a>(source: &'a str, tokens: &[Token]) -> Vec<Word<'a>> {
-    tokens
-        .iter()
-        .filter_map(|token| {
-            let (is_name, literal) = match token.token_type() {
-                TokenType::Identifier { .. } => (true, None),
-                TokenType::StringLiteral { literal, quote_type, .. } => (
-                    false,
-                    Some(match quote_type {
-                        StringLiteralQuoteType::Brackets => literal.to_string(),
-                        _ => unescaped(literal),
-                    }),
-                ),
-                TokenType::Number { .. } | TokenType::Symbol { .. } => (false, None),
-                _ => return None,
-            };
-            let range = token.start_position().bytes()..token.end_position().bytes();
-            Some(Word { text: source.get(range.clone())?, range, literal, is_name })
-        })
-        .collect()
-}
-
-/// How deep the parser may have to go: brackets and blocks that are open, and operators since the last comma or keyword.
-fn depth(words: &[Word<'_>]) -> usize {
-    let (mut open, mut deepest, mut operators) = (0usize, 0usize, 0usize);
-    for word in words.iter().filter(|w| w.literal.is_none() && !w.is_name) {
-        match word.text {
-            "(" | "{" | "[" | "function" | "do" | "then" | "repeat" => {
-                open += 1;
-            }
-            ")" | "}" | "]" | "end" | "until" => {
-                open = open.saturating_sub(1);
-            }
-            "," | ";" | "local" | "return" | "if" | "while" | "for" | "=" => operators = 0,
-            "elseif" => open = open.saturating_sub(1),
-            text if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) => {}
-            "." | ":" => {}
-            _ => operators += 1,
-        }
-        deepest = deepest.max(open + operators);
-    }
-    deepest
 }
 
 /// The table that has `call`: its name, and the other one that newer servers give it.
@@ -668,50 +621,6 @@ impl<'a> Lua<'a> {
             }
             word.text == "return" && depth == 0
         })
-    }
-}
-
-/// Whether a command that migrations use changes something.
-fn writes(command: &str) -> bool {
-    [
-        "SET", "HSET", "HDEL", "HINCR", "DEL", "UNLINK", "EXPIRE", "PEXPIRE", "PERSIST", "INCR", "DECR", "LPUSH",
-        "RPUSH", "LPOP", "RPOP", "LREM", "LTRIM", "SADD", "SREM", "SMOVE", "ZADD", "ZREM", "ZINCR", "APPEND", "RENAME",
-        "COPY", "XADD", "MSET", "GETSET",
-    ]
-    .iter()
-    .any(|start| command.starts_with(start))
-}
-
-/// Whether a command tells what stands there, so that a script may go by it.
-fn looks(command: &str) -> bool {
-    let reads =
-        ["EXISTS", "TYPE", "GET", "MGET", "HGET", "HMGET", "HEXISTS", "SISMEMBER", "SMISMEMBER", "ZSCORE", "LPOS"];
-    // These say whether they were the first.
-    reads.contains(&command) || matches!(command, "SETNX" | "HSETNX" | "SADD" | "ZADD")
-}
-
-/// Whether a command that is done twice comes to something else than once.
-fn adds_up(command: &str) -> bool {
-    let starts = ["INCR", "DECR", "HINCRBY", "LPUSH", "RPUSH"];
-    starts.iter().any(|start| command.starts_with(start))
-        || matches!(command, "APPEND" | "ZINCRBY" | "LINSERT" | "XADD")
-}
-
-/// The arguments of a command that are keys.
-fn keys_of<'r>(command: &str, arguments: &'r [Range<usize>]) -> Vec<&'r Range<usize>> {
-    let take = |n: usize| arguments.iter().take(n).collect();
-    match command {
-        "PING" | "TIME" | "SCAN" | "KEYS" | "DBSIZE" | "RANDOMKEY" | "INFO" | "PUBLISH" | "SPUBLISH" | "SELECT"
-        | "ECHO" | "EVAL" | "EVALSHA" | "FCALL" | "FLUSHALL" | "FLUSHDB" | "SWAPDB" | "CONFIG" | "DEBUG"
-        | "SHUTDOWN" | "SCRIPT" | "MIGRATE" | "ACL" | "REPLICAOF" | "SLAVEOF" | "CLUSTER" | "FAILOVER" | "MODULE"
-        | "SAVE" | "BGSAVE" | "BGREWRITEAOF" | "CLIENT" | "LATENCY" | "MONITOR" | "COMMAND" | "WAIT" | "BITOP"
-        | "XREAD" | "XREADGROUP" | "OBJECT" | "MEMORY" | "XGROUP" | "XINFO" | "LMPOP" | "ZMPOP" | "SINTERCARD"
-        | "ZINTER" | "ZUNION" | "ZDIFF" => Vec::new(),
-        "DEL" | "UNLINK" | "EXISTS" | "TOUCH" | "MGET" | "SINTER" | "SUNION" | "SDIFF" | "PFCOUNT" | "PFMERGE"
-        | "SINTERSTORE" | "SUNIONSTORE" | "SDIFFSTORE" | "WATCH" => arguments.iter().collect(),
-        "MSET" | "MSETNX" => arguments.iter().step_by(2).collect(),
-        "RENAME" | "RENAMENX" | "COPY" | "SMOVE" | "RPOPLPUSH" | "LMOVE" | "GEOSEARCHSTORE" | "ZRANGESTORE" => take(2),
-        _ => take(1),
     }
 }
 

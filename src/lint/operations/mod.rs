@@ -17,12 +17,14 @@ use serde_json::Value;
 
 pub(super) use rules::RULES;
 
-use super::Scope;
+use super::rules::postgres::{OWN_TABLES, OWN_TABLES_HELP};
 use super::script::{Direction, Finding};
 use super::table::RuleInfo;
+use super::{Scope, own, versions};
 use crate::ids::Engine;
-use crate::migration::operations::{self, Inverse, Located, Operation};
-use crate::migration::{Migration, MigrationSet, Script};
+use crate::migration::execution::Nature;
+use crate::migration::operations::{self, Inverse, Located, Operation, redis as keys};
+use crate::migration::{Migration, MigrationSet, Script, VersionStep};
 
 /// Findings in one text, which starts at `first_line` of `file`.
 pub(super) struct Place {
@@ -66,7 +68,8 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
         let unit = units.entry(migration.unit.as_str()).or_default();
         let judged = scope.holds(migration);
         let mut fresh = fresh_of_branch.clone();
-        let mut look = Look { at: *at, unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
+        let manual = migration.directives.manual.as_deref();
+        let mut look = Look { at: *at, manual, unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
         for (n, located) in listed.iter().enumerate() {
             look.operation(n, located, &migration.up, Direction::Up);
         }
@@ -81,7 +84,7 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
         let mut places = vec![Place::of(&migration.up, found)];
         places.extend(lua);
         if let Some(down) = &migration.down {
-            places.extend(backward(migration.engine, down, *at));
+            places.extend(backward(migration, down, *at));
         }
         places.retain(|p| !p.found.is_empty());
         out.insert(*at, places);
@@ -90,13 +93,14 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
 }
 
 /// A rollback: only what cannot run, or must not, is worth a word.
-fn backward(engine: Engine, down: &Script, at: usize) -> Vec<Place> {
-    let listed = operations::read(engine, &down.text).unwrap_or_default();
+fn backward(migration: &Migration, down: &Script, at: usize) -> Vec<Place> {
+    let listed = operations::read(migration.engine, &down.text).unwrap_or_default();
     if listed.iter().any(|l| l.operation.name() == "undo") {
         return Vec::new();
     }
     let (mut unit, mut fresh) = (Unit::default(), BTreeSet::new());
-    let mut look = Look { at, unit: &mut unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
+    let manual = migration.directives.manual.as_deref();
+    let mut look = Look { at, manual, unit: &mut unit, fresh: &mut fresh, found: Vec::new(), lua: Vec::new() };
     for (n, located) in listed.iter().enumerate() {
         look.operation(n, located, down, Direction::Down);
     }
@@ -132,13 +136,13 @@ struct Unit {
     elastic: state_elasticsearch::State,
     /// MongoDB: what else is known of collections.
     mongo: state_mongodb::State,
-    /// The semantic version before.
-    version: Option<[u64; 3]>,
 }
 
 /// One migration being looked at.
 struct Look<'a> {
     at: usize,
+    /// Why operations that nothing proves are meant, as the migration says.
+    manual: Option<&'a str>,
     unit: &'a mut Unit,
     /// What this migration (or, of a branch, one before it) made: it holds nothing yet.
     fresh: &'a mut BTreeSet<String>,
@@ -172,7 +176,9 @@ impl Look<'_> {
             }
             Operation::Redis(o) => redis::check(self, &range, o, script),
         }
+        self.unprovable(&range, &located.operation);
         self.secrets(&range, &script.text[range.clone()], &located.operation);
+        self.own(&range, &script.text[range.clone()], &located.operation);
         // What only gets another name is as full as it was.
         let renamed = takes_away(&located.operation).iter().any(|name| !self.is_fresh(name));
         for name in makes(&located.operation) {
@@ -184,6 +190,31 @@ impl Look<'_> {
         for name in takes_away(&located.operation) {
             self.fresh.remove(&name);
             self.unit.there.insert(name, false);
+        }
+    }
+
+    /// Reports a change of what Godwit keeps for itself.
+    fn own(&mut self, range: &Range<usize>, text: &str, operation: &Operation) {
+        let engine = match operation {
+            Operation::Mongodb(_) => Engine::Mongodb,
+            Operation::Elasticsearch(_) => Engine::Elasticsearch,
+            Operation::Redis(_) => return,
+        };
+        if own::mentions(text)
+            && let Some(name) = own::own_of_operation(engine, text)
+        {
+            self.add(&OWN_TABLES.info, range, own::message(&name), OWN_TABLES_HELP);
+        }
+    }
+
+    /// Reports an operation of which nobody can tell after a crash whether it was done, wherever it runs (R-18).
+    fn unprovable(&mut self, range: &Range<usize>, operation: &Operation) {
+        let recovery = operation.recovery();
+        if recovery.nature == Nature::Unprovable && operation.name() != "undo" {
+            let what = format!("`{}` ({})", operation.name(), recovery.why);
+            let help = "use an operation whose effect can be looked for; where that cannot be, say that it is meant: \
+                        `\"manual\": \"why\"` beside `operations`";
+            self.found.push(super::check::unprovable(range.clone(), &what, help.to_owned(), self.manual));
         }
     }
 
@@ -233,51 +264,28 @@ impl Look<'_> {
                 }
             }
         }
-        let parts: Option<Vec<u64>> = migration.version.as_str().split('.').map(|p| p.parse().ok()).collect();
-        let Some(version) = parts.and_then(|p| <[u64; 3]>::try_from(p).ok()) else { return };
-        if let Some(before) = self.unit.version {
-            self.version_says(migration, listed, before, version);
-        }
-        self.unit.version = Some(version);
+        self.version_says(migration, listed);
     }
 
     /// Major breaks, minor adds, patch repairs [S4-41] [S4-42] [S4-43].
-    fn version_says(&mut self, migration: &Migration, listed: &[Located], before: [u64; 3], version: [u64; 3]) {
-        let at = listed.first().map_or(0..0, |l| l.range.clone());
-        if version[0] > before[0] {
-            let noted = migration.description.as_deref().is_some_and(|d| d.contains("BREAKING"));
-            if !noted {
-                self.add(
-                    &rules::VERSION_CONTENT,
-                    &at,
-                    format!(
-                        "version {} is a major one, but the description says nothing of BREAKING [S4-61]",
-                        migration.version
-                    ),
-                    "say in `description` what breaks: `BREAKING: …`",
-                );
+    fn version_says(&mut self, migration: &Migration, listed: &[Located]) {
+        let Some(step) = migration.step else { return };
+        let version = &migration.version;
+        if step == VersionStep::Major {
+            if !versions::notes_breaking(migration) {
+                let at = listed.first().map_or(0..0, |l| l.range.clone());
+                let (message, help) = versions::unnoted(version);
+                self.add(&rules::VERSION_CONTENT, &at, message, help);
             }
-            return;
-        }
-        if let Some(breaking) = listed.iter().find(|l| breaks(&l.operation)) {
-            let name = breaking.operation.name();
-            self.add(
-                &rules::VERSION_CONTENT,
-                &breaking.range,
-                format!("`{name}` breaks what runs, but {} is no major version [S4-41]", migration.version),
-                "raise the first number of `version` and say BREAKING in `description`",
-            );
-        } else if version[1] == before[1]
+        } else if let Some(breaking) = listed.iter().find(|l| breaks(&l.operation)) {
+            let (message, help) = versions::breaking(breaking.operation.name(), version);
+            self.add(&rules::VERSION_CONTENT, &breaking.range, message, help);
+        } else if step == VersionStep::Patch
             && let Some(adds) =
                 listed.iter().find(|l| !makes(&l.operation).is_empty() && l.operation.name() != "create_index")
         {
-            let name = adds.operation.name();
-            self.add(
-                &rules::VERSION_CONTENT,
-                &adds.range,
-                format!("`{name}` adds something, but {} is a patch version [S4-43]", migration.version),
-                "raise the second number of `version`",
-            );
+            let (message, help) = versions::adding(adds.operation.name(), version);
+            self.add(&rules::VERSION_CONTENT, &adds.range, message, help);
         }
     }
 
@@ -293,7 +301,7 @@ impl Look<'_> {
         for key in named {
             let message = format!("`{}` holds a secret: the value of `{key}` [S4-81]", operation.name());
             let help = "take it out of the file and change it where it is used: what is committed is known";
-            self.add(&rules::SECRET_LITERAL, range, message, help);
+            self.add(&super::rules::SECRET_LITERAL.info, range, message, help);
         }
     }
 
@@ -347,6 +355,9 @@ fn takes_away(operation: &Operation) -> Vec<String> {
 
 /// Whether what runs may miss something afterwards.
 fn breaks(operation: &Operation) -> bool {
+    if let Operation::Redis(keys::Operation::Script { lua, .. }) = operation {
+        return versions::takes_keys(lua);
+    }
     matches!(
         operation.name(),
         "remove_field"

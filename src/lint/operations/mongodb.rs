@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Look, everything, rules};
 use crate::config::yaml::nearest;
+use crate::ids::Risk;
 use crate::migration::operations::mongodb::{Operation, index_name};
 
 pub(super) fn makes(operation: &Operation) -> Vec<String> {
@@ -55,7 +56,8 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
         }
         Operation::CreateIndex { collection, index, options } => create_index(look, at, collection, index, options),
         Operation::DropIndex { collection, name } => {
-            look.unit.indexes.remove(&format!("{collection}/{name}"));
+            let dropped = look.unit.indexes.remove(&format!("{collection}/{name}"));
+            let held = dropped.filter(|_| !look.is_fresh(&format!("index {collection}/{name}"))).and_then(|i| held(&i));
             let help = "hide the index first and watch what gets slower; it can be made again from the definition that is recorded";
             if name == "*" {
                 let message = format!("`*` is the name of no index; it would drop every index of `{collection}`");
@@ -64,8 +66,14 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
                     last.severity = Some(crate::lint::Severity::Error);
                 }
             } else {
-                let message = format!("queries that used `{name}` of `{collection}` read every document");
+                let mut message = format!("queries that used `{name}` of `{collection}` read every document");
+                if let Some(held) = held {
+                    message.push_str(&format!(", and {held}"));
+                }
                 look.add(&rules::MONGODB_DROP_INDEX, at, message, help);
+                if let (Some(_), Some(last)) = (held, look.found.last_mut()) {
+                    last.risk = Some(Risk::High);
+                }
             }
         }
         Operation::AddField { field, filter, .. } => {
@@ -147,6 +155,16 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
             );
         }
         Operation::Undo { .. } => {}
+    }
+}
+
+/// What an index, with its keys and options, holds that nothing holds without it.
+fn held(index: &Value) -> Option<&'static str> {
+    let options = index.get(1)?;
+    if options.get("unique") == Some(&Value::Bool(true)) {
+        Some("nothing keeps the same value from being written twice")
+    } else {
+        options.get("expireAfterSeconds").map(|_| "documents that are too old stay")
     }
 }
 

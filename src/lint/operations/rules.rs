@@ -3,7 +3,7 @@
 use crate::ids::Risk::{High, Low, Medium};
 use crate::lint::Category::{Compatibility, Destructive, Fails, Lock, Security, Structure, Style};
 use crate::lint::Severity;
-use crate::lint::table::Applies::{Elasticsearch, Mongodb, Operations, Redis};
+use crate::lint::table::Applies::{Elasticsearch, Files, Mongodb, Operations, Redis};
 use crate::lint::table::{RuleInfo, rule};
 
 const ERROR: Option<Severity> = Some(Severity::Error);
@@ -22,8 +22,7 @@ rules! {
     // Every engine
     IRREVERSIBLE = "irreversible-operation", Structure, ERROR, High, Operations, "An operation cannot be taken back, and no rollback is given";
     USED_BEFORE_CREATED = "used-before-created", Fails, ERROR, High, Operations, "Uses what only a later operation makes";
-    VERSION_CONTENT = "version-content", Structure, WARN, Low, Operations, "The version does not say what the operations do";
-    SECRET_LITERAL = "secret-literal", Security, ERROR, High, Operations, "A secret stands in the file";
+    VERSION_CONTENT = "version-content", Structure, WARN, Low, Files, "The version does not say what the migration does";
     // MongoDB
     INVALID_VALIDATOR = "invalid-validator", Fails, ERROR, High, Mongodb, "A validator that the server refuses";
     UPDATE_WITHOUT_FILTER = "update-without-filter", Destructive, ERROR, High, Mongodb, "Updates every document of a collection";

@@ -345,6 +345,30 @@ fn redis_operations_without_lua() {
 }
 
 #[test]
+fn n310_an_index_that_holds_something_is_dropped_at_a_high_risk() {
+    let risk = |options: &str, drops: bool| {
+        let index = format!(
+            r#"{{"type":"create_index","collection":"c","index":[["a",1]],"options":{{"name":"i"{options}}}}}"#
+        );
+        let drop = r#"{"type":"drop_index","collection":"c","name":"i"}"#;
+        let made = format!("{MADE},{index}");
+        let lists = if drops { vec![made.as_str(), drop] } else { vec![drop] };
+        let report = migrations("mongodb", &lists);
+        let found = report.violations.into_iter().find(|v| v.rule == "drop-index").expect("told");
+        (found.risk, found.message)
+    };
+    for (options, expected, part) in [
+        (r#","unique":true"#, Risk::High, "written twice"),
+        (r#","expireAfterSeconds":60"#, Risk::High, "too old"),
+        (r#","unique":false"#, Risk::Medium, "read every document"),
+    ] {
+        let (risk, message) = risk(options, true);
+        assert!(risk == expected && message.contains(part), "{options}: {risk} {message}");
+    }
+    assert_eq!(risk("", false).0, Risk::Medium);
+}
+
+#[test]
 fn s4_67_what_cannot_be_taken_back_is_named() {
     let json = r#"{"version":"1.0.0","name":"m","description":"x","database_type":"mongodb","migration_type":"data","operations":[
 {"type":"add_field","collection":"c","field":"a","value":1,"batch_size":100},
@@ -642,5 +666,58 @@ proptest! {
             ]);
         }
         lua(&source);
+    }
+}
+
+#[test]
+fn godwits_own_collections_and_indices_are_left_alone() {
+    for (engine, operation) in [
+        ("mongodb", r#"{"type":"drop_collection","collection":"godwit_history"}"#),
+        ("elasticsearch", r#"{"type":"delete_index","index":"godwit_shop_fence"}"#),
+    ] {
+        let report = migrations(engine, &[operation]);
+        let found = report.violations.iter().find(|v| v.rule == "own-tables");
+        assert!(found.is_some_and(|v| v.severity == Severity::Error && v.line == 2), "{:?}", report.violations);
+    }
+}
+
+#[test]
+fn r18_an_operation_that_nothing_proves_is_an_error_unless_it_is_marked_as_meant() {
+    let report = |engine: &str, more: &str, list: &str| {
+        let json = format!(
+            "{{\"version\":\"1.0.0\",\"name\":\"m\",\"description\":\"d\",\"database_type\":\"{engine}\",\
+             \"migration_type\":\"data\",\"rollback\":[],{more}\n\"operations\":[\n{list}\n]}}"
+        );
+        report_of(&[(format!("migrations/{engine}/001_m.json"), json)])
+    };
+    let command = r#"{"type":"run_command","command":{"collMod":"c"}}"#;
+    let query = r#"{"type":"update_by_query","index":"a","query":{"term":{"b":1}},"requests_per_second":5}"#;
+    for (engine, list, why) in [("mongodb", command, "nothing is known"), ("elasticsearch", query, "which documents")] {
+        let about = |report: &LintReport| {
+            report.violations.iter().find(|v| v.rule == "unprovable-step").cloned().expect("it is told")
+        };
+        let bare = report(engine, "", list);
+        let found = about(&bare);
+        assert_eq!((found.severity, found.line, bare.risk), (Severity::Error, 3, Risk::High), "{found:?}");
+        assert!(found.message.contains(why) && found.help.unwrap().contains("\"manual\""), "{}", found.message);
+        let marked = report(engine, "\"manual\":\"the only way\",", list);
+        let found = about(&marked);
+        assert_eq!((found.severity, marked.risk), (Severity::Warning, Risk::High), "{found:?}");
+        assert!(found.message.ends_with("(marked as meant: the only way)"), "{}", found.message);
+        let silent = report(engine, "\"manual\":\" \",", list);
+        assert!(rules(&silent).contains(&"invalid-metadata"), "{silent:?}");
+    }
+    let bounded = report("elasticsearch", "", query);
+    let about = bounded.violations.iter().find(|v| v.rule == "update-by-query").expect("its load is told");
+    assert!(!about.help.as_deref().unwrap_or_default().contains("requests_per_second"), "{about:?}");
+    // A rollback is marked with its migration.
+    let back = format!("[{command}]");
+    for (more, expected) in [("", true), ("\"manual\":\"the only way\",", false)] {
+        let json = format!(
+            "{{\"version\":\"1.0.0\",\"name\":\"m\",\"description\":\"d\",\"database_type\":\"mongodb\",\
+             \"migration_type\":\"data\",{more}\"operations\":[{MADE}],\"rollback\":{back}}}"
+        );
+        let report = report_of(&[("migrations/mongodb/001_m.json".to_owned(), json)]);
+        assert_eq!(rules(&report).contains(&"unprovable-step"), expected, "{report:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! The project's own rules: one rule, one file, with what it accepts and what it does not.
 
-mod postgres;
+pub(in crate::lint) mod postgres;
+
+pub(super) use postgres::SECRET_LITERAL;
 
 use super::script::{Finding, Script, Statement, range_of};
 use super::table::RuleInfo;

@@ -12,6 +12,8 @@ pub struct Catalog {
     pub(super) indexes: HashMap<String, Index>,
     /// Types and domains.
     pub(super) types: HashSet<String>,
+    /// Domains that refuse some values themselves.
+    checked: HashSet<String>,
     /// Tables and views that were dropped or renamed away.
     pub(super) gone: HashSet<String>,
     /// Functions that may change the schema.
@@ -115,6 +117,11 @@ impl Catalog {
         }
     }
 
+    /// Whether a type is known as a domain that refuses some values itself.
+    pub fn is_checked(&self, ty: &str) -> bool {
+        self.resolve(ty).is_some_and(|name| self.checked.contains(&name))
+    }
+
     /// The indexes of a table, by name.
     pub fn indexes_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a IndexDef)> {
         self.indexes.iter().filter(move |(_, i)| i.table == table).map(|(name, i)| (name.as_str(), &i.def))
@@ -155,6 +162,7 @@ impl Catalog {
         self.relations.retain(|name, _| !named(name));
         self.gone.retain(|name| !named(name));
         self.types.retain(|name| !named(name));
+        self.checked.retain(|name| !named(name));
         self.indexes.retain(|name, index| !named(name) && !named(&index.table));
     }
 
@@ -162,6 +170,7 @@ impl Catalog {
         self.relations.clear();
         self.gone.clear();
         self.types.clear();
+        self.checked.clear();
         self.indexes.clear();
     }
 
@@ -200,9 +209,19 @@ impl Catalog {
                 };
                 self.indexes.entry(name).or_insert(Index { table, def: index.clone() });
             }
-            What::CreateType { name } => {
+            What::CreateType { name, checked, base } => {
+                let inherits = base.as_ref().is_some_and(|base| self.is_checked(base));
                 if let Some(name) = self.resolve_new(name) {
+                    if *checked || inherits {
+                        self.checked.insert(name.clone());
+                    }
                     self.types.insert(name);
+                }
+            }
+            What::AlterDomain { name } => {
+                // What it refuses from here on is not followed.
+                if let Some(name) = self.resolve(name) {
+                    self.checked.remove(&name);
                 }
             }
             What::Alter { table, action, .. } => {
@@ -251,6 +270,7 @@ impl Catalog {
                 Dropped::Index => drop(self.indexes.remove(&name)),
                 Dropped::Type => {
                     self.types.remove(&name);
+                    self.checked.remove(&name);
                     if cascade {
                         // Columns of that type go too.
                         self.forget_all();
@@ -261,6 +281,7 @@ impl Catalog {
                     self.relations.retain(|n, _| !within(n));
                     self.indexes.retain(|n, i| !within(n) && !within(&i.table));
                     self.types.retain(|n| !within(n));
+                    self.checked.retain(|n| !within(n));
                     self.gone.retain(|n| !within(n));
                 }
             }

@@ -32,8 +32,10 @@ pub enum What {
     CreateView { name: String, tolerant: bool, reads: BTreeSet<String>, words: BTreeSet<String> },
     /// `CREATE INDEX`.
     CreateIndex { name: Option<String>, table: String, if_not_exists: bool, index: IndexDef },
-    /// `CREATE TYPE`.
-    CreateType { name: String },
+    /// `CREATE TYPE`, `CREATE DOMAIN`; `checked`: the domain refuses some values itself, `base`: what it is made of.
+    CreateType { name: String, checked: bool, base: Option<String> },
+    /// `ALTER DOMAIN`.
+    AlterDomain { name: String },
     /// `ALTER TABLE`, one action.
     Alter { table: String, if_exists: bool, action: Action },
     /// `DROP TABLE | VIEW | INDEX | TYPE …`.

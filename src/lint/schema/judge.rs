@@ -10,7 +10,7 @@ use super::{DUPLICATE_INDEX, EXISTING_OBJECT, MISSING_OBJECT, OBJECT_IN_USE};
 use crate::ids::Risk;
 use crate::lint::Severity;
 use crate::lint::script::Finding;
-use crate::lint::table::RuleInfo;
+use crate::lint::table::{self, RuleInfo};
 
 /// What comes of a change.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
                 out.push(existing(range, &format!("`{name}`")));
             }
         }
-        What::CreateType { name } => {
+        What::CreateType { name, .. } => {
             if let Some(name) = catalog.resolve_new(name).filter(|n| catalog.types.contains(n)) {
                 out.push(existing(range, &format!("the type `{name}`")));
             }
@@ -103,6 +103,116 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
         _ => {}
     }
     out
+}
+
+/// What a change leaves as it is because it is there already, and the way back takes all the same.
+pub fn not_made(catalog: &Catalog, change: &Change, back: &[Change]) -> Option<Note> {
+    let message = match &change.what {
+        What::CreateTable { name, if_not_exists: true, temporary: false, .. }
+        | What::CreateOther { name, tolerant: true } => {
+            let name = catalog.resolve_new(name).filter(|name| catalog.relations.contains_key(name))?;
+            let drops = |what: &What| match what {
+                What::Drop { kind: Dropped::Table, names, .. } => {
+                    names.iter().any(|n| catalog.resolve(n).as_ref() == Some(&name))
+                }
+                _ => false,
+            };
+            back.iter().any(|change| drops(&change.what)).then(|| {
+                format!(
+                    "`{name}` is there already: an earlier migration creates it, so this does nothing, and the way back drops                      that migration's table with all its rows"
+                )
+            })?
+        }
+        What::Alter { table, action, .. } => {
+            let name = catalog.resolve(table)?;
+            let known = catalog.table(&name)?;
+            let column = tolerated(action).find(|column| known.columns.contains_key(*column))?;
+            let drops = |what: &What| match what {
+                What::Alter { table, action, .. } => {
+                    catalog.resolve(table).as_ref() == Some(&name)
+                        && matches!(action, Action::DropColumn { name, .. } if name == column)
+                }
+                _ => false,
+            };
+            back.iter().any(|change| drops(&change.what)).then(|| {
+                format!(
+                    "the column `{column}` of `{name}` is there already: an earlier migration creates it, so this does                      nothing, and the way back drops that migration's column with all its values"
+                )
+            })?
+        }
+        _ => return None,
+    };
+    let help = "take it out, or choose another name; without `IF NOT EXISTS` it fails where it would do nothing";
+    Some(add(&EXISTING_OBJECT, &change.range, message, help))
+}
+
+/// A new column whose type is a domain that refuses some values: PostgreSQL looks at each row, and writes it anew, whatever
+/// the default is. With the table.
+pub fn checked_column(catalog: &Catalog, change: &Change) -> Option<(String, Note)> {
+    let What::Alter { table, action, .. } = &change.what else { return None };
+    let name = catalog.resolve(table)?;
+    let parts = match action {
+        Action::Several(parts) => parts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let (column, domain) = parts.iter().find_map(|part| match part {
+        Action::AddColumn { name, column, .. } => {
+            let ty = column.ty.as_ref().map(|ty| ty.shown.to_lowercase())?;
+            catalog.is_checked(ty.strip_prefix("public.").unwrap_or(&ty)).then_some((name, ty))
+        }
+        _ => None,
+    })?;
+    let rule = table::find("adding-field-with-default")?;
+    let message = format!(
+        "`{domain}` is a domain with a constraint: the new column `{column}` has `{name}` rewritten under an `ACCESS EXCLUSIVE` \
+         lock, be its default constant or none"
+    );
+    let help =
+        "add the column with the plain type, and its check as `NOT VALID`; validate it in a migration of its own";
+    let mut note = add(rule, &change.range, message, help);
+    if let Note::Add(finding) = &mut note {
+        finding.tables = vec![name.clone()];
+    }
+    Some((name, note))
+}
+
+/// A constraint that is not there to be validated, or cannot be.
+fn validated(range: &Range<usize>, name: &str, table: &Table, constraint: &str) -> Option<Note> {
+    let help = "use the name that the constraint has now, or take the statement out";
+    match table.constraints.get(constraint) {
+        Some(known) => {
+            let is_key = is_primary(&known.kind) || matches!(known.kind, ConstraintKind::Unique(_));
+            is_key.then(|| {
+                let message =
+                    format!("`{constraint}` of `{name}` is no foreign key and no check: PostgreSQL refuses it");
+                add(&MISSING_OBJECT, range, message, help)
+            })
+        }
+        // A name that PostgreSQL may have given itself is not certain.
+        None if !table.closed || is_made_up(constraint) => None,
+        None => {
+            let message = format!("`{name}` has no constraint `{constraint}` after the earlier migrations");
+            Some(add(&MISSING_OBJECT, range, message, help))
+        }
+    }
+}
+
+/// Whether a constraint's name is like those that PostgreSQL gives where none is written.
+fn is_made_up(name: &str) -> bool {
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    ["_check", "_excl", "_fkey", "_key", "_not_null", "_pkey"].iter().any(|end| name.ends_with(end))
+}
+
+/// The columns that are added only where they are not there.
+fn tolerated(action: &Action) -> impl Iterator<Item = &String> {
+    let parts = match action {
+        Action::Several(parts) => parts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    parts.iter().filter_map(|part| match part {
+        Action::AddColumn { name, if_not_exists: true, .. } => Some(name),
+        _ => None,
+    })
 }
 
 fn existing(range: &Range<usize>, what: &str) -> Note {
@@ -216,6 +326,7 @@ fn alter(
                 out.push(existing(range, &format!("the column `{to}` of `{name}`")));
             }
         }
+        Action::Validate { name: constraint } => out.extend(validated(range, name, table, constraint)),
         Action::SetNotNull { column, on } => {
             out.extend(absent_column(range, name, table, column));
             if *on {

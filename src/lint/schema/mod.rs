@@ -11,7 +11,7 @@ mod reversal;
 mod tests;
 mod types;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use built::{Built, Column as BuiltColumn, built};
 pub use change::Change;
@@ -83,6 +83,8 @@ pub struct Step<'a> {
     pub migration: &'a Migration,
     /// What its forward script does.
     pub changes: Vec<Change>,
+    /// What its way back does, where the migration is looked at.
+    pub back: Vec<Change>,
 }
 
 /// The database that a migration belongs to, as far as it can be told: its target, else its folder.
@@ -116,13 +118,23 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
         catalog.begin(step.migration.schema());
         // What runs only somewhere, or again and again, tells nothing certain about the others.
         let apart = step.migration.only_in.is_some() || step.migration.repeatable;
+        let mut made = HashSet::new();
         for change in &step.changes {
             if apart {
                 catalog.forget(&named(&change.what));
                 continue;
             }
             let later = |name: &str| created_later(&history[n..], &catalog, name);
-            let found = judge::notes(&catalog, change, version, &later);
+            let mut found = judge::notes(&catalog, change, version, &later);
+            found.extend(judge::not_made(&catalog, change, &step.back));
+            if let What::CreateTable { name, .. } = &change.what {
+                made.extend(catalog.resolve_new(name));
+            }
+            found.extend(
+                judge::checked_column(&catalog, change)
+                    .filter(|(table, _)| !made.contains(table))
+                    .map(|(_, note)| note),
+            );
             keys.extend(judge::keys(&catalog, change).into_iter().map(|key| (step.at, key)));
             catalog.apply(&change.what);
             if !found.is_empty() {
@@ -204,7 +216,8 @@ fn named(what: &What) -> std::collections::BTreeSet<String> {
         What::CreateTable { name, .. }
         | What::CreateOther { name, .. }
         | What::CreateView { name, .. }
-        | What::CreateType { name }
+        | What::CreateType { name, .. }
+        | What::AlterDomain { name }
         | What::CreateFunction { name } => [name.clone()].into(),
         What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),
         What::Alter { table, action, .. } => match action {

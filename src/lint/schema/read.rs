@@ -55,8 +55,18 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
             if_not_exists: s.if_not_exists().is_some(),
             index: index(s),
         }),
-        ast::Stmt::CreateType(s) => put(What::CreateType { name: named(s.type_name()) }),
-        ast::Stmt::CreateDomain(s) => put(What::CreateType { name: named(s.domain()) }),
+        ast::Stmt::CreateType(s) => {
+            put(What::CreateType { name: named(s.type_name()), checked: false, base: None });
+        }
+        ast::Stmt::CreateDomain(s) => put(What::CreateType {
+            name: named(s.domain()),
+            checked: s
+                .syntax()
+                .descendants()
+                .any(|n| matches!(n.kind(), SyntaxKind::CHECK_CONSTRAINT | SyntaxKind::NOT_NULL_CONSTRAINT)),
+            base: s.ty().map(|ty| name_of(ty.syntax())),
+        }),
+        ast::Stmt::AlterDomain(s) => put(What::AlterDomain { name: named(s.domain_ref()) }),
         ast::Stmt::AlterTable(s) => {
             let table = named(s.table_relation_name());
             if s.all_in_tablespace().is_some() {

@@ -124,7 +124,7 @@ impl Sides {
         let range = &change.range;
         match &change.what {
             What::CreateTable { name, temporary: false, .. } => self.make(Thing::Table(last(name)), range),
-            What::CreateTable { .. } | What::SearchPath(_) => {}
+            What::CreateTable { .. } | What::SearchPath(_) | What::AlterDomain { .. } => {}
             What::CreateOther { name, .. } => self.make(Thing::Table(last(name)), range),
             // One that is replaced was there before.
             What::CreateView { name, tolerant: true, .. } => drop(self.unknown.insert(last(name))),
@@ -134,7 +134,7 @@ impl Sides {
                 range,
             ),
             What::CreateIndex { name: None, table, .. } => drop(self.unknown.insert(last(table))),
-            What::CreateType { name } => self.make(Thing::Type(last(name)), range),
+            What::CreateType { name, .. } => self.make(Thing::Type(last(name)), range),
             What::Alter { table, action, .. } => self.alter(&last(table), action, range),
             What::Drop { kind, names, cascade, .. } => {
                 for name in names {

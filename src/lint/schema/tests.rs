@@ -194,3 +194,108 @@ fn an_index_that_begins_another_is_a_duplicate() {
         assert_eq!(of(&found, "duplicate-index").is_some(), expected, "{sql}: {found:?}");
     }
 }
+
+#[test]
+fn f213_what_if_not_exists_leaves_as_it_is_is_not_the_way_backs_to_drop() {
+    let told = |up: &str, down: &str| {
+        let (report, _) = sample(&[
+            ("0001_o.up.sql", ORDERS),
+            ("0001_o.down.sql", "DROP VIEW dear; DROP TABLE orders; DROP TABLE customers;"),
+            ("0002_m.up.sql", up),
+            ("0002_m.down.sql", down),
+        ]);
+        let found = report.violations.into_iter().find(|v| v.file == "0002_m.up.sql" && v.rule == "existing-object");
+        found.map(|v| (v.severity, v.message))
+    };
+    for (up, down, part) in [
+        (
+            "CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY);",
+            "DROP TABLE IF EXISTS orders;",
+            "`orders` is there",
+        ),
+        ("CREATE TABLE IF NOT EXISTS public.orders (id int);", "DROP TABLE x, orders CASCADE;", "with all its rows"),
+        ("CREATE TABLE IF NOT EXISTS orders AS SELECT 1 AS a;", "DROP TABLE orders;", "with all its rows"),
+        (
+            "ALTER TABLE orders ADD COLUMN IF NOT EXISTS note text;",
+            "ALTER TABLE orders DROP COLUMN note;",
+            "the column `note` of `orders` is there already",
+        ),
+    ] {
+        let (severity, message) = told(up, down).unwrap_or_else(|| panic!("{up}"));
+        assert!(severity == Severity::Error && message.contains(part), "{up}: {message}");
+    }
+    for (up, down) in [
+        ("CREATE TABLE IF NOT EXISTS fresh (id int PRIMARY KEY);", "DROP TABLE fresh;"),
+        ("CREATE TABLE IF NOT EXISTS orders (id int PRIMARY KEY);", "DROP TABLE fresh;"),
+        ("CREATE TABLE IF NOT EXISTS shop.orders (id int PRIMARY KEY);", "DROP TABLE shop.orders;"),
+        ("DROP VIEW dear; DROP TABLE orders; CREATE TABLE IF NOT EXISTS orders (id int);", "DROP TABLE orders;"),
+        ("ALTER TABLE orders ADD COLUMN IF NOT EXISTS more text;", "ALTER TABLE orders DROP COLUMN more;"),
+        (
+            "DO $$ BEGIN EXECUTE 'drop table orders'; END $$; CREATE TABLE IF NOT EXISTS orders (id int);",
+            "DROP TABLE orders;",
+        ),
+    ] {
+        assert_eq!(told(up, down), None, "{up}");
+    }
+}
+
+#[test]
+fn a_column_of_a_domain_with_a_constraint_rewrites_the_table() {
+    let domains = "CREATE DOMAIN plain AS int; CREATE DOMAIN positive AS int CHECK (value > 0);
+        CREATE DOMAIN counted AS int DEFAULT 5 NOT NULL; CREATE DOMAIN shop.deep AS positive;";
+    let told = |scripts: &[&str]| {
+        let found = last(&[&[ORDERS, domains], scripts].concat());
+        of(&found, "adding-field-with-default").map(|v| (v.message.clone(), v.tables.clone()))
+    };
+    for ty in ["positive NOT NULL DEFAULT 1", "positive", "counted", "shop.deep DEFAULT 1", "public.positive"] {
+        let (message, tables) =
+            told(&[&format!("ALTER TABLE orders ADD COLUMN c {ty};")]).unwrap_or_else(|| panic!("{ty}"));
+        assert!(
+            message.contains("is a domain with a constraint: the new column `c` has `orders` rewritten"),
+            "{message}"
+        );
+        assert_eq!(tables, ["orders"]);
+    }
+    for scripts in [
+        &["ALTER TABLE orders ADD COLUMN c plain NOT NULL DEFAULT 1;"][..],
+        &["ALTER TABLE orders ADD COLUMN c elsewhere DEFAULT 1;"],
+        &["CREATE TABLE fresh (id bigint PRIMARY KEY); ALTER TABLE fresh ADD COLUMN c positive;"],
+        &[
+            "ALTER DOMAIN positive DROP CONSTRAINT positive_check;",
+            "ALTER TABLE orders ADD COLUMN c positive DEFAULT 1;",
+        ],
+        &[
+            "DROP DOMAIN positive; CREATE DOMAIN positive AS int;",
+            "ALTER TABLE orders ADD COLUMN c positive DEFAULT 1;",
+        ],
+    ] {
+        assert_eq!(told(scripts), None, "{scripts:?}");
+    }
+}
+
+#[test]
+fn f213_a_constraint_that_is_not_there_cannot_be_validated() {
+    let told = |scripts: &[&str]| {
+        let found = last(&[&[ORDERS], scripts].concat());
+        of(&found, "missing-object").map(|v| (v.severity, v.message.clone()))
+    };
+    for (validated, part) in [
+        ("has_totals", "`orders` has no constraint `has_totals`"),
+        ("orders_pkey", "`orders_pkey` of `orders` is no foreign key and no check"),
+    ] {
+        let (severity, message) = told(&[&format!("ALTER TABLE orders VALIDATE CONSTRAINT {validated};")])
+            .unwrap_or_else(|| panic!("{validated}"));
+        assert!(severity == Severity::Error && message.contains(part), "{message}");
+    }
+    for scripts in [
+        &["ALTER TABLE orders VALIDATE CONSTRAINT has_total;"][..],
+        &["ALTER TABLE orders VALIDATE CONSTRAINT orders_customer_id_fkey;"],
+        // What PostgreSQL itself may have called so, and what nobody can follow.
+        &["ALTER TABLE orders VALIDATE CONSTRAINT orders_total_check1;"],
+        &["ALTER TABLE orders INHERIT older;", "ALTER TABLE orders VALIDATE CONSTRAINT has_totals;"],
+        &["ALTER TABLE elsewhere VALIDATE CONSTRAINT has_totals;"],
+        &["ALTER TABLE orders ADD CONSTRAINT k CHECK (id > 0) NOT VALID;", "ALTER TABLE orders VALIDATE CONSTRAINT k;"],
+    ] {
+        assert_eq!(told(scripts), None, "{scripts:?}");
+    }
+}

@@ -19,6 +19,8 @@ pub(in crate::migration) struct Folder<'a> {
 /// What stands around a folder.
 #[derive(Debug, Default, Clone, Copy)]
 pub(in crate::migration) struct Surroundings<'f, 'a> {
+    /// The folder's path with what is known of the folders above it, by which some layouts are told.
+    pub stands: &'f str,
     /// The files of `rollbacks` beside a folder `scripts`.
     pub rollbacks: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
     /// The files of `data` beside it.
@@ -30,8 +32,8 @@ pub(in crate::migration) struct Surroundings<'f, 'a> {
 }
 
 impl Folder<'_> {
-    pub fn file_count(&self, dir: &str, given: Option<Layout>) -> usize {
-        let below = self.below.iter().filter(|(name, files)| self.is_part(dir, given, name, files));
+    pub fn file_count(&self, stands: &str, given: Option<Layout>) -> usize {
+        let below = self.below.iter().filter(|(name, files)| self.is_part(stands, given, name, files));
         self.files.len() + below.map(|(_, files)| files.len()).sum::<usize>()
     }
 
@@ -44,12 +46,12 @@ impl Folder<'_> {
     }
 
     /// Whether the sub-folder belongs to this folder rather than being one of its own.
-    fn is_part(&self, dir: &str, given: Option<Layout>, name: &str, files: &[(&str, &SourceFile)]) -> bool {
+    fn is_part(&self, stands: &str, given: Option<Layout>, name: &str, files: &[(&str, &SourceFile)]) -> bool {
         match given {
             None => {
                 is_diesel_migration(name, files)
                     || is_prisma_migration(files)
-                    || (service::is_service(dir) && service::ENVIRONMENTS.contains(&name))
+                    || (service::is_service(stands) && service::ENVIRONMENTS.contains(&name))
                     || (self.is_flyway() && files.iter().any(|(n, _)| flyway::is_named(n)))
             }
             Some(Layout::Diesel) => is_diesel_migration(name, files),
@@ -65,10 +67,10 @@ impl Folder<'_> {
     }
 
     /// Paths of the sub-folders that belong to this one: single migrations, environments.
-    pub fn migration_folders(&self, dir: &str, given: Option<Layout>) -> impl Iterator<Item = String> {
+    pub fn migration_folders(&self, dir: &str, stands: &str, given: Option<Layout>) -> impl Iterator<Item = String> {
         self.below
             .iter()
-            .filter(move |(name, files)| self.is_part(dir, given, name, files))
+            .filter(move |(name, files)| self.is_part(stands, given, name, files))
             .map(move |(name, _)| if dir.is_empty() { (*name).to_owned() } else { format!("{dir}/{name}") })
     }
 
@@ -106,9 +108,16 @@ impl Folder<'_> {
         self.mentions(&["\"database_type\""])
     }
 
+    /// The engine that the numbered JSON files say they are for, where all of them agree.
+    fn declared(&self) -> Option<Engine> {
+        let files = self.files.iter().filter(|(name, _)| is_numbered_json(name));
+        let mut engines = files.filter_map(|(_, file)| file.content.bytes().and_then(declared_engine));
+        let first = engines.next()?;
+        engines.all(|engine| engine == first).then_some(first)
+    }
+
     fn mentions(&self, fields: &[&str]) -> bool {
-        let numbered = |n: &str| n.ends_with(".json") && n.starts_with(|c: char| c.is_ascii_digit());
-        let files = self.files.iter().filter(|(name, _)| numbered(name));
+        let files = self.files.iter().filter(|(name, _)| is_numbered_json(name));
         files
             .filter_map(|(_, file)| file.content.bytes())
             .any(|bytes| fields.iter().any(|field| bytes.windows(field.len()).any(|part| part == field.as_bytes())))
@@ -117,12 +126,11 @@ impl Folder<'_> {
     /// Whether numbered JSON files stand in a folder of `engine`, or say themselves that they are halves of migrations: a
     /// folder that is given by its path alone has no name here.
     fn is_typed(&self, engine: Option<Engine>) -> bool {
-        let numbered = |n: &str| n.ends_with(".json") && n.starts_with(|c: char| c.is_ascii_digit());
-        self.declares() || (engine.is_some() && self.files.iter().any(|(n, _)| numbered(n)))
+        self.declares() || (engine.is_some() && self.files.iter().any(|(n, _)| is_numbered_json(n)))
     }
 
     /// Every layout that something in the folder speaks for, with what does.
-    fn candidates(&self, dir: &str, around: Surroundings<'_, '_>) -> BTreeMap<Layout, String> {
+    fn candidates(&self, around: Surroundings<'_, '_>) -> BTreeMap<Layout, String> {
         let mut found: BTreeMap<Layout, String> = BTreeMap::new();
         for (name, files) in &self.below {
             if is_prisma_migration(files) {
@@ -136,7 +144,7 @@ impl Folder<'_> {
         for (layout, name) in self.marks() {
             found.entry(layout).or_insert_with(|| name.to_owned());
         }
-        let is_scripts = around.rollbacks.is_some() || dir.rsplit('/').next() == Some("scripts");
+        let is_scripts = around.rollbacks.is_some() || around.stands.rsplit('/').next() == Some("scripts");
         for (name, _) in self.files.iter().filter(|(n, _)| n.ends_with(".sql")) {
             if flyway::is_named(name) {
                 found.entry(Layout::Flyway).or_insert_with(|| (*name).to_owned());
@@ -144,7 +152,7 @@ impl Folder<'_> {
                 found.entry(Layout::Scripts).or_insert_with(|| (*name).to_owned());
             } else if (name.ends_with(".up.sql") || name.ends_with(".down.sql")) && numbered::parse_name(name).is_some()
             {
-                let layout = if service::is_service(dir) { Layout::Service } else { Layout::Numbered };
+                let layout = if service::is_service(around.stands) { Layout::Service } else { Layout::Numbered };
                 found.entry(layout).or_insert_with(|| (*name).to_owned());
             }
         }
@@ -152,7 +160,7 @@ impl Folder<'_> {
         if found.is_empty()
             && let Some((name, _)) = self.files.iter().find(|(n, _)| numbered::parse_name(n).is_some())
         {
-            let layout = if service::is_service(dir) { Layout::Service } else { Layout::Numbered };
+            let layout = if service::is_service(around.stands) { Layout::Service } else { Layout::Numbered };
             found.insert(layout, (*name).to_owned());
         }
         found
@@ -169,6 +177,20 @@ fn is_prisma_migration(files: &[(&str, &SourceFile)]) -> bool {
     files.iter().any(|(n, _)| *n == "migration.sql")
 }
 
+fn is_numbered_json(name: &str) -> bool {
+    name.ends_with(".json") && name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The kind of database that a JSON migration says itself it is for.
+pub fn declared_engine(bytes: &[u8]) -> Option<Engine> {
+    #[derive(serde::Deserialize)]
+    struct Declared {
+        database_type: String,
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    serde_json::from_slice::<Declared>(bytes).ok()?.database_type.parse().ok()
+}
+
 /// The engine a folder's own name stands for, `…/postgresql`.
 fn engine_of_folder(dir: &str) -> Option<Engine> {
     dir.rsplit('/').next().and_then(|name| name.parse().ok())
@@ -182,13 +204,14 @@ pub(in crate::migration) fn read_folder(
     root: &MigrationRoot,
     set: &mut MigrationSet,
 ) {
-    let of_folder = engine_of_folder(dir);
-    let engine = root.engine.or(of_folder);
-    let chosen = root.layout.map_or_else(|| detect(dir, folder, around, engine, of_folder), Ok);
+    let of_folder = engine_of_folder(around.stands);
+    // Where neither the configuration nor the folder's name tells, the files may.
+    let engine = root.engine.or(of_folder).or_else(|| folder.declared());
+    let chosen = root.layout.map_or_else(|| detect(folder, around, engine, of_folder), Ok);
     let layout = chosen.as_ref().copied().unwrap_or(Layout::Numbered);
     let engine = engine.or_else(|| prisma::engine_of(folder).filter(|_| layout == Layout::Prisma));
     let engine = engine.unwrap_or(Engine::Postgresql);
-    let mut reader = Reader { unit: dir, layout, engine, root, only_in: None, set };
+    let mut reader = Reader { unit: dir, stands: around.stands, layout, engine, root, only_in: None, set };
     if let Err(candidates) = chosen {
         return ambiguous(dir, folder, &candidates, &mut reader);
     }
@@ -206,7 +229,6 @@ pub(in crate::migration) fn read_folder(
 }
 
 fn detect(
-    dir: &str,
     folder: &Folder<'_>,
     around: Surroundings<'_, '_>,
     engine: Option<Engine>,
@@ -216,7 +238,7 @@ fn detect(
     if engine.is_some_and(are_operations) {
         return Ok(Layout::Typed);
     }
-    let mut candidates = folder.candidates(dir, around);
+    let mut candidates = folder.candidates(around);
     if folder.is_typed(of_folder) {
         let pairs: BTreeSet<Layout> = candidates.keys().copied().collect();
         // The SQL half of a typed pair is a numbered file.
@@ -248,7 +270,7 @@ fn ambiguous(dir: &str, folder: &Folder<'_>, candidates: &BTreeMap<Layout, Strin
         format!(
             "this folder could be {}; none of its {} files is read",
             names.join(" or "),
-            folder.file_count(dir, None)
+            folder.file_count(reader.stands, None)
         ),
         &format!(
             "say which in `godwit.yml`: `migrations: [{{ path: {path}, layout: {first} }}]`, or move the files of the other \

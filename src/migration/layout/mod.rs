@@ -22,8 +22,10 @@ use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
     SourceFile, Version,
 };
+pub use detect::declared_engine;
 pub(super) use detect::{Folder, Surroundings, read_folder};
 pub use marked::{Marked, split as split_marked};
+pub(super) use service::{is_service, of as service_of, undeclaring};
 #[cfg(feature = "cli")]
 pub use typed::schema as typed_schema;
 
@@ -89,7 +91,7 @@ impl FromStr for Layout {
         Self::ALL.iter().find(|(_, n)| *n == s).map(|(l, _)| *l).ok_or(InvalidId {
             what: "layout",
             value: s.to_owned(),
-            allowed: "`auto`, `numbered`, `typed`, `diesel`, `service`, `scripts`, `prisma`, `flyway`, `goose`, `sql-migrate`, \
+            allowed: "`auto`, `numbered` (as golang-migrate), `typed`, `diesel`, `service`, `scripts`, `prisma`, `flyway`, `goose`, `sql-migrate`, \
                       `sqlx` or `dbmate`",
         })
     }
@@ -98,6 +100,8 @@ impl FromStr for Layout {
 /// What every layout's reader shares: where it is, and where migrations and problems go.
 struct Reader<'a> {
     unit: &'a str,
+    /// The same with what is known of the folders above.
+    stands: &'a str,
     layout: Layout,
     engine: Engine,
     root: &'a MigrationRoot,
@@ -228,6 +232,13 @@ impl Reader<'_> {
                 "is a pipe, a socket or a device, not a regular file; it is never opened".to_owned(),
                 "put the file itself there",
             ),
+            FileContent::Misnamed => (
+                "file-name",
+                Severity::Error,
+                "has a name, or is in a folder with one, that is not UTF-8: nothing can be recorded under it"
+                    .to_owned(),
+                "rename it",
+            ),
             FileContent::TooLarge(size) => (
                 "file-too-large",
                 Severity::Error,
@@ -268,9 +279,11 @@ impl Reader<'_> {
                 both(bytes, &up.text)
             }
             FileContent::Long(long) => (long.sha256.clone(), long.checksum.clone()),
-            FileContent::Directory | FileContent::Symlink | FileContent::Special | FileContent::TooLarge(_) => {
-                return None;
-            }
+            FileContent::Directory
+            | FileContent::Symlink
+            | FileContent::Special
+            | FileContent::Misnamed
+            | FileContent::TooLarge(_) => return None,
         };
         let mut files = Vec::with_capacity(2);
         files.push(MigrationFile { path: found.up.path.clone(), sha256: up_sha256 });
@@ -375,13 +388,14 @@ impl Reader<'_> {
         self.set.migrations.push(Migration {
             id,
             version,
+            step: None,
             name: name.to_owned(),
             description: None,
             layout: self.layout,
             unit: self.unit.to_owned(),
             engine: self.engine,
             target: self.root.target.clone(),
-            service: service::of(self.layout, self.unit).map(str::to_owned),
+            service: service::of(self.layout, self.stands).map(str::to_owned),
             only_in: self.only_in.clone(),
             repeatable: false,
             native: self.root.native.settled(self.root.layout),
@@ -409,6 +423,10 @@ fn file_of(file: &SourceFile) -> Option<MigrationFile> {
     match &file.content {
         FileContent::Bytes(bytes) => Some(MigrationFile { path: file.path.clone(), sha256: sha256_hex(bytes) }),
         FileContent::Long(long) => Some(MigrationFile { path: file.path.clone(), sha256: long.sha256.clone() }),
-        FileContent::Directory | FileContent::Symlink | FileContent::Special | FileContent::TooLarge(_) => None,
+        FileContent::Directory
+        | FileContent::Symlink
+        | FileContent::Special
+        | FileContent::Misnamed
+        | FileContent::TooLarge(_) => None,
     }
 }

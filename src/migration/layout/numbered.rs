@@ -35,11 +35,50 @@ pub(super) fn parse_name(file: &str) -> Option<Name<'_>> {
     (!version.is_empty() && !name.is_empty()).then_some(Name { stem, version, name, direction })
 }
 
+/// What a folder's names say of each other.
+struct Taken {
+    /// How many files have each version.
+    versions: BTreeMap<Version, usize>,
+    /// Whether ways are told by `.up.` and `.down.`.
+    pairs: bool,
+}
+
+impl Taken {
+    fn of(folder: &Folder<'_>) -> Self {
+        let mut versions = BTreeMap::new();
+        for name in folder.files.iter().filter_map(|(name, _)| parse_name(name)) {
+            *versions.entry(Version::numeric(name.version)).or_default() += 1;
+        }
+        Self { versions, pairs: folder.files.iter().any(|(name, _)| tells_its_way(name)) }
+    }
+
+    /// Whether a file ends with `_up` or `_down` where `.up` or `.down` must be meant: golang-migrate does not know it, and as
+    /// a migration of its own it would undo what it stands beside [F202]. `0007_slow_down.sql` alone is a name like others.
+    fn looks_half(&self, file_name: &str, name: &Name<'_>) -> bool {
+        !tells_its_way(file_name)
+            && ["_up", "_down", "-up", "-down"].iter().any(|end| name.stem.ends_with(end))
+            && (self.pairs || self.versions.get(&Version::numeric(name.version)).is_some_and(|n| *n > 1))
+    }
+}
+
+fn tells_its_way(file_name: &str) -> bool {
+    file_name.ends_with(".up.sql") || file_name.ends_with(".down.sql")
+}
+
 pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     let mut downs: BTreeMap<Version, (Name<'_>, &SourceFile)> = BTreeMap::new();
     let mut ups = Vec::new();
+    let taken = Taken::of(folder);
     for &(file_name, file) in &folder.files {
         match parse_name(file_name) {
+            Some(name) if taken.looks_half(file_name, &name) => {
+                let (stem, way) = name.stem.rsplit_once(['_', '-']).unwrap_or((name.stem, "down"));
+                let message = format!(
+                    "is named as one half of a pair, but without `.{way}.` it is a migration of its own, which would run forward"
+                );
+                let help = format!("rename it to `{stem}.{way}.sql`");
+                reader.problem(&file.path, 1, "file-name", Severity::Error, message, &help);
+            }
             Some(name) if name.direction == Direction::Down => {
                 let version = Version::numeric(name.version);
                 if let Some((other, _)) = downs.get(&version) {
@@ -171,6 +210,22 @@ mod tests {
     }
 
     #[test]
+    fn f202_a_way_back_by_name_alone_never_runs_forward() {
+        for (files, told) in [
+            (&["1_a_up.sql", "1_a_down.sql"][..], &["1_a_down.sql", "1_a_up.sql"][..]),
+            (&["1_a.up.sql", "1_a.down.sql", "2_b_down.sql"], &["2_b_down.sql"]),
+            (&["1_a.sql", "7_slow_down.sql"], &[]),
+        ] {
+            let set = read(&files.iter().map(|name| (*name, "select 1;")).collect::<Vec<_>>());
+            let mut found: Vec<_> =
+                rules(&set).into_iter().filter(|(_, r)| *r == "file-name").map(|(f, _)| f).collect();
+            found.sort_unstable();
+            assert_eq!(found, told, "{files:?}");
+            assert!(set.migrations.iter().all(|m| !told.contains(&m.up.path.as_str())));
+        }
+    }
+
+    #[test]
     fn traps_of_real_folders_are_named() {
         let set = read(&[
             ("1_a.up.sql", "select 1;"),
@@ -184,6 +239,7 @@ mod tests {
             ("7_goose.sql", "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;"),
             ("notes.sql", "select 1;"),
             ("README.md", "# hello"),
+            ("8_half_down.sql", "drop table t;"),
         ]);
         let found = rules(&set);
         for expected in [
@@ -192,6 +248,7 @@ mod tests {
             ("3_lost.down.sql", "orphan-down"),
             ("4_prog.up.go", "unsupported-file"),
             ("5-name.sql", "file-name"),
+            ("8_half_down.sql", "file-name"),
             ("V6__flyway.sql", "unsupported-layout"),
             ("7_goose.sql", "unsupported-layout"),
             ("notes.sql", "stray-file"),

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::numbered::{self, parse_name};
-use super::{Folder, Layout, Reader, Surroundings};
+use super::{Folder, Layout, Reader, Surroundings, told};
 use crate::ids::EnvironmentName;
-use crate::migration::{FileContent, Severity, SourceFile};
+use crate::migration::{FileContent, MigrationSet, Problem, Severity, SourceFile};
 
 /// Folders whose migrations run in the environment of that name only [S1-27] [S1-28] [S1-29].
 pub(super) const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging", "production"];
@@ -14,13 +14,13 @@ pub(super) const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging",
 const DEPENDENCIES: &str = "dependencies.json";
 
 /// Whether a folder stands where a service keeps its migrations [S1-21].
-pub(super) fn is_service(dir: &str) -> bool {
+pub(in crate::migration) fn is_service(dir: &str) -> bool {
     let mut parts = dir.rsplit('/');
     parts.next() == Some("migrations") && parts.next().is_some() && parts.next() == Some("services")
 }
 
 /// The service that a folder belongs to: the folder below `services`, or in this layout the one around `migrations`.
-pub(super) fn of(layout: Layout, unit: &str) -> Option<&str> {
+pub(in crate::migration) fn of(layout: Layout, unit: &str) -> Option<&str> {
     let mut parts = unit.split('/').skip_while(|part| *part != "services").skip(1);
     let below = parts.next().filter(|_| parts.next().is_some());
     below.or_else(|| {
@@ -135,7 +135,7 @@ fn depend(file: &SourceFile, from: usize, reader: &mut Reader<'_>) {
         let quoted = format!("\"{word}\"");
         script.text.lines().position(|l| l.contains(&quoted)).map_or(1, |at| at + 1)
     };
-    let service = of(reader.layout, reader.unit).unwrap_or_default().to_owned();
+    let service = of(reader.layout, reader.stands).unwrap_or_default().to_owned();
     if let Some(named) = read.service.filter(|s| *s != service) {
         let message = format!("is written for `{named}`, but stands in the folder of `{service}`");
         wrong(line_of(&named), message, "correct `service`", reader);
@@ -167,10 +167,32 @@ fn depend(file: &SourceFile, from: usize, reader: &mut Reader<'_>) {
     }
 }
 
+/// Services that declare nothing beside others that do: what they need is looked for there [S1-75].
+pub(in crate::migration) fn undeclaring(files: &[SourceFile], set: &MigrationSet) -> Vec<Problem> {
+    let declaring: BTreeSet<&str> =
+        files.iter().filter_map(|f| f.path.strip_suffix(DEPENDENCIES)?.strip_suffix('/')).collect();
+    let mut units = BTreeSet::new();
+    let of_services = || set.migrations.iter().filter(|m| m.layout == Layout::Service);
+    if !of_services().any(|m| declaring.contains(m.unit.as_str())) {
+        return Vec::new();
+    }
+    let first = of_services().filter(|m| !declaring.contains(m.unit.as_str()) && units.insert(m.unit.as_str()));
+    first
+        .map(|m| {
+            let message = format!("its service has no `{DEPENDENCIES}`, and others have one");
+            let help = format!(
+                "write `{}/{DEPENDENCIES}`: `{{ \"migrations\": {{ \"{}\": {{ \"depends_on\": [] }} }} }}`, with what it needs",
+                m.unit, m.id
+            );
+            told(&m.up.path, 1, "undeclared-dependency", Severity::Warning, message, &help)
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::{MigrationRoot, MigrationSet, resolve};
+    use crate::migration::{MigrationRoot, resolve};
 
     fn read(files: &[(&str, &str)]) -> MigrationSet {
         let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
@@ -233,6 +255,24 @@ mod tests {
         let set = read(&files);
         let problem = set.problems.iter().find(|p| p.rule == "undeclared-dependency").expect("said");
         assert!(problem.help.contains("\"0002_more\": { \"depends_on\": [] }"), "{}", problem.help);
+    }
+
+    #[test]
+    fn s1_75_a_service_without_dependencies_is_told_where_others_have_them() {
+        let told = |json: bool| -> Vec<(String, Severity)> {
+            let mut files = USERS.to_vec();
+            let declares = r#"{ "migrations": { "0001_create_users": { "depends_on": [] } } }"#;
+            if json {
+                files.push(("services/user-service/migrations/dependencies.json", declares));
+            }
+            let remarks = read(&files).remarks.into_iter().filter(|p| p.rule == "undeclared-dependency");
+            remarks.map(|p| (p.file, p.severity)).collect()
+        };
+        assert_eq!(told(false), []);
+        assert_eq!(
+            told(true),
+            [("services/order-service/migrations/0001_create_orders.up.sql".to_owned(), Severity::Warning)]
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use super::numbered::parse_name;
 use super::{Folder, Found, Reader};
 use crate::ids::Engine;
-use crate::migration::{FileContent, Severity, SourceFile, Version};
+use crate::migration::{FileContent, Severity, SourceFile, Version, VersionStep};
 
 /// The files of one stem.
 #[derive(Default)]
@@ -37,6 +37,7 @@ fn script_extension(engine: Engine) -> Option<&'static str> {
 pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     let beside = script_extension(reader.engine);
     let mut stems: BTreeMap<&str, Parts<'_>> = BTreeMap::new();
+    let mut foreign = Vec::new();
     for &(file_name, file) in &folder.files {
         let Some((stem, extension)) = file_name.rsplit_once('.') else { continue };
         if matches!(file.content, FileContent::Directory) {
@@ -56,19 +57,33 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
                 continue;
             }
             _ if matches!(extension, "sql" | "lua" | "js") => {
-                let message = format!("is no migration: those for {} are not written in it", reader.engine);
-                reader.stray(file, &message);
+                foreign.push(file);
                 continue;
             }
             _ => continue,
         };
         *slot = Some(file);
     }
+    for file in foreign {
+        let message = format!("is no migration: those for {} are not written in it", reader.engine);
+        // Where nothing else is there, somebody takes these for migrations.
+        if stems.is_empty() {
+            let message = format!("{message}, so nothing of this folder would run");
+            let help = "name the engine that it is for, or write it in JSON";
+            reader.problem(&file.path, 1, "stray-file", Severity::Error, message, help);
+        } else {
+            reader.stray(file, &message);
+        }
+    }
     let mut before: Option<([u64; 3], String)> = None;
     for (stem, parts) in stems {
         let Some((semver, line)) = read_one(stem, &parts, reader) else { continue };
         let path = parts.json.map_or_else(String::new, |f| f.path.clone());
         check_order(before.as_ref(), semver, line, &path, reader);
+        let step = before.as_ref().and_then(|(highest, _)| VersionStep::between(*highest, semver));
+        if let Some(migration) = reader.set.migrations.last_mut() {
+            migration.step = step;
+        }
         if before.as_ref().is_none_or(|(highest, _)| *highest < semver) {
             before = Some((semver, stem.to_owned()));
         }
@@ -141,6 +156,7 @@ fn read_one(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) -> Option<([
             migration.directives.waivers.extend(declared.waivers);
             migration.directives.backfill = declared.backfill.or(migration.directives.backfill.take());
             migration.directives.phase = declared.phase.or(migration.directives.phase);
+            migration.directives.manual = declared.manual.or(migration.directives.manual.take());
             about.semver.map(|v| (v, about.version_line))
         }
         Some(_) | None => operations::read(stem, (name.version, name.name), parts, json, reader),
@@ -261,6 +277,19 @@ mod tests {
         let fixtures =
             [("deep/mongodb/01_seed.json", "[{\"name\": \"Ada\"}]"), ("deep/mongodb/02_lines.json", "{}\n{}")];
         assert!(anywhere(&fixtures).problems.is_empty());
+    }
+
+    #[test]
+    fn s4_10_what_the_files_say_they_are_for_counts_where_neither_folder_nor_configuration_tells() {
+        assert_eq!(one(&anywhere(&[("migrations/changes/001_a.json", MONGO)])).engine, Engine::Mongodb);
+        let sources = [SourceFile::new("deep/changes/001_a.json", MONGO.as_bytes())];
+        assert_eq!(one(&resolve(&sources, &[MigrationRoot::folder("deep/changes")])).engine, Engine::Mongodb);
+        // A configured engine, a folder's name and files that disagree are told apart as before.
+        let configured = MigrationRoot { engine: Some(Engine::Elasticsearch), ..MigrationRoot::folder("deep/changes") };
+        assert!(resolve(&sources, &[configured]).problems.iter().any(|p| p.message.contains("[S4-10]")));
+        let other = MONGO.replace("mongodb", "redis").replace("\"a\"", "\"b\"");
+        let set = anywhere(&[("deep/migrations/001_a.json", MONGO), ("deep/migrations/002_b.json", &other)]);
+        assert!(set.problems.iter().any(|p| p.severity == Severity::Error), "{:?}", set.problems);
     }
 
     #[test]

@@ -145,7 +145,8 @@ pub fn guard(text: &str) -> String {
         "local redis{whole} = (function(real, all) local never, known = {{{}}}, {{}} \
          local function refused(name) if name == nil or known[name] then return nil end \
          local command = string.upper(tostring(name)) if not never[command] then known[name] = true return nil end \
-         return {{err='ERR `' .. command .. '` must not be called by a migration', line=''}} end \
+         local _, at = pcall(error, '', 4) return {{err='ERR `' .. command .. '` must not be called by a migration', \
+         line=string.match(tostring(at), 'user_script:(%d+)')}} end \
          local own = setmetatable({{\
          call=function(name, ...) local no = refused(name) if no then return error(no) end return real.call(name, ...) end, \
          pcall=function(name, ...) local no = refused(name) if no then return no end return real.pcall(name, ...) end\

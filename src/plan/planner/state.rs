@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::native::{self, Native};
-use super::{INTERRUPTED_ROLLBACK, Request, belongs, refusal};
+use super::{INTERRUPTED_ROLLBACK, Request, belongs, edited, refusal};
 use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::migration::{Migration, MigrationSet, operations};
 use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal};
@@ -146,19 +146,12 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                 ),
                 true,
             )),
-            MigrationState::Running | MigrationState::Failed if !same && half_done(migration, row) => {
-                out.push(refusal(
-                    "dirty",
-                    format!(
-                        "`{}` was edited after {} of its statements had been run",
-                        migration.up.path, row.statements_done
-                    ),
-                    format!(
-                        "put the file back and run `godwit resume`, or settle it with `godwit resolve {}`",
-                        migration.id
-                    ),
-                    true,
-                ))
+            MigrationState::Running | MigrationState::Failed
+                if !same
+                    && half_done(migration, row)
+                    && !edited::goes_on(migration, row, request.finished.get(&migration.reference())) =>
+            {
+                out.push(edited::half_way(migration, row));
             }
             MigrationState::Running | MigrationState::Failed if row.is_half_undone() => out.push(refusal(
                 INTERRUPTED_ROLLBACK,

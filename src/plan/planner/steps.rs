@@ -3,7 +3,7 @@
 use super::{Detail, LONG_SCRIPT, Request, refusal};
 use crate::ids::{Engine, Risk};
 use crate::lint::effect::Lock;
-use crate::lint::locks_of;
+use crate::lint::{changes_own, locks_of, own_tables_message};
 use crate::migration::execution::{self, CannotExecute, Execution, Nature, Statement};
 use crate::migration::{Migration, Script, backfill, operations};
 use crate::plan::{PlannedStatement, RecoveryClass, Refusal, Step, StepAction, TakenLock};
@@ -39,6 +39,16 @@ pub(super) fn step(
     let execution =
         script.execution(request.engine, migration.directives.no_transaction).map_err(|e| cannot(script, &e))?;
     let line = |n: u32| script.first_line + n - 1;
+    if script.long.is_none()
+        && let Some((at, name)) = changes_own(request.engine, &script.text)
+    {
+        return Err(refusal(
+            "own-tables",
+            format!("{}:{}: {}", script.path, line(at), own_tables_message(&name)),
+            "take it out of the migration; `godwit resolve`, `godwit baseline` and `godwit reset` change what is recorded".to_owned(),
+            false,
+        ));
+    }
     let mut step = bare_step(request, migration, action, script);
     match execution {
         Execution::Transaction { body, .. } => {

@@ -5,6 +5,9 @@ mod examples;
 mod hard;
 mod known;
 mod long;
+mod odd;
+mod own;
+mod resolving;
 mod scripts;
 mod shared;
 mod specification;
@@ -18,6 +21,14 @@ const PAIR: [(&str, &str); 4] = [
     ("0002_b.up.sql", "-- two statements\ncreate table b (n integer);\ninsert into a values (1);"),
     ("0002_b.down.sql", "drop table b;"),
 ];
+
+/// What a run that is refused says first, and what to do about it.
+fn told(project: &Project, args: &[&str], code: i32) -> (String, String) {
+    let said = project.run(&[args, &["--yes", "--format", "json"]].concat()).expect(code).json();
+    let refusal = &said["blocked_by"][0];
+    let text = |key: &str| refusal[key].as_str().unwrap_or_default().to_owned();
+    (text("message"), text("what_to_do"))
+}
 
 #[test]
 fn s2_06_the_first_run_makes_the_tables_and_the_second_finds_nothing_to_do() {
@@ -183,8 +194,12 @@ fn r14_a_latecomer_is_never_silently_skipped() {
         let said = project.run(&["apply", "--yes", "--format", "json"]).expect(3).json();
         assert_eq!(said["blocked_by"][0]["reason"], "out-of-order");
         assert!(!project.database.has_table("late"));
-        project.run(&["apply", "--yes", "--out-of-order", "ignore"]).expect(0);
+        let said = project.run(&["apply", "--yes", "--out-of-order", "ignore", "--format", "json"]).expect(0).json();
+        let note = said["notes"][0].as_str().unwrap();
+        assert!(note.contains("0003_late is left out") && note.contains("`0005_e`"), "{said}");
         assert!(!project.database.has_table("late"));
+        let said = project.run(&["plan", "--out-of-order", "ignore"]).expect(0);
+        assert!(said.stdout.contains("0003_late is left out"), "{}", said.stdout);
         project.run(&["apply", "--yes", "--out-of-order", "apply"]).expect(0);
         assert!(project.database.has_table("late"));
     }
@@ -209,6 +224,17 @@ fn s1_40_s4_35_rollback_undoes_newest_first_and_refuses_what_is_needed_or_has_no
         project.remove("0002_b.down.sql");
         let said = project.run(&["rollback", "0002_b", "--yes", "--format", "json"]).json();
         assert_eq!(said["blocked_by"][0]["reason"], "no-down");
+    }
+}
+
+#[test]
+fn a_rollback_that_stops_says_how_far_it_came() {
+    for kind in BOTH {
+        let project = Project::new(kind, &PAIR);
+        project.write("0001_a.down.sql", "drop table nowhere;");
+        project.run(&["apply", "--yes"]).expect(0);
+        let said = project.run(&["rollback", "--steps", "2", "--yes"]).expect(1).stdout;
+        assert!(said.contains("failed after 1 migration undone"), "{said}");
     }
 }
 

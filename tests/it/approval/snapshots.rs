@@ -267,6 +267,7 @@ fn error(undone: bool) -> Option<StepError> {
         code: Some("55P03".to_owned()),
         file: FILE.to_owned(),
         line: 1,
+        operation: None,
         undone,
         hint: Some("another session holds a lock on `orders`; it was tried 5 times".to_owned()),
     })

@@ -324,6 +324,10 @@ fn r25_the_row_of_a_run_proves_it_with_epoch_looks_before_and_after_and_duration
     assert_eq!((&steps[0]["state"], &steps[0]["before"]), (&"applied".into(), &Value::Null), "it commits with its row");
     assert_eq!((&steps[1]["before"], &steps[1]["after"]), (&"absent".into(), &"done".into()), "{steps}");
     assert!(steps[1]["ms"].as_i64().is_some_and(|ms| ms >= 0), "{steps}");
+    assert_eq!((&steps[0]["recovery"], &steps[1]["recovery"]), (&"atomic".into(), &"verifiable".into()), "{steps}");
+    for (step, why) in [(0, "one transaction"), (1, "catalog")] {
+        assert!(steps[step]["recovery_reason"].as_str().unwrap().contains(why), "R-21: {steps}");
+    }
     assert_eq!(bad[0]["steps"][0]["state"], "failed");
     assert!(bad[0]["after"].is_string(), "{bad}");
 }

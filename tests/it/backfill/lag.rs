@@ -131,18 +131,46 @@ fn s4_90_a_change_of_documents_waits_for_a_member_of_the_set_that_is_too_far_beh
     until("the member has them, too", || found() == 2_000);
 }
 
-#[test]
-fn s4_90_a_mongodb_that_holds_writes_up_for_its_majority_is_waited_for() {
-    let server = OwnServer::up("mongodb");
-    let replica = server.also("mongodb_replica");
-    let mongo = two_thousand(&server);
-    // With a vote of its own the member is one that a majority needs.
+/// With a vote of its own the second member is one that a majority needs.
+fn needed_for_a_majority(server: &OwnServer) {
     let mut config = admin(&server.url, doc! { "replSetGetConfig": 1 }).get_document("config").unwrap().clone();
     let version = config.get_i32("version").unwrap();
     config.insert("version", version + 1);
     let members = config.get_array_mut("members").unwrap();
     members[1].as_document_mut().unwrap().insert("votes", 1);
     admin(&server.url, doc! { "replSetReconfig": config });
+}
+
+#[test]
+fn a_change_that_no_majority_confirms_is_told_of() {
+    let server = OwnServer::up("mongodb");
+    let replica = server.also("mongodb_replica");
+    let mongo = two_thousand(&server);
+    needed_for_a_majority(&server);
+    let (point, file) = held_at("commit_acked", mongo.dir.path());
+    let mut command = mongo.command_line(&["apply", "--yes", "--pause", "0.3", "-v"]);
+    command.env("GODWIT_FAILPOINT", point);
+    let mut run = Heard::of(command);
+    until("the first batch is done", || file.exists());
+    takes_in(&replica, false);
+    until("the primary sees that it is behind", || {
+        noise(&mongo);
+        behind(&server) > 2_000
+    });
+    std::fs::remove_file(file).unwrap();
+    let waits = run.until("waiting");
+    assert!(waits.contains("001_m1: waiting: a majority of the replica set has not confirmed"), "{waits}");
+    takes_in(&replica, true);
+    run.ends_well();
+    each_once(&mongo);
+}
+
+#[test]
+fn s4_90_a_mongodb_that_holds_writes_up_for_its_majority_is_waited_for() {
+    let server = OwnServer::up("mongodb");
+    let replica = server.also("mongodb_replica");
+    let mongo = two_thousand(&server);
+    needed_for_a_majority(&server);
     admin(&server.url, doc! { "setParameter": 1, "flowControlTargetLagSeconds": 1 });
     let (point, file) = held_at("commit_acked", mongo.dir.path());
     let mut command = mongo.command_line(&["apply", "--yes", "--max-load", "90", "--pause", "0.3", "-v"]);

@@ -2,7 +2,7 @@
 
 use godwit::sandbox::{MergeMethod, PullHandle};
 
-use super::world::{APPROVAL, SUMMARY, World, comment, commit, conclusion, run_comment};
+use super::world::{APPROVAL, LINT, SUMMARY, World, comment, commit, conclusion, run_comment};
 
 const UP: &str = "migrations/0003_orders.up.sql";
 const DOWN: &str = "migrations/0003_orders.down.sql";
@@ -78,6 +78,19 @@ async fn b16_what_is_recorded_is_not_edited_renamed_deleted_or_overtaken() {
         let pull = world.open(branch, changes).await;
         assert_eq!(conclusion(&pull, APPROVAL), "action_required", "{branch}: {}", summary(&pull));
     }
+}
+
+#[tokio::test]
+async fn f203_a_number_that_a_merged_migration_has_is_refused_before_it_stops_every_environment() {
+    let (world, _) = shipped().await;
+    // It comes first by its name, so that the merged one is the second of the two.
+    let early = [
+        ("migrations/0003_early.up.sql", "CREATE TABLE early (id INTEGER PRIMARY KEY);\n"),
+        ("migrations/0003_early.down.sql", "DROP TABLE early;\n"),
+    ];
+    let pull = world.open("early", &early).await;
+    assert_eq!(conclusion(&pull, LINT), "failure", "{}", summary(&pull));
+    assert!(summary(&pull).contains("version `0003` is taken by `0003_orders`"), "{}", summary(&pull));
 }
 
 #[tokio::test]

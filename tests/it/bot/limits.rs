@@ -30,6 +30,7 @@ fn step(n: usize, message: &str) -> StepReport {
             code: None,
             file: format!("migrations/{n:04}_step.up.sql"),
             line: 1,
+            operation: None,
             undone: true,
             hint: None,
         }),

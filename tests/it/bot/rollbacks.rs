@@ -69,6 +69,8 @@ async fn r25_the_row_of_a_rollback_that_was_asked_for_proves_it() {
     assert_eq!(end.body.action, "run-finished");
     let proof: serde_json::Value = serde_json::from_str(&end.body.details["proof"]).unwrap();
     assert_eq!(proof[0]["steps"][0]["state"], "rolled_back", "{proof}");
+    assert_eq!(proof[0]["steps"][0]["recovery"], "atomic", "{proof}");
+    assert_ne!(proof[0]["steps"][0]["recovery_reason"], serde_json::Value::Null, "{proof}");
     assert!(proof[0]["after"].is_string() && proof[0]["before"] != proof[0]["after"], "{proof}");
 }
 

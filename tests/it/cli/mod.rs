@@ -51,6 +51,25 @@ fn a_form_of_output_that_a_command_does_not_have_is_refused_before_anything_is_d
 }
 
 #[test]
+fn every_mistake_of_the_configuration_is_told_at_once_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "version: 1\nfirst: 1\nmigrations:\n  - path: m\n    second: x\n    third: y\n";
+    std::fs::write(dir.path().join("godwit.yml"), text).unwrap();
+    for command in [&["lint"][..], &["plan", "--env", "staging"]] {
+        let output = godwit(dir.path()).args(command).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
+        for place in [
+            "godwit.yml:2:1: unknown key `first`",
+            "godwit.yml:5:5: unknown key `second`",
+            "godwit.yml:6:5: unknown key `third`",
+        ] {
+            assert!(said.contains(place), "{place}: {said}");
+        }
+    }
+}
+
+#[test]
 fn every_command_shows_examples() {
     let cli = godwit::cli::Cli::command();
     let without: Vec<&str> = cli

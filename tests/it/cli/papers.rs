@@ -340,3 +340,15 @@ fn s0_108_the_program_says_what_it_is_and_brings_its_manual() {
         assert!(script.contains("reset-data") && script.contains("checklist"), "{shell}");
     }
 }
+
+#[test]
+fn dec3_a_target_that_no_environment_has_does_not_read_as_nothing_to_do() {
+    let shop = Shop::new();
+    shop.write("godwit.yml", &shop.read("godwit.yml").replace("target: shop", "target: shopp"));
+    for args in [&["apply", "development", "--yes"][..], &["plan", "development"], &["status", "development"]] {
+        let told = shop.run(args).expect(2).stderr;
+        assert!(told.contains("is for the target `shopp`, which no environment has"), "{args:?}: {told}");
+    }
+    let told = shop.run(&["policy", "check"]).expect(2);
+    assert!(format!("{}{}", told.stdout, told.stderr).contains("names the target `shopp`"), "{told:?}");
+}

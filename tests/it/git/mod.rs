@@ -139,6 +139,7 @@ async fn a_pull_request_is_read_at_its_commits() {
                 FileContent::Directory => "directory".into(),
                 FileContent::Symlink => "link".into(),
                 FileContent::Special => "special".into(),
+                FileContent::Misnamed => "misnamed".into(),
                 FileContent::TooLarge(size) => format!("{size} is too large"),
                 FileContent::Long(long) => format!("{} bytes, not held", long.bytes),
             };

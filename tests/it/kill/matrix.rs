@@ -9,7 +9,9 @@ use godwit::drivers::failpoint::NAMES;
 use super::cell::{Cell, FAULTS, Fault, Place};
 use super::report::Results;
 use super::steps::steps;
-use crate::support::{BOTH, Kind, Project};
+use sqlx::Connection as _;
+
+use crate::support::{ALL, BOTH, Database, Kind, Project};
 
 /// Every cell of a kind.
 fn all(kind: Kind) -> Vec<Cell> {
@@ -178,6 +180,36 @@ fn r3_the_intent_is_in_the_store_before_the_first_statement() {
         assert_eq!(steps.len(), 1);
         assert_eq!(steps[0].steps.len(), 3);
         assert!(steps[0].epoch.0 > 0);
+    }
+}
+
+#[test]
+fn r3_the_intent_holds_the_hash_of_the_plan_and_every_step_with_its_class_on_every_engine() {
+    for kind in ALL {
+        let database = Database::fresh(kind);
+        let files = super::steps::files(&database, steps(kind)[0]);
+        let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+        let project = Project::of(database, &files);
+        assert_eq!(project.run_killed_at("intent_post:kill", &["apply", "--yes"]).code, None, "{kind:?}");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(project.store());
+        let (plan, before, epoch, planned, told) = crate::support::wait(async {
+            let mut store = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+            sqlx::query_as::<_, (String, String, i64, i64, i64)>(
+                "SELECT t.plan_hash, t.history_hash, t.epoch, count(*), \
+                 count(CASE WHEN s.recovery <> '' AND s.recovery_reason <> '' THEN 1 END) \
+                 FROM run_targets t JOIN run_steps s ON s.run = t.run AND s.target = t.target GROUP BY 1, 2, 3",
+            )
+            .fetch_one(&mut store)
+            .await
+            .unwrap()
+        });
+        for hash in [&plan, &before] {
+            let hash = hash.strip_prefix("sha256:").unwrap_or_else(|| panic!("{kind:?}: {hash}"));
+            assert!(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{kind:?}: {hash}");
+        }
+        assert_ne!(plan, before, "{kind:?}");
+        assert!(epoch > 0, "{kind:?}");
+        assert_eq!((planned, told), (3, 3), "{kind:?}");
     }
 }
 

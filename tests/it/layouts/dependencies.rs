@@ -22,6 +22,8 @@ fn s1_36_s2_135_the_graph_is_drawn_in_three_forms_and_names_circles() {
     assert!(mermaid.starts_with("graph LR\n") && mermaid.contains("-->|needed by|"), "{mermaid}");
     assert!(run(&["graph", "--format", "markdown"]).expect(0).stdout.starts_with("```mermaid\n"));
     assert!(run(&["deps", "dot"]).expect(0).stdout.contains("[style=dotted]"));
+    let said = run(&["graph", "--service", "nope"]).expect(2);
+    assert!(said.stderr.contains("no migration belongs to a service `nope`"), "{said:?}");
     let json = run(&["graph", "json"]).expect(0).json();
     assert_eq!(json["edges"][0]["needs"], "migrations/mongodb/001_c");
     assert_eq!(json["edges"][0]["declared"], true);

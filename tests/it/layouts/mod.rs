@@ -7,6 +7,7 @@ mod dependencies;
 mod dirty;
 mod services;
 mod sqlx_itself;
+mod standing;
 
 use crate::support::{BOTH, Kind, Project};
 use cases::{CASES, Case};

@@ -216,4 +216,8 @@ fn a_plan_a_run_and_a_status_reckon_with_the_tables_of_their_target() {
     project.write("0002_new.down.sql", "drop table fresh;\n");
     let plain = plan();
     assert!(!told(&plain).contains("rows") && plain["risk"] == "LOW", "{plain}");
+
+    // A finding that no table adds anything to is no note.
+    project.write("0003_drop.up.sql", "alter table fresh drop column id;\n");
+    assert!(!told(&plan()).contains("ban-drop-column"), "{}", told(&plan()));
 }

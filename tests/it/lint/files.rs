@@ -277,3 +277,50 @@ fn q03_q10_matters_of_taste_can_be_asked_for() {
         assert!(!of(&report, rule).is_empty(), "{rule}: {report}");
     }
 }
+
+/// What a branch makes wrong with files that it does not touch stops every run as soon as it is merged.
+#[test]
+fn f203_what_a_branch_makes_wrong_with_merged_files_is_told() {
+    let write = |dir: &Path, path: &str, text: &str| {
+        fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
+        fs::write(dir.join(path), text).unwrap();
+    };
+    let errors = |dir: &Path, args: &[&str]| {
+        let (code, report) = json(dir, args);
+        let all = report["violations"].as_array().unwrap().clone();
+        let of = |v: &Value| format!("{} {}", v["file"].as_str().unwrap(), v["rule"].as_str().unwrap());
+        (code, all.iter().filter(|v| v["severity"] == "error").map(of).collect::<Vec<_>>())
+    };
+    // A number that a merged one has, whichever of the two comes first by its name.
+    for name in ["0002_a", "0002_z"] {
+        let dir = merged();
+        write(dir.path(), &format!("db/migrations/{name}.up.sql"), "create table v (id bigint primary key);\n");
+        write(dir.path(), &format!("db/migrations/{name}.down.sql"), "drop table v;\n");
+        let told = ["down", "up"].map(|way| format!("db/migrations/{name}.{way}.sql duplicate-version"));
+        for paths in [&["--base", "main"][..], &["db/migrations", "--base", "main"]] {
+            let (code, found) = errors(dir.path(), paths);
+            assert_eq!((code, found), (Some(1), told.to_vec()), "{name} {paths:?}");
+        }
+    }
+    // A circle that it closes; the same one, merged, is another's.
+    let dir = merged();
+    let needs =
+        |id: &str, on: &str| format!("-- godwit: depends_on={on}\ncreate table {id} (id bigint primary key);\n");
+    for (path, text) in [("one/0001_x", needs("x", "two/0001_y")), ("two/0001_y", needs("y", "one/0001_x"))] {
+        write(dir.path(), &format!("{path}.up.sql"), &text);
+        write(dir.path(), &format!("{path}.down.sql"), "select 1;\n");
+        if path.starts_with("one") {
+            git(dir.path(), &["add", "."]);
+            git(dir.path(), &["commit", "-qm", "x"]);
+            git(dir.path(), &["branch", "-f", "main"]);
+        }
+    }
+    let (code, found) = errors(dir.path(), &["--base", "main"]);
+    assert!(code == Some(1) && found.iter().any(|f| f.ends_with("dependency-cycle")), "{found:?}");
+    git(dir.path(), &["add", "."]);
+    git(dir.path(), &["commit", "-qm", "y"]);
+    git(dir.path(), &["branch", "-f", "main"]);
+    write(dir.path(), "db/migrations/0003_c.up.sql", "create table w (id bigint primary key);\n");
+    write(dir.path(), "db/migrations/0003_c.down.sql", "drop table w;\n");
+    assert_eq!(errors(dir.path(), &["--base", "main"]), (Some(0), vec![]));
+}

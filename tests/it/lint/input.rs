@@ -103,10 +103,10 @@ fn directories_links_and_pipes_are_not_read_as_files() {
 #[test]
 fn s2_24_paths_with_stars_are_filled_in_where_no_shell_does() {
     let dir = folder(&[
-        ("services/a/migrations/0001_one.up.sql", "drop table one;\n"),
-        ("services/b/migrations/0001_two.up.sql", "drop table two;\n"),
-        ("services/b/.hidden/0001_three.up.sql", "drop table three;\n"),
-        ("services/[c]/0001_four.up.sql", "drop table four;\n"),
+        ("apps/a/migrations/0001_one.up.sql", "drop table one;\n"),
+        ("apps/b/migrations/0001_two.up.sql", "drop table two;\n"),
+        ("apps/b/.hidden/0001_three.up.sql", "drop table three;\n"),
+        ("apps/[c]/0001_four.up.sql", "drop table four;\n"),
     ]);
     let dropped = |path: &str| {
         let (code, report) = json(dir.path(), &[path]);
@@ -114,17 +114,17 @@ fn s2_24_paths_with_stars_are_filled_in_where_no_shell_does() {
         let found = report["violations"].as_array().unwrap().iter().filter(|v| v["rule"] == "ban-drop-table");
         found.map(|v| v["file"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let (one, two) = ("services/a/migrations/0001_one.up.sql", "services/b/migrations/0001_two.up.sql");
-    assert_eq!(dropped("services/*/migrations"), [one, two]);
-    assert_eq!(dropped("services/**/*_t?o.up.sql"), [two]);
+    let (one, two) = ("apps/a/migrations/0001_one.up.sql", "apps/b/migrations/0001_two.up.sql");
+    assert_eq!(dropped("apps/*/migrations"), [one, two]);
+    assert_eq!(dropped("apps/**/*_t?o.up.sql"), [two]);
     // What fits in two ways is one file.
-    assert_eq!(dropped("services/**/**/*_t?o.up.sql"), [two]);
-    assert_eq!(dropped("services/{a,x}/**"), [one]);
+    assert_eq!(dropped("apps/**/**/*_t?o.up.sql"), [two]);
+    assert_eq!(dropped("apps/{a,x}/**"), [one]);
     // A name that holds such a character is meant as it stands.
-    assert_eq!(dropped("services/[c]"), ["services/[c]/0001_four.up.sql"]);
-    let (code, _, err) = run(dir.path(), &["lint", "services/*/nothing"]);
+    assert_eq!(dropped("apps/[c]"), ["apps/[c]/0001_four.up.sql"]);
+    let (code, _, err) = run(dir.path(), &["lint", "apps/*/nothing"]);
     assert_eq!(code, Some(2));
-    assert!(err.contains("nothing fits `services/*/nothing`"), "{err}");
+    assert!(err.contains("nothing fits `apps/*/nothing`"), "{err}");
 }
 
 #[test]
@@ -268,4 +268,49 @@ fn a_single_file_of_operations_is_read_with_its_partners_alone() {
     let (code, _, err) = run(dir.path(), &["lint", "elsewhere/001_c.json"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("add `--engine`"), "{err}");
+}
+
+#[test]
+fn f213_a_file_is_judged_among_the_migrations_of_its_folder() {
+    let dir = folder(&[
+        ("db/migrations/0001_a.up.sql", "create table a (id bigint primary key, name varchar(20));\n"),
+        ("db/migrations/0001_a.down.sql", "drop table a;\n"),
+        (
+            "db/migrations/0002_b.up.sql",
+            "alter table a alter name type text;\ncreate table a (id bigint primary key);\n",
+        ),
+        ("db/migrations/0002_b.down.sql", "select 1;\n"),
+        ("db/migrations/0003_c.up.sql", "drop table a cascade;\n"),
+    ]);
+    let told = |paths: &[&str]| -> Vec<String> {
+        let (_, report) = json(dir.path(), paths);
+        let all = report["violations"].as_array().unwrap().iter();
+        all.map(|v| format!("{}:{} {} {}", v["file"], v["line"], v["rule"], v["message"])).collect()
+    };
+    let whole = told(&["db/migrations"]);
+    let of = |part: &str| -> Vec<String> { whole.iter().filter(|line| line.contains(part)).cloned().collect() };
+    let second = of("0002_b");
+    assert!(second.iter().any(|v| v.contains("existing-object")), "{second:?}");
+    assert!(second.iter().any(|v| v.contains("`a.name` is varchar(20)")), "{second:?}");
+    assert!(second.iter().any(|v| v.contains("0002_b.down.sql")), "{second:?}");
+    // The file and the other half of its migration, and nothing of the others.
+    assert_eq!(told(&["db/migrations/0002_b.up.sql"]), second);
+    assert_eq!(told(&["db/migrations/0002_b.down.sql"]), second);
+    let both = told(&["db/migrations/0002_b.up.sql", "db/migrations/0003_c.up.sql"]);
+    assert_eq!(both, [second.clone(), of("0003_c")].concat());
+    // A folder beside it is reported as a whole, and nothing twice.
+    assert_eq!(told(&["db/migrations", "db/migrations/0002_b.up.sql"]), whole);
+    let (_, report) = json(dir.path(), &["db/migrations/0002_b.up.sql"]);
+    let ids: Vec<_> = report["migrations"].as_array().unwrap().iter().map(|m| m["id"].clone()).collect();
+    assert_eq!(ids, ["0002_b"]);
+}
+
+#[test]
+fn a_folder_without_a_migration_of_the_engine_that_was_named_is_no_success() {
+    let dir = folder(&[("m/0001_a.up.sql", "drop table a;\n"), ("m/0001_a.down.sql", "select 1;\n")]);
+    for engine in ["mongodb", "redis", "elasticsearch"] {
+        let (code, report) = json(dir.path(), &["--engine", engine, "m"]);
+        assert_eq!(code, Some(1), "{engine}: {report}");
+        assert!(report.to_string().contains("nothing of this folder would run"), "{engine}: {report}");
+    }
 }

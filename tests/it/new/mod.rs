@@ -125,7 +125,7 @@ fn s1_32_s1_75_a_service_gets_its_schema_and_its_entry() {
     new("add_user_profiles", &["--type", "table"]).expect(0);
     let unit = "services/user-service/migrations";
     let up = read(dir.path(), &format!("{unit}/0002_add_user_profiles.up.sql"));
-    assert!(up.contains("CREATE TABLE IF NOT EXISTS user_service.user_profiles ("), "{up}");
+    assert!(up.contains("CREATE TABLE user_service.user_profiles ("), "{up}");
     let declared: serde_json::Value =
         serde_json::from_str(&read(dir.path(), &format!("{unit}/dependencies.json"))).unwrap();
     assert_eq!(
@@ -285,9 +285,41 @@ fn s2_08_words_that_make_a_table_take_the_template_of_a_table() {
         assert!(text.contains("-- Type: SCHEMA_CHANGE\n"), "{text}");
         match made {
             Some(table) => {
-                assert!(text.contains(&format!("CREATE TABLE IF NOT EXISTS {table} (")), "{description}: {text}")
+                assert!(text.contains(&format!("CREATE TABLE {table} (")), "{description}: {text}")
             }
             None => assert!(!text.contains("CREATE TABLE"), "{description}: {text}"),
         }
+    }
+}
+
+#[test]
+fn a_first_migration_goes_to_the_folder_that_the_configuration_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = |name: &str, more: &[&str]| run(dir.path(), &[&["new", name, "--format", "json"], more].concat());
+    let up = |said: &Said| said.json()["files"].as_array().unwrap().iter().any(|f| f == "db/0001_create_a.up.sql");
+    write(dir.path(), "godwit.yml", "version: 1\nmigrations:\n  - path: db\n");
+    let said = new("create_a", &[]).expect(0);
+    assert!(up(&said) && said.json()["missing_entry"].is_null(), "{said:?}");
+    let said = new("create_b", &[]).expect(0);
+    assert_eq!(said.json()["migration"], "0002_create_b", "{said:?}");
+
+    // What the entry says of the folder holds; where several are empty, they are named.
+    write(
+        dir.path(),
+        "godwit.yml",
+        "version: 1\nmigrations:\n  - { path: one, layout: diesel, engine: sqlite }\n  - { path: two/mongodb }\n",
+    );
+    let said = new("first", &[]).expect(2);
+    assert!(said.stderr.contains("`one` or `two/mongodb`"), "{said:?}");
+    let said = new("first", &["--engine", "sqlite"]).expect(0);
+    assert_eq!((&said.json()["layout"], &said.json()["engine"]), (&"diesel".into(), &"sqlite".into()), "{said:?}");
+    let said = new("second", &["--engine", "mongodb"]).expect(0);
+    assert_eq!(said.json()["files"], serde_json::json!(["two/mongodb/001_second.json"]));
+
+    // A folder that no entry covers is counted on all the same.
+    for (n, name) in ["x", "y"].iter().enumerate() {
+        let said = new(name, &["--path", "elsewhere"]).expect(0);
+        assert_eq!(said.json()["migration"], format!("000{}_{name}", n + 1), "{said:?}");
+        assert!(said.json()["missing_entry"].is_string(), "{said:?}");
     }
 }

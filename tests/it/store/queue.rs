@@ -7,7 +7,8 @@ use godwit::github::{Event, Repository, Sender};
 use godwit::ids::{DeliveryId, Login, PrNumber, RepoName};
 use godwit::store::{Ingest, MAX_ATTEMPTS, NewDelivery, StoreError};
 
-use super::{Fresh, on_both};
+use super::{Fresh, fresh_on, on_both};
+use crate::support::Kind;
 
 on_both! {
     b7_a_delivery_becomes_one_job_however_often_it_comes,
@@ -48,6 +49,36 @@ fn comment(number: u64, body: &str) -> Event {
 
 fn delivery(id: &str, event: Event) -> NewDelivery {
     NewDelivery { id: DeliveryId::new(id).unwrap(), name: "issue_comment".into(), event, received_at: Utc::now() }
+}
+
+/// To a process whose clock is wrong it looks as if the store's were.
+#[tokio::test]
+async fn b7_clocks_that_differ_neither_delay_work_nor_hurry_it() {
+    for hours in [-2, 2] {
+        let fresh = fresh_on(Kind::Postgres).await;
+        let database = fresh.database().to_owned();
+        let function = format!(
+            "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE \
+             AS $$ SELECT pg_catalog.clock_timestamp() + interval '{hours} hours' $$"
+        );
+        fresh.raw(&function).await.unwrap();
+        fresh.raw(&format!("ALTER DATABASE \"{database}\" SET search_path = public, pg_catalog")).await.unwrap();
+        let store = fresh.again().await;
+        // What is due now, by whatever way it came, is claimed now.
+        store.enqueue("o/r#1", &Event::Ping, None).await.unwrap();
+        let claim = store.claim("w", LEASE).await.unwrap().expect("due now");
+        store.retry(&claim, "again", Utc::now()).await.unwrap();
+        let claim = store.claim("w", LEASE).await.unwrap().expect("due again");
+        store.postpone(&claim, "later", Utc::now() + chrono::Duration::hours(1)).await.unwrap();
+        // What is due in an hour is not, and whoever sleeps until then sleeps an hour.
+        assert!(store.claim("w", LEASE).await.unwrap().is_none(), "{hours}");
+        let due = store.next_due().await.unwrap().unwrap() - Utc::now();
+        assert!((50..=70).contains(&due.num_minutes()), "{hours}: {due}");
+        // What a web stored whose clock is another is there for the workers at once.
+        store.ingest(delivery("d-1", comment(2, "a"))).await.unwrap();
+        let claim = store.claim("w", LEASE).await.unwrap().expect("arrived just now");
+        assert_eq!(claim.jobs[0].event, comment(2, "a"));
+    }
 }
 
 async fn b7_a_delivery_becomes_one_job_however_often_it_comes(fresh: Fresh) {

@@ -228,6 +228,7 @@ async fn b20_runs_that_a_person_must_settle_are_on_the_pages() {
             checksum: "c".into(),
             action: "apply",
             recovery: "unprovable",
+            recovery_reason: "nothing to look for".into(),
         };
         let intent = TargetIntent {
             target: target.clone(),

@@ -28,10 +28,12 @@ mod lock_table;
 mod money_column;
 mod not_in_subquery;
 mod opaque_block;
+mod own_tables;
 mod password_literal;
 mod prelude;
 mod primary_key_using_index;
 mod refresh_materialized_view;
+mod secret_literal;
 mod security_definer_search_path;
 mod session_replication_role;
 mod set_access_method;
@@ -57,6 +59,9 @@ mod where_always_true;
 mod wide_index;
 
 use super::OwnRule;
+pub(in crate::lint) use secret_literal::RULE as SECRET_LITERAL;
+
+pub(in crate::lint) use own_tables::{HELP as OWN_TABLES_HELP, RULE as OWN_TABLES};
 
 /// In the order in which they look.
 pub(super) static RULES: &[&OwnRule] = &[
@@ -79,6 +84,7 @@ pub(super) static RULES: &[&OwnRule] = &[
     &ddl_with_backfill::RULE,
     &several_tables_locked::RULE,
     &opaque_block::RULE,
+    &own_tables::RULE,
     &set_unlogged::RULE,
     &set_tablespace::RULE,
     &set_access_method::RULE,
@@ -91,6 +97,7 @@ pub(super) static RULES: &[&OwnRule] = &[
     &grant_all::RULE,
     &superuser_rights::RULE,
     &password_literal::RULE,
+    &secret_literal::RULE,
     &security_definer_search_path::RULE,
     &create_trigger::RULE,
     &disable_autovacuum::RULE,

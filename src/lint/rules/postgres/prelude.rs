@@ -8,7 +8,7 @@ use crate::migration::backfill::markers;
 pub(super) use crate::ids::Risk;
 pub(super) use crate::lint::fix::Rewrite;
 pub(super) use crate::lint::rules::{Check, OwnRule, Report};
-pub(super) use crate::lint::script::{Script, Statement, name_of, tables_of};
+pub(super) use crate::lint::script::{Script, Statement, builtin, name_of, tables_of};
 pub(super) use crate::lint::table::{Applies, RuleInfo};
 pub(super) use crate::lint::{Category, Severity};
 
@@ -226,7 +226,7 @@ fn makes_one_row(select: &ast::Select) -> bool {
     };
     let of = select.select_clause().map(|c| c.syntax().clone());
     let calls = of.iter().flat_map(SyntaxNode::descendants).filter_map(ast::CallExpr::cast).filter(own);
-    let names: Vec<String> = calls.map(|c| c.expr().map(|e| name_of(e.syntax())).unwrap_or_default()).collect();
+    let names: Vec<String> = calls.filter_map(|c| builtin(&c)).collect();
     select.group_by_clause().is_none() && names.iter().any(|n| AGGREGATES.contains(&n.as_str()))
 }
 

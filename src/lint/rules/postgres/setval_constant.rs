@@ -28,8 +28,7 @@ fn check(script: &Script<'_>, index: usize, statement: &Statement, report: &mut 
         return;
     }
     for call in statement.node.syntax().descendants().filter_map(ast::CallExpr::cast) {
-        let called = call.expr().map(|e| name_of(e.syntax())).unwrap_or_default();
-        if !matches!(called.as_str(), "setval" | "pg_catalog.setval") {
+        if builtin(&call).is_none_or(|name| name != "setval") {
             continue;
         }
         let arguments: Vec<String> =

@@ -9,35 +9,98 @@ pub(super) static RULE: OwnRule = OwnRule {
         severity: Some(Severity::Warning),
         risk: Risk::High,
         applies: Applies::Sql,
-        title: "UPDATE or DELETE whose WHERE holds for every row",
+        title: "UPDATE, DELETE or MERGE whose condition holds for every row",
     },
     check: Check::Statement(check),
     help: "change the rows in batches that commit one by one, and keep a copy of what is overwritten",
     ok: &[
         "update t set a = 0 where a = 1;",
         "delete from t where a = b;",
+        "delete from t where t.a = u.a;",
+        "merge into t using u on t.id = u.id when matched then delete;",
+        "merge into t using (select 1) as u on true when matched and t.a = 1 then delete;",
+        "merge into t using (select 1) as u on true when not matched then insert values (1);",
         "update t set a = 0 where /* godwit:batch */ true;",
     ],
     bad: &[
         "update t set a = 0 where true;",
         "delete from t where 1 = 1;",
         "delete from t where (true);",
+        "delete from t where id = id;",
+        "update t set a = 0 where t.id = id;",
+        "merge into t using (select 1) as u on true when matched then delete;",
+        "merge into t using u on 1 = 1 when matched and true then update set a = 0;",
         "with gone as (delete from t where true returning a) select count(*) from gone;",
     ],
 };
 
 fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
     for change in changes_of(script, statement) {
-        let verb = match change {
-            Change::Update(_) => "changes",
-            Change::Delete(_) => "removes",
+        let (verb, table) = match &change {
+            Change::Update(_) => ("changes", change.table()),
+            Change::Delete(_) => ("removes", change.table()),
         };
         let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = change.condition() else { continue };
-        let text: String = clause.expr().map(|e| name_of(e.syntax())).unwrap_or_default();
-        let always = text == "true" || text.split_once('=').is_some_and(|(a, b)| a == b && a.parse::<i64>().is_ok());
-        if always && !in_batches(script, statement) {
-            let message = format!("the condition is true for every row, so the statement {verb} the whole table");
-            report.add(clause.syntax(), message).tables = vec![change.table()];
+        let Some(reach) = clause.expr().and_then(|e| reach(&e, &table)).filter(|_| !in_batches(script, statement))
+        else {
+            continue;
+        };
+        let message = match reach {
+            Reach::All => format!("the condition is true for every row, so the statement {verb} the whole table"),
+            Reach::NotNull(column) => format!(
+                "the condition is true for every row in which `{column}` is not NULL, so the statement {verb} all of them"
+            ),
+        };
+        report.add(clause.syntax(), message).tables = vec![table];
+    }
+    if let ast::Stmt::Merge(merge) = &statement.node {
+        merged(merge, report);
+    }
+}
+
+/// Which rows a condition lets through that compares nothing.
+enum Reach {
+    /// Every one.
+    All,
+    /// Those in which the column holds something.
+    NotNull(String),
+}
+
+fn reach(condition: &ast::Expr, table: &str) -> Option<Reach> {
+    let text = name_of(condition.syntax());
+    if text == "true" {
+        return Some(Reach::All);
+    }
+    let (left, right) = text.split_once('=')?;
+    if left == right && left.parse::<i64>().is_ok() {
+        return Some(Reach::All);
+    }
+    let own = |side: &str| side.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')).unwrap_or(side).to_owned();
+    let is_column = |side: &str| {
+        side.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && side.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
+    };
+    (own(left) == own(right) && is_column(left)).then(|| Reach::NotNull(own(left)))
+}
+
+/// A `MERGE` whose join picks no rows, and that changes or removes what it finds.
+fn merged(merge: &ast::Merge, report: &mut Report<'_>) {
+    let Some(on) = merge.using_on_clause().and_then(|using| using.on_clause()) else { return };
+    let table = merge.table_relation_name().map(|n| name_of(n.syntax())).unwrap_or_default();
+    let picks_none = |expr: Option<ast::Expr>| expr.is_some_and(|e| matches!(reach(&e, &table), Some(Reach::All)));
+    if !picks_none(on.expr()) {
+        return;
+    }
+    for clause in merge.merge_when_clauses() {
+        let ast::MergeWhenClause::MergeWhenMatched(matched) = clause else { continue };
+        let verb = match matched.merge_action() {
+            Some(ast::MergeAction::MergeDelete(_)) => "removes",
+            Some(ast::MergeAction::MergeUpdate(_)) => "changes",
+            Some(ast::MergeAction::MergeInsert(_) | ast::MergeAction::MergeDoNothing(_)) | None => continue,
+        };
+        if matched.merge_condition().is_none_or(|condition| picks_none(condition.expr())) {
+            let message = format!("the join is true for every row, so the statement {verb} the whole table");
+            report.add(matched.syntax(), message).tables = vec![table.clone()];
         }
     }
 }

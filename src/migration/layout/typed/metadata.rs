@@ -54,6 +54,8 @@ pub(super) struct Fields<'a> {
     /// Statements run one by one.
     #[serde(rename = "no-transaction")]
     no_transaction: Option<bool>,
+    /// Why an operation is meant of which nobody can tell after a crash whether it was done.
+    manual: Option<String>,
     #[serde(borrow)]
     #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
     operations: Option<&'a RawValue>,
@@ -137,7 +139,7 @@ pub(super) struct Metadata<'a> {
 pub(super) const REQUIRED: [&str; 5] = ["version", "name", "description", "database_type", "migration_type"];
 
 const FIELDS: &str = "the fields are version, name, description, database_type, migration_type, depends_on, risk, duration, \
-                      author, ticket, compliance, regions, waive with reason and expires, phase";
+                      author, ticket, compliance, regions, waive with reason and expires, phase, manual";
 
 /// Reads the fields of `json`, a file for `engine` whose name says `name`. `None` where it is not even JSON of that form.
 pub(super) fn read<'a>(
@@ -234,6 +236,9 @@ pub(super) fn read<'a>(
         let message = format!("`keys` is neither a list of names nor `{{\"match\": …, \"count\": …}}`: {e}");
         wrong(lines.of_field("keys"), message, "name the keys, or give the pattern that finds them");
     }
+    if fields.manual.as_ref().is_some_and(|why| why.trim().is_empty()) {
+        wrong(lines.of_field("manual"), "`manual` gives no reason".to_owned(), "say why it cannot be avoided");
+    }
     let risk = match fields.risk.as_deref().map(str::parse::<Risk>) {
         None => None,
         Some(Ok(risk)) => Some(risk),
@@ -283,7 +288,7 @@ pub(super) fn read<'a>(
             risk,
             depends_on: fields.depends_on,
             no_transaction: fields.no_transaction.unwrap_or(false),
-            manual: None,
+            manual: fields.manual,
             waivers,
             backfill,
             phase,

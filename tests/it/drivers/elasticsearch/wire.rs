@@ -19,6 +19,8 @@ enum Fate {
     Lost,
     /// It gets this status instead.
     Refused(u16),
+    /// It is answered with this instead.
+    Answered(&'static str),
 }
 
 type Judge = Arc<dyn Fn(&str, &str) -> Fate + Send + Sync>;
@@ -61,6 +63,14 @@ fn serve(client: TcpStream, server: &str, judge: &Judge) -> Option<()> {
                 let text = r#"{"error":{"type":"es_rejected_execution_exception","reason":"busy"}}"#;
                 let head = format!(
                     "HTTP/1.1 {status} No\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}",
+                    text.len()
+                );
+                to_client.write_all(head.as_bytes()).ok()?;
+                continue;
+            }
+            Fate::Answered(text) => {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}",
                     text.len()
                 );
                 to_client.write_all(head.as_bytes()).ok()?;
@@ -143,4 +153,30 @@ fn r12_an_answer_that_is_lost_is_found_by_looking_and_nothing_runs_twice() {
             assert_eq!(project.cluster.history(), ["001_it applied"], "{parts:?}");
         }
     }
+}
+
+#[test]
+fn s0_18_a_server_below_the_floor_is_refused_before_any_change() {
+    let project = Project::new(&[("001_it", SWAP)]);
+    let changes = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&changes);
+    let url = relay(
+        &project,
+        Arc::new(move |line, _| {
+            if line.starts_with("GET / ") {
+                return Fate::Answered(r#"{"name":"n","version":{"number":"7.9.3"},"tagline":"You Know, for Search"}"#);
+            }
+            if !line.starts_with("GET ") && !line.starts_with("HEAD ") {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }
+            Fate::Passed
+        }),
+    );
+    let mut command = godwit(project.dir.path());
+    command.args(["apply", "--yes", "--url", &url, "--path"]).arg(project.migrations());
+    let said = Said::from(command.output().unwrap());
+    assert!(said.code != Some(0) && said.stdout.contains("Elasticsearch 7.9.3"), "{said:?}");
+    assert!(said.stdout.contains("7.15 or newer"), "{said:?}");
+    assert_eq!(changes.load(Ordering::Relaxed), 0, "nothing was changed: {said:?}");
+    assert!(project.cluster.indices().is_empty() && project.cluster.history().is_empty());
 }

@@ -1,6 +1,7 @@
 //! Migrations on real Redis: one server, and a cluster of three masters.
 
 mod conformance;
+mod moves;
 mod refusals;
 mod runners;
 mod walks;

@@ -143,6 +143,19 @@ fn r19_a_command_whose_name_is_made_up_is_looked_at_when_it_is_called() {
             assert_eq!(project.ask::<i64>(&["EXISTS", &project.key("other")]), 1, "{hidden}");
             assert_eq!(project.history(), ["001_made_up failed"], "{hidden}");
         }
+        // What is called for its answer alone is gone from the stack when the command is refused; all else has its line.
+        for hidden in [
+            "local c = 'flush' .. 'db'\nlocal done = redis.call(c)\nreturn done",
+            "local r = redis\nlocal done = r['call']('flush' .. 'db')\nreturn 1",
+            "local r = _G\nlocal wrong = r['redis']['pcall']('Flush' .. 'db')\nreturn wrong",
+        ] {
+            let lua = format!("redis.call('HSET', KEYS[1], 'x', 1)\n{hidden}");
+            let project = RedisProject::new(cluster, &[("001_made_up.json", &json), ("001_made_up.lua", &lua)]);
+            let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+            let error = &said["steps"][0]["error"];
+            assert!(error["message"].as_str().unwrap_or_default().contains("`FLUSHDB` must not be called"), "{said}");
+            assert_eq!(error["line"], 3, "{hidden}: {said}");
+        }
         let lua = "for _, c in ipairs({'HINCRBY'}) do redis.call(c, KEYS[1], 'x', 1) end return 1";
         let project = RedisProject::new(cluster, &[("001_made_up.json", &json), ("001_made_up.lua", lua)]);
         project.run(&["apply", "--yes"]).expect(0);
@@ -233,5 +246,34 @@ fn s0_79_a_command_that_the_user_may_not_call_is_named_before_anything_is_change
                 assert!(project.history().is_empty());
             }
         }
+    }
+}
+
+#[test]
+fn an_error_names_its_operation_and_a_script_within_one_has_the_operations_line() {
+    for cluster in BOTH {
+        let json = pair(
+            "1.0.0",
+            "inline",
+            r#""operations": [
+  {"type": "set_ttl", "keys": ["PREFIXa{s}"], "seconds": 600},
+  {"type": "set_ttl", "keys": ["PREFIXb{s}"], "seconds": 600},
+
+  {"type": "script", "lua": "local n = 1\nredis.call('INCR', KEYS[1])\nreturn n", "keys": ["PREFIXa{s}"]}
+], "rollback": []"#,
+        );
+        let project = RedisProject::new(cluster, &[("001_inline.json", &json)]);
+        project.ask::<()>(&["RPUSH", &project.key("a{s}"), "1"]);
+        let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+        let error = &said["steps"][0]["error"];
+        assert_eq!((error["line"].as_u64(), error["operation"].as_u64()), (Some(6), Some(3)), "{said}");
+        assert!(error["file"].as_str().unwrap().ends_with("001_inline.json"), "{said}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with("operation 3 of 3 (`script`): "), "{said}");
+        assert!(message.contains("user_script:2"), "{said}");
+        let forbidden = json.replace("INCR', KEYS[1]", "FLUSHALL'");
+        project.write("001_inline.json", &forbidden);
+        let said = project.run(&["apply", "--yes"]).expect(1);
+        assert!(said.stdout.contains("001_inline.json:6") && said.stdout.contains("user_script:2: "), "{said:?}");
     }
 }
