@@ -10,6 +10,8 @@ use crate::config::matrix::{CodeOwnersRule, UnknownCommitters};
 use crate::config::roles::DATA_OPS_LEAD;
 use crate::ids::{Login, RoleName};
 
+/// The gate of the owners of changed paths.
+pub const CODE_OWNERS: &str = "code owners";
 /// The gate that changes of the policy itself have to pass.
 pub const POLICY_OWNERS: &str = "policy owners";
 
@@ -114,7 +116,7 @@ impl Gates<'_> {
     fn code_owners(&self) -> Option<Evaluation> {
         let children: Vec<Evaluation> =
             self.rules(&self.snapshot.migration_paths).into_iter().map(|rule| self.rule(rule)).collect();
-        gate("code owners", children)
+        gate(CODE_OWNERS, children)
     }
 
     /// DECISIONS 8: CODEOWNERS of the policy files, else `data_ops_lead`.

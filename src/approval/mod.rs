@@ -7,6 +7,7 @@ pub mod alone;
 pub mod check;
 pub mod codeowners;
 pub mod collisions;
+pub mod counted;
 mod environment;
 mod evaluate;
 pub mod gates;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use counted::Counted;
 pub use evaluate::{evaluate, evaluate_environment, worst};
 pub use policy::{Policy, path_owners, relevant_people, relevant_teams};
 pub use voices::labelled_risk;

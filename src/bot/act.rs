@@ -5,15 +5,19 @@ use chrono::{DateTime, Utc};
 use super::error::JobError;
 use super::gather::{Gathered, Place};
 use super::heads::{Speaker, Word};
+use super::merge_run::GATES;
 use super::work::Judge;
-use super::{Bot, buttons, labels, papers};
+use super::{Bot, buttons, decide, labels, papers};
+use crate::approval::counted::satisfied;
 use crate::approval::{EnvironmentVerdict, Label, PullRequestSnapshot, Status, Verdict};
 use crate::config::ConfigError;
 use crate::github::{CheckAction, CheckAnnotation, NewCheckRun, Shown, model};
-use crate::ids::{CommitSha, DeliveryId, Login, PrNumber, Risk, RoleName};
+use crate::ids::{CommitSha, DeliveryId, Login, PrNumber, Risk};
 use crate::lint::LintReport;
 use crate::migration::digest_of;
+use crate::report::arrival::Arrival;
 use crate::report::check_run::{self, CheckOutput};
+use crate::report::checklist::Checklist;
 use crate::report::comment::{self, SummaryInput};
 use crate::report::{EnvironmentPlan, Links, escape};
 use crate::store::{AuditEntry, AuditFilter};
@@ -23,31 +27,45 @@ const RECENT: u32 = 50;
 /// The audit word for a verdict.
 const JUDGED: &str = "judged";
 
+/// What was found out about a pull request, to be shown.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub verdict: &'a Verdict,
+    pub plans: &'a [EnvironmentPlan],
+    /// How its environments stand, where it is merged.
+    pub arrivals: Option<&'a [Arrival]>,
+}
+
+impl<'a> Seen<'a> {
+    fn input(self, gathered: &'a Gathered, checklists: &'a [Checklist], links: &'a Links) -> SummaryInput<'a> {
+        SummaryInput {
+            snapshot: &gathered.snapshot,
+            lint: &gathered.contents.report,
+            verdict: Some(self.verdict),
+            plans: self.plans,
+            arrivals: self.arrivals,
+            graph: papers::graph_of(&gathered.contents),
+            checklists,
+            config_errors: &[],
+            links,
+        }
+    }
+}
+
 impl Bot {
-    /// Shows what was decided about an open pull request.
+    /// Shows what was decided about a pull request.
     pub(super) async fn show(
         &self,
         place: &Place,
         gathered: &Gathered,
-        verdict: &Verdict,
-        plans: &[EnvironmentPlan],
+        seen: Seen<'_>,
         judge: &Judge,
         now: DateTime<Utc>,
     ) -> Result<(), JobError> {
-        let (snapshot, contents) = (&gathered.snapshot, &gathered.contents);
-        let mut links = self.links(place, &snapshot.head);
-        links.pending = papers::page(place, snapshot.number);
-        let checklists = Box::pin(self.checklists(gathered, verdict, plans, now)).await?;
-        let input = SummaryInput {
-            snapshot,
-            lint: &contents.report,
-            verdict: Some(verdict),
-            plans,
-            graph: papers::graph_of(contents),
-            checklists: &checklists,
-            config_errors: &[],
-            links: &links,
-        };
+        let (snapshot, contents, verdict) = (&gathered.snapshot, &gathered.contents, seen.verdict);
+        let links = self.links_of(place, snapshot);
+        let checklists = Box::pin(self.checklists(gathered, verdict, seen.plans, now)).await?;
+        let input = seen.input(gathered, &checklists, &links);
         if !snapshot.merged {
             let lint = check_run::lint_output(&contents.report, &contents.proposed_errors);
             let lint = lint.with_pending(&papers::pending_of(contents));
@@ -68,6 +86,30 @@ impl Bot {
             self.hide_outdated(place, snapshot.number).await;
         }
         Ok(())
+    }
+
+    /// Says in the summary of a merged pull request how far it came, where it went on since `before`.
+    pub(super) async fn show_arrived(
+        &self,
+        place: &Place,
+        gathered: &Gathered,
+        verdict: &Verdict,
+        before: Option<&[Arrival]>,
+        now: DateTime<Utc>,
+    ) -> Result<(), JobError> {
+        let arrivals = self.arrivals(place, gathered).await?;
+        if arrivals.as_deref() == before {
+            return Ok(());
+        }
+        let plans = self.plans(place, gathered).await?;
+        let links = self.links_of(place, &gathered.snapshot);
+        let checklists = Box::pin(self.checklists(gathered, verdict, &plans, now)).await?;
+        let seen = Seen { verdict, plans: &plans, arrivals: arrivals.as_deref() };
+        self.show_summary(place, &gathered.snapshot, &seen.input(gathered, &checklists, &links)).await
+    }
+
+    fn links_of(&self, place: &Place, snapshot: &PullRequestSnapshot) -> Links {
+        Links { pending: papers::page(place, snapshot.number), ..self.links(place, &snapshot.head) }
     }
 
     /// Shows that the policy of the base is wrong: both checks are red and name the place; nothing else is done.
@@ -238,9 +280,12 @@ impl Bot {
         entry.correlation = correlation.cloned();
         entry.details.insert("risk".to_owned(), binding.risk.to_string());
         entry.details.insert("reason".to_owned(), verdict.summary.clone());
-        let roles =
-            verdict.environments.iter().flat_map(|e| e.filled.iter().map(move |(role, login)| said(e, role, login)));
-        entry.details.insert("approved_by".to_owned(), roles.collect::<Vec<_>>().join(", "));
+        entry.details.insert(
+            "approved_by".to_owned(),
+            verdict.environments.iter().flat_map(said).collect::<Vec<_>>().join(", "),
+        );
+        let gates = satisfied(&verdict.gates).map(|g| format!("{}: {}", g.name, decide::logins(&g.approvers)));
+        entry.details.insert(GATES.to_owned(), gates.collect::<Vec<_>>().join("; "));
         let filter =
             AuditFilter { repo: entry.repo.clone(), pr: entry.pr, last: Some(RECENT), ..AuditFilter::default() };
         let last = self.store.audit(&filter).await?.into_iter().rev().find(|r| r.body.action == JUDGED);
@@ -266,10 +311,15 @@ impl Bot {
     }
 }
 
-/// Who filled a role of an environment, and in which way, for the audit.
-fn said(verdict: &EnvironmentVerdict, role: &RoleName, login: &Login) -> String {
-    let ways: Vec<&str> = verdict.sources.get(login).into_iter().flatten().map(|s| s.as_str()).collect();
-    format!("{} {role}: {login} ({})", verdict.environment, ways.join(", "))
+/// Who counts in an environment, in which role and in which way, for the audit.
+fn said(verdict: &EnvironmentVerdict) -> Vec<String> {
+    let environment = &verdict.environment;
+    let ways = |login: &Login| {
+        let ways: Vec<&str> = verdict.sources.get(login).into_iter().flatten().map(|s| s.as_str()).collect();
+        ways.join(", ")
+    };
+    let roles = verdict.filled.iter().map(|(role, login)| format!("{environment} {role}: {login} ({})", ways(login)));
+    roles.chain(verdict.besides().map(|login| format!("{environment}: {login} ({})", ways(login)))).collect()
 }
 
 pub(super) fn status_word(status: Status) -> &'static str {
@@ -298,7 +348,17 @@ fn without_policy<'a>(
     config_errors: &'a [ConfigError],
     links: &'a Links,
 ) -> SummaryInput<'a> {
-    SummaryInput { snapshot, lint, verdict: None, plans: &[], graph: None, checklists: &[], config_errors, links }
+    SummaryInput {
+        snapshot,
+        lint,
+        verdict: None,
+        plans: &[],
+        arrivals: None,
+        graph: None,
+        checklists: &[],
+        config_errors,
+        links,
+    }
 }
 
 /// What is known of a pull request without a policy to judge it by.

@@ -241,7 +241,7 @@ pub fn read(
     set.problems.extend(lint::overtaken(&set, &new));
     let owned: BTreeSet<&str> = old_set.by_path().into_keys().chain(set.by_path().into_keys()).collect();
     // A file that was meant as a migration and is none is a finding, not something to pass over.
-    let problems = set.problems.iter().map(|p| p.file.as_str()).filter(|f| touched.contains(*f));
+    let problems = set.problems.iter().map(|p| p.file.as_str()).filter(|f| touched.contains(*f) || below(&touched, f));
     let migration_paths: BTreeSet<String> =
         touched.iter().map(String::as_str).filter(|p| owned.contains(p)).chain(problems).map(str::to_owned).collect();
     let still: BTreeSet<&str> = after.iter().map(|f| f.path.as_str()).collect();
@@ -378,6 +378,12 @@ fn may_hold(root: &MigrationRoot, path: &str) -> bool {
         return true;
     }
     inside && (!literal.is_empty() || EXTENSIONS.iter().any(|e| path.ends_with(e)))
+}
+
+/// Whether a path lies below `folder`: no change names a folder, only the files in it.
+fn below(paths: &BTreeSet<String>, folder: &str) -> bool {
+    let start = format!("{folder}/");
+    paths.range(start.clone()..).next().is_some_and(|path| path.starts_with(&start))
 }
 
 /// `base` with the changes of `head` put onto it: what a merge without conflicts leaves.

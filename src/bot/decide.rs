@@ -5,10 +5,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::contents::Contents;
 use crate::approval::gates::POLICY_OWNERS;
 use crate::approval::{
-    EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate, evaluate_environment, worst,
+    Counted, EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate,
+    evaluate_environment, worst,
 };
 use crate::config::{Promotion, WindowState};
-use crate::ids::EnvironmentName;
+use crate::ids::{EnvironmentName, Login};
 use crate::migration::{Severity, digest_of};
 use crate::plan::{Outcome, Refusal};
 use crate::store::{Agreed, EnvironmentLock, EnvironmentRecord};
@@ -165,13 +166,20 @@ pub fn stricter(mut verdict: Verdict, also: &Verdict) -> Verdict {
     verdict
 }
 
-/// What allowed a run: who filled which role.
+/// What allowed a run: who filled which role, who counted besides, and who satisfied which gate (B-17).
 pub fn basis(verdict: &EnvironmentVerdict) -> String {
-    if verdict.filled.is_empty() {
-        return verdict.evaluation.reason.clone();
-    }
-    let roles: Vec<String> = verdict.filled.iter().map(|(role, login)| format!("{role}: {login}")).collect();
-    roles.join(", ")
+    let counted = Counted::of(verdict);
+    let mut cell: Vec<String> = counted.roles.iter().map(|(role, login)| format!("{role}: {login}")).collect();
+    let also = if cell.is_empty() { "" } else { "also " };
+    cell.extend(counted.besides.iter().map(|login| format!("{also}{login}")));
+    let cell = if cell.is_empty() { verdict.evaluation.reason.clone() } else { cell.join(", ") };
+    let gates = counted.gates.iter().map(|(name, people)| format!("{name}: {}", logins(people)));
+    std::iter::once(cell).chain(gates).collect::<Vec<_>>().join("; ")
+}
+
+/// Logins for a sentence.
+pub(super) fn logins(people: &[Login]) -> String {
+    people.iter().map(Login::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// How things stand for one environment when its turn has come.
@@ -454,6 +462,28 @@ mod tests {
         ] {
             assert_eq!(word(&next(standing)), expected, "{standing:?}");
         }
+    }
+
+    #[test]
+    fn b17_a_basis_names_everyone_who_counted() {
+        let people = |names: &[&str]| names.iter().map(|n| Login::new(*n)).collect::<Vec<_>>();
+        let gate = Evaluation {
+            name: "code owners".into(),
+            approvers: people(&["dora", "omar"]),
+            ..verdict(Status::Approved).evaluation
+        };
+        let mut agreed = verdict(Status::Approved);
+        assert_eq!(basis(&agreed), "two people must agree");
+        agreed.evaluation.children.push(gate);
+        assert_eq!(basis(&agreed), "two people must agree; code owners: dora, omar");
+        agreed.evaluation.approvers = people(&["dana", "omar"]);
+        assert_eq!(basis(&agreed), "dana, omar; code owners: dora, omar");
+        agreed.filled.insert(crate::ids::RoleName::new("data_ops").unwrap(), Login::new("dana"));
+        assert_eq!(basis(&agreed), "data_ops: dana, also omar; code owners: dora, omar");
+        let counted = Counted::of(&agreed);
+        assert_eq!(counted.everyone().into_iter().map(Login::as_str).collect::<Vec<_>>(), ["dana", "omar", "dora"]);
+        let people: Vec<Login> = counted.approvers().into_iter().cloned().collect();
+        assert_eq!(Counted::from_record(counted.roles.clone(), &people, counted.gates.clone()), counted);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 
+use super::act::Seen;
 use super::buttons::Pressed;
 use super::error::JobError;
 use super::gather::{Found, Gathered, Place};
@@ -45,7 +46,7 @@ impl Bot {
     pub(super) async fn judge(&self, judge: &Judge, now: DateTime<Utc>) -> Result<(), JobError> {
         let place = self.place(&judge.repo).await?;
         boxed(|| self.carry_out_rollbacks(&place, judge.number, now)).await?;
-        let gathered = match Box::pin(self.gather(&place, judge.number, now)).await? {
+        let mut gathered = match Box::pin(self.gather(&place, judge.number, now)).await? {
             Found::Complete(gathered) => gathered,
             Found::BrokenPolicy(pull, errors) => {
                 return if is_open(&pull) {
@@ -81,12 +82,17 @@ impl Bot {
         verdict.notes.extend(self.unprotected(&place, &gathered).await?);
         // A stacked one is only linted: what its merge would do is decided where the stack ends.
         let plans = if stacked.is_some() { Vec::new() } else { self.plans(&place, &gathered).await? };
-        boxed(|| self.show(&place, &gathered, &verdict, &plans, judge, now)).await?;
+        let arrivals = self.arrivals(&place, &gathered).await?;
+        let seen = Seen { verdict: &verdict, plans: &plans, arrivals: arrivals.as_deref() };
+        boxed(|| self.show(&place, &gathered, seen, judge, now)).await?;
         self.remember_judged(&place, &gathered, &verdict, now).await?;
         self.remind(&place, &gathered, &verdict, now).await?;
         self.ask_reviewers(&place, &gathered, &verdict, now).await?;
         if gathered.merged.is_some() {
-            boxed(|| self.go_forward(&place, *gathered, judge, now)).await?;
+            let went = boxed(|| self.go_forward(&place, &mut gathered, judge, now)).await;
+            // Also where it goes on later: the summary says how far it came.
+            let told = boxed(|| self.show_arrived(&place, &gathered, &verdict, arrivals.as_deref(), now)).await;
+            went.and(told)?;
         }
         Box::pin(self.answer_gates(&place, now)).await
     }
@@ -95,13 +101,13 @@ impl Bot {
     async fn go_forward(
         &self,
         place: &Place,
-        mut gathered: Gathered,
+        gathered: &mut Gathered,
         judge: &Judge,
         mut now: DateTime<Utc>,
     ) -> Result<(), JobError> {
         loop {
             let Some(merged) = &gathered.merged else { return Ok(()) };
-            let advanced = boxed(|| self.advance(place, &gathered, merged, judge, now)).await?;
+            let advanced = boxed(|| self.advance(place, gathered, merged, judge, now)).await?;
             if advanced != Advanced::Ran {
                 let done = (advanced == Advanced::Done).then_some(now);
                 return Ok(self.store.set_done(&place.repository.name, judge.number, done).await?);
@@ -112,7 +118,7 @@ impl Bot {
             }
             now = (self.settings.clock)();
             match self.gather(place, judge.number, now).await? {
-                Found::Complete(anew) => gathered = *anew,
+                Found::Complete(anew) => *gathered = *anew,
                 Found::BrokenPolicy(..) => return Ok(()),
             }
         }

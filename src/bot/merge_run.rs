@@ -16,12 +16,12 @@ use super::deployments::Picture;
 use super::error::JobError;
 use super::gather::{Gathered, Merged, Place};
 use super::live::{Seen, Watched};
-use super::plans::{migration_of, risks, takers, takes_any};
+use super::plans::{migration_of, risks, takers, taking};
 use super::promotion::Behind;
 use super::work::Judge;
 use super::worker::{boxed, chain, soon};
 use super::{Bot, labels, measure, permission, promotion, scripts};
-use crate::approval::{EnvironmentVerdict, Policy};
+use crate::approval::{Counted, EnvironmentVerdict, Policy};
 use crate::config::{Environment, Promotion, WindowState};
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, RoleName, RunId};
 use crate::migration::Migration;
@@ -30,7 +30,7 @@ use crate::report::Links;
 use crate::report::run_comment::{self, RunCommentInput};
 use crate::runner::backup::{BackupWish, Keys};
 use crate::runner::{self, Actor, ApplyOptions, Cancel, RunError, Target, failpoint};
-use crate::store::{AuditEntry, AuditFilter, EnvironmentRecord};
+use crate::store::{AuditEntry, EnvironmentRecord};
 
 /// The audit word for the end of a run.
 pub(super) const RUN_FINISHED: &str = "run-finished";
@@ -38,6 +38,10 @@ pub(super) const RUN_FINISHED: &str = "run-finished";
 pub(super) const REPORT: &str = "report";
 /// The detail of that row that holds who filled which role, as JSON.
 pub(super) const APPROVED_BY: &str = "approved_by";
+/// The detail of that row that holds everyone whose approval counted in the cell, as JSON.
+pub(super) const APPROVERS: &str = "approvers";
+/// The detail of that row that holds who satisfied which gate, as JSON; of a verdict's row, in words.
+pub(super) const GATES: &str = "gates";
 /// The detail of that row that says who caused the run, where that is not the merge.
 pub(super) const STARTED_BY: &str = "started_by";
 
@@ -114,8 +118,7 @@ impl Bot {
         let merged_by = gathered.pull.merged_by.as_ref().map(|u| u.login.to_string());
         let by = merged_by.unwrap_or_else(|| "godwit".to_owned());
         let journey = Journey { place, gathered, merged, digest, judge, by, now };
-        let chain = gathered.contents.policy.chain(&gathered.pull.base.branch, &place.repository.default_branch);
-        let taking: Vec<_> = chain.into_iter().filter(|(e, _)| takes_any(&gathered.contents.policy, e, &own)).collect();
+        let taking = taking(place, gathered, &own);
         if !merged.differing.is_empty() {
             let Some((first, _)) = taking.first() else { return Ok(Advanced::Done) };
             return self.refuse_differing(&journey, first).await.map(|()| Advanced::Waits);
@@ -256,7 +259,7 @@ impl Bot {
             refusal,
             RunId::generate(),
         );
-        let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
+        let told = Told { by: None, counted: &Counted::default(), next: &run_comment::Next::Stops, audit_head: None };
         self.comment_on(journey, environment, &report, told).await?;
         let why = report.blocked_by.first().map_or("", |refusal| refusal.message.as_str());
         self.picture(journey, environment, Picture::Waits(why)).await;
@@ -358,7 +361,7 @@ impl Bot {
             return self.end_part(journey, settings, environment, part, report).await.map(|()| false);
         }
         let report = report.with_earlier(part.done.into_iter().map(|leg| leg.report));
-        let end = Ended { basis, by, approved_by: verdict.filled.iter().collect() };
+        let end = Ended { basis, by, counted: Counted::of(verdict) };
         self.finish(journey, environment, end, report, following).await
     }
 
@@ -428,7 +431,7 @@ impl Bot {
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
-        end: Ended<'_>,
+        end: Ended,
         mut report: RunReport,
         following: Option<&EnvironmentName>,
     ) -> Result<bool, JobError> {
@@ -439,7 +442,8 @@ impl Bot {
         }
         // A target that is busy is waited for; everything else is how it ended.
         if report.outcome == Outcome::Blocked && report.blocked_by.iter().any(|r| r.reason == "locked") {
-            let told = Told { by: None, approved_by: &[], next: &run_comment::Next::Stops, audit_head: None };
+            let told =
+                Told { by: None, counted: &Counted::default(), next: &run_comment::Next::Stops, audit_head: None };
             self.comment_on(journey, environment, &report, told).await?;
             self.store.rest_turn(&report.run).await?;
             let reason = format!("a target of `{environment}` is busy");
@@ -478,7 +482,7 @@ impl Bot {
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
-        end: &Ended<'_>,
+        end: &Ended,
         report: &RunReport,
     ) -> Result<AuditEntry, JobError> {
         let mut entry = self.entry(journey, environment, RUN_FINISHED, report.outcome.as_str());
@@ -486,7 +490,9 @@ impl Bot {
         entry.basis = Some(end.basis.clone());
         entry.run = Some(report.run.clone());
         entry.details.insert(REPORT.to_owned(), json(&brief(report))?);
-        entry.details.insert(APPROVED_BY.to_owned(), json(&end.approved_by)?);
+        entry.details.insert(APPROVED_BY.to_owned(), json(&end.counted.roles)?);
+        entry.details.insert(APPROVERS.to_owned(), json(&end.counted.approvers())?);
+        entry.details.insert(GATES.to_owned(), json(&end.counted.gates)?);
         entry.details.insert(STARTED_BY.to_owned(), end.by.clone());
         entry.details.insert(SCRIPTS.to_owned(), json(&scripts::ran(&journey.merged.contents.set, report))?);
         Ok(entry)
@@ -501,17 +507,17 @@ impl Bot {
         following: Option<&EnvironmentName>,
     ) -> Result<(), JobError> {
         let Some(run) = record.and_then(|r| r.run.clone()) else { return Ok(()) };
-        let filter = AuditFilter { run: Some(run), ..AuditFilter::default() };
-        let records = self.store.audit(&filter).await?;
-        let Some(end) = records.into_iter().rev().find(|r| r.body.action == RUN_FINISHED) else { return Ok(()) };
+        let Some(end) = self.end_of_run(run).await? else { return Ok(()) };
         let read = |key: &str| end.body.details.get(key).map(String::as_str).unwrap_or_default();
         // A row written by another version may lack them; its comment stays as it is.
-        let (Ok(report), Ok(approved_by)) = (
+        let (Ok(report), Ok(roles)) = (
             serde_json::from_str::<RunReport>(read(REPORT)),
             serde_json::from_str::<Vec<(RoleName, Login)>>(read(APPROVED_BY)),
         ) else {
             return Ok(());
         };
+        let people: Vec<Login> = serde_json::from_str(read(APPROVERS)).unwrap_or_default();
+        let counted = Counted::from_record(roles, &people, serde_json::from_str(read(GATES)).unwrap_or_default());
         let undone = report.steps.iter().any(|s| s.state == MigrationState::RolledBack);
         // Of several waves or regions one may have failed and taken itself back: that is no rollback.
         let rolled_back = undone && report.steps.iter().all(|s| s.action == StepAction::Rollback);
@@ -523,7 +529,7 @@ impl Bot {
         };
         let told = Told {
             by: end.body.details.get(STARTED_BY).map(String::as_str),
-            approved_by: &approved_by,
+            counted: &counted,
             next: &next,
             audit_head: Some(&end.hash),
         };
@@ -586,12 +592,12 @@ impl Bot {
 }
 
 /// How a run ended, besides its report.
-struct Ended<'a> {
+struct Ended {
     /// What allowed it.
     basis: String,
     /// Who or what caused it, in words.
     by: String,
-    approved_by: Vec<(&'a RoleName, &'a Login)>,
+    counted: Counted,
 }
 
 /// What a run's comment tells besides its report.
@@ -599,7 +605,8 @@ struct Ended<'a> {
 pub(super) struct Told<'a> {
     /// Who or what caused it, in words; the merge, if not given.
     pub by: Option<&'a str>,
-    pub approved_by: &'a [(RoleName, Login)],
+    /// Who let it run.
+    pub counted: &'a Counted,
     pub next: &'a run_comment::Next,
     pub audit_head: Option<&'a str>,
 }
@@ -620,7 +627,7 @@ pub(super) fn run_text(
         report,
         commit,
         by: told.by.unwrap_or("godwit"),
-        approved_by: told.approved_by,
+        counted: told.counted,
         next: told.next,
         audit_head: told.audit_head,
         links,

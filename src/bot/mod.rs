@@ -4,6 +4,7 @@
 //! judges values; `act`, `merge_run` and `commands` carry out; `worker` and `reconcile` keep it going.
 
 mod act;
+mod arrivals;
 mod asked;
 mod asking;
 mod attempts;

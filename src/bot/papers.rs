@@ -7,13 +7,16 @@ use super::Bot;
 use super::contents::Contents;
 use super::error::JobError;
 use super::gather::{Gathered, Place};
+use crate::approval::counted::satisfied;
 use crate::approval::{EnvironmentVerdict, Status, Verdict};
 use crate::config::{Environment, WindowState};
-use crate::ids::{EnvironmentName, PrNumber, Risk, RoleName};
+use crate::ids::{EnvironmentName, Login, PrNumber, Risk, RoleName};
 use crate::migration::Migration;
+use crate::plan::StepAction;
+use crate::plan::backup::{self, Coming, Why, why};
 use crate::plan::planner::belongs;
 use crate::report::EnvironmentPlan;
-use crate::report::checklist::{Checklist, Earlier, Seen, Signature, checks, sections};
+use crate::report::checklist::{Checklist, Earlier, Seen, Signature, checks, made_by_the_run, sections};
 use crate::report::graph::mermaid_around;
 use crate::report::pending::{Pending, Question, pending};
 
@@ -72,23 +75,23 @@ impl Bot {
             let name = &judged.environment;
             let Some(settings) = contents.policy.environments.get(name) else { continue };
             let own: Vec<&Migration> = contents.own_migrations().filter(|m| takes(m, settings)).collect();
-            if own.is_empty() || !asks(name, order.last() == Some(name), risk) {
+            // What it holds already is deployed.
+            if gathered.snapshot.held.contains(name) || own.is_empty() || !asks(name, order.last() == Some(name), risk)
+            {
                 continue;
             }
             let before = order.iter().position(|e| e == name).and_then(|n| n.checked_sub(1)).map(|n| &order[n]);
+            let plan = plans.iter().find(|p| p.environment == *name);
             let first = order.first().filter(|first| *first != name);
             let seen = Seen {
                 pending: own.len(),
                 read: read_by_others(gathered, verdict),
                 development: self.lacked(gathered, first, &own).await?,
                 before: self.lacked(gathered, before, &own).await?,
-                backup: settings
-                    .migration
-                    .backup_required
-                    .then(|| Ok("the run makes one, verifies it, and does not begin without".to_owned())),
+                backup: backup(contents, settings, &own, plan).map(|why| Ok(made_by_the_run(&why))),
                 window: window(settings, now),
                 no_way_back: own.iter().filter(|m| !m.is_reversible()).map(|m| m.reference()).collect(),
-                connections: connections(gathered, plans.iter().find(|p| p.environment == *name)),
+                connections: connections(gathered, plan),
                 approvals: match judged.evaluation.status {
                     Status::Approved | Status::Skipped => Ok("what the matrix asks for is there".to_owned()),
                     Status::Pending | Status::Disapproved => Err(judged.evaluation.reason.clone()),
@@ -131,7 +134,8 @@ impl Bot {
 /// Whether somebody besides the author agreed to it as it is.
 fn read_by_others(gathered: &Gathered, verdict: &Verdict) -> bool {
     let author = gathered.snapshot.author.as_ref();
-    verdict.environments.iter().flat_map(|e| e.filled.values()).any(|login| Some(login) != author)
+    let cells = verdict.environments.iter().flat_map(|e| &e.evaluation.approvers);
+    cells.chain(satisfied(&verdict.gates).flat_map(|g| &g.approvers)).any(|login| Some(login) != author)
 }
 
 fn window(settings: &Environment, now: DateTime<Utc>) -> Option<String> {
@@ -140,6 +144,25 @@ fn window(settings: &Environment, now: DateTime<Utc>) -> Option<String> {
         WindowState::Open => Some("it is open now".to_owned()),
         WindowState::Closed { local, .. } => Some(format!("it opens {local}; a merge before it waits")),
     }
+}
+
+/// Why the run makes a backup first, as far as the plan or, where there is none, the migrations say.
+fn backup(
+    contents: &Contents,
+    settings: &Environment,
+    own: &[&Migration],
+    plan: Option<&EnvironmentPlan>,
+) -> Option<Why> {
+    let lost = crate::risk::destroying(&contents.set, &contents.report.violations);
+    let plan = plan.filter(|p| p.refusals.is_empty());
+    let runs = |m: &Migration| {
+        plan.is_none_or(|p| {
+            p.steps.iter().any(|s| s.action == StepAction::Apply && s.unit == m.unit && s.migration == m.id)
+        })
+    };
+    let steps: Vec<Coming> = own.iter().filter(|m| runs(m)).map(|m| Coming::applied(m, &lost)).collect();
+    let environment = Some(&settings.name);
+    why(&backup::Question { environment, required: settings.migration.backup_required, asked: false, steps: &steps })
 }
 
 /// What the plan of an environment showed of its databases.
@@ -158,12 +181,11 @@ fn connections(gathered: &Gathered, plan: Option<&EnvironmentPlan>) -> Result<St
 }
 
 fn sign_off(judged: &EnvironmentVerdict) -> Vec<Signature> {
-    let signature = |(role, login): (&RoleName, &crate::ids::Login)| Signature {
-        name: format!("@{login}"),
-        role: role.to_string(),
-        at: None,
-    };
-    judged.filled.iter().map(signature).collect()
+    let signature = |role: String, login: &Login| Signature { name: format!("@{login}"), role, at: None };
+    let filled = judged.filled.iter().map(|(role, login)| signature(role.to_string(), login));
+    // Whoever counts besides holds one of the roles that are asked for.
+    let any: Vec<&str> = judged.required_roles.iter().map(RoleName::as_str).collect();
+    filled.chain(judged.besides().map(|login| signature(any.join(" or "), login))).collect()
 }
 
 fn missing(judged: &EnvironmentVerdict) -> Vec<String> {

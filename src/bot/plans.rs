@@ -10,7 +10,7 @@ use super::decide::refusal;
 use super::error::JobError;
 use super::gather::{Gathered, Place};
 use crate::approval::Policy;
-use crate::config::Environment;
+use crate::config::{Environment, Promotion};
 use crate::ids::{EnvironmentName, Risk, TargetName};
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::{PlannedStatement, Refusal, Step, StepReport};
@@ -18,8 +18,8 @@ use crate::report::EnvironmentPlan;
 use crate::runner::{self, Actor, ApplyOptions, RunError, Target};
 
 impl Bot {
-    /// What a merge would do, for every environment that takes migrations of the pull request. Pull requests of forks
-    /// reach no database (B-14).
+    /// What a merge would do, for every environment that takes migrations of the pull request and does not hold what was
+    /// merged. Pull requests of forks reach no database (B-14).
     pub(super) async fn plans(&self, place: &Place, gathered: &Gathered) -> Result<Vec<EnvironmentPlan>, JobError> {
         let contents = &gathered.contents;
         if gathered.snapshot.from_fork || contents.own.is_empty() || contents.report.has_errors() {
@@ -28,6 +28,9 @@ impl Bot {
         let mut plans = Vec::new();
         for name in &contents.policy.repo.environments {
             let Some(settings) = contents.policy.environments.get(name) else { continue };
+            if gathered.snapshot.held.contains(name) {
+                continue;
+            }
             let own: Vec<&Migration> = contents.own_migrations().collect();
             let takes = takers(settings, &own);
             if takes.is_empty() {
@@ -133,6 +136,17 @@ pub(super) fn takers(settings: &Environment, own: &[&Migration]) -> Vec<TargetNa
         .filter(|t| own.iter().any(|m| m.target.as_ref() == Some(&t.name)))
         .map(|t| t.name.clone())
         .collect()
+}
+
+/// The environments of the merge's branch that take one of `own`, in promotion order.
+pub(super) fn taking<'g>(
+    place: &Place,
+    gathered: &'g Gathered,
+    own: &[&Migration],
+) -> Vec<(&'g EnvironmentName, Promotion)> {
+    let policy = &gathered.contents.policy;
+    let chain = policy.chain(&gathered.pull.base.branch, &place.repository.default_branch);
+    chain.into_iter().filter(|(e, _)| takes_any(policy, e, own)).collect()
 }
 
 /// Whether any environment of a merge into the branch takes something.

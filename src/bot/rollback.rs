@@ -24,9 +24,10 @@ use super::orders::refused;
 use super::permission::{wants_second_person, who_rolls_back};
 use super::regions::Whose;
 use super::worker::soon;
+use crate::approval::Counted;
 use crate::config::Environment;
 use crate::github::model;
-use crate::ids::{EnvironmentName, Login, MigrationId, PrNumber, RoleName, RunId};
+use crate::ids::{EnvironmentName, MigrationId, PrNumber, RunId};
 use crate::lint::secrets;
 use crate::plan::planner::{Selector, leans_on_others};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
@@ -319,7 +320,7 @@ impl Bot {
         if let Some(before) = &before {
             report.digest = before.digest.clone();
         }
-        let people: Vec<(RoleName, Login)> = Vec::new();
+        let nobody = Counted::default();
         let mut entry = AuditEntry::new(Utc::now(), request.asked_by.as_str(), RUN_FINISHED, report.outcome.as_str());
         entry.repo = Some(repo.clone());
         entry.pr = Some(owner);
@@ -328,7 +329,7 @@ impl Bot {
         entry.digest = Some(report.digest.clone());
         entry.basis = Some(by.to_owned());
         entry.details.insert(REPORT.to_owned(), json(&brief(&report))?);
-        entry.details.insert(APPROVED_BY.to_owned(), json(&people)?);
+        entry.details.insert(APPROVED_BY.to_owned(), json(&nobody.roles)?);
         entry.details.insert(STARTED_BY.to_owned(), by.to_owned());
         entry.details.insert("request".to_owned(), request.id.to_string());
         self.store.prove(&mut entry).await?;
@@ -343,7 +344,7 @@ impl Bot {
         };
         let commit = tip.map_or(&pull.head.sha, |t| &t.head);
         let next = if undone { run_comment::Next::Undone } else { run_comment::Next::Stops };
-        let told = Told { by: Some(by), approved_by: &people, next: &next, audit_head: Some(&head.hash) };
+        let told = Told { by: Some(by), counted: &nobody, next: &next, audit_head: Some(&head.hash) };
         let links = self.links(place, commit);
         if let Some(tip) = tip {
             let text = run_text(&tip.policy, environment, &report, commit, &links, told);

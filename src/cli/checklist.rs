@@ -1,5 +1,6 @@
 //! `godwit checklist`: what is looked at before a deployment, filled in as far as the program can see [S3-03].
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -15,9 +16,12 @@ use crate::backup::retention;
 use crate::config::{Environment, TargetConfig, WindowState};
 use crate::ids::{EnvironmentName, Risk};
 use crate::migration::{Migration, digest_of};
+use crate::plan::backup::{Coming, Question, why};
 use crate::plan::diagnosis::Health;
 use crate::plan::planner::belongs;
-use crate::report::checklist::{Checklist, Earlier, Seen, Signature, checks, markdown, sections, text};
+use crate::report::checklist::{
+    Checklist, Earlier, Seen, Signature, checks, made_by_the_run, markdown, sections, text,
+};
 use crate::runner::{self, ApplyOptions};
 use crate::store::Store;
 
@@ -147,7 +151,7 @@ async fn fill(
         read: missing.is_none() && !migrations.is_empty() && !sign_off.is_empty(),
         development,
         before,
-        backup: backup(settings, shelf)?,
+        backup: backup(settings, &migrations, &gathered.destroys, shelf)?,
         window: match settings.windows.at(now) {
             _ if settings.windows.0.is_empty() => None,
             WindowState::Open => Some("it is open now".to_owned()),
@@ -210,9 +214,16 @@ async fn lacks(
 }
 
 /// Whether there is a backup, or one will be made.
-fn backup(settings: &Environment, shelf: &ShelfArgs) -> anyhow::Result<Option<Result<String, String>>> {
-    if settings.migration.backup_required {
-        return Ok(Some(Ok("the run makes one, verifies it, and does not begin without".to_owned())));
+fn backup(
+    settings: &Environment,
+    migrations: &[&Migration],
+    lost: &BTreeSet<String>,
+    shelf: &ShelfArgs,
+) -> anyhow::Result<Option<Result<String, String>>> {
+    let steps: Vec<Coming> = migrations.iter().map(|m| Coming::applied(m, lost)).collect();
+    let (environment, required) = (Some(&settings.name), settings.migration.backup_required);
+    if let Some(why) = why(&Question { environment, required, asked: false, steps: &steps }) {
+        return Ok(Some(Ok(made_by_the_run(&why))));
     }
     let kept = retention::list(&shelf.folder()?).map_err(Failure::from)?;
     let newest = kept

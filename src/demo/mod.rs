@@ -37,8 +37,10 @@ pub struct Closing {
 pub struct EnvironmentEnd {
     /// Its name.
     pub name: String,
-    /// `applied` when its database holds the migration and its history row.
+    /// How its run ended, as the store has it; its database was looked into besides.
     pub outcome: String,
+    /// Milliseconds the run took.
+    pub duration_ms: u64,
 }
 
 /// Why the story could not be told to its end.
@@ -61,6 +63,9 @@ pub enum DemoError {
     /// The server did not start, or not stop.
     #[error("the server: {0}")]
     Server(String),
+    /// The server's store.
+    #[error("the store: {0}")]
+    Store(#[from] crate::store::StoreError),
     /// A database of the demo.
     #[error("a database of the demo: {0}")]
     Database(#[from] sqlx::Error),

@@ -59,11 +59,11 @@ pub async fn run(options: &DemoOptions) -> Result<Option<Closing>, DemoError> {
     let store_url = format!("sqlite:{}", folder.join("godwit.db").display());
     let store = open_store(&store_url).await?;
     bring_to_today(&store, &databases).await?;
-    let server = super::server::start(&sandbox, store, folder, &databases).await?;
+    let server = super::server::start(&sandbox, store.clone(), folder, &databases).await?;
     let server_url = format!("http://{}", server.address());
     teller.say(&format!("the server listens on {}, the stand-in for GitHub on {}", server_url, sandbox.base_url()));
 
-    let stage = Stage { sandbox: &sandbox, repo: &repo, databases: &databases };
+    let stage = Stage { sandbox: &sandbox, repo: &repo, store: &store, databases: &databases };
     if options.serve {
         serve(&stage, &teller).await?;
         server.stop().await;

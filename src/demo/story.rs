@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::shop::{self, ENVIRONMENTS};
 use super::teller::Teller;
 use super::{Closing, DemoError, EnvironmentEnd};
+use crate::ids::{EnvironmentName, PrNumber};
+use crate::plan::Outcome;
 use crate::sandbox::{CheckRunView, MergeMethod, NewPull, PullHandle, RepoHandle, ReviewVerdict, Sandbox};
+use crate::store::Store;
 
 const LINT: &str = "godwit / lint";
 const APPROVAL: &str = "godwit / approval";
@@ -20,6 +23,8 @@ pub struct Stage<'a> {
     pub sandbox: &'a Sandbox,
     /// The shop's repository on it.
     pub repo: &'a RepoHandle,
+    /// The server's store.
+    pub store: &'a Store,
     /// The folder of the four databases.
     pub databases: &'a Path,
 }
@@ -108,20 +113,48 @@ pub async fn tell(stage: &Stage<'_>, teller: &mut Teller) -> Result<Closing, Dem
         let label = format!("migrated:{name}");
         await_some(&format!("the label `{label}`"), || pull.view().ok()?.labels.contains(&label).then_some(())).await?;
         let (author, body) = comment(&pull, &marker, "").await?;
+        let end = end_of_run(stage.store, name, &pull).await?;
+        expect(end.outcome == Outcome::Applied.as_str(), &format!("the run in {name} ends as it must"))?;
+        expect(body.contains("1 migration applied"), &format!("the comment about {name} says so"))?;
         let holds = holds_migration(&stage.databases.join(format!("{name}.db"))).await?;
         expect(holds, &format!("the database of {name} has the new column and its history row"))?;
-        teller.good(&format!("{name} holds {}", shop::MIGRATION));
-        // One result comment in full says it all; the others differ in their names.
-        if name == "production" {
-            teller.comment(&author, &body);
-        }
-        closing.environments.push(EnvironmentEnd { name: name.to_owned(), outcome: "applied".to_owned() });
+        teller.good(&format!("{name} holds {}; its run is recorded as {}", shop::MIGRATION, end.outcome));
+        // One result comment in full says it all; of the others what differs, what ran and how long it took.
+        let whole = name == "production";
+        teller.comment(&author, if whole { &body } else { opening(&body, "<details>") });
+        closing.environments.push(end);
     }
-    let summary = comment(&pull, SUMMARY, "").await?;
-    expect(!summary.1.is_empty(), "the summary comment is kept up to date")?;
+    let (author, body) = comment(&pull, SUMMARY, "merged, applied in").await?;
+    for (name, _) in ENVIRONMENTS {
+        let row = format!("| ✅ | `{name}` | 1 migration applied");
+        expect(body.contains(&row), &format!("the summary says that {name} has it"))?;
+    }
+    for past in ["ready to merge", "### On merge", "### Before the deployment"] {
+        expect(!body.contains(past), &format!("the summary says `{past}` no more"))?;
+    }
+    teller.comment(&author, opening(&body, "### Migrations"));
     stage.sandbox.await_deliveries(PATIENCE).await?;
     closing.comments = pull.comments()?.len();
     Ok(closing)
+}
+
+/// The beginning of a comment.
+fn opening<'a>(body: &'a str, part: &str) -> &'a str {
+    body.split_once(part).map_or(body, |(first, _)| first)
+}
+
+/// How the pull request's run in an environment ended, as the server wrote it down.
+async fn end_of_run(store: &Store, name: &str, pull: &PullHandle) -> Result<EnvironmentEnd, DemoError> {
+    let missing = || DemoError::NotAsItMust(format!("the store knows how the run in {name} ended"));
+    let environment = EnvironmentName::new(name).map_err(|_| missing())?;
+    let runs = store.recent_runs(Some(&environment), 1).await?;
+    let run = runs.into_iter().find(|r| r.pr == Some(PrNumber(pull.number()))).ok_or_else(missing)?;
+    let took = run.finished_at.ok_or_else(missing)? - run.started_at;
+    Ok(EnvironmentEnd {
+        name: name.to_owned(),
+        outcome: run.outcome.ok_or_else(missing)?,
+        duration_ms: u64::try_from(took.num_milliseconds()).unwrap_or(0),
+    })
 }
 
 fn tell_check(teller: &Teller, check: &CheckRunView) {

@@ -1,9 +1,11 @@
 //! Whether a backup is made before a run, why, and of how much (SPEC 8). Pure.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Step, StepAction};
+use super::StepAction;
 use crate::ids::{Engine, EnvironmentName};
+use crate::migration::Migration;
 use crate::migration::operations::{self, Operation, elasticsearch, redis};
 
 /// Why a backup is made.
@@ -43,9 +45,32 @@ pub struct Question<'a> {
     /// Whether somebody asks for one.
     pub asked: bool,
     /// What is about to run.
-    pub steps: &'a [Step],
-    /// Whether a step takes data away.
-    pub destroys: &'a dyn Fn(&Step) -> bool,
+    pub steps: &'a [Coming],
+}
+
+/// What decides about one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coming {
+    /// The migration's name.
+    pub migration: String,
+    /// Its version.
+    pub version: String,
+    /// What is done with it.
+    pub action: StepAction,
+    /// Whether that takes data away.
+    pub destroys: bool,
+}
+
+impl Coming {
+    /// A migration that is going to be applied; `lost` are those (`unit/id`) that take data away, as the linter found.
+    pub fn applied(migration: &Migration, lost: &BTreeSet<String>) -> Self {
+        Self {
+            migration: migration.id.to_string(),
+            version: migration.version.to_string(),
+            action: StepAction::Apply,
+            destroys: lost.contains(&migration.reference()) || migration.up.destroys(migration.engine),
+        }
+    }
 }
 
 /// Why a backup is made before these steps, if one is. Development, and a database that no environment owns, get one
@@ -64,10 +89,10 @@ pub fn why(question: &Question<'_>) -> Option<Why> {
     if environment.as_str() == "development" {
         return None;
     }
-    let named = |which: &dyn Fn(&Step) -> bool| -> Vec<String> {
-        question.steps.iter().filter(|s| which(s)).map(|s| s.migration.to_string()).collect()
+    let named = |which: &dyn Fn(&Coming) -> bool| -> Vec<String> {
+        question.steps.iter().filter(|s| which(s)).map(|s| s.migration.clone()).collect()
     };
-    let destroying = named(question.destroys);
+    let destroying = named(&|s| s.destroys);
     if !destroying.is_empty() {
         return Some(Why::Destroys(destroying));
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{count, escape};
 use crate::ids::{EnvironmentName, Risk};
+use crate::plan::backup::Why;
 
 /// The checklist of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -131,6 +132,11 @@ fn some(names: &[String]) -> String {
     format!("{}{more}", first.join(", "))
 }
 
+/// What is said of the backup that a run makes by itself.
+pub fn made_by_the_run(why: &Why) -> String {
+    format!("the run makes one, verifies it, and does not begin without: {why}")
+}
+
 /// The ten checks as what was seen answers them.
 pub fn checks(seen: &Seen) -> Vec<Check> {
     let lacks = |earlier: &Option<Earlier>, none: &str| match earlier {
@@ -159,7 +165,10 @@ pub fn checks(seen: &Seen) -> Vec<Check> {
         match &seen.backup {
             Some(Ok(note)) => (State::Done, note.clone()),
             Some(Err(note)) => (State::Open, note.clone()),
-            None => (State::Person, "nothing asks for one: say `--backup`, or decide that none is needed".to_owned()),
+            None => (
+                State::Person,
+                "nothing asks for one: make one with `godwit backup`, or decide that none is needed".to_owned(),
+            ),
         },
         (State::Person, "tell those who work on it and those who use it".to_owned()),
         match &seen.window {

@@ -1,6 +1,7 @@
 //! The summary comment of a pull request: what is asked of whom, what would run, what was found. What people must do
 //! stands first, so that a cut never hides it.
 
+use super::arrival::{self, Arrival, Stand};
 use super::checklist::{self, Checklist};
 use super::escape::{self, code, prose};
 use super::{EnvironmentPlan, Links, and, count, irreversible, operation_of, risk_mark};
@@ -33,6 +34,8 @@ pub struct SummaryInput<'a> {
     pub verdict: Option<&'a Verdict>,
     /// What a merge would do, in promotion order.
     pub plans: &'a [EnvironmentPlan],
+    /// How the environments of its branch stand, where it is merged.
+    pub arrivals: Option<&'a [Arrival]>,
     /// What needs what, as Mermaid, where something is declared.
     pub graph: Option<String>,
     /// What is looked at before the environments that ask for it.
@@ -48,6 +51,10 @@ pub fn summary(input: &SummaryInput<'_>) -> String {
     let mut out = format!("{MARKER}\n");
     out.push_str(&headline(input));
     out.push_str(&broken_policy(input));
+    if let Some(arrivals) = input.arrivals {
+        out.push_str(&arrival::section(arrivals));
+        out.push_str(&ways_back(input, arrivals));
+    }
     if let Some(verdict) = input.verdict {
         out.push_str(&approvals(input, verdict));
     }
@@ -58,7 +65,9 @@ pub fn summary(input: &SummaryInput<'_>) -> String {
     out.push_str(&findings(input.lint, input.links));
     out.push_str(&plans(input));
     if let Some(verdict) = input.verdict {
-        out.push_str(&on_merge(input, verdict));
+        if input.arrivals.is_none() {
+            out.push_str(&on_merge(input, verdict));
+        }
         out.push_str(&checklists(input.checklists));
         out.push_str(&remarks(verdict));
     }
@@ -74,7 +83,8 @@ fn headline(input: &SummaryInput<'_>) -> String {
     let refused = super::check_run::refusals(input);
     let (mark, text) = match input.verdict {
         _ if !input.config_errors.is_empty() => {
-            ("⛔", "the policy cannot be read, so nothing can be approved".to_owned())
+            let lacks = if input.snapshot.merged { "runs" } else { "can be approved" };
+            ("⛔", format!("the policy cannot be read, so nothing {lacks}"))
         }
         None => ("⛔", "this pull request could not be judged".to_owned()),
         Some(_) if errors > 0 => ("❌", format!("{} to fix before anyone is asked", count(errors, "error"))),
@@ -85,6 +95,11 @@ fn headline(input: &SummaryInput<'_>) -> String {
         }
         Some(verdict) => (mark(verdict.status, input.snapshot.draft), prose(&lower_first(&verdict.summary))),
     };
+    let (mark, text, turn) = match input.arrivals {
+        Some(arrivals) => arrival::headline(arrivals),
+        None if refused.is_empty() => (mark, text, whose_turn(input, errors)),
+        None => (mark, text, "the author's turn".to_owned()),
+    };
     let risk = if input.lint.migrations.is_empty() {
         String::new()
     } else {
@@ -92,7 +107,6 @@ fn headline(input: &SummaryInput<'_>) -> String {
         let risk = risk(input);
         format!("{} **{risk}** risk · {migrations} · ", risk_mark(risk))
     };
-    let turn = if refused.is_empty() { whose_turn(input, errors) } else { "the author's turn".to_owned() };
     format!("## {mark} Godwit: {text}\n\n{risk}{turn}\n\n")
 }
 
@@ -498,17 +512,31 @@ fn on_merge(input: &SummaryInput<'_>, verdict: &Verdict) -> String {
         "The migrations are compared with what was approved, then run one environment after the other. A failure stops \
          the chain; every gate is looked at again when its turn comes.\n"
     });
-    let fixed: Vec<String> = input.lint.migrations.iter().filter(|m| !m.reversible).map(|m| code(&m.id)).collect();
     let last = concerned.last().map_or("ENV", |e| e.environment.as_str());
-    if fixed.is_empty() {
-        out.push_str(&format!("Afterwards each can be undone: `/godwit rollback {last} MIGRATION`.\n\n"));
-    } else {
-        out.push_str(&format!(
+    out.push_str(&match fixed(input).as_slice() {
+        [] => format!("Afterwards each can be undone: `/godwit rollback {last} MIGRATION`.\n\n"),
+        fixed => format!(
             "Afterwards **{} cannot be undone** by a script; the way back is a backup or a new migration.\n\n",
-            and(&fixed)
-        ));
-    }
+            and(fixed)
+        ),
+    });
     out
+}
+
+/// Migrations without a way back.
+fn fixed(input: &SummaryInput<'_>) -> Vec<String> {
+    input.lint.migrations.iter().filter(|m| !m.reversible).map(|m| code(&m.id)).collect()
+}
+
+/// What can be undone of what was applied.
+fn ways_back(input: &SummaryInput<'_>, arrivals: &[Arrival]) -> String {
+    let Some(last) = arrivals.iter().rev().find(|a| a.stand == Stand::Holds) else { return String::new() };
+    match fixed(input).as_slice() {
+        [] => format!("Each can be undone: `/godwit rollback {} MIGRATION`.\n\n", last.environment),
+        fixed => {
+            format!("**{} cannot be undone** by a script; the way back is a backup or a new migration.\n\n", and(fixed))
+        }
+    }
 }
 
 /// What is looked at before a deployment [S3-45].

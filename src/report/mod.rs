@@ -1,5 +1,6 @@
 //! The only writer of words users see: decisions in, text out. Pure.
 
+pub mod arrival;
 #[cfg(feature = "sqlite")]
 pub mod audit;
 pub mod beginning;

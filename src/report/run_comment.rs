@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::escape::{self, code, prose};
 use super::{Links, count, duration};
+use crate::approval::Counted;
 use crate::config::Region;
-use crate::ids::{CommitSha, EnvironmentName, Login, MigrationId, RoleName, RunId, TargetName};
+use crate::ids::{CommitSha, EnvironmentName, Login, MigrationId, RunId, TargetName};
 use crate::plan::{MigrationState, Outcome, RunReport, StepAction, StepError, StepReport};
 
 /// Lines of a server's error that are shown, from the end.
@@ -40,8 +41,8 @@ pub struct RunCommentInput<'a> {
     pub commit: &'a CommitSha,
     /// Who or what caused the run, such as `merge by @ann`.
     pub by: &'a str,
-    /// Which person filled which role.
-    pub approved_by: &'a [(RoleName, Login)],
+    /// Everyone whose word let it run.
+    pub counted: &'a Counted,
     /// What comes next.
     pub next: &'a Next,
     /// Head of the audit chain after the run.
@@ -128,11 +129,16 @@ pub fn result(input: &RunCommentInput<'_>) -> String {
 }
 
 fn headline(input: &RunCommentInput<'_>) -> String {
-    let report = input.report;
+    let (mark, text) = ended(input.report);
+    format!("## {mark} {}: {text}\n\n", code(input.environment.as_str()))
+}
+
+/// How a run ended, in a few words and their mark.
+pub(super) fn ended(report: &RunReport) -> (&'static str, String) {
     let applied = report.steps.iter().filter(|s| s.state == MigrationState::Applied).count();
     let undone = report.steps.iter().filter(|s| s.state == MigrationState::RolledBack).count();
     let took = duration(report.duration_ms);
-    let (mark, text) = match report.outcome {
+    match report.outcome {
         Outcome::Applied if applied == 0 && undone > 0 => {
             ("↩️", format!("{} undone in {took}", count(undone, "migration")))
         }
@@ -151,8 +157,7 @@ fn headline(input: &RunCommentInput<'_>) -> String {
         Outcome::Blocked if waits(report, "window") => ("⏳", "waits for its maintenance window".to_owned()),
         Outcome::Blocked => ("⛔", "not started".to_owned()),
         Outcome::NeedsHuman => ("🧑‍🔧", "a person is needed: the state of a migration cannot be proved".to_owned()),
-    };
-    format!("## {mark} {}: {text}\n\n", code(input.environment.as_str()))
+    }
 }
 
 /// Whether a person stopped it.
@@ -324,7 +329,7 @@ fn regions(input: &RunCommentInput<'_>) -> String {
 
 /// What this run has to show where a rule asks who agreed, what was kept and where it is written down.
 fn answer(input: &RunCommentInput<'_>) -> String {
-    let people: Vec<String> = input.approved_by.iter().map(|(_, login)| code(&format!("@{login}"))).collect();
+    let people: Vec<String> = input.counted.everyone().into_iter().map(person).collect();
     let people = if people.is_empty() {
         "no approval asked for".to_owned()
     } else {
@@ -333,6 +338,10 @@ fn answer(input: &RunCommentInput<'_>) -> String {
     let backup = input.report.backup.as_ref().map_or_else(|| "no backup".to_owned(), |b| format!("backup {}", code(b)));
     let record = input.audit_head.map_or_else(|| "not recorded yet".to_owned(), |_| "in the audit log".to_owned());
     format!("{people}; {backup}; {record}")
+}
+
+fn person(login: &Login) -> String {
+    code(&format!("@{login}"))
 }
 
 fn what_next(input: &RunCommentInput<'_>) -> String {
@@ -377,13 +386,20 @@ fn record(input: &RunCommentInput<'_>) -> String {
         ("Risk", report.risk.to_string()),
         ("Started by", prose(input.by)),
     ];
-    if !input.approved_by.is_empty() {
-        let people: Vec<String> = input
-            .approved_by
-            .iter()
-            .map(|(role, login)| format!("{} {}", code(&format!("@{login}")), escape::inline(role.as_str())))
-            .collect();
+    let roles =
+        input.counted.roles.iter().map(|(role, by)| format!("{} {}", person(by), escape::inline(role.as_str())));
+    let people: Vec<String> = roles.chain(input.counted.besides.iter().map(person)).collect();
+    if !people.is_empty() {
         rows.push(("Approved by", people.join(", ")));
+    }
+    let gates: Vec<String> = input
+        .counted
+        .gates
+        .iter()
+        .map(|(name, by)| format!("{}: {}", escape::inline(name), by.iter().map(person).collect::<Vec<_>>().join(", ")))
+        .collect();
+    if !gates.is_empty() {
+        rows.push(("Besides the matrix", gates.join("<br>")));
     }
     rows.push(("Backup", report.backup.as_ref().map_or_else(|| "none".to_owned(), |b| code(b))));
     if let (Some(backup), Some(environment)) = (&report.backup, &report.environment) {

@@ -16,7 +16,7 @@ use crate::backup::{self as engine, BackupError, Made, Order, Restored, Subject}
 use crate::drivers::{Driver, DriverError, Session, SessionOptions, failpoint};
 use crate::ids::{Checksum, Engine, Epoch, MigrationId, RunId, TargetName};
 use crate::migration::Script;
-use crate::plan::backup::{Question, Why, touched, why};
+use crate::plan::backup::{Coming, Question, Why, touched, why};
 use crate::plan::planner::history_hash;
 use crate::plan::{HistoryRow, MigrationPlan, MigrationState, Outcome, Refusal, Step, StepAction};
 use crate::store::runs::{StepIntent, StepRecord, TargetIntent};
@@ -74,12 +74,17 @@ pub(super) fn reason(job: &Job<'_>, plan: &MigrationPlan) -> Option<Why> {
             StepAction::Baseline => false,
         }
     };
+    let coming = |step: &Step| Coming {
+        migration: step.migration.to_string(),
+        version: step.version.clone(),
+        action: step.action,
+        destroys: destroys(step),
+    };
     why(&Question {
         environment: job.target.environment.as_ref(),
         required: wish.required,
         asked: wish.asked,
-        steps: &plan.steps,
-        destroys: &destroys,
+        steps: &plan.steps.iter().map(coming).collect::<Vec<_>>(),
     })
 }
 

@@ -3,7 +3,7 @@
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
 
 /// HTML elements that comments may use; all others are shown as text.
-const ALLOWED: [&str; 12] = [
+const ALLOWED: [&str; 16] = [
     "<details>",
     "</details>",
     "<details open>",
@@ -16,6 +16,10 @@ const ALLOWED: [&str; 12] = [
     "</sub>",
     "<sup>",
     "</sup>",
+    "<b>",
+    "</b>",
+    "<code>",
+    "</code>",
 ];
 
 /// Renders `text`. HTML comments vanish, raw HTML but for [`ALLOWED`] is escaped, links go to the web only, images
@@ -129,6 +133,8 @@ mod tests {
         {
             assert!(html.contains(part), "no {part} in {html}");
         }
+        let html = render("<details><summary>➖ <b>staging</b> on <code>shop</code></summary>\n\nx\n\n</details>\n");
+        assert!(html.contains("<b>staging</b> on <code>shop</code>") && !html.contains("&lt;"), "{html}");
         assert!(!html.contains("godwit:summary"));
         assert_eq!(render("<!-- a\nb --> c").trim(), "c");
     }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use godwit::approval::ReviewState;
+use godwit::approval::{Counted, ReviewState};
 use godwit::config::ConfigError;
 use godwit::ids::{Checksum, CommitSha, Digest, Engine, Login, MigrationId, Risk, RoleName, RunId, TargetName};
 use godwit::lint::{Category, LintReport, MigrationSummary, Severity, Violation};
@@ -11,6 +11,7 @@ use godwit::plan::{
     MigrationState, Outcome, PlannedStatement, RecoveryClass, Refusal, RunReport, Step, StepAction, StepError,
     StepReport,
 };
+use godwit::report::arrival::{Arrival, Stand};
 use godwit::report::check_run::{CheckOutput, approval_output, lint_output};
 use godwit::report::comment::{self, SummaryInput};
 use godwit::report::run_comment::{self, Next, RunCommentInput};
@@ -137,22 +138,47 @@ fn sql() -> Vec<Step> {
 
 /// The comment and both checks of one pull request.
 fn page(world: &World, lint: &LintReport, plans: &[EnvironmentPlan], config_errors: &[ConfigError]) -> String {
-    let verdict = config_errors.is_empty().then(|| world.verdict());
-    let links = links();
-    let input = SummaryInput {
-        snapshot: &world.pr,
-        lint,
-        verdict: verdict.as_ref(),
-        plans,
-        graph: None,
-        checklists: &[],
-        config_errors,
-        links: &links,
-    };
+    let (verdict, links) = (config_errors.is_empty().then(|| world.verdict()), links());
+    let input = SummaryInput { verdict: verdict.as_ref(), ..input(world, lint, plans, config_errors, &links) };
     let approval = approval_output(&input);
     // The check's summary is the comment.
     let approval = CheckOutput { summary: "(the comment)".to_owned(), ..approval };
     format!("{}\n{}\n{}", comment::summary(&input), check(&lint_output(lint, config_errors)), check(&approval))
+}
+
+/// The comment of the same pull request after its merge.
+fn merged(world: World, lint: &LintReport, plans: &[EnvironmentPlan], arrivals: &[Arrival]) -> String {
+    let world = world.with(|w| w.pr.merged = true);
+    let (verdict, links) = (world.verdict(), links());
+    let input = input(&world, lint, plans, &[], &links);
+    comment::summary(&SummaryInput { verdict: Some(&verdict), arrivals: Some(arrivals), ..input })
+}
+
+fn input<'a>(
+    world: &'a World,
+    lint: &'a LintReport,
+    plans: &'a [EnvironmentPlan],
+    config_errors: &'a [ConfigError],
+    links: &'a Links,
+) -> SummaryInput<'a> {
+    SummaryInput {
+        snapshot: &world.pr,
+        lint,
+        verdict: None,
+        plans,
+        arrivals: None,
+        graph: None,
+        checklists: &[],
+        config_errors,
+        links,
+    }
+}
+
+/// How the four environments stand, and what came of their runs.
+fn arrivals(stands: [(Stand, Option<RunReport>); 4]) -> Vec<Arrival> {
+    let names = ["development", "testing", "staging", "production"];
+    let one = |(name, (stand, report))| Arrival { environment: env(name), stand, report };
+    names.into_iter().zip(stands).map(one).collect()
 }
 
 fn check(output: &CheckOutput) -> String {
@@ -222,7 +248,11 @@ fn run_page(report: &RunReport, next: &Next) -> String {
         report,
         commit: &commit,
         by: "merge of #7 by @ann",
-        approved_by: &[(RoleName::new("data_ops").unwrap(), Login::new("ann"))],
+        counted: &Counted {
+            roles: vec![(RoleName::new("data_ops").unwrap(), Login::new("ann"))],
+            besides: vec![Login::new("ben")],
+            gates: vec![("code owners".to_owned(), vec![Login::new("dan"), Login::new("dora")])],
+        },
         next,
         audit_head: Some(&head),
         links: &links,
@@ -388,6 +418,43 @@ fn the_words_people_read() {
                 &[],
             ),
         ),
+        (
+            "merged",
+            merged(
+                World::new(Risk::Low).approve(&["lea", "dan", "ann"]),
+                &lint(Risk::Low, Vec::new()),
+                &[],
+                &arrivals([(); 4].map(|()| (Stand::Holds, Some(run(MigrationState::Applied, Outcome::Applied, None))))),
+            ),
+        ),
+        (
+            "merged-failed",
+            merged(
+                world().approve(&["lea", "dan", "ann"]),
+                &irreversible,
+                &plans(&sql())[2..],
+                &arrivals([
+                    (Stand::Holds, Some(run(MigrationState::Applied, Outcome::Applied, None))),
+                    (Stand::Holds, None),
+                    (Stand::Failed, Some(run(MigrationState::Failed, Outcome::Failed, error(true)))),
+                    (Stand::Ahead, None),
+                ]),
+            ),
+        ),
+        (
+            "merged-waits",
+            merged(
+                world().approve(&["ann"]),
+                &lint(Risk::High, vec![warning()]),
+                &plans(&sql())[3..],
+                &arrivals([
+                    (Stand::Holds, None),
+                    (Stand::Holds, None),
+                    (Stand::Undone, None),
+                    (Stand::Waits("approval".to_owned()), None),
+                ]),
+            ),
+        ),
         ("hostile", page(&evil_world, &evil_lint, &evil_plans, &[])),
         (
             "run-applied",
@@ -447,6 +514,7 @@ fn b15_nothing_is_longer_than_github_takes_and_the_failing_end_stays() {
         lint: &report,
         verdict: Some(&verdict),
         plans: &plans,
+        arrivals: None,
         graph: None,
         checklists: &[],
         config_errors: &[],

@@ -1,5 +1,6 @@
 //! Comments within what GitHub takes, whatever a database says (B-15).
 
+use godwit::approval::Counted;
 use godwit::ids::{CommitSha, Digest, Engine, EnvironmentName, MigrationId, Risk, RunId, TargetName};
 use godwit::plan::{MigrationState, Outcome, RecoveryClass, RunReport, StepAction, StepError, StepReport};
 use godwit::report::run_comment::{Next, RunCommentInput, result};
@@ -66,7 +67,7 @@ proptest! {
             report: &report,
             commit: &commit,
             by: "merge by rosa",
-            approved_by: &[],
+            counted: &Counted::default(),
             next: &Next::Stops,
             audit_head: None,
             links: &Links::default(),

@@ -49,6 +49,57 @@ async fn b10_a_merge_brings_every_environment_forward_in_order() {
     }
 }
 
+/// What a summary says only before the merge, or of an environment that lacks it.
+const BEFORE: [&str; 5] = ["ready to merge", "nothing to do", "### On merge", "### Before the deployment", "### Plan"];
+
+#[tokio::test]
+async fn b15_after_the_merge_the_summary_says_where_it_is_and_what_comes_next() {
+    let world = World::start().await;
+    let pull = world.open("orders", &ORDERS).await;
+    let summary = || comment(&pull, SUMMARY).unwrap().body;
+    let has = |parts: &[&str]| {
+        let text = summary();
+        parts.iter().for_each(|part| assert!(text.contains(part), "{part} in {text}"));
+    };
+    world.approve(&pull, "omar").await;
+    pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    has(&[
+        "## ⏳ Godwit: merged, `production` waits",
+        "applied in `development` and `staging`",
+        "| ✅ | `staging` | 1 migration applied in ",
+        "| ⏳ | `production` | waits for approvals |",
+        "**Next:** the comment about `production` says what it waits for.",
+    ]);
+    // What is still to be done there is shown, and nothing of what is done.
+    let text = summary();
+    assert!(text.contains("<b>production</b>: 1 migration") && text.contains("<b>production</b>: "), "{text}");
+    assert!(!text.contains("<b>staging</b>") && !text.contains("ready to merge"), "{text}");
+    assert!(!text.contains("### On merge"), "{text}");
+
+    world.approve(&pull, "dora").await;
+    has(&[
+        "## ✅ Godwit: merged, applied in `development`, `staging` and `production`",
+        "nothing is left to do",
+        "| ✅ | `production` | 1 migration applied in ",
+        "**Next:** nothing; every environment of this branch has it.",
+        "Each can be undone: `/godwit rollback production MIGRATION`",
+    ]);
+    let done = summary();
+    BEFORE.iter().for_each(|past| assert!(!done.contains(past), "{past} in {done}"));
+    // Looking again changes nothing.
+    world.bot.sweep(chrono::Utc::now()).await.unwrap();
+    world.settle().await;
+    assert_eq!(summary(), done);
+
+    world.ask(&pull, "omar", "/godwit rollback staging 0001_orders").await;
+    has(&[
+        "## ↩️ Godwit: merged, undone in `staging`",
+        "| ↩️ | `staging` | 1 migration undone in ",
+        "`/godwit retry staging` brings it again",
+    ]);
+}
+
 #[tokio::test]
 async fn b7_a_repeated_merge_never_runs_twice() {
     let mut world = World::start().await;
@@ -135,6 +186,12 @@ async fn b10_a_failure_stops_the_chain_says_what_was_undone_and_can_be_tried_aga
         told.contains("already exists") && told.contains("undone") && told.contains("/godwit retry staging"),
         "{told}"
     );
+    let summary = comment(&pull, SUMMARY).unwrap().body;
+    for part in
+        ["merged, failed in `staging`", "| ❌ | `staging` | failed", "| · | `production` |", "`/godwit retry staging`"]
+    {
+        assert!(summary.contains(part), "{part} in {summary}");
+    }
     // Looking again is not trying again.
     world.bot.sweep(chrono::Utc::now()).await.unwrap();
     world.settle().await;

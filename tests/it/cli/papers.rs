@@ -129,6 +129,29 @@ fn s3_03_s3_38_s3_44_the_checklist_has_ten_checks_and_a_missing_signature_blocks
 }
 
 #[test]
+fn s3_38_the_checklist_asks_what_the_run_asks_about_a_backup() {
+    let shop = Shop::new();
+    let note = || {
+        let list = shop.run(&["checklist", "production", "--format", "json"]).expect(3).json();
+        (
+            list["checks"][4]["state"].as_str().unwrap().to_owned(),
+            list["checks"][4]["note"].as_str().unwrap().to_owned(),
+        )
+    };
+    let required =
+        "the run makes one, verifies it, and does not begin without: `production` requires one before every run";
+    assert_eq!(note(), ("done".to_owned(), required.to_owned()));
+    let free = shop.read("policies/environments.yml").replace("backup_required: true", "backup_required: false");
+    shop.write("policies/environments.yml", &free);
+    let (state, said) = note();
+    assert!(state == "person" && said.contains("make one with `godwit backup`"), "{said}");
+    // Nobody asks for one, and the run makes it all the same.
+    shop.write("db/0004_gone.up.sql", "drop table orders;\n");
+    let (state, said) = note();
+    assert!(state == "done" && said.ends_with("data is lost by `0004_gone`"), "{said}");
+}
+
+#[test]
 fn s3_38_the_checklist_says_where_it_looked_and_goes_by_the_built_in_matrix() {
     let shop = Shop::new();
     let checks = |place: &str, code: i32| -> Vec<(String, String)> {

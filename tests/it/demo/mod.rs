@@ -28,6 +28,17 @@ fn the_story_is_told_to_its_end() {
     for part in ["A pull request comes in", "update-without-where", "carl", "production holds 0006_customer_status"] {
         assert!(told.contains(part), "{part}");
     }
+    // Of every environment: what ran and how long it took, as its comment says.
+    for end in closing["environments"].as_array().unwrap() {
+        let (name, took) = (end["name"].as_str().unwrap(), end["duration_ms"].as_u64());
+        let recorded = format!("{name} holds 0006_customer_status; its run is recorded as applied");
+        for part in [recorded, format!("✅ {name}: 1 migration applied in ")] {
+            assert!(took.is_some() && told.contains(&part), "{part}");
+        }
+    }
+    assert_eq!(told.matches("│ ✅ │ 0006_customer_status").count(), 4, "{told}");
+    assert!(told.contains("merged, applied in development, testing, staging and production"), "{told}");
+    assert!(told.contains("@dana data_ops, @omar"), "who agreed to staging: {told}");
     // One summary, and one result for each environment.
     assert_eq!(closing["comments"], 5);
 }
