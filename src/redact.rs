@@ -164,8 +164,9 @@ pub fn is_placeholder(text: &str) -> bool {
 
 /// Keys of known makers: AWS, GitHub, GitLab, Stripe, Slack, npm, Google.
 fn tokens(text: &str) -> Vec<Range<usize>> {
-    /// How such a key begins, how many letters follow at least, and which.
-    const KINDS: [(&str, usize, fn(&u8) -> bool); 16] = [
+    /// How a key begins, how many letters follow at least, and which.
+    type Kind = (&'static str, usize, fn(&u8) -> bool);
+    const KINDS: [Kind; 16] = [
         ("AKIA", 16, is_upper_or_digit),
         ("ASIA", 16, is_upper_or_digit),
         ("AIza", 35, is_of_token),
@@ -187,7 +188,7 @@ fn tokens(text: &str) -> Vec<Range<usize>> {
     for (beginning, least, belongs) in KINDS {
         for (at, _) in text.match_indices(beginning) {
             let within = text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-            let letters = text[at + beginning.len()..].bytes().take_while(|b| belongs(b)).count();
+            let letters = text[at + beginning.len()..].bytes().take_while(belongs).count();
             let exact = beginning.ends_with("IA") && letters != least;
             if !within && !exact && letters >= least {
                 found.push(at..at + beginning.len() + letters);
