@@ -185,7 +185,8 @@ fn tokens(text: &str) -> Vec<Range<usize>> {
         ("xoxp-", 20, is_of_token),
     ];
     let mut found = Vec::new();
-    for (beginning, least, belongs) in KINDS {
+    // Nearly no text has any of them, and whether it has is found faster than where.
+    for (beginning, least, belongs) in KINDS.into_iter().filter(|(beginning, ..)| text.contains(beginning)) {
         for (at, _) in text.match_indices(beginning) {
             let within = text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
             let letters = text[at + beginning.len()..].bytes().take_while(belongs).count();

@@ -43,7 +43,8 @@ enum What {
 /// The matrix that holds without policy files, to be changed.
 const MATRIX: &str = include_str!("../../policies/approval_matrix.yml");
 
-const WORKFLOW: &str = "\
+const WORKFLOW: &str = concat!(
+    "\
 # Checks the migrations of a pull request; needs no database and no secret.
 name: Godwit
 on: pull_request
@@ -55,8 +56,10 @@ jobs:
     steps:
       - uses: actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2
         with: { fetch-depth: 0 }
-      - uses: godwit-dev/godwit@v1
-";
+      - uses: godwit-dev/godwit@v",
+    env!("CARGO_PKG_VERSION"),
+    "\n"
+);
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {

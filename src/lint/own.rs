@@ -51,7 +51,11 @@ pub fn message(name: &str) -> String {
 
 /// Whether a text can be about one of them at all: nearly none is, and a search costs nothing.
 pub(super) fn mentions(text: &str) -> bool {
-    text.as_bytes().windows(PREFIX.len()).any(|w| w.eq_ignore_ascii_case(PREFIX.as_bytes()))
+    let bytes = text.as_bytes();
+    // What it ends with is rarer than what it begins with.
+    let ends = bytes.iter().enumerate().filter(|(_, b)| **b == b'_').map(|(at, _)| at + 1);
+    ends.filter_map(|end| bytes.get(end.checked_sub(PREFIX.len())?..end))
+        .any(|w| w.eq_ignore_ascii_case(PREFIX.as_bytes()))
 }
 
 /// Those that a statement changes, drops or makes, itself or in its `WITH`, each at its words.

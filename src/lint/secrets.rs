@@ -99,13 +99,14 @@ pub(super) fn in_sql(statement: &SyntaxNode) -> Vec<Secret> {
             | SyntaxKind::ALTER_FOREIGN_DATA_WRAPPER
     );
     let subscribes = matches!(statement.kind(), SyntaxKind::CREATE_SUBSCRIPTION | SyntaxKind::ALTER_SUBSCRIPTION);
-    let mut before = String::new();
+    let mut last: Option<SyntaxToken> = None;
     for token in statement.descendants_with_tokens().filter_map(|e| e.into_token()) {
         if matches!(token.kind(), SyntaxKind::WHITESPACE | SyntaxKind::COMMENT) {
             continue;
         }
-        let word = std::mem::replace(&mut before, token.text().trim_matches('"').to_ascii_lowercase());
+        let before = last.replace(token.clone());
         let Some(range) = content_of(&token) else { continue };
+        let word = before.map(|token| token.text().trim_matches('"').to_ascii_lowercase()).unwrap_or_default();
         let text = &token.text()[range.clone()];
         let start = usize::from(token.text_range().start());
         let mut add = |range: Range<usize>, why: String, by_name: bool| {

@@ -31,6 +31,45 @@ fn every_sample_of_configuration_loads() {
     none(&findings);
 }
 
+/// A workflow that is shown can be taken as it stands: it is YAML, has Godwit before it calls it, and the server that it
+/// reaches at `localhost`; what it names is a release that there is.
+#[test]
+fn every_sample_of_a_workflow_has_what_it_calls() {
+    let mut findings = Vec::new();
+    let (mut jobs, release) = (0, concat!("v", env!("CARGO_PKG_VERSION")));
+    for page in pages() {
+        let text = read(&page);
+        findings.extend(
+            ["godwit-dev/godwit@", "gh release download "]
+                .iter()
+                .flat_map(|before| text.split(before).skip(1))
+                .filter(|rest| !rest.starts_with(release))
+                .map(|rest| format!("{page}: not {release}: {}", rest.lines().next().unwrap_or_default())),
+        );
+        for block in text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            if !block.lines().any(|line| line == "jobs:") {
+                continue;
+            }
+            let workflow: serde_yaml::Value = serde_yaml::from_str(block).unwrap_or_else(|e| panic!("{page}: {e}"));
+            for (name, job) in workflow["jobs"].as_mapping().unwrap() {
+                jobs += 1;
+                let steps = job["steps"].as_sequence().unwrap_or_else(|| panic!("{page}: {name:?} has no steps"));
+                let runs: Vec<&str> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
+                let fetched = runs.iter().position(|run| run.contains("gh release download"));
+                let called = runs.iter().position(|run| run.starts_with("godwit "));
+                if called.is_some_and(|called| fetched.is_none_or(|fetched| fetched > called)) {
+                    findings.push(format!("{page}: {name:?} calls godwit, and nothing puts it there"));
+                }
+                if block.contains("@localhost:") && job["services"].is_null() {
+                    findings.push(format!("{page}: {name:?} has no server at localhost"));
+                }
+            }
+        }
+    }
+    assert!(jobs >= 3, "only {jobs} jobs were found");
+    none(&findings);
+}
+
 /// Every operation there is has its section, whose example can be read and whose words are what the program does.
 #[test]
 fn the_page_of_operations_tells_all_of_them_as_they_are() {
