@@ -272,7 +272,7 @@ fn an_error_names_its_operation_and_a_script_within_one_has_the_operations_line(
         assert!(message.starts_with("operation 3 of 3 (`script`): "), "{said}");
         assert!(message.contains("user_script:2"), "{said}");
         let forbidden = json.replace("INCR', KEYS[1]", "FLUSHALL'");
-        project.write("001_inline.json", &forbidden);
+        let project = RedisProject::new(cluster, &[("001_inline.json", &forbidden)]);
         let said = project.run(&["apply", "--yes"]).expect(1);
         assert!(said.stdout.contains("001_inline.json:6") && said.stdout.contains("user_script:2: "), "{said:?}");
     }
