@@ -151,7 +151,7 @@ fn b11_a_store_that_stands_still_for_a_moment_does_not_keep_a_worker_from_starti
             let mut session = sqlx::PgConnection::connect(&url).await.unwrap();
             session.execute(sqlx::raw_sql("BEGIN; SELECT pg_advisory_xact_lock(113728124578164)")).await.unwrap();
             say.send(()).unwrap();
-            session.execute(sqlx::raw_sql("SELECT pg_sleep(11); COMMIT")).await.unwrap();
+            session.execute(sqlx::raw_sql("SELECT pg_sleep(25); COMMIT")).await.unwrap();
         });
     });
     locked.recv().unwrap();
