@@ -39,21 +39,22 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
-    /// Begins a transaction that writes while nobody else does, in any process.
-    pub(super) fn begin_alone(self) -> &'static str {
+    /// Begins a transaction that writes; on PostgreSQL others write meanwhile, unless it [waits](Self::wait_alone) for them.
+    pub(super) fn begin_writing(self) -> &'static str {
         match self {
             // A deferred transaction that reads first may be refused when it wants to write later.
             StoreKind::Sqlite => "BEGIN IMMEDIATE",
-            // "godwit" as a number. Each statement behind it sees what was committed before the lock was had.
-            StoreKind::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(113728124578164)",
+            StoreKind::Postgres => "BEGIN",
         }
     }
 
-    /// Begins a transaction that writes rows nobody else decides about; on PostgreSQL others write meanwhile.
-    pub(super) fn begin_beside(self) -> &'static str {
+    /// Waits within such a transaction until nobody else writes, in any process. A statement of its own: where it fails, the transaction
+    /// is rolled back, and its connection is fit for the next.
+    pub(super) fn wait_alone(self) -> Option<&'static str> {
         match self {
-            StoreKind::Sqlite => "BEGIN IMMEDIATE",
-            StoreKind::Postgres => "BEGIN",
+            StoreKind::Sqlite => None,
+            // "godwit" as a number. Each statement behind it sees what was committed before the lock was had.
+            StoreKind::Postgres => Some("SELECT pg_advisory_xact_lock(113728124578164)"),
         }
     }
 

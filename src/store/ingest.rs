@@ -88,7 +88,7 @@ pub(super) fn start(writer: Writer) -> mpsc::Sender<Arrival> {
 
 impl Writer {
     async fn write(&self, batch: &[Arrival]) -> Result<Vec<Ingest>, StoreError> {
-        let mut tx = self.pool.begin_with(self.kind.begin_beside()).await?;
+        let mut tx = self.pool.begin_with(self.kind.begin_writing()).await?;
         let ahead = ahead(self.kind, &mut *tx).await?;
         // In one order everywhere: two processes that get the same deliveries must not wait for each other in turn.
         let mut sorted: Vec<&Arrival> = batch.iter().collect();

@@ -331,8 +331,8 @@ impl Store {
     pub async fn begin(&self) -> Result<WriteTransaction, StoreError> {
         // In a task of its own: where whoever asked is gone before it has begun, it is rolled back all the same. Else the
         // connection would stay in a transaction that nobody knows of, and keep everybody else waiting.
-        let (writer, begin) = (self.inner.writer.clone(), self.inner.kind.begin_alone());
-        let begun = tokio::spawn(async move { writer.begin_with(begin).await }).await;
+        let (writer, kind) = (self.inner.writer.clone(), self.inner.kind);
+        let begun = tokio::spawn(async move { begin_alone(&writer, kind).await }).await;
         #[allow(unused_mut, reason = "only a claim looks into it")]
         let mut tx = begun.map_err(|_| sqlx::Error::WorkerCrashed)??;
         #[cfg(feature = "bot")]
@@ -351,6 +351,15 @@ impl Store {
     pub fn reader(&self) -> &AnyPool {
         &self.inner.reader
     }
+}
+
+/// A transaction that writes while nobody else does.
+async fn begin_alone(writer: &AnyPool, kind: StoreKind) -> Result<WriteTransaction, sqlx::Error> {
+    let mut tx = writer.begin_with(kind.begin_writing()).await?;
+    if let Some(wait) = kind.wait_alone() {
+        sqlx::raw_sql(wait).execute(&mut *tx).await?;
+    }
+    Ok(tx)
 }
 
 /// The next id, above every one before it in this process.
