@@ -7,7 +7,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::wire::number;
-use crate::drivers::{DriverError, FENCE, HISTORY, SingleStatement};
+use crate::drivers::{DriverError, FENCE, HISTORY, SessionOptions, SingleStatement};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
 use crate::plan::{HistoryRow, MigrationState, StepAction};
 
@@ -171,17 +171,18 @@ pub(super) fn read_fence(epoch: Epoch) -> Document {
     doc! { "find": FENCE, "filter": { "_id": TARGET, "epoch": { "$lte": epoch.0 } }, "limit": 1, "singleBatch": true }
 }
 
-/// Raises the fence and says by whom.
-pub(super) fn take_fence(at_least: Epoch, by: &str, run: &RunId, session: Bson) -> Document {
+/// Raises the fence and says by whom: `client` is what the run's connections are called.
+pub(super) fn take_fence(at_least: Epoch, options: &SessionOptions, session: Bson, client: &str) -> Document {
     doc! {
         "findAndModify": FENCE,
         "query": { "_id": TARGET },
         "update": [{ "$set": {
             "epoch": { "$add": [{ "$max": [{ "$ifNull": ["$epoch", 0_i64] }, at_least.0] }, 1_i64] },
-            "taken_by": { "$literal": by },
+            "taken_by": { "$literal": &options.by },
             "taken_at": "$$NOW",
-            "run": run.as_str(),
+            "run": options.run.as_str(),
             "session": { "$literal": session },
+            "client": client,
         } }],
         "upsert": true,
         "new": true,

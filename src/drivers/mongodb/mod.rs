@@ -45,6 +45,8 @@ const FLOOR: &[u32] = &[5, 0];
 pub struct MongodbDriver {
     client: Client,
     db: Database,
+    /// What every connection of this client is called on the server.
+    name: String,
     transactions: bool,
     version: String,
 }
@@ -68,7 +70,9 @@ impl MongodbDriver {
                     .to_owned(),
             ));
         };
-        options.app_name = Some("godwit".to_owned());
+        // A name of its own, so that a later run can see whether the server still holds connections of this one.
+        let called = format!("godwit {}", mongodb::bson::Uuid::new());
+        options.app_name = Some(called.clone());
         options.server_selection_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         // What the URL says of reading and writing is for the application: a history must be read where it is written.
@@ -102,6 +106,7 @@ impl MongodbDriver {
             version: build.get_str("version").unwrap_or_default().to_owned(),
             client,
             db,
+            name: called,
         })
     }
 }

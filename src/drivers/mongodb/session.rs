@@ -31,6 +31,8 @@ pub struct MongodbSession {
     lock: Lock,
     pub(super) options: SessionOptions,
     fingerprint: String,
+    /// What this client's connections are called on the server.
+    name: String,
     epoch: Epoch,
     /// What the fence said of the run before, until it is settled.
     predecessor: Option<Predecessor>,
@@ -59,6 +61,8 @@ pub struct MongodbSession {
 pub(super) struct Predecessor {
     pub run: Option<String>,
     pub session: Option<Document>,
+    /// What its connections are called.
+    pub client: Option<String>,
 }
 
 /// What is done as one where the server can.
@@ -100,7 +104,7 @@ async fn tell_while_waiting<T>(work: impl Future<Output = T>, after: Duration, t
 
 impl MongodbSession {
     pub(super) async fn take(driver: MongodbDriver, options: &SessionOptions) -> Result<Self, DriverError> {
-        let MongodbDriver { client, db, transactions, .. } = driver;
+        let MongodbDriver { client, db, name, transactions, .. } = driver;
         let lock = lock::take(&db, options).await?;
         let find = doc! { "find": FENCE, "filter": { "_id": history::TARGET }, "limit": 1, "singleBatch": true };
         let (found, _) = wire::batch_of(&wire::run(&db, None, find).await?);
@@ -117,13 +121,19 @@ impl MongodbSession {
             false => None,
         };
         let run = fence.get_str("run").ok().map(str::to_owned).or_else(|| lock.taken_from.clone());
+        let predecessor = Predecessor {
+            run,
+            session: fence.get("session").cloned().and_then(session_id),
+            client: fence.get_str("client").ok().map(str::to_owned),
+        };
         Ok(Self {
             db,
             client: session,
             options: options.clone(),
             fingerprint: fence.get_str("target_id").unwrap_or_default().to_owned(),
             epoch: Epoch(0),
-            predecessor: Some(Predecessor { run, session: fence.get("session").cloned().and_then(session_id) }),
+            predecessor: Some(predecessor),
+            name,
             pending: None,
             deferred: Vec::new(),
             ends: None,
@@ -433,7 +443,7 @@ impl Session for MongodbSession {
         let session = self.client.as_ref().and_then(|c| c.id().get("id").cloned()).unwrap_or(Bson::Null);
         let began = Instant::now();
         loop {
-            let mut command = history::take_fence(at_least, &self.options.by, &self.options.run, session.clone());
+            let mut command = history::take_fence(at_least, &self.options, session.clone(), &self.name);
             command.insert("writeConcern", majority());
             command.insert("maxTimeMS", 2_000);
             match wire::run(&self.db, None, command).await {
@@ -466,6 +476,7 @@ impl Session for MongodbSession {
         all.extend(self.lock.taken_from.clone());
         all.extend(self.predecessor.as_ref().and_then(|p| p.run.clone()));
         settle::end_session(&self.db, self.predecessor.as_ref()).await?;
+        settle::connections(&self.db, self.predecessor.as_ref()).await?;
         settle::statements(&self.db, &all, &self.options).await
     }
 

@@ -13,6 +13,10 @@ use crate::drivers::{DriverError, SessionOptions, jittered};
 /// How long a statement of a dead run is waited for before it is ended.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long connections of a dead run are waited for. Those of a program that is no more go within moments; those of one
+/// that is frozen, or whose machine is gone, stay, and what had been sent on them has long been read by then.
+const UNREAD: Duration = Duration::from_secs(5);
+
 /// Ends the transaction that the run before left open: it holds the fence, and its documents, for as long as the server
 /// lets it. The run's session is named in the fence.
 pub(super) async fn end_session(db: &Database, predecessor: Option<&Predecessor>) -> Result<(), DriverError> {
@@ -24,19 +28,42 @@ pub(super) async fn end_session(db: &Database, predecessor: Option<&Predecessor>
     }
 }
 
-/// The statements of `runs` that the server works on, as it tells them apart: by the comment they carry.
-async fn alive(db: &Database, runs: &[String], all_users: bool) -> Result<Vec<Document>, wire::Fault> {
-    let of_them = format!("^godwit:({}):", runs.join("|"));
-    let command = doc! {
-        "aggregate": 1,
-        "pipeline": [
-            { "$currentOp": { "allUsers": all_users, "idleSessions": false } },
-            { "$match": { "command.comment": { "$regex": of_them } } },
-            { "$project": { "opid": 1, "desc": 1, "command.createIndexes": 1, "msg": 1 } },
-        ],
-        "cursor": {},
+/// Waits until the server has closed the connections of the run before, at most [`UNREAD`]: it closes one only when it
+/// has read all that was sent on it, so that no command of that run, unseen so far, begins later.
+pub(super) async fn connections(db: &Database, predecessor: Option<&Predecessor>) -> Result<(), DriverError> {
+    let Some(client) = predecessor.and_then(|p| p.client.as_deref()) else { return Ok(()) };
+    let began = Instant::now();
+    loop {
+        let open = current(db, doc! { "idleConnections": true }, doc! { "appName": client }).await?;
+        if open.is_empty() || began.elapsed() >= UNREAD {
+            return Ok(());
+        }
+        sleep(jittered(Duration::from_millis(50))).await;
+    }
+}
+
+/// What the server works on or holds open that `wanted` matches: of everybody, or of this user without the right to look
+/// at others'.
+async fn current(db: &Database, of: Document, wanted: Document) -> Result<Vec<Document>, wire::Fault> {
+    let ask = |all_users: bool| {
+        let mut asked = doc! { "allUsers": all_users, "idleSessions": false };
+        asked.extend(of.clone());
+        doc! {
+            "aggregate": 1,
+            "pipeline": [
+                { "$currentOp": asked },
+                { "$match": wanted.clone() },
+                { "$project": { "opid": 1, "command.createIndexes": 1 } },
+            ],
+            "cursor": {},
+        }
     };
-    Ok(wire::batch_of(&wire::run(&db.client().database("admin"), None, command).await?).0)
+    let admin = db.client().database("admin");
+    let reply = match wire::run(&admin, None, ask(true)).await {
+        Err(fault) if fault.code == Some(13) => wire::run(&admin, None, ask(false)).await?,
+        other => other?,
+    };
+    Ok(wire::batch_of(&reply).0)
 }
 
 /// Waits until nothing of `runs` is alive, and ends what takes too long: index builds get as long as a lock would.
@@ -45,16 +72,10 @@ pub(super) async fn statements(db: &Database, runs: &[String], options: &Session
         return Ok(());
     }
     let began = Instant::now();
-    let mut all_users = true;
+    // Statements are told apart by the comment they carry.
+    let of_them = doc! { "command.comment": { "$regex": format!("^godwit:({}):", runs.join("|")) } };
     loop {
-        let found = match alive(db, runs, all_users).await {
-            // Without the right to look at others' one may still look at one's own.
-            Err(fault) if fault.code == Some(13) && all_users => {
-                all_users = false;
-                continue;
-            }
-            other => other?,
-        };
+        let found = current(db, Document::new(), of_them.clone()).await?;
         if found.is_empty() {
             return Ok(());
         }

@@ -11,4 +11,5 @@ mod random;
 mod report;
 pub mod steps;
 pub mod takeover;
+mod unread;
 mod wire;
