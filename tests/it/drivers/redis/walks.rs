@@ -123,6 +123,37 @@ fn r20_a_server_that_lost_its_last_writes_gets_them_once_more_and_no_others() {
 }
 
 #[test]
+fn r20_a_replica_that_took_over_without_the_last_writes_gets_them_once_more_and_no_others() {
+    let server = OwnServer::up("redis");
+    let replica = server.also("redis_replica");
+    let mut replica = redis::Client::open(replica).unwrap().get_connection().unwrap();
+    let mut of_replica = |words: &[&str]| -> redis::Value {
+        words[1..]
+            .iter()
+            .fold(&mut redis::cmd(words[0]), |command, word| command.arg(*word))
+            .query(&mut replica)
+            .unwrap()
+    };
+    let project = project(false, Some(&server.url), 5000);
+    assert_eq!(project.run_killed_at("stmt_acked:kill:9", &["apply", "--yes"]).code, None);
+    let done = project.counts("n")[&Some(1)];
+    assert_eq!(project.ask::<u32>(&["WAIT", "1", "10000"]), 1, "the replica has it all");
+    // From here on the replica is on its own, and what its master acknowledges is lost.
+    of_replica(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(project.run_killed_at("stmt_acked:kill:7", &["resume"]).code, None);
+    assert!(project.counts("n")[&Some(1)] > done);
+    server.kill();
+    let port = server.url.trim_end_matches('/').rsplit(':').next().unwrap();
+    of_replica(&["CONFIG", "SET", "port", port]);
+    assert_eq!(project.counts("n")[&Some(1)], done, "the one that answers now never had the last batches");
+    let said = project.run(&["resume", "--format", "json"]).expect(0);
+    assert!(said.stdout.contains("restarted or failed over"), "{said:?}");
+    assert_eq!(project.counts("n"), [(Some(1), 5000)].into());
+    assert_eq!(project.history(), ["001_count applied"]);
+    assert_eq!(project.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn r12_a_server_that_dies_in_mid_walk_and_comes_back_is_waited_for() {
     let server = OwnServer::up("redis");
     let project = project(false, Some(&server.url), 60_000);
