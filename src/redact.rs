@@ -1,7 +1,9 @@
 //! Credentials taken out of text before anyone sees it (B-20).
 
 use std::ops::Range;
-use std::sync::RwLock;
+use std::sync::{LazyLock, RwLock};
+
+use aho_corasick::AhoCorasick;
 
 static SECRETS: RwLock<Vec<String>> = RwLock::new(Vec::new());
 
@@ -162,41 +164,43 @@ pub fn is_placeholder(text: &str) -> bool {
     repeats || text.starts_with(['$', '<', '{', '%', ':', '@']) || WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
+/// How a key begins, how many letters follow at least, and which.
+type Kind = (&'static str, usize, fn(&u8) -> bool);
+
 /// Keys of known makers: AWS, GitHub, GitLab, Stripe, Slack, npm, Google.
+const KINDS: [Kind; 16] = [
+    ("AKIA", 16, is_upper_or_digit),
+    ("ASIA", 16, is_upper_or_digit),
+    ("AIza", 35, is_of_token),
+    ("ghp_", 16, u8::is_ascii_alphanumeric),
+    ("gho_", 16, u8::is_ascii_alphanumeric),
+    ("ghu_", 16, u8::is_ascii_alphanumeric),
+    ("ghs_", 16, u8::is_ascii_alphanumeric),
+    ("ghr_", 16, u8::is_ascii_alphanumeric),
+    ("github_pat_", 22, is_of_token),
+    ("glpat-", 20, is_of_token),
+    ("npm_", 36, u8::is_ascii_alphanumeric),
+    ("rk_live_", 10, u8::is_ascii_alphanumeric),
+    ("sk_live_", 10, u8::is_ascii_alphanumeric),
+    ("xoxa-", 20, is_of_token),
+    ("xoxb-", 20, is_of_token),
+    ("xoxp-", 20, is_of_token),
+];
+
+/// How every one of [`KINDS`] begins, looked for at once.
+static BEGINNINGS: LazyLock<AhoCorasick> =
+    LazyLock::new(|| AhoCorasick::new(KINDS.map(|(begins, ..)| begins)).expect("a few short words"));
+
+/// Where keys of known makers stand.
 fn tokens(text: &str) -> Vec<Range<usize>> {
-    /// How a key begins, how many letters follow at least, and which.
-    type Kind = (&'static str, usize, fn(&u8) -> bool);
-    const KINDS: [Kind; 16] = [
-        ("AKIA", 16, is_upper_or_digit),
-        ("ASIA", 16, is_upper_or_digit),
-        ("AIza", 35, is_of_token),
-        ("ghp_", 16, u8::is_ascii_alphanumeric),
-        ("gho_", 16, u8::is_ascii_alphanumeric),
-        ("ghu_", 16, u8::is_ascii_alphanumeric),
-        ("ghs_", 16, u8::is_ascii_alphanumeric),
-        ("ghr_", 16, u8::is_ascii_alphanumeric),
-        ("github_pat_", 22, is_of_token),
-        ("glpat-", 20, is_of_token),
-        ("npm_", 36, u8::is_ascii_alphanumeric),
-        ("rk_live_", 10, u8::is_ascii_alphanumeric),
-        ("sk_live_", 10, u8::is_ascii_alphanumeric),
-        ("xoxa-", 20, is_of_token),
-        ("xoxb-", 20, is_of_token),
-        ("xoxp-", 20, is_of_token),
-    ];
-    let mut found = Vec::new();
-    // Nearly no text has any of them, and whether it has is found faster than where.
-    for (beginning, least, belongs) in KINDS.into_iter().filter(|(beginning, ..)| text.contains(beginning)) {
-        for (at, _) in text.match_indices(beginning) {
-            let within = text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-            let letters = text[at + beginning.len()..].bytes().take_while(belongs).count();
-            let exact = beginning.ends_with("IA") && letters != least;
-            if !within && !exact && letters >= least {
-                found.push(at..at + beginning.len() + letters);
-            }
-        }
-    }
-    found
+    let key = |begins: aho_corasick::Match| {
+        let (_, least, belongs) = KINDS[begins.pattern().as_usize()];
+        let within = text[..begins.start()].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let letters = text[begins.end()..].bytes().take_while(belongs).count();
+        let exact = text[begins.range()].ends_with("IA") && letters != least;
+        (!within && !exact && letters >= least).then(|| begins.start()..begins.end() + letters)
+    };
+    BEGINNINGS.find_iter(text).filter_map(key).collect()
 }
 
 fn is_upper_or_digit(byte: &u8) -> bool {

@@ -72,7 +72,7 @@ pub(super) fn asked(
     if paths.is_empty() {
         return Ok(Asked { set: repository(global, config, engine)?, files: None });
     }
-    let mut set = MigrationSet::default();
+    let mut taken = Taken::default();
     let mut named = BTreeSet::new();
     let mut around = Around::default();
     let mut is_single = false;
@@ -88,30 +88,30 @@ pub(super) fn asked(
                 folder(path, &shown, config, engine)
             };
             named.extend(files_of(&part));
-            take(&mut set, part);
+            taken.add(part);
         } else if shown.ends_with(".sql") {
             is_single = true;
             named.insert(shown.clone());
-            set.files_seen += 1;
+            taken.set.files_seen += 1;
             match around.of(path, &shown, config, engine) {
                 Some((part, files)) => {
                     named.extend(files);
-                    take(&mut set, part);
+                    taken.add(part);
                 }
-                None => single(path, &found, &shown, engine, &mut set),
+                None => taken.add(single(path, &found, &shown, engine)),
             }
         } else if shown.ends_with(".json") || shown.ends_with(".lua") {
             is_single = true;
             let (part, files) = document(path, &shown, config, engine)?;
-            set.files_seen += 1;
+            taken.set.files_seen += 1;
             named.extend(files);
-            take(&mut set, part);
+            taken.add(part);
         } else {
             let message = format!("`{}` is neither a folder nor a `.sql`, `.json` or `.lua` file", path.display());
             return Err(Failure::usage(message));
         }
     }
-    Ok(Asked { set, files: is_single.then_some(named) })
+    Ok(Asked { set: taken.set, files: is_single.then_some(named) })
 }
 
 /// Every file that a set speaks of.
@@ -120,16 +120,26 @@ fn files_of(set: &MigrationSet) -> impl Iterator<Item = String> + '_ {
     told.chain(set.migrations.iter().flat_map(|m| &m.files).map(|f| f.path.clone()))
 }
 
-/// Adds what is not there yet: a folder may be named beside a file in it.
-fn take(set: &mut MigrationSet, part: MigrationSet) {
-    set.files_seen += part.files_seen;
-    let known: HashSet<String> = set.migrations.iter().map(|m| m.up.path.clone()).collect();
-    set.migrations.extend(part.migrations.into_iter().filter(|m| !known.contains(&m.up.path)));
-    for (all, new) in [(&mut set.problems, part.problems), (&mut set.remarks, part.remarks)] {
-        let new: Vec<Problem> = new.into_iter().filter(|p| !all.contains(p)).collect();
-        all.extend(new);
+/// What the paths so far have brought.
+#[derive(Default)]
+struct Taken {
+    set: MigrationSet,
+    /// The paths of its migrations.
+    known: HashSet<String>,
+}
+
+impl Taken {
+    /// Adds what is not there yet: a folder may be named beside a file in it.
+    fn add(&mut self, part: MigrationSet) {
+        let Self { set, known } = self;
+        set.files_seen += part.files_seen;
+        set.migrations.extend(part.migrations.into_iter().filter(|m| known.insert(m.up.path.clone())));
+        for (all, new) in [(&mut set.problems, part.problems), (&mut set.remarks, part.remarks)] {
+            let new: Vec<Problem> = new.into_iter().filter(|p| !all.contains(p)).collect();
+            all.extend(new);
+        }
+        set.models.extend(part.models.into_iter().filter(|m| !set.models.contains(m)).collect::<Vec<_>>());
     }
-    set.models.extend(part.models.into_iter().filter(|m| !set.models.contains(m)).collect::<Vec<_>>());
 }
 
 /// The entry of the configuration that names a folder.
@@ -309,11 +319,13 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
 }
 
 /// One file as a migration of its own.
-fn single(path: &Path, found: &Metadata, shown: &str, engine: Option<Engine>, set: &mut MigrationSet) {
+fn single(path: &Path, found: &Metadata, shown: &str, engine: Option<Engine>) -> MigrationSet {
     // Where the folder that was named lies is no part of what is recorded.
     let name = path.file_name().unwrap_or(path.as_os_str());
     let content = if name.to_str().is_none() { Ok(FileContent::Misnamed) } else { read_found(path, found) };
-    lone(content, shown, engine, set);
+    let mut set = MigrationSet::default();
+    lone(content, shown, engine, &mut set);
+    set
 }
 
 /// One file of a migration that has JSON in it, with the folder around it: its migrations, and the files of the one that it
