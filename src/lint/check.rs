@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use chrono::NaiveDate;
+use chrono::{Months, NaiveDate};
 use squawk_syntax::SourceFile;
 
 use super::lines::Lines;
@@ -17,13 +17,15 @@ use crate::config::lint::PolicyWaiver;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, Nature, Statement, execution};
 use crate::migration::operations::are_operations;
-use crate::migration::{Migration, MigrationSet, Phase, Problem, digest_of};
+use crate::migration::{Migration, MigrationSet, Phase, Problem, Waiver, digest_of};
 use crate::risk;
 
 /// Syntax errors beyond this many per script are counted, not printed: a template has one per placeholder.
 const MAX_SYNTAX_ERRORS: usize = 10;
 /// The rule about ways back that leave something out.
 const INCOMPLETE_DOWN: &str = "incomplete-down";
+/// For how long a waiver is proposed to hold that names no last day.
+const MONTHS_WAIVED: Months = Months::new(12);
 /// The rule about files that say less than they do.
 pub(crate) const RISK_UNDERSTATED: &str = "risk-understated";
 /// Scripts above this many bytes are not parsed as a whole (DECISIONS 19).
@@ -460,9 +462,11 @@ impl<'a> Linter<'a> {
         !matches!(self.config.levels.get(&violation.rule), Some(None))
     }
 
-    /// Applies the file's own waivers to the violations from `first` on, and reports waivers that say nothing.
+    /// Applies the file's own waivers to the violations from `first` on, and reports waivers that say nothing, or that say
+    /// it for ever.
     fn waive(&self, migration: &Migration, violations: &mut Vec<Violation>, first: usize) {
         for waiver in &migration.directives.waivers {
+            let file = file_of(waiver, migration);
             let complaint = if table::find(&waiver.rule).is_none() {
                 Some((&table::UNKNOWN_WAIVER, format!("no rule is called `{}`", waiver.rule)))
             } else {
@@ -473,7 +477,7 @@ impl<'a> Linter<'a> {
             };
             match complaint {
                 Some((info, message)) => violations.push(self.problem(&Problem {
-                    file: migration.up.path.clone(),
+                    file: file.to_owned(),
                     line: waiver.line,
                     column: 1,
                     rule: info.id,
@@ -482,12 +486,33 @@ impl<'a> Linter<'a> {
                     help: "`godwit lint --rules` lists every rule; renew the date or take the mark out".to_owned(),
                 })),
                 None => {
+                    if waiver.expires.is_none() {
+                        violations.push(self.without_expiry(waiver, file));
+                    }
                     for violation in violations[first..].iter_mut().filter(|v| v.rule == waiver.rule) {
                         violation.waived = Some(waiver.reason.clone());
                     }
                 }
             }
         }
+    }
+
+    /// A waiver that nobody will ever look at again, with what to write behind it.
+    fn without_expiry(&self, waiver: &Waiver, file: &str) -> Violation {
+        let day = self.today.checked_add_months(MONTHS_WAIVED).unwrap_or(self.today);
+        let text = match waiver.is_field {
+            true => format!("\"expires\": \"{day}\""),
+            false => format!("expires={day}"),
+        };
+        self.problem(&Problem {
+            file: file.to_owned(),
+            line: waiver.line,
+            column: 1,
+            rule: table::WAIVER_WITHOUT_EXPIRY.id,
+            severity: table::WAIVER_WITHOUT_EXPIRY.severity.unwrap_or(Severity::Warning),
+            message: format!("the waiver of `{}` names no last day, so nobody looks at it again", waiver.rule),
+            help: format!("write `{text}`, or an earlier day, beside its reason, unless the file is merged"),
+        })
     }
 
     /// The policy's waivers lower a finding to `info`.
@@ -606,6 +631,13 @@ pub(super) fn unprovable(range: std::ops::Range<usize>, what: &str, help: String
         found.help = None;
     }
     found
+}
+
+/// The file in which a waiver stands.
+fn file_of<'m>(waiver: &Waiver, migration: &'m Migration) -> &'m str {
+    let is_metadata = |path: &str| path.ends_with(".json") && !path.ends_with("_rollback.json");
+    let metadata = migration.files.iter().map(|f| f.path.as_str()).find(|path| waiver.is_field && is_metadata(path));
+    metadata.unwrap_or(&migration.up.path)
 }
 
 /// Why a text is not handed to the parser, if it is not, and how bad that is.

@@ -449,6 +449,9 @@ pub(super) const CONTRACT_WITH_EXPAND: RuleInfo =
 /// A waiver whose last day is over.
 pub(super) const EXPIRED_WAIVER: RuleInfo =
     rule("expired-waiver", Structure, WARN, Low, Applies::Files, "A waiver's last day is over");
+/// A waiver in a file that holds for ever (DECISIONS 23).
+pub(super) const WAIVER_WITHOUT_EXPIRY: RuleInfo =
+    rule("waiver-without-expiry", Structure, WARN, Low, Applies::Files, "A waiver names no last day");
 /// A structure rule that is not in the table yet; keeps a finding from getting lost.
 pub(super) const OTHER_STRUCTURE: RuleInfo =
     rule("structure", Structure, ERROR, Low, Applies::Files, "The files do not fit the layout");
@@ -464,6 +467,7 @@ const FILES: &[RuleInfo] = &[
     NOT_ANALYSED,
     UNKNOWN_WAIVER,
     EXPIRED_WAIVER,
+    WAIVER_WITHOUT_EXPIRY,
     OTHER_STRUCTURE,
     CONTRACT_WITH_EXPAND,
     rule("ambiguous-layout", Structure, ERROR, Low, Applies::Files, "A folder whose files speak for several layouts"),

@@ -276,7 +276,7 @@ pub(super) fn read<'a>(
         if reason.trim().is_empty() {
             wrong(line, format!("the waiver of `{rule}` gives no reason"), "write a `reason` beside it");
         } else {
-            waivers.push(Waiver { rule, reason, expires, line });
+            waivers.push(Waiver { rule, reason, expires, line, is_field: true });
         }
     }
     Some(Metadata {
