@@ -77,7 +77,7 @@ fn assemble(
     read.extend(order::problems(set));
     read.extend(models::problems(set, scope));
     // What is told of the very file that has it is among the set's own.
-    let moved = set.brought.iter().filter(|p| !set.problems.contains(p));
+    let moved = set.brought.iter().filter(|p| !set.problems.contains(p) && !set.remarks.contains(p));
     for problem in set.problems.iter().chain(&set.remarks).chain(moved).chain(&read) {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }

@@ -510,7 +510,7 @@ const FILES: &[RuleInfo] = &[
     rule("risk-understated", Structure, WARN, Low, Applies::Files, "The file says a lower risk than it has"),
     rule("unqualified-name", Structure, WARN, Low, Applies::Files, "A service's object is named without its schema"),
     rule("numbering-gap", Structure, INFO, Low, Applies::Files, "A number between two migrations is left out"),
-    rule("out-of-order", Structure, WARN, High, Applies::Files, "A new migration below one that is merged"),
+    rule("out-of-order", Structure, ERROR, High, Applies::Files, "A new migration below one that is merged"),
     rule("vague-name", Structure, WARN, Low, Applies::Files, "A name that does not say what the migration does"),
     rule("missing-down", Structure, WARN, Medium, Applies::Files, "Nothing undoes the migration"),
     rule("nul-byte", Structure, ERROR, Low, Applies::Files, "The file holds a NUL byte"),

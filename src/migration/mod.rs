@@ -13,6 +13,7 @@ pub mod operations;
 pub mod roots;
 mod set;
 pub mod text;
+pub mod vague;
 pub mod verify;
 mod version;
 

@@ -15,6 +15,7 @@ mod measured_apart;
 mod operations;
 mod output;
 mod pages;
+mod severities;
 mod sqlite;
 
 use std::path::Path;
