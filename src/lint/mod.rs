@@ -27,6 +27,7 @@ pub mod secrets;
 mod services;
 mod squawk;
 pub mod table;
+mod truth;
 mod versions;
 
 use std::collections::BTreeSet;

@@ -250,6 +250,7 @@ impl Catalog {
                     self.forget(words);
                 }
             }
+            What::Rows { .. } => {}
             What::Opaque(words) => self.forget(words),
             What::Anything => self.forget_all(),
         }

@@ -44,6 +44,8 @@ pub enum What {
     RenameIndex { from: String, to: String },
     /// `SET search_path`: the schema of names that say none; `None`: it cannot be told.
     SearchPath(Option<String>),
+    /// `UPDATE`, `DELETE` of all rows in which these columns hold something; changes no schema.
+    Rows { table: String, columns: BTreeSet<String>, removes: bool },
     /// A function whose body changes the schema, or says what nobody can read.
     CreateFunction { name: String },
     /// A call: of these functions, with these words in its texts.

@@ -132,6 +132,7 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
             }
             found.extend(
                 judge::checked_column(&catalog, change)
+                    .or_else(|| judge::every_row(&catalog, change))
                     .filter(|(table, _)| !made.contains(table))
                     .map(|(_, note)| note),
             );
@@ -219,6 +220,7 @@ fn named(what: &What) -> std::collections::BTreeSet<String> {
         | What::CreateType { name, .. }
         | What::AlterDomain { name }
         | What::CreateFunction { name } => [name.clone()].into(),
+        What::Rows { .. } => std::collections::BTreeSet::new(),
         What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),
         What::Alter { table, action, .. } => match action {
             change::Action::RenameTo(to) => [table.clone(), to.clone()].into(),

@@ -1,6 +1,7 @@
 //! From the syntax tree to changes.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{SyntaxKind, SyntaxNode};
@@ -8,6 +9,8 @@ use squawk_syntax::{SyntaxKind, SyntaxNode};
 use super::change::{Action, Change, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, What};
 use super::types::ColumnType;
 use crate::lint::script::{Statement, name_of, range_of};
+use crate::lint::truth::{self, Truth};
+use crate::migration::backfill::markers;
 
 /// What the statements do, in order. `broken` says that the script does not parse as a whole.
 pub fn changes(text: &str, statements: &[Statement], broken: bool) -> Vec<Change> {
@@ -155,9 +158,33 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
         ast::Stmt::CreateProcedure(s) => function(s.name(), &text[statement.range.clone()], &mut put),
         ast::Stmt::Select(s) => call(s.syntax(), &mut put),
         ast::Stmt::Call(s) => call(s.syntax(), &mut put),
+        ast::Stmt::Update(s) if s.from_clause().is_none() => {
+            rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), false, out);
+        }
+        ast::Stmt::Delete(s) if s.using_clause().is_none() => {
+            rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), true, out);
+        }
         ast::Stmt::SelectInto(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::CreateSchema(s) if s.schema_elements().next().is_some() => put(What::Opaque(words(s.syntax()))),
         _ => {}
+    }
+}
+
+/// A change of rows whose condition asks for nothing but columns that hold something: whether that leaves a row out, the
+/// catalog knows.
+fn rows(
+    text: &str,
+    statement: &Range<usize>,
+    table: &str,
+    condition: Option<ast::WhereClauseOrCurrentOf>,
+    removes: bool,
+    out: &mut Vec<Change>,
+) {
+    let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = condition else { return };
+    let Some(Truth::Holding(columns)) = clause.expr().map(|e| truth::of(&e, table)) else { return };
+    if columns.asked && markers(&text[statement.clone()]).is_empty() {
+        let what = What::Rows { table: table.to_owned(), columns: columns.names, removes };
+        out.push(Change { range: range_of(clause.syntax()), what });
     }
 }
 
