@@ -218,7 +218,7 @@ fn named(what: &What) -> std::collections::BTreeSet<String> {
         | What::CreateOther { name, .. }
         | What::CreateView { name, .. }
         | What::CreateType { name, .. }
-        | What::AlterDomain { name }
+        | What::AlterDomain { name, .. }
         | What::CreateFunction { name } => [name.clone()].into(),
         What::Rows { .. } => std::collections::BTreeSet::new(),
         What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),

@@ -69,7 +69,21 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                 .any(|n| matches!(n.kind(), SyntaxKind::CHECK_CONSTRAINT | SyntaxKind::NOT_NULL_CONSTRAINT)),
             base: s.ty().map(|ty| name_of(ty.syntax())),
         }),
-        ast::Stmt::AlterDomain(s) => put(What::AlterDomain { name: named(s.domain_ref()) }),
+        ast::Stmt::AlterDomain(s) => {
+            let checked = match s.action() {
+                Some(ast::AlterDomainAction::AddConstraint(_) | ast::AlterDomainAction::SetNotNull(_)) => true,
+                Some(
+                    ast::AlterDomainAction::OwnerTo(_)
+                    | ast::AlterDomainAction::SetDefault(_)
+                    | ast::AlterDomainAction::DropDefault(_)
+                    | ast::AlterDomainAction::RenameConstraint(_)
+                    | ast::AlterDomainAction::ValidateConstraint(_),
+                ) => return,
+                // What is left of its constraints, or where it is now, is not followed.
+                _ => false,
+            };
+            put(What::AlterDomain { name: named(s.domain_ref()), checked });
+        }
         ast::Stmt::AlterTable(s) => {
             let table = named(s.table_relation_name());
             if s.all_in_tablespace().is_some() {

@@ -285,6 +285,10 @@ fn a_column_of_a_domain_with_a_constraint_rewrites_the_table() {
         );
         assert_eq!(tables, ["orders"]);
     }
+    for changed in ["ADD CONSTRAINT some CHECK (value > 1)", "ADD CHECK (value > 1)", "SET NOT NULL"] {
+        let alter = format!("ALTER DOMAIN plain {changed}; ALTER DOMAIN plain SET DEFAULT 3;");
+        assert!(told(&[&alter, "ALTER TABLE orders ADD COLUMN c plain DEFAULT 1;"]).is_some(), "{changed}");
+    }
     for scripts in [
         &["ALTER TABLE orders ADD COLUMN c plain NOT NULL DEFAULT 1;"][..],
         &["ALTER TABLE orders ADD COLUMN c elsewhere DEFAULT 1;"],
