@@ -9,8 +9,8 @@ use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, models,
-    operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, foreign,
+    models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
@@ -20,7 +20,7 @@ use crate::migration::operations::are_operations;
 use crate::migration::{Migration, MigrationSet, Phase, Problem, Waiver, digest_of};
 use crate::risk;
 
-/// Syntax errors beyond this many per script are counted, not printed: a template has one per placeholder.
+/// Syntax errors beyond this many per script are counted, not printed.
 const MAX_SYNTAX_ERRORS: usize = 10;
 /// The rule about ways back that leave something out.
 const INCOMPLETE_DOWN: &str = "incomplete-down";
@@ -252,16 +252,25 @@ impl<'a> Linter<'a> {
             Direction::Down => migration.down.as_ref(),
         };
         let Some(source) = source else { return };
+        let placeholder = match judged.word {
+            Word::Syntax if source.text.contains('{') && cannot_parse(&source.text).is_none() => {
+                depth::with_stack(|| foreign::placeholder(&source.text, &SourceFile::parse(&source.text)))
+            }
+            Word::Syntax | Word::Refused | Word::Stopped => None,
+        };
         let rule = match judged.word {
             Word::Syntax => &table::SYNTAX_ERROR,
             Word::Refused => &table::SQLITE_REFUSES,
             Word::Stopped => &table::NOT_ANALYSED,
         };
-        let help = match judged.word {
-            Word::Syntax => judged.help.clone().or_else(|| template_help(&source.text).map(str::to_owned)),
-            Word::Refused | Word::Stopped => judged.help.clone(),
+        let found = match placeholder {
+            Some(range) => foreign::unfilled(&source.text, range),
+            None => finding(rule, judged.range.clone(), judged.message.clone(), judged.help.clone()),
         };
-        let found = finding(rule, judged.range.clone(), judged.message.clone(), help);
+        let is_said = |v: &Violation| v.file == source.path && v.rule == table::UNFILLED_TEMPLATE.id;
+        if found.rule.id == table::UNFILLED_TEMPLATE.id && violations.iter().any(is_said) {
+            return;
+        }
         self.locate(&source.path, &source.text, source.first_line, vec![found], violations);
     }
 
@@ -284,6 +293,13 @@ impl<'a> Linter<'a> {
         let inert = squawk::without_marks(text);
         let parse = SourceFile::parse(&inert);
         let engine = migration.engine;
+        let errors: Vec<_> = parse.errors();
+        if engine == Engine::Postgresql
+            && !errors.is_empty()
+            && let Some(found) = foreign::instead_of_errors(&inert, &parse, migration.layout)
+        {
+            return Looked { found, in_transaction: true, changes: vec![schema::Change::anything()] };
+        }
         let in_transaction = match execution(engine, text, migration.directives.no_transaction) {
             Ok(Execution::Transaction { .. }) => true,
             Ok(Execution::Statements(statements)) => {
@@ -305,7 +321,6 @@ impl<'a> Linter<'a> {
             }
         };
         let script = Script::new(&inert, &parse, engine, direction, in_transaction);
-        let errors: Vec<_> = parse.errors();
         match engine {
             Engine::Postgresql => syntax_errors(text, &errors, &mut found),
             // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
@@ -654,14 +669,7 @@ pub(super) fn cannot_parse(text: &str) -> Option<(Severity, String)> {
     }
 }
 
-/// What to say about a text that was never filled in.
-fn template_help(text: &str) -> Option<&'static str> {
-    (text.contains("{{") || text.contains("${"))
-        .then_some("this looks like a template; fill in its placeholders before the file is committed")
-}
-
 fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {
-    let template = template_help(text);
     for (n, error) in errors.iter().enumerate() {
         let range = usize::from(error.range().start())..usize::from(error.range().end());
         if n == MAX_SYNTAX_ERRORS {
@@ -670,12 +678,11 @@ fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError]
             return;
         }
         let line = text[..range.start.min(text.len())].rfind('\n').map_or(0, |n| n + 1);
-        let help = if text[line..].trim_start().starts_with('\\') {
-            Some("commands of psql (`\\…`) are not SQL; take them out of the migration")
-        } else {
-            template
-        };
-        found.push(finding(&table::SYNTAX_ERROR, range, error.message().to_owned(), help.map(str::to_owned)));
+        let help = text[line..]
+            .trim_start()
+            .starts_with('\\')
+            .then(|| "commands of psql (`\\…`) are not SQL; take them out of the migration".to_owned());
+        found.push(finding(&table::SYNTAX_ERROR, range, error.message().to_owned(), help));
     }
 }
 

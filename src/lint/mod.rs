@@ -8,6 +8,7 @@ mod count;
 mod depth;
 pub mod effect;
 pub mod fix;
+mod foreign;
 mod lines;
 mod locks;
 mod merged;

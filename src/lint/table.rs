@@ -437,6 +437,12 @@ pub(super) const UNPROVABLE_STEP: RuleInfo = rule(
 /// Words for psql, which no server understands.
 pub(super) const PSQL_COMMAND: RuleInfo =
     rule("psql-command", Fails, ERROR, High, Pg, "A command of psql, or data for it, is no SQL");
+/// A file with placeholders in it.
+pub(super) const UNFILLED_TEMPLATE: RuleInfo =
+    rule("unfilled-template", Fails, ERROR, High, Sql, "The file is a template that nobody filled in");
+/// SQL of a database that is none of the engines.
+pub(super) const FOREIGN_DIALECT: RuleInfo =
+    rule("foreign-dialect", Fails, ERROR, High, Applies::Files, "SQL of a database that Godwit does not speak to");
 /// Too large or too deep to be looked into.
 pub(super) const NOT_ANALYSED: RuleInfo =
     rule("not-analysed", Structure, WARN, High, Applies::Files, "The file was not looked into");
@@ -464,6 +470,8 @@ const FILES: &[RuleInfo] = &[
     MIXED_TRANSACTION,
     UNPROVABLE_STEP,
     PSQL_COMMAND,
+    UNFILLED_TEMPLATE,
+    FOREIGN_DIALECT,
     NOT_ANALYSED,
     UNKNOWN_WAIVER,
     EXPIRED_WAIVER,

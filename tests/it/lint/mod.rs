@@ -7,6 +7,7 @@ mod examples;
 mod facts;
 mod files;
 mod fix;
+mod foreign;
 mod hazards;
 mod input;
 mod locks;
