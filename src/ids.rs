@@ -291,6 +291,8 @@ impl fmt::Display for Engine {
 impl FromStr for Engine {
     type Err = InvalidId;
     fn from_str(s: &str) -> Result<Self, InvalidId> {
+        // As its library is called, and many a folder of its migrations.
+        let s = if s == "sqlite3" { "sqlite" } else { s };
         Self::ALL.iter().find(|(_, n)| *n == s).map(|(e, _)| *e).ok_or(InvalidId {
             what: "engine",
             value: s.to_owned(),

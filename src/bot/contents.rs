@@ -238,7 +238,7 @@ pub fn read(
     let (old_set, mut set) = (resolve(&before, &roots), resolve(&after, &roots));
     let was: BTreeSet<&str> = before.iter().map(|f| f.path.as_str()).collect();
     let new: BTreeSet<String> = touched.iter().filter(|p| !was.contains(p.as_str())).cloned().collect();
-    set.problems.extend(lint::overtaken(&set, &new));
+    set.remarks.extend(lint::overtaken(&set, &new));
     let owned: BTreeSet<&str> = old_set.by_path().into_keys().chain(set.by_path().into_keys()).collect();
     // A file that was meant as a migration and is none is a finding, not something to pass over.
     let problems = set.problems.iter().map(|p| p.file.as_str()).filter(|f| touched.contains(*f) || below(&touched, f));

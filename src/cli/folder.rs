@@ -5,12 +5,21 @@ use std::path::Path;
 use super::exit::Failure;
 use super::tree::{Reading, Tree};
 use crate::ids::Engine;
+use crate::migration::dialect;
 use crate::migration::{
     FileContent, Layout, Migration, MigrationRoot, MigrationSet, Severity, SourceFile, resolve_below,
 };
 
 /// The migrations of one folder, or where it holds none itself, of the folders below that clearly hold some.
 pub(super) fn read_folder(dir: &Path, tree: &Tree, engine: Engine, reading: Reading) -> anyhow::Result<MigrationSet> {
+    if let Some(foreign) = dialect::of_folder(&tree.above).filter(|d| d.certain) {
+        return Err(Failure::usage(format!(
+            "`{}` is named after {}, which is none of Godwit's engines: nothing of it is run; where it holds SQL for {engine}, give \
+             it another name",
+            dir.display(),
+            foreign.name
+        )));
+    }
     let files = tree.read(reading)?;
     let here = MigrationRoot { engine: Some(engine), ..MigrationRoot::folder("") };
     let resolve = |roots: &[MigrationRoot]| resolve_below(&tree.above, &files, roots);

@@ -310,12 +310,22 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
         }
     }
     let counted: HashSet<String> = set.problems.iter().map(|p| p.file.clone()).collect();
-    for file in files.iter().filter(|f| f.path.ends_with(".sql") && !f.path.starts_with("../")) {
+    // What is in a folder named after another database is told once for the folder.
+    let told = set.problems.iter().filter(|p| p.rule == "foreign-dialect");
+    let foreign: Vec<String> = told.map(|p| dir_of(&p.file).to_owned()).collect();
+    let is_foreign = |path: &str| foreign.iter().any(|dir| dir.is_empty() || path.starts_with(&format!("{dir}/")));
+    let scripts = files.iter().filter(|f| f.path.ends_with(".sql") && !f.path.starts_with("../"));
+    for file in scripts.filter(|f| !is_foreign(&f.path)) {
         if !owned.contains(&file.path) && !named.contains(&file.path) {
             set.files_seen += usize::from(!counted.contains(&file.path));
             lone(Ok(file.content.clone()), &file.path, engine, set);
         }
     }
+}
+
+/// The folder of a path.
+fn dir_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(dir, _)| dir)
 }
 
 /// One file as a migration of its own.

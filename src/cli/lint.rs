@@ -254,7 +254,7 @@ pub(super) fn look(
     if let Some(files) = files {
         scope = scope.within(files);
     }
-    set.problems.extend(overtaken(&set, &new));
+    set.remarks.extend(overtaken(&set, &new));
     if !paths.is_empty() && before.is_empty() {
         folder::some_found(&set, &paths[0], engine)?;
     }

@@ -638,7 +638,8 @@ pub(super) fn failed(error: RunError) -> anyhow::Error {
 pub(super) fn conclude(global: &Global, report: &RunReport) -> anyhow::Result<Exit> {
     match global.format {
         Format::Json => {
-            let text = serde_json::to_string_pretty(report).context("the report has no JSON form")?;
+            let shown = report::run::masked(report);
+            let text = serde_json::to_string_pretty(&shown).context("the report has no JSON form")?;
             print::text(&format!("{text}\n"))?;
         }
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {

@@ -8,19 +8,25 @@ use crate::migration::{Migration, MigrationSet, Problem};
 
 /// Whether a set has errors in files that a change does not touch, so that it must be asked which of them it brings.
 pub fn has_errors_outside(set: &MigrationSet, scope: &Scope) -> bool {
-    set.problems.iter().any(|p| is_outside(set, scope, p))
+    told(set).any(|p| is_outside(set, scope, p))
+}
+
+/// What a change can do to files that it does not touch: the set's problems, and the remarks that a way back is gone.
+fn told(set: &MigrationSet) -> impl Iterator<Item = &Problem> {
+    let ways_back = |p: &&Problem| matches!(p.rule, "missing-down" | "empty-down");
+    set.problems.iter().chain(set.remarks.iter().filter(ways_back))
 }
 
 /// Notes in [`MigrationSet::brought`] what is wrong with files outside of `scope` and was not before the change. Of two
 /// migrations with one version the new one is told, since the merged one has to stay as it is.
 pub fn note_brought(set: &mut MigrationSet, before: &MigrationSet, scope: &Scope) {
     let key = |p: &Problem| (p.file.clone(), p.rule, p.message.clone());
-    let were: BTreeSet<_> = before.problems.iter().map(key).collect();
-    let new = set.problems.iter().filter(|p| is_outside(set, scope, p) && !were.contains(&key(p)));
+    let were: BTreeSet<_> = told(before).map(key).collect();
+    let new = told(set).filter(|p| is_outside(set, scope, p) && !were.contains(&key(p)));
     set.brought = new.map(|p| on_the_new(set, scope, p).unwrap_or_else(|| p.clone())).collect();
 }
 
-/// An error that stops every run, in a file that neither the change touches nor a migration that it touches has.
+/// An error in a file that neither the change touches nor a migration that it touches has.
 fn is_outside(set: &MigrationSet, scope: &Scope, problem: &Problem) -> bool {
     problem.severity == super::Severity::Error
         && !scope.holds_path(&problem.file)
@@ -61,6 +67,24 @@ mod tests {
     fn read(files: &[&str]) -> MigrationSet {
         let files: Vec<_> = files.iter().map(|path| SourceFile::new(*path, b"select 1;".to_vec())).collect();
         resolve(&files, &[MigrationRoot::folder("m")])
+    }
+
+    fn read_at(unit: &str, files: &[&str]) -> MigrationSet {
+        let files: Vec<_> =
+            files.iter().map(|name| SourceFile::new(format!("{unit}/{name}"), b"select 1;".to_vec())).collect();
+        resolve(&files, &[MigrationRoot::folder("**")])
+    }
+
+    #[test]
+    fn s1_74_n06_a_way_back_that_a_change_takes_away_is_told_of_the_migration_that_had_it() {
+        let of = |files: &[&str]| read_at("services/a/migrations", files);
+        let before = of(&["0001_a.up.sql", "0001_a.down.sql", "0002_b.up.sql"]);
+        let mut now = of(&["0001_a.up.sql", "0002_b.up.sql"]);
+        let scope = Scope::Paths(BTreeSet::from(["services/a/migrations/0001_a.down.sql".to_owned()]));
+        assert!(has_errors_outside(&now, &scope));
+        note_brought(&mut now, &before, &scope);
+        let told: Vec<_> = now.brought.iter().map(|p| (p.file.as_str(), p.rule)).collect();
+        assert_eq!(told, [("services/a/migrations/0001_a.up.sql", "missing-down")]);
     }
 
     #[test]

@@ -2,28 +2,30 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use chrono::NaiveDate;
+use chrono::{Months, NaiveDate};
 use squawk_syntax::SourceFile;
 
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
-    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, models,
-    operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
+    Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, foreign,
+    models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
 };
 use crate::config::LintConfig;
 use crate::config::lint::PolicyWaiver;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, Nature, Statement, execution};
 use crate::migration::operations::are_operations;
-use crate::migration::{Migration, MigrationSet, Phase, Problem, digest_of};
+use crate::migration::{Migration, MigrationSet, Phase, Problem, Waiver, digest_of};
 use crate::risk;
 
-/// Syntax errors beyond this many per script are counted, not printed: a template has one per placeholder.
+/// Syntax errors beyond this many per script are counted, not printed.
 const MAX_SYNTAX_ERRORS: usize = 10;
 /// The rule about ways back that leave something out.
 const INCOMPLETE_DOWN: &str = "incomplete-down";
+/// For how long a waiver is proposed to hold that names no last day.
+const MONTHS_WAIVED: Months = Months::new(12);
 /// The rule about files that say less than they do.
 pub(crate) const RISK_UNDERSTATED: &str = "risk-understated";
 /// Scripts above this many bytes are not parsed as a whole (DECISIONS 19).
@@ -75,7 +77,7 @@ fn assemble(
     read.extend(order::problems(set));
     read.extend(models::problems(set, scope));
     // What is told of the very file that has it is among the set's own.
-    let moved = set.brought.iter().filter(|p| !set.problems.contains(p));
+    let moved = set.brought.iter().filter(|p| !set.problems.contains(p) && !set.remarks.contains(p));
     for problem in set.problems.iter().chain(&set.remarks).chain(moved).chain(&read) {
         problems.entry(problem.file.as_str()).or_default().push(problem);
     }
@@ -250,16 +252,25 @@ impl<'a> Linter<'a> {
             Direction::Down => migration.down.as_ref(),
         };
         let Some(source) = source else { return };
+        let placeholder = match judged.word {
+            Word::Syntax if source.text.contains('{') && cannot_parse(&source.text).is_none() => {
+                depth::with_stack(|| foreign::placeholder(&source.text, &SourceFile::parse(&source.text)))
+            }
+            Word::Syntax | Word::Refused | Word::Stopped => None,
+        };
         let rule = match judged.word {
             Word::Syntax => &table::SYNTAX_ERROR,
             Word::Refused => &table::SQLITE_REFUSES,
             Word::Stopped => &table::NOT_ANALYSED,
         };
-        let help = match judged.word {
-            Word::Syntax => judged.help.clone().or_else(|| template_help(&source.text).map(str::to_owned)),
-            Word::Refused | Word::Stopped => judged.help.clone(),
+        let found = match placeholder {
+            Some(range) => foreign::unfilled(&source.text, range),
+            None => finding(rule, judged.range.clone(), judged.message.clone(), judged.help.clone()),
         };
-        let found = finding(rule, judged.range.clone(), judged.message.clone(), help);
+        let is_said = |v: &Violation| v.file == source.path && v.rule == table::UNFILLED_TEMPLATE.id;
+        if found.rule.id == table::UNFILLED_TEMPLATE.id && violations.iter().any(is_said) {
+            return;
+        }
         self.locate(&source.path, &source.text, source.first_line, vec![found], violations);
     }
 
@@ -282,6 +293,13 @@ impl<'a> Linter<'a> {
         let inert = squawk::without_marks(text);
         let parse = SourceFile::parse(&inert);
         let engine = migration.engine;
+        let errors: Vec<_> = parse.errors();
+        if engine == Engine::Postgresql
+            && !errors.is_empty()
+            && let Some(found) = foreign::instead_of_errors(&inert, &parse, migration.layout)
+        {
+            return Looked { found, in_transaction: true, changes: vec![schema::Change::anything()] };
+        }
         let in_transaction = match execution(engine, text, migration.directives.no_transaction) {
             Ok(Execution::Transaction { .. }) => true,
             Ok(Execution::Statements(statements)) => {
@@ -303,7 +321,6 @@ impl<'a> Linter<'a> {
             }
         };
         let script = Script::new(&inert, &parse, engine, direction, in_transaction);
-        let errors: Vec<_> = parse.errors();
         match engine {
             Engine::Postgresql => syntax_errors(text, &errors, &mut found),
             // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
@@ -460,9 +477,11 @@ impl<'a> Linter<'a> {
         !matches!(self.config.levels.get(&violation.rule), Some(None))
     }
 
-    /// Applies the file's own waivers to the violations from `first` on, and reports waivers that say nothing.
+    /// Applies the file's own waivers to the violations from `first` on, and reports waivers that say nothing, or that say
+    /// it for ever.
     fn waive(&self, migration: &Migration, violations: &mut Vec<Violation>, first: usize) {
         for waiver in &migration.directives.waivers {
+            let file = file_of(waiver, migration);
             let complaint = if table::find(&waiver.rule).is_none() {
                 Some((&table::UNKNOWN_WAIVER, format!("no rule is called `{}`", waiver.rule)))
             } else {
@@ -473,7 +492,7 @@ impl<'a> Linter<'a> {
             };
             match complaint {
                 Some((info, message)) => violations.push(self.problem(&Problem {
-                    file: migration.up.path.clone(),
+                    file: file.to_owned(),
                     line: waiver.line,
                     column: 1,
                     rule: info.id,
@@ -482,12 +501,33 @@ impl<'a> Linter<'a> {
                     help: "`godwit lint --rules` lists every rule; renew the date or take the mark out".to_owned(),
                 })),
                 None => {
+                    if waiver.expires.is_none() {
+                        violations.push(self.without_expiry(waiver, file));
+                    }
                     for violation in violations[first..].iter_mut().filter(|v| v.rule == waiver.rule) {
                         violation.waived = Some(waiver.reason.clone());
                     }
                 }
             }
         }
+    }
+
+    /// A waiver that nobody will ever look at again, with what to write behind it.
+    fn without_expiry(&self, waiver: &Waiver, file: &str) -> Violation {
+        let day = self.today.checked_add_months(MONTHS_WAIVED).unwrap_or(self.today);
+        let text = match waiver.is_field {
+            true => format!("\"expires\": \"{day}\""),
+            false => format!("expires={day}"),
+        };
+        self.problem(&Problem {
+            file: file.to_owned(),
+            line: waiver.line,
+            column: 1,
+            rule: table::WAIVER_WITHOUT_EXPIRY.id,
+            severity: table::WAIVER_WITHOUT_EXPIRY.severity.unwrap_or(Severity::Warning),
+            message: format!("the waiver of `{}` names no last day, so nobody looks at it again", waiver.rule),
+            help: format!("write `{text}`, or an earlier day, beside its reason, unless the file is merged"),
+        })
     }
 
     /// The policy's waivers lower a finding to `info`.
@@ -608,6 +648,13 @@ pub(super) fn unprovable(range: std::ops::Range<usize>, what: &str, help: String
     found
 }
 
+/// The file in which a waiver stands.
+fn file_of<'m>(waiver: &Waiver, migration: &'m Migration) -> &'m str {
+    let is_metadata = |path: &str| path.ends_with(".json") && !path.ends_with("_rollback.json");
+    let metadata = migration.files.iter().map(|f| f.path.as_str()).find(|path| waiver.is_field && is_metadata(path));
+    metadata.unwrap_or(&migration.up.path)
+}
+
 /// Why a text is not handed to the parser, if it is not, and how bad that is.
 pub(super) fn cannot_parse(text: &str) -> Option<(Severity, String)> {
     if text.len() > MAX_PARSED {
@@ -622,14 +669,7 @@ pub(super) fn cannot_parse(text: &str) -> Option<(Severity, String)> {
     }
 }
 
-/// What to say about a text that was never filled in.
-fn template_help(text: &str) -> Option<&'static str> {
-    (text.contains("{{") || text.contains("${"))
-        .then_some("this looks like a template; fill in its placeholders before the file is committed")
-}
-
 fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {
-    let template = template_help(text);
     for (n, error) in errors.iter().enumerate() {
         let range = usize::from(error.range().start())..usize::from(error.range().end());
         if n == MAX_SYNTAX_ERRORS {
@@ -638,12 +678,11 @@ fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError]
             return;
         }
         let line = text[..range.start.min(text.len())].rfind('\n').map_or(0, |n| n + 1);
-        let help = if text[line..].trim_start().starts_with('\\') {
-            Some("commands of psql (`\\…`) are not SQL; take them out of the migration")
-        } else {
-            template
-        };
-        found.push(finding(&table::SYNTAX_ERROR, range, error.message().to_owned(), help.map(str::to_owned)));
+        let help = text[line..]
+            .trim_start()
+            .starts_with('\\')
+            .then(|| "commands of psql (`\\…`) are not SQL; take them out of the migration".to_owned());
+        found.push(finding(&table::SYNTAX_ERROR, range, error.message().to_owned(), help));
     }
 }
 

@@ -159,7 +159,8 @@ pub fn effect_of(rule: &str) -> Effect {
         | "mixed-transaction"
         | "object-in-use"
         | "psql-command"
-        | "syntax-error" => Effect::Fails,
+        | "syntax-error"
+        | "unfilled-template" => Effect::Fails,
 
         "ban-drop-column"
         | "ban-drop-schema"

@@ -8,6 +8,7 @@ mod count;
 mod depth;
 pub mod effect;
 pub mod fix;
+mod foreign;
 mod lines;
 mod locks;
 mod merged;
@@ -27,6 +28,7 @@ pub mod secrets;
 mod services;
 mod squawk;
 pub mod table;
+mod truth;
 mod versions;
 
 use std::collections::BTreeSet;

@@ -3,42 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::migration::{Migration, MigrationSet, Problem, Severity};
+use crate::migration::vague::is_vague;
+use crate::migration::{Layout, Migration, MigrationSet, Problem, Severity};
 
-/// Words that say nothing about what a migration does.
-const VAGUE: [&str; 31] = [
-    "alter",
-    "change",
-    "changed",
-    "changes",
-    "database",
-    "db",
-    "fix",
-    "fixed",
-    "fixes",
-    "hotfix",
-    "migrate",
-    "migration",
-    "misc",
-    "modify",
-    "more",
-    "new",
-    "patch",
-    "script",
-    "some",
-    "sql",
-    "stuff",
-    "temp",
-    "test",
-    "tests",
-    "things",
-    "tmp",
-    "todo",
-    "update",
-    "updated",
-    "updates",
-    "wip",
-];
 /// A number of more digits is a time, and times leave everything out.
 const MOST_DIGITS: usize = 6;
 
@@ -64,7 +31,7 @@ pub fn overtaken(set: &MigrationSet, new: &BTreeSet<String>) -> Vec<Problem> {
                 file: m.up.path.clone(),
                 line: m.up.first_line, column: 1,
                 rule: "out-of-order",
-                severity: Severity::Warning,
+                severity: when_late(m.layout),
                 message: format!(
                     "version `{}` comes before `{}`, which is merged: where that one is applied, this one is refused as out of order, and a new database gets the two in another order",
                     m.version, highest.version
@@ -73,6 +40,22 @@ pub fn overtaken(set: &MigrationSet, new: &BTreeSet<String>) -> Vec<Problem> {
             })
         })
         .collect()
+}
+
+/// How bad it is to come late [S1-62] [S4-45]: an error where the layout's own tool leaves such a file out or refuses it.
+fn when_late(layout: Layout) -> Severity {
+    match layout {
+        Layout::Typed | Layout::Service | Layout::Scripts | Layout::Flyway => Severity::Error,
+        // Prisma runs whatever is not there yet, and a directory without a time in its name stands behind every later one;
+        // several of the others run it too, or nobody can tell which tool's folder it is.
+        Layout::Prisma
+        | Layout::Numbered
+        | Layout::Diesel
+        | Layout::Goose
+        | Layout::SqlMigrate
+        | Layout::Sqlx
+        | Layout::Dbmate => Severity::Warning,
+    }
 }
 
 /// Names that tell nothing, and numbers that are left out.
@@ -87,20 +70,6 @@ pub(super) fn problems(set: &MigrationSet) -> Vec<Problem> {
         help: "name what it changes, such as `add_orders_note`".to_owned(),
     });
     vague.chain(gaps(set)).collect()
-}
-
-/// Names that templates and tutorials leave to be filled in [S3-113].
-const PLACEHOLDERS: [&str; 5] =
-    ["descriptive_name", "migration_name", "name_of_migration", "your_migration_name", "add_description_here"];
-
-fn is_vague(name: &str) -> bool {
-    if PLACEHOLDERS.contains(&name.to_ascii_lowercase().replace([' ', '-'], "_").as_str()) {
-        return true;
-    }
-    let mut words = name.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).peekable();
-    words.peek().is_some()
-        && words.all(|w| w.chars().all(|c| c.is_ascii_digit()) || VAGUE.contains(&w.to_ascii_lowercase().as_str()))
-        && name.chars().any(char::is_alphabetic)
 }
 
 /// The whole number that a version begins with, where versions of its kind are counted.
@@ -123,10 +92,17 @@ fn gaps(set: &MigrationSet) -> Vec<Problem> {
         let steps: Vec<(u64, u64)> = numbers.keys().zip(numbers.keys().skip(1)).map(|(a, b)| (*a, *b)).collect();
         let left: Vec<&(u64, u64)> = steps.iter().filter(|(a, b)| *b > *a + 1).collect();
         // Who counts in tens leaves nothing out.
-        if left.len() * 5 > steps.len() {
-            continue;
-        }
+        let counts_by_one = left.len() * 5 <= steps.len();
+        let run = |from: u64, next: &dyn Fn(u64) -> Option<u64>| {
+            std::iter::successors(Some(from), |n| next(*n).filter(|n| numbers.contains_key(n))).count() as u64
+        };
         for (before, after) in left {
+            // Three numbers or more that stand in sequence around it show it too, as long as fewer are missing.
+            let around = run(*before, &|n| n.checked_sub(1)) + run(*after, &|n| n.checked_add(1));
+            let told = counts_by_one || (around >= 3 && after - before <= around);
+            if !told {
+                continue;
+            }
             let (Some(earlier), Some(later)) = (numbers.get(before), numbers.get(after)) else { continue };
             found.push(Problem {
                 file: later.up.path.clone(),
@@ -146,6 +122,7 @@ fn gaps(set: &MigrationSet) -> Vec<Problem> {
 mod tests {
     use super::*;
     use crate::lint::sample;
+    use crate::migration::{MigrationRoot, SourceFile, resolve};
 
     fn told(names: &[&str], rule: &str) -> Vec<String> {
         let files: Vec<(&str, &str)> = names.iter().map(|n| (*n, "select 1;")).collect();
@@ -187,7 +164,22 @@ mod tests {
         let counted: Vec<String> = (1..=12).filter(|n| *n != 7).map(|n| format!("{n:04}_m.up.sql")).collect();
         let counted: Vec<&str> = counted.iter().map(String::as_str).collect();
         assert_eq!(told(&counted, "numbering-gap"), ["0008_m.up.sql"]);
-        assert_eq!(told(&["0010_a.up.sql", "0020_b.up.sql", "0030_c.up.sql"], "numbering-gap"), [""; 0]);
+        for (numbers, expected) in [
+            (&[1, 2, 4][..], &["0004_m.up.sql"][..]),
+            (&[1, 3, 4], &["0003_m.up.sql"]),
+            (&[1, 2, 5], &["0005_m.up.sql"]),
+            (&[1, 2, 4, 5, 7], &["0004_m.up.sql", "0007_m.up.sql"]),
+            (&[1, 3], &[]),
+            (&[2, 4, 6], &[]),
+            (&[1, 2, 9], &[]),
+            (&[10, 20, 30], &[]),
+            (&[10, 11, 20, 30], &[]),
+            (&[100, 101, 102, 200, 201], &[]),
+        ] {
+            let names: Vec<String> = numbers.iter().map(|n| format!("{n:04}_m.up.sql")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            assert_eq!(told(&names, "numbering-gap"), expected, "{numbers:?}");
+        }
         assert_eq!(told(&["20240101000000_a.up.sql", "20240301000000_b.up.sql"], "numbering-gap"), [""; 0]);
     }
 
@@ -203,5 +195,19 @@ mod tests {
         assert_eq!(late(&["0003_c.up.sql"]), [""; 0]);
         assert_eq!(late(&["0002_b.up.sql", "0003_c.up.sql"]), [""; 0]);
         assert_eq!(late(&[]), [""; 0]);
+        // A new number costs nothing before the merge; where the folder's tool would pass the file over, it must have one.
+        for (late, merged, severity) in [
+            ("0001_a.up.sql", "0002_b.up.sql", Severity::Warning),
+            ("services/a/migrations/0001_a.up.sql", "services/a/migrations/0002_b.up.sql", Severity::Error),
+            ("scripts/001_20240101_000000_a.sql", "scripts/002_20240102_000000_b.sql", Severity::Error),
+            ("V1__a.sql", "V2__b.sql", Severity::Error),
+            ("2024-01-01-000000_a/up.sql", "2024-01-02-000000_b/up.sql", Severity::Warning),
+            ("migrations/20240101000000_a/migration.sql", "migrations/add_b/migration.sql", Severity::Warning),
+        ] {
+            let files = [late, merged].map(|path| SourceFile::new(path, b"select 1;".to_vec()));
+            let set = resolve(&files, &[MigrationRoot::folder("**")]);
+            let told = overtaken(&set, &[late.to_owned()].into());
+            assert_eq!(told.iter().map(|p| p.severity).collect::<Vec<_>>(), [severity], "{late}");
+        }
     }
 }

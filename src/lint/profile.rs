@@ -5,7 +5,12 @@ use super::{Category, Severity};
 use crate::config::Profile;
 
 /// Errors of other kinds that are errors only where the data or the rights matter.
-const ERROR_WHEN_STRICT: [&str; 7] = [
+const ERROR_WHEN_STRICT: [&str; 12] = [
+    "missing-down",
+    "empty-down",
+    "orphan-down",
+    "irreversible-operation",
+    "out-of-order",
     "models-disagree",
     "version-order",
     "superuser-rights",
@@ -55,6 +60,11 @@ mod tests {
             let rule = table::find(id).expect("a rule");
             graded(Profile::Relaxed, rule, rule.severity.expect("on"))
         };
+        // What only some layouts ask for [N04] [N06].
+        for id in ["missing-down", "empty-down", "orphan-down", "out-of-order"] {
+            let rule = table::find(id).expect("a rule");
+            assert_eq!(graded(Profile::Relaxed, rule, Severity::Error), Severity::Warning, "{id}");
+        }
         for (id, severity) in [
             ("syntax-error", Severity::Error),
             ("file-name", Severity::Error),

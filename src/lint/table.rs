@@ -437,6 +437,12 @@ pub(super) const UNPROVABLE_STEP: RuleInfo = rule(
 /// Words for psql, which no server understands.
 pub(super) const PSQL_COMMAND: RuleInfo =
     rule("psql-command", Fails, ERROR, High, Pg, "A command of psql, or data for it, is no SQL");
+/// A file with placeholders in it.
+pub(super) const UNFILLED_TEMPLATE: RuleInfo =
+    rule("unfilled-template", Fails, ERROR, High, Sql, "The file is a template that nobody filled in");
+/// SQL of a database that is none of the engines.
+pub(super) const FOREIGN_DIALECT: RuleInfo =
+    rule("foreign-dialect", Fails, ERROR, High, Applies::Files, "SQL of a database that Godwit does not speak to");
 /// Too large or too deep to be looked into.
 pub(super) const NOT_ANALYSED: RuleInfo =
     rule("not-analysed", Structure, WARN, High, Applies::Files, "The file was not looked into");
@@ -449,6 +455,9 @@ pub(super) const CONTRACT_WITH_EXPAND: RuleInfo =
 /// A waiver whose last day is over.
 pub(super) const EXPIRED_WAIVER: RuleInfo =
     rule("expired-waiver", Structure, WARN, Low, Applies::Files, "A waiver's last day is over");
+/// A waiver in a file that holds for ever (DECISIONS 23).
+pub(super) const WAIVER_WITHOUT_EXPIRY: RuleInfo =
+    rule("waiver-without-expiry", Structure, WARN, Low, Applies::Files, "A waiver names no last day");
 /// A structure rule that is not in the table yet; keeps a finding from getting lost.
 pub(super) const OTHER_STRUCTURE: RuleInfo =
     rule("structure", Structure, ERROR, Low, Applies::Files, "The files do not fit the layout");
@@ -461,9 +470,12 @@ const FILES: &[RuleInfo] = &[
     MIXED_TRANSACTION,
     UNPROVABLE_STEP,
     PSQL_COMMAND,
+    UNFILLED_TEMPLATE,
+    FOREIGN_DIALECT,
     NOT_ANALYSED,
     UNKNOWN_WAIVER,
     EXPIRED_WAIVER,
+    WAIVER_WITHOUT_EXPIRY,
     OTHER_STRUCTURE,
     CONTRACT_WITH_EXPAND,
     rule("ambiguous-layout", Structure, ERROR, Low, Applies::Files, "A folder whose files speak for several layouts"),
@@ -506,7 +518,7 @@ const FILES: &[RuleInfo] = &[
     rule("risk-understated", Structure, WARN, Low, Applies::Files, "The file says a lower risk than it has"),
     rule("unqualified-name", Structure, WARN, Low, Applies::Files, "A service's object is named without its schema"),
     rule("numbering-gap", Structure, INFO, Low, Applies::Files, "A number between two migrations is left out"),
-    rule("out-of-order", Structure, WARN, High, Applies::Files, "A new migration below one that is merged"),
+    rule("out-of-order", Structure, ERROR, High, Applies::Files, "A new migration below one that is merged"),
     rule("vague-name", Structure, WARN, Low, Applies::Files, "A name that does not say what the migration does"),
     rule("missing-down", Structure, WARN, Medium, Applies::Files, "Nothing undoes the migration"),
     rule("nul-byte", Structure, ERROR, Low, Applies::Files, "The file holds a NUL byte"),

@@ -61,6 +61,8 @@ pub struct Waiver {
     pub expires: Option<NaiveDate>,
     /// Line (from 1) where it stands.
     pub line: u32,
+    /// Whether it is a field of the migration's JSON, not a line of its script.
+    pub is_field: bool,
 }
 
 const KEYS: &str = "`risk=LOW|MEDIUM|HIGH`, `depends_on=…`, `no-transaction`, `manual=\"…\"`, `waive=RULE reason=\"…\" [expires=YYYY-MM-DD]`, \
@@ -116,7 +118,7 @@ impl Directives {
                     if let Some(w) = waiver.take() {
                         self.keep(w)?;
                     }
-                    waiver = Some(Waiver { rule: v, reason: String::new(), expires: None, line });
+                    waiver = Some(Waiver { rule: v, reason: String::new(), expires: None, line, is_field: false });
                 }
                 ("reason", Some(v)) => match &mut waiver {
                     Some(w) => w.reason = v,

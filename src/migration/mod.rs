@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod checksum;
 pub mod destroys;
+pub mod dialect;
 pub mod directives;
 pub mod execution;
 pub mod graph;
@@ -13,6 +14,7 @@ pub mod operations;
 pub mod roots;
 mod set;
 pub mod text;
+pub mod vague;
 pub mod verify;
 mod version;
 
@@ -289,7 +291,8 @@ impl MigrationSet {
     pub fn passed_over(&self) -> Vec<String> {
         const NAMED: usize = 5;
         let is_none = |p: &&Problem| {
-            p.severity == Severity::Warning && ["stray-file", "directory-named-sql", "empty-root"].contains(&p.rule)
+            p.severity == Severity::Warning
+                && ["stray-file", "directory-named-sql", "empty-root", "foreign-dialect"].contains(&p.rule)
         };
         let all: Vec<&Problem> = self.problems.iter().filter(is_none).collect();
         let mut told: Vec<String> = all

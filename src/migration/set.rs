@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ids::{Digest, Engine, TargetName};
 use crate::migration::layout::{self, Folder, Surroundings};
 use crate::migration::native::Keep;
-use crate::migration::{Layout, Migration, MigrationSet, Models, Problem, Severity, SourceFile};
+use crate::migration::{Layout, Migration, MigrationSet, Models, Problem, Severity, SourceFile, dialect};
 
 /// A place where migrations are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,8 +140,8 @@ const SCRIPTS: &str = "scripts";
 /// The folder around those of services.
 const SERVICES: &str = "services";
 
-/// The end of a folder's path that says something of what is in it and below: whose service it is, and whether its rollbacks
-/// stand beside it. `path` begins below the root of the repository.
+/// The end of a folder's path that says something of what is in it and below: whose service it is, whether its rollbacks
+/// stand beside it, and which foreign database it is named after. `path` begins below the root of the repository.
 pub fn told_by(path: &str) -> &str {
     let of_services = path.match_indices(SERVICES).map(|(at, _)| at).find(|at| {
         let end = at + SERVICES.len();
@@ -150,7 +150,7 @@ pub fn told_by(path: &str) -> &str {
     match of_services {
         Some(at) => &path[at..],
         None if split(path).1 == SCRIPTS => SCRIPTS,
-        None => "",
+        None => dialect::told_by(path),
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::StepAction;
 use crate::ids::{Engine, EnvironmentName};
-use crate::migration::Migration;
 use crate::migration::operations::{self, Operation, elasticsearch, redis};
+use crate::migration::{Migration, VersionStep};
 
 /// Why a backup is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub struct Question<'a> {
 pub struct Coming {
     /// The migration's name.
     pub migration: String,
-    /// Its version.
-    pub version: String,
+    /// Whether a major version begins with it.
+    pub major: bool,
     /// What is done with it.
     pub action: StepAction,
     /// Whether that takes data away.
@@ -66,7 +66,7 @@ impl Coming {
     pub fn applied(migration: &Migration, lost: &BTreeSet<String>) -> Self {
         Self {
             migration: migration.id.to_string(),
-            version: migration.version.to_string(),
+            major: begins_major(migration),
             action: StepAction::Apply,
             destroys: lost.contains(&migration.reference()) || migration.up.destroys(migration.engine),
         }
@@ -96,11 +96,17 @@ pub fn why(question: &Question<'_>) -> Option<Why> {
     if !destroying.is_empty() {
         return Some(Why::Destroys(destroying));
     }
-    let major = named(&|s| s.action == StepAction::Apply && is_major(&s.version));
+    let major = named(&|s| s.action == StepAction::Apply && s.major);
     (!major.is_empty()).then_some(Why::Major(major))
 }
 
-/// `2.0.0` and the like, from the second on [S4-69].
+/// Whether a major version begins with a migration [S4-69]: by what comes before it where its layout has semantic versions,
+/// else by how its version looks.
+pub fn begins_major(migration: &Migration) -> bool {
+    migration.step.map_or_else(|| is_major(migration.version.as_str()), |step| step == VersionStep::Major)
+}
+
+/// `2.0.0` and the like, from the second on.
 fn is_major(version: &str) -> bool {
     let parts: Option<Vec<u64>> = version.trim_start_matches('v').split('.').map(|p| p.parse().ok()).collect();
     matches!(parts.as_deref(), Some([major, minor, rest @ ..]) if *major >= 2 && *minor == 0 && !rest.is_empty() && rest.iter().all(|n| *n == 0))
@@ -184,6 +190,25 @@ mod tests {
         {
             assert_eq!(is_major(version), major, "{version}");
         }
+    }
+
+    #[test]
+    fn s4_69_a_typed_version_is_major_by_the_one_before_it() {
+        use crate::migration::{MigrationRoot, SourceFile, resolve};
+        let file = |number: u32, version: &str| {
+            let json = format!(
+                r#"{{"version":"{version}","name":"m","description":"Orders","database_type":"mongodb","migration_type":"schema",
+                "operations":[{{"type":"create_collection","collection":"c{number}"}}]}}"#
+            );
+            SourceFile::new(format!("migrations/mongodb/{number:03}_m.json"), json)
+        };
+        let files = [file(1, "1.0.0"), file(2, "1.9.0"), file(3, "2.1.0"), file(4, "2.1.1"), file(5, "3.0.0")];
+        let set = resolve(&files, &[MigrationRoot::folder("**")]);
+        let major: Vec<bool> = set.migrations.iter().map(|m| Coming::applied(m, &BTreeSet::new()).major).collect();
+        assert_eq!(major, [false, false, true, false, true], "{:?}", set.problems);
+        let flyway = [("V1.9__a.sql"), ("V2.0.0__b.sql")].map(|name| SourceFile::new(name, "select 1;"));
+        let set = resolve(&flyway, &[MigrationRoot::folder("**")]);
+        assert_eq!(set.migrations.iter().map(begins_major).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

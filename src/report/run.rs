@@ -8,6 +8,15 @@ use crate::migration::operations::are_operations;
 use crate::plan::planner::recovery_class;
 use crate::plan::{MigrationState, Outcome, RecoveryClass, Refusal, RunReport, StepAction, StepReport, TargetStatus};
 
+/// A run or a plan as other programs read it: the same, its statements without the secrets in them.
+pub fn masked(report: &RunReport) -> RunReport {
+    let mut shown = report.clone();
+    for statement in shown.steps.iter_mut().flat_map(|step| &mut step.statements) {
+        *statement = secrets::masked(statement).into_owned();
+    }
+    shown
+}
+
 /// A run or a plan. `all`: every step with its statements, not only what is worth saying.
 pub fn run(report: &RunReport, all: bool) -> String {
     let mut out = String::new();

@@ -15,8 +15,8 @@ pub use crate::backup::seal::Keys;
 use crate::backup::{self as engine, BackupError, Made, Order, Restored, Subject};
 use crate::drivers::{Driver, DriverError, Session, SessionOptions, failpoint};
 use crate::ids::{Checksum, Engine, Epoch, MigrationId, RunId, TargetName};
-use crate::migration::Script;
-use crate::plan::backup::{Coming, Question, Why, touched, why};
+use crate::migration::{Migration, Script};
+use crate::plan::backup::{Coming, Question, Why, begins_major, touched, why};
 use crate::plan::planner::history_hash;
 use crate::plan::{HistoryRow, MigrationPlan, MigrationState, Outcome, Refusal, Step, StepAction};
 use crate::store::runs::{StepIntent, StepRecord, TargetIntent};
@@ -76,7 +76,7 @@ pub(super) fn reason(job: &Job<'_>, plan: &MigrationPlan) -> Option<Why> {
     };
     let coming = |step: &Step| Coming {
         migration: step.migration.to_string(),
-        version: step.version.clone(),
+        major: migration_of(job, step).is_some_and(begins_major),
         action: step.action,
         destroys: destroys(step),
     };
@@ -88,8 +88,12 @@ pub(super) fn reason(job: &Job<'_>, plan: &MigrationPlan) -> Option<Why> {
     })
 }
 
+fn migration_of<'a>(job: &Job<'a>, step: &Step) -> Option<&'a Migration> {
+    job.set.migrations.iter().find(|m| m.id == step.migration && m.unit == step.unit)
+}
+
 fn script_of<'a>(job: &Job<'a>, step: &Step) -> Option<&'a Script> {
-    let migration = job.set.migrations.iter().find(|m| m.id == step.migration && m.unit == step.unit)?;
+    let migration = migration_of(job, step)?;
     match step.action {
         StepAction::Rollback => migration.down.as_ref(),
         StepAction::Apply | StepAction::Undo | StepAction::Baseline => Some(&migration.up),

@@ -218,10 +218,13 @@ impl Catalog {
                     self.types.insert(name);
                 }
             }
-            What::AlterDomain { name } => {
-                // What it refuses from here on is not followed.
+            What::AlterDomain { name, checked } => {
                 if let Some(name) = self.resolve(name) {
-                    self.checked.remove(&name);
+                    if *checked {
+                        self.checked.insert(name);
+                    } else {
+                        self.checked.remove(&name);
+                    }
                 }
             }
             What::Alter { table, action, .. } => {
@@ -250,6 +253,7 @@ impl Catalog {
                     self.forget(words);
                 }
             }
+            What::Rows { .. } => {}
             What::Opaque(words) => self.forget(words),
             What::Anything => self.forget_all(),
         }

@@ -34,8 +34,8 @@ pub enum What {
     CreateIndex { name: Option<String>, table: String, if_not_exists: bool, index: IndexDef },
     /// `CREATE TYPE`, `CREATE DOMAIN`; `checked`: the domain refuses some values itself, `base`: what it is made of.
     CreateType { name: String, checked: bool, base: Option<String> },
-    /// `ALTER DOMAIN`.
-    AlterDomain { name: String },
+    /// `ALTER DOMAIN`; `checked`: from here on it certainly refuses some values itself.
+    AlterDomain { name: String, checked: bool },
     /// `ALTER TABLE`, one action.
     Alter { table: String, if_exists: bool, action: Action },
     /// `DROP TABLE | VIEW | INDEX | TYPE …`.
@@ -44,6 +44,8 @@ pub enum What {
     RenameIndex { from: String, to: String },
     /// `SET search_path`: the schema of names that say none; `None`: it cannot be told.
     SearchPath(Option<String>),
+    /// `UPDATE`, `DELETE` of all rows in which these columns hold something; changes no schema.
+    Rows { table: String, columns: BTreeSet<String>, removes: bool },
     /// A function whose body changes the schema, or says what nobody can read.
     CreateFunction { name: String },
     /// A call: of these functions, with these words in its texts.

@@ -176,6 +176,29 @@ pub fn checked_column(catalog: &Catalog, change: &Change) -> Option<(String, Not
     Some((name, note))
 }
 
+/// A change of rows that leaves none out, as every column that it asks for refuses NULL. With the table.
+pub fn every_row(catalog: &Catalog, change: &Change) -> Option<(String, Note)> {
+    let What::Rows { table, columns, removes } = &change.what else { return None };
+    let name = catalog.resolve(table)?;
+    let known = catalog.table(&name)?;
+    let refuses =
+        |column: &String| known.columns.get(column).is_some_and(|c| c.not_null) || check_says(known, column).is_some();
+    let rule = table::find("where-always-true").filter(|_| columns.iter().all(refuses))?;
+    let names: Vec<String> = columns.iter().map(|column| format!("`{name}.{column}`")).collect();
+    let (verb, refuse) =
+        (if *removes { "removes" } else { "changes" }, if names.len() == 1 { "refuses" } else { "refuse" });
+    let message = format!(
+        "{} {refuse} NULL, so the condition is true for every row, and the statement {verb} the whole table",
+        names.join(" and ")
+    );
+    let help = "say which rows are meant, or change them in batches that commit one by one, and keep a copy of what is overwritten";
+    let mut note = add(rule, &change.range, message, help);
+    if let Note::Add(finding) = &mut note {
+        finding.tables = vec![name.clone()];
+    }
+    Some((name, note))
+}
+
 /// A constraint that is not there to be validated, or cannot be.
 fn validated(range: &Range<usize>, name: &str, table: &Table, constraint: &str) -> Option<Note> {
     let help = "use the name that the constraint has now, or take the statement out";

@@ -132,6 +132,7 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
             }
             found.extend(
                 judge::checked_column(&catalog, change)
+                    .or_else(|| judge::every_row(&catalog, change))
                     .filter(|(table, _)| !made.contains(table))
                     .map(|(_, note)| note),
             );
@@ -217,8 +218,9 @@ fn named(what: &What) -> std::collections::BTreeSet<String> {
         | What::CreateOther { name, .. }
         | What::CreateView { name, .. }
         | What::CreateType { name, .. }
-        | What::AlterDomain { name }
+        | What::AlterDomain { name, .. }
         | What::CreateFunction { name } => [name.clone()].into(),
+        What::Rows { .. } => std::collections::BTreeSet::new(),
         What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),
         What::Alter { table, action, .. } => match action {
             change::Action::RenameTo(to) => [table.clone(), to.clone()].into(),

@@ -1,6 +1,7 @@
 //! From the syntax tree to changes.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{SyntaxKind, SyntaxNode};
@@ -8,6 +9,8 @@ use squawk_syntax::{SyntaxKind, SyntaxNode};
 use super::change::{Action, Change, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, What};
 use super::types::ColumnType;
 use crate::lint::script::{Statement, name_of, range_of};
+use crate::lint::truth::{self, Truth};
+use crate::migration::backfill::markers;
 
 /// What the statements do, in order. `broken` says that the script does not parse as a whole.
 pub fn changes(text: &str, statements: &[Statement], broken: bool) -> Vec<Change> {
@@ -66,7 +69,21 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                 .any(|n| matches!(n.kind(), SyntaxKind::CHECK_CONSTRAINT | SyntaxKind::NOT_NULL_CONSTRAINT)),
             base: s.ty().map(|ty| name_of(ty.syntax())),
         }),
-        ast::Stmt::AlterDomain(s) => put(What::AlterDomain { name: named(s.domain_ref()) }),
+        ast::Stmt::AlterDomain(s) => {
+            let checked = match s.action() {
+                Some(ast::AlterDomainAction::AddConstraint(_) | ast::AlterDomainAction::SetNotNull(_)) => true,
+                Some(
+                    ast::AlterDomainAction::OwnerTo(_)
+                    | ast::AlterDomainAction::SetDefault(_)
+                    | ast::AlterDomainAction::DropDefault(_)
+                    | ast::AlterDomainAction::RenameConstraint(_)
+                    | ast::AlterDomainAction::ValidateConstraint(_),
+                ) => return,
+                // What is left of its constraints, or where it is now, is not followed.
+                _ => false,
+            };
+            put(What::AlterDomain { name: named(s.domain_ref()), checked });
+        }
         ast::Stmt::AlterTable(s) => {
             let table = named(s.table_relation_name());
             if s.all_in_tablespace().is_some() {
@@ -155,9 +172,33 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
         ast::Stmt::CreateProcedure(s) => function(s.name(), &text[statement.range.clone()], &mut put),
         ast::Stmt::Select(s) => call(s.syntax(), &mut put),
         ast::Stmt::Call(s) => call(s.syntax(), &mut put),
+        ast::Stmt::Update(s) if s.from_clause().is_none() => {
+            rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), false, out);
+        }
+        ast::Stmt::Delete(s) if s.using_clause().is_none() => {
+            rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), true, out);
+        }
         ast::Stmt::SelectInto(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::CreateSchema(s) if s.schema_elements().next().is_some() => put(What::Opaque(words(s.syntax()))),
         _ => {}
+    }
+}
+
+/// A change of rows whose condition asks for nothing but columns that hold something: whether that leaves a row out, the
+/// catalog knows.
+fn rows(
+    text: &str,
+    statement: &Range<usize>,
+    table: &str,
+    condition: Option<ast::WhereClauseOrCurrentOf>,
+    removes: bool,
+    out: &mut Vec<Change>,
+) {
+    let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = condition else { return };
+    let Some(Truth::Holding(columns)) = clause.expr().map(|e| truth::of(&e, table)) else { return };
+    if columns.asked && markers(&text[statement.clone()]).is_empty() {
+        let what = What::Rows { table: table.to_owned(), columns: columns.names, removes };
+        out.push(Change { range: range_of(clause.syntax()), what });
     }
 }
 

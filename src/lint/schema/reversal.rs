@@ -124,7 +124,7 @@ impl Sides {
         let range = &change.range;
         match &change.what {
             What::CreateTable { name, temporary: false, .. } => self.make(Thing::Table(last(name)), range),
-            What::CreateTable { .. } | What::SearchPath(_) | What::AlterDomain { .. } => {}
+            What::CreateTable { .. } | What::SearchPath(_) | What::AlterDomain { .. } | What::Rows { .. } => {}
             What::CreateOther { name, .. } => self.make(Thing::Table(last(name)), range),
             // One that is replaced was there before.
             What::CreateView { name, tolerant: true, .. } => drop(self.unknown.insert(last(name))),

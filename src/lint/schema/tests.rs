@@ -50,6 +50,35 @@ fn p121_to_p124_a_change_of_type_is_judged_by_the_type_that_the_column_has() {
 }
 
 #[test]
+fn p116_a_condition_that_the_schema_makes_true_is_told() {
+    for (change, part) in [
+        ("UPDATE orders SET note = '' WHERE id IS NOT NULL;", Some("`orders.id` refuses NULL, so")),
+        ("DELETE FROM orders WHERE orders.customer_id IS NOT NULL;", Some("removes the whole table")),
+        ("UPDATE orders SET note = '' WHERE total IS NOT NULL;", Some("`orders.total` refuses NULL")),
+        (
+            "UPDATE orders SET note = '' WHERE id IS NOT NULL AND customer_id NOTNULL;",
+            Some("`orders.customer_id` and `orders.id` refuse NULL"),
+        ),
+        ("UPDATE orders SET note = '' WHERE at IS NOT NULL;", None),
+        ("UPDATE orders SET note = '' WHERE id IS NOT NULL AND at IS NOT NULL;", None),
+        ("UPDATE orders SET note = '' WHERE id IS NOT NULL AND state = 'new';", None),
+        ("UPDATE orders SET note = '' WHERE id IS NOT NULL OR state = 'new';", None),
+        ("UPDATE orders SET note = '' FROM customers c WHERE c.name IS NOT NULL;", None),
+        ("UPDATE elsewhere SET note = '' WHERE id IS NOT NULL;", None),
+        ("ALTER TABLE orders ALTER customer_id DROP NOT NULL; DELETE FROM orders WHERE customer_id IS NOT NULL;", None),
+        ("CREATE TABLE new (id int PRIMARY KEY); DELETE FROM new WHERE id IS NOT NULL;", None),
+        ("UPDATE orders SET note = '' WHERE id IS NOT NULL AND /* godwit:batch */ true;", None),
+    ] {
+        let found = last(&[ORDERS, change]);
+        let told = of(&found, "where-always-true").map(|v| v.message.as_str());
+        match part {
+            Some(part) => assert!(told.is_some_and(|m| m.contains(part)), "{change}: {found:?}"),
+            None => assert_eq!(told, None, "{change}"),
+        }
+    }
+}
+
+#[test]
 fn renames_and_moves_are_followed() {
     let steps = "ALTER TABLE orders RENAME TO purchases; ALTER TABLE purchases RENAME COLUMN note TO remark;
         ALTER TABLE purchases ALTER remark TYPE varchar(40); ALTER TABLE purchases SET SCHEMA shop;";
@@ -255,6 +284,10 @@ fn a_column_of_a_domain_with_a_constraint_rewrites_the_table() {
             "{message}"
         );
         assert_eq!(tables, ["orders"]);
+    }
+    for changed in ["ADD CONSTRAINT some CHECK (value > 1)", "ADD CHECK (value > 1)", "SET NOT NULL"] {
+        let alter = format!("ALTER DOMAIN plain {changed}; ALTER DOMAIN plain SET DEFAULT 3;");
+        assert!(told(&[&alter, "ALTER TABLE orders ADD COLUMN c plain DEFAULT 1;"]).is_some(), "{changed}");
     }
     for scripts in [
         &["ALTER TABLE orders ADD COLUMN c plain NOT NULL DEFAULT 1;"][..],

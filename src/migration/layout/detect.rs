@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Layout, Reader, diesel, flyway, marked, numbered, prisma, scripts, service, sqlx, typed};
 use crate::ids::Engine;
+use crate::migration::dialect::{self, Dialect};
 use crate::migration::operations::are_operations;
 use crate::migration::{MigrationRoot, MigrationSet, Severity, SourceFile};
 
@@ -212,6 +213,12 @@ pub(in crate::migration) fn read_folder(
     let engine = engine.or_else(|| prisma::engine_of(folder).filter(|_| layout == Layout::Prisma));
     let engine = engine.unwrap_or(Engine::Postgresql);
     let mut reader = Reader { unit: dir, stands: around.stands, layout, engine, root, only_in: None, set };
+    if root.engine.is_none()
+        && !service::is_service(around.stands)
+        && let Some(foreign) = dialect::of_folder(around.stands)
+    {
+        return not_ours(folder, foreign, &mut reader);
+    }
     if let Err(candidates) = chosen {
         return ambiguous(dir, folder, &candidates, &mut reader);
     }
@@ -252,6 +259,21 @@ fn detect(
         1 => Ok(candidates.into_keys().next().unwrap_or(Layout::Numbered)),
         _ => Err(candidates),
     }
+}
+
+/// Says once that a folder is named after a database that is none of the engines; none of its files is read.
+fn not_ours(folder: &Folder<'_>, foreign: Dialect, reader: &mut Reader<'_>) {
+    let below = folder.below.values().flatten();
+    let scripts = || folder.files.iter().chain(below.clone()).filter(|(name, _)| name.ends_with(".sql"));
+    let Some((_, first)) = scripts().next() else { return };
+    let message = format!(
+        "is in a folder named after {}, which is none of Godwit's engines; none of the folder's {} scripts is looked at, and none would run",
+        foreign.name,
+        scripts().count()
+    );
+    let help = "leave the folder to the tool that runs it, out of `migrations` in `godwit.yml`; where it holds PostgreSQL's SQL, say \
+                `engine: postgresql` there";
+    reader.problem(&first.path, 1, "foreign-dialect", Severity::Warning, message, help);
 }
 
 /// Says that a folder speaks for several layouts, and what to write.

@@ -196,8 +196,8 @@ mod tests {
         assert!(set.migrations.iter().all(|m| m.layout == Layout::Flyway));
         assert!(set.migrations[1].is_reversible() && set.migrations[4].repeatable);
         assert_eq!(set.migrations[3].version.as_str(), "2.0");
-        let rules: Vec<_> = set.problems.iter().map(|p| p.rule).collect();
-        assert_eq!(rules, ["missing-down"; 3], "{:?}", set.problems);
+        let rules: Vec<_> = set.problems.iter().chain(&set.remarks).map(|p| p.rule).collect();
+        assert_eq!(rules, ["missing-down"; 3], "{rules:?}");
         assert!(ordered("1.0").same_place(&ordered("1")) && !ordered("10").same_place(&ordered("1")));
     }
 

@@ -237,8 +237,8 @@ mod tests {
         assert_eq!((a.up.first_line, a.down.as_ref().map(|d| d.first_line)), (3, Some(8)));
         assert!(!a.up.text.contains("drop table") && a.up.text.contains("create table"));
         assert_eq!(a.files.len(), 1);
-        let problems: Vec<_> = set.problems.iter().map(|p| (p.file.as_str(), p.rule)).collect();
-        assert_eq!(problems, [("00002_b.sql", "missing-down")]);
+        let told: Vec<_> = set.problems.iter().chain(&set.remarks).map(|p| (p.file.as_str(), p.rule)).collect();
+        assert_eq!(told, [("00002_b.sql", "missing-down")]);
         // An edit of the way back is no edit of what was applied.
         let mended = read(&[("00001_a.sql", &text.replace("drop table a", "drop table if exists a"))]);
         assert_eq!(mended.migrations[0].checksum, a.checksum);

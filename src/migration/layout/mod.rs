@@ -16,6 +16,7 @@ use std::str::FromStr;
 
 use crate::ids::{Checksum, Engine, EnvironmentName, InvalidId, MigrationId};
 use crate::migration::checksum::{both, checksum, sha256_hex};
+use crate::migration::destroys;
 use crate::migration::text::text;
 use crate::migration::verify;
 use crate::migration::{
@@ -313,14 +314,15 @@ impl Reader<'_> {
                 "delete it if it was never merged, else leave a comment that says why",
             );
         }
+        let severity = self.about_rollbacks(up);
         if let Some(down) = down
             && down.is_blank(Engine::Postgresql)
         {
-            self.problem(
+            self.remark(
                 &down.path,
                 down.first_line,
                 "empty-down",
-                self.about_rollbacks(),
+                severity,
                 "holds no statement, so the migration cannot be rolled back".to_owned(),
                 "write the statements that undo it, or delete the file and say in the forward script why there is none",
             );
@@ -328,22 +330,22 @@ impl Reader<'_> {
         if let Some(down) = down
             && down.undoes_nothing_of(up, Engine::Postgresql)
         {
-            self.problem(
+            self.remark(
                 &down.path,
                 down.first_line,
                 "empty-down",
-                self.about_rollbacks(),
+                severity,
                 "changes nothing, so the migration, which changes the schema, cannot be rolled back".to_owned(),
                 "write the statements that undo it, or delete the file and say in the forward script why there is none",
             );
         }
         // Prisma knows no way back, and a repeatable script is undone by its next version.
         if !has_down && self.layout != Layout::Prisma && !(self.layout == Layout::Flyway && id.starts_with('R')) {
-            self.problem(
+            self.remark(
                 &up.path,
                 1,
                 "missing-down",
-                self.about_rollbacks(),
+                severity,
                 "has no script that undoes it".to_owned(),
                 "add one, so that a rollback is possible",
             );
@@ -351,10 +353,12 @@ impl Reader<'_> {
         self.put(id, version, name, read)
     }
 
-    /// How bad it is that nothing undoes a migration: some layouts ask for it [S1-74] [S2-84].
-    fn about_rollbacks(&self) -> Severity {
+    /// How bad it is that nothing undoes a migration: some layouts ask for it [S1-74] [S2-84] [S4-51]. It is a remark, as a
+    /// later change can put it right: the linter says by the environment's profile whether a run waits for that.
+    fn about_rollbacks(&self, up: &Script) -> Severity {
         match self.layout {
             Layout::Service | Layout::Scripts => Severity::Error,
+            Layout::Typed if up.long.is_some() || !destroys::only_creates(self.engine, &up.text) => Severity::Error,
             // Its free edition has no way back, so few projects have written one.
             Layout::Flyway => Severity::Info,
             _ => Severity::Warning,

@@ -138,7 +138,7 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         let _ = reader.script(file);
     } else if numbered && is_in_capitals(file_name) {
         reader.in_capitals(&file.path);
-    } else if numbered && (file_name.contains(".up.") || file_name.contains(".down.")) {
+    } else if numbered && !file_name.ends_with(".sql") && (file_name.contains(".up.") || file_name.contains(".down.")) {
         reader.program(&file.path);
     } else if file_name.ends_with(".sql") && numbered {
         reader.problem(
@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn rules(set: &MigrationSet) -> Vec<(&str, &str)> {
-        set.problems.iter().map(|p| (p.file.as_str(), p.rule)).collect()
+        set.problems.iter().chain(&set.remarks).map(|p| (p.file.as_str(), p.rule)).collect()
     }
 
     #[test]
@@ -235,6 +235,7 @@ mod tests {
             ("3_lost.down.sql", "select 1;"),
             ("4_prog.up.go", "package x"),
             ("5-name.sql", "select 1;"),
+            ("6-name.up.sql", "select 1;"),
             ("V6__flyway.sql", "select 1;"),
             ("7_goose.sql", "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;"),
             ("notes.sql", "select 1;"),
@@ -248,6 +249,7 @@ mod tests {
             ("3_lost.down.sql", "orphan-down"),
             ("4_prog.up.go", "unsupported-file"),
             ("5-name.sql", "file-name"),
+            ("6-name.up.sql", "file-name"),
             ("8_half_down.sql", "file-name"),
             ("V6__flyway.sql", "unsupported-layout"),
             ("7_goose.sql", "unsupported-layout"),

@@ -10,7 +10,11 @@ use chrono::{NaiveDate, NaiveTime};
 use super::{Folder, Found, Reader, Surroundings};
 use crate::ids::Risk;
 use crate::migration::checksum::sha256_hex;
+use crate::migration::vague::says_nothing;
 use crate::migration::{Directives, FileContent, Migration, Severity, SourceFile, Version};
+
+/// Digits that its numbers have at least [S2-11].
+const DIGITS: usize = 3;
 
 /// The parts of `NNN_YYYYMMDD_HHMMSS_name`.
 struct Name<'a> {
@@ -86,6 +90,11 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
             reader.problem(&file.path, 1, "file-name", Severity::Error, message.to_owned(), help);
             continue;
         };
+        if name.number.len() < DIGITS {
+            let message = "its number has fewer than three digits".to_owned();
+            let help = "fill it up with zeros, in its rollback's name as well; where it is applied, let it through in `policies/lint.yml`";
+            reader.remark(&file.path, 1, "file-name", Severity::Error, message, help);
+        }
         let number = Version::numeric(name.number);
         if let Some(other) = numbers.insert(number, stem) {
             let message = format!("number `{}` is taken by `{other}` already", name.number);
@@ -105,9 +114,11 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
         };
         let mut problems = Vec::new();
         let mut untitled = None;
+        let mut vague = None;
         if let Some(migration) = reader.add(found) {
             read_header(migration, &mut problems);
             untitled = migration.description.is_none().then(|| migration.up.path.clone());
+            vague = migration.description.clone().filter(|said| says_nothing(said));
             if up.is_some() || back.is_some() {
                 own_files(migration, [Some(file), down]);
             }
@@ -116,6 +127,11 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
             let message = "no line says what it is for".to_owned();
             let help = "write `-- Migration: WHAT IT DOES` at the top";
             reader.remark(&path, 1, "missing-docs", Severity::Warning, message, help);
+        }
+        if let Some(said) = vague {
+            let message = format!("its title is `{said}`, which does not say what it does");
+            let help = "say behind `-- Migration:` what it changes and what for";
+            reader.remark(&file.path, 1, "vague-name", Severity::Warning, message, help);
         }
         for (line, message, help) in problems {
             reader.problem(&file.path, line, "invalid-directive", Severity::Error, message, help);
@@ -238,17 +254,20 @@ mod tests {
             ("migrations/scripts/001_20240102_000000_b.sql", "-- Risk: HUGE\n-- Type: MAGIC\nselect 1;"),
             ("migrations/rollbacks/001_20240102_000000_b_rollback.sql", "select 2;"),
             ("migrations/scripts/002_20241301_000000_no_such_month.sql", "select 1;"),
+            ("migrations/scripts/3_20240103_000000_c.sql", "-- Migration: TODO\nselect 1;"),
             ("migrations/scripts/hello.sql", "select 1;"),
             ("migrations/rollbacks/009_20240101_000000_lost_rollback.sql", "select 1;"),
             ("migrations/rollbacks/odd.sql", "select 1;"),
         ]);
-        let found: Vec<_> =
-            set.problems.iter().map(|p| (p.file.rsplit('/').next().unwrap_or(""), p.rule, p.severity)).collect();
+        let all = set.problems.iter().chain(&set.remarks);
+        let found: Vec<_> = all.map(|p| (p.file.rsplit('/').next().unwrap_or(""), p.rule, p.severity)).collect();
+        assert!(found.contains(&("3_20240103_000000_c.sql", "vague-name", Severity::Warning)), "{found:?}");
         for (file, rule) in [
             ("001_20240101_000000_a.sql", "missing-down"),
             ("001_20240102_000000_b.sql", "duplicate-version"),
             ("001_20240102_000000_b.sql", "invalid-directive"),
             ("002_20241301_000000_no_such_month.sql", "file-name"),
+            ("3_20240103_000000_c.sql", "file-name"),
             ("hello.sql", "file-name"),
             ("009_20240101_000000_lost_rollback.sql", "orphan-down"),
             ("odd.sql", "file-name"),

@@ -12,6 +12,8 @@ use crate::migration::{FileContent, MigrationSet, Problem, Severity, SourceFile}
 pub(super) const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging", "production"];
 /// What depends on what.
 const DEPENDENCIES: &str = "dependencies.json";
+/// What the service asks of environments.
+const SETTINGS: &str = "environments.json";
 
 /// Whether a folder stands where a service keeps its migrations [S1-21].
 pub(in crate::migration) fn is_service(dir: &str) -> bool {
@@ -43,6 +45,9 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
     if let Some((_, file)) = folder.files.iter().find(|(n, _)| *n == DEPENDENCIES) {
         depend(file, before, reader);
     }
+    if let Some((_, file)) = folder.files.iter().find(|(n, _)| *n == SETTINGS) {
+        settings(file, reader);
+    }
     if around.names_all {
         undescribed(folder, around.docs.map_or(&[][..], Vec::as_slice), before, reader);
     }
@@ -69,7 +74,7 @@ fn undescribed(folder: &Folder<'_>, docs: &[(&str, &SourceFile)], from: usize, r
 /// Files that do not belong into the folder of a service [S1-08].
 fn strays(files: &[(&str, &SourceFile)], reader: &mut Reader<'_>) {
     for (name, file) in files {
-        let known = matches!(*name, "README.md" | DEPENDENCIES | "environments.json" | ".gitkeep");
+        let known = matches!(*name, "README.md" | DEPENDENCIES | SETTINGS | ".gitkeep");
         let sql = name.ends_with(".sql");
         if !known && !sql && !matches!(file.content, FileContent::Directory) {
             reader.stray(file, "is no part of a service's migrations");
@@ -80,23 +85,25 @@ fn strays(files: &[(&str, &SourceFile)], reader: &mut Reader<'_>) {
     }
 }
 
-/// Four digits, so that the files of a folder list in their order [S1-25].
+/// Digits of a service's numbers.
+const DIGITS: usize = 4;
+
+/// Whether a number has four digits; one that needs more has them.
+fn is_filled_up(number: &str) -> bool {
+    number.len() == DIGITS || (number.len() > DIGITS && !number.starts_with('0'))
+}
+
+/// Four digits, so that the files of a folder list in their order [S1-25]. Any width runs.
 fn widths(from: usize, reader: &mut Reader<'_>) {
     let odd: Vec<(String, usize)> = reader.set.migrations[from..]
         .iter()
-        .filter(|m| m.version.as_str().len() != 4)
+        .filter(|m| !is_filled_up(m.version.as_str()))
         .map(|m| (m.up.path.clone(), m.version.as_str().len()))
         .collect();
     for (path, digits) in odd {
         let message = format!("its number has {digits} digits, where a service's have four");
-        reader.problem(
-            &path,
-            1,
-            "file-name",
-            Severity::Warning,
-            message,
-            "fill it up with zeros, unless it is applied",
-        );
+        let help = "write it with four digits, in its `.down.sql` as well; where it is applied, let it through in `policies/lint.yml`";
+        reader.remark(&path, 1, "file-name", Severity::Error, message, help);
     }
 }
 
@@ -165,6 +172,63 @@ fn depend(file: &SourceFile, from: usize, reader: &mut Reader<'_>) {
     for id in read.migrations.keys().filter(|id| !known.contains(*id)) {
         wrong(line_of(id), format!("names `{id}`, which is no migration of this folder"), "take it out", reader);
     }
+}
+
+/// What a service says of one environment [S1-24]. Godwit goes by `policies/environments.yml`; the file is read so that a slip
+/// in it does not stay until somebody does go by it.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its form")]
+struct Setting {
+    database: Option<serde_json::Map<String, serde_json::Value>>,
+    migration: Option<serde_json::Map<String, serde_json::Value>>,
+    monitoring: Option<serde_json::Map<String, serde_json::Value>>,
+    validation: Option<Validation>,
+    auto_approve: Option<bool>,
+    approval_required: Option<bool>,
+    backup_required: Option<bool>,
+    rollback_check: Option<bool>,
+    performance_test: Option<bool>,
+    seed: Option<bool>,
+    timeout: Option<u64>,
+    maintenance_windows: Option<Vec<Window>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Validation {
+    Relaxed,
+    Strict,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its form")]
+struct Window {
+    days: Vec<String>,
+    start: String,
+    end: String,
+    timezone: Option<String>,
+}
+
+/// Says what is wrong with a service's `environments.json` (N08). No run reads it, so none waits for it.
+fn settings(file: &SourceFile, reader: &mut Reader<'_>) {
+    let Some(script) = reader.script(file) else { return };
+    let read: Result<BTreeMap<String, Setting>, _> = serde_json::from_str(&script.text);
+    let (line, message) = match read {
+        Err(e) => (e.line().max(1), format!("is not as it should be: {e}")),
+        Ok(read) => match read.keys().find(|name| EnvironmentName::new(name.as_str()).is_err()) {
+            None => return,
+            Some(name) => {
+                let quoted = format!("\"{name}\"");
+                let line = script.text.lines().position(|l| l.contains(&quoted)).map_or(1, |at| at + 1);
+                (line, format!("`{name}` is no name of an environment"))
+            }
+        },
+    };
+    let help = "write `{ \"staging\": { \"validation\": \"strict\", \"backup_required\": true, \"timeout\": 600 } }`";
+    let line = u32::try_from(line).unwrap_or(u32::MAX);
+    reader.remark(&file.path, line, "invalid-metadata", Severity::Error, message, help);
 }
 
 /// Services that declare nothing beside others that do: what they need is looked for there [S1-75].
@@ -258,6 +322,61 @@ mod tests {
     }
 
     #[test]
+    fn n08_s1_24_a_broken_environments_json_is_told_and_keeps_no_run_from_starting() {
+        let told = |json: &str| -> Vec<(u32, String)> {
+            let mut files = USERS.to_vec();
+            files.push(("services/user-service/migrations/environments.json", json));
+            let set = read(&files);
+            assert_eq!(set.problems, []);
+            let of = set.remarks.into_iter().filter(|p| p.file.ends_with("environments.json"));
+            of.map(|p| {
+                assert_eq!((p.rule, p.severity), ("invalid-metadata", Severity::Error));
+                (p.line, p.message)
+            })
+            .collect()
+        };
+        let given = r#"{
+  "development": { "validation": "relaxed", "auto_approve": true, "backup_required": false, "timeout": 300, "seed": true },
+  "testing": { "validation": "relaxed", "auto_approve": true, "backup_required": false, "timeout": 300, "seed": true },
+  "staging": { "validation": "strict", "backup_required": true, "timeout": 600, "performance_test": true },
+  "production": {
+    "validation": "strict", "approval_required": true, "backup_required": true, "timeout": 900, "rollback_check": true,
+    "maintenance_windows": [ { "days": ["sat", "sun"], "start": "02:00", "end": "04:00", "timezone": "UTC" } ]
+  }
+}"#;
+        assert_eq!(told(given), []);
+        for (from, to, line, part) in [
+            ("\"timeout\": 600", "\"timeout\": \"600\"", 4, "invalid type"),
+            ("\"performance_test\"", "\"performence_test\"", 4, "unknown field `performence_test`"),
+            ("\"strict\", \"approval", "\"strickt\", \"approval", 6, "unknown variant `strickt`"),
+            ("\"start\"", "\"begin\"", 7, "unknown field `begin`"),
+            ("\"testing\": {", "\"not a name\": {", 3, "no name of an environment"),
+            ("}\n}", "}\n", 9, "EOF"),
+        ] {
+            let found = told(&given.replace(from, to));
+            assert_eq!(found.len(), 1, "{to}: {found:?}");
+            assert!(found[0].0 == line && found[0].1.contains(part), "{to}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn s1_25_n01_a_services_number_has_four_digits() {
+        let told = |name: &str| -> Vec<(&'static str, Severity)> {
+            let path = |way: &str| format!("services/a/migrations/{name}.{way}.sql");
+            let (up, down) = (path("up"), path("down"));
+            let set = read(&[(up.as_str(), "select 1;"), (down.as_str(), "select 2;")]);
+            assert_eq!((set.migrations.len(), set.problems.as_slice()), (1, &[][..]), "any width runs");
+            set.remarks.iter().map(|p| (p.rule, p.severity)).collect()
+        };
+        for (name, expected) in
+            [("0003_x", false), ("10000_x", false), ("003_x", true), ("3_x", true), ("00003_x", true)]
+        {
+            let wanted = if expected { vec![("file-name", Severity::Error)] } else { Vec::new() };
+            assert_eq!(told(name), wanted, "{name}");
+        }
+    }
+
+    #[test]
     fn s1_75_a_service_without_dependencies_is_told_where_others_have_them() {
         let told = |json: bool| -> Vec<(String, Severity)> {
             let mut files = USERS.to_vec();
@@ -309,11 +428,11 @@ mod tests {
             ("services/a/migrations/notes.txt", "…"),
             ("services/a/migrations/dependencies.json", "{ \"migrations\": [] }"),
         ]);
-        let found: Vec<_> =
-            set.problems.iter().map(|p| (p.file.rsplit('/').next().unwrap_or(""), p.rule, p.severity)).collect();
+        let all = set.problems.iter().chain(&set.remarks);
+        let found: Vec<_> = all.map(|p| (p.file.rsplit('/').next().unwrap_or(""), p.rule, p.severity)).collect();
         for expected in [
             ("0001_a.up.sql", "missing-down", Severity::Error),
-            ("02_b.up.sql", "file-name", Severity::Warning),
+            ("02_b.up.sql", "file-name", Severity::Error),
             ("0003_c.sql", "file-name", Severity::Error),
             ("notes.txt", "stray-file", Severity::Warning),
             ("dependencies.json", "invalid-metadata", Severity::Error),

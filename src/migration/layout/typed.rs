@@ -15,6 +15,9 @@ use super::{Folder, Found, Reader};
 use crate::ids::Engine;
 use crate::migration::{FileContent, Severity, SourceFile, Version, VersionStep};
 
+/// Digits that the numbers of its names have at least [S4-45].
+const DIGITS: usize = 3;
+
 /// The files of one stem.
 #[derive(Default)]
 struct Parts<'a> {
@@ -134,6 +137,11 @@ fn read_one(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) -> Option<([
         reader.problem(&json.path, 1, "file-name", Severity::Error, message, "three digits, `_`, a name");
         return None;
     };
+    if name.version.len() < DIGITS {
+        let message = format!("its number has fewer than three digits: it does not fit `NNN_{}.json`", name.name);
+        let help = "fill it up with zeros, in the other files of its name as well; where it is applied, let it through in `policies/lint.yml`";
+        reader.remark(&json.path, 1, "file-name", Severity::Error, message, help);
+    }
     match parts.script {
         Some(script) if sql => {
             let text = reader.script(json)?;
@@ -208,7 +216,42 @@ mod tests {
         assert_eq!((roles.version.as_str(), roles.id.as_str()), ("1.1.0", "002_add_user_roles"));
         assert!(roles.is_reversible());
         assert_eq!(roles.files.len(), 3);
-        assert!(set.problems.iter().all(|p| p.rule == "missing-down"), "{:?}", set.problems);
+        assert_eq!(set.problems, []);
+        // What only creates may do without [S4-51]; what takes something away may not.
+        let without = |sql: &str| -> Vec<(&'static str, Severity)> {
+            let files = [("migrations/postgresql/001_initial_schema.json", initial.as_str())];
+            let set = read(&[files[0], ("migrations/postgresql/001_initial_schema.sql", sql)]);
+            set.remarks.iter().map(|p| (p.rule, p.severity)).collect()
+        };
+        for (sql, severity) in [
+            ("create table users (id int); create index i on users (id);", Severity::Warning),
+            ("drop table users;", Severity::Error),
+            ("alter table users drop column id;", Severity::Error),
+        ] {
+            assert_eq!(without(sql), [("missing-down", severity)], "{sql}");
+        }
+    }
+
+    #[test]
+    fn n01_s4_45_a_number_has_three_digits_at_least_and_runs_all_the_same() {
+        for (number, expected) in [("1", true), ("01", true), ("001", false), ("0001", false), ("1000", false)] {
+            let set = read(&[(&format!("migrations/mongodb/{number}_a.json"), MONGO)]);
+            assert_eq!((set.migrations.len(), set.problems.as_slice()), (1, &[][..]), "{number}");
+            let told: Vec<_> = set.remarks.iter().map(|p| (p.rule, p.severity)).collect();
+            let wanted = if expected { vec![("file-name", Severity::Error)] } else { Vec::new() };
+            assert_eq!(told, wanted, "{number}");
+        }
+    }
+
+    #[test]
+    fn n02_a_description_that_says_nothing_is_told_at_its_line() {
+        for (description, expected) in [("A", false), ("TODO", true), ("update", true), ("Fix the database", true)] {
+            let json = MONGO.replace("\"A\"", &format!("\n\"{description}\""));
+            let set = read(&[("migrations/mongodb/001_a.json", &json)]);
+            let told: Vec<_> = set.problems.iter().map(|p| (p.rule, p.line, p.severity)).collect();
+            let wanted = if expected { vec![("vague-name", 3, Severity::Warning)] } else { Vec::new() };
+            assert_eq!(told, wanted, "{description}");
+        }
     }
 
     #[test]

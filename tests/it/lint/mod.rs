@@ -7,6 +7,7 @@ mod examples;
 mod facts;
 mod files;
 mod fix;
+mod foreign;
 mod hazards;
 mod input;
 mod locks;
@@ -15,6 +16,7 @@ mod measured_apart;
 mod operations;
 mod output;
 mod pages;
+mod severities;
 mod sqlite;
 
 use std::path::Path;

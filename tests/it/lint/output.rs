@@ -119,6 +119,52 @@ fn waivers_that_do_nothing_are_said() {
     }
 }
 
+/// DECISIONS 23: a waiver has a reason and a last day.
+#[test]
+fn dec23_a_waiver_without_a_last_day_holds_and_is_told_with_what_to_write() {
+    let json_half = |waive: &str| {
+        format!(
+            "{{\n\"version\": \"1.0.0\", \"name\": \"a\", \"description\": \"Orders go\",\n{waive},\n\"database_type\": \"postgresql\", \
+             \"migration_type\": \"schema\"\n}}"
+        )
+    };
+    let waive = r#""waive": "ban-drop-table", "reason": "empty""#;
+    let (forever, until) = (json_half(waive), json_half(&format!("{waive}, \"expires\": \"2999-01-01\"")));
+    let several = json_half(r#""waive": [{ "rule": "ban-drop-table", "reason": "empty" }]"#);
+    let sql = "-- godwit: waive=update-without-where reason=\"twelve rows\"\nupdate t set a = 1;\n";
+    let script = ("migrations/0001_a.sql", sql);
+    let path = "migrations/postgresql/001_a";
+    let pair = |half: &str| {
+        folder(&[
+            (&format!("{path}.json"), half),
+            (&format!("{path}.sql"), "drop table orders;\n"),
+            (&format!("{path}_rollback.sql"), "create table orders (id bigint primary key);\n"),
+        ])
+    };
+    for (dir, waived, expected) in [
+        (folder(&[script]), "update-without-where", Some((script.0.to_owned(), 1, "`expires=20"))),
+        (pair(&forever), "ban-drop-table", Some((format!("{path}.json"), 3, "`\"expires\": \"20"))),
+        (pair(&several), "ban-drop-table", Some((format!("{path}.json"), 3, "`\"expires\": \"20"))),
+        (pair(&until), "ban-drop-table", None),
+    ] {
+        let (code, report) = json(dir.path(), &[]);
+        let all = report["violations"].as_array().unwrap();
+        let of = |rule: &str| all.iter().find(|v| v["rule"] == rule);
+        assert!(of(waived).is_some_and(|v| v["waived"].is_string()), "{report}");
+        assert_eq!(code, Some(0), "{report}");
+        let Some((file, line, part)) = expected else {
+            assert!(of("waiver-without-expiry").is_none(), "{report}");
+            continue;
+        };
+        let told = of("waiver-without-expiry").unwrap_or_else(|| panic!("{report}"));
+        assert_eq!((told["file"].as_str(), told["line"].as_u64()), (Some(file.as_str()), Some(line)));
+        assert_eq!((told["severity"].as_str(), told["risk"].as_str()), (Some("warning"), Some("LOW")));
+        assert!(told["help"].as_str().unwrap().contains(part), "{told}");
+    }
+    let dir = folder(&[("policies/lint.yml", "rules: { waiver-without-expiry: 'off' }\n"), script]);
+    assert!(found(&json(dir.path(), &[]).1).iter().all(|(rule, _)| rule != "waiver-without-expiry"));
+}
+
 #[test]
 fn comments_for_squawk_hide_no_error() {
     let dir = folder(&[("0001_a.sql", "-- squawk-ignore-file\nupdate t set a = 1;\ndrop table t;\n")]);

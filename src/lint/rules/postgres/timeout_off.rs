@@ -1,4 +1,4 @@
-//! `SET lock_timeout = 0` and the like.
+//! `SET lock_timeout = 0` and the like, for a session or for all of a role or a database.
 
 use super::prelude::*;
 
@@ -18,11 +18,20 @@ pub(super) static RULE: OwnRule = OwnRule {
         "set local statement_timeout to 60000; update t set a = 1 where id = 7;",
         "set statement_timeout = 0; create table t (a int); create index i on t (a);",
         "set statement_timeout = default; alter table t add column a int;",
+        "alter role app set statement_timeout = '30s';",
+        "alter database shop set lock_timeout to '2s';",
+        "alter role app reset statement_timeout;",
+        "alter role app set work_mem = 0;",
     ],
     bad: &[
         "set lock_timeout = 0; alter table t add column a int;",
         "set local statement_timeout to '0'; update t set a = 1 where id = 7;",
         "set idle_in_transaction_session_timeout = '0s'; alter table t add column a int;",
+        "alter role app set statement_timeout = 0;",
+        "alter role all set lock_timeout to '0';",
+        "alter role app in database shop set statement_timeout = '0ms';",
+        "alter user app set idle_in_transaction_session_timeout = 0;",
+        "alter database shop set lock_timeout = 0;",
     ],
 };
 
@@ -35,13 +44,15 @@ const BOUNDS: [(&str, &str); 4] = [
 ];
 
 fn check(script: &Script<'_>, index: usize, statement: &Statement, report: &mut Report<'_>) {
+    if let Some((setting, whose)) = lasting(&statement.node) {
+        return for_good(&setting, &whose, report);
+    }
     let ast::Stmt::Set(set) = &statement.node else { return };
     let text = name_of(set.syntax());
     let words = text.trim_end_matches(';').trim_start_matches("set");
     let words = words.trim_start_matches("local").trim_start_matches("session");
     let Some((name, outcome)) = BOUNDS.iter().find(|(name, _)| words.starts_with(name)) else { return };
-    let value = words[name.len()..].trim_start_matches("to").trim_start_matches('=').trim_matches('\'');
-    let is_none = value.trim_end_matches(|c: char| c.is_ascii_alphabetic()) == "0";
+    let is_none = is_off(&words[name.len()..]);
     // A dump that creates everything itself waits for nobody.
     let meets_others = script.statements[index..]
         .iter()
@@ -55,4 +66,45 @@ fn check(script: &Script<'_>, index: usize, statement: &Statement, report: &mut 
         finding.fix =
             Some(Rewrite { title: "Leave it to the run's own bounds".to_owned(), edits: vec![(range, String::new())] });
     }
+}
+
+/// A setting that outlives the session, with whose it is.
+fn lasting(stmt: &ast::Stmt) -> Option<(ast::SetConfigParam, String)> {
+    let of_role =
+        |role: Option<ast::RoleRef>| role.map_or("every role".to_owned(), |r| format!("`{}`", named(Some(r))));
+    match stmt {
+        ast::Stmt::AlterRole(alter) => match alter.action()? {
+            ast::AlterRoleAction::SetConfigParam(set) => Some((set, of_role(alter.role_ref()))),
+            _ => None,
+        },
+        ast::Stmt::AlterUser(alter) => match alter.action()? {
+            ast::AlterUserAction::SetConfigParam(set) => Some((set, of_role(alter.role_ref()))),
+            _ => None,
+        },
+        ast::Stmt::AlterDatabase(alter) => match alter.action()? {
+            ast::AlterDatabaseAction::SetConfigParam(set) => {
+                Some((set, format!("the database `{}`", named(alter.database_ref()))))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A bound that is taken from every session to come: it does not matter what else the script does.
+fn for_good(set: &ast::SetConfigParam, whose: &str, report: &mut Report<'_>) {
+    let name = named(set.config_parameter_ref());
+    let Some((name, outcome)) = BOUNDS.iter().find(|(bound, _)| *bound == name) else { return };
+    if set.config_assignment().is_some_and(|value| is_off(&name_of(value.syntax()))) {
+        let message = format!("`{name}` is off for {whose} in every session from here on: {outcome}");
+        report.add(set.syntax(), message).help = Some(
+            "set a bound that fits, or take it back with `RESET`: a single session can still ask for more".to_owned(),
+        );
+    }
+}
+
+/// Whether a setting's value, with what stands in front of it, bounds nothing.
+fn is_off(value: &str) -> bool {
+    let value = value.trim_start_matches("to").trim_start_matches('=').trim_matches('\'');
+    value.trim_end_matches(|c: char| c.is_ascii_alphabetic()) == "0"
 }

@@ -1,6 +1,7 @@
 //! A condition that lets every row through.
 
 use super::prelude::*;
+use crate::lint::truth::{self, Truth};
 
 pub(super) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
@@ -21,6 +22,9 @@ pub(super) static RULE: OwnRule = OwnRule {
         "merge into t using (select 1) as u on true when matched and t.a = 1 then delete;",
         "merge into t using (select 1) as u on true when not matched then insert values (1);",
         "update t set a = 0 where /* godwit:batch */ true;",
+        "update t set a = 0 where a = 2 or 1 = 0;",
+        "delete from t where exists (select 1 from u where u.id = t.id);",
+        "update t set a = 0 where b is not null;",
     ],
     bad: &[
         "update t set a = 0 where true;",
@@ -28,6 +32,12 @@ pub(super) static RULE: OwnRule = OwnRule {
         "delete from t where (true);",
         "delete from t where id = id;",
         "update t set a = 0 where t.id = id;",
+        "update t set a = 0 where 1=1 or a = 2;",
+        "update t set a = 0 where not false;",
+        "delete from t where exists (select 1);",
+        "delete from t where true and true;",
+        "update t set a = 0 where 'a' = 'a';",
+        "delete from t where coalesce(true, a = 2);",
         "merge into t using (select 1) as u on true when matched then delete;",
         "merge into t using u on 1 = 1 when matched and true then update set a = 0;",
         "with gone as (delete from t where true returning a) select count(*) from gone;",
@@ -41,15 +51,22 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
             Change::Delete(_) => ("removes", change.table()),
         };
         let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = change.condition() else { continue };
-        let Some(reach) = clause.expr().and_then(|e| reach(&e, &table)).filter(|_| !in_batches(script, statement))
-        else {
+        if in_batches(script, statement) {
             continue;
-        };
-        let message = match reach {
-            Reach::All => format!("the condition is true for every row, so the statement {verb} the whole table"),
-            Reach::NotNull(column) => format!(
-                "the condition is true for every row in which `{column}` is not NULL, so the statement {verb} all of them"
-            ),
+        }
+        let message = match clause.expr().map(|e| truth::of(&e, &table)) {
+            Some(Truth::Always) => {
+                format!("the condition is true for every row, so the statement {verb} the whole table")
+            }
+            // Who asks for it in words may mean it; the schema tells whether that leaves a row out.
+            Some(Truth::Holding(columns)) if !columns.asked => {
+                let names: Vec<String> = columns.names.iter().map(|name| format!("`{name}`")).collect();
+                format!(
+                    "the condition is true for every row in which {} is not NULL, so the statement {verb} all of them",
+                    names.join(" and ")
+                )
+            }
+            _ => continue,
         };
         report.add(clause.syntax(), message).tables = vec![table];
     }
@@ -58,36 +75,11 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
     }
 }
 
-/// Which rows a condition lets through that compares nothing.
-enum Reach {
-    /// Every one.
-    All,
-    /// Those in which the column holds something.
-    NotNull(String),
-}
-
-fn reach(condition: &ast::Expr, table: &str) -> Option<Reach> {
-    let text = name_of(condition.syntax());
-    if text == "true" {
-        return Some(Reach::All);
-    }
-    let (left, right) = text.split_once('=')?;
-    if left == right && left.parse::<i64>().is_ok() {
-        return Some(Reach::All);
-    }
-    let own = |side: &str| side.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')).unwrap_or(side).to_owned();
-    let is_column = |side: &str| {
-        side.starts_with(|c: char| c.is_alphabetic() || c == '_')
-            && side.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
-    };
-    (own(left) == own(right) && is_column(left)).then(|| Reach::NotNull(own(left)))
-}
-
 /// A `MERGE` whose join picks no rows, and that changes or removes what it finds.
 fn merged(merge: &ast::Merge, report: &mut Report<'_>) {
     let Some(on) = merge.using_on_clause().and_then(|using| using.on_clause()) else { return };
     let table = merge.table_relation_name().map(|n| name_of(n.syntax())).unwrap_or_default();
-    let picks_none = |expr: Option<ast::Expr>| expr.is_some_and(|e| matches!(reach(&e, &table), Some(Reach::All)));
+    let picks_none = |expr: Option<ast::Expr>| expr.is_some_and(|e| truth::of(&e, &table) == Truth::Always);
     if !picks_none(on.expr()) {
         return;
     }

@@ -10,6 +10,7 @@ use crate::ids::{Engine, Risk};
 use crate::migration::backfill::Backfill;
 use crate::migration::directives::{Directives, Waiver};
 use crate::migration::operations::{are_operations, redis};
+use crate::migration::vague::says_nothing;
 use crate::migration::{Problem, Script, Severity};
 
 /// The fields as written.
@@ -206,6 +207,7 @@ pub(super) fn read<'a>(
             "say what the migration does",
         );
     }
+    let unsaid = !fields.description.trim().is_empty() && says_nothing(&fields.description);
     if fields.database_type != engine.as_str() {
         let message =
             format!("`database_type` is `{}`, but the folder is for `{engine}` [S4-10]", fields.database_type);
@@ -276,8 +278,19 @@ pub(super) fn read<'a>(
         if reason.trim().is_empty() {
             wrong(line, format!("the waiver of `{rule}` gives no reason"), "write a `reason` beside it");
         } else {
-            waivers.push(Waiver { rule, reason, expires, line });
+            waivers.push(Waiver { rule, reason, expires, line, is_field: true });
         }
+    }
+    if unsaid {
+        problems.push(Problem {
+            file: json.path.clone(),
+            line: lines.of_field("description"),
+            column: 1,
+            rule: "vague-name",
+            severity: Severity::Warning,
+            message: format!("`description` is `{}`, which does not say what the migration does", fields.description),
+            help: "say what it changes and what for".to_owned(),
+        });
     }
     Some(Metadata {
         version_line: lines.of_field("version"),

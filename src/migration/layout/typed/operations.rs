@@ -127,7 +127,7 @@ fn down(
     if listed(&found, reader)?.is_empty() {
         let message = "the rollback holds no operation, so the migration cannot be rolled back".to_owned();
         let help = "write the operations that undo it, or leave the rollback out";
-        reader.problem(&found.path, found.first_line, "empty-down", Severity::Warning, message, help);
+        reader.remark(&found.path, found.first_line, "empty-down", Severity::Error, message, help);
     }
     Some(Some(found))
 }

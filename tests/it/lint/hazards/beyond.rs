@@ -140,6 +140,13 @@ pub const BEYOND: &[Hazard] = &[
         "alter policy pol on t to current_user;",
         &["create policy two on t as restrictive using (true);"],
     ),
+    hazard(
+        "F216",
+        "unfilled-template",
+        HIGH,
+        "alter table {{.schema}}.t add column c int;",
+        &["alter table public.t add column c int;"],
+    ),
     hazard("Q01", "syntax-error", HIGH, "alter tabel t add column c int;", &["alter table t add column c int;"]),
     hazard(
         "Q01",
