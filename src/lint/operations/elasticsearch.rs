@@ -1,11 +1,10 @@
-//! What is wrong with operations of Elasticsearch, or dangerous.
+//! What operations of Elasticsearch make, use and leave behind, for the rules that judge them.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{Look, everything, rules};
+use super::Unit;
 use crate::migration::operations::elasticsearch::Operation;
 
 pub(super) fn makes(operation: &Operation) -> Vec<String> {
@@ -45,321 +44,120 @@ pub(super) fn takes_away(operation: &Operation) -> Vec<String> {
     }
 }
 
-pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operation) {
+/// The fields of a mapping by their path, each with its parameters.
+pub(in crate::lint) type Fields = BTreeMap<String, Value>;
+
+/// What is known of indices besides their names.
+#[derive(Default)]
+pub(super) struct State {
+    /// Index → its fields.
+    mappings: BTreeMap<String, Fields>,
+    /// Alias → index.
+    aliases: BTreeMap<String, String>,
+    /// Indices that migrations made and nothing deleted.
+    made: BTreeSet<String>,
+    /// Indices that had an alias at some time.
+    published: BTreeSet<String>,
+    /// Indices that keep no `_source`.
+    without_source: BTreeSet<String>,
+}
+
+impl Unit {
+    /// The index that a name stands for.
+    fn real<'a>(&'a self, name: &'a str) -> &'a str {
+        self.elastic.aliases.get(name).map_or(name, String::as_str)
+    }
+
+    /// Whether two names stand for one index.
+    pub(in crate::lint) fn is_one_index(&self, one: &str, other: &str) -> bool {
+        self.real(one) == self.real(other)
+    }
+
+    /// How the fields of an index are mapped, where migrations say it.
+    pub(in crate::lint) fn mapping(&self, index: &str) -> Option<&Fields> {
+        self.elastic.mappings.get(self.real(index))
+    }
+
+    /// An alias of an index.
+    pub(in crate::lint) fn alias_of(&self, index: &str) -> Option<&str> {
+        self.elastic.aliases.iter().find(|(_, of)| *of == index).map(|(alias, _)| alias.as_str())
+    }
+
+    /// Whether an index ever had an alias.
+    pub(in crate::lint) fn had_alias(&self, index: &str) -> bool {
+        self.elastic.published.contains(index)
+    }
+
+    /// Whether migrations made an index of that name, and it is there.
+    pub(in crate::lint) fn makes_index(&self, name: &str) -> bool {
+        self.elastic.made.contains(name)
+    }
+
+    /// Whether an index was made without `_source`.
+    pub(in crate::lint) fn is_without_source(&self, index: &str) -> bool {
+        self.elastic.without_source.contains(index)
+    }
+}
+
+/// Whether a mapping switches `_source` off.
+pub(in crate::lint) fn keeps_no_source(mapping: &Map<String, Value>) -> bool {
+    mapping.get("_source").and_then(|s| s.get("enabled")) == Some(&Value::Bool(false))
+}
+
+/// Takes over what an operation changes.
+pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
     match operation {
         Operation::CreateIndex { index, mapping, .. } => {
-            name(look, at, index);
-            if let Some(fields) = fields_of(look, at, mapping) {
-                look.unit.mappings.insert(index.clone(), fields);
+            if let Ok(fields) = fields(mapping) {
+                unit.elastic.mappings.insert(index.clone(), fields);
             }
+            if keeps_no_source(mapping) {
+                unit.elastic.without_source.insert(index.clone());
+            }
+            unit.elastic.made.insert(index.clone());
         }
         Operation::DeleteIndex { index } => {
-            name(look, at, index);
-            look.unit.mappings.remove(index);
-            look.unit.aliases.retain(|_, of| of != index);
-            look.add(
-                &rules::DELETE_INDEX,
-                at,
-                format!("`{index}` and its documents are gone; only a backup brings them back"),
-                "move its alias first, wait until nobody reads it by its own name, take a snapshot, then delete it",
-            );
+            unit.elastic.mappings.remove(index);
+            unit.elastic.aliases.retain(|_, of| of != index);
+            unit.elastic.made.remove(index);
         }
         Operation::UpdateMapping { index, mapping } => {
-            name(look, at, index);
-            update_mapping(look, at, index, mapping);
-        }
-        Operation::CreateAlias { index, alias, .. } => {
-            name(look, at, index);
-            name(look, at, alias);
-            look.unit.aliases.insert(alias.clone(), index.clone());
-        }
-        Operation::Reindex { source, dest, .. } => {
-            name(look, at, source);
-            name(look, at, dest);
-            reindex(look, at, source, dest);
-        }
-        Operation::PutTemplate { .. } => {}
-        Operation::PutSettings { index, settings } => {
-            name(look, at, index);
-            if let Some(setting) = static_setting(settings) {
-                look.add(
-                    &rules::STATIC_SETTING,
-                    at,
-                    format!("`{setting}` is set when an index is made; an open one refuses it"),
-                    "make a new index with it, reindex, and swap the alias",
-                );
-            }
-        }
-        Operation::SwapAlias { alias, from, to, mapping, .. } => {
-            for given in [alias, from, to] {
-                name(look, at, given);
-            }
-            if from == to && mapping.is_none() {
-                let message = format!("`{alias}` would move from `{from}` to itself");
-                look.add(&rules::REINDEX_ONTO_ITSELF, at, message, "name another index in `to`");
-            }
-            if let Some(fields) = mapping.as_ref().and_then(|m| fields_of(look, at, m)) {
-                look.unit.mappings.insert(to.clone(), fields);
-            }
-            if mapping.is_some() {
-                load(look, at, from);
-            }
-            look.unit.aliases.insert(alias.clone(), to.clone());
-        }
-        Operation::UpdateByQuery { index, query, requests_per_second, .. } => {
-            name(look, at, index);
-            query_of(look, at, index, query, "changes");
-            look.add(
-                &rules::UPDATE_BY_QUERY,
-                at,
-                format!("every document of `{index}` that matches is written anew"),
-                match requests_per_second {
-                    None => "bound it with `requests_per_second`",
-                    Some(_) => "run it when there is little load",
-                },
-            );
-        }
-        Operation::DeleteByQuery { index, query, .. } => {
-            name(look, at, index);
-            query_of(look, at, index, query, "deletes");
-            look.add(
-                &rules::DELETE_BY_QUERY,
-                at,
-                format!("documents of `{index}` that match are gone for good"),
-                "count them first, and take a snapshot",
-            );
-        }
-        Operation::Undo { .. } => {}
-    }
-}
-
-/// What the server asks of a name, and that it names one index [S4-27].
-fn name(look: &mut Look<'_>, at: &Range<usize>, given: &str) {
-    let help = "write the literal name of one index";
-    let wrong = if given == "_all" || given.contains(['*', '?']) {
-        Some(format!("`{given}` is a pattern: it means every index that fits"))
-    } else if given.contains(',') {
-        Some(format!("`{given}` is a list of indices"))
-    } else if given.is_empty() || given == "." || given == ".." || given.starts_with(['-', '_', '+']) {
-        Some(format!("`{given}` is no name an index can have: it begins with `-`, `_` or `+`, or is empty"))
-    } else if given.len() > 255 {
-        Some("a name of an index has 255 bytes at most".to_owned())
-    } else if given.chars().any(char::is_uppercase) {
-        Some(format!("`{given}` is no name an index can have: it must be lower case"))
-    } else {
-        given
-            .chars()
-            .find(|c| matches!(c, '\\' | '/' | '"' | '<' | '>' | '|' | ' ' | '#' | ':'))
-            .map(|c| format!("`{given}` is no name an index can have: it holds `{c}`"))
-    };
-    if let Some(message) = wrong {
-        look.add(&rules::INDEX_NAME, at, message, help);
-    }
-}
-
-fn reindex(look: &mut Look<'_>, at: &Range<usize>, source: &str, dest: &str) {
-    let real = |name: &str| look.unit.aliases.get(name).cloned().unwrap_or_else(|| name.to_owned());
-    if real(source) == real(dest) {
-        let message = format!("`{source}` would be copied onto itself; the server refuses that");
-        look.add(&rules::REINDEX_ONTO_ITSELF, at, message, "make another index and name it in `dest`");
-        return;
-    }
-    let made = look.unit.there.get(&format!("index {dest}")) == Some(&true);
-    if !made {
-        look.add(
-            &rules::REINDEX_UNKNOWN_DEST,
-            at,
-            format!("no operation makes `{dest}`; mapping and settings are not copied with the documents"),
-            "make it in front of the reindex with `create_index`, with the mapping it needs",
-        );
-    }
-    load(look, at, source);
-}
-
-fn load(look: &mut Look<'_>, at: &Range<usize>, source: &str) {
-    if !look.is_fresh(&format!("index {source}")) {
-        look.add(
-            &rules::REINDEX_LOAD,
-            at,
-            format!("every document of `{source}` is read and written"),
-            "bound it with `requests_per_second`, and run it when there is little load",
-        );
-    }
-}
-
-fn query_of(look: &mut Look<'_>, at: &Range<usize>, index: &str, query: &Map<String, Value>, does: &str) {
-    if everything::query_matches(query) {
-        look.add(
-            &rules::QUERY_MATCHES_ALL,
-            at,
-            format!("the query leaves nothing out: it {does} every document of `{index}`"),
-            "say which documents; to empty an index, make a new one and swap the alias",
-        );
-    }
-}
-
-fn static_setting(settings: &Map<String, Value>) -> Option<String> {
-    const STATIC: [&str; 8] = [
-        "number_of_shards",
-        "number_of_routing_shards",
-        "codec",
-        "routing_partition_size",
-        "soft_deletes",
-        "analysis",
-        "sort",
-        "similarity",
-    ];
-    fn walk(prefix: &str, map: &Map<String, Value>) -> Option<String> {
-        map.iter().find_map(|(key, value)| {
-            let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-            let plain = path.strip_prefix("index.").unwrap_or(&path);
-            let head = plain.split('.').next().unwrap_or(plain);
-            if STATIC.contains(&head) {
-                return Some(path);
-            }
-            (path == "index").then(|| value.as_object().and_then(|inner| walk("index", inner))).flatten()
-        })
-    }
-    walk("", settings)
-}
-
-fn update_mapping(look: &mut Look<'_>, at: &Range<usize>, index: &str, mapping: &Map<String, Value>) {
-    let Some(added) = fields_of(look, at, mapping) else { return };
-    let real = look.unit.aliases.get(index).cloned().unwrap_or_else(|| index.to_owned());
-    let known = look.unit.mappings.entry(real).or_default();
-    let mut wrong = Vec::new();
-    for (field, how) in added {
-        match known.get(&field) {
-            Some(before) => {
-                if let Some(what) = cannot_change(before, &how) {
-                    wrong.push(format!("`{field}` of `{index}` is mapped already: {what} cannot be changed in place"));
+            if let Ok(added) = fields(mapping) {
+                let real = unit.real(index).to_owned();
+                let known = unit.elastic.mappings.entry(real).or_default();
+                for (field, how) in added {
+                    known.entry(field).or_insert(how);
                 }
             }
-            None => {
-                known.insert(field, how);
+        }
+        Operation::CreateAlias { index, alias, .. } => {
+            unit.elastic.aliases.insert(alias.clone(), index.clone());
+            unit.elastic.published.insert(index.clone());
+        }
+        Operation::SwapAlias { alias, from, to, mapping, .. } => {
+            if let Some(Ok(fields)) = mapping.as_ref().map(fields) {
+                unit.elastic.mappings.insert(to.clone(), fields);
             }
+            unit.elastic.aliases.insert(alias.clone(), to.clone());
+            unit.elastic.published.extend([from.clone(), to.clone()]);
         }
-    }
-    for message in wrong {
-        look.add(
-            &rules::MAPPING_TYPE_CHANGE,
-            at,
-            message,
-            "make a new index with the new mapping, fill it and move the alias: `swap_alias` with a `mapping` does all three",
-        );
-    }
-}
-
-/// What differs between two mappings of one field that the server would refuse.
-fn cannot_change(before: &Value, after: &Value) -> Option<String> {
-    for key in ["type", "analyzer", "index", "doc_values", "normalizer"] {
-        let (old, new) = (before.get(key), after.get(key));
-        // What is left out stays as it is, except the type: a field without one is an object.
-        if old != new && (key == "type" || new.is_some()) {
-            let word = |v: Option<&Value>| {
-                v.map_or("not given".to_owned(), |v| v.as_str().map_or(v.to_string(), str::to_owned))
-            };
-            return Some(format!("its `{key}` ({} → {})", word(old), word(new)));
-        }
-    }
-    None
-}
-
-/// The fields of a mapping by their path, each with its parameters; `None` where it is malformed.
-fn fields_of(look: &mut Look<'_>, at: &Range<usize>, mapping: &Map<String, Value>) -> Option<BTreeMap<String, Value>> {
-    let mut fields = BTreeMap::new();
-    match walk("", mapping, &mut fields) {
-        Ok(()) => {
-            unknown_types(look, at, &fields);
-            Some(fields)
-        }
-        Err(message) => {
-            let help = "`{\"properties\": {\"id\": {\"type\": \"keyword\"}}}`";
-            look.add(&rules::INVALID_MAPPING, at, message, help);
-            None
-        }
+        Operation::Reindex { .. }
+        | Operation::PutTemplate { .. }
+        | Operation::PutSettings { .. }
+        | Operation::UpdateByQuery { .. }
+        | Operation::DeleteByQuery { .. }
+        | Operation::Undo { .. } => {}
     }
 }
 
-/// Types that Elasticsearch 7.15 to 9 and the plugins of its own repository map.
-const TYPES: [&str; 53] = [
-    "aggregate_metric_double",
-    "alias",
-    "annotated_text",
-    "binary",
-    "boolean",
-    "byte",
-    "completion",
-    "constant_keyword",
-    "counted_keyword",
-    "date",
-    "date_nanos",
-    "date_range",
-    "dense_vector",
-    "double",
-    "double_range",
-    "flattened",
-    "float",
-    "float_range",
-    "geo_point",
-    "geo_shape",
-    "half_float",
-    "histogram",
-    "icu_collation_keyword",
-    "integer",
-    "integer_range",
-    "ip",
-    "ip_range",
-    "join",
-    "keyword",
-    "long",
-    "long_range",
-    "match_only_text",
-    "murmur3",
-    "nested",
-    "object",
-    "passthrough",
-    "pattern_text",
-    "percolator",
-    "point",
-    "rank_feature",
-    "rank_features",
-    "rank_vectors",
-    "scaled_float",
-    "search_as_you_type",
-    "semantic_text",
-    "shape",
-    "short",
-    "sparse_vector",
-    "text",
-    "token_count",
-    "unsigned_long",
-    "version",
-    "wildcard",
-];
-
-/// Types that the server knows only where somebody has put a plugin into it; as a rule they are misspelt (X401).
-fn unknown_types(look: &mut Look<'_>, at: &Range<usize>, fields: &BTreeMap<String, Value>) {
-    for (field, how) in fields {
-        let Some(kind) = how.get("type").and_then(Value::as_str).filter(|k| !TYPES.contains(k)) else { continue };
-        look.add(
-            &rules::INVALID_MAPPING,
-            at,
-            format!("`{field}` has the type `{kind}`, which Elasticsearch has not by itself"),
-            "such as `keyword`, `text`, `long`, `date`; where a plugin brings the type, waive this with its name",
-        );
-        if let Some(last) = look.found.last_mut() {
-            last.severity = Some(crate::lint::Severity::Warning);
-        }
-    }
+/// The fields of a mapping, or why it is malformed.
+pub(in crate::lint) fn fields(mapping: &Map<String, Value>) -> Result<Fields, String> {
+    let mut fields = Fields::new();
+    walk("", mapping, &mut fields).map(|()| fields)
 }
 
 /// Collects the fields of a mapping.
-pub(super) fn walk(
-    prefix: &str,
-    mapping: &Map<String, Value>,
-    fields: &mut BTreeMap<String, Value>,
-) -> Result<(), String> {
+fn walk(prefix: &str, mapping: &Map<String, Value>, fields: &mut Fields) -> Result<(), String> {
     for below in ["properties", "fields"] {
         let Some(inner) = mapping.get(below) else { continue };
         let Some(inner) = inner.as_object() else { return Err(format!("`{below}` is no object of fields")) };

@@ -1,30 +1,29 @@
-//! Rules about migrations that are lists of operations: each operation by itself, and against what the migrations before
-//! it make. Pure.
+//! Migrations that are lists of operations: each operation is handed to the rules about operations (`lint::rules`), with
+//! what the migrations before it make. Pure.
 
 mod elasticsearch;
-mod everything;
 mod lua;
 mod mongodb;
 mod redis;
-mod rules;
-mod state_elasticsearch;
-mod state_mongodb;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use serde_json::Value;
 
-pub(super) use rules::RULES;
+pub(super) use elasticsearch::{Fields, fields, keeps_no_source};
+pub(super) use lua::{Call, Lua, Word, cut};
+pub(super) use mongodb::{definition, without_database};
 
+use super::rules::operation::{Check, Told, asked, finding};
 use super::rules::postgres::{OWN_TABLES, OWN_TABLES_HELP};
 use super::script::{Direction, Finding};
 use super::table::RuleInfo;
-use super::{Scope, own, versions};
+use super::{Scope, own};
 use crate::ids::Engine;
 use crate::migration::execution::Nature;
-use crate::migration::operations::{self, Inverse, Located, Operation, redis as keys};
-use crate::migration::{Migration, MigrationSet, Script, VersionStep};
+use crate::migration::operations::{self, Located, Operation};
+use crate::migration::{Migration, MigrationSet, Script};
 
 /// Findings in one text, which starts at `first_line` of `file`.
 pub(super) struct Place {
@@ -59,7 +58,8 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
         let unit = units.entry(migration.unit.as_str()).or_default();
         for (n, located) in listed.iter().enumerate() {
             for name in makes(&located.operation) {
-                unit.made_by.entry(name).or_default().push((*at, n, migration.id.to_string()));
+                let maker = Maker { migration: *at, operation: n, id: migration.id.to_string() };
+                unit.made_by.entry(name).or_default().push(maker);
             }
         }
     }
@@ -119,31 +119,49 @@ impl Place {
     }
 }
 
+/// An operation that makes something.
+pub(super) struct Maker {
+    /// Its migration's place in the set.
+    pub migration: usize,
+    /// Its own in the migration.
+    operation: usize,
+    /// Its migration's id.
+    pub id: String,
+}
+
 /// What is known of a unit's database at some point of its history.
 #[derive(Default)]
-struct Unit {
-    /// Name of a thing → the operations that make it, in order: migration's place, operation's place, migration's id.
-    made_by: BTreeMap<String, Vec<(usize, usize, String)>>,
+pub(super) struct Unit {
+    /// Name of a thing → the operations that make it, in order.
+    made_by: BTreeMap<String, Vec<Maker>>,
     /// Names of things → whether they are there now; what is not in it is presumed to be there [S4-63].
     there: BTreeMap<String, bool>,
-    /// MongoDB: `collection/name` → keys and options of an index that migrations made.
-    indexes: BTreeMap<String, Value>,
-    /// Elasticsearch: index → field's path → how it is mapped.
-    mappings: BTreeMap<String, BTreeMap<String, Value>>,
-    /// Elasticsearch: alias → index.
-    aliases: BTreeMap<String, String>,
     /// Elasticsearch: what else is known of indices.
-    elastic: state_elasticsearch::State,
+    elastic: elasticsearch::State,
     /// MongoDB: what else is known of collections.
-    mongo: state_mongodb::State,
+    mongo: mongodb::State,
+}
+
+impl Unit {
+    /// Whether a thing is there, as far as migrations made it or took it away.
+    pub(super) fn presence(&self, name: &str) -> Option<bool> {
+        self.there.get(name).copied()
+    }
+
+    /// Whether migrations made a thing, and it is there.
+    pub(super) fn is_there(&self, name: &str) -> bool {
+        self.presence(name) == Some(true)
+    }
 }
 
 /// One migration being looked at.
-struct Look<'a> {
-    at: usize,
+pub(super) struct Look<'a> {
+    /// Its place in the set.
+    pub at: usize,
     /// Why operations that nothing proves are meant, as the migration says.
     manual: Option<&'a str>,
-    unit: &'a mut Unit,
+    /// Its database in front of the operation that is looked at.
+    pub unit: &'a mut Unit,
     /// What this migration (or, of a branch, one before it) made: it holds nothing yet.
     fresh: &'a mut BTreeSet<String>,
     found: Vec<Finding>,
@@ -155,24 +173,24 @@ impl Look<'_> {
     fn operation(&mut self, n: usize, located: &Located, script: &Script, direction: Direction) {
         let range = located.range.clone();
         if direction == Direction::Up {
-            let taken = takes_away(&located.operation);
-            for name in uses(&located.operation) {
-                // What one migration takes away and makes anew was there before: an index gets another definition, a view
-                // takes the place of a collection that moves.
-                let again = taken.contains(&name) && self.maker_from(&name, n).is_some_and(|(at, ..)| *at == self.at);
-                if !again || self.unit.there.contains_key(&name) {
-                    self.used(n, &range, &name);
-                }
-            }
+            self.used(n, &range, &located.operation);
         }
         match &located.operation {
             Operation::Mongodb(o) => {
-                state_mongodb::follow(self, &range, o);
-                mongodb::check(self, &range, o);
+                self.ask(&range, |look, check, told| {
+                    if let Check::Mongodb(check) = check {
+                        check(look, o, told);
+                    }
+                });
+                mongodb::follow(self.unit, o);
             }
             Operation::Elasticsearch(o) => {
-                state_elasticsearch::follow(self, &range, o);
-                elasticsearch::check(self, &range, o);
+                self.ask(&range, |look, check, told| {
+                    if let Check::Elasticsearch(check) = check {
+                        check(look, o, told);
+                    }
+                });
+                elasticsearch::follow(self.unit, o);
             }
             Operation::Redis(o) => redis::check(self, &range, o, script),
         }
@@ -190,6 +208,29 @@ impl Look<'_> {
         for name in takes_away(&located.operation) {
             self.fresh.remove(&name);
             self.unit.there.insert(name, false);
+        }
+    }
+
+    /// Hands each rule to `ask`, together with what is known so far.
+    fn ask(&mut self, at: &Range<usize>, ask: impl Fn(&Look<'_>, &Check, &mut Told<'_>)) {
+        let found = asked(at, |check, told| ask(self, check, told));
+        self.found.extend(found);
+    }
+
+    /// Has the rules judge what the `n`th operation uses.
+    fn used(&mut self, n: usize, range: &Range<usize>, operation: &Operation) {
+        let taken = takes_away(operation);
+        for name in uses(operation) {
+            // What one migration takes away and makes anew was there before: an index gets another definition, a view
+            // takes the place of a collection that moves.
+            let again = taken.contains(&name) && self.maker_from(&name, n).is_some_and(|m| m.migration == self.at);
+            if !again || self.unit.there.contains_key(&name) {
+                self.ask(range, |look, check, told| {
+                    if let Check::Use(check) = check {
+                        check(look, n, &name, told);
+                    }
+                });
+            }
         }
     }
 
@@ -218,75 +259,18 @@ impl Look<'_> {
         }
     }
 
-    /// Reports the use of a thing that is not there yet, or not any more.
-    fn used(&mut self, n: usize, range: &Range<usize>, name: &str) {
-        let shown = shown(name);
-        match self.unit.there.get(name) {
-            Some(true) => {}
-            Some(false) => self.add(
-                &rules::USED_BEFORE_CREATED,
-                range,
-                format!("{shown} is gone: an operation before this one took it away"),
-                "take this operation out, or put it before the one that takes it away",
-            ),
-            None => {
-                if let Some((at, _, id)) = self.maker_from(name, n) {
-                    let by = if *at == self.at { "this migration".to_owned() } else { format!("`{id}`") };
-                    self.add(
-                        &rules::USED_BEFORE_CREATED,
-                        range,
-                        format!("{shown} is made only later, by {by} [S4-63]"),
-                        "put the operation behind the one that makes it",
-                    );
-                }
-            }
-        }
-    }
-
-    /// The first operation from the `n`th of this migration on that makes a thing: its migration's place, its own, and the id.
-    fn maker_from(&self, name: &str, n: usize) -> Option<&(usize, usize, String)> {
-        self.unit.made_by.get(name)?.iter().find(|m| (m.0, m.1) >= (self.at, n))
+    /// The first operation from the `n`th of this migration on that makes a thing.
+    pub(super) fn maker_from(&self, name: &str, n: usize) -> Option<&Maker> {
+        self.unit.made_by.get(name)?.iter().find(|m| (m.migration, m.operation) >= (self.at, n))
     }
 
     /// What concerns the migration as a whole.
     fn whole(&mut self, migration: &Migration, listed: &[Located]) {
-        state_elasticsearch::whole(self, listed);
-        if migration.down.is_none() {
-            for located in listed {
-                if let Inverse::None(why) = located.operation.inverse() {
-                    let message = format!(
-                        "`{}` cannot be taken back: {why}; and the migration has no rollback [S4-67]",
-                        located.operation.name()
-                    );
-                    let help =
-                        "write what brings back as much as can be, as `rollback` or in a `_rollback` file beside it";
-                    self.add(&rules::IRREVERSIBLE, &located.range, message, help);
-                }
+        self.ask(&(0..0), |look, check, told| {
+            if let Check::Migration(check) = check {
+                check(look, migration, listed, told);
             }
-        }
-        self.version_says(migration, listed);
-    }
-
-    /// Major breaks, minor adds, patch repairs [S4-41] [S4-42] [S4-43].
-    fn version_says(&mut self, migration: &Migration, listed: &[Located]) {
-        let Some(step) = migration.step else { return };
-        let version = &migration.version;
-        if step == VersionStep::Major {
-            if !versions::notes_breaking(migration) {
-                let at = listed.first().map_or(0..0, |l| l.range.clone());
-                let (message, help) = versions::unnoted(version);
-                self.add(&rules::VERSION_CONTENT, &at, message, help);
-            }
-        } else if let Some(breaking) = listed.iter().find(|l| breaks(&l.operation)) {
-            let (message, help) = versions::breaking(breaking.operation.name(), version);
-            self.add(&rules::VERSION_CONTENT, &breaking.range, message, help);
-        } else if step == VersionStep::Patch
-            && let Some(adds) =
-                listed.iter().find(|l| !makes(&l.operation).is_empty() && l.operation.name() != "create_index")
-        {
-            let (message, help) = versions::adding(adds.operation.name(), version);
-            self.add(&rules::VERSION_CONTENT, &adds.range, message, help);
-        }
+        });
     }
 
     /// Secrets among the values [S4-81].
@@ -310,26 +294,13 @@ impl Look<'_> {
     }
 
     /// Whether a thing was made just now, so that it holds nothing yet.
-    fn is_fresh(&self, name: &str) -> bool {
+    pub(super) fn is_fresh(&self, name: &str) -> bool {
         self.fresh.contains(name)
     }
 }
 
-fn finding(rule: &'static RuleInfo, range: Range<usize>, message: String, help: &str) -> Finding {
-    Finding {
-        rule,
-        range,
-        message,
-        help: Some(help.to_owned()),
-        severity: None,
-        risk: None,
-        tables: Vec::new(),
-        fix: None,
-    }
-}
-
 /// Names of things, such as `collection customers` or `index customers/email_1`.
-fn makes(operation: &Operation) -> Vec<String> {
+pub(super) fn makes(operation: &Operation) -> Vec<String> {
     match operation {
         Operation::Mongodb(o) => mongodb::makes(o),
         Operation::Elasticsearch(o) => elasticsearch::makes(o),
@@ -350,30 +321,6 @@ fn takes_away(operation: &Operation) -> Vec<String> {
         Operation::Mongodb(o) => mongodb::takes_away(o),
         Operation::Elasticsearch(o) => elasticsearch::takes_away(o),
         Operation::Redis(_) => Vec::new(),
-    }
-}
-
-/// Whether what runs may miss something afterwards.
-fn breaks(operation: &Operation) -> bool {
-    if let Operation::Redis(keys::Operation::Script { lua, .. }) = operation {
-        return versions::takes_keys(lua);
-    }
-    matches!(
-        operation.name(),
-        "remove_field"
-            | "rename_field"
-            | "drop_collection"
-            | "rename_collection"
-            | "delete_index"
-            | "delete_keys"
-            | "rename_keys"
-    )
-}
-
-fn shown(name: &str) -> String {
-    match name.split_once(' ') {
-        Some((kind, name)) => format!("the {kind} `{name}`"),
-        None => format!("`{name}`"),
     }
 }
 

@@ -45,104 +45,17 @@ fn rules(report: &LintReport) -> Vec<&str> {
 const MADE: &str = r#"{"type":"create_collection","collection":"c"}"#;
 
 #[test]
-fn mongodb_each_hazard_has_its_rule() {
+fn a_finding_stands_at_its_operation() {
     for (list, expected) in [
-        (
-            r#"{"type":"update_documents","collection":"c","filter":{},"update":{"$set":{"a":1}}}"#,
-            "update-without-filter",
-        ),
-        (
-            r#"{"type":"update_documents","collection":"c","filter":{"_id":{"$exists":true}},"update":{"$set":{"a":1}}}"#,
-            "filter-matches-all",
-        ),
-        (
-            r#"{"type":"add_field","collection":"c","field":"a","value":1,"filter":{"$or":[{},{"a":1}]}}"#,
-            "filter-matches-all",
-        ),
-        (
-            r#"{"type":"add_field","collection":"c","field":"a","value":1,"filter":{"$where":"true"}}"#,
-            "filter-matches-all",
-        ),
-        (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"a":1}}"#, "invalid-update"),
-        (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":"x"}"#, "invalid-update"),
-        (
-            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$foo":{"a":1}}}"#,
-            "invalid-update",
-        ),
-        (
-            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"_id":1}}}"#,
-            "invalid-update",
-        ),
-        (
-            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$match":{"a":1}}]}"#,
-            "invalid-update",
-        ),
-        (r#"{"type":"add_field","collection":"c","field":"_id","value":1}"#, "invalid-update"),
-        (r#"{"type":"rename_field","collection":"c","from":"a","to":"a"}"#, "invalid-update"),
-        (r#"{"type":"create_collection","collection":"d","options":{"cappd":true}}"#, "unknown-option"),
-        (r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"uniqe":true}}"#, "unknown-option"),
+        (r#"{"type":"make"}"#, "invalid-operation"),
         (r#"{"type":"add_field","collection":"c","field":"a","value":1,"batch_size":0}"#, "invalid-operation"),
-        (r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"a":1}]}"#, "invalid-update"),
-        (r#"{"type":"remove_field","collection":"c","field":"a"}"#, "remove-field"),
-        (
-            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$unset":{"a":""}}}"#,
-            "remove-field",
-        ),
-        (
-            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$unset":["a"]}]}"#,
-            "remove-field",
-        ),
-        (
-            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$rename":{"a":"b"}}}"#,
-            "rename-field",
-        ),
-        (r#"{"type":"rename_field","collection":"c","from":"a","to":"b"}"#, "rename-field"),
-        (r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#, "index-on-data"),
-        (
-            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"unique":true}}"#,
-            "unique-index-on-data",
-        ),
-        (
-            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"expireAfterSeconds":1}}"#,
-            "ttl-index-on-data",
-        ),
-        (
-            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"background":true}}"#,
-            "background-index",
-        ),
-        (r#"{"type":"create_index","collection":"c","index":[["a","up"]]}"#, "index-conflict"),
-        (r#"{"type":"drop_index","collection":"c","name":"a_1"}"#, "drop-index"),
-        (r#"{"type":"drop_collection","collection":"c"}"#, "drop-collection"),
-        (r#"{"type":"rename_collection","from":"c","to":"d"}"#, "rename-collection"),
-        (r#"{"type":"set_validator","collection":"c","validator":{"a":{"$type":"int"}}}"#, "strict-validator"),
-        (
-            r#"{"type":"set_validator","collection":"c","validator":{"a":{"$type":"int"}},"validation_level":"constraint","validation_action":"errorAndLog"}"#,
-            "strict-validator",
-        ),
-        (r#"{"type":"run_command","command":{"collMod":"c"}}"#, "run-command"),
         (r#"{"type":"run_command","command":{"updateUser":"a","pwd":"hunter2"}}"#, "secret-literal"),
-        (r#"{"type":"create_collection","collection":"c","options":{"validator":7}}"#, "invalid-validator"),
-        (
-            r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"bsonType":"text"}}}}"#,
-            "invalid-validator",
-        ),
-        (
-            r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"required":[]}}}}"#,
-            "invalid-validator",
-        ),
-        (
-            r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"properties":{"a":1}}}}}"#,
-            "invalid-validator",
-        ),
-        (
-            r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"format":"x"}}}}"#,
-            "invalid-validator",
-        ),
+        (r#"{"type":"drop_collection","collection":"c"}"#, "drop-collection"),
     ] {
         let report = migrations("mongodb", &[list]);
-        assert!(rules(&report).contains(&expected), "{list}: {:?}", rules(&report));
-        let found = report.violations.iter().find(|v| v.rule == expected).expect("just seen");
-        assert_eq!((found.line, found.file.as_str()), (2, "migrations/mongodb/001_m.json"), "{list}");
+        let found = report.violations.iter().find(|v| v.rule == expected);
+        let place = found.map(|v| (v.line, v.file.as_str()));
+        assert_eq!(place, Some((2, "migrations/mongodb/001_m.json")), "{list}: {:?}", rules(&report));
     }
 }
 
@@ -199,51 +112,7 @@ fn s4_63_what_a_later_operation_makes_cannot_be_used_before() {
 }
 
 #[test]
-fn an_index_of_one_name_has_one_definition() {
-    let one = r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"i"}}"#;
-    let other = r#"{"type":"create_index","collection":"c","index":[["b",1]],"options":{"name":"i"}}"#;
-    let conflicts =
-        |lists: &[&str]| rules(&migrations("mongodb", lists)).iter().filter(|r| **r == "index-conflict").count();
-    assert_eq!(conflicts(&[one, one]), 0);
-    assert_eq!(conflicts(&[one, other]), 1);
-    assert_eq!(conflicts(&[one, r#"{"type":"drop_index","collection":"c","name":"i"}"#, other]), 0);
-}
-
-#[test]
-fn elasticsearch_each_hazard_has_its_rule() {
-    for (list, expected) in [
-        (r#"{"type":"delete_index","index":"orders_v1"}"#, "delete-index"),
-        (r#"{"type":"delete_index","index":"orders_*"}"#, "index-name"),
-        (r#"{"type":"delete_index","index":"_all"}"#, "index-name"),
-        (r#"{"type":"delete_index","index":"a,b"}"#, "index-name"),
-        (r#"{"type":"create_index","index":"Orders"}"#, "index-name"),
-        (r#"{"type":"create_alias","index":"a","alias":"b c"}"#, "index-name"),
-        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":1}}}"#, "invalid-mapping"),
-        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"typ":"text"}}}}"#, "invalid-mapping"),
-        (r#"{"type":"put_settings","index":"a","settings":{"index":{"number_of_shards":2}}}"#, "static-setting"),
-        (r#"{"type":"reindex","source":"a","dest":"a"}"#, "reindex-onto-itself"),
-        (r#"{"type":"reindex","source":"a","dest":"b"}"#, "reindex-unknown-dest"),
-        (r#"{"type":"reindex","source":"a","dest":"b"}"#, "reindex-load"),
-        (r#"{"type":"delete_by_query","index":"a","query":{"match_all":{}}}"#, "query-matches-all"),
-        (r#"{"type":"delete_by_query","index":"a","query":{"bool":{}}}"#, "query-matches-all"),
-        (r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"keyward"}}}}"#, "invalid-mapping"),
-        (r#"{"type":"delete_by_query","index":"a","query":{"term":{"b":1}}}"#, "delete-by-query"),
-        (r#"{"type":"update_by_query","index":"a","query":{"term":{"b":1}}}"#, "update-by-query"),
-        (
-            r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"text"}}}},
-            {"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"keyword"}}}}"#,
-            "mapping-type-change",
-        ),
-        (
-            r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"properties":{"c":{"type":"date"}}}}}},
-            {"type":"create_alias","index":"a","alias":"n"},
-            {"type":"update_mapping","index":"n","mapping":{"properties":{"b":{"properties":{"c":{"type":"long"}}}}}}"#,
-            "mapping-type-change",
-        ),
-    ] {
-        let report = migrations("elasticsearch", &[list]);
-        assert!(rules(&report).contains(&expected), "{list}: {:?}", rules(&report));
-    }
+fn elasticsearch_what_is_safe_has_none() {
     let safe = r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"text"}}}},
         {"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"text"},"c":{"type":"keyword"}}}},
         {"type":"put_settings","index":"a","settings":{"index.number_of_replicas":1}},
@@ -254,28 +123,11 @@ fn elasticsearch_each_hazard_has_its_rule() {
 }
 
 #[test]
-fn redis_each_hazard_in_lua_has_its_rule_and_its_own_line() {
+fn what_a_script_hides_is_told_at_its_own_line() {
     for (source, expected) in [
         ("\nlocal = 1\nreturn 1", "lua-syntax"),
-        ("\nreturn 'open", "lua-syntax"),
         ("\nx = 1\nreturn x", "lua-global"),
-        ("\nfunction f() end\nreturn 1", "lua-global"),
-        ("\nreturn redis.call('GET', KEYS[1]) == expected", "lua-global"),
-        ("\nlocal json = require('json')\nreturn 1", "lua-global"),
-        ("\nreturn redis.call('keys', 'a*')", "keys-command"),
-        ("local c = redis.call\nreturn c('KEYS', '*')", "keys-command"),
-        ("\nreturn redis.pcall(\"FLUSHDB\")", "flush-command"),
-        ("\nreturn redis.call('CONFIG', 'SET', 'a', 'b')", "admin-command"),
-        ("\nreturn redis.call('GET', 'user:1')", "undeclared-key"),
-        ("\nreturn redis.call('DEL', KEYS[1], KEYS[1] .. ':old')", "undeclared-key"),
-        ("local k = 'user:' .. ARGV[1]\nreturn redis.call('GET', k)", "undeclared-key"),
-        ("\nlocal r = redis.call('SCAN', '0') return 1", "scan-in-script"),
-        ("\nwhile true do redis.call('INCR', KEYS[1]) end return 1", "endless-loop"),
-        ("\nrepeat redis.call('INCR', KEYS[1]) until false return 1", "endless-loop"),
-        ("\nredis.call('SET', KEYS[1], 'a') return 1", "lost-expiry"),
         ("\nreturn '-----BEGIN RSA PRIVATE KEY-----'", "secret-literal"),
-        ("\nreturn redis.call('EVAL', 'return 1', 0)", "refused-in-script"),
-        ("\nredis.call('multi') return 1", "refused-in-script"),
         ("\nreturn redis.call(ARGV[1], KEYS[1])", "not-analysed"),
         ("\nreturn pcall(redis.call, 'HSET', KEYS[1], 'a', 1)", "not-analysed"),
         ("\nreturn redis['call']('HSET', KEYS[1], 'a', 1)", "not-analysed"),
@@ -283,35 +135,12 @@ fn redis_each_hazard_in_lua_has_its_rule_and_its_own_line() {
         ("\nlocal a, b = redis.call, redis.pcall return a('FLUSHALL')", "not-analysed"),
         ("\nlocal call = redis.call local other = call return other('FLUSHALL')", "not-analysed"),
         ("\nreturn redis.call'FLUSHALL'", "not-analysed"),
-        ("\nreturn server.call('FLUSHALL')", "flush-command"),
     ] {
         let report = lua(source);
         assert!(rules(&report).contains(&expected), "{source}: {:?}", rules(&report));
         let found = report.violations.iter().find(|v| v.rule == expected).expect("just seen");
         assert_eq!((found.line, found.file.as_str()), (2, "migrations/redis/001_m.lua"), "{source}");
     }
-    assert_eq!(rules(&lua("redis.call('INCR', KEYS[1])")), ["no-return"]);
-    let over_keys = |body: &str| format!("local n = 0 for _, key in ipairs(KEYS) do {body} n = n + 1 end return n");
-    for body in ["redis.call('INCR', key)", "if n < 5 then redis.call('HINCRBY', key, 'n', 1) end"] {
-        assert_eq!(rules(&lua(&over_keys(body))), ["not-repeatable"], "{body}");
-    }
-    assert_eq!(
-        rules(&lua("redis.call('RPUSH', KEYS[1], 'a') redis.call('EXPIRE', KEYS[1], 9) return 1")),
-        ["not-repeatable"]
-    );
-    for body in [
-        "if redis.call('HGET', key, 'v') ~= '2' then redis.call('HINCRBY', key, 'n', 1) end",
-        "redis.call('HSET', key, 'n', 1)",
-        "redis.pcall('INCR', key)",
-    ] {
-        assert!(rules(&lua(&over_keys(body))).is_empty(), "{body}");
-    }
-    assert!(
-        rules(&lua(
-            "for _, key in ipairs(KEYS) do redis.call('HSET', key, 'n', 1) end return redis.call('INCR', KEYS[1])"
-        ))
-        .is_empty()
-    );
 }
 
 #[test]
@@ -332,9 +161,6 @@ fn redis_what_is_safe_has_none() {
 #[test]
 fn redis_operations_without_lua() {
     for (list, expected) in [
-        (r#"{"type":"delete_keys","keys":["a"]}"#, vec!["delete-keys"]),
-        (r#"{"type":"rename_keys","keys":{"match":"a:*"},"from":"a:","to":"b:"}"#, vec!["rename-keys"]),
-        (r#"{"type":"set_ttl","keys":["{c}1","x{c}y"],"seconds":5}"#, vec!["set-ttl"]),
         (r#"{"type":"set_ttl","keys":["a","b"],"seconds":5}"#, vec!["cross-slot", "set-ttl"]),
         (r#"{"type":"delete_keys","keys":{"match":"*"}}"#, vec!["delete-keys", "pattern-matches-all"]),
         (r#"{"type":"script","lua":"\nx = 1 return x","keys":["a"]}"#, vec!["lua-global"]),
@@ -380,176 +206,41 @@ fn s4_67_what_cannot_be_taken_back_is_named() {
     assert_eq!((report.risk, report.migrations[0].reversible), (Risk::High, false));
 }
 
+/// Findings that are not as bad, or worse, than their rule.
 #[test]
-fn s4_41_the_version_says_what_the_operations_do() {
-    let at = |version: &str, description: &str, operation: &str| {
-        let one = |n: u32, version: &str, description: &str, operation: &str| {
-            let json = format!(
-                r#"{{"version":"{version}","name":"m","description":"{description}","database_type":"mongodb","migration_type":"schema","rollback":[],"operations":[{operation}]}}"#
-            );
-            (format!("migrations/mongodb/{n:03}_m.json"), json)
-        };
-        let report = report_of(&[one(1, "1.0.0", "x", MADE), one(2, version, description, operation)]);
-        rules(&report).contains(&"version-content")
-    };
-    let dropped = r#"{"type":"drop_collection","collection":"c"}"#;
-    let other = r#"{"type":"create_collection","collection":"d"}"#;
-    assert!(at("1.1.0", "x", dropped));
-    assert!(at("2.0.0", "x", dropped));
-    assert!(!at("2.0.0", "BREAKING: c goes", dropped));
-    assert!(at("1.0.1", "x", other));
-    assert!(!at("1.1.0", "x", other));
-    assert!(!at("1.0.1", "x", r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#));
-}
-
-/// The codes of the hazards, each with an example, its rule and its level.
-#[test]
-fn d01_each_code_has_its_rule_and_its_level() {
+fn d01_what_is_graded_otherwise_than_its_rule() {
     use Severity::{Error, Info, Warning};
-    let mongodb = |list: &str| migrations("mongodb", &[list]);
     let elastic = |list: &str| migrations("elasticsearch", &[list]);
-    let made = |rest: &str| format!("{MADE},{rest}");
-    let orders = r#"{"type":"create_index","index":"o1","mapping":{"properties":{"a":{"type":"text"},"b":{"type":"date"}}}},
-        {"type":"create_alias","index":"o1","alias":"o"}"#;
-    let after = |rest: &str| format!("{orders},{rest}");
-    let many: Vec<String> = (0..1001).map(|n| format!(r#""f{n}":{{"type":"long"}}"#)).collect();
-    let many = format!(r#"{{"type":"create_index","index":"a","mapping":{{"properties":{{{}}}}}}}"#, many.join(","));
-    for (code, report, rule, level) in [
-        ("N301", mongodb(r#"{"type":"make"}"#), "invalid-operation", Error),
+    for (report, rule, level) in [
+        (migrations("mongodb", &[r#"{"type":"drop_index","collection":"c","name":"a_1"}"#]), "drop-index", Warning),
+        (migrations("mongodb", &[r#"{"type":"drop_index","collection":"c","name":"*"}"#]), "drop-index", Error),
+        (elastic(r#"{"type":"create_index","index":"a"}"#), "index-without-alias", Info),
         (
-            "N306",
-            mongodb(r#"{"type":"add_field","collection":"c","field":"a","value":1}"#),
-            "field-without-batch",
-            Info,
-        ),
-        ("N313", mongodb(r#"{"type":"run_command","command":{"dropDatabase":1}}"#), "destructive-command", Error),
-        (
-            "N313",
-            mongodb(r#"{"type":"run_command","command":{"delete":"c","deletes":[{"q":{},"limit":0}]}}"#),
-            "destructive-command",
-            Error,
-        ),
-        (
-            "N314",
-            mongodb(r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"p":{"b":1}}}}"#),
-            "replaced-subdocument",
-            Warning,
-        ),
-        (
-            "N314",
-            mongodb(
-                r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"b":1}},"multi":false}"#,
-            ),
-            "first-match-only",
-            Warning,
-        ),
-        (
-            "N315",
-            mongodb(&made(r#"{"type":"create_collection","collection":"c","options":{"capped":true,"size":512}}"#)),
-            "fixed-option",
-            Error,
-        ),
-        (
-            "N315",
-            mongodb(
-                r#"{"type":"run_command","command":{"shardCollection":"shop.c","key":{"k":1}}},
-                {"type":"rename_field","collection":"c","from":"k","to":"l"}"#,
-            ),
-            "fixed-option",
-            Error,
-        ),
-        (
-            "N315",
-            mongodb(r#"{"type":"run_command","command":{"convertToCapped":"c","size":9}}"#),
-            "fixed-option",
-            Error,
-        ),
-        (
-            "D01",
-            mongodb(&made(r#"{"type":"create_collection","collection":"c","options":{"validator":{"a":1}}}"#)),
-            "collection-conflict",
-            Error,
-        ),
-        ("D01", elastic(&after(r#"{"type":"create_index","index":"o1"}"#)), "index-exists", Error),
-        ("D01", elastic(&after(r#"{"type":"create_index","index":"o"}"#)), "index-exists", Error),
-        ("D01", elastic(&after(r#"{"type":"create_alias","index":"x","alias":"o1"}"#)), "index-exists", Error),
-        (
-            "X405",
-            elastic(&after(
-                r#"{"type":"create_index","index":"o2","mapping":{"properties":{"a":{"type":"text"}}}},
-                {"type":"reindex","source":"o1","dest":"o2"},{"type":"swap_alias","alias":"o","from":"o1","to":"o2"}"#,
-            )),
-            "field-left-out",
-            Warning,
-        ),
-        (
-            "X405",
-            elastic(&after(
-                r#"{"type":"swap_alias","alias":"o","from":"o1","to":"o2","mapping":{"properties":{"b":{"type":"date"}}}}"#,
-            )),
-            "field-left-out",
-            Warning,
-        ),
-        (
-            "X406",
-            elastic(r#"{"type":"create_index","index":"a","mapping":{"dynamic":true}}"#),
-            "mapping-explosion",
-            Warning,
-        ),
-        ("X406", elastic(&many), "mapping-explosion", Warning),
-        ("X408", elastic(r#"{"type":"create_index","index":"a"}"#), "index-without-alias", Info),
-        (
-            "X408",
             elastic(r#"{"type":"create_index","index":"b"},{"type":"reindex","source":"a","dest":"b"}"#),
             "index-without-alias",
             Warning,
         ),
-        ("X409", elastic(&after(r#"{"type":"delete_index","index":"o1"}"#)), "alias-gap", Warning),
-        ("X410", elastic(r#"{"type":"reindex","source":"a","dest":"b","wait":false}"#), "reindex-not-awaited", Warning),
         (
-            "X411",
-            elastic(r#"{"type":"create_index","index":"a","mapping":{"_source":{"enabled":false}}}"#),
-            "source-disabled",
+            elastic(r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"keyward"}}}}"#),
+            "invalid-mapping",
             Warning,
         ),
-        (
-            "X412",
-            elastic(r#"{"type":"put_settings","index":"a","settings":{"index":{"blocks":{"write":true}}}}"#),
-            "index-blocked",
-            Warning,
-        ),
-        (
-            "X414",
-            elastic(r#"{"type":"put_settings","index":"a","settings":{"index.number_of_replicas":0}}"#),
-            "bulk-settings-left",
-            Warning,
-        ),
-        (
-            "X415",
-            elastic(r#"{"type":"create_index","index":"a","mapping":{"_doc":{"properties":{}}}}"#),
-            "mapping-types",
-            Error,
-        ),
-        (
-            "X415",
-            elastic(r#"{"type":"put_template","name":"t","template":{"template":{"mappings":{"_doc":{}}}}}"#),
-            "mapping-types",
-            Error,
-        ),
-        ("R508", lua("redis.call('DEL', KEYS[1]) return 1"), "big-key-command", Warning),
-        ("R508", lua("return redis.call('LRANGE', KEYS[1], 0, -1)"), "big-key-command", Warning),
-        ("R509", lua("redis.call('RENAME', KEYS[1], KEYS[2]) return 1"), "rename-over-key", Warning),
-        ("R512", lua("redis.call('EXPIRE', KEYS[1], '${TTL}') return 1"), "values-in-script", Warning),
-        (
-            "R513",
-            lua("local t = redis.call('TIME') redis.call('HSET', KEYS[1], 'at', t[1]) return 1"),
-            "random-before-write",
-            Info,
-        ),
+        (migrations("redis", &[r#"{"type":"set_ttl","keys":["a"],"seconds":0}"#]), "set-ttl", Error),
     ] {
         let found = report.violations.iter().find(|v| v.rule == rule);
-        assert_eq!(found.map(|v| v.severity), Some(level), "{code} {rule}: {:?}", rules(&report));
+        assert_eq!(found.map(|v| v.severity), Some(level), "{rule}: {:?}", rules(&report));
     }
+}
+
+#[test]
+fn x406_a_mapping_has_a_thousand_fields_at_most() {
+    let made = |fields: u32| {
+        let many: Vec<String> = (0..fields).map(|n| format!(r#""f{n}":{{"type":"long"}}"#)).collect();
+        let list =
+            format!(r#"{{"type":"create_index","index":"a","mapping":{{"properties":{{{}}}}}}}"#, many.join(","));
+        rules(&migrations("elasticsearch", &[&list])).contains(&"mapping-explosion")
+    };
+    assert!(made(1001) && !made(1000));
 }
 
 /// What looks alike and is safe.

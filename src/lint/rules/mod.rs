@@ -1,14 +1,20 @@
 //! The project's own rules: one rule, one file, with what it accepts and what it does not.
 
+mod elasticsearch;
+mod mongodb;
+pub(in crate::lint) mod operation;
+mod operations;
 pub(in crate::lint) mod postgres;
+mod redis;
 
+pub use operation::{Example, OperationRule};
 pub(super) use postgres::SECRET_LITERAL;
 
 use super::script::{Finding, Script, Statement, range_of};
 use super::table::RuleInfo;
 use squawk_syntax::SyntaxNode;
 
-/// A rule of this project.
+/// A rule about SQL.
 pub struct OwnRule {
     /// The table's entry.
     pub info: RuleInfo,
@@ -59,8 +65,21 @@ impl Report<'_> {
     }
 }
 
-/// Every own rule.
+/// Every own rule about SQL.
 pub static OWN: &[&OwnRule] = postgres::RULES;
+
+/// Every rule about operations, by the folder of its file; those of every engine have the last word.
+pub static OPERATIONS: &[(&str, &[&OperationRule])] = &[
+    ("mongodb", mongodb::RULES),
+    ("elasticsearch", elasticsearch::RULES),
+    ("redis", redis::RULES),
+    ("operations", operations::RULES),
+];
+
+/// Every rule about operations, in the order in which they look.
+pub fn about_operations() -> impl Iterator<Item = &'static OperationRule> {
+    OPERATIONS.iter().flat_map(|(_, rules)| rules.iter().copied())
+}
 
 /// Runs the own rules that `wanted` names.
 pub fn run(script: &Script<'_>, wanted: impl Fn(&RuleInfo) -> bool, found: &mut Vec<Finding>) {

@@ -25,11 +25,17 @@ fn table_and_pages_agree() {
 
 #[test]
 fn our_rules_have_a_file_each() {
-    let mut files = stems("src/lint/rules/postgres", ".rs");
-    files.remove("mod");
-    files.remove("prelude");
-    let rules: BTreeSet<String> = rules::OWN.iter().map(|r| r.info.id.replace('-', "_")).collect();
-    assert_eq!(files, rules);
+    let sql: Vec<&str> = rules::OWN.iter().map(|r| r.info.id).collect();
+    let about = |(folder, rules): &(&'static str, &[&rules::OperationRule])| {
+        (*folder, rules.iter().map(|r| r.info.id).collect::<Vec<_>>())
+    };
+    for (folder, rules) in rules::OPERATIONS.iter().map(about).chain([("postgres", sql)]) {
+        let mut files = stems(&format!("src/lint/rules/{folder}"), ".rs");
+        files.remove("mod");
+        files.remove("prelude");
+        let rules: BTreeSet<String> = rules.iter().map(|id| id.replace('-', "_")).collect();
+        assert_eq!(files, rules, "{folder}");
+    }
 }
 
 #[test]

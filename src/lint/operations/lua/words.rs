@@ -7,7 +7,7 @@ use full_moon::tokenizer::{StringLiteralQuoteType, Token, TokenType};
 use crate::migration::operations::lua::unescaped;
 
 /// One token that carries meaning.
-pub(super) struct Word<'a> {
+pub(in crate::lint) struct Word<'a> {
     pub text: &'a str,
     pub range: Range<usize>,
     /// The content of a string literal.
