@@ -4,7 +4,7 @@
 
 use redis::Script;
 
-use crate::migration::operations::lua::{guard, is_plain, one_type};
+use crate::migration::operations::lua::{guard, is_plain, last_call, one_type};
 
 /// A script and the hash by which a server that has it is asked to run it.
 #[derive(Debug, Clone)]
@@ -143,10 +143,14 @@ if count > 0 or mode == 'list' then
     function() return godwit_step(keys, args, names) end,
     function(wrong)
       -- A command's error does not say where it was called; the caller of the command is the first that has a line.
-      for level = 3, 6 do
+      -- What guards a script stands on its first line, between the two.
+      local guarded = godwit_guarded
+      for level = 3, 7 do
         local _, at = pcall(error, '', level)
         local line = tonumber(string.match(tostring(at), 'user_script:(%d+)'))
-        if line then
+        if line and guarded and line == 1 then
+          guarded = false
+        elseif line then
           if line <= godwit_lines then place = line end
           break
         end
@@ -154,6 +158,11 @@ if count > 0 or mode == 'list' then
       return wrong
     end
   )
+  -- Behind a guard a call takes the place of its function; what the server says begins with a code.
+  if not works and not place and godwit_guarded then
+    local said = type(result) == 'table' and result.err or result
+    if string.match(tostring(said), '^-?%u+ ') then place = godwit_last end
+  end
   local wrong = nil
   if not works then wrong = result elseif type(result) == 'table' and result.err then wrong = result end
   if type(wrong) == 'table' then
@@ -193,16 +202,18 @@ return {'OK', tostring(count), changed}";
 /// looked at then (R-19).
 pub(super) fn of_script(text: &str) -> Lua {
     let lines = text.lines().count();
-    let guard = if is_plain(text) { String::new() } else { guard(text) };
+    let guarded = !is_plain(text);
+    let guard = if guarded { guard(text) } else { String::new() };
     let wanted = one_type(text).map_or("nil".to_owned(), |kind| format!("'{kind}'"));
+    let last = last_call(text).map_or("nil".to_owned(), |line| line.to_string());
     Lua::new(format!(
-        "local function godwit_step(KEYS, ARGV) {guard}{text}\nend\nlocal godwit_lines, godwit_type = {lines}, {wanted}{FRAME}"
+        "local function godwit_step(KEYS, ARGV) {guard}{text}\nend\nlocal godwit_lines, godwit_type = {lines}, {wanted} local godwit_guarded, godwit_last = {guarded}, {last}{FRAME}"
     ))
 }
 
 fn built_in(body: &str) -> Lua {
     Lua::new(format!(
-        "local function godwit_step(KEYS, ARGV, NAMES)\n{body}\nend\nlocal godwit_lines, godwit_type = 0, nil{FRAME}"
+        "local function godwit_step(KEYS, ARGV, NAMES)\n{body}\nend\nlocal godwit_lines, godwit_type = 0, nil local godwit_guarded, godwit_last = false, nil{FRAME}"
     ))
 }
 

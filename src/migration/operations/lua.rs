@@ -134,6 +134,51 @@ pub fn opaque(text: &str) -> Option<Call> {
     names.find(|(_, name)| OPAQUE.contains(name)).map(|(line, name)| Call { line, command: name.to_owned() })
 }
 
+/// The line of the one command that a script calls as its last act (`return redis.call(…)`). Behind a [guard] such a call takes
+/// the place of the function that it stands in, so no error of it has a line. None where there are several, where something
+/// else is done with `redis`, or where the script makes errors of its own.
+pub fn last_call(text: &str) -> Option<u32> {
+    let tokens = tokens(text);
+    let names = names(&tokens);
+    let hides = |name: &str| matches!(name, "_G" | "error" | "load" | "pcall") || OPAQUE.contains(&name);
+    let servers = names.iter().filter(|(_, name)| matches!(*name, "redis" | "server")).count();
+    let calls: Vec<(usize, u32)> = tokens
+        .windows(4)
+        .enumerate()
+        .filter_map(|(at, window)| match window {
+            [
+                (_, Token::Name("redis" | "server")),
+                (_, Token::Sign('.')),
+                (line, Token::Name("call")),
+                (_, Token::Sign('(')),
+            ] => Some((at, *line)),
+            _ => None,
+        })
+        .collect();
+    if servers != calls.len() || names.iter().any(|(_, name)| hides(name)) {
+        return None;
+    }
+    let returned = |at: usize| at > 0 && tokens[at - 1].1 == Token::Name("return") && ends_its_block(&tokens[at + 3..]);
+    let mut lines = calls.into_iter().filter(|(at, _)| returned(*at)).map(|(_, line)| line);
+    lines.next().filter(|_| lines.next().is_none())
+}
+
+/// Whether nothing follows the brackets that the first of these tokens opens, so that the call is all that is returned.
+fn ends_its_block(tokens: &[(u32, Token<'_>)]) -> bool {
+    let mut open = 0usize;
+    let close = tokens.iter().position(|(_, token)| {
+        match token {
+            Token::Sign('(') => open += 1,
+            Token::Sign(')') => open -= 1,
+            Token::Name(_) | Token::Text(_) | Token::Sign(_) => {}
+        }
+        open == 0
+    });
+    let Some(close) = close else { return false };
+    let next = tokens.get(close + 1).map(|(_, token)| token);
+    matches!(next, None | Some(Token::Sign(';') | Token::Name("end" | "else" | "elseif" | "until")))
+}
+
 /// What stands before a script whose calls are not all [plain](is_plain), on one line: no call of its `redis` is forwarded
 /// whose command is forbidden, however its name came about.
 pub fn guard(text: &str) -> String {
@@ -239,6 +284,28 @@ mod tests {
             "redis.call('HSET', key, 'a', 1) redis.call('SOMETHING', key)",
         ] {
             assert_eq!(body(no), None, "{no}");
+        }
+    }
+
+    #[test]
+    fn the_one_call_that_takes_the_place_of_its_function_has_its_line() {
+        for (text, line) in [
+            ("local n = 1\nreturn redis.call('INCR', KEYS[1])", Some(2)),
+            ("if ARGV[1] then\n  return redis.call('INCRBY', KEYS[1], (1 + 2));\nend\nreturn 1", Some(2)),
+            ("redis.call('SET', KEYS[1], 1) return server.call('INCR', KEYS[2]) -- done", Some(1)),
+            ("local function f() return redis.call('INCR', KEYS[1]) end\nreturn f()", Some(1)),
+            ("local name = 'INCR'\nreturn redis.call(name, KEYS[1])", Some(2)),
+            ("return redis.call('INCR', KEYS[1]) + 1", None),
+            ("return redis.call('TYPE', KEYS[1]).ok", None),
+            ("return (redis.call('INCR', KEYS[1]))", None),
+            ("if ARGV[1] then return redis.call('INCR', KEYS[1]) end return redis.call('DECR', KEYS[1])", None),
+            ("local c = redis.call return c('INCR', KEYS[1])", None),
+            ("if not ARGV[1] then return error('ERR none') end return redis.call('INCR', KEYS[1])", None),
+            ("return redis.pcall('INCR', KEYS[1])", None),
+            ("redis.log(1, 'x') return redis.call('INCR', KEYS[1])", None),
+            ("return redis.call(", None),
+        ] {
+            assert_eq!(last_call(text), line, "{text}");
         }
     }
 

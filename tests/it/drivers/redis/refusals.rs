@@ -79,6 +79,36 @@ fn a_lua_error_has_its_line_and_says_that_what_was_written_stays() {
     }
 }
 
+/// Where a command's name is made up while the script runs, a guard stands between the script and the server.
+#[test]
+fn r25_a_refused_command_has_its_line_behind_a_guard() {
+    for cluster in BOTH {
+        let json = pair("1.0.0", "made_up", r#""keys": ["PREFIXa{s}"]"#);
+        for (lua, line) in [
+            ("local name = 'INCR'\n\nredis.call(name, KEYS[1])\nreturn 1", Some(3)),
+            ("local c = redis.call\nlocal n = c('INCR', KEYS[1])\nreturn n", Some(2)),
+            ("local name = 'INCR' local n = redis.call(name, KEYS[1]) return n", Some(1)),
+            // The call takes the place of the script.
+            ("local name = 'INCR'\n\nreturn redis.call(name, KEYS[1])", Some(3)),
+            ("local c = redis.call\n\nreturn c('INCR', KEYS[1])", None),
+        ] {
+            let project = RedisProject::new(cluster, &[("001_made_up.json", &json), ("001_made_up.lua", lua)]);
+            project.ask::<()>(&["SET", &project.key("a{s}"), "no number"]);
+            let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+            let error = &said["steps"][0]["error"];
+            // Without a line of its own it is the operation's.
+            assert_eq!(
+                (error["line"].as_u64(), error["code"].as_str()),
+                (line.or(Some(1)), Some("ERR")),
+                "{lua}: {said}"
+            );
+            assert!(error["file"].as_str().unwrap().ends_with("001_made_up.lua"), "{said}");
+            let words = line.map_or("ERR value".to_owned(), |line| format!("user_script:{line}: ERR value"));
+            assert!(error["message"].as_str().unwrap().starts_with(&words), "{lua}: {said}");
+        }
+    }
+}
+
 #[test]
 fn r19_keys_of_several_slots_are_refused_before_anything_is_sent() {
     let json = pair("1.0.0", "two", r#""keys": ["PREFIXa", "PREFIXb"]"#);
