@@ -60,8 +60,9 @@ impl Shop {
 
     /// Starts the server; `failpoint` is where it ends by itself.
     pub fn serve(&self, failpoint: Option<&str>) -> Served {
-        let variables: Vec<_> = failpoint.map(|point| ("GODWIT_FAILPOINT", point)).into_iter().collect();
-        let served = self.serve_as(&[], &variables);
+        // What a server held that is killed on purpose is taken over soon.
+        let killed = |point| vec![("GODWIT_FAILPOINT", point), ("GODWIT_LEASE", "2")];
+        let served = self.serve_as(&[], &failpoint.map(killed).unwrap_or_default());
         self.webhooks_to(&served);
         served
     }
@@ -86,8 +87,8 @@ impl Shop {
             ("SHOP_DEVELOPMENT", self.urls[0].as_str()),
             ("SHOP_STAGING", self.urls[1].as_str()),
             ("SHOP_PRODUCTION", self.urls[2].as_str()),
-            // What a killed server held is taken over soon.
-            ("GODWIT_LEASE", "2"),
+            // Long enough for a machine on which much else goes on to renew it in time.
+            ("GODWIT_LEASE", "5"),
             ("GODWIT_STORE_URL", store.as_str()),
         ];
         if self.store.is_some() {

@@ -179,7 +179,7 @@ impl Place {
             return state.clone();
         }
         let project = self.project(step);
-        project.run(&["apply", "--yes", "--lease", LEASE]).expect(0);
+        project.run(&["apply", "--yes"]).expect(0);
         let state = state(&project.database);
         assert_eq!(state.history.len(), 3, "{:?}", state.history);
         assert!(state.history.iter().all(|h| h.ends_with(" applied")), "{:?}", state.history);
@@ -233,7 +233,7 @@ impl Place {
                 ended(held.child);
             }
         }
-        project.run(&["resume", "--lease", LEASE]).expect(0);
+        project.run(&["resume"]).expect(0);
         check(&project, &wanted);
         if !matches!(cell.fault, Fault::StoreLost | Fault::StoreOld) {
             audited(&project, &wanted);
@@ -246,7 +246,7 @@ impl Place {
         signal("STOP", &held.child);
         held.go_on();
         let wait = if self.kind == Kind::Sqlite { "0.3" } else { "60" };
-        let second = || project.run(&["resume", "--lease", LEASE, "--lock-wait", wait]);
+        let second = || project.run(&["resume", "--lock-wait", wait]);
         match self.kind {
             // Its lock lives as long as the process: who comes is told so. With nothing left to do nobody asks for the
             // lock.

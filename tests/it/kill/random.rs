@@ -29,7 +29,7 @@ fn killed_at_random(kind: Kind, seed: &mut u64) {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    project.run(&["resume", "--lease", LEASE]).expect(0);
+    project.run(&["resume"]).expect(0);
     check(&project, &wanted);
 }
 

@@ -30,7 +30,7 @@ fn at_work(project: &RedisProject) -> bool {
 fn r4_a_runner_that_was_stopped_and_overtaken_changes_nothing_more() {
     for cluster in BOTH {
         let project = project(cluster, 6000);
-        let stale = project.spawn(&["apply", "--yes", "--lease", "1", "--pause", "0.3", "--format", "json"]);
+        let stale = project.spawn(&["apply", "--yes", "--lease", "3", "--pause", "0.3", "--format", "json"]);
         until("some keys are done", || at_work(&project));
         signal(&stale, "-STOP");
         let newer = project.run(&["resume", "--format", "json"]).expect(0).json();
