@@ -450,7 +450,7 @@ impl Bot {
             return Err(JobError::Later { at: soon(Utc::now()), reason });
         }
         if matches!(report.outcome, Outcome::Applied | Outcome::Nothing) {
-            self.tell_of_earlier(journey, environment, &mut report).await?;
+            self.tell_of_earlier(journey, environment, None, &mut report).await?;
         }
         let mut ended = self.end_of(journey, environment, &end, &report)?;
         self.store.prove(&mut ended).await?;

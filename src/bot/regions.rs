@@ -185,7 +185,8 @@ impl Bot {
         part: Part,
         mut report: RunReport,
     ) -> Result<(), JobError> {
-        self.tell_of_earlier(journey, environment, &mut report).await?;
+        // What was done to others' targets, their parts tell.
+        self.tell_of_earlier(journey, environment, Some(&part.targets), &mut report).await?;
         let mut entry: AuditEntry = self.entry(journey, environment, PART_FINISHED, report.outcome.as_str());
         entry.at = Utc::now();
         entry.run = Some(report.run.clone());

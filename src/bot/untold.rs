@@ -3,23 +3,25 @@
 use super::Bot;
 use super::error::JobError;
 use super::merge_run::Journey;
-use crate::ids::EnvironmentName;
+use crate::ids::{EnvironmentName, TargetName};
 use crate::migration::execution::{Execution, execution, statements};
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::{MigrationState, Outcome, RunReport, StepReport};
 use crate::store::runs::AppliedStep;
 
 impl Bot {
-    /// Puts what earlier runs of the pull request applied in `environment`, and no record tells of, before the steps of
-    /// `report`.
+    /// Puts what earlier runs of the pull request applied in `environment`, to `targets` or where none are given to any, and
+    /// no record tells of, before the steps of `report`.
     pub(super) async fn tell_of_earlier(
         &self,
         journey: &Journey<'_>,
         environment: &EnvironmentName,
+        targets: Option<&[TargetName]>,
         report: &mut RunReport,
     ) -> Result<(), JobError> {
         let (repo, number) = (&journey.place.repository.name, journey.gathered.snapshot.number);
-        let untold = self.store.untold_steps(repo, number, environment).await?;
+        let mut untold = self.store.untold_steps(repo, number, environment).await?;
+        untold.retain(|step| targets.is_none_or(|targets| targets.contains(&step.target)));
         add(report, untold, &journey.merged.contents.set);
         Ok(())
     }

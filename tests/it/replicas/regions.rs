@@ -212,6 +212,29 @@ fn b8_a_regions_worker_that_is_killed_between_or_within_parts_repeats_none_of_th
 }
 
 #[test]
+fn b8_what_the_first_worker_did_before_it_was_killed_is_told_once() {
+    let abroad = Abroad::found();
+    let shop = &abroad.shop;
+    let web = shop.serve_as(&["--role", "web"], &[]);
+    shop.webhooks_to(&web);
+    let held = shop.dir.path().join("held-up");
+    // The first three commits are development's.
+    let point = format!("commit_acked:wait:4:{}", held.display());
+    let killed = [("GODWIT_FAILPOINT", point.as_str()), ("GODWIT_LEASE", "2")];
+    let central = shop.serve_as(&CENTRAL, &[&abroad.central[..], &killed].concat());
+    let pull = abroad.approved();
+    shop.merge(&pull);
+    shop.until("the first part is committed", || held.exists());
+    assert_eq!((abroad.marks("core"), abroad.marks("south")), (Some(1), None));
+    central.kill();
+    let _central = shop.serve_as(&CENTRAL, &abroad.central);
+    let _south = shop.serve_as(&SOUTH, &abroad.south);
+    let _west = shop.serve_as(&REGIONAL, &abroad.west);
+    shop.until_told(&pull, "production", "3 migrations applied");
+    abroad.assert_whole(&pull);
+}
+
+#[test]
 fn s0_07_a_part_that_fails_stops_the_rest_and_once_it_is_settled_the_rest_goes_on() {
     let abroad = Abroad::found();
     let shop = &abroad.shop;
