@@ -127,6 +127,11 @@ text_id!(
     |s| !s.is_empty() && s.len() <= 255 && !s.contains('/') && !s.chars().any(char::is_control)
 );
 text_id!(
+    /// What a person calls a migration: its id, or `unit/id` where several have that one.
+    MigrationReference, "migration id", "a file or folder name without control characters, its folders before it with `/`",
+    |s| s.len() <= 1024 && s.rsplit('/').next().is_some_and(|id| MigrationId::new(id).is_ok()) && !s.chars().any(char::is_control)
+);
+text_id!(
     /// What a migration's script is recognised by once applied: `sha256:` and 64 hexadecimal digits, taken over the
     /// text without byte order mark, with LF line ends and without trailing newlines.
     Checksum, "checksum", "`sha256:` and 64 hexadecimal digits",

@@ -3,7 +3,7 @@
 #   GODWIT_CORPORA  folder with *.sql files of any number of projects (required)
 #   GODWIT_BIN (target/release/godwit)   SQUAWK_BIN (squawk, if it is on the path)
 #   BENCH_ROUNDS (5, interleaved)  BENCH_CPU (0)  BENCH_PATH  BENCH_LIMIT  only the first LIMIT files in name order (all)
-# Files: every *.sql under CORPUS_DIR, sorted. One process for all files (ARG_MAX permitting, else as few as xargs makes).
+# Files: every *.sql under GODWIT_CORPORA, sorted. One process for all files (ARG_MAX permitting, else as few as xargs makes).
 # Exit status of a linter that found something is not an error here; what it printed is counted (lines) so that a
 # linter that did nothing shows. Needs bash >= 5, GNU time, taskset, xargs, python3.
 set -u; export LC_ALL=C PATH="${BENCH_PATH:+$BENCH_PATH:}$PATH"

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Evaluation, Status};
 use crate::ids::{EnvironmentName, PrNumber, TargetName};
+use crate::migration::naming::quoted;
 use crate::migration::{Migration, MigrationSet};
 
 /// The gate's name in the approvals table.
@@ -63,6 +64,8 @@ pub enum Deed {
 pub struct Breach {
     /// The recorded migration, `unit/id`.
     pub migration: String,
+    /// What commands call it.
+    pub called: String,
     /// What is done to it.
     pub deed: Deed,
     /// The records it stands in, in the order of `recorded`.
@@ -115,8 +118,12 @@ pub fn breaches(before: &MigrationSet, after: &MigrationSet, recorded: &[Recorde
             found.entry((reference.clone(), Deed::Overtaken(name))).or_default().push(record.clone());
         }
     }
-    let mut breaches: Vec<Breach> =
-        found.into_iter().map(|((migration, deed), places)| Breach { migration, deed, places }).collect();
+    let called =
+        |migration: &String| was.get(migration.as_str()).map_or_else(|| quoted(migration), |m| before.called(m));
+    let mut breaches: Vec<Breach> = found
+        .into_iter()
+        .map(|((migration, deed), places)| Breach { called: called(&migration), migration, deed, places })
+        .collect();
     only_the_highest(&mut breaches, &was);
     breaches
 }
@@ -197,7 +204,7 @@ fn rollbacks(breach: &Breach) -> String {
     let mut commands: Vec<String> = Vec::new();
     for place in breach.places.iter().rev() {
         let on = place.pr.map(|pr| format!(" on `#{}`", pr.0)).unwrap_or_default();
-        let command = format!("`/godwit rollback {} {}`{on}", place.environment, place.migration);
+        let command = format!("`/godwit rollback {} {}`{on}", place.environment, breach.called);
         if !commands.contains(&command) {
             commands.push(command);
         }

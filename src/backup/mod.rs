@@ -225,8 +225,8 @@ pub async fn make(subject: &Subject, order: &Order) -> Result<Made, BackupError>
 async fn aside<T: Send + 'static>(
     work: impl FnOnce(tokio::runtime::Handle) -> Result<T, BackupError> + Send + 'static,
 ) -> Result<T, BackupError> {
-    let runtime = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || work(runtime)).await.map_err(ended_early)?
+    let (runtime, span) = (tokio::runtime::Handle::current(), tracing::Span::current());
+    tokio::task::spawn_blocking(move || span.in_scope(|| work(runtime))).await.map_err(ended_early)?
 }
 
 async fn make_here(subject: &Subject, order: &Order) -> Result<Made, BackupError> {

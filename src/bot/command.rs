@@ -5,12 +5,17 @@
 //! environment.
 
 use super::speech;
-use crate::ids::{EnvironmentName, MigrationId, RunId};
+use crate::ids::{EnvironmentName, MigrationReference, RunId};
+use crate::migration::naming;
 
 /// What begins every command.
 const PREFIX: &str = "/godwit";
 /// Commands answered per comment; more are a mistake or mischief.
 const MAX_COMMANDS: usize = 10;
+/// What stands for a migration's name in a command's usage.
+const MIGRATION: &str = "MIGRATION";
+/// Said where a name may have been torn apart.
+const QUOTING: &str = ", with a name that holds blanks in quotation marks";
 /// Longest reason (characters).
 const MAX_REASON: usize = 500;
 
@@ -50,7 +55,7 @@ pub enum Command {
     /// Open a manual gate.
     Promote(EnvironmentName),
     /// Undo a migration.
-    Rollback(EnvironmentName, MigrationId),
+    Rollback(EnvironmentName, MigrationReference),
     /// Try again after a failure or an expiry.
     Retry(EnvironmentName),
     /// Stop before the next statement.
@@ -62,7 +67,7 @@ pub enum Command {
         /// Where.
         environment: EnvironmentName,
         /// Which.
-        migration: MigrationId,
+        migration: MigrationReference,
         /// As what.
         settled: Settled,
         /// Why.
@@ -75,7 +80,7 @@ pub enum Command {
     /// Run without approvals, and why; a rollback needs no reason.
     Emergency(EnvironmentName, Option<String>),
     /// Let a contract migration run.
-    Release(EnvironmentName, MigrationId, String),
+    Release(EnvironmentName, MigrationReference, String),
 }
 
 /// How a person says an unproved migration ended.
@@ -123,6 +128,20 @@ pub fn commands(body: &str, environments: &[EnvironmentName]) -> Vec<(String, Re
         .collect()
 }
 
+/// What is said where a comment holds more commands than are read.
+pub fn left_out(body: &str) -> Option<String> {
+    let lines = command_lines(body);
+    let first = lines.get(MAX_COMMANDS)?;
+    let more = lines.len() - MAX_COMMANDS;
+    let them = if more == 1 { "the last one was".to_owned() } else { format!("the last {more} were") };
+    Some(format!(
+        "⚠️ I read {MAX_COMMANDS} commands of a comment, and this one holds {}: {them} not read, from {} on. Write them in a \
+         comment of their own.",
+        lines.len(),
+        quoted(first)
+    ))
+}
+
 /// Whether a comment addresses the bot at all.
 pub fn addresses_bot(body: &str) -> bool {
     !command_lines(body).is_empty()
@@ -137,13 +156,19 @@ pub fn command_lines(body: &str) -> Vec<&str> {
 
 /// Reads one line.
 fn parse(line: &str, environments: &[EnvironmentName]) -> Result<Command, NotACommand> {
-    let mut words = line.split_whitespace().skip(1);
-    let Some(verb) = words.next() else { return Err(NotACommand(format!("what should I do? {}", known_verbs()))) };
+    let (_, rest) = next_word(line);
+    let (verb, rest) = next_word(rest);
+    if verb.is_empty() {
+        return Err(NotACommand(format!("what should I do? {}", known_verbs())));
+    }
     let Some((verb, usage, _)) = VERBS.iter().find(|(v, _, _)| *v == verb) else {
         return Err(NotACommand(format!("I do not know {}. {}", quoted(verb), known_verbs())));
     };
-    let words: Vec<&str> = words.collect();
-    let wrong = || NotACommand(format!("write it as `{PREFIX} {usage}`"));
+    let named = usage.split(' ').skip(1).position(|word| word == MIGRATION);
+    let hint = if named.is_some() { QUOTING } else { "" };
+    let wrong = || NotACommand(format!("write it as `{PREFIX} {usage}`{hint}"));
+    let words = words(rest, named)
+        .map_err(|naming::Unended| NotACommand(format!("nothing ends the quotation mark: `{PREFIX} {usage}`{hint}")))?;
     let exactly = |n: usize| if words.len() == n { Ok(()) } else { Err(wrong()) };
     let environment = |i: usize| known_environment(words.get(i).copied().ok_or_else(wrong)?, environments);
     let reason = |from: usize| {
@@ -155,7 +180,7 @@ fn parse(line: &str, environments: &[EnvironmentName]) -> Result<Command, NotACo
         }
     };
     let migration =
-        |i: usize| MigrationId::new(*words.get(i).ok_or_else(wrong)?).map_err(|e| NotACommand(e.to_string()));
+        |i: usize| MigrationReference::new(*words.get(i).ok_or_else(wrong)?).map_err(|e| NotACommand(e.to_string()));
     Ok(match *verb {
         "help" => exactly(0).map(|()| Command::Help)?,
         "status" => exactly(0).map(|()| Command::Status)?,
@@ -193,6 +218,27 @@ fn parse(line: &str, environments: &[EnvironmentName]) -> Result<Command, NotACo
     })
 }
 
+/// The first word of a text, and what follows it.
+fn next_word(text: &str) -> (&str, &str) {
+    let text = text.trim_start();
+    text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()))
+}
+
+/// The words of a text; the one at `named` is a migration's name, which may stand in quotation marks.
+fn words(mut text: &str, named: Option<usize>) -> Result<Vec<&str>, naming::Unended> {
+    let mut words = Vec::new();
+    loop {
+        text = text.trim_start();
+        if text.is_empty() {
+            return Ok(words);
+        }
+        let quoted = if named == Some(words.len()) { naming::unquoted(text) } else { None };
+        let (word, rest) = quoted.unwrap_or_else(|| Ok(next_word(text)))?;
+        words.push(word);
+        text = rest;
+    }
+}
+
 fn known_environment(word: &str, environments: &[EnvironmentName]) -> Result<EnvironmentName, NotACommand> {
     environments.iter().find(|e| e.as_str() == word).cloned().ok_or_else(|| {
         let names: Vec<String> = environments.iter().map(|e| format!("`{e}`")).collect();
@@ -217,6 +263,10 @@ pub fn help() -> String {
     for (_, usage, what) in VERBS {
         text.push_str(&format!("| `{PREFIX} {}` | {what} |\n", usage.replace('|', "\\|")));
     }
+    text.push_str(&format!(
+        "\n`{MIGRATION}` is a name as comments show it: in quotation marks where it holds blanks (`\"0004 add orders\"`), with \
+         its folder before it where several have that name (`billing/0001_init`).\n"
+    ));
     text
 }
 
@@ -238,7 +288,7 @@ mod tests {
 
     #[test]
     fn b12_every_verb_of_the_interface_is_read() {
-        let id = |s: &str| MigrationId::new(s).unwrap();
+        let id = |s: &str| MigrationReference::new(s).unwrap();
         for (line, expected) in [
             ("help", Command::Help),
             ("status", Command::Status),
@@ -248,6 +298,8 @@ mod tests {
             ("apply staging", Command::Apply(env("staging"))),
             ("promote production", Command::Promote(env("production"))),
             ("rollback staging 0004_orders", Command::Rollback(env("staging"), id("0004_orders"))),
+            ("rollback staging billing/0001_init", Command::Rollback(env("staging"), id("billing/0001_init"))),
+            ("rollback staging \"1_a b/0001 init\" ", Command::Rollback(env("staging"), id("1_a b/0001 init"))),
             ("retry  staging ", Command::Retry(env("staging"))),
             ("cancel staging", Command::Cancel(env("staging"))),
             ("confirm 01ARZ3NDEKTSV4RRFFQ69G5FAV", Command::Confirm(RunId::new("01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap())),
@@ -260,6 +312,16 @@ mod tests {
                     reason: "checked by hand".into(),
                 },
             ),
+            (
+                "resolve production “2019_Add an email” applied it \"is\" there",
+                Command::Resolve {
+                    environment: env("production"),
+                    migration: id("2019_Add an email"),
+                    settled: Settled::Applied,
+                    reason: "it \"is\" there".into(),
+                },
+            ),
+            ("lock production \"release freeze\"", Command::Lock(env("production"), "\"release freeze\"".into())),
             ("lock production release freeze", Command::Lock(env("production"), "release freeze".into())),
             ("unlock production", Command::Unlock(env("production"))),
             ("emergency production site is down", Command::Emergency(env("production"), Some("site is down".into()))),
@@ -292,7 +354,10 @@ mod tests {
             ("emergency", &["`/godwit emergency ENV"]),
             ("resolve production 0001_a maybe why", &["applied|rolled-back|retry"]),
             ("resolve production 0001_a applied", &["reason is missing"]),
-            ("rollback staging a/b", &["migration id"]),
+            ("rollback staging a/", &["migration id"]),
+            ("rollback staging \"\"", &["migration id"]),
+            ("rollback staging \"0001 a", &["nothing ends the quotation mark"]),
+            ("rollback staging 0001 a", &["`/godwit rollback ENV MIGRATION`", "in quotation marks"]),
             ("confirm 12", &["ULID"]),
             ("approve", &["`approve`", "`status`"]),
         ] {
@@ -339,6 +404,16 @@ mod tests {
         }
         assert_eq!(read("/godwit help\n/godwit status"), [Ok(Command::Help), Ok(Command::Status)]);
         assert_eq!(read(&"/godwit help\n".repeat(50)).len(), MAX_COMMANDS);
+    }
+
+    #[test]
+    fn b12_commands_that_are_too_many_are_told() {
+        let ten = "/godwit help\n".repeat(MAX_COMMANDS);
+        assert_eq!(left_out(&ten), None);
+        let said = left_out(&format!("{ten}/godwit status\n")).unwrap();
+        assert!(said.contains("10 commands") && said.contains("holds 11: the last one was"), "{said}");
+        let said = left_out(&format!("{ten}/godwit status\n/godwit lint\n")).unwrap();
+        assert!(said.contains("holds 12: the last 2 were not read, from `/godwit status` on"), "{said}");
     }
 
     #[test]

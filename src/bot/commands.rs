@@ -151,6 +151,7 @@ impl Bot {
             };
             answers.push(format!("> {}\n\n{answer}", escape::code(&text)));
         }
+        answers.extend(command::left_out(&comment.body));
         Ok(Some(answers.join("\n\n")))
     }
 

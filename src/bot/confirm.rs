@@ -10,6 +10,7 @@ use crate::approval::{Person, Policy};
 use crate::config::ConfigError;
 use crate::github::Repository;
 use crate::ids::{Login, PrNumber, RepoName};
+use crate::migration::naming::quoted;
 use crate::store::rollbacks::{RequestState, RollbackRequest};
 use crate::store::{AuditEntry, Store, StoreError};
 
@@ -47,7 +48,7 @@ impl Unconfirmed {
                 (format!("the rollback `{id}` was asked for on {}", request.pr), "confirm it there".to_owned())
             }
             Unconfirmed::Expired => {
-                let migration = request.migration.rsplit('/').next().unwrap_or(&request.migration);
+                let migration = quoted(&request.migration);
                 (
                     format!("the rollback `{id}` expired at {}", stamp(request.expires_at)),
                     format!("ask again: `/godwit rollback {environment} {migration}`"),

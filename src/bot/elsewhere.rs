@@ -13,7 +13,7 @@ use super::orders::refused;
 use super::regions::{self, Owner, Whose, named};
 use super::work::Comment;
 use crate::github::{Event, Sender, model};
-use crate::ids::{EnvironmentName, MigrationId, TargetName};
+use crate::ids::{EnvironmentName, MigrationReference, TargetName};
 use crate::migration::Migration;
 use crate::plan::Refusal;
 use crate::plan::planner::belongs;
@@ -30,7 +30,7 @@ impl Bot {
         commands: &[&Command],
         now: DateTime<Utc>,
     ) -> Result<bool, JobError> {
-        let wanted: Vec<(&EnvironmentName, Option<&MigrationId>)> =
+        let wanted: Vec<(&EnvironmentName, Option<&MigrationReference>)> =
             commands.iter().filter_map(|command| reaches(command)).collect();
         if wanted.is_empty() || self.served().await?.is_empty() {
             return Ok(false);
@@ -39,7 +39,7 @@ impl Bot {
         let Ok(tip) = self.tip(place, pull, now).await? else { return Ok(false) };
         let mut owners: Vec<Owner> = Vec::new();
         for (environment, migration) in wanted {
-            match self.whose(&tip, environment, migration.map(MigrationId::as_str)).await? {
+            match self.whose(&tip, environment, migration.map(MigrationReference::as_str)).await? {
                 Whose::Of(owner) if owners.contains(&owner) => {}
                 Whose::Of(owner) => owners.push(owner),
                 // A plan is told as far as it can be made here.
@@ -108,7 +108,7 @@ pub(super) fn of_several(environment: &EnvironmentName, workers: &[String]) -> R
 }
 
 /// What a command reaches databases for: an environment, and the migration where it names one.
-fn reaches(command: &Command) -> Option<(&EnvironmentName, Option<&MigrationId>)> {
+fn reaches(command: &Command) -> Option<(&EnvironmentName, Option<&MigrationReference>)> {
     match command {
         Command::Rollback(environment, migration) | Command::Resolve { environment, migration, .. } => {
             Some((environment, Some(migration)))

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::contents::{self, Branches, Compare, Contents, Unreadable};
 use super::error::JobError;
@@ -284,7 +285,7 @@ impl Bot {
         for login in acting.iter().cloned().chain(named.into_iter().filter(|p| !acting.contains(p))) {
             let teams = if acting.contains(&login) { teams.clone() } else { BTreeSet::new() };
             let api = place.api.clone();
-            asked.spawn(async move { person(&api, login, teams).await });
+            asked.spawn(async move { person(&api, login, teams).await }.in_current_span());
         }
         let mut known = BTreeMap::new();
         while let Some(answer) = asked.join_next().await {

@@ -24,7 +24,7 @@ use super::{Bot, labels, measure, permission, promotion, scripts};
 use crate::approval::{Counted, EnvironmentVerdict, Policy};
 use crate::config::{Environment, Promotion, WindowState};
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, RoleName, RunId};
-use crate::migration::Migration;
+use crate::migration::{Migration, MigrationSet};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepAction};
 use crate::report::Links;
 use crate::report::run_comment::{self, RunCommentInput};
@@ -553,6 +553,7 @@ impl Bot {
             report,
             &journey.merged.commit,
             &self.links(journey.place, &journey.merged.commit),
+            &journey.merged.contents.set,
             Told { by: Some(&by), ..told },
         );
         let number = journey.gathered.snapshot.number;
@@ -618,6 +619,7 @@ pub(super) fn run_text(
     report: &RunReport,
     commit: &CommitSha,
     links: &Links,
+    set: &MigrationSet,
     told: Told<'_>,
 ) -> String {
     let rollback = permission::who_rolls_back(policy, environment);
@@ -632,7 +634,9 @@ pub(super) fn run_text(
         audit_head: told.audit_head,
         links,
         rollback: Some(&rollback),
+        contacts: &policy.repo.contacts,
         regions: &settings.map(promotion::regions).unwrap_or_default(),
+        set,
     })
 }
 

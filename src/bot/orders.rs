@@ -13,7 +13,7 @@ use super::gather::{Found, Gathered};
 use super::labels::migrated_label;
 use super::tip::taken;
 use crate::config::Promotion;
-use crate::ids::{Digest, EnvironmentName, MigrationId, PrNumber};
+use crate::ids::{Digest, EnvironmentName, MigrationReference, PrNumber};
 use crate::migration::Phase;
 use crate::plan::Outcome;
 use crate::report::escape::{code, prose};
@@ -212,7 +212,7 @@ impl Bot {
         &self,
         order: &Order<'_>,
         environment: &EnvironmentName,
-        migration: &MigrationId,
+        migration: &MigrationReference,
         settled: Settled,
         reason: &str,
     ) -> Result<String, JobError> {
@@ -314,7 +314,7 @@ impl Bot {
         &self,
         order: &Order<'_>,
         environment: &EnvironmentName,
-        migration: &MigrationId,
+        migration: &MigrationReference,
         reason: &str,
     ) -> Result<String, JobError> {
         let repo = &order.place.repository.name;

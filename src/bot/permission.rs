@@ -121,7 +121,7 @@ fn escape(login: &Login) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::MigrationId;
+    use crate::ids::MigrationReference;
     use std::collections::BTreeMap;
 
     fn policy() -> Policy {
@@ -147,7 +147,7 @@ mod tests {
     fn b12_each_command_is_for_those_whose_environment_it_is() {
         let policy = policy();
         let env = |n: &str| EnvironmentName::new(n).unwrap();
-        let id = MigrationId::new("0001_a").unwrap();
+        let id = MigrationReference::new("0001_a").unwrap();
         let commands = [
             Command::Retry(env("production")),
             Command::Promote(env("development")),

@@ -156,7 +156,12 @@ pub(super) fn takes_any(policy: &Policy, environment: &EnvironmentName, own: &[&
 
 /// The migration a step report is about.
 pub(super) fn migration_of<'a>(set: &'a MigrationSet, step: &StepReport) -> Option<&'a Migration> {
-    set.migrations.iter().find(|m| m.id == step.migration && m.target.as_ref().is_none_or(|t| *t == step.target))
+    let of_it = |m: &&Migration| {
+        m.id == step.migration
+            && (step.unit.is_empty() || m.unit == step.unit)
+            && m.target.as_ref().is_none_or(|t| *t == step.target)
+    };
+    set.migrations.iter().find(of_it)
 }
 
 /// The risk of each migration as the linter judged it, by `unit/id`.

@@ -17,7 +17,7 @@ use crate::approval::Policy;
 use crate::config::{Environment, Region};
 use crate::github::Event;
 use crate::ids::{EnvironmentName, PrNumber, RunId, TargetName};
-use crate::migration::Migration;
+use crate::migration::{Migration, naming};
 use crate::plan::planner::belongs;
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
 use crate::store::EnvironmentRecord;
@@ -173,7 +173,9 @@ impl Bot {
             }
         }
         let names: Vec<String> = foreign.into_iter().collect();
-        Ok(blocked_behind(environment, &names, &owners))
+        let set = &journey.merged.contents.set;
+        let first = names.first().map(|name| set.find(name).map_or_else(|| naming::quoted(name), |m| set.called(m)));
+        Ok(blocked_behind(environment, &names, first.as_deref().unwrap_or("MIGRATION"), &owners))
     }
 
     /// Puts the name of who stopped a run into its report.
@@ -221,8 +223,12 @@ fn behind_others(environment: &EnvironmentName, before: &[Turn]) -> Refusal {
 }
 
 /// What an environment was brought to and its database does not hold any more.
-fn lost(environment: &EnvironmentName, names: &[String], pr: PrNumber, record: &EnvironmentRecord) -> Refusal {
-    let first = names.first().map_or("MIGRATION", |n| n.rsplit('/').next().unwrap_or(n));
+fn lost(
+    environment: &EnvironmentName,
+    (names, first): (&[String], &str),
+    pr: PrNumber,
+    record: &EnvironmentRecord,
+) -> Refusal {
     let mut refused = refusal(
         "drift",
         format!(
@@ -240,14 +246,15 @@ fn lost(environment: &EnvironmentName, names: &[String], pr: PrNumber, record: &
     refused
 }
 
-/// What keeps the environment from going on, and how to get past a failure.
+/// What keeps the environment from going on, and how to get past a failure; commands call the first of them `first`.
 fn blocked_behind(
     environment: &EnvironmentName,
     names: &[String],
+    first: &str,
     owners: &[(PrNumber, Option<EnvironmentRecord>)],
 ) -> Refusal {
     if let Some((pr, Some(record))) = owners.iter().find(|(_, r)| holds(r.as_ref())) {
-        return lost(environment, names, *pr, record);
+        return lost(environment, (names, first), *pr, record);
     }
     let failed: Vec<&(PrNumber, Option<EnvironmentRecord>)> = owners
         .iter()
@@ -269,7 +276,6 @@ fn blocked_behind(
     }
     let told: Vec<String> =
         failed.iter().filter_map(|(pr, r)| Some(format!("{pr} stopped there {}", stamp(r.as_ref()?.at)))).collect();
-    let first = names.first().map_or("MIGRATION", |n| n.rsplit('/').next().unwrap_or(n));
     let on = failed.first().map_or_else(String::new, |(pr, _)| format!(" on {pr}"));
     refusal(
         "promotion",
@@ -325,7 +331,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
         };
         let names = ["shop/0001_orders".to_owned()];
-        let told = blocked_behind(&staging(), &names, &[(PrNumber(4), Some(record.clone()))]);
+        let told = blocked_behind(&staging(), &names, "0001_orders", &[(PrNumber(4), Some(record.clone()))]);
         assert!(told.message.contains("`shop/0001_orders` (of #4)") && told.message.contains("#4 stopped there"));
         for way in [
             "`/godwit retry staging` on #4",
@@ -336,10 +342,10 @@ mod tests {
             assert!(told.what_to_do.contains(way), "{way}: {}", told.what_to_do);
         }
         let held = EnvironmentRecord { outcome: Outcome::Applied, ..record.clone() };
-        let gone = blocked_behind(&staging(), &names, &[(PrNumber(4), Some(held))]);
+        let gone = blocked_behind(&staging(), &names, "0001_orders", &[(PrNumber(4), Some(held))]);
         assert!(gone.needs_human && gone.message.contains("restored an older copy"), "{gone:?}");
         assert!(gone.what_to_do.contains("`/godwit resolve staging 0001_orders rolled-back REASON`"), "{gone:?}");
-        let waits = blocked_behind(&staging(), &names, &[(PrNumber(4), None)]);
+        let waits = blocked_behind(&staging(), &names, "0001_orders", &[(PrNumber(4), None)]);
         assert!(waits.what_to_do.contains("finish the pull request"), "{}", waits.what_to_do);
     }
 }

@@ -27,7 +27,7 @@ use super::worker::soon;
 use crate::approval::Counted;
 use crate::config::Environment;
 use crate::github::model;
-use crate::ids::{EnvironmentName, MigrationId, PrNumber, RunId};
+use crate::ids::{EnvironmentName, MigrationReference, PrNumber, RunId};
 use crate::lint::secrets;
 use crate::plan::planner::{Selector, leans_on_others};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
@@ -78,7 +78,7 @@ impl Bot {
         &self,
         order: &Order<'_>,
         environment: &EnvironmentName,
-        migration: &MigrationId,
+        migration: &MigrationReference,
     ) -> Result<String, JobError> {
         let (repo, number) = (&order.place.repository.name, order.comment.number);
         if let Some(known) = self.store.rollback_asked_in(repo, order.comment.id, order.line).await? {
@@ -347,7 +347,7 @@ impl Bot {
         let told = Told { by: Some(by), counted: &nobody, next: &next, audit_head: Some(&head.hash) };
         let links = self.links(place, commit);
         if let Some(tip) = tip {
-            let text = run_text(&tip.policy, environment, &report, commit, &links, told);
+            let text = run_text(&tip.policy, environment, &report, commit, &links, &tip.set, told);
             // Where the environment's own comment tells of something else, this is the answer to the request.
             let own = undone && owner == request.pr;
             let marker = run_comment::marker(environment);

@@ -7,6 +7,7 @@ use super::contents::{self, Compare, Contents, Unreadable};
 use super::decide::refusal;
 use super::error::JobError;
 use super::gather::Place;
+use super::merge_run::quoted;
 use crate::config::{ConfigError, Environment};
 use crate::git::Want;
 use crate::github::model;
@@ -58,11 +59,20 @@ pub(super) fn taken<'c>(
     name: &str,
 ) -> Result<(&'c Migration, &'c Environment, Vec<TargetName>), Refusal> {
     let Some(migration) = tip.set.find(name) else {
-        return Err(refusal(
-            "unknown",
-            format!("`{name}` is no migration of this branch, or several have that name"),
-            "write its id as the comments show it".to_owned(),
-        ));
+        let meant = tip.set.meant(name);
+        return Err(if meant.is_empty() {
+            refusal(
+                "unknown",
+                format!("`{name}` is no migration of this branch"),
+                "write its name as the comments show it, in quotation marks where it holds blanks".to_owned(),
+            )
+        } else {
+            refusal(
+                "unknown",
+                format!("several migrations of this branch are called `{name}`"),
+                format!("write which one: {}", quoted(&meant)),
+            )
+        });
     };
     let settings: Option<&Environment> = tip.policy.environments.get(environment);
     let names: Vec<_> = settings

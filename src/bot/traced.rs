@@ -1,10 +1,24 @@
-//! Spans of the work that follows from a delivery, for whoever collects traces.
+//! Spans of the work that follows from a delivery: those that whoever collects traces hears of, and the one by which each
+//! log line names its delivery.
 
 use tracing::Span;
 
 use crate::ids::DeliveryId;
 
 pub use crate::runner::TRACE;
+
+/// What the span is marked with that names the delivery of log lines; no trace tells of it.
+pub const LINES: &str = "lines";
+
+/// The module of the endpoint for webhooks, whose spans are for both.
+pub const ENDPOINT: &str = "godwit::server::webhook";
+
+/// The work that follows from a delivery, for its log lines. `correlation` is the delivery's id; of work without one,
+/// what its lines have in common.
+pub fn lines_of(correlation: &str, key: &str) -> Span {
+    // Of the highest level: whatever is logged at all names its delivery.
+    tracing::error_span!(target: LINES, "work", delivery = correlation, key)
+}
 
 /// Puts a span into the trace of a delivery, which bears the delivery's own id: so the endpoint and a worker on another
 /// machine tell of one trace without speaking of it.

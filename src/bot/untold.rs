@@ -40,6 +40,7 @@ fn add(report: &mut RunReport, untold: Vec<AppliedStep>, set: &MigrationSet) {
         let migration = set.migrations.iter().find(|m| m.unit == step.unit && m.id == step.migration);
         let (count, in_transaction) = migration.map_or((0, true), shape);
         earlier.push(StepReport {
+            unit: step.unit,
             migration: step.migration,
             target: step.target,
             engine: step.engine,

@@ -15,7 +15,7 @@ use super::Bot;
 use super::error::JobError;
 use super::given_up::PATIENCE;
 use super::life::{Admission, Ended};
-use super::traced::{TRACE, belongs_to};
+use super::traced::{TRACE, belongs_to, lines_of};
 use super::work::{Judge, Work, coalesce};
 use crate::github::{Event, GithubError};
 use crate::ids::DeliveryId;
@@ -107,6 +107,12 @@ impl Bot {
         let worker = format!("{}-{lane}", self.settings.worker);
         let region = self.settings.region.as_deref();
         let Some(claim) = self.store.claim_in(region, &worker, self.settings.lease).await? else { return Ok(false) };
+        let lines = lines_of(correlation(&claim), &claim.key);
+        boxed(|| self.carry_out(claim)).instrument(lines).await.map(|()| true)
+    }
+
+    /// Does the jobs of a claim.
+    async fn carry_out(&self, claim: Claim) -> Result<(), StoreError> {
         // What was begun here and is somebody else's by now cannot write any more.
         let bound = Self { store: self.store.under(&claim), ..self.clone() };
         let delivery = claim.jobs.last().and_then(|j| j.delivery.as_ref());
@@ -117,13 +123,13 @@ impl Bot {
         belongs_to(&span, delivery);
         // In a task of its own: judging a large pull request keeps a thread busy for longer than a lease may last.
         let mut beat = JoinSet::new();
-        beat.spawn(keep_alive(self.store.clone(), claim.clone()));
+        beat.spawn(keep_alive(self.store.clone(), claim.clone()).in_current_span());
         let done = tokio::select! {
             done = boxed(|| bound.handle(&claim)).instrument(span.clone()) => done,
             // Somebody else has the work by now; what was begun here must not be finished twice.
             _ = beat.join_next() => {
                 tracing::warn!(key = claim.key, "the claim was lost");
-                return Ok(true);
+                return Ok(());
             }
         };
         drop(beat);
@@ -152,9 +158,9 @@ impl Bot {
         match ended {
             Err(StoreError::LostClaim) => {
                 tracing::warn!(key = claim.key, "the claim was lost at its end; the work is done again");
-                Ok(true)
+                Ok(())
             }
-            other => other.map(|()| true),
+            other => other,
         }
     }
 
@@ -186,10 +192,8 @@ impl Bot {
         let next = if outage { after_outage(attempt, now) } else { next_attempt(attempt, now) };
         let at = error.retry_at().unwrap_or(next).max(now);
         let id = ulid::Ulid::generate().to_string();
-        let correlation = claim.jobs.last().and_then(|j| j.delivery.as_ref()).map(ToString::to_string);
         tracing::error!(
-            key = claim.key, error = chain(&error), error_id = id, attempt, correlation, again_at = %at,
-            "the work failed"
+            key = claim.key, error = chain(&error), error_id = id, attempt, again_at = %at, "the work failed"
         );
         // A hiccup is not worth a red check; what lasts must not look like an older verdict.
         if attempt >= 2 || !error.is_temporary() {
@@ -248,9 +252,13 @@ impl Bot {
 
     async fn keep_sweeping(&self, mut shutdown: watch::Receiver<bool>) {
         loop {
-            if let Err(error) = self.sweep(Utc::now()).await {
-                tracing::warn!(error = chain(&error), "the sweep failed");
-            }
+            let lines = lines_of(&ulid::Ulid::generate().to_string(), "sweep");
+            let swept = async {
+                if let Err(error) = self.sweep(Utc::now()).await {
+                    tracing::warn!(error = chain(&error), "the sweep failed");
+                }
+            };
+            swept.instrument(lines).await;
             loop {
                 tokio::select! {
                     _ = shutdown.wait_for(|stop| *stop) => return,
@@ -266,6 +274,11 @@ impl Bot {
             }
         }
     }
+}
+
+/// What the log lines of a claim have in common: the delivery that it works last, or the job where none arrived.
+fn correlation(claim: &Claim) -> &str {
+    claim.jobs.last().map_or(&claim.key, |job| job.delivery.as_ref().map_or(job.id.as_str(), DeliveryId::as_str))
 }
 
 /// Keeps a claim alive; ends only when it is lost.

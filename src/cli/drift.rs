@@ -7,6 +7,7 @@ use super::exit::Failure;
 use super::targets::{self, Gathered, Place};
 use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
+use crate::plan::drift::TargetDrift;
 use crate::plan::{Outcome, RunReport};
 use crate::store::AuditEntry;
 use crate::{report, runner};
@@ -18,6 +19,7 @@ use crate::{report, runner};
 #[command(after_help = "Examples:
   godwit drift staging
   godwit drift --env production --format json
+  godwit drift production --against staging
   godwit drift --env production --accept --reason \"index added by the DBA during the incident\"")]
 pub struct Args {
     /// The environment, as with `--env`
@@ -25,6 +27,9 @@ pub struct Args {
     word: Option<EnvironmentName>,
     #[command(flatten)]
     place: Place,
+    /// Compare with what the last run of another environment left there instead
+    #[arg(long, value_name = "ENVIRONMENT", conflicts_with = "accept")]
+    against: Option<EnvironmentName>,
     /// Take the live schema over as the right one
     #[arg(long, requires = "reason")]
     accept: bool,
@@ -33,16 +38,17 @@ pub struct Args {
     reason: Option<String>,
 }
 
-/// Puts into a plan what would stop its run: a schema that was changed outside Godwit.
+/// Puts into a plan what would stop its run: a schema that was changed outside Godwit, a target that is older than what was
+/// recorded of it.
 ///
 /// # Errors
 /// When a database or the store cannot be reached.
 pub(super) async fn foretell(global: &Global, gathered: &Gathered, plan: &mut RunReport) -> anyhow::Result<()> {
-    if gathered.environment.is_none() || plan.steps.is_empty() || plan.outcome == Outcome::NeedsHuman {
+    if plan.steps.is_empty() || plan.outcome == Outcome::NeedsHuman {
         return Ok(());
     }
     let Some(store) = global.store_if_there().await? else { return Ok(()) };
-    let found = runner::foretell_drift(&store, &gathered.targets, &targets::actor(), plan).await;
+    let found = runner::foretell_drift(&store, &gathered.set, &gathered.targets, &targets::actor(), plan).await;
     let found = found.map_err(targets::failed)?;
     if !found.is_empty() {
         plan.outcome = plan.outcome.or_worse(Outcome::NeedsHuman);
@@ -51,7 +57,8 @@ pub(super) async fn foretell(global: &Global, gathered: &Gathered, plan: &mut Ru
     Ok(())
 }
 
-/// Runs the command: exit 0 when nothing is different, 4 when something is.
+/// Runs the command: exit 0 when nothing is different, 4 when something is. Two environments may differ by migrations that
+/// only one of them has; that is told, and no drift.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.or_word(args.word)?.gather(global)?;
     let Some(environment) = gathered.environment.clone() else {
@@ -59,6 +66,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             "drift is told against what a run of an environment left behind; name one with `--env`",
         ));
     };
+    if let Some(other) = &args.against {
+        super::lint::profile_of(global, other)?;
+    }
     let reason = args.reason.unwrap_or_default();
     if args.accept && reason.trim().is_empty() {
         return Err(Failure::usage("a reason is needed; it is recorded"));
@@ -66,14 +76,20 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let actor = targets::actor();
     targets::block_on(async {
         let store = global.open_store().await?;
-        let found = runner::drift(&store, &gathered.targets, &actor).await.map_err(targets::failed)?;
-        match global.format {
-            Format::Json => {
+        let found = match &args.against {
+            Some(other) => runner::drift_against(&store, &gathered.targets, &actor, other).await,
+            None => runner::drift(&store, &gathered.set, &gathered.targets, &actor).await,
+        };
+        let found = found.map_err(targets::failed)?;
+        match (global.format, &args.against) {
+            (Format::Json, None) => {
                 print::json(&json!({ "environment": environment, "accepted": args.accept, "targets": found }))?;
             }
-            Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-                print::text(&report::drift::drift(&found))?;
+            (Format::Json, Some(other)) => {
+                print::json(&json!({ "environment": environment, "against": other, "targets": found }))?;
             }
+            (_, Some(other)) => print::text(&report::drift::apart(&found, other))?,
+            (_, None) => print::text(&report::drift::drift(&found))?,
         }
         if args.accept {
             runner::accept_drift(&store, &gathered.targets, &actor).await.map_err(targets::failed)?;
@@ -86,7 +102,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             store.append_audit(entry).await?;
             return Ok(Exit::Done);
         }
-        let drifted = found.iter().any(|t| !t.changes.is_empty() && !t.history_moved);
+        let drifted = found.iter().any(TargetDrift::is_drift);
         Ok(if drifted { Exit::NeedsHuman } else { Exit::Done })
     })
 }

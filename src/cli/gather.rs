@@ -16,6 +16,7 @@ use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
 use crate::migration::checksum::both;
 use crate::migration::layout::{declared_engine, split_marked};
+use crate::migration::roots::uncovered_below;
 use crate::migration::text::text;
 use crate::migration::{
     Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
@@ -158,6 +159,8 @@ fn repository(global: &Global, config: &RepoConfig, engine: Option<Engine>) -> a
     }
     let Files { files, problems } = walk(&global.repo, &|_| true);
     let mut set = resolve_below(&above(&global.repo), &files, &roots);
+    let paths = files.iter().map(|file| file.path.as_str());
+    set.remarks.extend(uncovered_below(paths, &roots, &set));
     // What cannot be read matters only where migrations are.
     set.problems.extend(problems.into_iter().filter(|p| p.file.ends_with(".sql")));
     Ok(set)
@@ -281,7 +284,7 @@ fn folder_before(
     config: &RepoConfig,
     engine: Option<Engine>,
 ) -> MigrationSet {
-    let around = shown.rsplit_once('/').map_or("", |(around, _)| around);
+    let around = dir_of(shown);
     let inside = |file: &SourceFile| {
         let own = file.path.strip_prefix(shown).and_then(|path| path.strip_prefix('/')).map(str::to_owned);
         let path = own.or_else(|| {

@@ -267,7 +267,7 @@ pub(super) fn look(
     }
     if paths.is_empty() {
         let is_there = |path: &str| global.has_folder(path);
-        set.remarks.extend(match &mut scope {
+        let told = match &mut scope {
             Scope::All | Scope::Named(_) => roots::unfound(&named, &set, &is_there),
             Scope::Paths(touched) => {
                 let mut told = roots::unfound_by(touched, &named, &set, &is_there);
@@ -275,7 +275,9 @@ pub(super) fn look(
                 touched.extend(told.iter().map(|p| p.file.clone()));
                 told
             }
-        });
+        };
+        let new: Vec<_> = told.into_iter().filter(|p| !set.remarks.contains(p)).collect();
+        set.remarks.extend(new);
     }
     if paths.is_empty() && set.migrations.iter().any(|m| m.layout == Layout::Prisma) {
         set.remarks.extend(problems_of(&super::pipelines::files(&global.repo)));
@@ -295,7 +297,7 @@ pub(super) fn look(
 }
 
 /// The profile that an environment asks for.
-fn profile_of(global: &Global, name: &EnvironmentName) -> anyhow::Result<Profile> {
+pub(super) fn profile_of(global: &Global, name: &EnvironmentName) -> anyhow::Result<Profile> {
     let policy = super::targets::policy(global)?;
     match policy.environments.get(name) {
         Some(environment) => Ok(environment.validation),

@@ -143,6 +143,20 @@ pub(super) fn on_scratch(
     timeout: Option<Duration>,
     plans: Plans,
 ) -> anyhow::Result<Vec<Rehearsed>> {
+    targets::block_on(tried_on(url, set, only, timeout, plans))
+}
+
+/// The same, within work that goes on.
+///
+/// # Errors
+/// As [`on_scratch`].
+pub(super) async fn tried_on(
+    url: &str,
+    set: &MigrationSet,
+    only: &[String],
+    timeout: Option<Duration>,
+    plans: Plans,
+) -> anyhow::Result<Vec<Rehearsed>> {
     let engine = targets::engine_of(url)?;
     if engine != Engine::Sqlite {
         targets::check_url(engine, url)?;
@@ -152,7 +166,7 @@ pub(super) fn on_scratch(
     let actor = targets::actor();
     let server = SecretString::from(url.to_owned());
     let rehearsal = Rehearsal { set, engine, server: &server, folder: &folder, only, timeout, plans };
-    let tried = targets::block_on(async { rehearse(&rehearsal, &actor).await.map_err(targets::failed) });
+    let tried = rehearse(&rehearsal, &actor).await.map_err(targets::failed);
     let _ = std::fs::remove_dir_all(&folder);
     tried
 }

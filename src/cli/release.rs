@@ -7,6 +7,7 @@ use super::exit::Failure;
 use super::targets::{self, Place};
 use super::{Exit, Format, Global};
 use crate::migration::Phase;
+use crate::plan::planner;
 use crate::store::AuditEntry;
 use crate::store::releases::Release;
 
@@ -33,10 +34,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     }
     let gathered = args.place.gather(global)?;
     let Some(migration) = gathered.set.find(&args.migration) else {
-        return Err(Failure::usage(format!(
-            "`{}` is no migration here, or several; write its id, or `unit/id`, as `godwit status` shows it",
-            args.migration
-        )));
+        let refusal = planner::unknown(&gathered.set, &args.migration);
+        return Err(Failure::usage(format!("{}; {}", refusal.message, refusal.what_to_do)));
     };
     if migration.directives.phase != Some(Phase::Contract) {
         return Err(Failure::usage(format!(

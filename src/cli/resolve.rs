@@ -47,6 +47,10 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let gathered = args.place.gather(global)?;
     // The target that takes the migration; where its file is gone, the only one.
     let owner = gathered.set.find(&args.migration);
+    if owner.is_none() && !gathered.set.meant(&args.migration).is_empty() {
+        let refusal = planner::unknown(&gathered.set, &args.migration);
+        return Err(Failure::usage(format!("{}; {}", refusal.message, refusal.what_to_do)));
+    }
     let mut fitting = gathered.targets.iter().filter(|t| owner.is_none_or(|m| planner::belongs(m, &t.name, t.engine)));
     let (Some(target), None) = (fitting.next(), fitting.next()) else {
         return Err(Failure::usage(format!(

@@ -1,14 +1,20 @@
 //! `godwit rollback`.
 
+use serde_json::json;
+
 use super::bounds::Bounds;
 use super::exit::Failure;
 use super::gates;
 use super::settings::known_as;
 use super::targets::{self, Gathered, Place};
-use super::{Exit, Global, stopping};
+use super::{Exit, Format, Global, print, rehearse, stopping};
 use crate::ids::EnvironmentName;
-use crate::plan::Outcome;
+use crate::migration::Migration;
 use crate::plan::planner::{Selector, belongs};
+use crate::plan::rehearsal::Rehearsed;
+use crate::plan::{Outcome, RunReport};
+use crate::report;
+use crate::runner::rehearse::Plans;
 use crate::runner::{self, ApplyOptions, Keeper};
 
 /// Arguments of `godwit rollback`.
@@ -17,6 +23,7 @@ use crate::runner::{self, ApplyOptions, Keeper};
   godwit rollback --url sqlite:shop.db --path migrations --steps 1
   godwit rollback --env staging 0004_orders
   godwit rollback staging 0004_orders
+  godwit rollback production 0004_orders --rehearse-url postgres://postgres:scratch@localhost/postgres
   godwit rollback 1.1.0       # everything above that version, where `apply` without an environment runs")]
 pub struct Args {
     /// The environment (unless `--env` or `--url` says where), and the migration to undo
@@ -35,6 +42,9 @@ pub struct Args {
     /// Tell what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Try it before on a scratch database of this server: forward, back, forward again
+    #[arg(long, value_name = "URL", env = "GODWIT_REHEARSE_URL", hide_env_values = true)]
+    rehearse_url: Option<String>,
     /// Why it cannot wait; recorded, also where nothing is said
     #[arg(long, value_name = "REASON", num_args = 0..=1, default_missing_value = NOT_GIVEN, conflicts_with = "url")]
     emergency: Option<String>,
@@ -114,6 +124,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             if plan.outcome != Outcome::Planned {
                 return targets::conclude(global, &plan);
             }
+            if let Some(url) = &args.rehearse_url
+                && !is_sound_on(url, global, &gathered, &plan).await?
+            {
+                return Ok(Exit::Failed);
+            }
             let place = gates::guarded(&gathered);
             let question = format!(
                 "{} will be undone{}; what they added is lost",
@@ -131,6 +146,31 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         super::audited::audit(&keeper, &actor, "rollback-finished", &report, reason.as_deref()).await;
         targets::conclude(global, &report)
     })
+}
+
+/// Whether what a plan would undo can be undone on a scratch database of the server at `url`, where that is of its engine
+/// [S1-59]. What went wrong is told.
+async fn is_sound_on(url: &str, global: &Global, gathered: &Gathered, plan: &RunReport) -> anyhow::Result<bool> {
+    let engine = targets::engine_of(url)?;
+    let mut set = gathered.set.for_environment(gathered.environment.as_ref()).0.into_owned();
+    set.migrations.retain(|m| m.engine == engine);
+    let is_undone =
+        |m: &&Migration| plan.steps.iter().any(|step| step.migration == m.id && belongs(m, &step.target, step.engine));
+    let only: Vec<String> = set.migrations.iter().filter(is_undone).map(Migration::reference).collect();
+    if only.is_empty() {
+        return Err(Failure::usage(format!("nothing that would be undone is of {engine}, as `--rehearse-url` is")));
+    }
+    let tried = rehearse::tried_on(url, &set, &only, None, Plans::Left).await?;
+    if tried.iter().all(Rehearsed::is_sound) {
+        return Ok(true);
+    }
+    if global.format == Format::Json {
+        print::json(&json!({ "migrations": tried }))?;
+    } else {
+        print::text(&report::rehearsal::rehearsal(&tried))?;
+    }
+    anstream::eprintln!("nothing was undone: it did not go well on the scratch database");
+    Ok(false)
 }
 
 /// Whoever names an environment alone has not said what to undo: it would be looked for as a migration, elsewhere.

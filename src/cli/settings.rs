@@ -88,6 +88,18 @@ impl Global {
         }
     }
 
+    /// The same for a command that can do without: where the store cannot be opened, a warning says so.
+    pub async fn store_to_look_into(&self) -> Option<Store> {
+        match self.store_if_there().await {
+            Ok(store) => store,
+            Err(error) => {
+                let why = crate::redact::text(&format!("{error:#}"));
+                anstream::eprintln!("warning: {why}; what it knows of the databases is left out");
+                None
+            }
+        }
+    }
+
     /// The same at a URL, where the command itself may have been told of a data directory.
     ///
     /// # Errors

@@ -93,9 +93,18 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         if global.verbose > 0 || global.format == Format::Json {
             table_facts::reckon_status(&mut gathered, &found).await?;
         }
-        let lock = match &gathered.environment {
-            Some(environment) => global.open_store().await?.environment_lock(None, environment).await?,
-            None => None,
+        let store = match gathered.environment {
+            Some(_) => Some(global.open_store().await?),
+            None => global.store_to_look_into().await,
+        };
+        if let Some(store) = &store {
+            for (target, found) in gathered.targets.iter().zip(&mut found) {
+                found.older = runner::older(store, &gathered.set, target).await.map_err(targets::failed)?;
+            }
+        }
+        let lock = match (&gathered.environment, &store) {
+            (Some(environment), Some(store)) => store.environment_lock(None, environment).await?,
+            (Some(_) | None, _) => None,
         };
         match global.format {
             Format::Json => {
@@ -114,6 +123,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             }
         }
         let stuck = found.iter().flat_map(|t| &t.migrations).any(|m| m.state == MigrationState::NeedsHuman);
-        Ok(if stuck { Exit::NeedsHuman } else { Exit::Done })
+        let older = found.iter().any(|t| !t.older.is_empty());
+        Ok(if stuck || older { Exit::NeedsHuman } else { Exit::Done })
     })
 }

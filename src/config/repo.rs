@@ -23,6 +23,8 @@ pub struct RepoConfig {
     /// Programs that the command line starts once an environment was brought forward, such as `npx prisma generate`; the
     /// server never does [S3-09] [S3-35].
     pub post_run: Vec<String>,
+    /// Whom to ask, by what they are for, in the file's order: shown below each run [S3-64] [S2-142].
+    pub contacts: Vec<(String, String)>,
 }
 
 impl Default for RepoConfig {
@@ -36,6 +38,7 @@ impl Default for RepoConfig {
             critical_tables: Vec::new(),
             critical_paths: Vec::new(),
             post_run: Vec::new(),
+            contacts: Vec::new(),
         }
     }
 }
@@ -102,7 +105,16 @@ impl RepoConfig {
                 reader.wrong_key(key, format!("unknown key `{}`: {hint}", key.name));
             }
         }
-        let known = ["version", "environments", "policies", "migrations", "critical_tables", "critical_paths", "hooks"];
+        let known = [
+            "version",
+            "environments",
+            "policies",
+            "migrations",
+            "critical_tables",
+            "critical_paths",
+            "hooks",
+            "contacts",
+        ];
         let allowed: Vec<&str> = known.into_iter().chain(ELSEWHERE.map(|(k, _)| k)).collect();
         for (key, _) in reader.map(root, "") {
             if !allowed.contains(&key.name.as_str()) {
@@ -141,6 +153,12 @@ impl RepoConfig {
             let hooks = reader.fields(node, &path, &["post_run"]);
             if let Some((list, path)) = hooks.get("post_run") {
                 config.post_run = reader.list(list, &path).iter().filter_map(|i| reader.string(i, &path)).collect();
+            }
+        }
+        if let Some((node, path)) = fields.get("contacts") {
+            for (key, who) in reader.map(node, &path) {
+                let who = reader.string(who, &format!("{path}.{}", key.name));
+                config.contacts.extend(who.map(|who| (key.name.clone(), who)));
             }
         }
         let stated = environments.is_some();
@@ -234,6 +252,9 @@ mod tests {
         .expect("valid");
         assert_eq!(config.migrations.len(), 2);
         assert_eq!(config.environments.len(), 4);
+        let config = RepoConfig::parse("version: 1\ncontacts: { dba: dba@example.com, on_call: 7 }\n").expect("valid");
+        let contacts = [("dba", "dba@example.com"), ("on_call", "7")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(config.contacts, contacts);
     }
 
     #[test]
@@ -245,6 +266,8 @@ mod tests {
             ("version: one\n", &["godwit.yml:1"]),
             ("version: 1\nmigrations:\n  - path: ../x\n", &["godwit.yml:3:11", "inside the repository"]),
             ("version: 1\nmigrations: db\n", &["godwit.yml:2", "list"]),
+            ("version: 1\ncontacts: [dba@example.com]\n", &["godwit.yml:2", "mapping"]),
+            ("version: 1\ncontacts: { dba: [] }\n", &["godwit.yml:2", "contacts.dba"]),
             ("version: 1\nmigrations:\n  - path: x\n    layout: rails\n", &["layout", "rails", "numbered"]),
             ("version: 1\nenvironments: []\n", &["empty"]),
             ("version: 1\nenvironments: [a, a]\n", &["twice"]),

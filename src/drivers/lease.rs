@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 
 use super::{DriverError, SessionOptions};
 use crate::plan::LockHolder;
@@ -117,7 +118,7 @@ impl Heartbeat {
     {
         let held = Arc::new(Mutex::new(Held::Until(asked + lease)));
         let shared = Arc::clone(&held);
-        let task = tokio::spawn(async move {
+        let renewing = async move {
             loop {
                 tokio::time::sleep(lease / 3).await;
                 let asked = Instant::now();
@@ -135,7 +136,8 @@ impl Heartbeat {
                     return;
                 }
             }
-        });
+        };
+        let task = tokio::spawn(renewing.in_current_span());
         Self { held, task }
     }
 

@@ -239,6 +239,9 @@ pub trait Driver: Sized + Send {
     /// What the target says was applied; empty where Godwit has never been.
     fn history(&mut self) -> impl Future<Output = Result<Vec<HistoryRow>, DriverError>> + Send;
 
+    /// What identifies this database even when its name or address changes; none where Godwit has never been.
+    fn identity(&mut self) -> impl Future<Output = Result<Option<String>, DriverError>> + Send;
+
     /// What the tables of other migration tools say, where they are there.
     fn native(&mut self, _book: &Book) -> impl Future<Output = Result<Vec<Found>, DriverError>> + Send {
         std::future::ready(Ok(Vec::new()))

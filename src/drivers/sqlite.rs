@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection};
 
 pub use session::SqliteSession;
 
-use super::{Driver, DriverError, HISTORY, SessionOptions, StatementFailure, jittered};
+use super::{Driver, DriverError, FENCE, HISTORY, SessionOptions, StatementFailure, jittered};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
 use crate::migration::native::{Book, Found};
 use crate::plan::health::Reading;
@@ -96,6 +96,13 @@ impl Driver for SqliteDriver {
         match &mut self.connection {
             Some(connection) => read_history(connection).await.map_err(|e| held(e, &self.path)),
             None => Ok(Vec::new()),
+        }
+    }
+
+    async fn identity(&mut self) -> Result<Option<String>, DriverError> {
+        match &mut self.connection {
+            Some(connection) => read_identity(connection).await.map_err(|e| held(e, &self.path)),
+            None => Ok(None),
         }
     }
 
@@ -204,6 +211,16 @@ async fn read_history(connection: &mut SqliteConnection) -> Result<Vec<HistoryRo
     match sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(&mut *connection).await {
         Ok(rows) => rows.iter().map(history_row).collect(),
         Err(sqlx::Error::Database(e)) if e.message().contains("no such table") => Ok(Vec::new()),
+        Err(error) => Err(failure(&error, None)),
+    }
+}
+
+/// What identifies the database.
+async fn read_identity(connection: &mut SqliteConnection) -> Result<Option<String>, DriverError> {
+    let sql = format!("SELECT target_id FROM {FENCE} WHERE k = 'target'");
+    match sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_optional(&mut *connection).await {
+        Ok(found) => Ok(found),
+        Err(sqlx::Error::Database(e)) if e.message().contains("no such table") => Ok(None),
         Err(error) => Err(failure(&error, None)),
     }
 }

@@ -132,7 +132,9 @@ impl Mirrors {
         let lock = Arc::clone(self.inner.locks.lock().await.entry(remote.repo.clone()).or_default());
         let alone = lock.lock_owned().await;
         let (inner, remote, wants) = (Arc::clone(&self.inner), remote.clone(), wants.to_vec());
+        let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || {
+            let _of_whom = span.entered();
             // Held by the thread: it goes on when the caller is cancelled, and nobody else may write meanwhile.
             let _alone = alone;
             let dir = inner.folder()?.join(remote.repo.owner()).join(format!("{}.git", remote.repo.name()));

@@ -10,7 +10,7 @@ use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::script::{Finding, Script, builtin, name_of, range_of};
 use super::table::{self, RuleInfo};
-use super::{Category, Severity, corrections, depth, rules, squawk};
+use super::{Category, Severity, calls, corrections, depth, rules, squawk};
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::statements;
 
@@ -81,7 +81,8 @@ pub fn findings(
     if script.engine != Engine::Postgresql || !script.statements.iter().any(|s| has_body(&s.node)) {
         return found;
     }
-    let bodies = look(script);
+    let called = calls::called(script).into_iter().map(|call| call.name).collect();
+    let bodies = look(script, &called);
     let commits = bodies.commits;
     if let Some(text) = bodies.now.text() {
         outside_transactions(&text, &mut found);
@@ -96,6 +97,20 @@ pub fn findings(
             found.push(finding);
         }
     }
+    found
+}
+
+/// What the rules find in the body of the function `name` that an older script defines, when it is called now.
+pub fn when_called(
+    name: &str,
+    older: &Script<'_>,
+    squawk: &squawk::Chosen,
+    on: impl Fn(&RuleInfo) -> bool,
+) -> Vec<Finding> {
+    let bodies = look(older, &BTreeSet::from([name.to_owned()]));
+    let Some(text) = bodies.now.text() else { return Vec::new() };
+    let mut found = judge(&text, older, squawk, &HashSet::new(), on);
+    found.retain(|f| !is_batch(f, &bodies.commits) && f.rule.id != "secret-literal");
     found
 }
 
@@ -121,6 +136,54 @@ pub fn unread(block: &ast::Do) -> Option<(Range<usize>, &'static str)> {
     let Some(body) = block.body().filter(is_bounded).and_then(|_| block.plpgsql()) else {
         return Some((whole, "its body is too deep, or no text"));
     };
+    unread_within(&body)
+}
+
+/// The same of the body of a function or a procedure.
+pub fn unread_routine(routine: &ast::Stmt) -> Option<(Range<usize>, &'static str)> {
+    let whole = range_of(routine.syntax());
+    let (atomic, options) = parts(routine)?;
+    if atomic.is_some() {
+        return None;
+    }
+    if is_foreign(routine) {
+        return Some((whole, "it is written in another language than SQL or PL/pgSQL"));
+    }
+    if !options_are_bounded(options) {
+        return Some((whole, "its body is too deep, or no text"));
+    }
+    let (plpgsql, sql) = match routine {
+        ast::Stmt::CreateFunction(f) => (f.plpgsql(), f.sql_body()),
+        ast::Stmt::CreateProcedure(p) => (p.plpgsql(), p.sql_body()),
+        _ => return None,
+    };
+    match plpgsql {
+        Some(body) => unread_within(&body),
+        None => sql.is_some_and(|b| !b.errors().is_empty()).then_some((whole, "its body does not read as SQL")),
+    }
+}
+
+/// Whether a function or a procedure is written in another language than SQL or PL/pgSQL.
+pub fn is_foreign(routine: &ast::Stmt) -> bool {
+    let Some((_, Some(options))) = parts(routine) else { return false };
+    options.options().any(|option| {
+        let ast::FuncOption::LanguageFuncOption(language) = option else { return false };
+        let written = language.language_ref().map(|l| name_of(l.syntax()));
+        let name = written.or_else(|| language.literal()?.string_value().map(|l| l.to_ascii_lowercase()));
+        name.is_some_and(|name| name != "sql" && name != "plpgsql")
+    })
+}
+
+/// The body that is written as statements, and the options of a function or a procedure.
+fn parts(routine: &ast::Stmt) -> Option<(Option<ast::RoutineBody>, Option<ast::FuncOptionList>)> {
+    match routine {
+        ast::Stmt::CreateFunction(f) => Some((f.body(), f.option_list())),
+        ast::Stmt::CreateProcedure(p) => Some((p.body(), p.option_list())),
+        _ => None,
+    }
+}
+
+fn unread_within(body: &squawk_syntax::plpgsql::Plpgsql) -> Option<(Range<usize>, &'static str)> {
     let opaque = executes(&body.syntax()).find(|e| e.query().and_then(|q| rendered(&q)).is_none())?;
     let range = body.source_range(opaque.syntax().text_range());
     Some((usize::from(range.start())..usize::from(range.end()), "its SQL is put together while it runs"))
@@ -179,39 +242,28 @@ fn is_batch(finding: &Finding, commits: &[Range<usize>]) -> bool {
 fn outside_transactions(text: &str, found: &mut Vec<Finding>) {
     for statement in statements(Engine::Postgresql, text).into_iter().flatten() {
         if let Some(words) = statement.outside_transaction {
-            found.push(Finding {
-                rule: &table::MIXED_TRANSACTION,
-                range: statement.range,
-                message: format!("{words} cannot run inside a `DO` block or a function"),
-                help: Some("write it as a statement of its own, in a migration of its own".to_owned()),
-                severity: None,
-                risk: None,
-                tables: Vec::new(),
-                fix: None,
-            });
+            let message = format!("{words} cannot run inside a `DO` block or a function");
+            let help = "write it as a statement of its own, in a migration of its own";
+            found.push(Finding::new(&table::MIXED_TRANSACTION, statement.range, message).with_help(help));
         }
     }
 }
 
-fn look(script: &Script<'_>) -> Bodies {
-    let called = called(script);
+/// The bodies of a script whose functions of these names are `called`.
+fn look(script: &Script<'_>, called: &BTreeSet<String>) -> Bodies {
     let mut bodies = Bodies::default();
     for statement in &script.statements {
         let runs = match &statement.node {
             ast::Stmt::Do(_) => true,
-            ast::Stmt::CreateFunction(f) => f.name().is_some_and(|n| called.contains(&last_name(n.syntax()))),
-            ast::Stmt::CreateProcedure(p) => p.name().is_some_and(|n| called.contains(&last_name(n.syntax()))),
-            _ => continue,
+            node => match calls::defined(node) {
+                Some(name) => called.contains(&name),
+                None => continue,
+            },
         };
         if !runs && !may_harm(&script.text[statement.range.clone()]) {
             continue;
         }
-        let atomic = match &statement.node {
-            ast::Stmt::CreateFunction(f) => f.body(),
-            ast::Stmt::CreateProcedure(p) => p.body(),
-            _ => None,
-        };
-        if let Some(ast::RoutineBody::AtomicBody(body)) = atomic {
+        if let Some((Some(ast::RoutineBody::AtomicBody(body)), _)) = parts(&statement.node) {
             let overlay = if runs { &mut bodies.now } else { &mut bodies.later };
             put_atomic(script.text, &body, overlay);
             continue;
@@ -276,35 +328,12 @@ fn executes(tree: &SyntaxNode) -> impl Iterator<Item = ast::PlpgsqlDynExecuteStm
     tree.descendants().filter_map(ast::PlpgsqlDynExecuteStmt::cast)
 }
 
-/// The functions that the script calls itself, or that its `DO` blocks do.
-fn called(script: &Script<'_>) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for statement in &script.statements {
-        let node = match &statement.node {
-            ast::Stmt::Select(_) | ast::Stmt::Call(_) => statement.node.syntax().clone(),
-            ast::Stmt::Do(block) => match block.body().filter(is_bounded).and_then(|_| block.plpgsql()) {
-                Some(body) => body.syntax(),
-                None => continue,
-            },
-            _ => continue,
-        };
-        let tokens = node.descendants_with_tokens().filter_map(|e| e.into_token());
-        names.extend(tokens.filter(|t| t.kind() == SyntaxKind::IDENT).map(|t| t.text().to_ascii_lowercase()));
-    }
-    names
-}
-
-fn last_name(node: &SyntaxNode) -> String {
-    let name = name_of(node);
-    name.rsplit('.').next().unwrap_or(&name).to_owned()
-}
-
 fn options_are_bounded(options: Option<ast::FuncOptionList>) -> bool {
     options.is_some_and(|o| o.syntax().descendants().filter_map(ast::Literal::cast).all(|l| is_bounded(&l)))
 }
 
 /// Whether a body can be parsed without running out of stack.
-fn is_bounded(literal: &ast::Literal) -> bool {
+pub(super) fn is_bounded(literal: &ast::Literal) -> bool {
     let Some(text) = literal.string_value() else { return false };
     let opened = || {
         text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use chrono::{Months, NaiveDate};
+use chrono::NaiveDate;
 use squawk_syntax::SourceFile;
 
+use super::calls::{self, Call};
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
@@ -13,19 +14,16 @@ use super::{
     models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
 };
 use crate::config::LintConfig;
-use crate::config::lint::PolicyWaiver;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, Nature, Statement, execution};
 use crate::migration::operations::are_operations;
-use crate::migration::{Migration, MigrationSet, Phase, Problem, Waiver, digest_of};
+use crate::migration::{Migration, MigrationSet, Phase, Problem, digest_of};
 use crate::risk;
 
 /// Syntax errors beyond this many per script are counted, not printed.
 const MAX_SYNTAX_ERRORS: usize = 10;
 /// The rule about ways back that leave something out.
 const INCOMPLETE_DOWN: &str = "incomplete-down";
-/// For how long a waiver is proposed to hold that names no last day.
-const MONTHS_WAIVED: Months = Months::new(12);
 /// The rule about files that say less than they do.
 pub(crate) const RISK_UNDERSTATED: &str = "risk-understated";
 /// Scripts above this many bytes are not parsed as a whole (DECISIONS 19).
@@ -59,6 +57,7 @@ pub fn check_judged(
         }),
     };
     linter.with_history(set, &in_scope, &mut scripts);
+    linter.with_calls(set, &in_scope, &mut scripts);
     assemble(set, judged, &linter, scope, &in_scope, scripts)
 }
 
@@ -150,27 +149,40 @@ struct Looked {
     found: Vec<Finding>,
     in_transaction: bool,
     changes: Vec<schema::Change>,
+    defined: Vec<String>,
+    calls: Vec<Call>,
+}
+
+impl Looked {
+    /// What came of a script that runs in a transaction and of which nothing else is known.
+    fn only(found: Vec<Finding>, changes: Vec<schema::Change>) -> Self {
+        Self { found, in_transaction: true, changes, defined: Vec::new(), calls: Vec::new() }
+    }
 }
 
 /// What came of one migration's scripts.
-struct Checked {
+pub(super) struct Checked {
     /// Of the forward script.
-    up: Vec<Finding>,
+    pub(super) up: Vec<Finding>,
     /// Of the way back.
     down: Vec<Finding>,
     /// What the forward script does to the schema.
     changes: Vec<schema::Change>,
     /// What the way back does to it.
     back: Vec<schema::Change>,
+    /// The functions that the forward script defines.
+    pub(super) defined: Vec<String>,
+    /// The functions that it calls, of other scripts.
+    pub(super) calls: Vec<Call>,
     /// Whether the forward one runs in a transaction.
-    transactional: bool,
+    pub(super) transactional: bool,
 }
 
 /// What holds for every script of a report.
-struct Linter<'a> {
-    config: &'a LintConfig,
-    today: NaiveDate,
-    postgres: squawk::Chosen,
+pub(super) struct Linter<'a> {
+    pub(super) config: &'a LintConfig,
+    pub(super) today: NaiveDate,
+    pub(super) postgres: squawk::Chosen,
     sqlite: squawk::Chosen,
 }
 
@@ -192,6 +204,8 @@ impl<'a> Linter<'a> {
             down: Vec::new(),
             changes: Vec::new(),
             back: Vec::new(),
+            defined: Vec::new(),
+            calls: Vec::new(),
             transactional: !are_operations(migration.engine),
         };
         match migration.engine {
@@ -201,6 +215,7 @@ impl<'a> Linter<'a> {
         }
         let up = self.script(migration, &migration.up.text, Direction::Up, newer, scope);
         (checked.up, checked.transactional, checked.changes) = (up.found, up.in_transaction, up.changes);
+        (checked.defined, checked.calls) = (up.defined, up.calls);
         if let Some(down) = &migration.down {
             let back = self.script(migration, &down.text, Direction::Down, newer, scope);
             checked.down = back.found;
@@ -265,7 +280,10 @@ impl<'a> Linter<'a> {
         };
         let found = match placeholder {
             Some(range) => foreign::unfilled(&source.text, range),
-            None => finding(rule, judged.range.clone(), judged.message.clone(), judged.help.clone()),
+            None => Finding {
+                help: judged.help.clone(),
+                ..Finding::new(rule, judged.range.clone(), judged.message.clone())
+            },
         };
         let is_said = |v: &Violation| v.file == source.path && v.rule == table::UNFILLED_TEMPLATE.id;
         if found.rule.id == table::UNFILLED_TEMPLATE.id && violations.iter().any(is_said) {
@@ -284,11 +302,11 @@ impl<'a> Linter<'a> {
     ) -> Looked {
         let mut found = Vec::new();
         if let Some((severity, reason)) = cannot_parse(text) {
-            let mut unseen = finding(&table::NOT_ANALYSED, 0..0, reason, None);
+            let mut unseen = Finding::new(&table::NOT_ANALYSED, 0..0, reason);
             unseen.severity = Some(severity);
             found.push(unseen);
             let changes = vec![schema::Change::anything()];
-            return Looked { found, in_transaction: true, changes };
+            return Looked::only(found, changes);
         }
         let inert = squawk::without_marks(text);
         let parse = SourceFile::parse(&inert);
@@ -298,7 +316,7 @@ impl<'a> Linter<'a> {
             && !errors.is_empty()
             && let Some(found) = foreign::instead_of_errors(&inert, &parse, migration.layout)
         {
-            return Looked { found, in_transaction: true, changes: vec![schema::Change::anything()] };
+            return Looked::only(found, vec![schema::Change::anything()]);
         }
         let in_transaction = match execution(engine, text, migration.directives.no_transaction) {
             Ok(Execution::Transaction { .. }) => true,
@@ -316,7 +334,7 @@ impl<'a> Linter<'a> {
                     "syntax-error" => &table::SYNTAX_ERROR,
                     _ => &table::MIXED_TRANSACTION,
                 };
-                found.push(finding(rule, start..end, error.message, Some(error.help)));
+                found.push(Finding::new(rule, start..end, error.message).with_help(error.help));
                 false
             }
         };
@@ -331,7 +349,10 @@ impl<'a> Linter<'a> {
                 let squawk = if engine == Engine::Postgresql { &self.postgres } else { &self.sqlite };
                 squawk.run(&script, &parse, &mut found);
                 corrections::correct(&script, squawk, &mut found);
-                rules::run(&script, |i| i.applies.to(engine) && self.on(i), &mut found);
+                // Metadata tags the whole migration; within a script a comment does.
+                let is_tagged = migration.directives.compliance.iter().any(|tag| !tag.trim().is_empty());
+                let is_answered = |i: &RuleInfo| is_tagged && i.id == rules::postgres::UNTAGGED_PERSONAL_DATA.info.id;
+                rules::run(&script, |i| i.applies.to(engine) && self.on(i) && !is_answered(i), &mut found);
                 corrections::told_once(&mut found);
                 if engine == Engine::Postgresql {
                     for finding in found.iter_mut().filter(|f| f.fix.is_none() && !is_harmless(f)) {
@@ -359,10 +380,16 @@ impl<'a> Linter<'a> {
             Engine::Postgresql => schema::changes(&inert, &script.statements, !errors.is_empty()),
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => Vec::new(),
         };
-        Looked { found, in_transaction, changes }
+        let mut looked = Looked { in_transaction, ..Looked::only(found, changes) };
+        if engine == Engine::Postgresql && direction == Direction::Up {
+            looked.defined = script.statements.iter().filter_map(|s| calls::defined(&s.node)).collect();
+            looked.calls = calls::called(&script);
+            looked.calls.retain(|call| !looked.defined.contains(&call.name));
+        }
+        looked
     }
 
-    fn on(&self, info: &RuleInfo) -> bool {
+    pub(super) fn on(&self, info: &RuleInfo) -> bool {
         level(self.config, info).is_some()
     }
 
@@ -408,7 +435,7 @@ impl<'a> Linter<'a> {
         }
     }
 
-    fn problem(&self, problem: &Problem) -> Violation {
+    pub(super) fn problem(&self, problem: &Problem) -> Violation {
         let info = table::find(problem.rule).unwrap_or(&table::OTHER_STRUCTURE);
         Violation {
             file: problem.file.clone(),
@@ -473,95 +500,8 @@ impl<'a> Linter<'a> {
     }
 
     /// Whether the policy leaves the rule on (findings of the structure do not pass through `level_of`).
-    fn keep(&self, violation: &Violation) -> bool {
+    pub(super) fn keep(&self, violation: &Violation) -> bool {
         !matches!(self.config.levels.get(&violation.rule), Some(None))
-    }
-
-    /// Applies the file's own waivers to the violations from `first` on, and reports waivers that say nothing, or that say
-    /// it for ever.
-    fn waive(&self, migration: &Migration, violations: &mut Vec<Violation>, first: usize) {
-        for waiver in &migration.directives.waivers {
-            let file = file_of(waiver, migration);
-            let complaint = if table::find(&waiver.rule).is_none() {
-                Some((&table::UNKNOWN_WAIVER, format!("no rule is called `{}`", waiver.rule)))
-            } else {
-                waiver
-                    .expires
-                    .filter(|day| *day < self.today)
-                    .map(|day| (&table::EXPIRED_WAIVER, format!("the waiver of `{}` held until {day}", waiver.rule)))
-            };
-            match complaint {
-                Some((info, message)) => violations.push(self.problem(&Problem {
-                    file: file.to_owned(),
-                    line: waiver.line,
-                    column: 1,
-                    rule: info.id,
-                    severity: info.severity.unwrap_or(Severity::Warning),
-                    message,
-                    help: "`godwit lint --rules` lists every rule; renew the date or take the mark out".to_owned(),
-                })),
-                None => {
-                    if waiver.expires.is_none() {
-                        violations.push(self.without_expiry(waiver, file));
-                    }
-                    for violation in violations[first..].iter_mut().filter(|v| v.rule == waiver.rule) {
-                        violation.waived = Some(waiver.reason.clone());
-                    }
-                }
-            }
-        }
-    }
-
-    /// A waiver that nobody will ever look at again, with what to write behind it.
-    fn without_expiry(&self, waiver: &Waiver, file: &str) -> Violation {
-        let day = self.today.checked_add_months(MONTHS_WAIVED).unwrap_or(self.today);
-        let text = match waiver.is_field {
-            true => format!("\"expires\": \"{day}\""),
-            false => format!("expires={day}"),
-        };
-        self.problem(&Problem {
-            file: file.to_owned(),
-            line: waiver.line,
-            column: 1,
-            rule: table::WAIVER_WITHOUT_EXPIRY.id,
-            severity: table::WAIVER_WITHOUT_EXPIRY.severity.unwrap_or(Severity::Warning),
-            message: format!("the waiver of `{}` names no last day, so nobody looks at it again", waiver.rule),
-            help: format!("write `{text}`, or an earlier day, beside its reason, unless the file is merged"),
-        })
-    }
-
-    /// The policy's waivers lower a finding to `info`.
-    fn waive_by_policy(&self, violations: &mut [Violation]) {
-        for waiver in self.config.waivers.iter().filter(|w| w.expires >= self.today) {
-            let globs = globs_of(waiver);
-            for violation in violations.iter_mut().filter(|v| waives(waiver, &globs, v)) {
-                violation.severity = Severity::Info;
-                violation.waived = Some(waiver.reason.clone());
-            }
-        }
-    }
-
-    /// The policy's waivers whose last day is over: all of them when the repository is looked at, else those that would
-    /// have let something through.
-    fn expired(&self, violations: &[Violation], scope: &Scope) -> Vec<Violation> {
-        let over = self.config.waivers.iter().filter(|w| w.expires < self.today);
-        let concerned = over.filter(|waiver| match scope {
-            Scope::All => true,
-            Scope::Paths(_) | Scope::Named(_) => {
-                let globs = globs_of(waiver);
-                violations.iter().any(|v| waives(waiver, &globs, v))
-            }
-        });
-        let problem = |waiver: &PolicyWaiver| Problem {
-            file: self.config.file.clone(),
-            line: waiver.line,
-            column: 1,
-            rule: table::EXPIRED_WAIVER.id,
-            severity: table::EXPIRED_WAIVER.severity.unwrap_or(Severity::Warning),
-            message: format!("the waiver of `{}` held until {}", waiver.rule, waiver.expires),
-            help: "mend what it let through, renew its date, or take it out".to_owned(),
-        };
-        concerned.map(|waiver| self.problem(&problem(waiver))).filter(|v| self.keep(v)).collect()
     }
 }
 
@@ -583,23 +523,7 @@ fn incomplete(engine: Engine, down: &str, up: &[schema::Change], back: &[schema:
     let end = down.find('\n').unwrap_or(down.len());
     let help = "undo all that the forward script does, or say in a comment why something stays";
     let message = format!("it {}{also}{rest}", first.1);
-    table::find(INCOMPLETE_DOWN).map(|rule| finding(rule, 0..end, message, Some(help.to_owned())))
-}
-
-/// The paths that a waiver of the policy holds for.
-fn globs_of(waiver: &PolicyWaiver) -> globset::GlobSet {
-    let mut globs = globset::GlobSetBuilder::new();
-    for path in &waiver.paths {
-        if let Ok(glob) = globset::GlobBuilder::new(path).literal_separator(true).build() {
-            globs.add(glob);
-        }
-    }
-    globs.build().unwrap_or_default()
-}
-
-/// Whether a waiver of the policy is about a finding.
-fn waives(waiver: &PolicyWaiver, globs: &globset::GlobSet, violation: &Violation) -> bool {
-    violation.rule == waiver.rule && (waiver.paths.is_empty() || globs.is_match(&violation.file))
+    table::find(INCOMPLETE_DOWN).map(|rule| Finding::new(rule, 0..end, message).with_help(help))
 }
 
 /// What a script does to the schema, when nothing else about it is asked.
@@ -616,10 +540,6 @@ pub(super) fn changes_of(text: &str) -> Vec<schema::Change> {
 /// The policy's level for a rule, else its own.
 fn level(config: &LintConfig, info: &RuleInfo) -> Option<Severity> {
     config.levels.get(info.id).copied().unwrap_or(info.severity)
-}
-
-fn finding(rule: &'static RuleInfo, range: std::ops::Range<usize>, message: String, help: Option<String>) -> Finding {
-    Finding { rule, range, message, help, severity: None, risk: None, tables: Vec::new(), fix: None }
 }
 
 /// What is said of a statement whose effect no probe can see, marked as meant or not.
@@ -639,20 +559,13 @@ fn unprovable_step(text: &str, statement: &Statement, manual: Option<&str>) -> F
 /// What is said of a step `what` whose effect nothing tells, marked as meant or not.
 pub(super) fn unprovable(range: std::ops::Range<usize>, what: &str, help: String, manual: Option<&str>) -> Finding {
     let message = format!("after a crash in {what} nobody can tell whether it was done; a person has to look");
-    let mut found = finding(&table::UNPROVABLE_STEP, range, message, Some(help));
+    let mut found = Finding::new(&table::UNPROVABLE_STEP, range, message).with_help(help);
     if let Some(why) = manual {
         found.severity = Some(Severity::Warning);
         found.message.push_str(&format!(" (marked as meant: {why})"));
         found.help = None;
     }
     found
-}
-
-/// The file in which a waiver stands.
-fn file_of<'m>(waiver: &Waiver, migration: &'m Migration) -> &'m str {
-    let is_metadata = |path: &str| path.ends_with(".json") && !path.ends_with("_rollback.json");
-    let metadata = migration.files.iter().map(|f| f.path.as_str()).find(|path| waiver.is_field && is_metadata(path));
-    metadata.unwrap_or(&migration.up.path)
 }
 
 /// Why a text is not handed to the parser, if it is not, and how bad that is.
@@ -674,7 +587,7 @@ fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError]
         let range = usize::from(error.range().start())..usize::from(error.range().end());
         if n == MAX_SYNTAX_ERRORS {
             let message = format!("{} more syntax errors", errors.len() - n);
-            found.push(finding(&table::SYNTAX_ERROR, range, message, None));
+            found.push(Finding::new(&table::SYNTAX_ERROR, range, message));
             return;
         }
         let line = text[..range.start.min(text.len())].rfind('\n').map_or(0, |n| n + 1);
@@ -682,7 +595,7 @@ fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError]
             .trim_start()
             .starts_with('\\')
             .then(|| "commands of psql (`\\…`) are not SQL; take them out of the migration".to_owned());
-        found.push(finding(&table::SYNTAX_ERROR, range, error.message().to_owned(), help));
+        found.push(Finding { help, ..Finding::new(&table::SYNTAX_ERROR, range, error.message()) });
     }
 }
 

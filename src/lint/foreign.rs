@@ -73,7 +73,7 @@ pub fn unfilled(text: &str, range: Range<usize>) -> Finding {
         &text[range.clone()]
     );
     let help = "commit what its program makes of it and let `godwit.yml` name that folder, or write the value itself";
-    finding(&table::UNFILLED_TEMPLATE, range, message, help)
+    Finding::new(&table::UNFILLED_TEMPLATE, range, message).with_help(help)
 }
 
 /// A word that MySQL alone knows, and where it stands.
@@ -110,20 +110,7 @@ fn of_mysql(range: Range<usize>, word: &str) -> Finding {
         "{word}: this is MySQL's SQL, and MySQL is none of Godwit's engines; nothing else in the file was looked at"
     );
     let help = "leave the folder to the tool that runs it, out of `migrations` in `godwit.yml`, or write it in PostgreSQL's SQL";
-    finding(&table::FOREIGN_DIALECT, range, message, help)
-}
-
-fn finding(rule: &'static table::RuleInfo, range: Range<usize>, message: String, help: &str) -> Finding {
-    Finding {
-        rule,
-        range,
-        message,
-        help: Some(help.to_owned()),
-        severity: None,
-        risk: None,
-        tables: Vec::new(),
-        fix: None,
-    }
+    Finding::new(&table::FOREIGN_DIALECT, range, message).with_help(help)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod brought;
+mod calls;
 mod check;
 mod corrections;
 mod count;
@@ -28,8 +29,10 @@ pub mod secrets;
 mod services;
 mod squawk;
 pub mod table;
+mod taken;
 mod truth;
 mod versions;
+mod waivers;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -48,6 +51,7 @@ pub use objects::objects_of;
 pub use order::overtaken;
 pub use own::{changes_own, message as own_tables_message};
 pub use script::Direction;
+pub use taken::{Taken, taken_by};
 
 use crate::ids::{Digest, Engine, Risk, TargetName};
 use crate::migration::Migration;

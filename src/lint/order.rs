@@ -80,6 +80,13 @@ fn number(migration: &Migration) -> Option<u64> {
     (is_number && digits.len() <= MOST_DIGITS).then(|| digits.parse().ok())?
 }
 
+/// The number that a file directly in a folder begins with.
+fn number_of_file(folder: &str, path: &str) -> Option<u64> {
+    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let digits: &str = &name[..name.find(|c: char| !c.is_ascii_digit())?];
+    (dir == folder && digits.len() <= MOST_DIGITS).then(|| digits.parse().ok())?
+}
+
 fn gaps(set: &MigrationSet) -> Vec<Problem> {
     let mut of: BTreeMap<&str, BTreeMap<u64, &Migration>> = BTreeMap::new();
     for migration in &set.migrations {
@@ -88,7 +95,9 @@ fn gaps(set: &MigrationSet) -> Vec<Problem> {
         }
     }
     let mut found = Vec::new();
-    for numbers in of.values() {
+    for (unit, numbers) in &of {
+        // A file with an error of its own is no migration, and yet it stands there.
+        let broken: BTreeSet<u64> = set.problems.iter().filter_map(|p| number_of_file(unit, &p.file)).collect();
         let steps: Vec<(u64, u64)> = numbers.keys().zip(numbers.keys().skip(1)).map(|(a, b)| (*a, *b)).collect();
         let left: Vec<&(u64, u64)> = steps.iter().filter(|(a, b)| *b > *a + 1).collect();
         // Who counts in tens leaves nothing out.
@@ -100,7 +109,7 @@ fn gaps(set: &MigrationSet) -> Vec<Problem> {
             // Three numbers or more that stand in sequence around it show it too, as long as fewer are missing.
             let around = run(*before, &|n| n.checked_sub(1)) + run(*after, &|n| n.checked_add(1));
             let told = counts_by_one || (around >= 3 && after - before <= around);
-            if !told {
+            if !told || broken.range(before + 1..*after).next().is_some() {
                 continue;
             }
             let (Some(earlier), Some(later)) = (numbers.get(before), numbers.get(after)) else { continue };
@@ -157,6 +166,22 @@ mod tests {
             let found = report.violations.iter().find(|v| v.rule == "missing-down").expect("told");
             assert_eq!((found.severity, found.risk, report.risk), (severity, risk, risk), "{name}");
         }
+    }
+
+    #[test]
+    fn f204_a_number_whose_file_has_an_error_of_its_own_is_not_left_out() {
+        let (report, _) = sample(&[
+            ("0001_a.up.sql", "select 1;"),
+            ("0002_nul.up.sql", "select '\0';"),
+            ("0003_c.up.sql", "select 1;"),
+            ("0004_d.up.sql", "select 1;"),
+            ("0006_f.up.sql", "select 1;"),
+        ]);
+        let of = |rule: &str| -> Vec<&str> {
+            report.violations.iter().filter(|v| v.rule == rule).map(|v| v.file.as_str()).collect()
+        };
+        assert_eq!(of("nul-byte"), ["0002_nul.up.sql"]);
+        assert_eq!(of("numbering-gap"), ["0006_f.up.sql"]);
     }
 
     #[test]

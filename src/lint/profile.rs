@@ -5,13 +5,18 @@ use super::{Category, Severity};
 use crate::config::Profile;
 
 /// Errors of other kinds that are errors only where the data or the rights matter.
-const ERROR_WHEN_STRICT: [&str; 12] = [
+const ERROR_WHEN_STRICT: [&str; 17] = [
     "missing-down",
     "empty-down",
     "orphan-down",
     "irreversible-operation",
     "out-of-order",
+    "foreign-schema",
+    "grant-all",
+    "grant-to-public",
+    "missing-docs",
     "models-disagree",
+    "version-content",
     "version-order",
     "superuser-rights",
     "update-without-filter",
@@ -74,6 +79,8 @@ mod tests {
             ("drop-cascade", Severity::Warning),
             ("superuser-rights", Severity::Warning),
             ("version-order", Severity::Warning),
+            ("version-content", Severity::Warning),
+            ("missing-docs", Severity::Warning),
             ("require-concurrent-index-creation", Severity::Info),
             ("prefer-text-field", Severity::Info),
         ] {

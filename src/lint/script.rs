@@ -161,6 +161,20 @@ pub struct Finding {
     pub fix: Option<Rewrite>,
 }
 
+impl Finding {
+    /// A finding that is as severe and as risky as its rule says.
+    pub fn new(rule: &'static RuleInfo, range: Range<usize>, message: impl Into<String>) -> Self {
+        let (message, tables) = (message.into(), Vec::new());
+        Self { rule, range, message, help: None, severity: None, risk: None, tables, fix: None }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
 /// Bytes of a node without the white space and comments in front.
 pub fn range_of(node: &SyntaxNode) -> Range<usize> {
     let range = node.text_range();
@@ -223,6 +237,17 @@ impl<'a> Script<'a> {
         let statements = statements_of(parse);
         let mut created = HashMap::new();
         for statement in &statements {
+            // A new table stays new under another name.
+            if let ast::Stmt::AlterTable(alter) = &statement.node {
+                let old = alter.table_relation_name().and_then(|n| created.get(&name_of(n.syntax())).copied());
+                let named = |action| match action {
+                    ast::AlterTableAction::TableRenameTo(to) => to.table_name().map(|n| name_of(n.syntax())),
+                    _ => None,
+                };
+                if let (Some(old), Some(name)) = (old, alter.actions().find_map(named)) {
+                    created.entry(name).or_insert(old);
+                }
+            }
             let (name, fresh) = match &statement.node {
                 ast::Stmt::CreateTable(t) => (
                     t.table_name().map(|n| name_of(n.syntax())),
@@ -257,6 +282,12 @@ impl<'a> Script<'a> {
             script.created.insert(name.clone(), *created);
         }
         script
+    }
+
+    /// The same script where it ran long ago: what it creates is not new.
+    #[must_use]
+    pub fn older(self) -> Self {
+        Self { created: HashMap::new(), ..self }
     }
 
     /// Whether the script creates `table` before the statement at `index`.

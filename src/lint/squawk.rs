@@ -238,16 +238,7 @@ impl Chosen {
             let Some(rule) = info_of(violation.code) else { continue };
             let range = usize::from(violation.text_range.start())..usize::from(violation.text_range.end());
             let fix = violation.fix.filter(|_| MECHANICAL.contains(&violation.code)).map(|fix| rewrite_of(script, fix));
-            found.push(Finding {
-                rule,
-                range,
-                message: violation.message,
-                help: violation.help,
-                severity: None,
-                risk: None,
-                tables: Vec::new(),
-                fix,
-            });
+            found.push(Finding { help: violation.help, fix, ..Finding::new(rule, range, violation.message) });
         }
     }
 }

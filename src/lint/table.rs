@@ -503,7 +503,7 @@ const FILES: &[RuleInfo] = &[
     ),
     rule("empty-root", Structure, WARN, Low, Applies::Files, "A configured folder holds no migration"),
     rule("missing-root", Structure, ERROR, Low, Applies::Files, "A configured folder is not there"),
-    rule("missing-docs", Structure, WARN, Low, Applies::Files, "Nothing describes the migration"),
+    rule("missing-docs", Structure, ERROR, Low, Applies::Files, "Nothing describes the migration"),
     rule("models-disagree", Structure, ERROR, Medium, Applies::Files, "Prisma's schema and the migrations disagree"),
     rule("odd-bytes", Structure, INFO, Low, Applies::Files, "A byte order mark, CRLF, or a very large file"),
     rule(

@@ -9,6 +9,7 @@ use super::check::cannot_parse;
 use super::script::range_of;
 use super::{Severity, Violation, depth, squawk};
 use crate::ids::{Engine, Risk};
+use crate::migration::operations::lua::{self, Taken};
 use crate::migration::{Migration, Problem, Version, VersionStep};
 
 /// Rules about what programs use and find no more: taken away, under another name, or of a narrower type.
@@ -25,8 +26,8 @@ const BREAKS: [&str; 11] = [
     "renaming-object",
     "renaming-table",
 ];
-/// Commands by which a script of Redis takes keys or fields away, or gives them another name.
-const TAKES_KEYS: [&str; 7] = ["del", "unlink", "rename", "renamenx", "hdel", "flushdb", "flushall"];
+/// Commands by which a script of Redis gives keys another name, or takes away what is no whole key.
+const BREAKS_IN_LUA: [&str; 5] = ["RENAME", "RENAMENX", "HDEL", "FLUSHDB", "FLUSHALL"];
 
 /// Whether the description tells what breaks [S4-61].
 pub(super) fn notes_breaking(migration: &Migration) -> bool {
@@ -51,15 +52,10 @@ pub(super) fn adding(what: &str, version: &Version) -> (String, &'static str) {
     (message, "raise the second number of `version`")
 }
 
-/// Whether a Lua script calls a command that takes keys away or renames them.
-pub(super) fn takes_keys(lua: &str) -> bool {
-    let lower = lua.to_ascii_lowercase();
-    lower.match_indices("call").any(|(at, word)| {
-        let behind = lower[at + word.len()..].trim_start();
-        let literal = behind.strip_prefix('(').unwrap_or(behind).trim_start();
-        let Some(command) = literal.strip_prefix(['\'', '"']) else { return false };
-        TAKES_KEYS.contains(&command.split(['\'', '"']).next().unwrap_or_default())
-    })
+/// Whether a Lua script takes keys away or renames them.
+pub(super) fn takes_keys(script: &str) -> bool {
+    lua::losses(script).iter().any(|loss| loss.taken != Taken::Members)
+        || lua::calls(script).iter().any(|call| BREAKS_IN_LUA.contains(&call.command.as_str()))
 }
 
 /// What does not fit between the version of a migration in SQL and what the rules found in it.
@@ -73,7 +69,7 @@ pub(super) fn content(migration: &Migration, violations: &[Violation]) -> Option
         line,
         column: 1,
         rule: "version-content",
-        severity: Severity::Warning,
+        severity: Severity::Error,
         message,
         help: help.to_owned(),
     };

@@ -24,6 +24,9 @@ pub struct Directives {
     pub backfill: Option<Backfill>,
     /// `phase=expand|backfill|contract`: its part in a change that readers and writers live through.
     pub phase: Option<Phase>,
+    /// The rules that hold for its data, such as `GDPR`, where its metadata has a field for them; a comment of the script says
+    /// them where it has none.
+    pub compliance: Vec<String>,
 }
 
 /// A migration's part in a change that readers and writers live through.

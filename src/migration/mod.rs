@@ -9,6 +9,7 @@ pub mod execution;
 pub mod graph;
 mod idle;
 pub mod layout;
+pub mod naming;
 pub mod native;
 pub mod operations;
 pub mod roots;
@@ -264,8 +265,12 @@ pub struct MigrationSet {
 }
 
 impl MigrationSet {
-    /// The migration whose `id`, `unit/id` or `target/id` is `reference`; `None` if there is none or several.
+    /// The migration whose `id`, `unit/id` or `target/id` is `reference`; `None` if there is none or several. The folder's
+    /// whole path means that folder, whatever others end alike.
     pub fn find(&self, reference: &str) -> Option<&Migration> {
+        if let Some(found) = self.migrations.iter().find(|m| m.reference() == reference) {
+            return Some(found);
+        }
         let mut hits = self.migrations.iter().filter(|m| m.answers_to(reference));
         match (hits.next(), hits.next()) {
             (Some(m), None) => Some(m),

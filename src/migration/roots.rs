@@ -67,6 +67,24 @@ pub fn uncovered_by(touched: &BTreeSet<String>, roots: &[MigrationRoot], set: &M
     told
 }
 
+/// The same for a whole repository, whose files are `paths`: folders below one that `godwit.yml` names. Elsewhere there may be
+/// other projects, examples, and what another tool runs.
+pub fn uncovered_below<'p>(
+    paths: impl Iterator<Item = &'p str>,
+    roots: &[MigrationRoot],
+    set: &MigrationSet,
+) -> Vec<Problem> {
+    let named: Vec<_> = roots.iter().filter(|root| root.line.is_some()).filter_map(MigrationRoot::matcher).collect();
+    let is_below = |path: &&str| {
+        let mut around = path.match_indices('/').map(|(at, _)| &path[..at]);
+        around.any(|dir| named.iter().any(|fits| fits(dir)))
+    };
+    if named.is_empty() {
+        return Vec::new();
+    }
+    uncovered_by(&paths.filter(is_below).map(str::to_owned).collect(), roots, set)
+}
+
 fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, is_there: &dyn Fn(&str) -> bool) -> Option<Problem> {
     // A pattern that cannot be read is told by who reads the set.
     let fits = root.matcher()?;
@@ -127,6 +145,22 @@ mod tests {
             assert_eq!((told.0, told.1, told.2), (line, rule, severity), "{told:?}");
             assert!(told.3.starts_with(name), "{told:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_below_a_named_one_is_told_and_no_other() {
+        let config = RepoConfig::parse("version: 1\nmigrations:\n  - path: db\n").expect("valid");
+        let paths = ["db/1_a.up.sql", "db/old/1_z.up.sql", "db/old/2_y.up.sql", "db/notes.md", "other/1_b.up.sql"];
+        let files = paths.map(|path| SourceFile::new(path, "select 1;"));
+        let set = resolve(&files, &config.migrations);
+        let told = |roots: &[MigrationRoot]| -> Vec<_> {
+            let problems = uncovered_below(paths.into_iter(), roots, &set);
+            problems.into_iter().map(|p| (p.file, p.rule, p.severity)).collect()
+        };
+        assert_eq!(told(&config.migrations), [("db/old/1_z.up.sql".to_owned(), "uncovered-folder", Severity::Info)]);
+        assert_eq!(told(&RepoConfig::default().migrations), []);
+        let all = RepoConfig::parse("version: 1\nmigrations:\n  - path: db/**\n").expect("valid");
+        assert_eq!(told(&all.migrations), []);
     }
 
     #[test]

@@ -211,6 +211,72 @@ mod tests {
         assert_eq!(set.migrations.iter().map(begins_major).collect::<Vec<_>>(), [false, true]);
     }
 
+    /// One typed migration of an engine, with the text of its `.lua` file where it is Redis'.
+    fn typed(engine: &str, what: &str) -> crate::migration::MigrationSet {
+        use crate::migration::{MigrationRoot, SourceFile, resolve};
+        let about = format!(
+            r#""version":"1.0.0","name":"m","description":"Old carts go","database_type":"{engine}","migration_type":"data""#
+        );
+        let (json, lua) = match engine {
+            "redis" => (format!(r#"{{{about},"keys":{{"match":"cart:*"}}}}"#), Some(what)),
+            _ => (format!(r#"{{{about},"rollback":[],"operations":[{what}]}}"#), None),
+        };
+        let mut files = vec![SourceFile::new(format!("migrations/{engine}/001_m.json"), json)];
+        files.extend(lua.map(|lua| SourceFile::new(format!("migrations/{engine}/001_m.lua"), lua)));
+        resolve(&files, &[MigrationRoot::folder("**")])
+    }
+
+    #[test]
+    fn s1_61_r24_what_deletes_data_by_another_way_is_backed_up_first() {
+        let each = |body: &str| format!("for _, key in ipairs(KEYS) do {body} end return #KEYS");
+        let lua = |body: &str| ("redis", each(body));
+        let run = |command: &str| ("mongodb", format!(r#"{{"type":"run_command","command":{command}}}"#));
+        let update = |script: &str| {
+            (
+                "elasticsearch",
+                format!(
+                    r#"{{"type":"update_by_query","index":"carts","query":{{"match_all":{{}}}},"script":{script}}}"#
+                ),
+            )
+        };
+        for ((engine, what), destroys) in [
+            (lua("redis.call('UNLINK', key)"), true),
+            (lua("redis.call('EXPIRE', key, 0)"), true),
+            (lua("redis.call('GETDEL', key)"), true),
+            (lua("redis.call('EXPIRE', key, 60)"), false),
+            (lua("redis.call('HDEL', key, 'a')"), false),
+            (run(r#"{"delete":"carts","deletes":[{"q":{"old":true},"limit":0}]}"#), true),
+            (run(r#"{"findAndModify":"carts","query":{"old":true},"remove":true}"#), true),
+            (run(r#"{"findAndModify":"carts","query":{"old":true},"update":{"$set":{"a":1}}}"#), false),
+            (run(r#"{"drop":"carts"}"#), true),
+            (run(r#"{"collMod":"carts"}"#), false),
+            (update(r#"{"source":"ctx.op = 'delete'"}"#), true),
+            (update(r#"{"source":"if (ctx._source.old) { ctx['op'] = \"delete\" } else { ctx.op = 'noop' }"}"#), true),
+            (update(r#"{"source":"ctx.op = params.op","params":{"op":"delete"}}"#), true),
+            (update(r#""ctx.op='delete'""#), true),
+            (update(r#"{"source":"ctx.op = 'noop'; ctx._source.state = 'deleted'"}"#), false),
+            (update(r#"{"source":"ctx._source.op = 'delete'"}"#), false),
+        ] {
+            let set = typed(engine, &what);
+            assert_eq!(set.migrations.len(), 1, "{what}: {:?}", set.problems);
+            let coming = Coming::applied(&set.migrations[0], &BTreeSet::new());
+            assert_eq!(coming.destroys, destroys, "{what}");
+            let question = |environment: &'static str| {
+                let environment = EnvironmentName::new(environment).expect("a name");
+                let steps = std::slice::from_ref(&coming);
+                why(&Question { environment: Some(&environment), required: false, asked: false, steps })
+            };
+            assert_eq!(question("staging").is_some(), destroys, "{what}");
+            assert_eq!(question("development"), None, "{what}");
+            // Where no linter is asked the risk says it too.
+            assert_eq!(
+                crate::plan::planner::plain_risk(&set.migrations[0]) == crate::ids::Risk::High,
+                destroys || engine == "mongodb",
+                "{what}"
+            );
+        }
+    }
+
     #[test]
     fn what_scripts_touch_is_read_from_them() {
         let es =

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::SchemaSnapshot;
+use super::{Refusal, SchemaSnapshot};
 use crate::ids::{Engine, TargetName};
 
 /// What became of an object outside Godwit.
@@ -47,10 +47,20 @@ pub struct TargetDrift {
     pub recorded_by: Option<String>,
     /// Migrations ran since without leaving a record (from another machine, or cut short), so the two cannot be compared.
     pub history_moved: bool,
+    /// What was recorded of it and its history does not know: it is older than that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older: Vec<Refusal>,
     /// Hash of the live schema.
     pub fingerprint: String,
     /// What is different.
     pub changes: Vec<SchemaChange>,
+}
+
+impl TargetDrift {
+    /// Whether a person is to look at it.
+    pub fn is_drift(&self) -> bool {
+        !self.older.is_empty() || (!self.changes.is_empty() && !self.history_moved)
+    }
 }
 
 /// A hash over a schema.

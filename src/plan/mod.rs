@@ -4,6 +4,7 @@ pub mod backup;
 pub mod diagnosis;
 pub mod drift;
 pub mod health;
+pub mod loss;
 pub mod planner;
 pub mod rehearsal;
 pub mod terms;
@@ -326,6 +327,9 @@ fn is_none(count: &usize) -> bool {
 /// What came of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
+    /// The unit of the migration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unit: String,
     /// The migration.
     pub migration: MigrationId,
     /// The target.
@@ -468,6 +472,9 @@ pub struct TargetStatus {
     pub engine: Engine,
     /// Who runs on it just now.
     pub lock: Option<LockHolder>,
+    /// What was recorded of it and its history does not know: it is older than that. Only where the store was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older: Vec<Refusal>,
     /// Each migration in run order, and behind them those the history knows and the set does not.
     pub migrations: Vec<MigrationStatus>,
 }

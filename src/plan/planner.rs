@@ -320,7 +320,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Plann
                 Vec::new()
             }
             None => {
-                refusals.push(unknown(name));
+                refusals.push(unknown(request.set, name));
                 Vec::new()
             }
         },
@@ -338,7 +338,7 @@ pub fn plan_rollback(request: &Request<'_>, selector: &Selector) -> Result<Plann
                     applied.iter().rev().map(|(_, a)| *a).filter(later).collect()
                 }
                 None => {
-                    refusals.push(unknown(name));
+                    refusals.push(unknown(request.set, name));
                     Vec::new()
                 }
             },
@@ -501,13 +501,15 @@ fn baseline_step(request: &Request<'_>, migration: &Migration) -> Step {
     }
 }
 
-fn unknown(name: &str) -> Refusal {
-    refusal(
-        "unknown",
-        format!("`{name}` is no migration of this set, or several"),
-        "write its id, its version, or `unit/id`".to_owned(),
-        false,
-    )
+/// Why a name means no migration, or which it may mean.
+pub fn unknown(set: &MigrationSet, name: &str) -> Refusal {
+    let meant: Vec<String> = set.meant(name).into_iter().map(|one| format!("`{one}`")).collect();
+    let (message, what_to_do) = if meant.is_empty() {
+        (format!("`{name}` is no migration of this set"), "write its id, its version, or `unit/id`".to_owned())
+    } else {
+        (format!("several migrations are called `{name}`"), format!("write which one: {}", meant.join(", ")))
+    };
+    refusal("unknown", message, what_to_do, false)
 }
 
 /// The migration that `name` means: as everywhere, or by its version written another way (`4` for `0004`).

@@ -205,6 +205,9 @@ pub fn status(targets: &[TargetStatus], lock: Option<&str>) -> String {
                 holder.who, holder.from, holder.pid, holder.since
             );
         }
+        for refusal in &target.older {
+            let _ = writeln!(out, "  {}; {}", refusal.message, refusal.what_to_do);
+        }
         for m in &target.migrations {
             let when = m.applied_at.map_or(String::new(), |at| format!("  {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
             let by = m.by.as_ref().map_or(String::new(), |by| format!("  by {by}"));

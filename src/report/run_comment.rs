@@ -7,6 +7,8 @@ use super::{Links, count, duration};
 use crate::approval::Counted;
 use crate::config::Region;
 use crate::ids::{CommitSha, EnvironmentName, Login, MigrationId, RunId, TargetName};
+use crate::migration::MigrationSet;
+use crate::migration::naming::quoted;
 use crate::plan::{MigrationState, Outcome, RunReport, StepAction, StepError, StepReport};
 
 /// Lines of a server's error that are shown, from the end.
@@ -51,8 +53,19 @@ pub struct RunCommentInput<'a> {
     pub links: &'a Links,
     /// Who may undo it, in words, where the policy says.
     pub rollback: Option<&'a str>,
+    /// Whom to ask, by what they are for.
+    pub contacts: &'a [(String, String)],
     /// The regions that the run takes one after the other, each with its targets; empty where there are none.
     pub regions: &'a [(Region, Vec<TargetName>)],
+    /// The migrations that its commands will be about.
+    pub set: &'a MigrationSet,
+}
+
+impl RunCommentInput<'_> {
+    /// What commands call the migration of a step.
+    fn name(&self, step: &StepReport) -> String {
+        self.set.name(&step.unit, step.migration.as_str())
+    }
 }
 
 /// A run that goes on.
@@ -113,14 +126,15 @@ pub fn result(input: &RunCommentInput<'_>) -> String {
     let mut out = format!("{}\n{}", marker(input.environment), headline(input));
     out.push_str(&failure(input));
     out.push_str(&earlier(input.report));
-    out.push_str(&steps(input.report));
-    out.push_str(&said(input.report));
+    out.push_str(&steps(input));
+    out.push_str(&said(input));
     out.push_str(&super::health::section(input.report.health.as_ref()));
     out.push_str(&regions(input));
     out.push_str(&notes(input.report));
     out.push_str(&what_next(input));
     out.push_str(&undo(input));
     out.push_str(&record(input));
+    out.push_str(&ask(input.contacts));
     let note = escape::link(
         "_This comment is cut; everything stands in the log of the run._",
         input.links.everything.as_deref(),
@@ -187,7 +201,7 @@ fn step_failure(input: &RunCommentInput<'_>, step: &StepReport, error: &StepErro
     let code_word = error.code.as_ref().map(|c| format!(" ({})", code(c))).unwrap_or_default();
     let mut out = format!(
         "**{}** on {} failed at {}{code_word}:\n\n{}\n",
-        code(step.migration.as_str()),
+        code(&input.name(step)),
         code(step.target.as_str()),
         input.links.line(&error.file, error.line),
         escape::fence("text", &escape::tail(&error.message, ERROR_LINES))
@@ -203,21 +217,20 @@ fn step_failure(input: &RunCommentInput<'_>, step: &StepReport, error: &StepErro
         out.push_str(&format!("💡 {}\n", prose(hint)));
     }
     let environment = input.environment;
+    let name = quoted(&input.name(step)).replace('`', "");
     let command = match step.state {
-        MigrationState::NeedsHuman => format!(
-            "once you know: `/godwit resolve {environment} {} applied REASON`, `rolled-back` or `retry`",
-            step.migration.as_str().replace('`', "")
-        ),
+        MigrationState::NeedsHuman => {
+            format!("once you know: `/godwit resolve {environment} {name} applied REASON`, `rolled-back` or `retry`",)
+        }
         MigrationState::Pending
         | MigrationState::Running
         | MigrationState::Applied
         | MigrationState::Failed
         | MigrationState::RolledBack => {
-            let id = step.migration.as_str().replace('`', "");
             format!(
                 "correct the cause, then `/godwit retry {environment}`; a correction of the file is a new pull request. What \
                  comes behind waits until then: to go on without it, once its effect is there by hand or not wanted, \
-                 `/godwit resolve {environment} {id} applied REASON`"
+                 `/godwit resolve {environment} {name} applied REASON`"
             )
         }
     };
@@ -234,7 +247,8 @@ fn earlier(report: &RunReport) -> String {
     format!("Run {} was cut short; what it had applied stands here, and nothing of it ran twice.\n\n", runs.join(", "))
 }
 
-fn steps(report: &RunReport) -> String {
+fn steps(input: &RunCommentInput<'_>) -> String {
+    let report = input.report;
     if report.steps.is_empty() {
         return String::new();
     }
@@ -256,7 +270,7 @@ fn steps(report: &RunReport) -> String {
         };
         out.push_str(&format!(
             "| {mark} | {}{action} | {} | {} | {time} |\n",
-            code(step.migration.as_str()),
+            code(&input.name(step)),
             code(step.target.as_str()),
             step.statements.len()
         ));
@@ -266,10 +280,11 @@ fn steps(report: &RunReport) -> String {
 }
 
 /// What the scripts said while they ran, and the queries of theirs that held [S2-75] [S2-89].
-fn said(report: &RunReport) -> String {
+fn said(input: &RunCommentInput<'_>) -> String {
+    let report = input.report;
     let mut out = String::new();
     for step in &report.steps {
-        let name = code(step.migration.as_str());
+        let name = code(&input.name(step));
         if step.verified > 0 {
             let queries = if step.verified == 1 { "1 query".to_owned() } else { format!("{} queries", step.verified) };
             out.push_str(&format!("- ✔️ {name}: {queries} returned what its script says\n"));
@@ -281,7 +296,7 @@ fn said(report: &RunReport) -> String {
     for step in report.steps.iter().filter(|s| !s.notices.is_empty()) {
         let title = format!(
             "<code>{}</code> said on <code>{}</code>: {}",
-            escape::html(step.migration.as_str()),
+            escape::html(&input.name(step)),
             escape::html(step.target.as_str()),
             count(step.notices.len(), "line")
         );
@@ -366,7 +381,7 @@ fn undo(input: &RunCommentInput<'_>) -> String {
         .filter(|s| s.state == MigrationState::Applied && s.action == StepAction::Apply)
         .collect();
     let Some(last) = applied.last() else { return String::new() };
-    let command = format!("/godwit rollback {} {}", input.environment, last.migration);
+    let command = format!("/godwit rollback {} {}", input.environment, quoted(&input.name(last)));
     let who = input.rollback.map(|who| format!(" {}.", first_upper(&prose(who)))).unwrap_or_default();
     format!("**Undo:** {} takes back the newest one, if it has a rollback.{who}\n\n", code(&command))
 }
@@ -374,6 +389,15 @@ fn undo(input: &RunCommentInput<'_>) -> String {
 fn first_upper(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+}
+
+/// Whom to ask, as the repository says [S3-64].
+fn ask(contacts: &[(String, String)]) -> String {
+    if contacts.is_empty() {
+        return String::new();
+    }
+    let all: Vec<String> = contacts.iter().map(|(what, who)| format!("{} {}", prose(what), code(who))).collect();
+    format!("<sub>To ask: {}</sub>\n", all.join(" · "))
 }
 
 /// What an auditor looks for.
@@ -406,6 +430,10 @@ fn record(input: &RunCommentInput<'_>) -> String {
         let commands: Vec<String> =
             backup.split(", ").map(|file| code(&format!("godwit restore {environment} {file}"))).collect();
         rows.push(("Brings it back", commands.join("<br>")));
+    }
+    if let Some(environment) = &report.environment {
+        let commands = ["status", "drift", "doctor"].map(|verb| code(&format!("godwit {verb} {environment}")));
+        rows.push(("To see for oneself", commands.join("<br>")));
     }
     if let Some(head) = input.audit_head {
         rows.push(("Audit head", code(head)));

@@ -60,8 +60,8 @@ impl BackupWish {
     }
 }
 
-/// Why a backup is made before this plan, if one is.
-pub(super) fn reason(job: &Job<'_>, plan: &MigrationPlan) -> Option<Why> {
+/// Why a backup is made before this plan, if one is; `lost` are the migrations whose rollback loses what the target holds.
+fn reason(job: &Job<'_>, plan: &MigrationPlan, lost: &BTreeSet<MigrationId>) -> Option<Why> {
     let wish = job.options.backup.as_ref()?;
     let destroys = |step: &Step| {
         let name =
@@ -70,7 +70,10 @@ pub(super) fn reason(job: &Job<'_>, plan: &MigrationPlan) -> Option<Why> {
             StepAction::Apply | StepAction::Undo => {
                 wish.destroys.contains(&name) || script_of(job, step).is_some_and(|s| s.destroys(step.engine))
             }
-            StepAction::Rollback => script_of(job, step).is_some_and(|s| s.destroys(step.engine)),
+            // A computed way back has no script that says so.
+            StepAction::Rollback => {
+                lost.contains(&step.migration) || script_of(job, step).is_some_and(|s| s.destroys(step.engine))
+            }
             StepAction::Baseline => false,
         }
     };
@@ -106,16 +109,18 @@ fn scope(job: &Job<'_>, plan: &MigrationPlan, wish: &BackupWish) -> Scope {
         Engine::Postgresql | Engine::Sqlite | Engine::Mongodb => Scope::All,
         Engine::Redis | Engine::Elasticsearch if wish.whole => Scope::All,
         Engine::Redis | Engine::Elasticsearch => {
-            let texts = plan.steps.iter().filter_map(|s| script_of(job, s)).map(|script| script.text.as_str());
+            // A computed way back touches what the way forward did.
+            let script = |step| script_of(job, step).or_else(|| migration_of(job, step).map(|m| &m.up));
+            let texts = plan.steps.iter().filter_map(script).map(|script| script.text.as_str());
             touched(job.target.engine, texts).map_or(Scope::All, Scope::Only)
         }
     }
 }
 
 /// What a plan says about the backup that its run makes first.
-pub(super) fn announced(job: &Job<'_>, plan: &MigrationPlan) -> Option<String> {
+pub(super) fn announced(job: &Job<'_>, plan: &MigrationPlan, lost: &BTreeSet<MigrationId>) -> Option<String> {
     let wish = job.options.backup.as_ref()?;
-    let why = reason(job, plan)?;
+    let why = reason(job, plan, lost)?;
     let of = match scope(job, plan, wish) {
         Scope::All => "all of it".to_owned(),
         Scope::Only(names) => names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "),
@@ -128,8 +133,9 @@ pub(super) async fn before(
     store: &Store,
     job: &Job<'_>,
     plan: &MigrationPlan,
+    lost: &BTreeSet<MigrationId>,
 ) -> Result<Result<Option<Made>, Refusal>, RunError> {
-    let (Some(wish), Some(why)) = (job.options.backup.as_ref(), reason(job, plan)) else { return Ok(Ok(None)) };
+    let (Some(wish), Some(why)) = (job.options.backup.as_ref(), reason(job, plan, lost)) else { return Ok(Ok(None)) };
     let order = Order {
         dir: wish.dir.clone(),
         scope: scope(job, plan, wish),

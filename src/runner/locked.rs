@@ -1,6 +1,6 @@
 //! The steps of a plan on one target, with its lock held: settle, fence, intent, step by step, self-check, record.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use chrono::Utc;
@@ -11,7 +11,7 @@ use super::target::{Job, TargetOutcome, reference, refusal_of};
 use super::{RunError, Work, pending_steps, refused, step_report, stepwise};
 use crate::drivers::failpoint;
 use crate::drivers::{DriverError, Script, Session, StatementFailure};
-use crate::ids::{Epoch, RunId};
+use crate::ids::{Epoch, MigrationId, RunId};
 use crate::migration::execution::Execution;
 use crate::migration::{Migration, MigrationSet, Script as Text, verify};
 use crate::plan::planner::{self, Index, Planned};
@@ -24,12 +24,12 @@ use crate::store::runs::{Goal, NewRun, StepEvent, StepIntent, StepRecord, Target
 /// How often steps that are safe in the target are told to the store while the run goes on.
 const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// What [`locked`] does, on the heap.
+/// What [`locked`] does, on the heap; beside the plan stand the migrations whose rollback loses what the target holds.
 pub(super) fn begin<'a, S: Session>(
     session: &'a mut S,
     store: &'a Store,
     job: &'a Job<'a>,
-    planned: &'a Planned,
+    planned: (&'a Planned, &'a BTreeSet<MigrationId>),
     history: &'a [HistoryRow],
 ) -> BoxFuture<'a, Result<TargetOutcome, RunError>> {
     Box::pin(locked(session, store, job, planned, history))
@@ -40,7 +40,7 @@ async fn locked<S: Session>(
     session: &mut S,
     store: &Store,
     job: &Job<'_>,
-    planned: &Planned,
+    (planned, lost): (&Planned, &BTreeSet<MigrationId>),
     history: &[HistoryRow],
 ) -> Result<TargetOutcome, RunError> {
     let plan = &planned.plan;
@@ -49,7 +49,7 @@ async fn locked<S: Session>(
         risk: plan.risk,
         ..TargetOutcome::refused(refusals)
     };
-    let reconciled = super::settle::reconcile(store, session.fingerprint(), job.run, history).await?;
+    let reconciled = super::settle::reconcile(store, job.set, session.fingerprint(), job.run, history).await?;
     if !reconciled.drifted.is_empty() {
         return Ok(stop(reconciled.drifted));
     }
@@ -69,7 +69,7 @@ async fn locked<S: Session>(
         Ok(epoch) => epoch,
         Err(error) => return Ok(stop(vec![refusal_of(error)?])),
     };
-    let backup = match super::backup::before(store, job, plan).await? {
+    let backup = match super::backup::before(store, job, plan, lost).await? {
         Ok(made) => made.map(|m| m.meta.backup_file),
         Err(refusal) => return Ok(TargetOutcome { outcome: Outcome::Failed, ..stop(vec![refusal]) }),
     };

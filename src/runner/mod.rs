@@ -16,6 +16,7 @@ pub mod facts;
 pub mod health;
 mod keeper;
 mod locked;
+mod losing;
 mod measured;
 mod native;
 pub mod rehearse;
@@ -41,10 +42,10 @@ pub use crate::drivers::failpoint;
 pub use crate::drivers::notices;
 #[cfg(feature = "postgres")]
 pub use crate::drivers::postgres::{Ahead, First};
-pub use drift::{accept as accept_drift, drift, foretell as foretell_drift};
+pub use drift::{accept as accept_drift, against as drift_against, drift, foretell as foretell_drift};
 pub use examine::examine;
 pub use keeper::{Keeper, OpenStore};
-pub use settle::{Settlement, resolve};
+pub use settle::{Settlement, older, resolve};
 
 pub use crate::drivers::{Cancel, Limits, Pace, Progress};
 pub use spans::TRACE;
@@ -144,6 +145,8 @@ pub struct ApplyOptions {
     pub accept_data_loss: bool,
     /// What the migrations themselves destroy was agreed to by those who approved them.
     pub loss_agreed: bool,
+    /// What is undone was brought by this very run, and takes nothing away but what that made.
+    pub by_itself: bool,
     /// How long a lock lives without a word from its holder, on servers that do not end it with the connection.
     pub lease: Option<Duration>,
     /// How long statements in batches go on.
@@ -324,6 +327,7 @@ pub async fn status(
             target: target.name.clone(),
             engine: target.engine,
             lock,
+            older: Vec::new(),
             migrations: planner::statuses(
                 set,
                 &target.name,
@@ -399,6 +403,9 @@ async fn run_all(
         None => Box::pin(on_targets(&call)).instrument(span.clone()).await,
     };
     spans::run_ended(&span, &ended);
+    if !options.dry_run {
+        spans::tell_end(targets, &ended, began);
+    }
     let mut report = finish(keeper, ended?, began).await;
     if matches!(work, Work::Apply | Work::Resume) {
         report.notes.extend(set.passed_over());
@@ -623,6 +630,7 @@ fn pending_steps(steps: &[crate::plan::Step]) -> Vec<StepReport> {
 
 fn step_report(step: &crate::plan::Step, state: MigrationState) -> StepReport {
     StepReport {
+        unit: step.unit.clone(),
         migration: step.migration.clone(),
         target: step.target.clone(),
         engine: step.engine,

@@ -11,11 +11,12 @@ use super::target::{give_back, refusal_of};
 use super::{Actor, RunError, Target};
 use crate::drivers::{Driver, Session, SessionOptions};
 use crate::ids::{Epoch, RunId};
+use crate::migration::naming::quoted;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native, edited};
 use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal, StepAction};
 use crate::store::Store;
-use crate::store::runs::StepRecord;
+use crate::store::runs::{LedgerEntry, StepRecord};
 
 /// What came of bringing the store's record up to the target's history.
 #[derive(Debug, Default)]
@@ -29,19 +30,50 @@ pub(super) struct Reconciled {
 /// Brings the store's record up to the target's history, with the target's lock held.
 pub(super) async fn reconcile(
     store: &Store,
+    set: &MigrationSet,
     fingerprint: &str,
     own: &RunId,
     history: &[HistoryRow],
 ) -> Result<Reconciled, RunError> {
-    let row =
-        |unit: &str, id: &str| history.iter().find(|r| r.id.as_str() == id && (r.unit == unit || unit.is_empty()));
-    let mut drifted = Vec::new();
-    for entry in store.ledger(fingerprint).await? {
-        if entry.state != MigrationState::Applied {
+    let drifted = lost(set, &store.ledger(fingerprint).await?, history);
+    if !drifted.is_empty() {
+        return Ok(Reconciled { drifted, ended: Vec::new() });
+    }
+    let mut ended = Vec::new();
+    for run in store.unfinished_runs(fingerprint).await? {
+        if &run.run == own {
             continue;
         }
+        let records: Vec<StepRecord> = run
+            .steps
+            .iter()
+            .filter_map(|(position, unit, migration, _)| {
+                let row = row_of(history, unit, migration.as_str()).filter(|r| r.run == run.run)?;
+                Some(StepRecord {
+                    position: *position,
+                    state: row.state.as_str(),
+                    duration_ms: row.duration_ms,
+                    error: row.error.clone(),
+                })
+            })
+            .collect();
+        store.record_steps(&run.run, &run.target, &records, None).await?;
+        store.interrupt_run(&run.run, Utc::now()).await?;
+        ended.push(run.run);
+    }
+    Ok(Reconciled { drifted, ended })
+}
+
+fn row_of<'h>(history: &'h [HistoryRow], unit: &str, id: &str) -> Option<&'h HistoryRow> {
+    history.iter().find(|r| r.id.as_str() == id && (r.unit == unit || unit.is_empty()))
+}
+
+/// What the store recorded as applied and a target's history does not know.
+fn lost(set: &MigrationSet, ledger: &[LedgerEntry], history: &[HistoryRow]) -> Vec<Refusal> {
+    let mut drifted = Vec::new();
+    for entry in ledger.iter().filter(|entry| entry.state == MigrationState::Applied) {
         // Rows are matched by name too, since a folder may have moved since.
-        let there = row(&entry.unit, entry.migration.as_str())
+        let there = row_of(history, &entry.unit, entry.migration.as_str())
             .or_else(|| history.iter().find(|r| r.id == entry.migration))
             .is_some_and(|r| {
                 r.state != MigrationState::Pending && (r.state != MigrationState::Failed || r.failed_half_way())
@@ -57,38 +89,27 @@ pub(super) async fn reconcile(
                 what_to_do: format!(
                     "if it was restored, say so for each migration: `godwit resolve {} --as rolled-back --reason …`, or \
                      `godwit baseline`",
-                    entry.migration
+                    quoted(&set.name(&entry.unit, entry.migration.as_str()))
                 ),
                 needs_human: true,
             });
         }
     }
-    if !drifted.is_empty() {
-        return Ok(Reconciled { drifted, ended: Vec::new() });
-    }
-    let mut ended = Vec::new();
-    for run in store.unfinished_runs(fingerprint).await? {
-        if &run.run == own {
-            continue;
-        }
-        let records: Vec<StepRecord> = run
-            .steps
-            .iter()
-            .filter_map(|(position, unit, migration, _)| {
-                let row = row(unit, migration.as_str()).filter(|r| r.run == run.run)?;
-                Some(StepRecord {
-                    position: *position,
-                    state: row.state.as_str(),
-                    duration_ms: row.duration_ms,
-                    error: row.error.clone(),
-                })
-            })
-            .collect();
-        store.record_steps(&run.run, &run.target, &records, None).await?;
-        store.interrupt_run(&run.run, Utc::now()).await?;
-        ended.push(run.run);
-    }
-    Ok(Reconciled { drifted, ended })
+    drifted
+}
+
+/// What a run would be refused for: that the target is older than what was recorded of it. Writes nothing anywhere.
+///
+/// # Errors
+/// When the target or the store cannot be reached.
+pub async fn older(store: &Store, set: &MigrationSet, target: &Target) -> Result<Vec<Refusal>, RunError> {
+    with_driver!(target, driver => {
+        let Some(fingerprint) = driver.identity().await.map_err(unreachable)? else { return Ok(Vec::new()) };
+        // Before the history: what a run brings meanwhile stands there first.
+        let ledger = store.ledger(&fingerprint).await?;
+        let history = driver.history().await.map_err(unreachable)?;
+        Ok(lost(set, &ledger, &history))
+    })
 }
 
 /// The highest epoch that anybody knows of for a target. A fence that was lost while the history stayed begins below what
@@ -167,8 +188,11 @@ impl Request<'_> {
             return Ok(Err(refusal_of(error)?));
         }
         let index = Index::new(self.set, &history);
-        let migration =
-            self.set.find(self.reference).filter(|m| planner::belongs(m, &self.target.name, self.target.engine));
+        let found = self.set.find(self.reference);
+        if found.is_none() && !self.set.meant(self.reference).is_empty() {
+            return Ok(Err(planner::unknown(self.set, self.reference)));
+        }
+        let migration = found.filter(|m| planner::belongs(m, &self.target.name, self.target.engine));
         // A row may be all that is left of a migration.
         let before = match migration {
             Some(m) => index.of(m),

@@ -1,12 +1,18 @@
-//! Spans of runs and their migrations, for whoever collects traces. Where nobody does, they cost nothing.
+//! Spans of runs and their migrations, for whoever collects traces; where nobody does, they cost nothing. And the
+//! lines of the log by which a run leaves a trace there.
+
+use std::time::Instant;
 
 use tracing::Span;
 use tracing::field::Empty;
 
 use super::target::Job;
 use super::{Actor, ApplyOptions, RunError, Target, Work};
-use crate::ids::Epoch;
+use crate::ids::{EnvironmentName, Epoch, MigrationId};
 use crate::plan::{MigrationState, Outcome, RunReport, Step, StepReport};
+
+/// How many migrations a line of the log names.
+const NAMED: usize = 20;
 
 /// What spans for traces are marked with; no log line is.
 pub const TRACE: &str = "trace";
@@ -68,6 +74,52 @@ pub(super) fn run_ended(span: &Span, ended: &Result<RunReport, RunError>) {
             span.record("otel.status_code", "ERROR");
         }
     }
+}
+
+/// Says in the log that a run begins on a target; its end is told by [`tell_end`].
+pub(super) fn tell_beginning(job: &Job<'_>, steps: &[Step]) {
+    tracing::info!(
+        run = job.run.as_str(),
+        environment = job.target.environment.as_ref().map(EnvironmentName::as_str),
+        targets = job.target.name.as_str(),
+        by = job.actor.by,
+        migrations = names(steps.iter().map(|s| &s.migration)),
+        "a run begins"
+    );
+}
+
+/// Says in the log how a run ended: what it brought, and how long all of it took.
+pub(super) fn tell_end(targets: &[Target], ended: &Result<RunReport, RunError>, began: Instant) {
+    let environment = targets.first().and_then(|t| t.environment.as_ref()).map(EnvironmentName::as_str);
+    let on = targets.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match ended {
+        Ok(report) => {
+            let done = |s: &&StepReport| matches!(s.state, MigrationState::Applied | MigrationState::RolledBack);
+            tracing::info!(
+                run = report.run.as_str(),
+                environment,
+                targets = on,
+                migrations = names(report.steps.iter().filter(done).map(|s| &s.migration)),
+                outcome = report.outcome.as_str(),
+                why = report.blocked_by.first().map(|refusal| refusal.message.as_str()),
+                duration_ms,
+                "a run ended"
+            );
+        }
+        Err(error) => {
+            tracing::warn!(environment, targets = on, %error, duration_ms, "a run ended");
+        }
+    }
+}
+
+/// The first migrations by their names, and how many more there are.
+fn names<'a>(all: impl Iterator<Item = &'a MigrationId>) -> String {
+    let mut names: Vec<&str> = all.map(MigrationId::as_str).collect();
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{and_more}", names.join(", "))
 }
 
 /// A migration on a target.

@@ -7,13 +7,14 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 
 use super::connect::in_words;
+use super::drift::Live;
 use super::keeper::Keeper;
 use super::locked::{self, ByName};
 use super::native::keep_native;
 use super::{Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, planned_steps, refused, risk_of};
 use crate::drivers::failpoint;
 use crate::drivers::{Driver, DriverError, Pace, Session, SessionOptions};
-use crate::ids::{Digest, RepoName, Risk, RunId};
+use crate::ids::{Digest, MigrationId, RepoName, Risk, RunId};
 use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native, Planned, Request, Selector, history_hash};
@@ -217,6 +218,8 @@ struct Judged {
     native: Native,
     applied: BTreeSet<String>,
     notes: Vec<String>,
+    /// Migrations whose rollback loses what the target holds.
+    lost: BTreeSet<MigrationId>,
 }
 
 /// What runs, on the heap: each of these is large, and one inside the other they would not fit on a thread's stack.
@@ -229,11 +232,12 @@ pub(super) fn on<'a, D: Driver + 'a>(driver: D, job: &'a Job<'a>) -> Running<'a>
 }
 
 async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOutcome>, RunError> {
-    let judged = match judge(&mut driver, job).await? {
+    let mut judged = match judge(&mut driver, job).await? {
         Ok(judged) => judged,
         Err(refusals) => return Ok(Some(TargetOutcome::refused(refusals))),
     };
-    let Judged { planned, notes, .. } = &judged;
+    let Judged { planned, native, notes, lost, .. } = &mut judged;
+    let (planned, notes) = (&*planned, &*notes);
     let stop = |refusals: Vec<Refusal>| TargetOutcome {
         steps: pending_steps(&planned.plan.steps),
         risk: planned.plan.risk,
@@ -242,10 +246,17 @@ async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOut
     };
     let mut said = Vec::new();
     if !planned.plan.steps.is_empty() && job.work != &Work::Baseline {
-        let objections = match driver.preflight(&planned.plan).await {
+        let mut objections = match driver.preflight(&planned.plan).await {
             Ok(objections) => objections,
             Err(error) => return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?]))),
         };
+        match super::losing::objections(&mut driver, job, &native.book, &planned.plan).await {
+            Ok(more) => objections.extend(more),
+            Err(error) => return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?]))),
+        }
+        let back = planned.plan.steps.iter().filter(|s| s.action == StepAction::Rollback);
+        let named: BTreeSet<&MigrationId> = lossy(&objections).collect();
+        *lost = back.map(|s| &s.migration).filter(|m| named.contains(m)).cloned().collect();
         let (refusals, told) = weigh(objections, job);
         said = told;
         if !refusals.is_empty() {
@@ -257,7 +268,7 @@ async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOut
     if planned.plan.steps.is_empty() || job.options.dry_run {
         let outcome = if planned.plan.steps.is_empty() { Outcome::Nothing } else { Outcome::Planned };
         let ended = if job.options.dry_run { Vec::new() } else { end_open_runs(driver, job).await? };
-        let Judged { planned, mut applied, mut notes, .. } = judged;
+        let Judged { planned, mut applied, mut notes, lost, .. } = judged;
         notes.extend(said);
         let (back, forth): (Vec<&Step>, Vec<&Step>) =
             planned.plan.steps.iter().partition(|s| s.action == StepAction::Rollback);
@@ -273,21 +284,27 @@ async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOut
             left_out: planned.left_out,
             notes,
             ended,
-            backup: super::backup::announced(job, &planned.plan),
+            backup: super::backup::announced(job, &planned.plan, &lost),
         }));
     }
     let store = job.keeper.open().await?;
     if job.work != &Work::Baseline && job.target.environment.is_some() {
-        let schema = match driver.schema().await {
-            Ok(schema) => schema,
+        let seen = match driver.schema().await {
+            Ok(schema) => driver.identity().await.map(|identity| (schema, identity.unwrap_or_default())),
+            Err(error) => Err(error),
+        };
+        let (schema, identity) = match seen {
+            Ok(seen) => seen,
             Err(error) => return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?]))),
         };
-        if let Some(refusal) = super::drift::forbids(store, job, &schema, &planned.plan.history_hash).await? {
+        let live = Live { identity, schema, history: planned.plan.history_hash.clone() };
+        if let Some(refusal) = super::drift::forbids(store, job, &live).await? {
             let mut outcome = stop(vec![refusal]);
             outcome.notes.extend(said);
             return Ok(Some(outcome));
         }
     }
+    super::spans::tell_beginning(job, &planned.plan.steps);
     failpoint::hit("lock_pre");
     let mut session = match driver.lock(&session_options(job)).await {
         Ok(session) => session,
@@ -336,14 +353,14 @@ async fn judge<D: Driver>(driver: &mut D, job: &Job<'_>) -> Result<Result<Judged
             .held
             .iter()
             .filter_map(|r| job.set.find(r))
-            .map(|m| format!("{} is {}", m.reference(), planner::held(m, job.target.environment.as_ref()))),
+            .map(|m| format!("{} is {}", m.reference(), planner::held(job.set, m, job.target.environment.as_ref()))),
     );
     notes.extend(planned.late.iter().map(|(late, above)| {
         format!("{late} is left out, as asked: it comes before `{above}`, which is applied already")
     }));
     notes.extend(blank(job, &planned));
     let applied = applied_in(job, &history);
-    Ok(Ok(Judged { planned, native, applied, notes }))
+    Ok(Ok(Judged { planned, native, applied, notes, lost: BTreeSet::new() }))
 }
 
 /// Migrations that are recorded as applied although nothing of them runs.
@@ -376,7 +393,7 @@ async fn under_lock<S: Session>(
     job: &Job<'_>,
     judged: Judged,
 ) -> Result<Option<TargetOutcome>, RunError> {
-    let Judged { planned, native, applied, notes } = judged;
+    let Judged { planned, native, applied, notes, lost } = judged;
     let now = match session.history().await {
         Ok(now) => now,
         Err(error) => return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?]))),
@@ -387,12 +404,17 @@ async fn under_lock<S: Session>(
     if let Err(error) = keep_native(session, job.set, native, &planned.plan.steps, &now).await {
         return Ok(Some(TargetOutcome::refused(vec![refusal_of(error)?])));
     }
-    let mut outcome = locked::begin(session, store, job, &planned, &now).await?;
+    let mut outcome = locked::begin(session, store, job, (&planned, &lost), &now).await?;
     outcome.applied.extend(applied);
     outcome.waits = planned.waits;
     outcome.left_out = planned.left_out;
     outcome.notes = notes;
     Ok(Some(outcome))
+}
+
+/// The migrations by which data would be lost.
+fn lossy(objections: &[Objection]) -> impl Iterator<Item = &MigrationId> {
+    objections.iter().filter(|o| o.kind == ObjectionKind::DataLoss).filter_map(|o| o.migration.as_ref())
 }
 
 /// What forbids the run, and what is only told.
@@ -453,7 +475,9 @@ async fn end_open_runs<D: Driver>(driver: D, job: &Job<'_>) -> Result<Vec<RunId>
         }
     };
     let ended = match session.history().await {
-        Ok(now) => super::settle::reconcile(store, session.fingerprint(), job.run, &now).await.map(|r| r.ended),
+        Ok(now) => {
+            super::settle::reconcile(store, job.set, session.fingerprint(), job.run, &now).await.map(|r| r.ended)
+        }
         Err(error) => refusal_of(error).map(|_| Vec::new()),
     };
     give_back(session).await;

@@ -29,8 +29,6 @@ const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORT
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest answer that is read.
 const LONGEST: u64 = 1024 * 1024;
-/// Spans of the endpoint for webhooks; all others say that they are for traces.
-const ENDPOINT: &str = "godwit::server::webhook";
 
 /// What sends spans away.
 #[derive(Debug, Clone)]
@@ -90,7 +88,7 @@ impl Traces {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let wanted = filter_fn(|what| what.is_span() && matches!(what.target(), traced::TRACE | ENDPOINT));
+        let wanted = filter_fn(|what| what.is_span() && matches!(what.target(), traced::TRACE | traced::ENDPOINT));
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("godwit"))
             .with_location(false)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, Executor as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
 
 use super::StoreError;
 
@@ -20,6 +20,8 @@ const READERS: u32 = 4;
 const WRITERS: u32 = 3;
 /// How long a caller waits for a connection; GitHub gives an answer ten seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+/// What SQLite says while others hold the file: `SQLITE_BUSY`, `SQLITE_LOCKED`.
+const SQLITE_WAITS: [u32; 2] = [5, 6];
 /// What has a meaning in a URL of a file.
 const IN_A_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ').add(b'\\');
 
@@ -138,19 +140,61 @@ impl Place {
         }
     }
 
-    /// The connections that write.
+    /// The connections that write. What cannot be opened is refused at once, with the database's own words.
     pub async fn writer(&self) -> Result<AnyPool, StoreError> {
-        let pool = match self {
+        let options = self.options("rwc")?;
+        let (pool, settings) = match self {
             Place::File(_) => {
                 let pragmas = format!(
                     "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
                     BUSY_TIMEOUT.as_millis()
                 );
-                pool(1, pragmas)
+                (pool(1, pragmas.clone()), pragmas)
             }
-            Place::Server(_) => pool(WRITERS, POSTGRES_SETTINGS.to_owned()).acquire_timeout(CONNECT_TIMEOUT),
+            Place::Server(_) => {
+                let pool = pool(WRITERS, POSTGRES_SETTINGS.to_owned()).acquire_timeout(CONNECT_TIMEOUT);
+                (pool, POSTGRES_SETTINGS.to_owned())
+            }
         };
-        Ok(pool.connect_with(self.options("rwc")?).await?)
+        // A pool tries again until its time is up, and then tells of the time alone.
+        let passes = match self.try_once(&options, settings).await {
+            Ok(()) => None,
+            Err(error) if self.passes(&error) => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        match (pool.connect_with(options).await, passes) {
+            (Err(sqlx::Error::PoolTimedOut), Some(cause)) => Err(cause.into()),
+            (done, _) => Ok(done?),
+        }
+    }
+
+    /// Connects once, and prepares the connection as the pool will.
+    async fn try_once(&self, options: &AnyConnectOptions, settings: String) -> Result<(), sqlx::Error> {
+        let once = async {
+            let mut connection = AnyConnection::connect_with(options).await?;
+            connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(settings))).await?;
+            connection.close().await
+        };
+        match self {
+            // SQLite itself knows how long it waits.
+            Place::File(_) => once.await,
+            Place::Server(_) => tokio::time::timeout(CONNECT_TIMEOUT, once).await.unwrap_or_else(|_| {
+                let silent = format!("the server did not answer within {} seconds", CONNECT_TIMEOUT.as_secs());
+                Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, silent)))
+            }),
+        }
+    }
+
+    /// Whether another attempt may succeed in a moment: others hold the file, the server starts or is full.
+    fn passes(&self, error: &sqlx::Error) -> bool {
+        let sqlx::Error::Database(told) = error else { return false };
+        match self {
+            Place::File(_) => {
+                let code = told.code().and_then(|code| code.parse::<u32>().ok());
+                code.is_some_and(|code| SQLITE_WAITS.contains(&(code & 0xff)))
+            }
+            Place::Server(_) => told.is_transient_in_connect_phase(),
+        }
     }
 
     /// The connections that read; none is opened before it is needed.

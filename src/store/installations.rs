@@ -14,7 +14,7 @@ pub const NAMED: &[&str] = &[
     "environment_records",
     "environment_locks",
     "verdicts",
-    "schema_snapshots",
+    "schemas_left",
     "releases",
     "runs",
     "told",

@@ -40,6 +40,7 @@ const FILES: &[(i64, &str, Text)] = &[
     (21, "terms", Text::Both(include_str!("schema/0021_terms.sql"))),
     (22, "proofs", Text::Both(include_str!("schema/0022_proofs.sql"))),
     (23, "reasons", Text::Both(include_str!("schema/0023_reasons.sql"))),
+    (24, "databases", Text::Both(include_str!("schema/0024_databases.sql"))),
 ];
 
 /// A change in the words of the databases.
@@ -62,11 +63,10 @@ impl Text {
 /// The tables of the schema, a table behind those that it refers to.
 #[cfg(feature = "bot")]
 pub(super) fn tables() -> Vec<&'static str> {
-    FILES
-        .iter()
-        .flat_map(|(_, _, text)| text.of(StoreKind::Sqlite).lines())
-        .filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split([' ', '(']).next())
-        .collect()
+    let lines = || FILES.iter().flat_map(|(_, _, text)| text.of(StoreKind::Sqlite).lines());
+    let named = |line: &'static str, verb: &str| line.strip_prefix(verb)?.split([' ', '(', ';']).next();
+    let dropped: Vec<&str> = lines().filter_map(|line| named(line, "DROP TABLE ")).collect();
+    lines().filter_map(|line| named(line, "CREATE TABLE ")).filter(|table| !dropped.contains(table)).collect()
 }
 
 /// The migrator over [`FILES`].

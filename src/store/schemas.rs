@@ -10,7 +10,7 @@ use super::{Store, StoreError, millis, time_of};
 use crate::ids::{EnvironmentName, RepoName, TargetName};
 use crate::plan::SchemaSnapshot;
 
-/// Where a schema was found: repository (of the bot's runs), environment and target.
+/// Where a schema was found: repository (of the bot's runs), environment, target, and the database itself.
 #[derive(Debug, Clone, Copy)]
 pub struct SchemaPlace<'a> {
     /// The repository; `None` on the command line.
@@ -19,6 +19,8 @@ pub struct SchemaPlace<'a> {
     pub environment: &'a EnvironmentName,
     /// The target.
     pub target: &'a TargetName,
+    /// What identifies the database; empty where Godwit has never been.
+    pub identity: &'a str,
 }
 
 /// A schema as a run left it.
@@ -65,14 +67,15 @@ impl Store {
         .unwrap_or_default();
         let mut tx = self.begin().await?;
         sqlx::query(
-            "INSERT INTO schema_snapshots (repo, environment, target, run, at, history_hash, fingerprint, objects) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (repo, environment, target) DO UPDATE SET \
+            "INSERT INTO schemas_left (repo, environment, target, identity, run, at, history_hash, fingerprint, objects) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (repo, environment, target, identity) DO UPDATE SET \
              run = excluded.run, at = excluded.at, history_hash = excluded.history_hash, \
              fingerprint = excluded.fingerprint, objects = excluded.objects",
         )
         .bind(place.repo())
         .bind(place.environment.as_str())
         .bind(place.target.as_str())
+        .bind(place.identity)
         .bind(&record.run)
         .bind(millis(record.at))
         .bind(&record.history_hash)
@@ -80,6 +83,17 @@ impl Store {
         .bind(objects)
         .execute(&mut *tx)
         .await?;
+        if !place.identity.is_empty() {
+            // What was recorded before databases were told apart was of any of them.
+            sqlx::query(
+                "DELETE FROM schemas_left WHERE repo = $1 AND environment = $2 AND target = $3 AND identity = ''",
+            )
+            .bind(place.repo())
+            .bind(place.environment.as_str())
+            .bind(place.target.as_str())
+            .execute(&mut *tx)
+            .await?;
+        }
         Ok(tx.commit().await?)
     }
 
@@ -88,15 +102,40 @@ impl Store {
     /// # Errors
     /// When the database fails, or holds what is no schema.
     pub async fn recorded_schema(&self, place: SchemaPlace<'_>) -> Result<Option<SchemaRecord>, StoreError> {
-        let row = sqlx::query(
-            "SELECT run, at, history_hash, fingerprint, objects FROM schema_snapshots \
-             WHERE repo = $1 AND environment = $2 AND target = $3",
-        )
-        .bind(place.repo())
-        .bind(place.environment.as_str())
-        .bind(place.target.as_str())
-        .fetch_optional(self.reader())
-        .await?;
+        self.schema_left(place.repo(), place.environment, place.target, Some(place.identity)).await
+    }
+
+    /// The schema that was left behind last on a target of an environment, whatever database that is.
+    ///
+    /// # Errors
+    /// As [`Store::recorded_schema`].
+    pub async fn last_schema(
+        &self,
+        repo: Option<&RepoName>,
+        environment: &EnvironmentName,
+        target: &TargetName,
+    ) -> Result<Option<SchemaRecord>, StoreError> {
+        self.schema_left(repo.map_or("", RepoName::as_str), environment, target, None).await
+    }
+
+    async fn schema_left(
+        &self,
+        repo: &str,
+        environment: &EnvironmentName,
+        target: &TargetName,
+        identity: Option<&str>,
+    ) -> Result<Option<SchemaRecord>, StoreError> {
+        let own = if identity.is_some() { "AND identity IN ($4, '')" } else { "" };
+        let sql = format!(
+            "SELECT run, at, history_hash, fingerprint, objects FROM schemas_left \
+             WHERE repo = $1 AND environment = $2 AND target = $3 {own} ORDER BY at DESC LIMIT 1"
+        );
+        let mut query =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(repo).bind(environment.as_str()).bind(target.as_str());
+        if let Some(identity) = identity {
+            query = query.bind(identity);
+        }
+        let row = query.fetch_optional(self.reader()).await?;
         let Some(row) = row else { return Ok(None) };
         let objects: String = row.try_get(4)?;
         let schema = match serde_json::from_str(&objects) {

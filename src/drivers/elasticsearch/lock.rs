@@ -11,6 +11,7 @@ use elasticsearch::http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Mutex;
+use tracing::Instrument as _;
 
 use super::own::{Own, Token};
 use super::wire::Wire;
@@ -151,11 +152,12 @@ impl Held {
     /// The same without waiting for it, for a session that is dropped.
     pub(super) fn abandon(self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
+        let releasing = async move {
             if let Err(error) = self.release().await {
                 tracing::warn!(%error, "the target's lock was not given back; it ends with its lease");
             }
-        });
+        };
+        runtime.spawn(releasing.in_current_span());
     }
 }
 

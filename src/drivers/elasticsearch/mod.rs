@@ -110,6 +110,10 @@ impl Driver for ElasticsearchDriver {
         Ok(own::read_history(&self.wire, &self.own).await?.into_iter().map(|e| e.row).collect())
     }
 
+    async fn identity(&mut self) -> Result<Option<String>, DriverError> {
+        Ok(own::read_fence(&self.wire, &self.own).await?.map(|(fence, _)| fence.target))
+    }
+
     async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {
         lock::holder(&self.wire, &self.own).await
     }

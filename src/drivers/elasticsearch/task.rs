@@ -107,7 +107,15 @@ pub(super) async fn look(wire: &Wire, task: &str) -> Result<State, DriverError> 
 
 /// Whether a task was ended before it had done everything, as an earlier attempt does when it is told to stop.
 pub(super) async fn was_cancelled(wire: &Wire, task: &str) -> Result<bool, DriverError> {
-    Ok(matches!(look(wire, task).await?, State::Ended(body) if body["response"]["canceled"].is_string()))
+    Ok(matches!(look(wire, task).await?, State::Ended(body) if is_cancelled(&body)))
+}
+
+/// Whether a task that has ended was told to. One that was searching then ends as if its search had failed.
+fn is_cancelled(body: &Value) -> bool {
+    let error = &body["error"];
+    body["response"]["canceled"].is_string()
+        || error.is_object()
+            && (body["task"]["cancelled"] == true || error.to_string().contains("task_cancelled_exception"))
 }
 
 /// Asks a task to end. One that is not known has.
@@ -239,5 +247,9 @@ mod tests {
         assert_eq!(judge(&error).unwrap_err().code.as_deref(), Some("index_not_found_exception"));
         let cancelled = json!({"completed": true, "response": {"canceled": "by user request", "failures": []}});
         assert!(judge(&cancelled).unwrap_err().message.contains("by user request"));
+        let shards = json!({"type": "search_phase_execution_exception", "reason": "all shards failed"});
+        let searching = json!({"completed": true, "task": {"cancelled": true}, "error": shards});
+        assert!(is_cancelled(&cancelled) && is_cancelled(&searching) && !is_cancelled(&error));
+        assert!(!is_cancelled(&json!({"completed": true, "task": {"cancelled": false}, "error": shards})));
     }
 }

@@ -189,6 +189,11 @@ pub(super) fn take_fence(at_least: Epoch, options: &SessionOptions, session: Bso
     }
 }
 
+/// Finds the fence.
+pub(super) fn find_fence() -> Document {
+    doc! { "find": FENCE, "filter": { "_id": TARGET }, "limit": 1, "singleBatch": true }
+}
+
 /// An identity for a target that has none.
 pub(super) fn name_target(id: &str) -> Document {
     doc! {

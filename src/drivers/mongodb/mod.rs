@@ -145,6 +145,11 @@ impl Driver for MongodbDriver {
         read_history(&self.db).await
     }
 
+    async fn identity(&mut self) -> Result<Option<String>, DriverError> {
+        let (found, _) = wire::batch_of(&wire::run(&self.db, None, history::find_fence()).await?);
+        Ok(found.first().and_then(|fence| fence.get_str("target_id").ok()).map(str::to_owned))
+    }
+
     async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {
         Ok(lock::holder(&self.db).await?)
     }

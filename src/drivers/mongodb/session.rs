@@ -18,7 +18,7 @@ use super::wire::{self, Fault, RECONNECT_FOR, refusal};
 use super::{MongodbDriver, operations, probe, read_history, seed, settle};
 use crate::drivers::failpoint;
 use crate::drivers::pace::Progress;
-use crate::drivers::{DriverError, FENCE, Limits, Probe, Script, Session, SessionOptions, SingleStatement, jittered};
+use crate::drivers::{DriverError, Limits, Probe, Script, Session, SessionOptions, SingleStatement, jittered};
 use crate::ids::{Epoch, RunId};
 use crate::plan::{HistoryRow, MigrationState, StepAction};
 
@@ -106,8 +106,7 @@ impl MongodbSession {
     pub(super) async fn take(driver: MongodbDriver, options: &SessionOptions) -> Result<Self, DriverError> {
         let MongodbDriver { client, db, name, transactions, .. } = driver;
         let lock = lock::take(&db, options).await?;
-        let find = doc! { "find": FENCE, "filter": { "_id": history::TARGET }, "limit": 1, "singleBatch": true };
-        let (found, _) = wire::batch_of(&wire::run(&db, None, find).await?);
+        let (found, _) = wire::batch_of(&wire::run(&db, None, history::find_fence()).await?);
         let fence = match found.into_iter().next().filter(|f| f.contains_key("target_id")) {
             Some(fence) => fence,
             None => {

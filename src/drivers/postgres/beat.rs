@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::{open, wire};
 use crate::drivers::DriverError;
@@ -53,12 +54,13 @@ impl Beat {
         let (shared, connect) = (Arc::clone(&self.connection), self.connect.clone());
         let name = format!("SET application_name = '{NAME} {pid} {}'", lease.as_millis().min(999_999_999));
         speak(&shared, &connect, &name).await;
-        self.task = Some(tokio::spawn(async move {
+        let speaking = async move {
             loop {
                 tokio::time::sleep(lease / 3).await;
                 speak(&shared, &connect, &name).await;
             }
-        }));
+        };
+        self.task = Some(tokio::spawn(speaking.in_current_span()));
     }
 
     fn fall_silent(&mut self) {

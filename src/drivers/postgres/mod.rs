@@ -166,6 +166,17 @@ impl Driver for PostgresDriver {
         read.map_err(|e| health::explained(e, &self.options))
     }
 
+    async fn identity(&mut self) -> Result<Option<String>, DriverError> {
+        if !self.place.exists {
+            return Ok(None);
+        }
+        match wire::rows(&mut self.connection, self.tables.select_fence()).await {
+            Ok(rows) => rows.first().map(|row| wire::text(row, 0)).transpose(),
+            Err(DriverError::Statement(f)) if f.code.as_deref() == Some("42P01") => Ok(None),
+            Err(error) => Err(health::explained(error, &self.options)),
+        }
+    }
+
     async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
         // A service's table is in a schema of its own, which the path need not name.
         let hidden = book.ledgers.iter().any(|ledger| ledger.schema.is_some());

@@ -11,6 +11,7 @@ mod kept;
 mod lines;
 pub(crate) mod link;
 mod list;
+mod loss;
 mod lua;
 mod message;
 pub(crate) mod names;
@@ -115,6 +116,10 @@ impl Driver for RedisDriver {
         Ok(session::rows(session::read_kept(&self.link, &self.names).await?))
     }
 
+    async fn identity(&mut self) -> Result<Option<String>, DriverError> {
+        session::identity(&self.link, &self.names).await
+    }
+
     async fn holder(&mut self) -> Result<Option<LockHolder>, DriverError> {
         session::holder(&self.link, &self.names).await
     }
@@ -178,6 +183,7 @@ impl Driver for RedisDriver {
                 });
             }
         }
+        objections.extend(loss::look(&self.link, &self.nodes, plan).await?);
         Ok(objections)
     }
 

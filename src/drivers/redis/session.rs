@@ -38,6 +38,11 @@ pub(super) async fn holder(link: &Link, names: &Names) -> Result<Option<LockHold
     Ok(text.map(|t| holder_of(&t)))
 }
 
+/// What identifies the database, where it has a fence.
+pub(super) async fn identity(link: &Link, names: &Names) -> Result<Option<String>, DriverError> {
+    link.ask(redis::cmd("HGET").arg(&names.fence).arg("target"), &home(names)).await
+}
+
 /// Where history, fence and lock are.
 pub(super) fn home(names: &Names) -> To {
     To::Slot(slot_of(names.fence.as_bytes()))

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::kept::{Kept, Walk};
 use super::link::{Node, To};
 use super::list::{busy_key, stays};
+use super::loss::scan;
 use super::names::{Zone, slot_of};
 use super::session::RedisSession;
 use super::statement::{Effect, Marking, one_slot};
@@ -178,12 +179,7 @@ impl RedisSession {
         cursor: &str,
         matching: &Matching,
     ) -> Result<(String, Vec<Vec<u8>>), DriverError> {
-        let mut command = redis::cmd("SCAN");
-        command.arg(cursor).arg("MATCH").arg(&matching.pattern).arg("COUNT").arg(matching.count.max(1));
-        if let Some(kind) = &matching.key_type {
-            command.arg("TYPE").arg(kind);
-        }
-        self.link.ask(&command, &To::Node(node.clone())).await
+        self.link.ask(&scan(cursor, matching), &To::Node(node.clone())).await
     }
 
     async fn over_all(

@@ -13,7 +13,7 @@ use full_moon::tokenizer::{Lexer, LexerResult};
 
 use self::words::{depth, words};
 use crate::lint::rules::SECRET_LITERAL;
-use crate::lint::rules::operation::{Check, asked, finding};
+use crate::lint::rules::operation::{Check, asked};
 use crate::lint::script::Finding;
 use crate::lint::{Severity, secrets, table};
 use crate::migration::operations::lua::OPAQUE;
@@ -29,7 +29,7 @@ const MAX_DEPTH: usize = 200;
 pub(super) fn check(source: &str) -> Vec<Finding> {
     if source.len() > MAX_SCRIPT {
         let message = format!("the script has {} bytes; nothing in it was looked at", source.len());
-        return vec![finding(&table::NOT_ANALYSED, 0..0, message, "split it")];
+        return vec![Finding::new(&table::NOT_ANALYSED, 0..0, message).with_help("split it")];
     }
     let tokens = match Lexer::new(source, LuaVersion::new()).collect() {
         LexerResult::Ok(tokens) => tokens,
@@ -41,7 +41,7 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
     let words = words(source, &tokens);
     if depth(&words) > MAX_DEPTH {
         let message = format!("the script nests more than {MAX_DEPTH} levels deep; nothing in it was looked at");
-        let mut unseen = finding(&table::NOT_ANALYSED, 0..0, message, "make it flatter");
+        let mut unseen = Finding::new(&table::NOT_ANALYSED, 0..0, message).with_help("make it flatter");
         unseen.severity = Some(Severity::Error);
         return vec![unseen];
     }
@@ -49,7 +49,7 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
         return refused(source, error.range().0.bytes(), &error.error_message());
     }
     let mut found = Vec::new();
-    let script = Lua::new(&words, &mut found);
+    let script = Lua::new(source, &words, &mut found);
     script.hidden(&mut found);
     found.extend(asked(&(0..0), |check, told| match check {
         Check::Lua(check) => check(&script, told),
@@ -64,7 +64,7 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
     let secret = words.iter().filter(|w| w.literal.as_deref().is_some_and(crate::redact::looks_secret));
     found.extend(secret.map(|w| w.range.clone()).chain(secrets::in_lua(source)).map(|range| {
         let help = "take it out of the file and change it where it is used: what is committed is known";
-        finding(&SECRET_LITERAL.info, range, "a literal holds a secret [S4-81]".to_owned(), help)
+        Finding::new(&SECRET_LITERAL.info, range, "a literal holds a secret [S4-81]").with_help(help)
     }));
     found.sort_by_key(|f| f.range.start);
     found
@@ -111,6 +111,8 @@ pub(in crate::lint) struct Call {
 
 /// A script as its words, with the names it declares and the commands it calls.
 pub(in crate::lint) struct Lua<'a> {
+    /// Its text.
+    pub source: &'a str,
     /// Its words.
     pub words: &'a [Word<'a>],
     /// Names of locals, parameters and loop variables.
@@ -125,8 +127,9 @@ pub(in crate::lint) struct Lua<'a> {
 
 impl<'a> Lua<'a> {
     /// Reads the words; what it cannot follow is put into `unseen`.
-    fn new(words: &'a [Word<'a>], unseen: &mut Vec<Finding>) -> Self {
+    fn new(source: &'a str, words: &'a [Word<'a>], unseen: &mut Vec<Finding>) -> Self {
         let mut script = Self {
+            source,
             words,
             declared: BTreeSet::new(),
             calls: Vec::new(),
@@ -239,12 +242,10 @@ impl<'a> Lua<'a> {
         let open = match self.way_to_server(at) {
             Way::Call(open) => open,
             Way::HandedOn => {
-                unseen.push(finding(
-                    &table::NOT_ANALYSED,
-                    self.words[at].range.clone(),
-                    "`redis.call` is reached another way here: nothing is known of what is called".to_owned(),
-                    "call it where the command stands: `redis.call('HSET', …)`",
-                ));
+                let message = "`redis.call` is reached another way here: nothing is known of what is called";
+                let help = "call it where the command stands: `redis.call('HSET', …)`";
+                let range = self.words[at].range.clone();
+                unseen.push(Finding::new(&table::NOT_ANALYSED, range, message).with_help(help));
                 return None;
             }
             Way::None => return None,
@@ -255,12 +256,9 @@ impl<'a> Lua<'a> {
             [one] => one.literal.as_deref(),
             _ => None,
         }) else {
-            unseen.push(finding(
-                &table::NOT_ANALYSED,
-                range,
-                "which command this calls is made up while it runs: nothing is known of what it does".to_owned(),
-                "write the command out: `redis.call('HSET', …)`",
-            ));
+            let message = "which command this calls is made up while it runs: nothing is known of what it does";
+            let help = "write the command out: `redis.call('HSET', …)`";
+            unseen.push(Finding::new(&table::NOT_ANALYSED, range, message).with_help(help));
             return None;
         };
         let command = command.to_ascii_uppercase();
@@ -333,12 +331,10 @@ impl<'a> Lua<'a> {
                 continue;
             }
             if word.text == "_G" || OPAQUE.contains(&word.text) {
-                found.push(finding(
-                    &table::NOT_ANALYSED,
-                    word.range.clone(),
-                    format!("what is reached by `{}` cannot be seen: nothing is known of what is called", word.text),
-                    "write out what is to be done: `redis.call('HSET', …)`",
-                ));
+                let message =
+                    format!("what is reached by `{}` cannot be seen: nothing is known of what is called", word.text);
+                let help = "write out what is to be done: `redis.call('HSET', …)`";
+                found.push(Finding::new(&table::NOT_ANALYSED, word.range.clone(), message).with_help(help));
             }
         }
     }

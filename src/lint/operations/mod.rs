@@ -15,7 +15,7 @@ pub(super) use elasticsearch::{Fields, fields, keeps_no_source};
 pub(super) use lua::{Call, Lua, Word, cut};
 pub(super) use mongodb::{definition, without_database};
 
-use super::rules::operation::{Check, Told, asked, finding};
+use super::rules::operation::{Check, Told, asked};
 use super::rules::postgres::{OWN_TABLES, OWN_TABLES_HELP};
 use super::script::{Direction, Finding};
 use super::table::RuleInfo;
@@ -290,7 +290,7 @@ impl Look<'_> {
     }
 
     fn add(&mut self, rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &str) {
-        self.found.push(finding(rule, range.clone(), message, help));
+        self.found.push(Finding::new(rule, range.clone(), message).with_help(help));
     }
 
     /// Whether a thing was made just now, so that it holds nothing yet.

@@ -61,6 +61,13 @@ impl Unit {
         self.mongo.indexes.get(&format!("{collection}/{name}"))
     }
 
+    /// The name of another index that migrations made with these very keys and options.
+    pub(in crate::lint) fn same_index(&self, collection: &str, name: &str, definition: &Value) -> Option<&str> {
+        let of = |key: &String| key.strip_prefix(collection).is_some_and(|rest| rest.starts_with('/'));
+        let mut same = self.mongo.indexes.iter().filter(|(key, known)| of(key) && *known == definition);
+        same.find_map(|(key, _)| key.rsplit_once('/').map(|(_, other)| other).filter(|other| *other != name))
+    }
+
     /// The options of a collection that is there, where they are not these.
     pub(in crate::lint) fn other_options(
         &self,

@@ -50,16 +50,7 @@ impl Report<'_> {
 
     /// A finding at a byte range.
     pub fn add_range(&mut self, range: std::ops::Range<usize>, message: impl Into<String>) -> &mut Finding {
-        self.found.push(Finding {
-            rule: &self.rule.info,
-            range,
-            message: message.into(),
-            help: Some(self.rule.help.to_owned()),
-            severity: None,
-            risk: None,
-            tables: Vec::new(),
-            fix: None,
-        });
+        self.found.push(Finding::new(&self.rule.info, range, message).with_help(self.rule.help));
         let last = self.found.len() - 1;
         &mut self.found[last]
     }

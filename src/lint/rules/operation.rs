@@ -68,23 +68,9 @@ impl Told<'_> {
 
     /// A finding at a byte range.
     pub fn add_at(&mut self, at: Range<usize>, message: impl Into<String>, help: &str) -> &mut Finding {
-        self.found.push(finding(self.rule, at, message.into(), help));
+        self.found.push(Finding::new(self.rule, at, message).with_help(help));
         let last = self.found.len() - 1;
         &mut self.found[last]
-    }
-}
-
-/// A finding as a rule has it.
-pub(in crate::lint) fn finding(rule: &'static RuleInfo, range: Range<usize>, message: String, help: &str) -> Finding {
-    Finding {
-        rule,
-        range,
-        message,
-        help: Some(help.to_owned()),
-        severity: None,
-        risk: None,
-        tables: Vec::new(),
-        fix: None,
     }
 }
 

@@ -537,7 +537,7 @@ fn alter_table(table: &mut Table, action: &Action) {
                 constraint.valid = true;
             }
         }
-        Action::Opens => table.closed = false,
+        Action::Attach { .. } | Action::Opens => table.closed = false,
         Action::AddConstraint(_)
         | Action::DropColumn { .. }
         | Action::DropConstraint { .. }

@@ -96,7 +96,9 @@ pub enum Action {
     RenameTo(String),
     /// `SET SCHEMA`.
     SetSchema(String),
-    /// `ATTACH PARTITION`, `INHERIT` and the like: more hangs on the table than is followed.
+    /// `ATTACH PARTITION`.
+    Attach { partition: String },
+    /// `INHERIT` and the like: more hangs on the table than is followed.
     Opens,
     /// A column with its constraints.
     Several(Vec<Action>),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::catalog::{Catalog, Relation, Table, mentions};
-use super::change::{Action, Change, ConstraintKind, Dropped, IndexDef, What};
+use super::change::{Action, Change, ConstraintDef, ConstraintKind, Dropped, IndexDef, What};
 use super::types::{ColumnType, Effect};
 use super::{DUPLICATE_INDEX, EXISTING_OBJECT, MISSING_OBJECT, OBJECT_IN_USE};
 use crate::ids::Risk;
@@ -40,16 +40,7 @@ pub struct Key {
 }
 
 fn add(rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &str) -> Note {
-    Note::Add(Finding {
-        rule,
-        range: range.clone(),
-        message,
-        help: Some(help.to_owned()),
-        severity: None,
-        risk: None,
-        tables: Vec::new(),
-        fix: None,
-    })
+    Note::Add(Finding::new(rule, range.clone(), message).with_help(help))
 }
 
 /// What is to be said about a change. `version` is PostgreSQL's, `later` tells whether a later migration creates a table.
@@ -343,6 +334,10 @@ fn alter(
                 risk: Risk::High,
             });
         }
+        Action::DropConstraint { name: constraint, .. } => {
+            out.extend(table.constraints.get(constraint).and_then(|c| said_twice(range, name, table, constraint, c)));
+        }
+        Action::Attach { partition } => out.extend(checked_before(catalog, range, partition)),
         Action::RenameColumn { from, to } => {
             out.extend(absent_column(range, name, table, from));
             if table.columns.contains_key(to) && table.columns.contains_key(from) {
@@ -363,6 +358,52 @@ fn alter(
         }
         _ => {}
     }
+}
+
+/// A check on the way to `NOT NULL` that the column says itself by now.
+fn said_twice(
+    range: &Range<usize>,
+    name: &str,
+    table: &Table,
+    constraint: &str,
+    known: &ConstraintDef,
+) -> Option<Note> {
+    let ConstraintKind::Check { says_not_null: Some(column), .. } = &known.kind else { return None };
+    table.columns.get(column).filter(|c| c.not_null)?;
+    Some(Note::Tell {
+        rule: "ban-drop-constraint",
+        range: range.clone(),
+        message: format!("`{constraint}` says what `{name}.{column}` says itself by now: it is `NOT NULL`"),
+        help: None,
+        severity: Severity::Info,
+        risk: Risk::Low,
+    })
+}
+
+/// A new partition that has a valid check: where that implies the bounds PostgreSQL reads no row of it.
+fn checked_before(catalog: &Catalog, range: &Range<usize>, partition: &str) -> Option<Note> {
+    let partition = catalog.resolve(partition)?;
+    let is_check = |c: &ConstraintDef| c.valid && matches!(c.kind, ConstraintKind::Check { .. });
+    let mut checks: Vec<&str> = catalog
+        .table(&partition)?
+        .constraints
+        .iter()
+        .filter(|(_, c)| is_check(c))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    checks.sort_unstable();
+    let check = checks.first()?;
+    Some(Note::Tell {
+        rule: "attach-partition",
+        range: range.clone(),
+        message: format!(
+            "`{partition}` has the valid check `{check}`: where it implies the bounds, and a check of the default partition \
+             excludes them, no row is read; else every row is checked under an exclusive lock"
+        ),
+        help: None,
+        severity: Severity::Info,
+        risk: Risk::Medium,
+    })
 }
 
 fn view_reads(catalog: &Catalog, range: &Range<usize>, name: &str, column: &str, refused: &str) -> Option<Note> {

@@ -152,14 +152,9 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
         let help = format!("CREATE INDEX CONCURRENTLY ON {} ({});", key.table, key.columns.join(", "));
         let fix = history.iter().find(|s| s.at == at).and_then(|step| index_behind(step, &key));
         notes.entry(at).or_default().push(Note::Add(Finding {
-            rule: &FOREIGN_KEY_WITHOUT_INDEX,
-            range: key.range,
-            message,
-            help: Some(help),
-            severity: None,
-            risk: None,
             tables: vec![key.table],
             fix,
+            ..Finding::new(&FOREIGN_KEY_WITHOUT_INDEX, key.range, message).with_help(help)
         }));
     }
 }

@@ -305,8 +305,8 @@ fn action(node: &ast::AlterTableAction) -> Action {
         }
         ast::AlterTableAction::TableRenameTo(rename) => Action::RenameTo(named(rename.table_name())),
         ast::AlterTableAction::SetSchema(set) => Action::SetSchema(named(set.schema_ref())),
-        ast::AlterTableAction::AttachPartition(_)
-        | ast::AlterTableAction::DetachPartition(_)
+        ast::AlterTableAction::AttachPartition(attach) => Action::Attach { partition: named(attach.table_name_ref()) },
+        ast::AlterTableAction::DetachPartition(_)
         | ast::AlterTableAction::MergePartitions(_)
         | ast::AlterTableAction::SplitPartition(_)
         | ast::AlterTableAction::InheritTable(_)

@@ -332,3 +332,48 @@ fn f213_a_constraint_that_is_not_there_cannot_be_validated() {
         assert_eq!(told(scripts), None, "{scripts:?}");
     }
 }
+
+#[test]
+fn p164_a_partition_with_a_valid_check_is_attached_without_a_scan() {
+    const NEW: &str = "CREATE TABLE p (id bigint) PARTITION BY RANGE (id); CREATE TABLE part (id bigint);";
+    const CHECK: &str = "ALTER TABLE part ADD CONSTRAINT within CHECK (id >= 1 AND id < 9) NOT VALID;";
+    const ATTACH: &str = "ALTER TABLE p ATTACH PARTITION part FOR VALUES FROM (1) TO (9);";
+    let told = |scripts: &[&str]| {
+        let found = last(scripts);
+        of(&found, "attach-partition").map(|v| (v.severity, v.risk, v.tables.clone()))
+    };
+    let scanned = Some((Severity::Warning, Risk::High, vec!["part".to_owned()]));
+    assert_eq!(told(&[NEW, ATTACH]), scanned);
+    assert_eq!(told(&[NEW, CHECK, ATTACH]), scanned, "nobody has validated it");
+    let (severity, risk, _) =
+        told(&[NEW, CHECK, "ALTER TABLE part VALIDATE CONSTRAINT within;", ATTACH]).expect("told");
+    assert_eq!((severity, risk), (Severity::Info, Risk::Medium));
+    // A new parent does not make an old partition's rows new.
+    let parent = "CREATE TABLE q (id bigint) PARTITION BY RANGE (id);\nALTER TABLE q ATTACH PARTITION part FOR VALUES FROM (1) TO (9);";
+    assert_eq!(told(&["CREATE TABLE part (id bigint);", parent]), scanned);
+}
+
+#[test]
+fn p111_the_check_on_the_way_to_not_null_goes_without_a_loss() {
+    const CHECK: &str = "ALTER TABLE orders ADD CONSTRAINT c CHECK (note IS NOT NULL) NOT VALID;";
+    const VALIDATE: &str = "ALTER TABLE orders VALIDATE CONSTRAINT c;";
+    const DROP: &str = "ALTER TABLE orders DROP CONSTRAINT c;";
+    let told = |scripts: &[&str]| {
+        let found = last(scripts);
+        of(&found, "ban-drop-constraint").map(|v| (v.severity, v.risk))
+    };
+    let set = "ALTER TABLE orders ALTER COLUMN note SET NOT NULL;";
+    assert_eq!(told(&[ORDERS, CHECK, VALIDATE, set, DROP]), Some((Severity::Info, Risk::Low)));
+    assert_ne!(told(&[ORDERS, CHECK, VALIDATE, DROP]), Some((Severity::Info, Risk::Low)), "nothing else says it");
+}
+
+#[test]
+fn a_new_table_under_another_name_is_new() {
+    let found = last(&[
+        "CREATE TABLE x (id bigint PRIMARY KEY, a int);\nALTER TABLE x RENAME TO y;\nCREATE INDEX i ON y (a);\nUPDATE y SET a = 1;",
+    ]);
+    assert!(found.iter().all(|v| v.severity == Severity::Info || v.rule == "missing-down"), "{found:?}");
+    let found =
+        last(&["CREATE TABLE x (id bigint PRIMARY KEY);\nALTER TABLE y RENAME TO z;\nCREATE INDEX i ON z (a);"]);
+    assert!(of(&found, "require-concurrent-index-creation").is_some(), "{found:?}");
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Folder, Found, Reader, is_in_capitals};
-use crate::migration::{FileContent, Severity, SourceFile, Version};
+use crate::migration::{FileContent, Layout, Severity, SourceFile, Version};
 
 /// Which way a file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +130,11 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     }
 }
 
+/// Whether a name is that of a copy that an editor, `patch` or a merge makes.
+fn is_leftover(file_name: &str) -> bool {
+    [".bak", ".old", ".orig", ".rej", ".swp", ".tmp", "~"].iter().any(|end| file_name.ends_with(end))
+}
+
 /// A file that is no migration of this layout: said when it looks as if it should be one.
 fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
     let numbered = file_name.starts_with(|c: char| c.is_ascii_digit());
@@ -138,6 +143,11 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         let _ = reader.script(file);
     } else if numbered && is_in_capitals(file_name) {
         reader.in_capitals(&file.path);
+    } else if is_leftover(file_name) {
+        // The reader of services tells of it among all that is not theirs.
+        if reader.layout != Layout::Service {
+            reader.stray(file, "is what an editor or a merge left behind");
+        }
     } else if numbered && !file_name.ends_with(".sql") && (file_name.contains(".up.") || file_name.contains(".down.")) {
         reader.program(&file.path);
     } else if file_name.ends_with(".sql") && numbered {
@@ -160,6 +170,10 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         );
     } else if file_name.ends_with(".sql") {
         reader.stray(file, "is no migration: its name has no version in front");
+    } else if numbered && [".json", ".lua"].iter().any(|end| file_name.ends_with(end)) {
+        let message =
+            format!("is no migration: this folder is read as `{}`, and takes files of SQL alone", reader.layout);
+        reader.stray(file, &message);
     }
 }
 
@@ -239,7 +253,11 @@ mod tests {
             ("V6__flyway.sql", "select 1;"),
             ("7_goose.sql", "-- +goose Up\nselect 1;\n-- +goose Down\nselect 2;"),
             ("notes.sql", "select 1;"),
+            ("9_broken.json", "{ \"operations\": ["),
+            ("package.json", "{}"),
             ("README.md", "# hello"),
+            ("1_a.up.sql.bak", "select 1;"),
+            ("1_a.up.sql~", "select 1;"),
             ("8_half_down.sql", "drop table t;"),
         ]);
         let found = rules(&set);
@@ -254,10 +272,13 @@ mod tests {
             ("V6__flyway.sql", "unsupported-layout"),
             ("7_goose.sql", "unsupported-layout"),
             ("notes.sql", "stray-file"),
+            ("1_a.up.sql.bak", "stray-file"),
+            ("1_a.up.sql~", "stray-file"),
+            ("9_broken.json", "stray-file"),
         ] {
             assert!(found.contains(&expected), "{expected:?} in {found:?}");
         }
-        assert!(!found.iter().any(|(f, _)| *f == "README.md"));
+        assert!(!found.iter().any(|(f, _)| ["README.md", "package.json"].contains(f)));
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
         if let Some(path) = untitled {
             let message = "no line says what it is for".to_owned();
             let help = "write `-- Migration: WHAT IT DOES` at the top";
-            reader.remark(&path, 1, "missing-docs", Severity::Warning, message, help);
+            reader.remark(&path, 1, "missing-docs", Severity::Error, message, help);
         }
         if let Some(said) = vague {
             let message = format!("its title is `{said}`, which does not say what it does");

@@ -67,7 +67,7 @@ fn undescribed(folder: &Folder<'_>, docs: &[(&str, &SourceFile)], from: usize, r
     }
     for (path, message, file) in told {
         let help = format!("write `{}/{file}`: what it is for, what needs it, how to check it", reader.unit);
-        reader.remark(&path, 1, "missing-docs", Severity::Warning, message, &help);
+        reader.remark(&path, 1, "missing-docs", Severity::Error, message, &help);
     }
 }
 

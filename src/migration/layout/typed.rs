@@ -164,6 +164,7 @@ fn read_one(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) -> Option<([
             migration.directives.waivers.extend(declared.waivers);
             migration.directives.backfill = declared.backfill.or(migration.directives.backfill.take());
             migration.directives.phase = declared.phase.or(migration.directives.phase);
+            migration.directives.compliance = declared.compliance;
             migration.directives.manual = declared.manual.or(migration.directives.manual.take());
             about.semver.map(|v| (v, about.version_line))
         }

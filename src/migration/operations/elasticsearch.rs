@@ -306,6 +306,25 @@ impl Operation {
 
     /// Whether it takes away data that only a backup brings back.
     pub fn destroys(&self) -> bool {
-        matches!(self, Self::DeleteIndex { .. } | Self::DeleteByQuery { .. })
+        match self {
+            Self::DeleteIndex { .. } | Self::DeleteByQuery { .. } => true,
+            Self::UpdateByQuery { script: Some(script), .. } | Self::Reindex { script: Some(script), .. } => {
+                deletes(script)
+            }
+            _ => false,
+        }
     }
+}
+
+/// Whether a script tells the server to delete documents instead of writing them: it sets `ctx.op`, and says `delete`
+/// itself or is given that word.
+fn deletes(script: &Value) -> bool {
+    let source = script.as_str().or_else(|| script.get("source").and_then(Value::as_str)).unwrap_or_default();
+    let compact: String = source.split_whitespace().collect();
+    let sets = ["ctx.op=", "ctx['op']=", "ctx[\"op\"]="]
+        .iter()
+        .any(|set| compact.match_indices(set).any(|(at, found)| !compact[at + found.len()..].starts_with('=')));
+    let given = script.get("params").and_then(Value::as_object);
+    let says = compact.contains("'delete'") || compact.contains("\"delete\"");
+    sets && (says || given.is_some_and(|given| given.values().any(|value| value == "delete")))
 }

@@ -1,6 +1,11 @@
 //! A look at a Redis script's text: the commands that it calls by name. Pure.
 
+mod losses;
+
 use std::collections::BTreeSet;
+use std::ops::Range;
+
+pub use self::losses::{Loss, Taken, losses};
 
 /// Commands that look at or take away a whole keyspace at once, leave the database, or stop the server.
 const FORBIDDEN: [&str; 8] = ["KEYS", "FLUSHALL", "FLUSHDB", "SWAPDB", "SELECT", "SHUTDOWN", "MOVE", "DEBUG"];
@@ -27,6 +32,11 @@ enum Token<'a> {
 
 /// The pieces of a script, each with the line where it begins, from 1.
 fn tokens(text: &str) -> Vec<(u32, Token<'_>)> {
+    located(text).into_iter().map(|(_, line, token)| (line, token)).collect()
+}
+
+/// The pieces of a script, each with its bytes and the line where it begins, from 1.
+fn located(text: &str) -> Vec<(Range<usize>, u32, Token<'_>)> {
     let (mut tokens, mut rest, mut line) = (Vec::new(), text, 1u32);
     while let Some(first) = rest.chars().next() {
         let (length, token) = if let Some(comment) = rest.strip_prefix("--") {
@@ -42,7 +52,8 @@ fn tokens(text: &str) -> Vec<(u32, Token<'_>)> {
         } else {
             (first.len_utf8(), (!first.is_whitespace()).then_some(Token::Sign(first)))
         };
-        tokens.extend(token.map(|token| (line, token)));
+        let begin = text.len() - rest.len();
+        tokens.extend(token.map(|token| (begin..begin + length, line, token)));
         let (passed, left) = rest.split_at(length);
         line += u32::try_from(passed.matches('\n').count()).unwrap_or(0);
         rest = left;

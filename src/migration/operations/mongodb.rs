@@ -287,7 +287,45 @@ impl Operation {
 
     /// Whether it takes away data that only a backup brings back.
     pub fn destroys(&self) -> bool {
-        matches!(self, Self::RemoveField { .. } | Self::DropCollection { .. })
+        match self {
+            Self::RunCommand { command } => destroyed_by(command).is_some(),
+            Self::RemoveField { .. } | Self::DropCollection { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// What a bare command takes away with its documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destroyed {
+    /// The database.
+    Database,
+    /// A collection.
+    Collection,
+    /// The collection that has the new name.
+    TargetOfRename,
+    /// Every document of a collection.
+    EveryDocument,
+    /// The documents of a collection that match.
+    Documents,
+}
+
+/// What a bare command takes away, if it does: the server goes by the first name in it.
+pub fn destroyed_by(command: &Map<String, Value>) -> Option<Destroyed> {
+    let is_set = |value: Option<&Value>| {
+        value.is_some_and(|v| v.as_bool() == Some(true) || v.as_f64().is_some_and(|number| number != 0.0))
+    };
+    let list = |name: &str| command.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let all = |one: &Value| one.get("q").and_then(Value::as_object).is_some_and(Map::is_empty);
+    match command.keys().next()?.as_str() {
+        "dropDatabase" => Some(Destroyed::Database),
+        "drop" => Some(Destroyed::Collection),
+        "renameCollection" if is_set(command.get("dropTarget")) => Some(Destroyed::TargetOfRename),
+        "delete" if list("deletes").iter().any(all) => Some(Destroyed::EveryDocument),
+        "delete" => Some(Destroyed::Documents),
+        "findAndModify" | "findandmodify" if is_set(command.get("remove")) => Some(Destroyed::Documents),
+        "bulkWrite" if list("ops").iter().any(|one| one.get("delete").is_some()) => Some(Destroyed::Documents),
+        _ => None,
     }
 }
 

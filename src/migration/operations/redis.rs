@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::lua::{Taken, losses};
 use super::{Inverse, Recovery, at_least_one};
 use crate::migration::execution::Nature;
 
@@ -169,6 +170,10 @@ impl Operation {
 
     /// Whether it takes away data that only a backup brings back.
     pub fn destroys(&self) -> bool {
-        matches!(self, Self::DeleteKeys { .. })
+        match self {
+            Self::DeleteKeys { .. } | Self::SetTtl { seconds: 0, .. } => true,
+            Self::Script { lua, .. } => losses(lua).iter().any(|loss| loss.taken == Taken::Keys),
+            Self::RenameKeys { .. } | Self::SetTtl { .. } | Self::Undo { .. } => false,
+        }
     }
 }

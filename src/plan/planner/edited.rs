@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::refusal;
 use crate::ids::Engine;
 use crate::migration::execution::{Execution, Statement};
+use crate::migration::naming::quoted;
 use crate::migration::{Migration, operations};
 use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
 
@@ -49,10 +50,10 @@ fn statements(migration: &Migration) -> Option<Vec<Statement>> {
     }
 }
 
-/// The refusal of a migration that was edited half-way, with every way out of it.
-pub(super) fn half_way(migration: &Migration, row: &HistoryRow) -> Refusal {
-    let (id, done) = (&migration.id, row.statements_done);
-    let resolve = |how: &str| format!("`godwit resolve {id} --as {how} --reason …`");
+/// The refusal of a migration that was edited half-way, with every way out of it; `called` so in commands.
+pub(super) fn half_way(called: &str, migration: &Migration, row: &HistoryRow) -> Refusal {
+    let done = row.statements_done;
+    let resolve = |how: &str| format!("`godwit resolve {called} --as {how} --reason …`");
     let mut ways = vec!["put the file back and run `godwit resume`".to_owned()];
     let goes_on = |statements: &[Statement]| {
         usize::try_from(done).ok().filter(|_| done > 0).and_then(|done| statements.get(done)).map(|next| {
@@ -95,13 +96,14 @@ pub fn refused_retry(
     row: Option<&HistoryRow>,
     applied: bool,
 ) -> Option<Refusal> {
+    let called = quoted(reference);
     if applied {
         return Some(refusal(
             "already-applied",
             format!("`{reference}` is applied: tried again, it would run a second time"),
             format!(
-                "leave it as it is; or undo it with `godwit rollback {reference}` and apply it again; or, if you found that \
-                 nothing of it is there, say so: `godwit resolve {reference} --as rolled-back --reason …`"
+                "leave it as it is; or undo it with `godwit rollback {called}` and apply it again; or, if you found that \
+                 nothing of it is there, say so: `godwit resolve {called} --as rolled-back --reason …`"
             ),
             false,
         ));
@@ -120,7 +122,7 @@ pub fn refused_retry(
                  is none to go on with"
             ),
             format!(
-                "put the file back; or settle it with `godwit resolve {reference} --as rolled-back --reason …` once you took \
+                "put the file back; or settle it with `godwit resolve {called} --as rolled-back --reason …` once you took \
                  back what was done, or with `--as applied` once all of it is there"
             ),
             true,

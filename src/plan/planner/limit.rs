@@ -23,7 +23,7 @@ impl Limit {
             let place = request.set.migrations.iter().position(|m| m.reference() == found.reference());
             return Ok(place.map_or(Self::Nowhere, Self::At));
         }
-        shared(request.set, to).map(Self::Semver).ok_or_else(|| unknown(to))
+        shared(request.set, to).map(Self::Semver).ok_or_else(|| unknown(request.set, to))
     }
 
     /// Whether a migration, at its place in the set, lies within.

@@ -82,7 +82,7 @@ pub(super) fn compare<'a>(
             .filter(|m| m.unit == ledger.unit && belongs(m, target, engine))
             .map(|m| (m.id.as_str(), m))
             .collect();
-        one(ledger, found, &migrations, index, &mut out);
+        one(set, ledger, found, &migrations, index, &mut out);
     }
     out
 }
@@ -114,6 +114,7 @@ fn at_most(key: &str, limit: &str) -> bool {
 }
 
 fn one<'a>(
+    set: &MigrationSet,
     ledger: &Ledger,
     found: &Found,
     migrations: &BTreeMap<&str, &'a Migration>,
@@ -137,7 +138,7 @@ fn one<'a>(
         let covered = !entry.repeatable && words.up_to.is_some_and(|limit| at_most(&entry.key, limit));
         let theirs = match said {
             Some(Said::Dirty) => {
-                out.refusals.push(dirty(ledger, migration));
+                out.refusals.push(dirty(set, ledger, migration));
                 continue;
             }
             Some(Said::Applied) => true,
@@ -155,7 +156,7 @@ fn one<'a>(
                          for many); if {} undid it, `godwit resolve {id} --as rolled-back --reason …`; or leave the table \
                          alone with `native: never` in `godwit.yml`",
                         ledger.tool.name(),
-                        id = migration.id,
+                        id = set.called(migration),
                     ),
                     true,
                 ));
@@ -165,7 +166,7 @@ fn one<'a>(
                 (Some(theirs), Some(ours)) if theirs != ours => {
                     // A repeatable one that has changed since simply runs again.
                     if !entry.repeatable {
-                        out.refusals.push(edited(ledger, migration));
+                        out.refusals.push(edited(set, ledger, migration));
                     }
                 }
                 _ => out.adopt.push(migration),
@@ -203,7 +204,7 @@ fn half_way(row: &HistoryRow) -> bool {
     }
 }
 
-fn dirty(ledger: &Ledger, migration: &Migration) -> Refusal {
+fn dirty(set: &MigrationSet, ledger: &Ledger, migration: &Migration) -> Refusal {
     refusal(
         "dirty",
         format!("{} failed in `{}` and has noted it in `{}`", ledger.tool.name(), migration.reference(), ledger.table),
@@ -212,26 +213,26 @@ fn dirty(ledger: &Ledger, migration: &Migration) -> Refusal {
                 "look at the database, then settle it: {}, or record up to where it is applied with `godwit baseline --to \
                  VERSION` and, if `{id}` is not, `godwit resolve {id} --as rolled-back --reason …`",
                 ledger.tool.way_out(),
-                id = migration.id
+                id = set.called(migration)
             )
         } else {
             format!(
                 "look at the database, then settle it: {}, or `godwit resolve {} --as applied|rolled-back --reason …`",
                 ledger.tool.way_out(),
-                migration.id
+                set.called(migration)
             )
         },
         true,
     )
 }
 
-fn edited(ledger: &Ledger, migration: &Migration) -> Refusal {
+fn edited(set: &MigrationSet, ledger: &Ledger, migration: &Migration) -> Refusal {
     refusal(
         "edited",
         format!("`{}` was edited after {} applied it", migration.up.path, ledger.tool.name()),
         format!(
             "put the file back; or, if the database is known to be as the file says, `godwit resolve {} --as applied --reason …`",
-            migration.id
+            set.called(migration)
         ),
         true,
     )

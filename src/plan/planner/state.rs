@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::native::{self, Native};
 use super::{INTERRUPTED_ROLLBACK, Request, belongs, edited, refusal};
 use crate::ids::{Engine, EnvironmentName, TargetName};
+use crate::migration::naming::quoted;
 use crate::migration::{Migration, MigrationSet, operations};
 use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal};
 
@@ -77,7 +78,7 @@ pub fn statuses(
                 pr: None,
                 commit: None,
                 note: adopted(m).or_else(|| {
-                    (m.is_contract() && !released.contains(&m.release_key())).then(|| held(m, environment))
+                    (m.is_contract() && !released.contains(&m.release_key())).then(|| held(set, m, environment))
                 }),
             },
             Some(row) => {
@@ -110,9 +111,9 @@ pub fn statuses(
 }
 
 /// Why a contract migration does not run, and what lets it.
-pub fn held(migration: &Migration, environment: Option<&EnvironmentName>) -> String {
+pub fn held(set: &MigrationSet, migration: &Migration, environment: Option<&EnvironmentName>) -> String {
     let place = environment.map_or("…".to_owned(), ToString::to_string);
-    format!("held: contract, release with `godwit release {} --env {place} --reason …`", migration.id)
+    format!("held: contract, release with `godwit release {} --env {place} --reason …`", set.called(migration))
 }
 
 fn status_of(row: &HistoryRow, note: Option<String>) -> MigrationStatus {
@@ -142,7 +143,7 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                 format!(
                     "put the file back and write a new migration; or, if the database is known to be as the file says, \
                      `godwit resolve {} --as applied --reason …`",
-                    migration.id
+                    request.set.called(migration)
                 ),
                 true,
             )),
@@ -151,7 +152,7 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                     && half_done(migration, row)
                     && !edited::goes_on(migration, row, request.finished.get(&migration.reference())) =>
             {
-                out.push(edited::half_way(migration, row));
+                out.push(edited::half_way(&request.set.called(migration), migration, row));
             }
             MigrationState::Running | MigrationState::Failed if row.is_half_undone() => out.push(refusal(
                 INTERRUPTED_ROLLBACK,
@@ -159,7 +160,7 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                 "run `godwit resume` to finish undoing it".to_owned(),
                 false,
             )),
-            MigrationState::NeedsHuman => out.push(needs_human(row)),
+            MigrationState::NeedsHuman => out.push(needs_human(request.set, row)),
             MigrationState::Applied
             | MigrationState::Running
             | MigrationState::Failed
@@ -180,12 +181,12 @@ pub(super) fn drift(request: &Request<'_>, index: &Index<'_>) -> Vec<Refusal> {
                     "put the file back; or, if the change is undone, `godwit resolve {} --as rolled-back --reason …`; or, if \
                      it is another repository's that shares this database, give each its own schema (`search_path` in the \
                      URL), or run both through one server, whose store knows which is whose",
-                    row.id
+                    called(request.set, row)
                 ),
                 true,
             )),
-            MigrationState::Running | MigrationState::NeedsHuman => out.push(needs_human(row)),
-            MigrationState::Failed if row.failed_half_way() => out.push(needs_human(row)),
+            MigrationState::Running | MigrationState::NeedsHuman => out.push(needs_human(request.set, row)),
+            MigrationState::Failed if row.failed_half_way() => out.push(needs_human(request.set, row)),
             MigrationState::Failed | MigrationState::Pending | MigrationState::RolledBack => {}
         }
     }
@@ -200,12 +201,20 @@ fn half_done(migration: &Migration, row: &HistoryRow) -> bool {
             && (operations::are_operations(migration.engine) || migration.directives.backfill.is_some()))
 }
 
-fn needs_human(row: &HistoryRow) -> Refusal {
+/// What commands call a migration that has a row.
+fn called(set: &MigrationSet, row: &HistoryRow) -> String {
+    quoted(&set.name(&row.unit, row.id.as_str()))
+}
+
+fn needs_human(set: &MigrationSet, row: &HistoryRow) -> Refusal {
     let found = row.error.as_deref().map_or(String::new(), |e| format!(": {e}"));
     refusal(
         "dirty",
         format!("what became of `{}` cannot be proved{found}", row.id),
-        format!("look at the database, then `godwit resolve {} --as applied|rolled-back|retry --reason …`", row.id),
+        format!(
+            "look at the database, then `godwit resolve {} --as applied|rolled-back|retry --reason …`",
+            called(set, row)
+        ),
         true,
     )
 }

@@ -4,7 +4,8 @@
 use super::super::{ApplyOptions, Call, rollback};
 use super::HealthWish;
 use crate::config::health::OnFailure;
-use crate::migration::Migration;
+use crate::migration::naming::quoted;
+use crate::migration::{Migration, MigrationSet};
 use crate::plan::health::unsafe_to_undo;
 use crate::plan::planner::{Selector, belongs};
 use crate::plan::{MigrationState, Outcome, RunReport, StepAction, StepReport};
@@ -25,15 +26,15 @@ pub(super) async fn take_back(call: &Call<'_>, report: &mut RunReport, wish: &He
     for n in applied {
         match find(call, &report.steps[n]) {
             Ok(migration) if wish.checks.on_failure == OnFailure::Rollback => found.push((n, migration)),
-            Ok(_) => return by_hand(report, "`on_failure` is `stop`"),
-            Err(why) => return by_hand(report, &why),
+            Ok(_) => return by_hand(call.set, report, "`on_failure` is `stop`"),
+            Err(why) => return by_hand(call.set, report, &why),
         }
     }
     let mut undone = Vec::new();
     for (n, migration) in found {
         let reference = migration.reference();
         let target = call.targets.iter().find(|t| t.name == report.steps[n].target);
-        let Some(target) = target else { return by_hand(report, "a database is missing") };
+        let Some(target) = target else { return by_hand(call.set, report, "a database is missing") };
         let options = ApplyOptions {
             health: None,
             run: None,
@@ -42,6 +43,7 @@ pub(super) async fn take_back(call: &Call<'_>, report: &mut RunReport, wish: &He
             to: None,
             service: None,
             accept_data_loss: false,
+            by_itself: true,
             beside: call.targets.iter().filter(|t| t.name != target.name).cloned().collect(),
             ..call.options.clone()
         };
@@ -60,7 +62,7 @@ pub(super) async fn take_back(call: &Call<'_>, report: &mut RunReport, wish: &He
             }
             Err(error) => error.to_string(),
         };
-        let said = by_hand(report, &format!("undoing `{reference}` did not work: {why}"));
+        let said = by_hand(call.set, report, &format!("undoing `{reference}` did not work: {why}"));
         return if undone.is_empty() { said } else { format!("{} was undone; {said}", undone.join(", ")) };
     }
     format!("{} was undone by itself; correct the cause and bring it in again", undone.join(", "))
@@ -80,14 +82,14 @@ fn find<'a>(call: &Call<'a>, step: &StepReport) -> Result<&'a Migration, String>
 }
 
 /// How a person does it.
-fn by_hand(report: &RunReport, why: &str) -> String {
+fn by_hand(set: &MigrationSet, report: &RunReport, why: &str) -> String {
     let environment = report.environment.as_ref().map_or(String::new(), |e| format!(" --env {e}"));
     let applied = report
         .steps
         .iter()
         .rev()
         .filter(|s| s.state == MigrationState::Applied && s.action == StepAction::Apply)
-        .map(|s| format!("`godwit rollback{environment} {}`", s.migration))
+        .map(|s| format!("`godwit rollback{environment} {}`", quoted(&set.name(&s.unit, s.migration.as_str()))))
         .collect::<Vec<_>>()
         .join(", then ");
     format!("{why}; to undo: {applied}{}", restoring(report))

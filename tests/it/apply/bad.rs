@@ -339,7 +339,7 @@ fn a_clock_that_was_wrong_changes_no_order_of_documents_keys_and_indices_either(
         assert!(shown[0].started_at > chrono::Utc::now() + chrono::Duration::days(365), "{kind:?}: {shown:?}");
         write(2);
         project.run(&["apply", "--yes"]).expect(0);
-        project.run(&["rollback", "--steps", "1", "--yes"]).expect(0);
+        project.run(&["rollback", "--steps", "1", "--yes", "--accept-data-loss"]).expect(0);
         assert_eq!(project.database.history(), ["001_m1 applied", "002_m2 rolled_back"], "{kind:?}");
         project.run(&["status"]).expect(0);
     }

@@ -27,7 +27,7 @@ fn the_worked_examples_go_forward_back_and_forward_again() {
         };
         forward();
         let steps = count.to_string();
-        project.run(&["rollback", "--steps", &steps, "--yes"]).expect(0);
+        project.run(&["rollback", "--steps", &steps, "--yes", "--accept-data-loss"]).expect(0);
         assert!(!project.database.has_table("customers"), "{folder}");
         forward();
     }

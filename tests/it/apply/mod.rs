@@ -5,6 +5,7 @@ mod examples;
 mod hard;
 mod known;
 mod long;
+mod losing;
 mod odd;
 mod own;
 mod resolving;

@@ -1,7 +1,7 @@
 //! What a person may say of a migration that stopped or is done, and what a mended file makes of it.
 
 use super::told;
-use crate::support::{BOTH, Project};
+use crate::support::{BOTH, Database, Kind, Project, Said, godwit};
 
 /// Three statements, each by itself; the third cannot be done.
 const THREE: &str = "-- godwit: no-transaction\ncreate table one (n integer);\ncreate table two (n integer);\ncreate table two (m integer);\n";
@@ -96,4 +96,46 @@ fn without_the_store_nobody_knows_what_was_done_and_a_person_is_asked() {
         let said = project.run(&["resolve", "1_three", "--as", "retry", "--reason", "shorter"]).expect(4);
         assert!(said.stderr.contains("there is none to go on with"), "{said:?}");
     }
+}
+
+#[test]
+fn dec15_of_two_migrations_with_one_id_the_one_that_is_named_is_settled_and_undone() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), Database::fresh(Kind::Sqlite));
+    for (name, text) in [
+        (
+            "godwit.yml",
+            "version: 1\nenvironments: [development]\nmigrations:\n  - path: \"*\"\n    engine: sqlite\n    target: shop\n",
+        ),
+        ("policies/environments.yml", "development:\n  targets:\n    shop: { engine: sqlite, url: \"${SHOP_URL}\" }\n"),
+        ("billing/0001_init.up.sql", "create table bills (n integer);"),
+        ("billing/0001_init.down.sql", "drop table bills;"),
+        ("stock/0001_init.up.sql", "create table stock (n integer);"),
+        ("stock/0001_init.down.sql", "drop table stock;"),
+    ] {
+        let file = dir.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    let run = |args: &[&str]| -> Said {
+        godwit(dir.path()).args(args).env("SHOP_URL", &database.url).output().unwrap().into()
+    };
+    run(&["apply", "development", "--yes"]).expect(0);
+    for args in [
+        &["resolve", "0001_init", "--env", "development", "--as", "rolled-back", "--reason", "dropped"][..],
+        &["release", "0001_init", "--env", "development", "--reason", "now"],
+        &["rollback", "development", "0001_init", "--yes"],
+    ] {
+        let said = run(args);
+        let text = format!("{}{}", said.stdout, said.stderr);
+        for part in ["several migrations are called `0001_init`", "`billing/0001_init`", "`stock/0001_init`"] {
+            assert!(text.contains(part), "{args:?}: {part}: {said:?}");
+        }
+    }
+    assert_eq!(database.history(), ["0001_init applied", "0001_init applied"]);
+    run(&["rollback", "development", "stock/0001_init", "--yes"]).expect(0);
+    assert!(database.has_table("bills") && !database.has_table("stock"));
+    database.query("drop table bills");
+    run(&["resolve", "billing/0001_init", "--env", "development", "--as", "rolled-back", "--reason", "dropped"])
+        .expect(0);
+    assert_eq!(database.history(), ["0001_init rolled_back", "0001_init rolled_back"]);
 }

@@ -39,7 +39,10 @@ fn s2_89_it_holds_without_a_transaction_and_on_the_way_back() {
         let back = "delete from a;\nselect count(*) from a;\n-- Should return 7";
         let project = Project::new(kind, &[TABLE, ("0001_a.down.sql", back)]);
         project.run(&["apply", "--yes"]).expect(0);
-        let said = project.run(&["rollback", "--steps", "1", "--yes", "--format", "json"]).expect(1).json();
+        let said = project
+            .run(&["rollback", "--steps", "1", "--yes", "--accept-data-loss", "--format", "json"])
+            .expect(1)
+            .json();
         assert_eq!(said["steps"][0]["error"]["line"], 2, "{kind:?}: {said}");
         assert_eq!(project.database.one("select count(*) from a"), "3", "{kind:?}: the way back was undone");
     }

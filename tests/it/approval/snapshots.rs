@@ -7,6 +7,7 @@ use godwit::approval::{Counted, ReviewState};
 use godwit::config::ConfigError;
 use godwit::ids::{Checksum, CommitSha, Digest, Engine, Login, MigrationId, Risk, RoleName, RunId, TargetName};
 use godwit::lint::{Category, LintReport, MigrationSummary, Severity, Violation};
+use godwit::migration::MigrationSet;
 use godwit::plan::{
     MigrationState, Outcome, PlannedStatement, RecoveryClass, Refusal, RunReport, Step, StepAction, StepError,
     StepReport,
@@ -203,6 +204,7 @@ fn check(output: &CheckOutput) -> String {
 
 fn run(state: MigrationState, outcome: Outcome, error: Option<StepError>) -> RunReport {
     let one = |id: &str, state, error| StepReport {
+        unit: String::new(),
         migration: MigrationId::new(id).unwrap(),
         target: TargetName::new("shop-pg").unwrap(),
         engine: Engine::Postgresql,
@@ -257,7 +259,9 @@ fn run_page(report: &RunReport, next: &Next) -> String {
         audit_head: Some(&head),
         links: &links,
         rollback: Some("a holder of `data_ops` (`@omar`) asks for it"),
+        contacts: &[("dba".to_owned(), "dba@example.com".to_owned()), ("on_call".to_owned(), "#db-on-call".to_owned())],
         regions: &[],
+        set: &MigrationSet::default(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Backups: required ones before runs, verified by restoring them, refused when damaged, brought back whole (SPEC 8, R-24).
 
+mod before_rollbacks;
 mod documents;
 mod keys_and_indices;
 mod ledger;

@@ -10,7 +10,7 @@ const GODWIT_YML: &str = "version: 1\nenvironments: [development, staging]\nmigr
 
 fn file(name: &str, version: &str, operation: &str, back: &str) -> String {
     format!(
-        r#"{{ "version": "{version}", "name": "{name}", "description": "Carts that nobody fills", "database_type": "mongodb",
+        r#"{{ "version": "{version}", "name": "{name}", "description": "BREAKING: carts that nobody fills go", "database_type": "mongodb",
              "migration_type": "schema", "operations": [{operation}],
              "rollback": [{{ "type": "{back}", "collection": "carts" }}] }}"#
     )

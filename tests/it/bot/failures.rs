@@ -1,6 +1,6 @@
 //! Repositories that are not as one would wish.
 
-use super::world::{APPROVAL, LINT, World, check, conclusion};
+use super::world::{APPROVAL, LINT, SUMMARY, World, check, comment, conclusion};
 
 const ORDERS: [(&str, &str); 1] =
     [("migrations/0001_orders.up.sql", "CREATE TABLE orders (id INTEGER PRIMARY KEY);\n")];
@@ -30,7 +30,12 @@ async fn b3_a_matrix_without_the_cell_and_a_role_nobody_holds_block() {
     let pull = world.open("orders", &ORDERS).await;
     world.approve(&pull, "omar").await;
     world.approve(&pull, "dora").await;
-    assert_ne!(conclusion(&pull, APPROVAL), "success", "{:?}", check(&pull, APPROVAL));
+    let approval = check(&pull, APPROVAL);
+    assert_eq!(approval.conclusion.as_deref(), Some("failure"), "{approval:?}");
+    let said = format!("{approval:?}");
+    assert!(said.contains("has no cell for `production` at risk") && said.contains("add one"), "{said}");
+    let summary = comment(&pull, SUMMARY).unwrap().body;
+    assert!(summary.contains("has no cell for `production` at risk"), "{summary}");
     let roles = "data_ops: { users: [omar] }\n";
     let world = World::start_with(&[("policies/roles.yml", roles)]).await;
     let pull = world.open("orders", &ORDERS).await;
@@ -50,6 +55,11 @@ async fn b2_a_pull_request_of_more_than_three_thousand_files_is_judged_whole() {
     files.push(("migrations/0001_orders.up.sql", ORDERS[0].1));
     let pull = world.open("many", &files).await;
     assert_eq!(conclusion(&pull, APPROVAL), "action_required");
+    let summary = comment(&pull, SUMMARY).unwrap().body;
+    assert!(summary.contains("0001_orders") && summary.contains("CREATE TABLE orders"), "{summary}");
+    let approval = format!("{:?}", check(&pull, APPROVAL));
+    assert!(approval.contains("data_ops") && approval.contains("dba"), "{approval}");
+    assert_eq!(conclusion(&pull, LINT), "success", "{:?}", check(&pull, LINT));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use godwit::approval::Counted;
 use godwit::ids::{CommitSha, Digest, Engine, EnvironmentName, MigrationId, Risk, RunId, TargetName};
+use godwit::migration::MigrationSet;
 use godwit::plan::{MigrationState, Outcome, RecoveryClass, RunReport, StepAction, StepError, StepReport};
 use godwit::report::run_comment::{Next, RunCommentInput, result};
 use godwit::report::{Links, escape};
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 fn step(n: usize, message: &str) -> StepReport {
     let failed = !message.is_empty();
     StepReport {
+        unit: String::new(),
         migration: MigrationId::new(format!("{n:04}_step")).unwrap(),
         target: TargetName::new("shop").unwrap(),
         engine: Engine::Postgresql,
@@ -72,7 +74,9 @@ proptest! {
             audit_head: None,
             links: &Links::default(),
             rollback: None,
+            contacts: &[],
             regions: &[],
+            set: &MigrationSet::default(),
         });
         prop_assert!(text.chars().map(char::len_utf16).sum::<usize>() <= escape::COMMENT_LIMIT);
         prop_assert!(text.contains("END OF IT") && text.contains("/godwit retry staging"));

@@ -20,7 +20,7 @@ async fn merge(world: &World, pull: &PullHandle) {
     world.settle().await;
 }
 
-async fn by_hand(world: &World, environment: &str, sql: &'static str) {
+pub(super) async fn by_hand(world: &World, environment: &str, sql: &'static str) {
     let file = world.database(environment);
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();

@@ -2,7 +2,7 @@
 
 use godwit::sandbox::{Fault, FaultKind, MergeMethod};
 
-use super::world::{World, answer};
+use super::world::{APPROVAL, LINT, World, answer, check, conclusion};
 
 const ORDERS: (&str, &str) = ("migrations/0001_orders.up.sql", "CREATE TABLE orders (id INTEGER PRIMARY KEY);\n");
 const LOCK: &str = "/godwit lock production stocktaking";
@@ -92,4 +92,46 @@ async fn b9_what_was_given_up_in_silence_is_told_by_the_sweep() {
     assert_eq!(untold, []);
     world.bot.sweep(chrono::Utc::now()).await.unwrap();
     assert_eq!(pull.comments().unwrap().len(), said);
+}
+
+#[tokio::test]
+async fn b9_a_check_that_github_forbids_is_given_up_and_stands_there_once_it_may() {
+    let world = World::start().await;
+    // No rate limit: a permission that somebody took away.
+    world.sandbox.fault(Fault::new("/check-runs", u32::MAX, FaultKind::Status(403)).method("POST"));
+    let pull = world.open_as("alice", "orders", &[ORDERS], false);
+    try_again(&world, 12).await;
+    assert_eq!(pull.check_runs().unwrap(), []);
+    let dead = world.store.dead_jobs().await.unwrap();
+    assert_eq!(dead.len(), 1, "{dead:#?}");
+    for part in ["GitHub refuses `POST", "check-runs", "check the App's permissions"] {
+        assert!(dead[0].error.contains(part), "{part}: {dead:#?}");
+    }
+    world.sandbox.clear_faults();
+    let said = world.ask(&pull, "bob", "/godwit lint").await;
+    assert!(said.contains("Looking again"), "{said}");
+    assert_eq!(conclusion(&pull, LINT), "success", "{:?}", check(&pull, LINT));
+    assert_eq!(conclusion(&pull, APPROVAL), "action_required", "{:?}", check(&pull, APPROVAL));
+}
+
+#[tokio::test]
+async fn b9_a_command_whose_answer_github_forbids_is_done_once_and_answered_when_it_may() {
+    let world = World::start().await;
+    let pull = world.open("orders", &[ORDERS]).await;
+    let comments = format!("/issues/{}/comments", pull.number());
+    world.sandbox.fault(Fault::new(comments, u32::MAX, FaultKind::Status(403)).method("POST"));
+    let id = pull.comment("omar", LOCK).unwrap();
+    try_again(&world, 12).await;
+    let dead = world.store.dead_jobs().await.unwrap();
+    assert_eq!(dead.len(), 1, "{dead:#?}");
+    assert!(dead[0].error.contains("check the App's permissions"), "{dead:#?}");
+    let locks = world.store.audit(&Default::default()).await.unwrap();
+    assert_eq!(locks.iter().filter(|r| r.body.action == "lock").count(), 1, "{locks:#?}");
+    world.sandbox.clear_faults();
+    let told = world.sandbox.recorder().webhooks.into_iter().find(|f| f.payload["comment"]["id"] == id).unwrap();
+    world.sandbox.redeliver(&told.guid).unwrap();
+    world.settle().await;
+    assert!(answer(&pull, id).contains("locked"), "{}", answer(&pull, id));
+    let locks = world.store.audit(&Default::default()).await.unwrap();
+    assert_eq!(locks.iter().filter(|r| r.body.action == "lock").count(), 1, "{locks:#?}");
 }

@@ -122,6 +122,26 @@ fn b7_pushes_and_repeated_merges_while_a_run_goes_on_run_nothing_twice() {
 }
 
 #[test]
+fn b7_a_base_branch_that_is_set_back_while_a_run_goes_on_changes_nothing_of_what_was_merged() {
+    let (shop, databases) = shop();
+    let _served = shop.serve(None);
+    let before = shop.repo.branch_sha("main").unwrap();
+    let pull = shop.approved("orders", &[ORDERS, GATE]);
+    let gate = Gate::shut(&databases[1]);
+    shop.merge(&pull);
+    shop.until("staging runs", || is_waiting(&databases[1]));
+    // As if the merge had never been, and with something that nobody agreed to in its place.
+    let sneaked = commit("alice", &[("migrations/0002_sneaked.up.sql", "CREATE TABLE sneaked (id int);\n")]);
+    shop.repo.force_push("main", "alice", &before, &[sneaked]).unwrap();
+    gate.open();
+    // What was pushed straight to it is looked at a minute later; nobody waits for that here.
+    shop.until("production has it", || pull.labels().unwrap().contains(&"migrated:production".to_owned()));
+    assert_once(&shop, &pull, &databases);
+    assert!(databases.iter().all(|d| !d.has_table("sneaked")));
+    assert_eq!(shop.open_runs(), 0);
+}
+
+#[test]
 fn b8_killed_while_an_index_is_built_concurrently_it_is_finished_once() {
     for point in ["stmt_sent:kill:2", "stmt_acked:kill:2", "commit_acked:kill:2"] {
         let (shop, databases) = shop();

@@ -104,7 +104,7 @@ async fn a_request_expires_and_can_be_taken_back() {
     let id = request(&world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await);
     world.in_store("UPDATE rollback_requests SET expires_at = 1").await;
     let said = world.ask(&pull, "dora", &format!("/godwit confirm {id}")).await;
-    assert!(said.contains("expired") && said.contains("/godwit rollback production 0001_orders"), "{said}");
+    assert!(said.contains("expired") && said.contains("/godwit rollback production migrations/0001_orders"), "{said}");
     let id = request(&world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await);
     let said = world.ask(&pull, "dora", "/godwit cancel production").await;
     assert!(said.contains("is withdrawn"), "{said}");
@@ -219,7 +219,7 @@ async fn b18_godwit_confirm_comes_too_late_after_an_hour() {
     let id = request(&world.ask(&pull, "omar", "/godwit rollback production 0001_orders").await);
     world.in_store("UPDATE rollback_requests SET expires_at = 1").await;
     let dora = world.token("dora");
-    for part in ["ask again: `/godwit rollback production 0001_orders`", "is withdrawn"] {
+    for part in ["ask again: `/godwit rollback production migrations/0001_orders`", "is withdrawn"] {
         let (code, out, err) = world.godwit(&work, &dora, &["confirm", &id, "--for", "acme/shop"]).await;
         assert_eq!(code, 3, "{out}\n{err}");
         assert!(err.contains(part), "{part}\n{err}");

@@ -56,6 +56,7 @@ fn cases() -> Vec<Case> {
             files: &[("0003_c.up.sql", "-- godwit: depends_on=0001_a\ncreate table c (n int);")],
             ..case("dependants", 3, &["rollback", "0001_a", "--yes"])
         },
+        Case { sql: "insert into b values (1)", ..case("data-loss", 3, &["rollback", "0002_b", "--yes"]) },
         // 4: a person is needed.
         Case { files: &[("0002_b.up.sql", "create table b (n int, m int);")], ..case("edited", 4, APPLY) },
         Case { gone: &["0002_b.up.sql", "0002_b.down.sql"], ..case("missing", 4, APPLY) },
@@ -87,6 +88,37 @@ fn every_refusal_has_its_exit_code() {
         if !case.reason.is_empty() {
             assert_eq!(said.json()["blocked_by"][0]["reason"], case.reason, "{said:?}");
         }
+    }
+}
+
+#[test]
+fn dec20_a_target_that_is_older_than_its_ledger_is_told_by_whatever_looks_at_it() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let project = Project::new(
+            kind,
+            &[("0001_a.up.sql", "create table a (n int);"), ("0002_b.up.sql", "create table b (n int);")],
+        );
+        project.run(APPLY).expect(0);
+        project.run(&["status"]).expect(0);
+        project.database.query("drop table b");
+        project.database.query("delete from godwit_history where id = '0002_b'");
+        let told = |args: &[&str]| {
+            let said = project.run(&[args, &["--format", "json"]].concat());
+            assert_eq!(said.code, Some(4), "{kind:?} {args:?}: {said:?}");
+            said.json()["blocked_by"].clone()
+        };
+        let refused = told(APPLY);
+        assert!(refused[0]["message"].as_str().unwrap().contains("older than what was recorded"), "{refused}");
+        assert_eq!(told(&["plan"]), refused);
+        assert_eq!(told(&["apply", "--dry-run"]), refused);
+        let status = project.run(&["status", "--format", "json"]).expect(4).json();
+        assert_eq!(status["targets"][0]["older"], refused, "{status}");
+        let status = project.run(&["status"]).expect(4);
+        assert!(status.stdout.contains("older than what was recorded"), "{status:?}");
+        // A person's word ends it.
+        project.run(&["resolve", "0002_b", "--as", "rolled-back", "--reason", "an older copy"]).expect(0);
+        project.run(&["plan"]).expect(0);
+        project.run(&["status"]).expect(0);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line itself: its forms of output and its exit codes.
 
 mod beginning_anew;
+mod broken_store;
 mod data;
 mod exits;
 mod folders;

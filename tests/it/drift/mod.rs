@@ -85,6 +85,74 @@ fn s2_138_a_change_by_hand_is_shown_blocks_a_run_and_can_be_taken_over() {
 }
 
 #[test]
+fn s2_138_another_database_under_the_same_name_is_not_taken_for_a_changed_one() {
+    let shop = Shop::new(Kind::Sqlite);
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    let other = Database::fresh(Kind::Sqlite);
+    other.query("create table elsewhere (id integer primary key)");
+    let there = |args: &[&str]| -> Said {
+        godwit(shop.dir.path()).args(args).env("SHOP_URL", &other.url).output().unwrap().into()
+    };
+    there(&["apply", "development", "--yes"]).expect(0);
+    there(&["drift", "development"]).expect(0);
+    // Each is compared with what was left on it.
+    let said = shop.run(&["drift", "development"]).expect(0);
+    assert!(said.stdout.contains("left it") && !said.stdout.contains("elsewhere"), "{said:?}");
+    shop.write("db/2_orders.up.sql", "create table orders (id integer primary key);");
+    shop.run(&["apply", "development", "--yes"]).expect(0);
+    there(&["apply", "development", "--yes"]).expect(0);
+    other.query("create table by_hand (id integer primary key)");
+    assert!(there(&["drift", "development"]).expect(4).stdout.contains("by_hand"));
+    shop.run(&["drift", "development"]).expect(0);
+}
+
+#[test]
+fn s1_52_production_is_compared_with_what_staging_was_left_as() {
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let shop = Shop::new(kind);
+        let production = Database::fresh(kind);
+        let environment = |name: &str, url: &str| {
+            let engine = kind.engine();
+            format!(
+                "{name}:\n  targets:\n    shop: {{ engine: {engine}, url: \"${{{url}}}\" }}\n  migration: {{ backup_required: false }}\n"
+            )
+        };
+        let both = environment("staging", "SHOP_URL") + &environment("production", "PROD_URL");
+        shop.write("policies/environments.yml", &both);
+        shop.write(
+            "godwit.yml",
+            "version: 1\nenvironments: [staging, production]\nmigrations:\n  - path: db\n    target: shop\n",
+        );
+        let run = |args: &[&str]| -> Said {
+            let mut command = godwit(shop.dir.path());
+            command.args(args).env("SHOP_URL", &shop.database.url).env("PROD_URL", &production.url);
+            command.output().unwrap().into()
+        };
+        let against = ["drift", "production", "--against", "staging"];
+        assert!(run(&against).expect(0).stdout.contains("nothing is known of staging"));
+        for name in ["staging", "production"] {
+            run(&["apply", name, "--yes"]).expect(0);
+        }
+        assert!(run(&against).expect(0).stdout.contains("as in staging"));
+
+        production.query("create index by_hand on users (email)");
+        let said = run(&against).expect(4);
+        assert!(said.stdout.contains("by_hand") && said.stdout.contains("not as in staging"), "{said:?}");
+        let json = run(&["drift", "production", "--against", "staging", "--format", "json"]).expect(4).json();
+        assert_eq!((&json["against"], json["targets"][0]["changes"].as_array().unwrap().len()), (&"staging".into(), 1));
+        production.query("drop index by_hand");
+
+        // What production has not had yet is no drift.
+        shop.write("db/2_orders.up.sql", "create table orders (id integer primary key);");
+        run(&["apply", "staging", "--yes"]).expect(0);
+        let said = run(&against).expect(0);
+        assert!(said.stdout.contains("orders") && said.stdout.contains("other migrations are applied"), "{said:?}");
+        let said = run(&["drift", "production", "--against", "stagnig"]).expect(2);
+        assert!(said.stderr.contains("there is no environment `stagnig`"), "{said:?}");
+    }
+}
+
+#[test]
 fn a_change_taken_back_is_no_drift_and_a_run_from_elsewhere_is_not_taken_for_one() {
     for kind in [Kind::Postgres, Kind::Sqlite] {
         let shop = Shop::new(kind);
@@ -105,6 +173,68 @@ fn a_change_taken_back_is_no_drift_and_a_run_from_elsewhere_is_not_taken_for_one
         shop.write("db/3_more.up.sql", "create table more (id integer primary key);");
         shop.run(&["apply", "development", "--yes"]).expect(0);
         shop.run(&["drift", "development"]).expect(0);
+    }
+}
+
+#[test]
+fn dec20_an_older_copy_of_a_database_is_drift_and_no_migration_that_ran_elsewhere() {
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let shop = Shop::new(kind);
+        shop.write("db/2_orders.up.sql", "create table orders (id integer primary key);");
+        shop.run(&["apply", "development", "--yes"]).expect(0);
+        shop.database.query("drop table orders");
+        shop.database.query("delete from godwit_history where id = '2_orders'");
+        let said = shop.run(&["drift", "development"]).expect(4);
+        assert!(said.stdout.contains("applied `2_orders` here") && said.stdout.contains("older than"), "{said:?}");
+        assert!(!said.stdout.contains("without leaving a record"), "{said:?}");
+        let json = shop.run(&["drift", "development", "--format", "json"]).expect(4).json();
+        let target = &json["targets"][0];
+        assert_eq!(
+            (&target["history_moved"], &target["older"][0]["reason"]),
+            (&false.into(), &"drift".into()),
+            "{json}"
+        );
+        assert!(target["changes"].to_string().contains("orders"), "{json}");
+        for args in [&["plan", "development"][..], &["status", "development"]] {
+            let said = shop.run(args).expect(4);
+            assert!(said.stdout.contains("older than what was recorded"), "{args:?}: {said:?}");
+        }
+    }
+}
+
+#[test]
+fn dec20_an_older_copy_is_told_of_documents_and_keys_too() {
+    for kind in [Kind::Mongodb, Kind::Redis] {
+        let shop = Shop::on(Database::fresh(kind));
+        let text = match kind {
+            Kind::Redis => r#"{ "version": "1.0.0", "name": "a", "description": "for a test", "database_type": "redis",
+                "migration_type": "data", "operations": [{ "type": "set_ttl", "keys": ["carts"], "seconds": 600 }] }"#
+                .to_owned(),
+            _ => r#"[{ "type": "create_collection", "collection": "people" }]"#.to_owned(),
+        };
+        let (name, text) = match kind {
+            Kind::Redis => ("001_a.json".to_owned(), text),
+            _ => file(1, &text, None),
+        };
+        shop.write(&format!("db/{name}"), &text);
+        shop.run(&["apply", "development", "--yes"]).expect(0);
+        shop.run(&["status", "development"]).expect(0);
+        match kind {
+            Kind::Redis => {
+                let keys: Vec<String> = shop.database.redis(&["KEYS", "*history*"]);
+                assert_eq!(keys.len(), 1, "{keys:?}");
+                shop.database.redis::<u64>(&["DEL", &keys[0]]);
+            }
+            _ => {
+                let all = serde_json::json!({ "delete": "godwit_history", "deletes": [{ "q": {}, "limit": 0 }] });
+                shop.database.mongo(&all).unwrap();
+            }
+        }
+        for args in [&["status", "development"][..], &["plan", "development"], &["drift", "development"]] {
+            let said = shop.run(args);
+            assert_eq!(said.code, Some(4), "{kind:?} {args:?}: {said:?}");
+            assert!(said.stdout.contains("older than what was recorded"), "{kind:?} {args:?}: {said:?}");
+        }
     }
 }
 
@@ -223,7 +353,8 @@ fn s2_138_what_an_earlier_version_recorded_is_compared_by_what_it_read_and_renew
     let shop = Shop::new(Kind::Postgres);
     shop.run(&["apply", "development", "--yes"]).expect(0);
     let (environment, target) = (EnvironmentName::new("development").unwrap(), TargetName::new("shop").unwrap());
-    let place = SchemaPlace { repo: None, environment: &environment, target: &target };
+    let identity = shop.database.one("select target_id from godwit_fence");
+    let place = SchemaPlace { repo: None, environment: &environment, target: &target, identity: &identity };
     let url = format!("sqlite:{}", shop.dir.path().join("state/godwit.db").display());
     let has_details = |forget: bool| {
         crate::support::wait(async {

@@ -528,6 +528,35 @@ fn what_is_in_the_way_is_told_before_anything_is_changed() {
 }
 
 #[test]
+fn s4_65_what_was_done_is_taken_back_when_only_its_record_is_refused() {
+    for server in BOTH {
+        let mongo =
+            Mongo::fresh(server, &[file(1, r#"[{ "type": "create_collection", "collection": "first" }]"#, None)]);
+        mongo.insert("people", people());
+        mongo.run(&["apply", "--yes"]).expect(0);
+        let before = mongo.state();
+        let text = r#"[{ "type": "create_collection", "collection": "logs" },
+            { "type": "add_field", "collection": "people", "field": "vip", "value": false }]"#;
+        let (name, json) = file(2, text, None);
+        mongo.write(&name, &json);
+        let refuses =
+            |validator: Document| drop(mongo.command(doc! { "collMod": "godwit_history", "validator": validator }));
+        refuses(doc! { "state": { "$ne": "applied" } });
+        let said = mongo.run(&["apply", "--yes"]).expect(1);
+        assert!(said.stdout.contains("failed validation"), "{said:?}");
+        assert!(!mongo.collections().contains(&"logs".to_owned()));
+        assert_eq!(mongo.count("people", doc! { "vip": { "$exists": true } }), 0);
+        assert_eq!(mongo.history(), ["001_m1 applied", "002_m2 failed"]);
+        // Once it may be recorded, it is done.
+        refuses(doc! {});
+        mongo.run(&["apply", "--yes"]).expect(0);
+        assert_eq!(mongo.count("people", doc! { "vip": false }), 25);
+        mongo.run(&["rollback", "--steps", "1", "--yes"]).expect(0);
+        assert_eq!(mongo.state()[2..], before[1..]);
+    }
+}
+
+#[test]
 fn a_collection_that_holds_documents_is_not_dropped_by_a_rollback_unasked() {
     let mongo = Mongo::fresh(
         Server::ReplicaSet,

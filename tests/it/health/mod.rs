@@ -134,7 +134,7 @@ fn what_would_take_more_away_is_not_undone_and_the_commands_are_named() {
             "{again:#}"
         );
         world.environment("");
-        world.run(&["rollback", "--env", "development", "0002_rows", "--yes"]).expect(0);
+        world.run(&["rollback", "--env", "development", "0002_rows", "--yes", "--accept-data-loss"]).expect(0);
         // Whoever wants no way back by itself says so.
         world.environment(&format!("  health_checks: {{ {checks}, on_failure: stop }}\n"));
         world.write("m/0002_rows.up.sql", "CREATE TABLE b (n INTEGER);");

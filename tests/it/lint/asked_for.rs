@@ -78,6 +78,26 @@ fn q10_x03_matters_of_form_are_told_and_what_is_right_is_not() {
     }
 }
 
+#[test]
+fn x03_the_metadata_of_a_typed_pair_answers_as_a_comment_does() {
+    for (compliance, told) in [("", true), (r#","compliance":[]"#, true), (r#","compliance":["GDPR"]"#, false)] {
+        let about = format!(
+            r#"{{"version":"1.0.0","name":"people","description":"Who buys","database_type":"postgresql","migration_type":"schema"{compliance}}}"#
+        );
+        let files = [
+            ("migrations/postgresql/001_people.json", &*about),
+            ("migrations/postgresql/001_people.sql", "create table people (id bigint primary key, email text);"),
+            ("migrations/postgresql/001_people_rollback.sql", "drop table people;"),
+        ]
+        .map(|(path, text)| SourceFile::new(path, text));
+        let set = resolve(&files, &[MigrationRoot::folder("migrations/*")]);
+        let config = LintConfig::parse("policies/lint.yml", "rules: {}\n").unwrap();
+        let report = check(&set, &config, &Scope::All, NaiveDate::from_ymd_opt(2026, 11, 21).unwrap());
+        let found = report.violations.iter().any(|v| v.rule == "untagged-personal-data");
+        assert_eq!(found, told, "{compliance}: {:?}", report.violations);
+    }
+}
+
 fn finds(rule: &str, sql: &str, asked: bool) -> bool {
     let policy = if asked { format!("rules: {{ {rule}: warning }}\n") } else { "rules: {}\n".to_owned() };
     let config = LintConfig::parse("policies/lint.yml", &policy).unwrap();

@@ -122,6 +122,12 @@ fn a_folder_that_no_entry_covers_is_told_where_a_branch_brings_migrations_to_it(
     assert_eq!(told(&[]), (Some(0), vec![]), "of a whole repository nobody says which folders are meant");
     git(dir.path(), &["add", "."]);
     assert_eq!(told(&["--staged"]).1.len(), 1);
+    // Below a folder that is named, of a whole repository too, and once.
+    fs::create_dir(dir.path().join("db/migrations/old")).unwrap();
+    fs::write(dir.path().join("db/migrations/old/1_z.up.sql"), "create table z (id bigint primary key);\n").unwrap();
+    assert_eq!(told(&[]), (Some(0), vec![pair("db/migrations/old/1_z.up.sql", "info")]));
+    assert_eq!(told(&["--base", "main"]).1.len(), 2);
+    fs::remove_dir_all(dir.path().join("db/migrations/old")).unwrap();
     fs::write(dir.path().join("godwit.yml"), "version: 1\nmigrations:\n  - path: '**/migrations'\n").unwrap();
     assert_eq!(told(&["--base", "main"]), (Some(0), vec![]));
 }
@@ -210,8 +216,8 @@ fn n11_s1_22_s1_30_a_service_and_its_migrations_are_described() {
         ("readme.md", "names of files that are no scripts are known here\n"),
     ]);
     let (_, report) = json(dir.path(), &[]);
-    let users = pair(&format!("{unit}/0001_users.up.sql"), "warning");
-    let script = pair("migrations/scripts/001_20240101_000000_a.sql", "warning");
+    let users = pair(&format!("{unit}/0001_users.up.sql"), "error");
+    let script = pair("migrations/scripts/001_20240101_000000_a.sql", "error");
     assert_eq!(of(&report, "missing-docs"), [script, users.clone(), users], "{report}");
     fs::create_dir_all(dir.path().join(unit).join("docs")).unwrap();
     fs::write(dir.path().join(unit).join("README.md"), "# users\n").unwrap();

@@ -110,7 +110,7 @@ const YAML: &[(&str, &str)] = &[
 
 const OWNERS: &str = "# owners\n* @org/all\n/migrations/**/*.sql @org/dba ada@example.com\ndocs/* @bob # the lot\n/a\\ b/ @x\n[Section][2] @no\n!not @y\n";
 
-const COMMENTS: &str = "Hello\n/godwit resolve production 0004_orders applied it was done by hand\n> /godwit help\n```\n/godwit apply staging\n```\n/godwit rollback staging 0004_orders\n/godwit emergency production the shop is down\n";
+const COMMENTS: &str = "Hello\n/godwit resolve production 0004_orders applied it was done by hand\n> /godwit help\n```\n/godwit apply staging\n```\n/godwit rollback staging 0004_orders\n/godwit rollback staging \"billing/0005 two words\"\n/godwit release staging “0006 „three“ words” now\n/godwit emergency production the shop is down\n";
 
 /// The library's own settings, whose variables choose the number of cases and the seed.
 fn config() -> ProptestConfig {

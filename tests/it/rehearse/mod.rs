@@ -57,6 +57,27 @@ fn s2_108_a_sound_history_is_told_with_its_times_and_leaves_nothing() {
 }
 
 #[test]
+fn s1_59_a_rollback_is_tried_on_a_scratch_database_first() {
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let project = Project::new(kind, &SOUND);
+        // It leaves the column, so that going forward again fails: the rollback itself would not.
+        project.write("2_b.down.sql", "alter table a rename column n to m;");
+        let url = if kind == Kind::Postgres { postgres_server() } else { "sqlite:".to_owned() };
+        let run = |args: &[&str]| -> Said { project.command_at(&project.database.url, args).output().unwrap().into() };
+        run(&["apply", "--yes"]).expect(0);
+        let rollback = ["rollback", "--steps", "1", "--yes", "--rehearse-url", &url];
+        let said = run(&rollback).expect(1);
+        assert!(said.stderr.contains("nothing was undone"), "{said:?}");
+        let status = run(&["status", "--format", "json"]).expect(0);
+        assert!(!status.stdout.contains("rolled_back"), "{status:?}");
+        project.write("2_b.down.sql", "alter table a drop column b;");
+        run(&rollback).expect(0);
+        let other = run(&["rollback", "--steps", "1", "--yes", "--rehearse-url", "redis://127.0.0.1:1"]).expect(2);
+        assert!(other.stderr.contains("nothing that would be undone is of"), "{other:?}");
+    }
+}
+
+#[test]
 fn s2_109_locks_of_statements_outside_a_transaction_are_seen_while_they_run() {
     let files = [
         ("1_a.up.sql", "create table a (n int); insert into a select generate_series(1, 200000);"),

@@ -1,4 +1,4 @@
-//! `delete_by_query`.
+//! `delete_by_query`, and a script that tells the server to delete.
 
 use super::prelude::*;
 
@@ -13,14 +13,21 @@ pub(super) static RULE: OperationRule = OperationRule {
     },
     check: Check::Elasticsearch(check),
     ok: &[Example::Operations(r#"{"type":"update_by_query","index":"a","query":{"term":{"b":1}}}"#)],
-    bad: &[Example::Operations(r#"{"type":"delete_by_query","index":"a","query":{"term":{"b":1}}}"#)],
+    bad: &[
+        Example::Operations(r#"{"type":"delete_by_query","index":"a","query":{"term":{"b":1}}}"#),
+        Example::Operations(
+            r#"{"type":"update_by_query","index":"a","query":{"term":{"b":1}},"script":{"source":"ctx.op = 'delete'"}}"#,
+        ),
+    ],
 };
 
 fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
-    if let Operation::DeleteByQuery { index, .. } = operation {
-        told.add(
-            format!("documents of `{index}` that match are gone for good"),
-            "count them first, and take a snapshot",
-        );
-    }
+    let index = match operation {
+        Operation::DeleteByQuery { index, .. } => index,
+        Operation::UpdateByQuery { index, .. } | Operation::Reindex { dest: index, .. } if operation.destroys() => {
+            index
+        }
+        _ => return,
+    };
+    told.add(format!("documents of `{index}` that match are gone for good"), "count them first, and take a snapshot");
 }

@@ -18,6 +18,7 @@ pub(super) static RULE: OperationRule = OperationRule {
     bad: &[
         Example::Operations(r#"{"type":"drop_index","collection":"c","name":"a_1"}"#),
         Example::Operations(r#"{"type":"drop_index","collection":"c","name":"*"}"#),
+        Example::Operations(r#"{"type":"drop_index","collection":"c","name":"_id_"}"#),
     ],
 };
 
@@ -26,6 +27,11 @@ fn check(look: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
     if name == "*" {
         let message = format!("`*` is the name of no index; it would drop every index of `{collection}`");
         told.add(message, "name one index; one operation each").severity = Some(Severity::Error);
+        return;
+    }
+    if name == "_id_" {
+        let message = format!("MongoDB refuses it: `{collection}` cannot be without its index `_id_`");
+        told.add(message, "take the operation out").severity = Some(Severity::Error);
         return;
     }
     let fresh = look.is_fresh(&format!("index {collection}/{name}"));

@@ -24,12 +24,21 @@ pub(super) static RULE: OperationRule = OperationRule {
             r#"{"type":"drop_index","collection":"c","name":"i"}"#,
             r#"{"type":"create_index","collection":"c","index":[["b",1]],"options":{"name":"i"}}"#,
         ]),
+        Example::Migrations(&[
+            r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#,
+            r#"{"type":"drop_index","collection":"c","name":"a_1"}"#,
+            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"i"}}"#,
+        ]),
         Example::Operations(r#"{"type":"create_index","collection":"c","index":[["a","2dsphere"],["b",-1]]}"#),
     ],
     bad: &[
         Example::Migrations(&[
             r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"i"}}"#,
             r#"{"type":"create_index","collection":"c","index":[["b",1]],"options":{"name":"i"}}"#,
+        ]),
+        Example::Migrations(&[
+            r#"{"type":"create_index","collection":"c","index":[["a",1]]}"#,
+            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"i"}}"#,
         ]),
         Example::Operations(r#"{"type":"create_index","collection":"c","index":[["a","up"]]}"#),
         Example::Operations(r#"{"type":"create_index","collection":"c","index":[]}"#),
@@ -55,6 +64,12 @@ fn check(look: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
         told.add("an index needs at least one field", "`\"index\": [[\"email\", 1]]`");
     }
     let name = index_name(index, options);
+    if let Some(other) = look.unit.same_index(collection, &name, &definition(index, options)) {
+        told.add(
+            format!("MongoDB refuses it: the index `{other}` of `{collection}` has the same keys and options"),
+            "leave it out, or drop the other one first",
+        );
+    }
     if look.unit.index(collection, &name).is_some_and(|before| *before != definition(index, options)) {
         told.add(
             format!("the index `{name}` of `{collection}` is made with other keys or options already"),

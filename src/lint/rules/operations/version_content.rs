@@ -13,7 +13,7 @@ pub(super) static RULE: OperationRule = OperationRule {
     info: RuleInfo {
         id: "version-content",
         category: Category::Structure,
-        severity: Some(Severity::Warning),
+        severity: Some(Severity::Error),
         risk: Risk::Low,
         applies: Applies::Files,
         title: "The version does not say what the migration does",

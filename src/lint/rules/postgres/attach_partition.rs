@@ -14,7 +14,10 @@ pub(super) static RULE: OwnRule = OwnRule {
     check: Check::Statement(check),
     help: "give the new partition a valid `CHECK` that implies its bounds first (and the default partition one that excludes them); the scan is then left out",
     ok: &["alter table p detach partition p1 concurrently;", "create table p1 partition of p for values in (1);"],
-    bad: &["alter table p attach partition p1 for values in (1);"],
+    bad: &[
+        "alter table p attach partition p1 for values in (1);",
+        "create table n (id bigint) partition by range (id); alter table n attach partition t for values from (1) to (2);",
+    ],
 };
 
 fn check(script: &Script<'_>, index: usize, statement: &Statement, report: &mut Report<'_>) {
@@ -23,10 +26,10 @@ fn check(script: &Script<'_>, index: usize, statement: &Statement, report: &mut 
         let ast::AlterTableAction::AttachPartition(attach) = action else { continue };
         let partition = named(attach.table_name_ref());
         if !script.creates_before(&partition, index) {
-            report.add(
-                attach.syntax(),
-                format!("every row of `{partition}`, and of the default partition, is checked under an exclusive lock"),
-            );
+            let message =
+                format!("every row of `{partition}`, and of the default partition, is checked under an exclusive lock");
+            // The table that is altered may be new; the rows are the partition's.
+            report.add(attach.syntax(), message).tables = vec![partition];
         }
     }
 }

@@ -18,10 +18,21 @@ pub(super) static RULE: OwnRule = OwnRule {
         "create table t (a int); alter table t owner to app;",
         "create function f() returns int language sql as 'select 1'; alter function f() owner to app;",
     ],
-    bad: &["alter table t owner to app;", "alter schema s owner to app;", "alter view v owner to app;"],
+    bad: &[
+        "alter table t owner to app;",
+        "alter schema s owner to app;",
+        "alter view v owner to app;",
+        "reassign owned by app to other;",
+    ],
 };
 
 fn check(script: &Script<'_>, index: usize, statement: &Statement, report: &mut Report<'_>) {
+    if let ast::Stmt::Reassign(reassign) = &statement.node {
+        let message = "everything that the role owns in this database changes hands, without any of it being named";
+        let finding = report.add(reassign.syntax(), message);
+        finding.risk = Some(Risk::High);
+        return;
+    }
     if !script.words.owner {
         return;
     }

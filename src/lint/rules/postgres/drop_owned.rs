@@ -12,7 +12,7 @@ pub(super) static RULE: OwnRule = OwnRule {
         title: "DROP OWNED drops what the statement does not name",
     },
     check: Check::Statement(check),
-    help: "drop or reassign each object by name",
+    help: "drop each object by name",
     ok: &["drop table t;", "drop role r;"],
     bad: &["drop owned by app;"],
 };

@@ -6,7 +6,7 @@ pub(super) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
         id: "grant-all",
         category: Category::Security,
-        severity: Some(Severity::Warning),
+        severity: Some(Severity::Error),
         risk: Risk::Medium,
         applies: Applies::Postgresql,
         title: "GRANT ALL gives more than is needed",

@@ -6,7 +6,7 @@ pub(super) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
         id: "grant-to-public",
         category: Category::Security,
-        severity: Some(Severity::Warning),
+        severity: Some(Severity::Error),
         risk: Risk::High,
         applies: Applies::Postgresql,
         title: "Rights for PUBLIC are rights for every role",

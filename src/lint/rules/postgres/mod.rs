@@ -60,6 +60,7 @@ mod wide_index;
 
 use super::OwnRule;
 pub(in crate::lint) use secret_literal::RULE as SECRET_LITERAL;
+pub(in crate::lint) use untagged_personal_data::RULE as UNTAGGED_PERSONAL_DATA;
 
 pub(in crate::lint) use own_tables::{HELP as OWN_TABLES_HELP, RULE as OWN_TABLES};
 

@@ -16,6 +16,7 @@ pub(super) static RULE: OwnRule = OwnRule {
     ok: &[
         "alter table t add column a int; alter table t add column b int;",
         "create table u (a int); alter table t add column a int; alter table u add column a int;",
+        "alter table t add column a int; alter table all in tablespace a set tablespace b;",
     ],
     bad: &["alter table t add column a int; alter table u add column a int;"],
 };
@@ -28,7 +29,8 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
     for (index, statement) in script.statements.iter().enumerate() {
         let ast::Stmt::AlterTable(alter) = &statement.node else { continue };
         let table = named(alter.table_relation_name());
-        if script.creates_before(&table, index) {
+        // `ALTER TABLE ALL IN TABLESPACE` names none.
+        if table.is_empty() || script.creates_before(&table, index) {
             continue;
         }
         match &first {

@@ -22,10 +22,12 @@ pub(super) static RULE: OwnRule = OwnRule {
         "alter database shop set lock_timeout to '2s';",
         "alter role app reset statement_timeout;",
         "alter role app set work_mem = 0;",
+        "select set_config('lock_timeout', '2s', false); alter table t add column a int;",
     ],
     bad: &[
         "set lock_timeout = 0; alter table t add column a int;",
         "set local statement_timeout to '0'; update t set a = 1 where id = 7;",
+        "select set_config('lock_timeout', '0', false); alter table t add column a int;",
         "set idle_in_transaction_session_timeout = '0s'; alter table t add column a int;",
         "alter role app set statement_timeout = 0;",
         "alter role all set lock_timeout to '0';",
@@ -47,25 +49,50 @@ fn check(script: &Script<'_>, index: usize, statement: &Statement, report: &mut 
     if let Some((setting, whose)) = lasting(&statement.node) {
         return for_good(&setting, &whose, report);
     }
-    let ast::Stmt::Set(set) = &statement.node else { return };
-    let text = name_of(set.syntax());
-    let words = text.trim_end_matches(';').trim_start_matches("set");
-    let words = words.trim_start_matches("local").trim_start_matches("session");
-    let Some((name, outcome)) = BOUNDS.iter().find(|(name, _)| words.starts_with(name)) else { return };
-    let is_none = is_off(&words[name.len()..]);
+    let (name, outcome) = match &statement.node {
+        ast::Stmt::Set(set) => match set_off(set) {
+            Some(bound) => bound,
+            None => return,
+        },
+        ast::Stmt::Select(select) => {
+            match select.syntax().descendants().filter_map(ast::CallExpr::cast).find_map(|call| called_off(&call)) {
+                Some(bound) => bound,
+                None => return,
+            }
+        }
+        _ => return,
+    };
     // A dump that creates everything itself waits for nobody.
     let meets_others = script.statements[index..]
         .iter()
         .enumerate()
         .any(|(n, s)| tables_of(&s.node).iter().any(|table| !script.creates_before(table, index + n)));
-    if is_none && meets_others {
-        let finding = report.add(set.syntax(), format!("`{name}` is off from here on: {outcome}"));
+    if meets_others {
+        let finding = report.add(&statement_node(statement), format!("`{name}` is off from here on: {outcome}"));
         let mut range = statement.range.clone();
         let behind = &script.text[range.end..];
         range.end += behind.len() - behind.trim_start_matches(['\r', '\n', ' ']).len();
         finding.fix =
             Some(Rewrite { title: "Leave it to the run's own bounds".to_owned(), edits: vec![(range, String::new())] });
     }
+}
+
+/// The bound that `SET` takes away, and what waits without it.
+fn set_off(set: &ast::Set) -> Option<&'static (&'static str, &'static str)> {
+    let text = name_of(set.syntax());
+    let words = text.trim_end_matches(';').trim_start_matches("set");
+    let words = words.trim_start_matches("local").trim_start_matches("session");
+    BOUNDS.iter().find(|(name, _)| words.strip_prefix(name).is_some_and(is_off))
+}
+
+/// The same of a call of `set_config`.
+fn called_off(call: &ast::CallExpr) -> Option<&'static (&'static str, &'static str)> {
+    if builtin(call)? != "set_config" {
+        return None;
+    }
+    let arguments: Vec<String> = call.arg_list()?.args().map(|a| name_of(a.syntax())).collect();
+    let [setting, value, ..] = arguments.as_slice() else { return None };
+    BOUNDS.iter().find(|(name, _)| setting.trim_matches('\'') == *name && is_off(value))
 }
 
 /// A setting that outlives the session, with whose it is.

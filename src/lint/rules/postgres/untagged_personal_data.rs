@@ -45,7 +45,7 @@ const PAIRS: [(&str, &str); 9] = [
     ("zip", "code"),
 ];
 
-pub(super) static RULE: OwnRule = OwnRule {
+pub(in crate::lint) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
         id: "untagged-personal-data",
         category: Category::Security,

@@ -19,6 +19,8 @@ mod refused_in_script;
 mod rename_keys;
 mod rename_over_key;
 mod scan_in_script;
+mod script_deletes_keys;
+mod script_removes_members;
 mod set_ttl;
 mod undeclared_key;
 mod values_in_script;
@@ -34,6 +36,8 @@ pub(super) static RULES: &[&OperationRule] = &[
     &admin_command::RULE,
     &refused_in_script::RULE,
     &big_key_command::RULE,
+    &script_deletes_keys::RULE,
+    &script_removes_members::RULE,
     &rename_over_key::RULE,
     &lost_expiry::RULE,
     &undeclared_key::RULE,

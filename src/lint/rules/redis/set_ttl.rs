@@ -23,7 +23,8 @@ fn check(operation: &Operation, told: &mut Told<'_>) {
     let Operation::SetTtl { seconds, .. } = operation else { return };
     if *seconds == 0 {
         let message = "a lifetime of 0 seconds deletes the keys at once";
-        told.add(message, "say `delete_keys` if that is meant").severity = Some(Severity::Error);
+        let finding = told.add(message, "say `delete_keys` if that is meant");
+        (finding.severity, finding.risk) = (Some(Severity::Error), Some(Risk::High));
     } else {
         let message = format!("the keys and their values vanish after {seconds} seconds");
         told.add(message, "make sure that whoever reads them can do without");

@@ -41,8 +41,8 @@ pub(super) struct Fields<'a> {
     _author: Option<String>,
     #[serde(rename = "ticket")]
     _ticket: Option<String>,
-    #[serde(rename = "compliance")]
-    _compliance: Option<Vec<String>>,
+    /// The rules that hold for its data, such as `GDPR`.
+    compliance: Option<Vec<String>>,
     #[serde(rename = "regions")]
     _regions: Option<Vec<String>>,
     /// A rule that is passed over, with `reason` and `expires` beside it; or a list.
@@ -305,6 +305,7 @@ pub(super) fn read<'a>(
             waivers,
             backfill,
             phase,
+            compliance: fields.compliance.unwrap_or_default(),
         },
         operations: fields.operations.map(RawValue::get),
         rollback: fields.rollback.map(RawValue::get),

@@ -101,6 +101,40 @@ fn renaming_and_lifetimes_are_taken_back_from_what_was_recorded() {
 }
 
 #[test]
+fn s4_68_keys_that_are_there_are_not_deleted_by_a_rollback_unasked() {
+    for cluster in BOTH {
+        let script = pair("1.0.0", "mark", r#""keys": ["PREFIXmark"]"#);
+        let list = pair(
+            "1.1.0",
+            "totals",
+            r#""operations": [{"type": "set_ttl", "keys": ["PREFIXnone"], "seconds": 9}],
+"rollback": [{"type": "delete_keys", "keys": {"match": "PREFIXtotal:*"}}]"#,
+        );
+        let files = [
+            ("001_mark.json", &*script),
+            ("001_mark.lua", "redis.call('SET', KEYS[1], 'on') return 1"),
+            ("001_mark_rollback.lua", "return redis.call('UNLINK', KEYS[1])"),
+            ("002_totals.json", &list),
+        ];
+        let project = RedisProject::new(cluster, &files);
+        project.run(&["apply", "--yes"]).expect(0);
+        project.pour((0..3).map(|n| vec!["SET".into(), project.key(&format!("total:{n}")), "x".into()]));
+        let back = ["rollback", "--steps", "1", "--yes"];
+        let said = project.run(&back).expect(3).stdout;
+        assert!(said.contains("deletes keys that are there") && said.contains("--accept-data-loss"), "{said}");
+        assert_eq!(project.keys().iter().filter(|k| k.contains("total:")).count(), 3);
+        project.run(&[&back[..], &["--accept-data-loss"]].concat()).expect(0);
+        assert!(!project.keys().iter().any(|k| k.contains("total:")));
+        let said = project.run(&back).expect(3).stdout;
+        assert!(said.contains(&format!("such as `{}`", project.key("mark"))), "{said}");
+        // What is not there loses nothing.
+        project.ask::<()>(&["DEL", &project.key("mark")]);
+        project.run(&back).expect(0);
+        assert_eq!(project.history(), ["001_mark rolled_back", "002_totals rolled_back"]);
+    }
+}
+
+#[test]
 fn a_failure_takes_back_what_was_renamed_by_itself() {
     for cluster in BOTH {
         let json = pair(
