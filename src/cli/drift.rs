@@ -47,7 +47,12 @@ pub(super) async fn foretell(global: &Global, gathered: &Gathered, plan: &mut Ru
     if plan.steps.is_empty() || plan.outcome == Outcome::NeedsHuman {
         return Ok(());
     }
-    let Some(store) = global.store_if_there().await? else { return Ok(()) };
+    let store = match gathered.environment {
+        Some(_) => global.store_if_there().await?,
+        // A database that was named by its URL alone can be planned for without what is recorded of it.
+        None => global.store_to_look_into().await,
+    };
+    let Some(store) = store else { return Ok(()) };
     let found = runner::foretell_drift(&store, &gathered.set, &gathered.targets, &targets::actor(), plan).await;
     let found = found.map_err(targets::failed)?;
     if !found.is_empty() {

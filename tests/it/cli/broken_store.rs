@@ -35,8 +35,10 @@ fn the_cause_is_told_and_no_secret() {
         }
         assert!(!project.database.has_table("a"));
         // What only looks goes on, and says what it did not see.
-        let said = project.run(&["status", "--store", &store]).expect(0);
-        assert!(said.stdout.contains("1 pending") && said.stderr.contains("warning:"), "{said:?}");
-        assert!(said.stderr.contains(cause) && !said.stderr.contains("planted-password"), "{said:?}");
+        for look in ["status", "plan"] {
+            let said = project.run(&[look, "--store", &store]).expect(0);
+            assert!(said.stdout.contains("0001_a") && said.stderr.contains("warning:"), "{said:?}");
+            assert!(said.stderr.contains(cause) && !said.stderr.contains("planted-password"), "{said:?}");
+        }
     }
 }
