@@ -1,4 +1,5 @@
-# The server. Everything but the C library is in the binary: SQLite, libgit2, TLS.
+# The server. Everything but the C library is in the binary: SQLite, libgit2, TLS. PostgreSQL's client programs stand beside it
+# for backups: `pg_dump` copies from servers of its own major version (17) and older ones.
 #
 #   docker build -t godwit .
 #   docker run -p 8892:8892 -v godwit:/var/lib/godwit --env-file godwit.env godwit
@@ -14,8 +15,8 @@ COPY src src
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
     cargo build --locked --release --bin godwit && cp target/release/godwit /usr/local/bin/godwit
 
-FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
+FROM debian:trixie-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates postgresql-client-17 && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/godwit --create-home --shell /usr/sbin/nologin godwit
 COPY --from=build /usr/local/bin/godwit /usr/local/bin/godwit
 USER 10001

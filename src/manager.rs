@@ -41,12 +41,19 @@ pub struct MigrationManager {
     databases: BTreeMap<Engine, SecretString>,
     store: Option<String>,
     by: String,
+    accept_data_loss: bool,
 }
 
 impl MigrationManager {
     /// A manager for the migrations below `folder`, in any layout.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), databases: BTreeMap::new(), store: None, by: "library".to_owned() }
+        Self {
+            folder: folder.into(),
+            databases: BTreeMap::new(),
+            store: None,
+            by: "library".to_owned(),
+            accept_data_loss: false,
+        }
     }
 
     /// The PostgreSQL database: `postgres://…`.
@@ -100,6 +107,13 @@ impl MigrationManager {
         self
     }
 
+    /// Lets a rollback lose data. Without it one that would is refused, and its report says what would be lost.
+    #[must_use]
+    pub fn accept_data_loss(mut self) -> Self {
+        self.accept_data_loss = true;
+        self
+    }
+
     fn with(mut self, engine: Engine, url: String) -> Self {
         crate::redact::register_url(&url);
         self.databases.insert(engine, SecretString::from(url));
@@ -112,7 +126,7 @@ impl MigrationManager {
     /// When the folder cannot be read, an address is wrong, or something cannot be reached.
     pub async fn run_migrations(&self, version: &str) -> Result<RunReport, ManagerError> {
         let (set, targets, notes) = self.gather()?;
-        let options = ApplyOptions { to: (version != "latest").then(|| version.to_owned()), ..ApplyOptions::default() };
+        let options = ApplyOptions { to: (version != "latest").then(|| version.to_owned()), ..self.options() };
         let mut report = runner::apply_with(&self.keeper(), &set, &targets, &self.actor(), &options).await?;
         report.notes.extend(notes);
         Ok(report)
@@ -133,11 +147,15 @@ impl MigrationManager {
     /// As [`MigrationManager::run_migrations`].
     pub async fn rollback_migrations(&self, version: &str) -> Result<RunReport, ManagerError> {
         let (set, targets, notes) = self.gather()?;
-        let (keeper, options) = (self.keeper(), ApplyOptions::default());
+        let (keeper, options) = (self.keeper(), self.options());
         let selector = Selector::To(version.to_owned());
         let mut report = runner::rollback(&keeper, &set, &targets, &self.actor(), &options, selector).await?;
         report.notes.extend(notes);
         Ok(report)
+    }
+
+    fn options(&self) -> ApplyOptions {
+        ApplyOptions { accept_data_loss: self.accept_data_loss, ..ApplyOptions::default() }
     }
 
     fn actor(&self) -> Actor {

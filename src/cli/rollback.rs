@@ -142,7 +142,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         }
         stopping::on_ctrl_c(&options);
         let keeper = targets::keeper(global);
-        let report = runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(targets::failed)?;
+        let mut report =
+            runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(targets::failed)?;
+        if args.dry_run {
+            super::drift::foretell(global, &gathered, &mut report).await?;
+        }
         super::audited::audit(&keeper, &actor, "rollback-finished", &report, reason.as_deref()).await;
         targets::conclude(global, &report)
     })

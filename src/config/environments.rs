@@ -79,7 +79,8 @@ pub struct TargetConfig {
 pub struct MigrationSettings {
     /// The author's own approval is enough (not on the last environment).
     pub auto_approve: bool,
-    /// A backup is made before every run.
+    /// A backup is made before every run; so it is where nothing is said of it in `staging` and `production` [S3-28]
+    /// [S3-29].
     pub backup_required: bool,
     /// Seconds a run may take.
     pub timeout: u64,
@@ -125,6 +126,8 @@ const SINGLE: [(&str, Engine); 5] = [
 
 /// Documented keys that are read but do nothing yet; each gives a note.
 const LATER: [&str; 1] = ["variables"];
+/// Environments whose runs make a backup first unless their settings say otherwise (SPEC 8).
+const BACKED_UP: [&str; 2] = ["staging", "production"];
 /// The two names of the key that says when an environment may run.
 const WINDOWS: [&str; 2] = ["maintenance_windows", "windows"];
 
@@ -199,7 +202,12 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
             notes.push(reader.message(place.line, place.column, message));
         }
     }
-    let migration = fields.get("migration").map(|(node, path)| settings(reader, node, &path)).unwrap_or_default();
+    let usual =
+        MigrationSettings { backup_required: BACKED_UP.contains(&name.as_str()), ..MigrationSettings::default() };
+    let migration = match fields.get("migration") {
+        Some((node, path)) => settings(reader, node, &path, usual),
+        None => usual,
+    };
     let promotion = fields
         .get("promotion")
         .and_then(|(node, path)| {
@@ -293,15 +301,16 @@ impl Environment {
     }
 }
 
-fn settings(reader: &mut Reader, node: &Node, path: &str) -> MigrationSettings {
-    let mut settings = MigrationSettings::default();
+/// The `migration` block of an environment whose settings are the `usual` ones where it says nothing of them.
+fn settings(reader: &mut Reader, node: &Node, path: &str, usual: MigrationSettings) -> MigrationSettings {
+    let mut settings = usual;
     let known = ["auto_approve", "backup_required", "timeout", "reset_data", "max_lag", "max_load"];
     let fields = reader.fields(node, path, &known);
     if let Some((node, path)) = fields.get("auto_approve") {
         settings.auto_approve = reader.bool(node, &path).unwrap_or_default();
     }
     if let Some((node, path)) = fields.get("backup_required") {
-        settings.backup_required = reader.bool(node, &path).unwrap_or_default();
+        settings.backup_required = reader.bool(node, &path).unwrap_or(settings.backup_required);
     }
     if let Some((node, path)) = fields.get("reset_data") {
         settings.reset_data = reader.bool(node, &path).unwrap_or_default();
@@ -358,6 +367,18 @@ staging:
   elasticsearch: { uri: "${STAGING_ELASTICSEARCH_URI}" }
   migration: { auto_approve: false, backup_required: true, timeout: 600 }
 "#;
+
+    #[test]
+    fn s3_27_s3_28_s3_29_staging_and_production_are_backed_up_unless_they_say_otherwise() {
+        let text = "development: {}\ntesting:\nstaging: { migration: { timeout: 60 } }\nproduction:\n";
+        let required = |text: &str| -> Vec<bool> {
+            let (environments, _) = Environments::parse("policies/environments.yml", text).expect("valid");
+            environments.0.iter().map(|e| e.migration.backup_required).collect()
+        };
+        assert_eq!(required(text), [false, false, true, true]);
+        assert_eq!(required("production: { migration: { backup_required: false } }\n"), [false]);
+        assert_eq!(required("development: { migration: { backup_required: true } }\n"), [true]);
+    }
 
     #[test]
     fn s2_98_to_s2_103_the_file_of_source_c_loads_unchanged() {

@@ -1,5 +1,7 @@
 //! How people name a migration in a command, and how it is named to them: what is printed is taken as it stands. Pure.
 
+use std::collections::BTreeMap;
+
 use super::{Migration, MigrationSet};
 
 /// Marks that begin a name with blanks in it, each with those that end it; telephones write others than keyboards.
@@ -51,6 +53,32 @@ impl MigrationSet {
     }
 }
 
+/// How the migrations of one report are called in it.
+pub struct Names<'a> {
+    /// The folder of each id; `None` where several have it.
+    folders: BTreeMap<&'a str, Option<&'a str>>,
+}
+
+impl<'a> Names<'a> {
+    /// Of migrations, each as its folder and its id.
+    pub fn of(migrations: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut folders: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+        for (unit, id) in migrations {
+            let folder = folders.entry(id).or_insert(Some(unit));
+            if *folder != Some(unit) {
+                *folder = None;
+            }
+        }
+        Self { folders }
+    }
+
+    /// Its id, with its folder before it where another one has the same.
+    pub fn name(&self, unit: &str, id: &str) -> String {
+        let alone = !matches!(self.folders.get(id), Some(None));
+        if alone || unit.is_empty() { id.to_owned() } else { format!("{unit}/{id}") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -71,6 +99,14 @@ mod tests {
         assert_eq!(unquoted("\"1_\"a\"b\""), Some(Ok(("1_\"a\"b", ""))));
         assert_eq!(unquoted("\"1_a b"), Some(Err(Unended)));
         assert_eq!(unquoted("1_a b"), None);
+    }
+
+    #[test]
+    fn dec15_a_report_tells_apart_what_two_folders_call_the_same() {
+        let names = Names::of([("a", "1_x"), ("b", "1_x"), ("", "2_y"), ("b", "2_y"), ("a", "3_z"), ("a", "3_z")]);
+        let called = [("a", "1_x"), ("b", "1_x"), ("", "2_y"), ("b", "2_y"), ("a", "3_z")]
+            .map(|(unit, id)| names.name(unit, id));
+        assert_eq!(called, ["a/1_x", "b/1_x", "2_y", "b/2_y", "3_z"]);
     }
 
     #[test]

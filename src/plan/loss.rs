@@ -89,6 +89,7 @@ impl Question {
             Some(0) => return None,
             None => format!("{what} may hold data, which would be lost; nobody could count it"),
             Some(held) if held > MOST => format!("{what} holds more than {MOST} {unit}, which would be lost"),
+            Some(1) => format!("{what} holds {}, which would be lost", single(unit)),
             Some(held) => format!("{what} holds {held} {unit}, which would be lost"),
         };
         Some(Objection {
@@ -102,9 +103,20 @@ impl Question {
     }
 }
 
+/// One of what is counted in that unit.
+fn single(unit: &str) -> String {
+    let (first, rest) = unit.split_once(' ').map_or((unit, String::new()), |(first, rest)| (first, format!(" {rest}")));
+    format!("one {}{rest}", first.strip_suffix('s').unwrap_or(first))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_one() {
+        assert_eq!(["rows", "values", "tables with rows"].map(single), ["one row", "one value", "one table with rows"]);
+    }
 
     fn of(engine: Engine, sql: &str, schema: Option<&str>) -> Vec<(u32, Vec<String>)> {
         let script = Script { first_line: 5, ..Script::whole("1_a.down.sql", sql) };

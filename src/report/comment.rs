@@ -10,6 +10,7 @@ use crate::config::ConfigError;
 use crate::ids::{Login, Risk};
 use crate::lint::{LintReport, MigrationSummary, Violation, secrets};
 use crate::migration::Severity;
+use crate::migration::naming::Names;
 use crate::migration::operations::are_operations;
 use crate::plan::{RecoveryClass, Refusal, Step, StepAction};
 
@@ -262,6 +263,7 @@ fn migrations(input: &SummaryInput<'_>) -> String {
     if input.lint.migrations.is_empty() {
         return String::new();
     }
+    let names = Names::of(input.lint.migrations.iter().map(|m| (m.unit.as_str(), m.id.as_str())));
     let mut out = String::from("### Migrations\n\n| Migration | Risk | Why | Undo |\n|---|---|---|---|\n");
     for migration in &input.lint.migrations {
         let target = migration.target.as_ref().map(|t| format!(" → {}", code(t.as_str()))).unwrap_or_default();
@@ -272,7 +274,7 @@ fn migrations(input: &SummaryInput<'_>) -> String {
         let why = if why.is_empty() { "nothing dangerous found".to_owned() } else { why.join("<br>") };
         out.push_str(&format!(
             "| {}{target} | {} {} | {why} | {} |\n",
-            code(&migration.id),
+            code(&names.name(&migration.unit, &migration.id)),
             risk_mark(migration.risk),
             migration.risk,
             undo(migration)
@@ -421,7 +423,8 @@ fn plan_block(group: &[&EnvironmentPlan]) -> String {
         plan.targets.iter().map(|t| format!("<code>{}</code>", escape::html(t.as_str()))).collect();
     let on = if targets.is_empty() { String::new() } else { format!(" on {}", and(&targets)) };
     let title = format!("{names}: {}, {}{on}", count(plan.steps.len(), "migration"), count(statements, "statement"));
-    let body: String = plan.steps.iter().map(step).collect();
+    let names = Names::of(plan.steps.iter().map(|s| (s.unit.as_str(), s.migration.as_str())));
+    let body: String = plan.steps.iter().map(|s| step(s, &names)).collect();
     escape::details(&title, &body)
 }
 
@@ -429,7 +432,7 @@ fn refusal(refusal: &Refusal) -> String {
     format!("- {}. {}\n", prose(&refusal.message), prose(&refusal.what_to_do))
 }
 
-fn step(step: &Step) -> String {
+fn step(step: &Step, names: &Names<'_>) -> String {
     let verb = match step.action {
         StepAction::Apply => "apply",
         StepAction::Rollback => "undo",
@@ -471,7 +474,7 @@ fn step(step: &Step) -> String {
     }
     format!(
         "**{}** on {}: {verb}, {how}\n\n{}\n",
-        code(step.migration.as_str()),
+        code(&names.name(&step.unit, step.migration.as_str())),
         code(step.target.as_str()),
         escape::fence(language(step), &sql)
     )

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{irreversible, operation_of};
 use crate::lint::secrets;
+use crate::migration::naming::Names;
 use crate::migration::operations::are_operations;
 use crate::plan::planner::recovery_class;
 use crate::plan::{MigrationState, Outcome, RecoveryClass, Refusal, RunReport, StepAction, StepReport, TargetStatus};
@@ -21,8 +22,9 @@ pub fn masked(report: &RunReport) -> RunReport {
 pub fn run(report: &RunReport, all: bool) -> String {
     let mut out = String::new();
     let planned = report.outcome == Outcome::Planned;
+    let names = Names::of(report.steps.iter().map(|s| (s.unit.as_str(), s.migration.as_str())));
     for step in &report.steps {
-        step_lines(&mut out, step, planned, all || planned);
+        step_lines(&mut out, step, &names, planned, all || planned);
     }
     for refusal in &report.blocked_by {
         refusal_lines(&mut out, refusal);
@@ -75,7 +77,7 @@ fn seconds(ms: u64) -> String {
     if ms < 1000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1000, ms % 1000 / 100) }
 }
 
-fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
+fn step_lines(out: &mut String, step: &StepReport, names: &Names<'_>, planned: bool, all: bool) {
     let word = match (step.action, step.state) {
         (StepAction::Apply, MigrationState::Pending) if planned => "apply",
         (StepAction::Rollback, MigrationState::Pending) if planned => "undo",
@@ -101,7 +103,8 @@ fn step_lines(out: &mut String, step: &StepReport, planned: bool, all: bool) {
         (false, RecoveryClass::Atomic) => "statement by statement".to_owned(),
         (false, _) => format!("statement by statement, {class}"),
     };
-    let _ = writeln!(out, "  {word:<10} {}  on {} ({how}){took}{rows}", step.migration, step.target);
+    let name = names.name(&step.unit, step.migration.as_str());
+    let _ = writeln!(out, "  {word:<10} {name}  on {} ({how}){took}{rows}", step.target);
     if all {
         // What is atomic needs no explanation.
         if step.recovery != RecoveryClass::Atomic && !step.recovery_reason.is_empty() {

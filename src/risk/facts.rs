@@ -231,7 +231,8 @@ fn sentence(effect: Effect, name: &str, place: &str, table: &TableFacts) -> Stri
     if table.heap == 0 {
         return format!("In {place} `{name}` is empty{}", queue(effect, table));
     }
-    let rows = table.rows.map(|n| format!("{} rows, ", count(n))).unwrap_or_default();
+    let rows =
+        table.rows.map(|n| format!("{} {}, ", count(n), if n == 1 { "row" } else { "rows" })).unwrap_or_default();
     let size = format!("{rows}{}", size(table.bytes));
     let takes = |what: &str, lock: Lock, bytes: u64, each_second: u64| {
         format!(": {what} takes {} {lock} lock for {}", article(lock), lasts(bytes / each_second))

@@ -12,7 +12,7 @@ use super::{history, values};
 use crate::drivers::{DriverError, HISTORY};
 use crate::ids::MigrationId;
 use crate::migration::operations::mongodb::Operation;
-use crate::plan::{MigrationPlan, MigrationState, Objection, ObjectionKind, PlannedStatement, Step};
+use crate::plan::{MigrationPlan, MigrationState, Objection, ObjectionKind, PlannedStatement, Step, StepAction};
 
 /// How long one look at the documents may take; what takes longer is found by the run itself.
 const PATIENCE_MS: i64 = 30_000;
@@ -108,7 +108,13 @@ pub(super) async fn look(db: &Database, plan: &MigrationPlan) -> Result<Vec<Obje
                         Err(error) => return Err(error),
                     };
                     remember(&mut before, &operation);
-                    found
+                    match operation {
+                        // A way back brings back what stood there.
+                        Operation::SetValidator { .. } if step.action != StepAction::Apply => {
+                            found.into_iter().map(|f| Found { kind: ObjectionKind::Note, ..f }).collect()
+                        }
+                        _ => found,
+                    }
                 }
             };
             objections.extend(found.into_iter().map(|f| objection(step, statement, f)));
@@ -277,12 +283,14 @@ async fn one(
             }
             let rule = operations::wanted(values::document(validator))?;
             let n = count(db, collection, doc! { "$nor": [rule] }).await?;
-            Vec::from_iter((n > 0).then(|| Found {
-                kind: ObjectionKind::Note,
-                message: format!(
-                    "{n} documents of `{collection}` break the new validator; updates of them will be refused"
-                ),
-                what_to_do: "mend them first, or set `validation_level` to `moderate` or `validation_action` to `warn`",
+            Vec::from_iter((n > 0).then(|| {
+                impossible(
+                    format!(
+                        "{n} of the documents that `{collection}` holds break the new validator: the server would refuse every \
+                         update of them"
+                    ),
+                    "mend them first, or set `validation_level` to `moderate` or `validation_action` to `warn`",
+                )
             }))
         }
         Operation::DropCollection { collection } if !moved(collection) => {

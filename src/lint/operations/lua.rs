@@ -213,6 +213,12 @@ impl<'a> Lua<'a> {
         self.words.get(at).map_or("", |w| w.text)
     }
 
+    /// What an argument of one word says: the text of a literal, a number, a name.
+    pub(in crate::lint) fn plain(&self, range: &Range<usize>) -> Option<&str> {
+        let [word] = self.words.get(range.clone())? else { return None };
+        Some(word.literal.as_deref().unwrap_or(word.text))
+    }
+
     /// Why the expression of these words is no key from KEYS, as far as that is certain: a literal, or built.
     pub(in crate::lint) fn made_up_key(&self, range: Range<usize>) -> Option<String> {
         let words = self.words.get(range.clone())?;

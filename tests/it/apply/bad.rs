@@ -153,6 +153,41 @@ fn a_redis_that_is_full_is_told_and_goes_on_with_room() {
 }
 
 #[test]
+fn a_redis_that_cannot_save_is_told_and_goes_on_once_it_can() {
+    let server = OwnServer::up("redis");
+    let json = crate::drivers::redis::pair("1.0.0", "fill", r#""keys": ["PREFIXa"]"#);
+    let project = RedisProject::at(
+        &server.url,
+        false,
+        &[("001_fill.json", &json), ("001_fill.lua", "return redis.call('SET', KEYS[1], 'x') and 1")],
+    );
+    // A folder stands where the snapshot is to be.
+    let (_, place): (String, String) = project.ask(&["CONFIG", "GET", "dir"]);
+    let folder = std::path::Path::new(&place).join("taken.rdb");
+    std::fs::create_dir(&folder).unwrap();
+    for (setting, value) in [("stop-writes-on-bgsave-error", "yes"), ("dbfilename", "taken.rdb"), ("save", "3600 1")] {
+        project.ask::<()>(&["CONFIG", "SET", setting, value]);
+    }
+    let saves = |word: &str| {
+        project.ask::<String>(&["BGSAVE"]);
+        until("the snapshot ended", || {
+            let told: String = project.ask(&["INFO", "persistence"]);
+            told.contains("rdb_bgsave_in_progress:0") && told.contains(&format!("rdb_last_bgsave_status:{word}"))
+        });
+    };
+    saves("err");
+    let said = project.run(&["apply", "--yes"]);
+    assert!(matches!(said.code, Some(1 | 5)), "{said:?}");
+    assert!(format!("{}{}", said.stdout, said.stderr).contains("cannot save its data"), "{said:?}");
+    assert_eq!(project.keys(), Vec::<String>::new());
+    std::fs::remove_dir(&folder).unwrap();
+    saves("ok");
+    project.run(&["apply", "--yes"]).expect(0);
+    assert_eq!(project.keys(), [project.key("a")]);
+    assert_eq!(project.history(), ["001_fill applied"]);
+}
+
+#[test]
 fn a_mongodb_that_is_full_in_mid_step_takes_the_migration_back_and_goes_on_with_room() {
     use mongodb::bson::doc;
     let server = OwnServer::up("mongodb_standalone");

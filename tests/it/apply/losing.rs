@@ -62,8 +62,8 @@ fn s4_68_columns_with_values_and_rows_that_match_are_lost_and_others_are_not() {
         project.run(&["apply", "--yes"]).expect(0);
         project.database.query("insert into a (n, c) values (7, 'x')");
         let told = undo(&project, &[]);
-        assert!(told[0].1.contains("what is deleted of `a` holds 1 rows"), "{told:?}");
-        assert!(told[1].1.contains("the column `c` of `a` holds 1 values"), "{told:?}");
+        assert!(told[0].1.contains("what is deleted of `a` holds one row,"), "{told:?}");
+        assert!(told[1].1.contains("the column `c` of `a` holds one value,"), "{told:?}");
         assert_eq!(undo(&project, &["--accept-data-loss"]), []);
         assert_eq!(project.database.query("select cast(count(*) as text) from a where n = 7"), [["0"]]);
     }

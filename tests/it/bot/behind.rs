@@ -13,7 +13,8 @@ const GODWIT_YML: &str = "version: 1\nenvironments: [development, staging, produ
                           migrations\n    engine: postgresql\n    target: shop\n";
 const ENVIRONMENTS_YML: &str = "development:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_DEVELOPMENT}\" }\n  \
      migration: { auto_approve: true }\nstaging:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_STAGING}\" }\n  \
-     migration: { max_lag: 1 }\nproduction:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_PRODUCTION}\" }\n";
+     migration: { max_lag: 1, backup_required: false }\nproduction:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_PRODUCTION}\" }\n  \
+     migration: { backup_required: false }\n";
 
 /// Ends the writer, also where the test fails.
 struct Stop<'a>(&'a AtomicBool);

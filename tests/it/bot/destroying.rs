@@ -21,7 +21,7 @@ async fn s4_68_a_merged_and_approved_migration_may_lose_what_it_was_agreed_to_lo
     let databases = [(); 2].map(|()| crate::support::apart(|| Database::fresh(Kind::Mongodb)));
     let environments = format!(
         "development:\n  targets: {{ shop: {{ engine: mongodb, url: \"{}\" }} }}\n  migration: {{ auto_approve: true }}\n\
-         staging:\n  targets: {{ shop: {{ engine: mongodb, url: \"{}\" }} }}\n",
+         staging:\n  targets: {{ shop: {{ engine: mongodb, url: \"{}\" }} }}\n  migration: {{ backup_required: false }}\n",
         databases[0].url, databases[1].url
     );
     let files =

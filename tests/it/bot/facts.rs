@@ -50,7 +50,8 @@ fn judged_by_size() {
     let reader = Reader::new();
     let target = |database: &Database| {
         format!(
-            "  targets:\n    shop: {{ engine: postgresql, url: \"{}\", reader_url: \"{}\" }}\n",
+            "  targets:\n    shop: {{ engine: postgresql, url: \"{}\", reader_url: \"{}\" }}\n  \
+             migration: {{ backup_required: false }}\n",
             database.url,
             reader.url(database)
         )

@@ -14,8 +14,9 @@ use crate::webhook::http::get;
 const GODWIT_YML: &str = "version: 1\nenvironments: [development, staging, production]\nmigrations:\n  - path: \
                           migrations\n    engine: postgresql\n    target: shop\n";
 const ENVIRONMENTS_YML: &str = "development:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_DEVELOPMENT}\" }\n  \
-     migration: { auto_approve: true }\nstaging:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_STAGING}\" }\n\
-     production:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_PRODUCTION}\" }\n";
+     migration: { auto_approve: true }\nstaging:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_STAGING}\" }\n  \
+     migration: { backup_required: false }\nproduction:\n  targets:\n    shop: { engine: postgresql, url: \"${SHOP_PRODUCTION}\" }\n  \
+     migration: { backup_required: false }\n";
 const FILES: [(&str, &str); 2] = [("godwit.yml", GODWIT_YML), ("policies/environments.yml", ENVIRONMENTS_YML)];
 pub const ORDERS: (&str, &str) =
     ("migrations/0001_orders.up.sql", "CREATE TABLE orders (id bigint PRIMARY KEY, email text);\n");

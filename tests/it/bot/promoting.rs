@@ -126,7 +126,8 @@ async fn s0_07_regions_come_one_by_one_and_stop_at_the_first_that_fails() {
          shop-south: { engine: sqlite, url: \"sqlite:${SHOP_STAGING}.dev\" }\nproduction:\n  targets:\n    \
          shop: { engine: sqlite, url: \"sqlite:${SHOP_PRODUCTION}\", region: eu-west }\n    \
          shop-south: { engine: sqlite, url: \"sqlite:${SHOP_STAGING}\", region: af-south }\n  \
-         regions:\n    - { name: af-south, provider: aws, compliance: [POPIA] }\n    - { name: eu-west, compliance: [GDPR] }\n";
+         regions:\n    - { name: af-south, provider: aws, compliance: [POPIA] }\n    - { name: eu-west, compliance: [GDPR] }\n  \
+         migration: { backup_required: false }\n";
     let yml = "version: 1\nenvironments: [development, production]\nmigrations:\n  - { path: migrations, engine: sqlite, target: shop \
                }\n  - { path: south, engine: sqlite, target: shop-south }\n";
     let files = [("policies/environments.yml", environments), ("godwit.yml", yml)];

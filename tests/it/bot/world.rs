@@ -33,8 +33,9 @@ pub const SECRET: &str = "the stand-in's webhook secret";
 pub const GODWIT_YML: &str = "version: 1\nenvironments: [development, staging, production]\nmigrations:\n  - path: \
                               migrations\n    engine: sqlite\n    target: shop\n";
 pub const ENVIRONMENTS_YML: &str = "development:\n  targets:\n    shop: { engine: sqlite, url: \"sqlite:${SHOP_DEVELOPMENT}\" }\n  \
-     migration: { auto_approve: true }\nstaging:\n  targets:\n    shop: { engine: sqlite, url: \"sqlite:${SHOP_STAGING}\" }\n\
-     production:\n  targets:\n    shop: { engine: sqlite, url: \"sqlite:${SHOP_PRODUCTION}\" }\n";
+     migration: { auto_approve: true }\nstaging:\n  targets:\n    shop: { engine: sqlite, url: \"sqlite:${SHOP_STAGING}\" }\n  \
+     migration: { backup_required: false }\nproduction:\n  targets:\n    shop: { engine: sqlite, url: \"sqlite:${SHOP_PRODUCTION}\" }\n  \
+     migration: { backup_required: false }\n";
 pub const ROLES_YML: &str = "developer: { users: [alice, bob] }\ndata_ops: { users: [omar] }\ndata_ops_lead: { users: [dana] }\n\
                              dba: { teams: [acme/dba] }\ntech_lead: { users: [tess] }\ncto: { users: [carl] }\n";
 /// What the server lets the repository's files name.

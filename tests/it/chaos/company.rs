@@ -65,9 +65,8 @@ impl Company {
                     variable(lane, environment)
                 );
             }
-            if environment == "development" {
-                environments_yml += "  migration: { auto_approve: true }\n";
-            }
+            let given = if environment == "development" { "auto_approve: true" } else { "backup_required: false" };
+            environments_yml += &format!("  migration: {{ {given} }}\n");
         }
         let (sandbox, repo) = company(&[("godwit.yml", &godwit_yml), ("policies/environments.yml", &environments_yml)]);
         let store = (store == Kind::Postgres).then(|| Database::fresh(Kind::Postgres));

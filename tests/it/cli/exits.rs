@@ -96,7 +96,11 @@ fn dec20_a_target_that_is_older_than_its_ledger_is_told_by_whatever_looks_at_it(
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let project = Project::new(
             kind,
-            &[("0001_a.up.sql", "create table a (n int);"), ("0002_b.up.sql", "create table b (n int);")],
+            &[
+                ("0001_a.up.sql", "create table a (n int);"),
+                ("0001_a.down.sql", "drop table a;"),
+                ("0002_b.up.sql", "create table b (n int);"),
+            ],
         );
         project.run(APPLY).expect(0);
         project.run(&["status"]).expect(0);
@@ -111,6 +115,7 @@ fn dec20_a_target_that_is_older_than_its_ledger_is_told_by_whatever_looks_at_it(
         assert!(refused[0]["message"].as_str().unwrap().contains("older than what was recorded"), "{refused}");
         assert_eq!(told(&["plan"]), refused);
         assert_eq!(told(&["apply", "--dry-run"]), refused);
+        assert_eq!(told(&["rollback", "0001_a", "--dry-run"]), refused);
         let status = project.run(&["status", "--format", "json"]).expect(4).json();
         assert_eq!(status["targets"][0]["older"], refused, "{status}");
         let status = project.run(&["status"]).expect(4);

@@ -571,12 +571,29 @@ fn a_collection_that_holds_documents_is_not_dropped_by_a_rollback_unasked() {
 }
 
 #[test]
-fn a_new_validator_that_documents_break_is_noted() {
-    let text = r#"[{ "type": "set_validator", "collection": "people", "validator": { "tel": { "$lt": 20 } } }]"#;
-    let mongo = Mongo::fresh(Server::ReplicaSet, &[file(1, text, None)]);
-    mongo.insert("people", people());
-    let said = mongo.run(&["apply", "--yes", "--format", "json"]).expect(0).json();
-    assert!(said["notes"][0].as_str().unwrap().contains("5 documents of `people` break"), "{said}");
+fn a_validator_that_documents_break_is_refused_before_anything_is_changed() {
+    let made = r#"{ "type": "create_collection", "collection": "made" }"#;
+    let strict = r#"{ "type": "set_validator", "collection": "people", "validator": { "tel": { "$lt": 20 } } }"#;
+    let moderate = strict.replace(" } } }", r#" } }, "validation_level": "moderate" }"#);
+    let mend = r#"{ "type": "update_documents", "collection": "people", "filter": { "tel": { "$gte": 20 } }, "update": { "$set": { "tel": 0 } } }"#;
+    for (operations, refused) in [
+        (format!("[{made}, {strict}]"), true),
+        (format!("[{made}, {moderate}]"), false),
+        (format!("[{made}, {mend}, {strict}]"), false),
+    ] {
+        let mongo = Mongo::fresh(Server::ReplicaSet, &[file(1, &operations, None)]);
+        mongo.insert("people", people());
+        if !refused {
+            mongo.run(&["apply", "--yes"]).expect(0);
+            continue;
+        }
+        let said = mongo.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+        let why = &said["blocked_by"][0];
+        assert_eq!(why["reason"], "impossible", "{said}");
+        assert!(why["message"].as_str().unwrap().contains("5 of the documents that `people` holds break"), "{said}");
+        assert!(why["what_to_do"].as_str().unwrap().contains("`moderate`"), "{said}");
+        assert_eq!(mongo.collections(), ["people"], "nothing was made");
+    }
 }
 
 #[test]

@@ -157,7 +157,10 @@ fn decisions_17_production_asks_for_its_name() {
 #[test]
 fn r20_the_environments_own_bound_ends_a_run() {
     let world = World::new();
-    world.write("policies/environments.yml", &world.environments("  migration: { timeout: 1 }\n"));
+    world.write(
+        "policies/environments.yml",
+        &world.environments("  migration: { timeout: 1, backup_required: false }\n"),
+    );
     world.write("db/stock/0002_slow.up.sql", "SELECT pg_sleep(600);");
     let said = world.run(&["apply", "development", "--yes", "--format", "json"]);
     assert!(matches!(said.code, Some(1)), "{said:?}");

@@ -29,7 +29,7 @@ impl World {
              \x20 - { path: db/shop, target: shop }\n  - { path: services/*/migrations, target: log }\n\
              \x20 - { path: db/stock, target: stock }\n",
         );
-        world.write("policies/environments.yml", &world.environments(""));
+        world.write("policies/environments.yml", &world.environments("  migration: { backup_required: false }\n"));
         world.write("db/shop/0001_item.up.sql", SHOP);
         world.write("db/shop/0001_item.down.sql", "DROP TABLE IF EXISTS item;");
         world.write("services/log/migrations/0001_line.up.sql", LOG);

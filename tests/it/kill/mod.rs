@@ -6,7 +6,7 @@ mod cell;
 mod faster;
 mod matrix;
 mod pooler;
-mod proxy;
+pub mod proxy;
 mod random;
 mod report;
 pub mod steps;

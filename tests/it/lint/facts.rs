@@ -57,7 +57,7 @@ fn the_same_migration_is_high_on_a_million_rows_and_low_on_an_empty_table() {
     let orders = told(&report, "`orders` has 1.1 M rows");
     assert!(orders["message"].as_str().unwrap().contains("the rewrite takes an ACCESS EXCLUSIVE lock for"), "{orders}");
     assert_eq!((orders["risk"].as_str(), orders["tables"][0].as_str()), (Some("HIGH"), Some("orders")));
-    let carts = told(&report, "`shop.carts` has 1 rows");
+    let carts = told(&report, "`shop.carts` has 1 row");
     assert_eq!(carts["risk"], "LOW");
     assert!(report["migrations"][0]["reasons"][0].as_str().unwrap().contains("1.1 M rows"), "{report}");
 

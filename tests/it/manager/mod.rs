@@ -64,6 +64,34 @@ fn s4_37_s4_38_s4_39_two_databases_go_forward_to_a_version_and_back_and_a_third_
 }
 
 #[test]
+fn s4_68_a_way_back_that_loses_data_is_for_a_program_that_says_so() {
+    let dir = folder(&[
+        ("0001_a.up.sql", "create table a (n int);"),
+        ("0001_a.down.sql", "drop table a;"),
+        ("0002_b.up.sql", "create table b (n int);"),
+        ("0002_b.down.sql", "drop table b;"),
+    ]);
+    let database = Database::fresh(Kind::Sqlite);
+    let manager = MigrationManager::new(dir.path().join("m"))
+        .sqlite(&database.url)
+        .store(format!("sqlite:{}", dir.path().join("store.db").display()));
+    wait(async { manager.run_migrations("latest").await.unwrap() });
+    database.query("insert into b values (1)");
+    let refused = wait(async { manager.rollback_migrations("0001").await.unwrap() });
+    assert_eq!(
+        (refused.outcome, refused.blocked_by[0].reason.as_str()),
+        (Outcome::Blocked, "data-loss"),
+        "{refused:?}"
+    );
+    assert!(refused.blocked_by[0].message.contains("holds one row, which would be lost"), "{refused:?}");
+    assert!(database.has_table("b"));
+    let manager = manager.accept_data_loss();
+    let undone = wait(async { manager.rollback_migrations("0001").await.unwrap() });
+    assert_eq!(undone.outcome, Outcome::Applied, "{undone:?}");
+    assert!(database.has_table("a") && !database.has_table("b"));
+}
+
+#[test]
 fn what_cannot_be_read_or_reached_is_an_error_without_secrets() {
     let dir = folder(&[("0001_a.up.sql", "create table a (n int);")]);
     let there =

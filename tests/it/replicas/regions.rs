@@ -72,7 +72,8 @@ const ABROAD_ENVIRONMENTS: &str = "development:\n  targets:\n    \
      production:\n  targets:\n    shop-core: { engine: sqlite, url: \"sqlite:${SHOP_DEVELOPMENT}.core\" }\n    \
      shop-west: { engine: sqlite, url: \"sqlite:${SHOP_PRODUCTION}\", region: eu-west }\n    \
      shop-south: { engine: sqlite, url: \"sqlite:${SHOP_STAGING}\", region: af-south }\n  regions:\n    \
-     - { name: af-south, provider: aws, compliance: [POPIA] }\n    - { name: eu-west, compliance: [GDPR] }\n";
+     - { name: af-south, provider: aws, compliance: [POPIA] }\n    - { name: eu-west, compliance: [GDPR] }\n  \
+     migration: { backup_required: false }\n";
 
 impl Abroad {
     fn found() -> Self {

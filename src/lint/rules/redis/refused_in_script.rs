@@ -16,7 +16,7 @@ pub(super) static RULE: OperationRule = OperationRule {
     bad: &[Example::Lua("return redis.call('EVAL', 'return 1', 0)"), Example::Lua("redis.call('multi') return 1")],
 };
 
-const REFUSED: [&str; 23] = [
+const REFUSED: [&str; 24] = [
     "AUTH",
     "DISCARD",
     "EVAL",
@@ -26,6 +26,7 @@ const REFUSED: [&str; 23] = [
     "EXEC",
     "FCALL",
     "FCALL_RO",
+    "FUNCTION",
     "HELLO",
     "MULTI",
     "PSUBSCRIBE",

@@ -17,16 +17,24 @@ pub(super) static RULE: OperationRule = OperationRule {
     ok: &[
         Example::Lua("local id = string.sub(KEYS[1], 6) .. 'x' redis.call('HSET', KEYS[1], 'id', id) return 1"),
         Example::Lua("for _, key in ipairs(KEYS) do redis.call('HSET', key, 'n', 1) end return #KEYS"),
+        Example::Lua("return redis.call('ZUNIONSTORE', KEYS[1], 2, KEYS[2], KEYS[3], 'AGGREGATE', 'MAX')"),
+        Example::Lua("return redis.call('BITOP', 'AND', KEYS[1], KEYS[2])"),
+        Example::Lua("return redis.call('XREAD', 'COUNT', 9, 'STREAMS', KEYS[1], '0-0')"),
     ],
     bad: &[
         Example::Lua("return redis.call('GET', 'user:1')"),
         Example::Lua("return redis.call('DEL', KEYS[1], KEYS[1] .. ':old')"),
         Example::Lua("local k = 'user:' .. ARGV[1] return redis.call('GET', k)"),
+        Example::Lua("return redis.call('ZUNIONSTORE', KEYS[1], 2, KEYS[2], 'day:2')"),
+        Example::Lua("return redis.call('BITOP', 'AND', KEYS[1], 'seen:1')"),
+        Example::Lua("return redis.call('SORT', KEYS[1], 'STORE', 'sorted')"),
+        Example::Lua("return redis.call('XREAD', 'STREAMS', 'events', '0-0')"),
+        Example::Lua("return redis.call('OBJECT', 'FREQ', 'user:1')"),
     ],
 };
 
 fn check(lua: &Lua<'_>, call: &Call, told: &mut Told<'_>) {
-    let made_up = keys_of(&call.command, &call.arguments).into_iter().find_map(|key| lua.made_up_key(key.clone()));
+    let made_up = keys_of(lua, &call.command, &call.arguments).into_iter().find_map(|key| lua.made_up_key(key.clone()));
     if let Some(what) = made_up {
         told.add(
             format!("the key of `{}` is {what}, not one of KEYS: a cluster cannot route it", call.command),
@@ -35,20 +43,38 @@ fn check(lua: &Lua<'_>, call: &Call, told: &mut Told<'_>) {
     }
 }
 
-/// The arguments of a command that are keys.
-fn keys_of<'r>(command: &str, arguments: &'r [Range<usize>]) -> Vec<&'r Range<usize>> {
+/// The arguments of a command that are keys (Redis' own description of each command, "key specifications").
+fn keys_of<'r>(lua: &Lua<'_>, command: &str, arguments: &'r [Range<usize>]) -> Vec<&'r Range<usize>> {
     let take = |n: usize| arguments.iter().take(n).collect();
+    let rest = |from: usize| arguments.iter().skip(from).collect();
+    let is = |argument: &Range<usize>, word: &str| lua.plain(argument).is_some_and(|t| t.eq_ignore_ascii_case(word));
+    let behind = |word: &str| arguments.iter().position(|argument| is(argument, word)).map(|at| at + 1);
+    // Keys with their number in front, where that is written there.
+    let counted = |at: usize| {
+        let number = arguments.get(at).and_then(|argument| lua.plain(argument));
+        arguments.iter().skip(at + 1).take(number.and_then(|n| n.parse().ok()).unwrap_or(0))
+    };
     match command {
         "PING" | "TIME" | "SCAN" | "KEYS" | "DBSIZE" | "RANDOMKEY" | "INFO" | "PUBLISH" | "SPUBLISH" | "SELECT"
         | "ECHO" | "EVAL" | "EVALSHA" | "FCALL" | "FLUSHALL" | "FLUSHDB" | "SWAPDB" | "CONFIG" | "DEBUG"
-        | "SHUTDOWN" | "SCRIPT" | "MIGRATE" | "ACL" | "REPLICAOF" | "SLAVEOF" | "CLUSTER" | "FAILOVER" | "MODULE"
-        | "SAVE" | "BGSAVE" | "BGREWRITEAOF" | "CLIENT" | "LATENCY" | "MONITOR" | "COMMAND" | "WAIT" | "BITOP"
-        | "XREAD" | "XREADGROUP" | "OBJECT" | "MEMORY" | "XGROUP" | "XINFO" | "LMPOP" | "ZMPOP" | "SINTERCARD"
-        | "ZINTER" | "ZUNION" | "ZDIFF" => Vec::new(),
+        | "SHUTDOWN" | "SCRIPT" | "FUNCTION" | "MIGRATE" | "ACL" | "REPLICAOF" | "SLAVEOF" | "CLUSTER" | "FAILOVER"
+        | "MODULE" | "SAVE" | "BGSAVE" | "BGREWRITEAOF" | "CLIENT" | "LATENCY" | "MONITOR" | "COMMAND" | "WAIT" => {
+            Vec::new()
+        }
         "DEL" | "UNLINK" | "EXISTS" | "TOUCH" | "MGET" | "SINTER" | "SUNION" | "SDIFF" | "PFCOUNT" | "PFMERGE"
-        | "SINTERSTORE" | "SUNIONSTORE" | "SDIFFSTORE" | "WATCH" => arguments.iter().collect(),
+        | "SINTERSTORE" | "SUNIONSTORE" | "SDIFFSTORE" | "WATCH" => rest(0),
+        "BITOP" => rest(1),
         "MSET" | "MSETNX" => arguments.iter().step_by(2).collect(),
         "RENAME" | "RENAMENX" | "COPY" | "SMOVE" | "RPOPLPUSH" | "LMOVE" | "GEOSEARCHSTORE" | "ZRANGESTORE" => take(2),
+        "OBJECT" | "MEMORY" | "XGROUP" | "XINFO" => arguments.iter().skip(1).take(1).collect(),
+        "LMPOP" | "ZMPOP" | "SINTERCARD" | "ZINTERCARD" | "ZINTER" | "ZUNION" | "ZDIFF" => counted(0).collect(),
+        "ZUNIONSTORE" | "ZINTERSTORE" | "ZDIFFSTORE" => arguments.iter().take(1).chain(counted(1)).collect(),
+        "SORT" => arguments.iter().take(1).chain(behind("STORE").and_then(|at| arguments.get(at))).collect(),
+        // As many keys as there are places to read from behind them.
+        "XREAD" | "XREADGROUP" => match behind("STREAMS") {
+            Some(at) => arguments[at..].iter().take((arguments.len() - at) / 2).collect(),
+            None => Vec::new(),
+        },
         _ => take(1),
     }
 }

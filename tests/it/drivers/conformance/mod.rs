@@ -1,5 +1,6 @@
 //! What the runner relies on, asked of each driver in the same words. A new engine is finished when this passes.
 
+mod counters;
 mod fixtures;
 mod questions;
 
