@@ -9,10 +9,10 @@ use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::check::{Checked, Linter, cannot_parse};
 use super::lines::Lines;
-use super::script::{Direction, Finding, Script, name_of, statements_of};
+use super::script::{Direction, Finding, Script, Statement, name_of, statements_of};
 use super::{bodies, depth, schema, squawk, table};
 use crate::ids::Engine;
-use crate::migration::{Migration, MigrationSet};
+use crate::migration::{self, Migration, MigrationSet};
 
 /// A call of a function or a procedure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,21 @@ pub struct Call {
     pub name: String,
     /// Bytes of the statement that calls it.
     pub range: Range<usize>,
+}
+
+/// A function or a procedure that a script defines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routine {
+    /// Its name, without a schema.
+    pub name: String,
+    /// Bytes of the statement that defines it.
+    pub range: Range<usize>,
+}
+
+/// The functions and procedures that a script's statements define.
+pub fn routines(statements: &[Statement]) -> Vec<Routine> {
+    let of = |s: &Statement| defined(&s.node).map(|name| Routine { name, range: s.range.clone() });
+    statements.iter().filter_map(of).collect()
 }
 
 /// The name of the function or the procedure that a statement defines, without its schema.
@@ -72,8 +87,12 @@ fn names_called(node: &SyntaxNode) -> BTreeSet<String> {
     names
 }
 
-/// Which migrations define a function, by its database and name, in the order in which they run.
-type Definitions = HashMap<(String, String), Vec<usize>>;
+/// Where functions are defined, by their database and name, in the order in which the migrations run: each migration's place
+/// and the bytes of its statement.
+type Definitions = HashMap<(String, String), Vec<(usize, Range<usize>)>>;
+
+/// A definition that was looked into, for calls in a transaction or outside one.
+type Seen = HashMap<(usize, usize, bool), Vec<Finding>>;
 
 impl Linter<'_> {
     /// Adds what the functions do that the scripts call and earlier migrations define.
@@ -82,67 +101,76 @@ impl Linter<'_> {
             return;
         }
         let definitions = definitions(set, in_scope, scripts);
+        let mut seen = Seen::new();
         for ((at, migration), checked) in in_scope.iter().zip(scripts) {
             let Some(database) = schema::database(migration) else { continue };
             for call in std::mem::take(&mut checked.calls) {
                 let places = definitions.get(&(database.clone(), call.name.clone())).map_or(&[][..], Vec::as_slice);
-                let before = places.partition_point(|place| place < at);
-                let Some(definition) = before.checked_sub(1).map(|last| &set.migrations[places[last]]) else {
-                    continue;
-                };
-                let found = depth::with_stack(|| self.when_called(&call, definition, checked.transactional));
-                checked.up.extend(found);
+                let before = places.partition_point(|(place, _)| place < at);
+                let Some((place, range)) = before.checked_sub(1).map(|last| &places[last]) else { continue };
+                let found = seen.entry((*place, range.start, checked.transactional)).or_insert_with(|| {
+                    let definition = &set.migrations[*place].up;
+                    depth::with_stack(|| self.when_called(&call.name, definition, range, checked.transactional))
+                });
+                checked
+                    .up
+                    .extend(found.iter().cloned().map(|finding| Finding { range: call.range.clone(), ..finding }));
             }
         }
     }
 
-    /// What the function does that a call is of, each rule once, where the call stands.
-    fn when_called(&self, call: &Call, definition: &Migration, in_transaction: bool) -> Vec<Finding> {
-        let source = &definition.up;
-        let text = squawk::without_marks(&source.text);
+    /// What the function does when it is called that the statement at `definition` of `source` defines, each rule once.
+    fn when_called(
+        &self,
+        name: &str,
+        source: &migration::Script,
+        definition: &Range<usize>,
+        in_transaction: bool,
+    ) -> Vec<Finding> {
+        let Some(text) = source.text.get(definition.clone()).map(squawk::without_marks) else { return Vec::new() };
         let parse = SourceFile::parse(&text);
         let script = Script::new(&text, &parse, Engine::Postgresql, Direction::Up, in_transaction).older();
         let lines = Lines::new(&source.text, source.first_line);
         let mut told = BTreeSet::new();
-        let mut found = bodies::when_called(&call.name, &script, &self.postgres, |i| self.on(i));
-        let routine = script.statements.iter().rfind(|s| defined(&s.node).as_ref() == Some(&call.name));
-        let foreign = routine.filter(|s| bodies::is_foreign(&s.node));
+        let mut found = bodies::when_called(name, &script, &self.postgres, |i| self.on(i));
+        let foreign = script.statements.first().filter(|s| bodies::is_foreign(&s.node));
         found.extend(foreign.zip(table::find("opaque-block").filter(|rule| self.on(rule))).map(|(s, rule)| {
             let message = "no rule can look into it: it is written in another language than SQL or PL/pgSQL";
             Finding::new(rule, s.range.clone(), message)
         }));
         found.retain(|finding| told.insert(finding.rule.id));
         for finding in &mut found {
-            let line = lines.position(finding.range.start).line;
-            finding.message = format!("`{}` of {}:{line} does this: {}", call.name, source.path, finding.message);
-            finding.range = call.range.clone();
+            let line = lines.position(definition.start + finding.range.start).line;
+            finding.message = format!("`{name}` of {}:{line} does this: {}", source.path, finding.message);
         }
         found
     }
 }
 
 fn definitions(set: &MigrationSet, in_scope: &[(usize, &Migration)], scripts: &mut [Checked]) -> Definitions {
-    let mut names: HashMap<usize, Vec<String>> =
+    let called: BTreeSet<String> = scripts.iter().flat_map(|c| c.calls.iter().map(|call| call.name.clone())).collect();
+    let mut known: HashMap<usize, Vec<Routine>> =
         in_scope.iter().zip(scripts).map(|((at, _), c)| (*at, std::mem::take(&mut c.defined))).collect();
     let mut definitions = Definitions::new();
     for (at, migration) in set.migrations.iter().enumerate() {
         let Some(database) = schema::database(migration) else { continue };
-        for name in names.remove(&at).unwrap_or_else(|| defined_in(&migration.up.text)) {
-            definitions.entry((database.clone(), name)).or_default().push(at);
+        let routines = known.remove(&at).unwrap_or_else(|| defined_in(&migration.up.text));
+        for Routine { name, range } in routines.into_iter().filter(|routine| called.contains(&routine.name)) {
+            definitions.entry((database.clone(), name)).or_default().push((at, range));
         }
     }
     definitions
 }
 
 /// The functions that a script defines which nobody has parsed yet.
-fn defined_in(text: &str) -> Vec<String> {
+fn defined_in(text: &str) -> Vec<Routine> {
     let lower = text.to_ascii_lowercase();
     if !(lower.contains("function") || lower.contains("procedure")) || cannot_parse(text).is_some() {
         return Vec::new();
     }
     depth::with_stack(|| {
         let parse = SourceFile::parse(&squawk::without_marks(text));
-        statements_of(&parse).iter().filter_map(|statement| defined(&statement.node)).collect()
+        routines(&statements_of(&parse))
     })
 }
 
@@ -190,6 +218,9 @@ mod tests {
         assert_eq!(on(&[("0001_a.up.sql", call), ("0002_b.up.sql", PURGE)]), 0);
         let trigger = "DO $$ BEGIN CREATE TRIGGER g AFTER INSERT ON v EXECUTE FUNCTION app.purge(); END $$;\n";
         assert_eq!(on(&[("0001_a.up.sql", PURGE), ("0002_b.up.sql", trigger)]), 0);
+        // What else the script does that defines it is not done again.
+        let beside = format!("DO $$ BEGIN DELETE FROM t; END $$;\n{harmless}");
+        assert_eq!(on(&[("0001_a.up.sql", PURGE), ("0002_b.up.sql", &beside), ("0003_c.up.sql", call)]), 0);
         // A column or a table of the same name calls nothing.
         assert_eq!(on(&[("0001_a.up.sql", PURGE), ("0002_b.up.sql", "SELECT purge FROM purge;\n")]), 0);
     }

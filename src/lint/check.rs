@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use chrono::NaiveDate;
 use squawk_syntax::SourceFile;
 
-use super::calls::{self, Call};
+use super::calls::{self, Call, Routine};
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
@@ -149,7 +149,7 @@ struct Looked {
     found: Vec<Finding>,
     in_transaction: bool,
     changes: Vec<schema::Change>,
-    defined: Vec<String>,
+    defined: Vec<Routine>,
     calls: Vec<Call>,
 }
 
@@ -171,7 +171,7 @@ pub(super) struct Checked {
     /// What the way back does to it.
     back: Vec<schema::Change>,
     /// The functions that the forward script defines.
-    pub(super) defined: Vec<String>,
+    pub(super) defined: Vec<Routine>,
     /// The functions that it calls, of other scripts.
     pub(super) calls: Vec<Call>,
     /// Whether the forward one runs in a transaction.
@@ -382,9 +382,9 @@ impl<'a> Linter<'a> {
         };
         let mut looked = Looked { in_transaction, ..Looked::only(found, changes) };
         if engine == Engine::Postgresql && direction == Direction::Up {
-            looked.defined = script.statements.iter().filter_map(|s| calls::defined(&s.node)).collect();
+            looked.defined = calls::routines(&script.statements);
             looked.calls = calls::called(&script);
-            looked.calls.retain(|call| !looked.defined.contains(&call.name));
+            looked.calls.retain(|call| !looked.defined.iter().any(|routine| routine.name == call.name));
         }
         looked
     }

@@ -9,6 +9,9 @@ use crate::migration::{Directives, FileContent, Script, Severity, SourceFile, Ve
 /// How much of a file is looked at for its first mark (bytes); tools want it at the top.
 const HEAD: usize = 16 * 1024;
 
+/// What is said of a statement that was begun: its own tool refuses the file.
+const UNENDED: &str = "begins a statement that no `StatementEnd` ends";
+
 /// The two directions of one file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Marked {
@@ -37,7 +40,10 @@ enum Mark {
     },
     NoTransaction,
     Unsupported(&'static str),
-    /// `StatementBegin` and its like: the lexer knows where statements end.
+    /// What follows is one statement, whatever stands in it. The lexer knows by itself where statements end.
+    Begin,
+    /// Here it ends.
+    End,
     Other,
 }
 
@@ -68,6 +74,8 @@ fn mark(line: &str) -> Option<(Layout, Mark)> {
             (Layout::Goose, "envsub") if words.next() == Some("on") => {
                 Mark::Unsupported("asks for variables of the environment (`ENVSUB`) in its statements")
             }
+            (Layout::Goose | Layout::SqlMigrate, "statementbegin") => Mark::Begin,
+            (Layout::Goose | Layout::SqlMigrate, "statementend") => Mark::End,
             _ => Mark::Other,
         },
     ))
@@ -91,11 +99,14 @@ pub(super) fn layout_of_bytes(bytes: &[u8]) -> Option<Layout> {
 pub fn split(path: &str, text: &str) -> Option<Marked> {
     let wanted = layout_of(text)?;
     let (mut up, mut down, mut no_transaction, mut asks_for) = (None, None, false, None);
-    let mut at = 0;
+    let (mut at, mut begun) = (0, None);
     for (line, n) in text.split_inclusive('\n').zip(1u32..) {
         if let Some((layout, mark)) = mark(line)
             && layout == wanted
         {
+            if begun.is_some() && matches!(mark, Mark::Up { .. } | Mark::Down { .. } | Mark::Begin) {
+                asks_for = asks_for.or(begun.map(|n| (n, UNENDED)));
+            }
             match mark {
                 Mark::Up { no_transaction: off } if up.is_none() => {
                     up = Some((at, n));
@@ -106,11 +117,17 @@ pub fn split(path: &str, text: &str) -> Option<Marked> {
                 Mark::Unsupported(what) => asks_for = asks_for.or(Some((n, what))),
                 Mark::Up { .. } => asks_for = asks_for.or(Some((n, "begins its forward part a second time"))),
                 Mark::Down { .. } => asks_for = asks_for.or(Some((n, "begins its backward part a second time"))),
+                Mark::Begin => begun = Some(n),
+                Mark::End if begun.is_none() => {
+                    asks_for = asks_for.or(Some((n, "ends a statement that nothing began")))
+                }
+                Mark::End => begun = None,
                 Mark::Other => {}
             }
         }
         at += line.len();
     }
+    asks_for = asks_for.or(begun.map(|n| (n, UNENDED)));
     let (start, line) = up?;
     let first = down.map_or(start, |(at, _)| start.min(at));
     let before = !is_blank_sql(&text[..first]);
@@ -224,6 +241,21 @@ mod tests {
     fn read(files: &[(&str, &str)]) -> MigrationSet {
         let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
         resolve(&files, &[MigrationRoot::folder("")])
+    }
+
+    #[test]
+    fn a_statement_that_is_begun_is_ended() {
+        let asks = |text: &str| split("1_a.sql", text).expect("is marked").asks_for;
+        for tool in ["goose", "migrate"] {
+            let of = |text: &str| asks(&text.replace("+", &format!("+{tool} ")));
+            let whole = "-- +Up\n-- +StatementBegin\nselect 1;\n-- +StatementEnd\n-- +Down\nselect 2;\n";
+            assert_eq!(of(whole), None);
+            assert_eq!(of(&whole.replace("select 1;", "-- +NO TRANSACTION\nselect 1;")), None);
+            assert_eq!(of(&whole.replace("-- +StatementEnd\n", "")), Some((2, UNENDED)));
+            assert_eq!(of(whole.split("-- +StatementEnd").next().unwrap_or_default()), Some((2, UNENDED)));
+            let ended = Some((3, "ends a statement that nothing began"));
+            assert_eq!(of(&whole.replace("-- +StatementBegin\n", "")), ended);
+        }
     }
 
     #[test]

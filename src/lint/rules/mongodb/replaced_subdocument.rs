@@ -1,4 +1,6 @@
-//! `$set` with an object: what else the field held is gone.
+//! `$set` with an object, and stages that put together a new document: what else stood there is gone.
+
+use serde_json::Value;
 
 use super::prelude::*;
 
@@ -19,14 +21,38 @@ pub(super) static RULE: OperationRule = OperationRule {
         Example::Operations(
             r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$set":{"p":{"b":1}}}]}"#,
         ),
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$replaceWith":{"$mergeObjects":[{"b":1},"$$ROOT"]}}]}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$project":{"old":0}}]}"#,
+        ),
     ],
-    bad: &[Example::Operations(
-        r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"p":{"b":1}}}}"#,
-    )],
+    bad: &[
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$set":{"p":{"b":1}}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$replaceWith":{"b":"$a"}}]}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$project":{"a":1}}]}"#,
+        ),
+    ],
 };
 
 fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
     let Operation::UpdateDocuments { update, .. } = operation else { return };
+    if let Some(stages) = update.as_array() {
+        for stage in
+            stages.iter().filter_map(Value::as_object).flatten().filter_map(|(name, stage)| replaces(name, stage))
+        {
+            told.add(
+                format!("`{stage}` puts a new document together: every field that it does not name is gone"),
+                "change fields with `$set` and `$unset`, or merge into `$$ROOT`: `{\"$mergeObjects\": [\"$$ROOT\", {…}]}`",
+            );
+        }
+    }
     // In a pipeline an object is merged into the one that stands there.
     let Some(operators) = update.as_object() else { return };
     for (_, fields) in operators.iter().filter(|(operator, _)| matches!(operator.as_str(), "$set" | "$addFields")) {
@@ -39,4 +65,19 @@ fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
             }
         }
     }
+}
+
+/// The name of a stage after which a document holds only what the stage names.
+fn replaces<'n>(name: &'n str, stage: &Value) -> Option<&'n str> {
+    let leaves_out = match name {
+        "$replaceWith" => !stage.to_string().contains("$$ROOT"),
+        "$replaceRoot" => !stage["newRoot"].to_string().contains("$$ROOT"),
+        // One that is named with 0 is taken away; any other value keeps what is named, and nothing else.
+        "$project" => stage.as_object().is_some_and(|fields| {
+            let kept = |value: &Value| value.as_bool().unwrap_or_else(|| value.as_f64() != Some(0.0));
+            fields.iter().any(|(field, value)| field != "_id" && kept(value))
+        }),
+        _ => false,
+    };
+    leaves_out.then_some(name)
 }

@@ -19,8 +19,10 @@ pub(super) static RULE: OwnRule = OwnRule {
         "create table t (a int); alter table t add primary key (a);",
         "create temp table t (a int);",
         "create table p1 partition of p for values in (1);",
+        "create table t as select 1 as a; alter table t add primary key (a);",
+        "create temp table t as select 1 as a;",
     ],
-    bad: &["create table t (a int);"],
+    bad: &["create table t (a int);", "create table t as select 1 as a;"],
 };
 
 fn check(script: &Script<'_>, report: &mut Report<'_>) {
@@ -33,7 +35,20 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
         })
         .flat_map(|s| tables_of(&s.node))
         .collect();
+    let without = |name: &ast::TableName| {
+        let table = named(Some(name.clone()));
+        (!keyed.contains(&table)).then(|| {
+            format!("`{table}` has no primary key: its rows cannot be addressed, batched or replicated one by one")
+        })
+    };
     for statement in &script.statements {
+        if let ast::Stmt::CreateTableAs(copy) = &statement.node
+            && copy.persistence().is_none()
+            && let Some(name) = copy.table_name()
+            && let Some(message) = without(&name)
+        {
+            report.add(name.syntax(), message);
+        }
         let ast::Stmt::CreateTable(create) = &statement.node else { continue };
         let Some(args) = create.table_arg_list() else { continue };
         if create.partition_of().is_some()
@@ -52,12 +67,10 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
                 matches!(constraint, ast::TableConstraint::PrimaryKeyConstraint(_))
             }
         });
-        let table = named(create.table_name());
-        if let Some(name) = create.table_name().filter(|_| !has && !keyed.contains(&table)) {
-            report.add(
-                name.syntax(),
-                format!("`{table}` has no primary key: its rows cannot be addressed, batched or replicated one by one"),
-            );
+        if let Some(name) = create.table_name().filter(|_| !has)
+            && let Some(message) = without(&name)
+        {
+            report.add(name.syntax(), message);
         }
     }
 }

@@ -179,7 +179,13 @@ pub(super) fn read<'a>(
             if found.is_empty() {
                 let place = |n: usize| u32::try_from(n).unwrap_or(1).max(1);
                 let said = e.to_string();
-                let message = said.split(" at line ").next().unwrap_or(&said).to_owned();
+                let message = match said.split(" at line ").next() {
+                    // The reader's own words for it are about its types.
+                    _ if e.is_data() && !json.text.trim_start().starts_with('{') => {
+                        "is no object: its fields stand in braces, `{ \"version\": …, \"name\": … }`".to_owned()
+                    }
+                    message => message.unwrap_or(&said).to_owned(),
+                };
                 if e.is_data() {
                     wrong_at(place(e.line()), place(e.column()), message, &help);
                 } else {
@@ -400,6 +406,7 @@ mod tests {
             let mut problems = Vec::new();
             assert!(read(Engine::Mongodb, &json, "a", &mut problems).is_none());
             assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+            assert!(!problems[0].message.contains("struct"), "{text}: {problems:?}");
         }
     }
 }

@@ -25,7 +25,8 @@ fn writes(database: &Database) -> i64 {
         Kind::Elasticsearch => {
             let path = format!("/*{}*/_stats/indexing?expand_wildcards=all", database.name());
             let counted = database.elastic("GET", &path, None).body["_all"]["primaries"]["indexing"].clone();
-            counted["index_total"].as_i64().unwrap() + counted["delete_total"].as_i64().unwrap()
+            // Nothing is counted where there is no index yet.
+            ["index_total", "delete_total"].iter().filter_map(|what| counted[*what].as_i64()).sum()
         }
     }
 }
