@@ -131,15 +131,17 @@ fn s4_27_everything_at_once_is_deleted_by_no_migration() {
     }
 }
 
+/// A migration that writes one key.
+fn filling(server: &OwnServer) -> RedisProject {
+    let json = crate::drivers::redis::pair("1.0.0", "fill", r#""keys": ["PREFIXa"]"#);
+    let lua = "return redis.call('SET', KEYS[1], 'x') and 1";
+    RedisProject::at(&server.url, false, &[("001_fill.json", &json), ("001_fill.lua", lua)])
+}
+
 #[test]
 fn a_redis_that_is_full_is_told_and_goes_on_with_room() {
     let server = OwnServer::up("redis");
-    let json = crate::drivers::redis::pair("1.0.0", "fill", r#""keys": ["PREFIXa"]"#);
-    let project = RedisProject::at(
-        &server.url,
-        false,
-        &[("001_fill.json", &json), ("001_fill.lua", "return redis.call('SET', KEYS[1], 'x') and 1")],
-    );
+    let project = filling(&server);
     project.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     project.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     let said = project.run(&["apply", "--yes"]);
@@ -155,12 +157,7 @@ fn a_redis_that_is_full_is_told_and_goes_on_with_room() {
 #[test]
 fn a_redis_that_cannot_save_is_told_and_goes_on_once_it_can() {
     let server = OwnServer::up("redis");
-    let json = crate::drivers::redis::pair("1.0.0", "fill", r#""keys": ["PREFIXa"]"#);
-    let project = RedisProject::at(
-        &server.url,
-        false,
-        &[("001_fill.json", &json), ("001_fill.lua", "return redis.call('SET', KEYS[1], 'x') and 1")],
-    );
+    let project = filling(&server);
     // A folder stands where the snapshot is to be.
     let setting = |name: &str| project.ask::<(String, String)>(&["CONFIG", "GET", name]).1;
     let folder = std::path::Path::new(&setting("dir")).join(setting("dbfilename"));
