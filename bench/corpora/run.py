@@ -104,8 +104,7 @@ def back(folder, ids, state, problems):
             break
         undone += 1
     if undone:
-        steps = ["--steps", str(undone), "--accept-data-loss"]
-        report, _ = godwit(folder, "corpora_godwit", state, *steps, command="rollback")
+        report, _ = godwit(folder, "corpora_godwit", state, "--steps", str(undone), command="rollback")
         ours = [s["migration"] for s in report["steps"] if s["state"] == "rolled_back"]
         if ours != ids[::-1][:undone]:
             problems.append(f"psql undid {undone}, godwit {len(ours)}: {[b['message'] for b in report['blocked_by']][:3]}")
