@@ -11,6 +11,7 @@ use crate::ids::{Engine, TargetName};
 use crate::migration::{MigrationRoot, MigrationSet, resolve_below};
 use crate::plan::planner::Selector;
 use crate::plan::{RunReport, TargetStatus};
+use crate::runner::sealed::{Keys, Opening};
 use crate::runner::{self, Actor, ApplyOptions, Keeper, RunError, Target};
 use crate::store::Store;
 
@@ -42,6 +43,7 @@ pub struct MigrationManager {
     store: Option<String>,
     by: String,
     accept_data_loss: bool,
+    keys: Keys,
 }
 
 impl MigrationManager {
@@ -53,6 +55,7 @@ impl MigrationManager {
             store: None,
             by: "library".to_owned(),
             accept_data_loss: false,
+            keys: Keys::default(),
         }
     }
 
@@ -114,6 +117,13 @@ impl MigrationManager {
         self
     }
 
+    /// The private key (`AGE-SECRET-KEY-1…`) that opens the values which migrations hold sealed.
+    #[must_use]
+    pub fn identity(mut self, key: &str) -> Self {
+        self.keys = Keys::parse(key);
+        self
+    }
+
     fn with(mut self, engine: Engine, url: String) -> Self {
         crate::redact::register_url(&url);
         self.databases.insert(engine, SecretString::from(url));
@@ -155,7 +165,11 @@ impl MigrationManager {
     }
 
     fn options(&self) -> ApplyOptions {
-        ApplyOptions { accept_data_loss: self.accept_data_loss, ..ApplyOptions::default() }
+        ApplyOptions {
+            accept_data_loss: self.accept_data_loss,
+            opening: Opening::With(self.keys.clone()),
+            ..ApplyOptions::default()
+        }
     }
 
     fn actor(&self) -> Actor {

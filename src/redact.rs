@@ -89,7 +89,7 @@ pub fn text(input: &str) -> String {
 /// Whether `text`, the value of `key`, is a secret: named like one, or looking like one.
 pub fn is_secret(key: &str, text: &str) -> bool {
     // A reference to a field (`$old_password`) or a name of a type is no secret.
-    if text.is_empty() || text.starts_with('$') {
+    if text.is_empty() || text.starts_with('$') || is_sealed(text) {
         return false;
     }
     is_name_of_secret(key) || looks_secret(text)
@@ -140,6 +140,11 @@ pub fn secrets_in(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// Whether a text is a value that was encrypted before it was written down [S4-84].
+pub fn is_sealed(text: &str) -> bool {
+    text.starts_with("ENC[age:") && text.ends_with(']')
+}
+
 /// Whether a text stands where a secret is filled in later, or where none is.
 pub fn is_placeholder(text: &str) -> bool {
     const WORDS: [&str; 14] = [
@@ -161,7 +166,10 @@ pub fn is_placeholder(text: &str) -> bool {
     let first = text.chars().next().unwrap_or('*');
     let repeats =
         text.chars().all(|c| c == first) && (!first.is_alphanumeric() || first.is_alphabetic() && text.len() > 2);
-    repeats || text.starts_with(['$', '<', '{', '%', ':', '@']) || WORDS.contains(&text.to_ascii_lowercase().as_str())
+    repeats
+        || is_sealed(text)
+        || text.starts_with(['$', '<', '{', '%', ':', '@'])
+        || WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
 /// How a key begins, how many letters follow at least, and which.

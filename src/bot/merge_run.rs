@@ -29,6 +29,7 @@ use crate::plan::{MigrationState, Outcome, Refusal, RunReport, StepAction};
 use crate::report::Links;
 use crate::report::run_comment::{self, RunCommentInput};
 use crate::runner::backup::{BackupWish, Keys};
+use crate::runner::sealed::Opening;
 use crate::runner::{self, Actor, ApplyOptions, Cancel, RunError, Target, failpoint};
 use crate::store::{AuditEntry, EnvironmentRecord};
 
@@ -337,6 +338,7 @@ impl Bot {
             // Whoever holds the target may take long; the job is queued again meanwhile.
             lock_wait: Some(Duration::from_secs(5)),
             backup: Some(backup),
+            opening: Opening::With(self.keys(&journey.place.repository.name, settings)),
             health: Some(self.health(journey, settings)),
             cancel: cancel.clone(),
             pace: seen.pace_of(&settings.migration),

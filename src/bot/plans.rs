@@ -11,10 +11,11 @@ use super::error::JobError;
 use super::gather::{Gathered, Place};
 use crate::approval::Policy;
 use crate::config::{Environment, Promotion};
-use crate::ids::{EnvironmentName, Risk, TargetName};
+use crate::ids::{EnvironmentName, RepoName, Risk, TargetName};
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::{PlannedStatement, Refusal, Step, StepReport};
 use crate::report::EnvironmentPlan;
+use crate::runner::sealed::Keys;
 use crate::runner::{self, Actor, ApplyOptions, RunError, Target};
 
 impl Bot {
@@ -98,23 +99,14 @@ impl Bot {
         names: &[TargetName],
     ) -> Result<Vec<Target>, Refusal> {
         let (repo, environment) = (&place.repository.name, &settings.name);
-        let lookup = |variable: &str| -> Option<String> {
-            let read = |name: &str| (self.settings.lookup)(name);
-            let value: SecretString = self.settings.secret_vars.look_up(repo, environment, variable, &read)?;
-            Some(value.expose_secret().to_owned())
-        };
+        let lookup = |variable: &str| self.variable(repo, environment, variable);
         settings
             .targets
             .iter()
             .filter(|t| names.contains(&t.name))
             .map(|target| {
                 let url = settings.resolve_target(target, &lookup).map_err(|missing| {
-                    let variable = &missing.variable;
-                    let what_to_do = if self.settings.secret_vars.allows(repo, environment, variable) {
-                        format!("set `{variable}` for the server")
-                    } else {
-                        format!("allow it for the server: `GODWIT_SECRET_VARS={repo}:{environment}={variable}`")
-                    };
+                    let what_to_do = self.how_to_give(repo, environment, &missing.variable);
                     refusal("no-target", missing.to_string(), what_to_do)
                 })?;
                 Ok(Target {
@@ -125,6 +117,39 @@ impl Bot {
                 })
             })
             .collect()
+    }
+
+    /// The private keys that open an environment's sealed values. Those of the server's own variables open nothing here: a
+    /// repository has what `GODWIT_SECRET_VARS` gives it.
+    pub(super) fn keys(&self, repo: &RepoName, settings: &Environment) -> Keys {
+        let environment = &settings.name;
+        let lookup = |variable: &str| self.variable(repo, environment, variable);
+        match settings.resolve_identity(&lookup) {
+            Some(Ok(keys)) => Keys::parse(keys.expose_secret()),
+            Some(Err(missing)) => {
+                let what_to_do = self.how_to_give(repo, environment, &missing.variable);
+                Keys::missing(format!("{what_to_do}; `{}` needs it", missing.path))
+            }
+            None => Keys::missing(format!(
+                "name its private key: `sealed.identity` of `{environment}` in `policies/environments.yml`"
+            )),
+        }
+    }
+
+    /// A variable's value, as far as the repository's environment may have it.
+    fn variable(&self, repo: &RepoName, environment: &EnvironmentName, variable: &str) -> Option<String> {
+        let read = |name: &str| (self.settings.lookup)(name);
+        let value: SecretString = self.settings.secret_vars.look_up(repo, environment, variable, &read)?;
+        Some(value.expose_secret().to_owned())
+    }
+
+    /// What the operator does about a variable that is missing.
+    fn how_to_give(&self, repo: &RepoName, environment: &EnvironmentName, variable: &str) -> String {
+        if self.settings.secret_vars.allows(repo, environment, variable) {
+            format!("set `{variable}` for the server")
+        } else {
+            format!("allow it for the server: `GODWIT_SECRET_VARS={repo}:{environment}={variable}`")
+        }
     }
 }
 

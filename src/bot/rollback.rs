@@ -34,6 +34,7 @@ use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
 use crate::report::escape::{code, fence, inline, prose};
 use crate::report::run_comment;
 use crate::runner::backup::BackupWish;
+use crate::runner::sealed::Opening;
 use crate::runner::{self, Actor, ApplyOptions, Cancel, Keeper, RunError, Target};
 use crate::store::rollbacks::{RequestState, RollbackRequest};
 use crate::store::turns::Asker;
@@ -255,6 +256,7 @@ impl Bot {
         let options = ApplyOptions {
             timeout: settings.map(|s| std::time::Duration::from_secs(s.migration.timeout)),
             backup,
+            opening: settings.map(|s| Opening::With(self.keys(repo, s))).unwrap_or_default(),
             health: settings.map(|s| self.health_of(repo, &tip.policy, s)),
             lock_wait: Some(std::time::Duration::from_secs(5)),
             cancel: cancel.clone(),

@@ -42,8 +42,8 @@ impl Exit {
             _ if r.needs_human => Exit::NeedsHuman,
             // What would fail has failed before anything was changed; a server that is too old fails every migration.
             "invalid-set" | "invalid-operation" | "lint" | "mixed-transaction" | "own-tables" | "psql-command"
-            | "syntax-error" | "no-down" | "impossible" | "version" => Exit::Failed,
-            "unknown" | "not-applied" | "already-applied" | "no-target" => Exit::Usage,
+            | "syntax-error" | "no-down" | "impossible" | "version" | "sealed-value" => Exit::Failed,
+            "unknown" | "not-applied" | "already-applied" | "no-target" | "sealed" => Exit::Usage,
             "unreachable" => Exit::Unreachable,
             _ => Exit::Blocked,
         };

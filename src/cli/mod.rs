@@ -68,6 +68,7 @@ mod restore;
 mod resume;
 mod rollback;
 mod schema;
+mod seal;
 mod seed;
 #[cfg(feature = "bot")]
 mod serve;
@@ -211,6 +212,8 @@ pub enum Command {
     Logs(Later<logs::Args>),
     /// How long a migration takes and what it locks, on a scratch database
     Benchmark(Later<benchmark::Args>),
+    /// Encrypt a value that a migration needs and nobody may read
+    Seal(Later<seal::Args>),
     /// Give an environment its own data; never in production
     Seed(Later<seed::Args>),
     /// Forget what was applied, and keep a copy of that; the data stays
@@ -279,6 +282,7 @@ impl Command {
             Command::Report(_) => ("report", format == Format::Markdown),
             Command::Logs(_) => ("logs", false),
             Command::Benchmark(_) => ("benchmark", false),
+            Command::Seal(_) => ("seal", false),
             Command::Seed(_) => ("seed", false),
             Command::Reset(_) => ("reset", false),
             Command::ResetData(_) => ("reset-data", false),
@@ -376,6 +380,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Report(args) => report::run(&global, *args.0),
         Command::Logs(args) => logs::run(&global, args.0),
         Command::Benchmark(args) => benchmark::run(&global, args.0),
+        Command::Seal(args) => seal::run(&global, args.0),
         Command::Seed(args) => seed::run(&global, args.0),
         Command::Reset(args) => reset::run(&global, *args.0),
         Command::ResetData(args) => reset_data::run(&global, args.0),

@@ -64,12 +64,13 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     }
     let work = whose(&databases.targets, settings, scripts)?;
     let actor = targets::actor();
+    let keys = targets::keys_of(Some(settings));
     let done = targets::block_on(async {
         let store = global.open_store().await?;
         not_frozen(&store, environment).await?;
         let mut done = Vec::new();
         for (target, scripts) in &work {
-            let ended = seed(target, &actor, scripts).await.map_err(targets::failed)?;
+            let ended = seed(target, &actor, scripts, &keys).await.map_err(targets::failed)?;
             let (count, wrong) = ended.map_err(refused)?;
             let mut entry =
                 AuditEntry::new(Utc::now(), &actor.by, "seed", if wrong.is_some() { "failed" } else { "ok" });

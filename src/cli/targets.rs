@@ -31,6 +31,7 @@ use crate::report;
 #[cfg(feature = "postgres")]
 use crate::runner::Ahead;
 use crate::runner::health::HealthWish;
+use crate::runner::sealed::{Keys, Opening};
 use crate::runner::{Actor, ApplyOptions, Keeper, Limits, RunError, Target};
 
 /// Where to run: one database by its URL, or an environment of `policies/environments.yml`.
@@ -413,13 +414,29 @@ fn owned(set: &MigrationSet, policy: &Policy) -> anyhow::Result<()> {
     )))
 }
 
+/// The variables of the process, and behind them those of `.env` [S2-05].
+fn variables() -> impl Fn(&str) -> Option<String> {
+    let file = dot_env();
+    move |variable| std::env::var(variable).ok().or_else(|| file.get(variable).cloned())
+}
+
+/// The private keys that open sealed values: those of the environment where it names some, else those of the person who
+/// runs this.
+pub(super) fn keys_of(environment: Option<&Environment>) -> Keys {
+    let lookup = variables();
+    match environment.and_then(|e| e.resolve_identity(&lookup)) {
+        Some(Ok(keys)) => Keys::parse(secrecy::ExposeSecret::expose_secret(&keys)),
+        Some(Err(missing)) => Keys::missing(format!("set `{}`: `{}` needs it", missing.variable, missing.path)),
+        None => Keys::from_variables(&lookup),
+    }
+}
+
 /// A database of an environment, its variables filled in from the process and from `.env`.
 ///
 /// # Errors
 /// The variable that is not set, and the key that needs it.
 pub(super) fn place_of(environment: &Environment, target: &TargetConfig) -> anyhow::Result<Target> {
-    let file = dot_env();
-    let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
+    let lookup = variables();
     let url = environment.resolve_target(target, &lookup)?;
     let text = secrecy::ExposeSecret::expose_secret(&url);
     crate::redact::register_url(text);
@@ -433,8 +450,7 @@ pub(super) fn place_of(environment: &Environment, target: &TargetConfig) -> anyh
 /// # Errors
 /// The variable that is not set, and the key that needs it.
 pub(super) fn reader_of(environment: &Environment, target: &TargetConfig) -> anyhow::Result<Target> {
-    let file = dot_env();
-    let lookup = |variable: &str| std::env::var(variable).ok().or_else(|| file.get(variable).cloned());
+    let lookup = variables();
     let Some(url) = environment.resolve_reader(target, &lookup) else { return place_of(environment, target) };
     Ok(Target {
         environment: Some(environment.name.clone()),
@@ -527,6 +543,7 @@ impl Gathered {
             ahead: self.ahead.clone(),
             backup: bounds.backup(settings, &self.destroys)?,
             health: self.health(settings),
+            opening: Opening::With(keys_of(settings)),
             ..bounds.options(self.timeout)
         };
         let stated = settings.map(|s| Limits::of(&s.migration)).unwrap_or_default();

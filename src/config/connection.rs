@@ -100,6 +100,22 @@ impl Environment {
         }))
     }
 
+    /// The private keys that open its sealed values, if it names some. They are registered with [`redact`] before they are
+    /// given out.
+    ///
+    /// # Errors
+    /// The variable that is not set.
+    pub fn resolve_identity(
+        &self,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Result<SecretString, MissingVariable>> {
+        let keys = self.sealed.identity.as_ref()?.fill(&format!("{}.sealed.identity", self.name), lookup);
+        Some(keys.map(|keys| {
+            keys.lines().for_each(redact::register);
+            SecretString::from(keys)
+        }))
+    }
+
     /// The URL that the parts make.
     fn url_of(
         &self,
@@ -251,14 +267,7 @@ pub(super) fn target(
     let stated = fields.get("engine").map(|(n, p)| (n, read_engine(reader, n, &p)));
     let mut template = |key: &str| {
         let (node, path) = fields.get(key)?;
-        let text = reader.string(node, &path)?;
-        match Template::parse(&text) {
-            Ok(template) => Some((node, template)),
-            Err(why) => {
-                reader.wrong(node, format!("`{path}`: {why}"));
-                None
-            }
-        }
+        Some((node, read_template(reader, node, &path)?))
     };
     let url = template("url").or_else(|| template("uri"));
     let [host, port, database, user, password, auth_source, replica_set] =
@@ -358,14 +367,7 @@ pub(super) fn reader_url(
 ) -> Option<Template> {
     let fields = reader.known_fields(node, path, &["reader_url"]);
     let (node, path) = fields.get("reader_url")?;
-    let text = reader.string(node, &path)?;
-    let url = match Template::parse(&text) {
-        Ok(url) => url,
-        Err(why) => {
-            reader.wrong(node, format!("`{path}`: {why}"));
-            return None;
-        }
-    };
+    let url = read_template(reader, node, &path)?;
     if engine != Engine::Postgresql {
         reader.wrong(
             node,
@@ -438,6 +440,22 @@ fn is_complete(reader: &mut Reader, fields: &super::yaml::Fields<'_>, node: &Nod
 
 /// The mark by which `policy check` knows this note as an error.
 pub(crate) const LITERAL_PASSWORD: &str = "holds a password; take it from a variable";
+
+fn read_template(reader: &mut Reader, node: &Node, path: &str) -> Option<Template> {
+    let text = reader.string(node, path)?;
+    Template::parse(&text).map_err(|why| reader.wrong(node, format!("`{path}`: {why}"))).ok()
+}
+
+/// Text with variables in it that is the private key of an environment.
+pub(super) fn identity(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, path: &str) -> Option<Template> {
+    let identity = read_template(reader, node, path)?;
+    if let Some(text) = identity.literal() {
+        text.lines().for_each(redact::register);
+        let message = format!("`{path}` {LITERAL_PASSWORD}, such as `${{PROD_SEALED_IDENTITY}}`");
+        notes.push(reader.message(node.line, node.column, message));
+    }
+    Some(identity)
+}
 
 fn literal_password(path: &str, key: &str) -> String {
     format!("`{path}.{key}` {LITERAL_PASSWORD}, such as `${{PROD_DB_PASSWORD}}`")

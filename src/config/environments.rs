@@ -36,6 +36,8 @@ pub struct Environment {
     pub regions: Vec<Region>,
     /// Where its seed data comes from.
     pub seed: Seed,
+    /// Whose keys its sealed values are for.
+    pub sealed: Sealing,
 }
 
 /// Where `godwit seed` gets an environment's data from; the server never reads it.
@@ -46,6 +48,15 @@ pub struct Seed {
     pub files: Vec<String>,
     /// A program that is started instead, or after them.
     pub command: Option<String>,
+}
+
+/// The keys of an environment's sealed values [S4-84].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sealing {
+    /// The public keys (`age1…`) for which `godwit seal` seals.
+    pub recipients: Vec<String>,
+    /// The private key that opens them where a migration runs; text with `${VAR}` in it.
+    pub identity: Option<Template>,
 }
 
 /// A region that targets of an environment lie in.
@@ -163,13 +174,23 @@ impl Environments {
 
 fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, name: EnvironmentName) -> Environment {
     let path = name.to_string();
-    let allowed: Vec<&str> =
-        ["targets", "migration", "promotion", "branch", "validation", "regions", "health_checks", "monitoring", "seed"]
-            .into_iter()
-            .chain(WINDOWS)
-            .chain(SINGLE.map(|(k, _)| k))
-            .chain(LATER)
-            .collect();
+    let allowed: Vec<&str> = [
+        "targets",
+        "migration",
+        "promotion",
+        "branch",
+        "validation",
+        "regions",
+        "health_checks",
+        "monitoring",
+        "seed",
+        "sealed",
+    ]
+    .into_iter()
+    .chain(WINDOWS)
+    .chain(SINGLE.map(|(k, _)| k))
+    .chain(LATER)
+    .collect();
     let fields = reader.fields(node, &path, &allowed);
     let mut targets: Vec<TargetConfig> = Vec::new();
     if let Some((list, targets_path)) = fields.get("targets") {
@@ -239,7 +260,27 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
     }
     let regions = fields.get("regions").map(|(node, path)| regions(reader, node, &path, &targets)).unwrap_or_default();
     let seed = fields.get("seed").map(|(node, path)| seed(reader, node, &path)).unwrap_or_default();
-    Environment { name, targets, migration, promotion, branch, validation, health, windows, regions, seed }
+    let sealed = fields.get("sealed").map(|(node, path)| sealing(reader, notes, node, &path)).unwrap_or_default();
+    Environment { name, targets, migration, promotion, branch, validation, health, windows, regions, seed, sealed }
+}
+
+fn sealing(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, path: &str) -> Sealing {
+    let fields = reader.fields(node, path, &["recipients", "identity"]);
+    let mut sealing = Sealing::default();
+    if let Some((list, path)) = fields.get("recipients") {
+        for item in reader.list(list, &path) {
+            let Some(key) = reader.string(item, &path) else { continue };
+            // What is no public key may be a private one, so it is not repeated.
+            match key.strip_prefix("age1").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
+                true => sealing.recipients.push(key),
+                false => reader.wrong(item, format!("`{path}` takes public keys, such as `age1…`")),
+            }
+        }
+    }
+    if let Some((node, path)) = fields.get("identity") {
+        sealing.identity = connection::identity(reader, notes, node, &path);
+    }
+    sealing
 }
 
 fn seed(reader: &mut Reader, node: &Node, path: &str) -> Seed {

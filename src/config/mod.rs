@@ -20,7 +20,7 @@ pub mod urls;
 use std::fmt;
 
 pub use connection::Connection;
-pub use environments::{Environment, Environments, MigrationSettings, Promotion, Region, Seed, TargetConfig};
+pub use environments::{Environment, Environments, MigrationSettings, Promotion, Region, Sealing, Seed, TargetConfig};
 pub use health::HealthChecks;
 pub use lint::{LintConfig, Profile};
 pub use matrix::{ApprovalMatrix, Cell};

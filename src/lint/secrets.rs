@@ -278,6 +278,7 @@ fn masked_script(text: &str) -> Cow<'_, str> {
             tree.stmts().flat_map(|s| in_sql(s.syntax())).map(|s| s.range).collect::<Vec<_>>()
         }));
     }
+    found.retain(|range| !text.get(range.clone()).is_some_and(redact::is_sealed));
     if found.is_empty() {
         return Cow::Borrowed(text);
     }
@@ -314,6 +315,7 @@ mod tests {
                 r#"{"$set":{"password":"$old"},"$unset":{"password":""}}"#,
                 r#"{"$set":{"password":"$old"},"$unset":{"password":""}}"#,
             ),
+            (r#"{"$set":{"password":"ENC[age:abc]"}}"#, r#"{"$set":{"password":"ENC[age:abc]"}}"#),
         ] {
             assert_eq!(masked(json), shown);
         }
@@ -343,6 +345,8 @@ mod tests {
             ),
             ("local t = { token = 'x', ['pwd'] = 'y' }", "local t = { token = '*', ['pwd'] = '*' }"),
             ("comment on column a.password is 'bcrypt';", "comment on column a.password is 'bcrypt';"),
+            ("alter role a password 'ENC[age:abc]';", "alter role a password 'ENC[age:abc]';"),
+            ("redis.call('HSET', k, 'token', 'ENC[age:abc]')", "redis.call('HSET', k, 'token', 'ENC[age:abc]')"),
         ] {
             assert_eq!(masked(sql), shown);
         }

@@ -491,6 +491,7 @@ const FILES: &[RuleInfo] = &[
     rule("invalid-metadata", Structure, ERROR, Low, Applies::Files, "The metadata file cannot be read"),
     rule("invalid-operation", Structure, ERROR, Low, Applies::Files, "An operation cannot be read"),
     rule("invalid-root", Structure, ERROR, Low, Applies::Files, "A configured folder is no path pattern"),
+    rule("sealed-value", Structure, ERROR, Low, Applies::Files, "A sealed value would not be opened"),
     rule("foreign-schema", Structure, ERROR, High, Applies::Files, "A service changes what is not in its schema"),
     rule("incomplete-down", Structure, WARN, Low, Applies::Files, "The rollback does not undo all of it"),
     rule(

@@ -13,6 +13,7 @@ pub mod naming;
 pub mod native;
 pub mod operations;
 pub mod roots;
+pub mod sealed;
 mod set;
 pub mod text;
 pub mod vague;

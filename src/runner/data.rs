@@ -1,7 +1,10 @@
 //! The data of a target: emptied, and filled with an environment's own (DECISIONS 16). Both with its lock held.
 
+use std::borrow::Cow;
+
 use super::by_hand::not_applied;
 use super::connect::with_driver;
+use super::sealed::{Keys, Opened, open_seed};
 use super::target::{give_back, refusal_of};
 use super::{Actor, RunError, Target};
 use crate::backup::meta::Scope;
@@ -102,8 +105,8 @@ impl Emptying<'_> {
 /// A file of seed data, and its text.
 pub type SeedFile = (String, String);
 
-/// Puts files of seed data into a target, in the form of its engine. Gives how many were taken, and what was said against
-/// the one after those.
+/// Puts files of seed data into a target, in the form of its engine; their sealed values are opened with `keys`. Gives how
+/// many were taken, and what was said against the one after those.
 ///
 /// # Errors
 /// The first: when the target cannot be reached. The second: why nothing may run.
@@ -111,14 +114,22 @@ pub async fn seed(
     target: &Target,
     actor: &Actor,
     files: &[SeedFile],
+    keys: &Keys,
 ) -> Result<Result<(usize, Option<String>), Refusal>, RunError> {
+    let mut opened = Vec::with_capacity(files.len());
+    for (file, text) in files {
+        match open_seed(target.engine, (file, text), keys) {
+            Ok((text, values)) => opened.push((file.as_str(), text, values)),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    }
     let options = SessionOptions::new(RunId::generate(), &actor.by, &target.name);
     with_driver!(target, driver => {
         let mut session = match driver.lock(&options).await {
             Ok(session) => session,
             Err(error) => return Ok(Err(refusal_of(error)?)),
         };
-        let ended = fill(&mut session, files).await;
+        let ended = fill(&mut session, &opened).await;
         give_back(session).await;
         ended
     })
@@ -126,19 +137,20 @@ pub async fn seed(
 
 async fn fill<S: Session>(
     session: &mut S,
-    files: &[SeedFile],
+    files: &[(&str, Cow<'_, str>, Opened)],
 ) -> Result<Result<(usize, Option<String>), Refusal>, RunError> {
     if let Err(error) = session.fence(Epoch(0)).await {
         return Ok(Err(refusal_of(error)?));
     }
-    for (done, (file, text)) in files.iter().enumerate() {
+    for (done, (file, text, values)) in files.iter().enumerate() {
         match session.fill(text).await {
             Ok(()) => {}
             Err(DriverError::Statement(failure)) => {
                 let line = failure.line.map_or(String::new(), |line| format!(":{line}"));
                 let code = failure.code.map_or(String::new(), |code| format!(" ({code})"));
                 let hint = failure.hint.map_or(String::new(), |hint| format!(": {hint}"));
-                return Ok(Ok((done, Some(format!("{file}{line}: {}{code}{hint}", failure.message)))));
+                let said = values.blot(&format!("{}{code}{hint}", failure.message));
+                return Ok(Ok((done, Some(format!("{file}{line}: {said}")))));
             }
             Err(error) => return Ok(Err(refusal_of(error)?)),
         }

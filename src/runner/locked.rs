@@ -1,12 +1,14 @@
 //! The steps of a plan on one target, with its lock held: settle, fence, intent, step by step, self-check, record.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
 use futures_util::future::BoxFuture;
 use tracing::Instrument as _;
 
+use super::sealed::{self, Opened};
 use super::target::{Job, TargetOutcome, reference, refusal_of};
 use super::{RunError, Work, pending_steps, refused, step_report, stepwise};
 use crate::drivers::failpoint;
@@ -112,10 +114,11 @@ async fn locked<S: Session>(
         let migration = by_name.of(step);
         let before = migration.and_then(|m| index.of(m));
         let mut report = step_report(step, done_state(step.action));
-        let run = StepRun { job, step, migration, epoch, before, position, notes: Notes::default() };
+        let opened = Arc::new(Opened::default());
+        let run = StepRun { job, step, migration, epoch, before, position, notes: Notes::default(), opened };
         let span = super::spans::of_step(job, step, epoch);
-        let (ended, said) = heard(job, step, one_step(session, store, &run).instrument(span.clone())).await;
-        report.notices = said;
+        let (ended, said) = heard(&run, one_step(session, store, &run).instrument(span.clone())).await;
+        report.notices = said.iter().map(|text| run.opened.blot(text)).collect();
         match ended? {
             StepEnd::Done(rows) => {
                 report.rows = rows;
@@ -216,20 +219,21 @@ fn done_state(action: StepAction) -> MigrationState {
 
 /// A step's work together with what the server says meanwhile.
 #[cfg(feature = "postgres")]
-async fn heard<T>(job: &Job<'_>, step: &Step, work: impl Future<Output = T>) -> (T, Vec<String>) {
+async fn heard<T>(run: &StepRun<'_>, work: impl Future<Output = T>) -> (T, Vec<String>) {
+    let StepRun { job, step, opened, .. } = run;
     if step.engine != crate::ids::Engine::Postgresql {
         return (work.await, Vec::new());
     }
     let tell = job.options.pace.notices.clone().map(|listener| {
-        let (target, migration) = (step.target.clone(), step.migration.clone());
-        std::sync::Arc::new(move |text: &str| listener(&target, &migration, text))
+        let (target, migration, opened) = (step.target.clone(), step.migration.clone(), Arc::clone(opened));
+        Arc::new(move |text: &str| listener(&target, &migration, &opened.blot(text)))
             as crate::drivers::notices::NoticeTeller
     });
     crate::drivers::notices::listen(tell, work).await
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn heard<T>(_: &Job<'_>, _: &Step, work: impl Future<Output = T>) -> (T, Vec<String>) {
+async fn heard<T>(_: &StepRun<'_>, work: impl Future<Output = T>) -> (T, Vec<String>) {
     (work.await, Vec::new())
 }
 
@@ -375,6 +379,8 @@ pub(super) struct StepRun<'a> {
     pub position: usize,
     /// What happened and is not in the store yet.
     pub notes: Notes,
+    /// The values of its script that were sealed.
+    pub opened: Arc<Opened>,
 }
 
 /// What happened to a step and waits for its place in the store.
@@ -430,13 +436,13 @@ impl StepRun<'_> {
     /// A failure with its place in the file.
     pub fn error(&self, script: &Text, failure: StatementFailure, undone: bool) -> StepError {
         StepError {
-            message: failure.message,
+            message: self.opened.blot(&failure.message),
             code: failure.code,
             file: script.path.clone(),
             line: script.first_line + failure.line.unwrap_or(1).saturating_sub(1),
             operation: None,
             undone,
-            hint: failure.hint,
+            hint: failure.hint.map(|hint| self.opened.blot(&hint)),
         }
     }
 }
@@ -462,6 +468,11 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
             None => return Ok(StepEnd::Refused(gone())),
         },
     };
+    let script = match sealed::open(run.step.engine, script, &run.job.options.opening, &run.opened) {
+        Ok(script) => script,
+        Err(refusal) => return Ok(StepEnd::Refused(refusal)),
+    };
+    let script = script.as_ref();
     match script.execution(run.step.engine, migration.directives.no_transaction) {
         Ok(Execution::Transaction { body, modes }) => {
             let row = run.row(done_state(run.step.action));

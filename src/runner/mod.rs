@@ -21,6 +21,7 @@ mod measured;
 mod native;
 pub mod rehearse;
 pub mod reset;
+pub mod sealed;
 mod settle;
 mod spans;
 mod stepwise;
@@ -153,6 +154,8 @@ pub struct ApplyOptions {
     pub pace: Pace,
     /// When a backup is made first; never if not given.
     pub backup: Option<backup::BackupWish>,
+    /// What opens the values that migrations hold sealed.
+    pub opening: sealed::Opening,
     /// What is looked at before, between and after; nothing if not given.
     pub health: Option<health::HealthWish>,
     /// The run's id, where the caller wants to know it while the run goes on.

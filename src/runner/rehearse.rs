@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::connect::with_driver;
+use super::sealed::Opening;
 use super::{Actor, ApplyOptions, Keeper, RunError, Target, apply_with, measured, rollback};
 use crate::drivers::Driver as _;
 use crate::drivers::scratch::Scratch;
@@ -188,7 +189,13 @@ impl Attempt<'_> {
 
     fn options(&self) -> ApplyOptions {
         // What is lost here is a copy.
-        ApplyOptions { brief: true, timeout: self.rehearsal.timeout, accept_data_loss: true, ..ApplyOptions::default() }
+        ApplyOptions {
+            brief: true,
+            timeout: self.rehearsal.timeout,
+            accept_data_loss: true,
+            opening: Opening::Never,
+            ..ApplyOptions::default()
+        }
     }
 
     async fn forward(&self, migration: &Migration, result: &mut Rehearsed) -> Result<bool, RunError> {

@@ -152,10 +152,9 @@ async fn go<S: Session>(
                 }
                 if n > 0
                     && run.step.action == StepAction::Apply
-                    && let Some(done) = statements.get(..n)
+                    && let Some(read) = run.migration.and_then(|m| edited::beginning_of(m, n))
                 {
                     // Who mends the statement that failed edits the file: the next run must know what is done of it.
-                    let read = edited::beginning(&script.text, done);
                     note(run, StepEvent::FINISHED, &format!("{n} {read}"));
                 }
                 note_failure(session, run, &error, i32::try_from(n).unwrap_or(i32::MAX)).await;

@@ -257,8 +257,12 @@ async fn run<D: Driver>(mut driver: D, job: &Job<'_>) -> Result<Option<TargetOut
         let back = planned.plan.steps.iter().filter(|s| s.action == StepAction::Rollback);
         let named: BTreeSet<&MigrationId> = lossy(&objections).collect();
         *lost = back.map(|s| &s.migration).filter(|m| named.contains(m)).cloned().collect();
-        let (refusals, told) = weigh(objections, job);
+        let (mut refusals, told) = weigh(objections, job);
         said = told;
+        match super::sealed::foretell(job, &planned.plan) {
+            Ok(notes) => said.extend(notes),
+            Err(closed) => refusals.extend(closed),
+        }
         if !refusals.is_empty() {
             let mut outcome = stop(refusals);
             outcome.notes.extend(said);

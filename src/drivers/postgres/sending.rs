@@ -17,6 +17,7 @@ use crate::drivers::{DriverError, Script, StatementFailure, failpoint, jittered}
 use crate::ids::Epoch;
 use crate::migration::Check;
 use crate::migration::execution::{LONG, Long, Pieces};
+use crate::migration::sealed;
 use crate::migration::verify::Answer;
 use crate::plan::HistoryRow;
 
@@ -178,6 +179,14 @@ impl PostgresSession {
             let (text, line) = piece.within(&stream.body);
             if text.is_empty() {
                 continue;
+            }
+            if matches!(stream.source, Source::File(_)) && sealed::holds(text) {
+                return Err(StatementFailure {
+                    message: "the file is too long to have its sealed values opened; nothing of it was kept".to_owned(),
+                    code: None,
+                    line: None,
+                    hint: Some("put them into a migration of their own, which is held as a whole".to_owned()),
+                });
             }
             sets_role |= message::sets_role(text);
             let text = Arc::new(text.to_owned());

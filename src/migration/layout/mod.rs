@@ -17,6 +17,7 @@ use std::str::FromStr;
 use crate::ids::{Checksum, Engine, EnvironmentName, InvalidId, MigrationId};
 use crate::migration::checksum::{both, checksum, sha256_hex};
 use crate::migration::destroys;
+use crate::migration::sealed::{self, Form};
 use crate::migration::text::text;
 use crate::migration::verify;
 use crate::migration::{
@@ -379,6 +380,18 @@ impl Reader<'_> {
         self.put(id, version, name, Read { up, down, checksum, directives, files })
     }
 
+    /// Tells the sealed values of a script that no run could open.
+    fn sealed_values(&mut self, script: &Script) {
+        if !sealed::holds(&script.text) {
+            return;
+        }
+        for one in sealed::each(Form::of_migrations(self.engine), &script.text) {
+            let Err(wrong) = one else { continue };
+            let line = script.first_line + wrong.line - 1;
+            self.problem(&script.path, line, wrong.rule, Severity::Error, wrong.message, &wrong.help);
+        }
+    }
+
     fn put(&mut self, id: &str, version: Version, name: &str, read: Read) -> Option<&mut Migration> {
         let Read { up, down, checksum, directives, mut files } = read;
         let id = match MigrationId::new(id) {
@@ -388,6 +401,9 @@ impl Reader<'_> {
                 return None;
             }
         };
+        for script in [Some(&up), down.as_ref()].into_iter().flatten() {
+            self.sealed_values(script);
+        }
         files.sort();
         self.set.migrations.push(Migration {
             id,

@@ -10,8 +10,13 @@ use crate::migration::naming::quoted;
 use crate::migration::{Migration, operations};
 use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
 
+/// What the first `done` statements of a migration's forward script read in its file, as a hash; `None` where it has fewer.
+pub fn beginning_of(migration: &Migration, done: usize) -> Option<String> {
+    Some(beginning(&migration.up.text, statements(migration)?.get(..done)?))
+}
+
 /// What the first statements of a script read, as a hash.
-pub fn beginning(text: &str, statements: &[Statement]) -> String {
+fn beginning(text: &str, statements: &[Statement]) -> String {
     let mut hash = Sha256::new();
     for statement in statements {
         hash.update(text[statement.range.clone()].as_bytes());
@@ -35,11 +40,7 @@ pub fn may_go_on(migration: &Migration, row: &HistoryRow) -> bool {
 pub(super) fn goes_on(migration: &Migration, row: &HistoryRow, recorded: Option<&String>) -> bool {
     let done = usize::try_from(row.statements_done).unwrap_or(usize::MAX);
     may_go_on(migration, row)
-        && recorded.is_some_and(|recorded| {
-            statements(migration).is_some_and(|now| {
-                now.get(..done).is_some_and(|first| beginning(&migration.up.text, first) == *recorded)
-            })
-        })
+        && recorded.is_some_and(|recorded| beginning_of(migration, done).as_ref() == Some(recorded))
 }
 
 /// The statements of a script that runs one by one.

@@ -10,6 +10,7 @@ mod odd;
 mod own;
 mod resolving;
 mod scripts;
+mod sealed;
 mod shared;
 mod specification;
 mod verified;

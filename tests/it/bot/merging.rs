@@ -3,7 +3,7 @@
 use godwit::ids::{EnvironmentName, RepoName};
 use godwit::sandbox::{Fault, FaultKind, MergeMethod, PullHandle, WebhookFault, WebhookFaultKind};
 
-use super::world::{SUMMARY, World, comment, commit, run_comment};
+use super::world::{ENVIRONMENTS_YML, SEALED, SUMMARY, World, comment, commit, run_comment};
 
 const UP: &str = "migrations/0001_orders.up.sql";
 const DOWN: &str = "migrations/0001_orders.down.sql";
@@ -249,7 +249,7 @@ async fn b6_migrations_of_another_pull_request_are_not_run_along() {
 
 #[tokio::test]
 async fn an_environment_with_manual_promotion_waits_for_a_person() {
-    let environments = super::world::ENVIRONMENTS_YML.to_owned() + "  promotion: manual\n";
+    let environments = ENVIRONMENTS_YML.to_owned() + "  promotion: manual\n";
     let world = World::start_with(&[("policies/environments.yml", &environments)]).await;
     let pull = approved(&world).await;
     pull.merge("rosa", MergeMethod::Squash).unwrap();
@@ -269,7 +269,7 @@ async fn an_environment_with_manual_promotion_waits_for_a_person() {
 
 #[tokio::test]
 async fn b20_a_variable_that_is_not_allowed_is_refused_by_name() {
-    let environments = super::world::ENVIRONMENTS_YML.replace("SHOP_STAGING", "HOME");
+    let environments = ENVIRONMENTS_YML.replace("SHOP_STAGING", "HOME");
     let world = World::start_with(&[("policies/environments.yml", &environments)]).await;
     let pull = approved(&world).await;
     pull.merge("rosa", MergeMethod::Squash).unwrap();
@@ -277,6 +277,49 @@ async fn b20_a_variable_that_is_not_allowed_is_refused_by_name() {
     assert!(!world.has_table("production", "orders").await);
     let told = run_comment(&pull, "staging");
     assert!(told.contains("GODWIT_SECRET_VARS") && told.contains("HOME"), "{told}");
+}
+
+#[tokio::test]
+async fn s4_84_b20_a_merge_opens_sealed_values_with_the_key_that_its_environment_names() {
+    let key = age::x25519::Identity::generate();
+    let public = [key.to_public().to_string()];
+    let sealed = godwit::runner::sealed::seal("planted-secret", &public).unwrap();
+    let table = format!(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, token TEXT);\nINSERT INTO orders VALUES (1, '{sealed}');\n"
+    );
+    let part = "  sealed: { identity: \"${SHOP_SEALED}\" }\n";
+    let environments = ENVIRONMENTS_YML.replace("staging:\n", &format!("staging:\n{part}"));
+    let environments = environments.replace("development:\n", &format!("development:\n{part}"));
+    let world = World::start_with(&[("policies/environments.yml", &environments)]).await;
+    let pull = world
+        .open(
+            "orders",
+            &[("migrations/0001_orders.up.sql", &table), ("migrations/0001_orders.down.sql", "DROP TABLE orders;\n")],
+        )
+        .await;
+    world.approve(&pull, "omar").await;
+    world.approve(&pull, "dora").await;
+    pull.merge("rosa", MergeMethod::Squash).unwrap();
+    world.settle().await;
+    // The server has no key yet.
+    let told = run_comment(&pull, "development");
+    assert!(told.contains("no key is given") && told.contains("set `SHOP_SEALED` for the server"), "{told}");
+    assert!(!world.has_table("development", "orders").await);
+    std::fs::write(world.dir.path().join(SEALED), age::secrecy::ExposeSecret::expose_secret(&key.to_string())).unwrap();
+    world.ask(&pull, "dora", "/godwit retry development").await;
+    world.settle().await;
+    for environment in ["development", "staging"] {
+        let file = std::fs::read(world.database(environment)).unwrap();
+        let holds = |text: &str| file.windows(text.len()).any(|w| w == text.as_bytes());
+        assert!(holds("planted-secret") && !holds("ENC[age:"), "{environment}: {}", run_comment(&pull, environment));
+    }
+    // Production names no key, and gets nobody else's.
+    let told = run_comment(&pull, "production");
+    assert!(told.contains("no key is given") && told.contains("`sealed.identity` of `production`"), "{told}");
+    assert!(!world.has_table("production", "orders").await);
+    let everything =
+        format!("{:?} {:?}", pull.comments().unwrap(), world.store.audit(&Default::default()).await.unwrap());
+    assert!(everything.contains("ENC[age:") && !everything.contains("planted"), "{everything}");
 }
 
 #[tokio::test]

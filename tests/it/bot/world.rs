@@ -39,7 +39,9 @@ pub const ENVIRONMENTS_YML: &str = "development:\n  targets:\n    shop: { engine
 pub const ROLES_YML: &str = "developer: { users: [alice, bob] }\ndata_ops: { users: [omar] }\ndata_ops_lead: { users: [dana] }\n\
                              dba: { teams: [acme/dba] }\ntech_lead: { users: [tess] }\ncto: { users: [carl] }\n";
 /// What the server lets the repository's files name.
-const VARIABLES: &str = "acme/shop:*=SHOP_DEVELOPMENT,SHOP_STAGING,SHOP_PRODUCTION";
+const VARIABLES: &str = "acme/shop:*=SHOP_DEVELOPMENT,SHOP_STAGING,SHOP_PRODUCTION,SHOP_SEALED";
+/// The file of the server's folder with the key that `SHOP_SEALED` is.
+pub const SEALED: &str = "sealed.key";
 const MATRIX_YML: &str = "development:\n  ANY: { required_approvals: 0, required_roles: [] }\nstaging:\n  ANY: { required_approvals: 1, \
      required_roles: [data_ops] }\nproduction:\n  ANY: { required_approvals: 2, required_roles: [data_ops, dba] }\n";
 
@@ -276,6 +278,9 @@ fn new_bot(
     let vars: SecretVars = variables.parse().unwrap();
     let folder = dir.clone();
     let lookup = move |name: &str| {
+        if name == "SHOP_SEALED" {
+            return std::fs::read_to_string(folder.join(SEALED)).ok();
+        }
         let environment = name.strip_prefix("SHOP_")?.to_ascii_lowercase();
         let moved = std::fs::read_to_string(folder.join(format!("{name}.moved")));
         let environment = moved.unwrap_or(environment);

@@ -1,6 +1,7 @@
 //! `PASSWORD '…'`.
 
 use super::prelude::*;
+use crate::redact;
 
 pub(super) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
@@ -12,7 +13,7 @@ pub(super) static RULE: OwnRule = OwnRule {
         title: "A password stands in the migration",
     },
     check: Check::Statement(check),
-    help: "create the role without a password and set it outside the repository; change this one, since the history keeps it",
+    help: "set it outside the repository, or seal it with `godwit seal`; change this one, since the history keeps it",
     ok: &["create role app login;", "alter role app password null;"],
     bad: &[
         "create role app login password 'x';",
@@ -28,7 +29,8 @@ fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_
             ast::RoleOption::RoleOptionEncryptedPassword(p) => p.syntax().text().to_string(),
             _ => continue,
         };
-        if literal.contains(['\'', '$']) {
+        let is_sealed = literal.split('\'').any(redact::is_sealed);
+        if literal.contains(['\'', '$']) && !is_sealed {
             report.add(
                 option.syntax(),
                 "the password is readable by everyone who can read the repository or the server's log",

@@ -13,7 +13,7 @@ pub(in crate::lint) static RULE: OwnRule = OwnRule {
         title: "A secret stands in the file",
     },
     check: Check::Statement(check),
-    help: "take it out of the file and change it where it is used: what is committed is known",
+    help: "change it where it is used, since what is committed is known; one that the migration needs is written sealed (`godwit seal`)",
     ok: &[
         "create user mapping for app server other options (user 'app', password '');",
         "create subscription s connection 'host=other dbname=shop user=app' publication p;",

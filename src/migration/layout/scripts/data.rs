@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::ids::Engine;
-use crate::migration::SourceFile;
 use crate::migration::execution::statements;
+use crate::migration::{SourceFile, sealed};
 
 /// Where a placeholder begins.
 const OPEN: &str = "${data:";
@@ -70,6 +70,10 @@ fn value<'a>(engine: Engine, name: &str, data: &[(&str, &'a SourceFile)]) -> Res
     };
     let json = std::str::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8", file.path))?;
     let json = json.strip_prefix('\u{feff}').unwrap_or(json).trim();
+    // The whole of it is one value, whose content is seen where it is opened [S4-84].
+    if sealed::is_whole(json) {
+        return Ok((format!("'{json}'"), file));
+    }
     serde_json::from_str::<serde::de::IgnoredAny>(json).map_err(|e| format!("`{}` is no JSON: {e}", file.path))?;
     // In JSON, line breaks stand between values only; the script's own lines stay where they are.
     let json = json.replace(['\n', '\r'], " ").replace('\'', "''");
