@@ -1,5 +1,6 @@
 //! What a merge starts.
 
+use age::secrecy::ExposeSecret as _;
 use godwit::ids::{EnvironmentName, RepoName};
 use godwit::sandbox::{Fault, FaultKind, MergeMethod, PullHandle, WebhookFault, WebhookFaultKind};
 
@@ -305,7 +306,7 @@ async fn s4_84_b20_a_merge_opens_sealed_values_with_the_key_that_its_environment
     let told = run_comment(&pull, "development");
     assert!(told.contains("no key is given") && told.contains("set `SHOP_SEALED` for the server"), "{told}");
     assert!(!world.has_table("development", "orders").await);
-    std::fs::write(world.dir.path().join(SEALED), age::secrecy::ExposeSecret::expose_secret(&key.to_string())).unwrap();
+    std::fs::write(world.dir.path().join(SEALED), key.to_string().expose_secret()).unwrap();
     world.ask(&pull, "dora", "/godwit retry development").await;
     world.settle().await;
     for environment in ["development", "staging"] {
