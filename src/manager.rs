@@ -148,7 +148,7 @@ impl MigrationManager {
     /// As [`MigrationManager::run_migrations`].
     pub async fn get_migration_status(&self) -> Result<Vec<TargetStatus>, ManagerError> {
         let (set, targets, _) = self.gather()?;
-        Ok(runner::status(&set, &targets, &BTreeSet::new()).await?)
+        Ok(runner::status(None, &set, &targets, &BTreeSet::new()).await?)
     }
 
     /// Undoes everything above a version, which itself stays.

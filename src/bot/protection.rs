@@ -204,7 +204,7 @@ impl Bot {
             Err(refusal) => return Ok(Some((GateWord::Waits, format!("{}; {}", refusal.message, refusal.what_to_do)))),
         };
         let released = self.store.releases(Some(&place.repository.name), environment.as_str()).await?;
-        let statuses = match runner::status(&set, &targets, &released).await {
+        let statuses = match runner::status(None, &set, &targets, &released).await {
             Ok(statuses) => statuses,
             Err(error) => {
                 let report = format!("{} cannot be looked at: {error}", code(environment.as_str()));

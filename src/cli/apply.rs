@@ -106,7 +106,8 @@ async fn only(gathered: &mut Gathered, names: &[String], options: &ApplyOptions)
             None => return Err(Failure::usage(format!("`{name}` is no migration here, or several; write `unit/id`"))),
         };
     }
-    let found = runner::status(&gathered.set, &gathered.targets, &options.released).await.map_err(targets::failed)?;
+    let found =
+        runner::status(None, &gathered.set, &gathered.targets, &options.released).await.map_err(targets::failed)?;
     let touched: BTreeSet<_> = found
         .iter()
         .flat_map(|t| &t.migrations)

@@ -343,7 +343,7 @@ async fn ask(
             places.push(targets::place_of(environment, target).map_err(|e| e.to_string())?);
         }
     }
-    let found = runner::status(&gathered.set, &places, &Default::default())
+    let found = runner::status(None, &gathered.set, &places, &Default::default())
         .await
         .map_err(|e| crate::redact::text(&e.to_string()))?;
     let held = |m: &Migration| {

@@ -50,7 +50,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         for target in &gathered.targets {
             let made = track(&gathered.set, target, &actor).await.map_err(targets::failed)?;
             let tables = made.map_err(refused)?;
-            let found = runner::status(&gathered.set, std::slice::from_ref(target), &BTreeSet::new())
+            let found = runner::status(None, &gathered.set, std::slice::from_ref(target), &BTreeSet::new())
                 .await
                 .map_err(targets::failed)?;
             let applied =

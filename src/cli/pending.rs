@@ -84,7 +84,7 @@ fn of_place(global: &Global, place: &Place) -> anyhow::Result<Pending> {
     let found = super::table_facts::weighed(global, &asked, looked)?.report;
     let states = targets::block_on(async {
         let released = gathered.released(global).await?;
-        runner::status(&gathered.set, &gathered.targets, &released).await.map_err(targets::failed)
+        runner::status(None, &gathered.set, &gathered.targets, &released).await.map_err(targets::failed)
     })?;
     let open = |state: MigrationState| {
         matches!(state, MigrationState::Pending | MigrationState::Failed | MigrationState::RolledBack)

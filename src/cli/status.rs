@@ -77,7 +77,12 @@ fn details(gathered: &Gathered, found: &[TargetStatus]) -> String {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut gathered = args.place.or_word(args.word)?.gather(global)?;
     targets::block_on(async {
-        let mut found = runner::status(&gathered.set, &gathered.targets, &gathered.released(global).await?)
+        let store = match gathered.environment {
+            Some(_) => Some(global.open_store().await?),
+            None => global.store_to_look_into().await,
+        };
+        let released = gathered.released(global).await?;
+        let mut found = runner::status(store.as_ref(), &gathered.set, &gathered.targets, &released)
             .await
             .map_err(targets::failed)?;
         if let Some(service) = &gathered.service {
@@ -92,15 +97,6 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         }
         if global.verbose > 0 || global.format == Format::Json {
             table_facts::reckon_status(&mut gathered, &found).await?;
-        }
-        let store = match gathered.environment {
-            Some(_) => Some(global.open_store().await?),
-            None => global.store_to_look_into().await,
-        };
-        if let Some(store) = &store {
-            for (target, found) in gathered.targets.iter().zip(&mut found) {
-                found.older = runner::older(store, &gathered.set, target).await.map_err(targets::failed)?;
-            }
         }
         let lock = match (&gathered.environment, &store) {
             (Some(environment), Some(store)) => store.environment_lock(None, environment).await?,

@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use super::connect::with_driver;
-use super::settle::older;
+use super::settle::{Recorded, history_with, older};
 use super::target::Job;
 use super::{Actor, RunError, Target};
 use crate::drivers::Driver as _;
@@ -33,11 +33,16 @@ pub(super) struct Live {
 }
 
 async fn look(target: &Target) -> Result<Live, RunError> {
+    Ok(look_with(target, None).await?.0)
+}
+
+/// The same, with why it may not run where it is older than what was recorded of it.
+async fn look_with(target: &Target, recorded: Option<Recorded<'_>>) -> Result<(Live, Vec<Refusal>), RunError> {
     with_driver!(target, driver => {
         let identity = driver.identity().await.map_err(unreachable)?.unwrap_or_default();
         let schema = driver.schema().await.map_err(unreachable)?;
-        let history = driver.history().await.map_err(unreachable)?;
-        Ok(Live { identity, schema, history: history_hash(&history) })
+        let (history, older) = history_with(&mut driver, recorded).await?;
+        Ok((Live { identity, schema, history: history_hash(&history) }, older))
     })
 }
 
@@ -53,13 +58,12 @@ pub async fn drift(
 ) -> Result<Vec<TargetDrift>, RunError> {
     let mut out = Vec::with_capacity(targets.len());
     for target in targets {
-        let live = look(target).await?;
+        let (live, older) = look_with(target, Some((store, set))).await?;
         let recorded = match place(actor, target, &live.identity) {
             Some(place) => store.recorded_schema(place).await?,
             None => None,
         };
         let found = compare(target, recorded, &live);
-        let older = older(store, set, target).await?;
         // What is gone from the history is no migration that ran.
         out.push(TargetDrift { history_moved: found.history_moved && older.is_empty(), older, ..found });
     }
@@ -139,14 +143,15 @@ pub async fn foretell(
 ) -> Result<Vec<Refusal>, RunError> {
     let mut found = Vec::new();
     for target in targets.iter().filter(|t| plan.steps.iter().any(|s| s.target == t.name)) {
-        let changed = match target.environment {
-            Some(_) => refusal(store, actor, target, &look(target).await?).await?,
+        if target.environment.is_none() {
             // Nothing is remembered of its schema.
-            None => None,
-        };
-        match changed {
+            found.extend(older((store, set), target).await?);
+            continue;
+        }
+        let (live, older) = look_with(target, Some((store, set))).await?;
+        match refusal(store, actor, target, &live).await? {
             Some(refusal) => found.push(refusal),
-            None => found.extend(older(store, set, target).await?),
+            None => found.extend(older),
         }
     }
     Ok(found)

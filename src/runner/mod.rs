@@ -46,7 +46,7 @@ pub use crate::drivers::postgres::{Ahead, First};
 pub use drift::{accept as accept_drift, against as drift_against, drift, foretell as foretell_drift};
 pub use examine::examine;
 pub use keeper::{Keeper, OpenStore};
-pub use settle::{Settlement, older, resolve};
+pub use settle::{Settlement, resolve};
 
 pub use crate::drivers::{Cancel, Limits, Pace, Progress};
 pub use spans::TRACE;
@@ -304,23 +304,26 @@ pub async fn baseline(
     run_all(keeper, set, targets, actor, options, &Work::Baseline).await
 }
 
-/// What each target says about the set. Writes nothing anywhere.
+/// What each target says about the set; with a store, also where one is older than what was recorded of it. Writes nothing
+/// anywhere.
 ///
 /// # Errors
-/// When a target cannot be reached.
+/// When a target or the store cannot be reached.
 pub async fn status(
+    store: Option<&Store>,
     set: &MigrationSet,
     targets: &[Target],
     released: &BTreeSet<String>,
 ) -> Result<Vec<TargetStatus>, RunError> {
     let mut out = Vec::with_capacity(targets.len());
     for target in targets {
+        let recorded = store.map(|store| (store, set));
         let (set, _) = set.for_environment(target.environment.as_ref());
         let set = set.as_ref();
         let book = Book::of(set, &target.name, target.engine);
-        let (history, found, lock) = with_driver!(target, driver => {
+        let ((history, older), found, lock) = with_driver!(target, driver => {
             (
-                driver.history().await.map_err(unreachable)?,
+                settle::history_with(&mut driver, recorded).await?,
                 driver.native(&book).await.map_err(unreachable)?,
                 driver.holder().await.map_err(unreachable)?,
             )
@@ -330,7 +333,7 @@ pub async fn status(
             target: target.name.clone(),
             engine: target.engine,
             lock,
-            older: Vec::new(),
+            older,
             migrations: planner::statuses(
                 set,
                 &target.name,

@@ -199,10 +199,12 @@ pub(super) fn foretell(job: &Job<'_>, plan: &MigrationPlan) -> Result<Vec<String
         };
         if job.options.dry_run {
             let count = sealed::each(Form::of_migrations(step.engine), &script.text).len();
-            let values = crate::report::count(count, "sealed value");
-            let pronoun = if count == 1 { "it is" } else { "they are" };
+            let values = match count {
+                1 => "a sealed value, which is".to_owned(),
+                _ => format!("{count} sealed values, which are"),
+            };
             notes.push(format!(
-                "{}: `{}` holds {values}: {pronoun} opened when the step runs, and shown nowhere",
+                "{}: `{}` holds {values} opened when the step runs, and shown nowhere",
                 step.target, script.path
             ));
         } else if let Err(refusal) = open(step.engine, script, &job.options.opening, &Opened::default()) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::Utc;
 
 use super::by_hand::{Rewriting, opened};
-use super::connect::with_driver;
+use super::connect::{unreachable, with_driver};
 use super::native::keep_native;
 use super::target::{give_back, refusal_of};
 use super::{Actor, RunError, Target};
@@ -98,18 +98,29 @@ fn lost(set: &MigrationSet, ledger: &[LedgerEntry], history: &[HistoryRow]) -> V
     drifted
 }
 
-/// What a run would be refused for: that the target is older than what was recorded of it. Writes nothing anywhere.
-///
-/// # Errors
-/// When the target or the store cannot be reached.
-pub async fn older(store: &Store, set: &MigrationSet, target: &Target) -> Result<Vec<Refusal>, RunError> {
-    with_driver!(target, driver => {
-        let Some(fingerprint) = driver.identity().await.map_err(unreachable)? else { return Ok(Vec::new()) };
-        // Before the history: what a run brings meanwhile stands there first.
-        let ledger = store.ledger(&fingerprint).await?;
-        let history = driver.history().await.map_err(unreachable)?;
-        Ok(lost(set, &ledger, &history))
-    })
+/// What was recorded in the store of the migrations of a set.
+pub(super) type Recorded<'a> = (&'a Store, &'a MigrationSet);
+
+/// A target's history, and what a run would be refused for where the target is older than what was `recorded` of it. Writes
+/// nothing anywhere.
+pub(super) async fn history_with<D: Driver>(
+    driver: &mut D,
+    recorded: Option<Recorded<'_>>,
+) -> Result<(Vec<HistoryRow>, Vec<Refusal>), RunError> {
+    let Some((store, set)) = recorded else { return Ok((driver.history().await.map_err(unreachable)?, Vec::new())) };
+    // Before the history: what a run brings meanwhile stands there first.
+    let ledger = match driver.identity().await.map_err(unreachable)? {
+        Some(fingerprint) => store.ledger(&fingerprint).await?,
+        None => Vec::new(),
+    };
+    let history = driver.history().await.map_err(unreachable)?;
+    let older = lost(set, &ledger, &history);
+    Ok((history, older))
+}
+
+/// What a run would be refused for: that the target is older than what was recorded of it.
+pub(super) async fn older(recorded: Recorded<'_>, target: &Target) -> Result<Vec<Refusal>, RunError> {
+    with_driver!(target, driver => history_with(&mut driver, Some(recorded)).await.map(|(_, older)| older))
 }
 
 /// The highest epoch that anybody knows of for a target. A fence that was lost while the history stayed begins below what
