@@ -272,15 +272,31 @@ pub fn next(standing: Standing<'_>) -> Next {
     }
     match (standing.verdict.evaluation.status, standing.window) {
         (Status::Approved, WindowState::Open) => Next::Runs,
-        (Status::Approved, WindowState::Closed { opens, local }) => {
+        (Status::Approved, WindowState::Closed { opens, local, services }) => {
             let local = if local.ends_with(" UTC") { String::new() } else { format!(" ({local})") };
+            let (whose, next) = match services.as_slice() {
+                [] => ("in its maintenance window only".to_owned(), "the next one"),
+                [one] => (
+                    format!("migrations of `{one}` in the maintenance window of its `environments.json` only"),
+                    "the next one",
+                ),
+                several => {
+                    let names = several.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ");
+                    let windows = "in the maintenance windows of their `environments.json` only, when all are open";
+                    (format!("migrations of {names} {windows}"), "the next such time")
+                }
+            };
+            let message = format!("`{environment}` runs {whose}; {next} opens {}{local}", stamp(*opens));
+            Next::Waits(refusal("window", message, "nothing: the run is queued and starts by itself then".to_owned()))
+        }
+        (Status::Approved, WindowState::Never { services }) => {
+            let names = services.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ");
             Next::Waits(refusal(
                 "window",
-                format!(
-                    "`{environment}` runs in its maintenance window only; the next one opens {}{local}",
-                    stamp(*opens)
-                ),
-                "nothing: the run is queued and starts by itself then".to_owned(),
+                format!("the maintenance windows of `{environment}` and those of {names} are never open at the same time"),
+                "move a window, in `environments.yml` or in the `environments.json` of the service, by a pull request of its \
+                 own; the run then starts by itself"
+                    .to_owned(),
             ))
         }
         (Status::Skipped | Status::Pending | Status::Disapproved, _) => {
@@ -422,8 +438,11 @@ mod tests {
             emergency: false,
             verdict: &approved,
         };
-        let closed =
-            WindowState::Closed { opens: DateTime::UNIX_EPOCH, local: "1970-01-01 01:00 Europe/Berlin".into() };
+        let closed = WindowState::Closed {
+            opens: DateTime::UNIX_EPOCH,
+            local: "1970-01-01 01:00 Europe/Berlin".into(),
+            services: Vec::new(),
+        };
         let (never, earlier) = (
             refusal("lint", "1 error".into(), String::new()),
             refusal("promotion", "staging first".into(), String::new()),
