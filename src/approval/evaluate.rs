@@ -203,5 +203,13 @@ fn notes(policy: &Policy, snapshot: &PullRequestSnapshot, voices: &Voices<'_>) -
     if !silent.is_empty() {
         notes.push(format!("`auto_approve` of {} is ignored: it is the last environment", silent.join(", ")));
     }
+    for environment in policy.environments.0.iter().filter(|e| !e.distrusted_by.is_empty()) {
+        let services: Vec<String> = environment.distrusted_by.iter().map(|s| format!("`{s}`")).collect();
+        notes.push(format!(
+            "`auto_approve` of `{}` does not hold here: the `environments.json` of {} asks for somebody else's approval",
+            environment.name,
+            services.join(", ")
+        ));
+    }
     notes
 }

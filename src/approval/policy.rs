@@ -8,7 +8,9 @@ use super::Binding;
 use super::codeowners::{CodeOwners, Owner, OwnerRule};
 use crate::config::matrix::CodeOwnersRule;
 use crate::config::roles::DATA_OPS_LEAD;
-use crate::config::{ApprovalMatrix, ConfigError, Environments, LintConfig, Promotion, RepoConfig, Roles};
+use crate::config::{
+    ApprovalMatrix, ConfigError, Environments, LintConfig, Promotion, RepoConfig, Roles, ServiceSettings,
+};
 use crate::ids::{Digest, EnvironmentName, Login, Risk, RoleName, TeamSlug};
 
 /// The policy of one commit.
@@ -169,8 +171,7 @@ impl Policy {
             || in_folder(&self.repo.policies)
             || in_folder("policies")
             || in_config
-            || path == "environments.json"
-            || path.ends_with("/environments.json")
+            || path.rsplit('/').next() == Some(ServiceSettings::FILE)
     }
 
     /// The lines of CODEOWNERS that must agree to a change of `path`: the one that decides, or every one, as the matrix
@@ -219,6 +220,13 @@ impl Policy {
             (true, Promotion::Auto) => Start::Merge,
             (true, Promotion::Manual) => Start::Promotion,
         }
+    }
+
+    /// The policy for a change or a run that has migrations of these services, which may ask more of environments
+    /// ([`Environments::tightened`]). Its hash stays: what people agreed to is bound to the files of the policy.
+    #[must_use]
+    pub fn tightened<'s>(&self, by: impl IntoIterator<Item = &'s ServiceSettings>) -> Self {
+        Self { environments: self.environments.tightened(by), ..self.clone() }
     }
 
     /// Whether somebody wrote an approval matrix; without one the built-in matrix judges pull requests.

@@ -3,6 +3,7 @@
 use super::Policy;
 use crate::config::{Environment, Profile, Promotion};
 use crate::ids::EnvironmentName;
+use crate::migration::MigrationSet;
 
 impl Policy {
     /// The environments that a merge into `base_ref` concerns, in promotion order.
@@ -22,6 +23,14 @@ impl Policy {
         } else {
             Profile::Strict
         }
+    }
+
+    /// The same, with the folders of services whose files are judged strictly whatever that says: those that ask for it in one
+    /// of these environments.
+    pub fn graded(&self, base_ref: &str, default_branch: &str, set: &MigrationSet) -> (Profile, Vec<String>) {
+        let chain = self.chain(base_ref, default_branch);
+        let strict_below = set.strict_in(&|name| chain.iter().any(|(environment, _)| *environment == name));
+        (self.profile(base_ref, default_branch), strict_below)
     }
 
     /// The environment that must hold a change before `environment` may: the nearest one before it in promotion order

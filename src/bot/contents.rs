@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 use sha2::{Digest as _, Sha256};
 
+use super::services;
 use crate::approval::collisions::Touched;
 use crate::approval::{Binding, Evaluation, Policy};
-use crate::config::{ConfigError, RepoConfig};
+use crate::config::{ConfigError, LintConfig, RepoConfig};
 use crate::git::{Change, ChangeKind, CommitNames, GitError, Mirror};
 use crate::ids::{CommitSha, Digest, Risk};
 use crate::judge::judge;
@@ -83,6 +84,8 @@ pub struct Contents {
     pub before: MigrationSet,
     /// What the migrations that are added or changed touch.
     pub touched: Vec<Touched>,
+    /// The folders of services whose migrations it touches; what those ask of environments is in `policy` and `set` already.
+    pub services: BTreeSet<String>,
     /// Reasons against it that the store knows; filled in by who gathers.
     pub against: Vec<Evaluation>,
 }
@@ -209,9 +212,6 @@ pub fn read(
     today: NaiveDate,
 ) -> Result<Contents, Unreadable> {
     let (mut policy, mends) = salvage_at(mirror, base)?;
-    if let Some(into) = into {
-        policy.lint.profile = policy.profile(&into.base, &into.default);
-    }
     let changes = match compare {
         Compare::Proposed => mirror.changes(base, head)?,
         Compare::Merged => mirror.tree_changes(base, head)?,
@@ -263,6 +263,15 @@ pub fn read(
     told.extend(uncovered_by(&touched, &roots, &set));
     beside.extend(told.iter().map(|p| p.file.clone()));
     set.remarks.extend(told);
+    let services = services::concerned(&old_set, &set, &touched);
+    services::with_base(&old_set, &mut set, &services);
+    // Who it is that has to agree cannot be told without it, whoever broke it.
+    beside.extend(services::broken(&set, &services));
+    policy = policy.tightened(set.settings.iter().filter(|s| services.contains(&s.unit)));
+    if let Some(into) = into {
+        let (profile, strict_below) = policy.graded(&into.base, &into.default, &set);
+        policy.lint = LintConfig { profile, strict_below, ..policy.lint };
+    }
     let scope = Scope::Paths(migration_paths.iter().chain(&beside).cloned().collect());
     lint::note_brought(&mut set, &old_set, &scope);
     let report = lint::check_judged(&set, &judge(&set), &policy.lint, &scope, today);
@@ -297,6 +306,7 @@ pub fn read(
         messages,
         before: old_set,
         touched,
+        services,
         against: Vec::new(),
     })
 }

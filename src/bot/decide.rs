@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::contents::Contents;
+use super::merge_run::quoted;
 use crate::approval::gates::POLICY_OWNERS;
 use crate::approval::{
     Counted, EnvironmentVerdict, Evaluation, Policy, PullRequestSnapshot, Status, Verdict, evaluate,
@@ -272,17 +273,19 @@ pub fn next(standing: Standing<'_>) -> Next {
     }
     match (standing.verdict.evaluation.status, standing.window) {
         (Status::Approved, WindowState::Open) => Next::Runs,
-        (Status::Approved, WindowState::Closed { opens, local }) => {
-            let local = if local.ends_with(" UTC") { String::new() } else { format!(" ({local})") };
-            Next::Waits(refusal(
-                "window",
-                format!(
-                    "`{environment}` runs in its maintenance window only; the next one opens {}{local}",
-                    stamp(*opens)
-                ),
-                "nothing: the run is queued and starts by itself then".to_owned(),
-            ))
+        (Status::Approved, WindowState::Closed { opens, local, services }) => {
+            Next::Waits(outside_window(environment, services, (*opens, local)))
         }
+        (Status::Approved, WindowState::Never { services }) => Next::Waits(refusal(
+            "window",
+            format!(
+                "the maintenance windows of `{environment}` and of {} are never open at the same time",
+                quoted(services)
+            ),
+            "move a window, in `environments.yml` or in the `environments.json` of a service, by a pull request of its own; \
+             the run then starts by itself"
+                .to_owned(),
+        )),
         (Status::Skipped | Status::Pending | Status::Disapproved, _) => {
             let missing = &standing.verdict.evaluation.missing;
             let what_to_do = if missing.is_empty() {
@@ -293,6 +296,34 @@ pub fn next(standing: Standing<'_>) -> Next {
             Next::Waits(refusal("approval", standing.verdict.evaluation.reason.clone(), what_to_do))
         }
     }
+}
+
+/// Why a run waits for a time at which it may begin, and for when that is, in UTC and as the window says it. `services` are
+/// those whose windows it waits for; else it is the environment's own.
+fn outside_window(
+    environment: &EnvironmentName,
+    services: &[String],
+    (opens, local): (DateTime<Utc>, &str),
+) -> Refusal {
+    let local = if local.ends_with(" UTC") { String::new() } else { format!(" ({local})") };
+    let (what, next) = match services {
+        [] => ("in its maintenance window only".to_owned(), "the next one"),
+        [one] => {
+            (format!("migrations of `{one}` in the maintenance window of its `environments.json` only"), "the next one")
+        }
+        several => (
+            format!(
+                "migrations of {} while the maintenance windows of each `environments.json` are open",
+                quoted(several)
+            ),
+            "the next such time",
+        ),
+    };
+    refusal(
+        "window",
+        format!("`{environment}` runs {what}; {next} opens {}{local}", stamp(opens)),
+        "nothing: the run is queued and starts by itself then".to_owned(),
+    )
 }
 
 /// The label by which somebody holds everything up, where it is set.
@@ -422,8 +453,11 @@ mod tests {
             emergency: false,
             verdict: &approved,
         };
-        let closed =
-            WindowState::Closed { opens: DateTime::UNIX_EPOCH, local: "1970-01-01 01:00 Europe/Berlin".into() };
+        let closed = WindowState::Closed {
+            opens: DateTime::UNIX_EPOCH,
+            local: "1970-01-01 01:00 Europe/Berlin".into(),
+            services: Vec::new(),
+        };
         let (never, earlier) = (
             refusal("lint", "1 error".into(), String::new()),
             refusal("promotion", "staging first".into(), String::new()),
@@ -462,6 +496,39 @@ mod tests {
         ] {
             assert_eq!(word(&next(standing)), expected, "{standing:?}");
         }
+    }
+
+    #[test]
+    fn s1_24_a_run_that_waits_for_a_window_says_whose_it_is() {
+        let told = |services: &[&str]| {
+            let services: Vec<String> = services.iter().map(|s| (*s).to_owned()).collect();
+            outside_window(&environment(), &services, (DateTime::UNIX_EPOCH, "1970-01-01 01:00 Europe/Berlin")).message
+        };
+        let when = "1970-01-01 00:00 UTC (1970-01-01 01:00 Europe/Berlin)";
+        let name = environment();
+        assert_eq!(told(&[]), format!("`{name}` runs in its maintenance window only; the next one opens {when}"));
+        assert!(told(&["a"]).contains("migrations of `a` in the maintenance window of its `environments.json` only"));
+        assert!(told(&["a", "b"]).contains("migrations of `a`, `b` while"), "{}", told(&["a", "b"]));
+        let never = WindowState::Never { services: vec!["a".to_owned(), "b".to_owned()] };
+        let approved = verdict(Status::Approved);
+        let standing = Standing {
+            environment: &name,
+            record: None,
+            lock: None,
+            promotion: Promotion::Auto,
+            promoted: false,
+            retry: false,
+            cancelled: None,
+            released: false,
+            never: None,
+            earlier: None,
+            window: &never,
+            emergency: false,
+            verdict: &approved,
+        };
+        let Next::Waits(waits) = next(standing) else { panic!("it runs") };
+        assert!(waits.message.contains("`a`, `b` are never open at the same time"), "{}", waits.message);
+        assert_eq!(next(Standing { emergency: true, ..standing }), Next::Runs);
     }
 
     #[test]

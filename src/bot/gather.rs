@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 use super::contents::{self, Branches, Compare, Contents, Unreadable};
 use super::error::JobError;
 use super::raises::Raise;
-use super::{Bot, entered, people, policy_now};
+use super::{Bot, entered, people, policy_now, services};
 use crate::approval::{
     Evaluation, Person, Policy, PullRequestSnapshot, labelled_risk, ledger, relevant_people, relevant_teams,
 };
@@ -341,8 +341,11 @@ fn merged_contents(
         // What only mended a broken policy runs nothing.
         policy_now::Now { policy: agreed.policy.clone(), also: None, hash: agreed.policy.hash.clone() }
     };
-    agreed.policy = now.policy.clone();
-    brought.policy = now.policy;
-    let (also, policy_now) = (now.also, now.hash);
+    let asked = services::now(mirror, tip, &brought)?;
+    agreed.ask_by(&asked);
+    brought.ask_by(&asked);
+    agreed.policy = now.policy.tightened(&asked);
+    brought.policy = agreed.policy.clone();
+    let (also, policy_now) = (now.also.map(|also| also.tightened(&asked)), now.hash);
     Ok((agreed, Merged { commit: merge.clone(), contents: brought, differing, also, policy_now }))
 }

@@ -177,7 +177,7 @@ impl Bot {
         let never = decide::never(&journey.merged.contents, environment);
         let earlier = self.earlier(journey, environment).await?;
         let window =
-            journey.settings(environment).map_or(WindowState::Open, |settings| settings.windows.at(journey.now));
+            journey.settings(environment).map_or(WindowState::Open, |settings| settings.window_at(journey.now));
         let standing = Standing {
             environment,
             record: record.as_ref(),

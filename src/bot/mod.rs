@@ -55,6 +55,7 @@ mod regions;
 mod reviewers;
 mod rollback;
 mod scripts;
+mod services;
 mod speech;
 mod stacked;
 mod stopping;

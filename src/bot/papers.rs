@@ -9,14 +9,14 @@ use super::error::JobError;
 use super::gather::{Gathered, Place};
 use crate::approval::counted::satisfied;
 use crate::approval::{EnvironmentVerdict, Status, Verdict};
-use crate::config::{Environment, WindowState};
+use crate::config::Environment;
 use crate::ids::{EnvironmentName, Login, PrNumber, Risk, RoleName};
 use crate::migration::Migration;
 use crate::plan::StepAction;
 use crate::plan::backup::{self, Coming, Why, why};
 use crate::plan::planner::belongs;
 use crate::report::EnvironmentPlan;
-use crate::report::checklist::{Checklist, Earlier, Seen, Signature, checks, made_by_the_run, sections};
+use crate::report::checklist::{Checklist, Earlier, Seen, Signature, checks, made_by_the_run, sections, window};
 use crate::report::graph::mermaid_around;
 use crate::report::pending::{Pending, Question, pending};
 
@@ -89,7 +89,8 @@ impl Bot {
                 development: self.lacked(gathered, first, &own).await?,
                 before: self.lacked(gathered, before, &own).await?,
                 backup: backup(contents, settings, &own, plan).map(|why| Ok(made_by_the_run(&why))),
-                window: window(settings, now),
+                window: window(settings, now)
+                    .map(|(told, is_open)| if is_open { told } else { told + "; a merge before it waits" }),
                 no_way_back: own.iter().filter(|m| !m.is_reversible()).map(|m| m.reference()).collect(),
                 connections: connections(gathered, plan),
                 approvals: match judged.evaluation.status {
@@ -138,14 +139,6 @@ fn read_by_others(gathered: &Gathered, verdict: &Verdict) -> bool {
     cells.chain(satisfied(&verdict.gates).flat_map(|g| &g.approvers)).any(|login| Some(login) != author)
 }
 
-fn window(settings: &Environment, now: DateTime<Utc>) -> Option<String> {
-    match settings.windows.at(now) {
-        _ if settings.windows.0.is_empty() => None,
-        WindowState::Open => Some("it is open now".to_owned()),
-        WindowState::Closed { local, .. } => Some(format!("it opens {local}; a merge before it waits")),
-    }
-}
-
 /// Why the run makes a backup first, as far as the plan or, where there is none, the migrations say.
 fn backup(
     contents: &Contents,
@@ -160,7 +153,8 @@ fn backup(
             p.steps.iter().any(|s| s.action == StepAction::Apply && s.unit == m.unit && s.migration == m.id)
         })
     };
-    let steps: Vec<Coming> = own.iter().filter(|m| runs(m)).map(|m| Coming::applied(m, &lost)).collect();
+    let steps: Vec<Coming> =
+        own.iter().filter(|m| runs(m)).map(|m| Coming::applied_in(&settings.name, &contents.set, m, &lost)).collect();
     let environment = Some(&settings.name);
     why(&backup::Question { environment, required: settings.migration.backup_required, asked: false, steps: &steps })
 }

@@ -334,7 +334,7 @@ impl Bot {
             released: false,
             never: never.as_ref(),
             earlier: earlier.as_ref(),
-            window: &settings.windows.at(now),
+            window: &settings.window_at(now),
             emergency: false,
             verdict: &verdict,
         }))

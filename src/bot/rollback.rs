@@ -29,6 +29,7 @@ use crate::config::Environment;
 use crate::github::model;
 use crate::ids::{EnvironmentName, MigrationReference, PrNumber, RunId};
 use crate::lint::secrets;
+use crate::migration::Migration;
 use crate::plan::planner::{Selector, leans_on_others};
 use crate::plan::{MigrationState, Outcome, Refusal, RunReport};
 use crate::report::escape::{code, fence, inline, prose};
@@ -252,7 +253,9 @@ impl Bot {
             None => format!("rollback by {}", request.asked_by),
         };
         let (cancel, seen) = (Cancel::default(), Seen::default());
-        let settings: Option<&Environment> = tip.policy.environments.get(environment);
+        let undone: Vec<&Migration> = tip.set.find(&wanted.reference).into_iter().collect();
+        let environments = tip.policy.environments.tightened(tip.set.settings_of(&undone));
+        let settings: Option<&Environment> = environments.get(environment);
         let options = ApplyOptions {
             timeout: settings.map(|s| std::time::Duration::from_secs(s.migration.timeout)),
             backup,

@@ -132,6 +132,7 @@ pub fn approve(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let repo = args.github.repository(&global.repo)?;
     let commits = commits_of(&global.repo, migration)?;
     let subject = subject(&policy, &set, migration);
+    let policy = policy.tightened(set.settings_of(&[migration]));
     global.block_on(async {
         let client = args.github.client()?;
         let by = client.person().await.map_err(failed)?;

@@ -153,10 +153,15 @@ impl Bounds {
         }))
     }
 
+    /// The bound on the whole run: the one given by hand, else `usual`.
+    pub fn timeout_or(&self, usual: Option<Duration>) -> Option<Duration> {
+        self.timeout.or(usual)
+    }
+
     /// A run's options with these bounds; `timeout` is the environment's own.
     pub fn options(&self, timeout: Option<Duration>) -> ApplyOptions {
         ApplyOptions {
-            timeout: self.timeout.or(timeout),
+            timeout: self.timeout_or(timeout),
             out_of_order: self.out_of_order,
             lock_wait: self.lock_wait,
             lock_timeout: self.lock_timeout,

@@ -13,14 +13,14 @@ use super::targets::{self, Gathered, Place, place_of};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::backup::retention;
-use crate::config::{Environment, TargetConfig, WindowState};
+use crate::config::{Environment, TargetConfig};
 use crate::ids::{EnvironmentName, Risk};
-use crate::migration::{Migration, digest_of};
+use crate::migration::{Migration, MigrationSet, digest_of};
 use crate::plan::backup::{Coming, Question, why};
 use crate::plan::diagnosis::Health;
 use crate::plan::planner::belongs;
 use crate::report::checklist::{
-    Checklist, Earlier, Seen, Signature, checks, made_by_the_run, markdown, sections, text,
+    Checklist, Earlier, Seen, Signature, checks, made_by_the_run, markdown, sections, text, window,
 };
 use crate::runner::{self, ApplyOptions};
 use crate::store::Store;
@@ -102,6 +102,8 @@ async fn fill(
     planned.extend(unseen(gathered, left_out, &settings.name));
     let risk = planned.iter().map(|(_, risk)| *risk).max().unwrap_or(Risk::Low);
     let migrations: Vec<&Migration> = planned.iter().map(|(m, _)| *m).collect();
+    let policy = &policy.tightened(gathered.set.settings_of(&migrations));
+    let settings = policy.environments.get(&settings.name).unwrap_or(settings);
     let store = keeper.open().await.map_err(targets::failed)?;
     let environment = &settings.name;
     let agreed = store.agreed_in(environment).await?;
@@ -151,12 +153,8 @@ async fn fill(
         read: missing.is_none() && !migrations.is_empty() && !sign_off.is_empty(),
         development,
         before,
-        backup: backup(settings, &migrations, &gathered.destroys, shelf)?,
-        window: match settings.windows.at(now) {
-            _ if settings.windows.0.is_empty() => None,
-            WindowState::Open => Some("it is open now".to_owned()),
-            WindowState::Closed { local, .. } => Some(format!("it opens {local}")),
-        },
+        backup: backup(settings, &gathered.set, &migrations, &gathered.destroys, shelf)?,
+        window: window(settings, now).map(|(told, _)| told),
         no_way_back: migrations.iter().filter(|m| !m.is_reversible()).map(|m| m.reference()).collect(),
         connections: connections(gathered, settings).await,
         approvals: match missing {
@@ -216,11 +214,12 @@ async fn lacks(
 /// Whether there is a backup, or one will be made.
 fn backup(
     settings: &Environment,
+    set: &MigrationSet,
     migrations: &[&Migration],
     lost: &BTreeSet<String>,
     shelf: &ShelfArgs,
 ) -> anyhow::Result<Option<Result<String, String>>> {
-    let steps: Vec<Coming> = migrations.iter().map(|m| Coming::applied(m, lost)).collect();
+    let steps: Vec<Coming> = migrations.iter().map(|m| Coming::applied_in(&settings.name, set, m, lost)).collect();
     let (environment, required) = (Some(&settings.name), settings.migration.backup_required);
     if let Some(why) = why(&Question { environment, required, asked: false, steps: &steps }) {
         return Ok(Some(Ok(made_by_the_run(&why))));

@@ -139,7 +139,8 @@ fn check(global: &Global, args: &Args) -> anyhow::Result<(LintReport, MigrationS
     let given = args.base.as_deref().filter(|b| !b.is_empty());
     let profile = args.profile.map(Profile::from).unwrap_or_default();
     let look = |against: lint::Against<'_>| {
-        lint::look(global, &args.paths, against, None, profile).map(|looked| (looked.report, looked.set))
+        lint::look(global, &args.paths, against, None, lint::Level::Given(profile))
+            .map(|looked| (looked.report, looked.set))
     };
     if given.is_some() {
         return look(lint::Against::base(given));

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::bounds::Bounds;
 use super::targets::{self, Gathered};
 use super::{Global, table_facts};
 use crate::approval::{Policy, alone};
@@ -52,6 +53,7 @@ pub(super) async fn before(
     keeper: &Keeper,
     actor: &Actor,
     options: &mut ApplyOptions,
+    bounds: &Bounds,
     word: &mut Word,
 ) -> anyhow::Result<Option<RunReport>> {
     if options.dry_run || (word.yes && gathered.environment.is_none()) {
@@ -65,6 +67,8 @@ pub(super) async fn before(
     let known = plan.notes.len();
     table_facts::reckon(gathered, &mut plan).await?;
     options.risks.clone_from(&gathered.risks);
+    let migrations: Vec<&Migration> = planned(gathered, &plan).into_iter().map(|(m, _)| m).collect();
+    options.timeout = bounds.timeout_or(gathered.timeout_of(&migrations));
     if !word.yes {
         plan.notes[known..].iter().for_each(|note| anstream::eprintln!("{note}"));
     }
@@ -104,6 +108,8 @@ async fn environment_gates(
         return Ok(vec![runner::freeze(environment, &lock)]);
     }
     let planned = planned(gathered, plan);
+    let migrations: Vec<&Migration> = planned.iter().map(|(m, _)| *m).collect();
+    let policy = &policy.tightened(gathered.set.settings_of(&migrations));
     let risk = planned.iter().map(|(_, risk)| *risk).max().unwrap_or(Risk::Low);
     let (mut closed, mut passed) = (Vec::new(), Vec::new());
     let cell = policy.matrix.cell(environment, risk);
@@ -125,7 +131,6 @@ async fn environment_gates(
             (None, _) => closed.push(missing),
         }
     }
-    let migrations: Vec<&Migration> = planned.iter().map(|(m, _)| *m).collect();
     let order = promotion(gathered, policy, environment, keeper, &migrations).await?;
     let of_it = if word.emergency.is_some() { &mut passed } else { &mut closed };
     of_it.extend(order);

@@ -121,9 +121,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         return print::text(&list_rules(global)?).map(|()| Exit::Done);
     }
     let against = if args.staged { Against::Staged } else { Against::base(args.base.as_deref()) };
-    let profile = match &args.env {
-        Some(environment) => profile_of(global, environment)?,
-        None => args.profile.map(Profile::from).unwrap_or_default(),
+    let level = match &args.env {
+        Some(environment) => Level::Environment(profile_of(global, environment)?, environment),
+        None => Level::Given(args.profile.map(Profile::from).unwrap_or_default()),
     };
     if args.fix && args.base.is_none() && args.paths.is_empty() {
         return Err(Failure::usage(
@@ -131,11 +131,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
              `--base origin/main`, or name them",
         ));
     }
-    let mut looked = look(global, &args.paths, against, args.engine, profile)?;
+    let mut looked = look(global, &args.paths, against, args.engine, level)?;
     let named = matches!(args.paths.as_slice(), [one] if one.is_file());
     let which = if args.base.is_some() || named { fix::Which::All } else { fix::Which::NotCommitted };
     if args.fix && fix::write(global, &looked, which)? > 0 {
-        looked = look(global, &args.paths, against, args.engine, profile)?;
+        looked = look(global, &args.paths, against, args.engine, level)?;
     }
     if let Some(place) = &args.facts {
         looked = super::table_facts::weighed(global, place, looked)?;
@@ -197,6 +197,15 @@ pub(super) enum Against<'a> {
     Staged,
 }
 
+/// How severe findings are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Level<'a> {
+    /// By this profile.
+    Given(Profile),
+    /// As an environment asks, whose own profile is this, and as services ask for it.
+    Environment(Profile, &'a EnvironmentName),
+}
+
 impl<'a> Against<'a> {
     /// A base if one is given.
     pub(super) fn base(given: Option<&'a str>) -> Self {
@@ -219,7 +228,7 @@ pub(super) fn plainly(
     paths: &[PathBuf],
     against: Against<'_>,
 ) -> anyhow::Result<(LintReport, MigrationSet)> {
-    let looked = look(global, paths, against, None, Profile::default())?;
+    let looked = look(global, paths, against, None, Level::Given(Profile::default()))?;
     Ok((looked.report, looked.set))
 }
 
@@ -229,7 +238,7 @@ pub(super) fn look(
     paths: &[PathBuf],
     against: Against<'_>,
     engine: Option<Engine>,
-    profile: Profile,
+    level: Level<'_>,
 ) -> anyhow::Result<Looked> {
     let mut config = global.repo_config()?;
     let named = config.migrations.clone();
@@ -290,7 +299,11 @@ pub(super) fn look(
         let was = gather::before(global, &config, paths, engine, &was, &set)?;
         note_brought(&mut set, &was, &scope);
     }
-    let config = LintConfig { profile, ..lint_config };
+    let (profile, strict_below) = match level {
+        Level::Given(profile) => (profile, Vec::new()),
+        Level::Environment(profile, name) => (profile, set.strict_in(&|asked| asked == name)),
+    };
+    let config = LintConfig { profile, strict_below, ..lint_config };
     let today = chrono::Utc::now().date_naive();
     let report = check_judged(&set, &judge(&set), &config, &scope, today);
     Ok(Looked { report, set, config, scope, today })

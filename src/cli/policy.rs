@@ -16,7 +16,8 @@ use crate::approval::{
     check::{Finding, Level, check},
     evaluate,
 };
-use crate::config::{ConfigError, RepoConfig};
+use crate::config::yaml::nearest;
+use crate::config::{ConfigError, RepoConfig, ServiceSettings};
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, RoleName};
 use crate::migration::roots::unfound;
 use crate::migration::{Problem, Severity, resolve};
@@ -200,6 +201,7 @@ fn check_policy(global: &Global) -> anyhow::Result<Exit> {
         Ok(policy) => {
             let mut found = check(&policy);
             found.extend(folders(global, &policy)?);
+            found.extend(services(global, &policy)?);
             found.sort_by_key(|f| std::cmp::Reverse(f.level));
             (policy.files, found)
         }
@@ -221,6 +223,18 @@ fn check_policy(global: &Global) -> anyhow::Result<Exit> {
     Ok(if errors == 0 { Exit::Done } else { Exit::Usage })
 }
 
+fn finding(problem: Problem) -> Finding {
+    Finding {
+        level: if problem.severity == Severity::Error { Level::Error } else { Level::Warning },
+        what: ConfigError {
+            file: problem.file,
+            line: usize::try_from(problem.line).ok(),
+            column: None,
+            message: format!("{}: {}", problem.message, problem.help),
+        },
+    }
+}
+
 /// What is wrong with the folders that `godwit.yml` names.
 fn folders(global: &Global, policy: &Policy) -> anyhow::Result<Vec<Finding>> {
     let roots = &policy.repo.migrations;
@@ -229,16 +243,33 @@ fn folders(global: &Global, policy: &Policy) -> anyhow::Result<Vec<Finding>> {
     }
     let set = resolve(&read_tree(&global.repo)?, roots);
     let is_there = |path: &str| global.has_folder(path);
-    let finding = |p: Problem| Finding {
-        level: if p.severity == Severity::Error { Level::Error } else { Level::Warning },
-        what: ConfigError {
-            file: p.file,
-            line: usize::try_from(p.line).ok(),
-            column: None,
-            message: format!("{}: {}", p.message, p.help),
-        },
-    };
     Ok(unfound(roots, &set, &is_there).into_iter().map(finding).collect())
+}
+
+/// What is wrong with the `environments.json` of services.
+fn services(global: &Global, policy: &Policy) -> anyhow::Result<Vec<Finding>> {
+    let set = resolve(&read_tree(&global.repo)?, &policy.repo.migrations);
+    let named = |path: &str| path.rsplit('/').next() == Some(ServiceSettings::FILE);
+    let mut found: Vec<Finding> = set.problems.into_iter().filter(|p| named(&p.file)).map(finding).collect();
+    let known: Vec<&str> = policy.repo.environments.iter().map(EnvironmentName::as_str).collect();
+    for settings in &set.settings {
+        for asks in settings.asks.iter().filter(|a| !known.contains(&a.environment.as_str())) {
+            // One that is not there is no mistake: services of many repositories share a form.
+            let Some(meant) = nearest(asks.environment.as_str(), &known) else { continue };
+            let message = format!("`{}` is no environment here, did you mean `{meant}`?", asks.environment);
+            let file = format!("{}/{}", settings.unit, ServiceSettings::FILE);
+            let what = ConfigError { file, line: None, column: None, message };
+            found.push(Finding { level: Level::Warning, what });
+        }
+    }
+    Ok(found)
+}
+
+/// The policy for a change of these files, with what their services ask.
+fn for_paths(global: &Global, policy: &Policy, paths: &[String]) -> anyhow::Result<Policy> {
+    let set = resolve(&read_tree(&global.repo)?, &policy.repo.migrations);
+    let is_named = |unit: &str| paths.iter().any(|p| p.strip_prefix(unit).is_some_and(|rest| rest.starts_with('/')));
+    Ok(policy.tightened(set.settings.iter().filter(|s| is_named(&s.unit))))
 }
 
 fn owners(global: &Global, args: &OwnersArgs) -> anyhow::Result<Exit> {
@@ -383,6 +414,7 @@ fn simulate(global: &Global, args: &SimulateArgs) -> anyhow::Result<Exit> {
         entered: Vec::new(),
         held: Default::default(),
     };
+    let policy = for_paths(global, &policy, &paths)?;
     let mut verdict = evaluate(&policy, &snapshot, now);
     if let Some(only) = &args.environment {
         verdict.environments.retain(|e| e.environment == *only);
@@ -401,11 +433,11 @@ fn explain(global: &Global, args: &ExplainArgs) -> anyhow::Result<Exit> {
     let Some(file) = &args.snapshot else {
         return Err(Failure::usage("name a pull request as it was saved: `--snapshot FILE`"));
     };
-    let policy = loaded(global)?;
     let shown = file.display();
     let text = std::fs::read_to_string(file).map_err(|e| Failure::usage(format!("cannot read `{shown}`: {e}")))?;
     let snapshot: PullRequestSnapshot =
         serde_json::from_str(&text).map_err(|e| Failure::usage(format!("`{shown}` is not a snapshot: {e}")))?;
+    let policy = for_paths(global, &loaded(global)?, &snapshot.migration_paths)?;
     let mut verdict = evaluate(&policy, &snapshot, args.at.unwrap_or_else(Utc::now));
     if let Some(Binding { policy_hash, .. }) = &snapshot.binding
         && snapshot.policy_paths.is_empty()

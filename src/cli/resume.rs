@@ -42,7 +42,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     targets::block_on(async {
         options.released = gathered.released(global).await?;
         let keeper = targets::keeper(global);
-        if let Some(refused) = gates::before(global, &mut gathered, &keeper, &actor, &mut options, &mut word).await? {
+        let (bounds, all) = (&args.bounds, &mut gathered);
+        if let Some(refused) = gates::before(global, all, &keeper, &actor, &mut options, bounds, &mut word).await? {
             return targets::conclude(global, &refused);
         }
         stopping::on_ctrl_c(&options);

@@ -124,6 +124,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             if plan.outcome != Outcome::Planned {
                 return targets::conclude(global, &plan);
             }
+            let undone: Vec<&Migration> = gates::planned(&gathered, &plan).into_iter().map(|(m, _)| m).collect();
+            options.timeout = args.bounds.timeout_or(gathered.timeout_of(&undone));
             if let Some(url) = &args.rehearse_url
                 && !is_sound_on(url, global, &gathered, &plan).await?
             {

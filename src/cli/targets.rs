@@ -320,7 +320,8 @@ impl Place {
             )));
         }
         let today = Utc::now().date_naive();
-        let config = LintConfig { profile: environment.validation, ..policy.lint.clone() };
+        let strict_below = set.strict_in(&|asked| asked == name);
+        let config = LintConfig { profile: environment.validation, strict_below, ..policy.lint.clone() };
         let found = lint::check_judged(&set, &judge(&set), &config, &Scope::All, today);
         let risks = found
             .migrations
@@ -550,6 +551,15 @@ impl Gathered {
         options.pace.limits = options.pace.limits.or(stated);
         super::progress::listen(global, &mut options.pace);
         Ok(options)
+    }
+
+    /// The environment's own bound on a run of these migrations, or that of one of their services if it is shorter; `None` for
+    /// an ad hoc run.
+    pub fn timeout_of(&self, migrations: &[&Migration]) -> Option<Duration> {
+        let asked = self.set.settings_of(migrations);
+        let (policy, name) = (self.policy.as_ref()?, self.environment.as_ref()?);
+        let tightened = policy.environments.tightened(asked);
+        tightened.get(name).map(|environment| Duration::from_secs(environment.migration.timeout))
     }
 
     /// Remembers of a large folder that all of it is applied, where a run has found just that.

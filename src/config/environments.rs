@@ -30,6 +30,10 @@ pub struct Environment {
     pub health: HealthChecks,
     /// When a run may begin.
     pub windows: Windows,
+    /// Services whose migrations a run has, and when they let it begin: it begins when all of them and the environment do.
+    pub service_windows: Vec<(String, Windows)>,
+    /// Services whose migrations a run has, and who took `auto_approve` away for that.
+    pub distrusted_by: Vec<String>,
     /// How severe findings are for changes that go no further.
     pub validation: Profile,
     /// Its regions in the order in which a run takes them.
@@ -261,7 +265,21 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
     let regions = fields.get("regions").map(|(node, path)| regions(reader, node, &path, &targets)).unwrap_or_default();
     let seed = fields.get("seed").map(|(node, path)| seed(reader, node, &path)).unwrap_or_default();
     let sealed = fields.get("sealed").map(|(node, path)| sealing(reader, notes, node, &path)).unwrap_or_default();
-    Environment { name, targets, migration, promotion, branch, validation, health, windows, regions, seed, sealed }
+    Environment {
+        name,
+        targets,
+        migration,
+        promotion,
+        branch,
+        validation,
+        health,
+        windows,
+        service_windows: Vec::new(),
+        distrusted_by: Vec::new(),
+        regions,
+        seed,
+        sealed,
+    }
 }
 
 fn sealing(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, path: &str) -> Sealing {

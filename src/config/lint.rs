@@ -34,6 +34,9 @@ pub struct LintConfig {
     pub waivers: Vec<PolicyWaiver>,
     /// How severe findings are where `levels` says nothing. Not from this file: environments name it.
     pub profile: Profile,
+    /// Folders below which findings are as severe as [`Profile::Strict`] has them, whatever the profile is: those of services
+    /// that ask for that [S1-24].
+    pub strict_below: Vec<String>,
     /// The file's path.
     pub file: String,
 }
@@ -45,6 +48,7 @@ impl Default for LintConfig {
             postgres_version: "15".to_owned(),
             waivers: Vec::new(),
             profile: Profile::Strict,
+            strict_below: Vec::new(),
             file: String::new(),
         }
     }
@@ -73,6 +77,12 @@ const LEVELS: [(&str, Option<Severity>); 4] = [
 ];
 
 impl LintConfig {
+    /// The profile that a file is judged by.
+    pub fn profile_of(&self, file: &str) -> Profile {
+        let is_below = |folder: &String| file.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        if self.strict_below.iter().any(is_below) { Profile::Strict } else { self.profile }
+    }
+
     /// Parses the file's text; `file` is its path for messages.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub mod matrix;
 pub mod repo;
 pub mod roles;
 pub mod schema;
+pub mod service;
 mod template;
 pub mod windows;
 pub(crate) mod yaml;
@@ -26,6 +27,7 @@ pub use lint::{LintConfig, Profile};
 pub use matrix::{ApprovalMatrix, Cell};
 pub use repo::RepoConfig;
 pub use roles::Roles;
+pub use service::ServiceSettings;
 pub use template::{MissingVariable, Template};
 pub use windows::{WindowState, Windows};
 

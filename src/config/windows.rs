@@ -1,15 +1,19 @@
 //! `maintenance_windows` of an environment: when it may run by itself, in a time zone of its own. Pure: `now` is an
 //! argument.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
+use super::Environment;
 use super::yaml::{Key, Node, Reader, join};
 
 /// How far ahead the next opening is looked for (days); a window comes round every week.
 const HORIZON: i64 = 8;
+/// How far ahead a moment is looked for at which several windows are open (days): each week is like the one before, but for
+/// summer time, which comes to one zone before another.
+const MEETING: i64 = 22;
 const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Monday),
     ("tue", Weekday::Tuesday),
@@ -48,6 +52,13 @@ pub enum WindowState {
         opens: DateTime<Utc>,
         /// The same in the window's own zone, for people.
         local: String,
+        /// The services whose windows it waits for; none where those of the environment alone are closed.
+        services: Vec<String>,
+    },
+    /// No run may begin: the windows of these services and those of the environment are never open at the same time.
+    Never {
+        /// The services, one at least.
+        services: Vec<String>,
     },
 }
 
@@ -76,10 +87,52 @@ impl Windows {
             Some((at, opens, zone)) => {
                 let local = at.to_zoned(zone.clone());
                 let name = zone.iana_name().unwrap_or("UTC");
-                WindowState::Closed { opens, local: format!("{} {name}", local.strftime("%Y-%m-%d %H:%M")) }
+                let local = format!("{} {name}", local.strftime("%Y-%m-%d %H:%M"));
+                WindowState::Closed { opens, local, services: Vec::new() }
             }
             // Every window has a day, so one begins within the horizon.
-            None => WindowState::Closed { opens: now + chrono::TimeDelta::days(1), local: String::new() },
+            None => {
+                let opens = now + TimeDelta::days(1);
+                WindowState::Closed { opens, local: String::new(), services: Vec::new() }
+            }
+        }
+    }
+}
+
+impl Environment {
+    /// Whether it has times at which no run may begin, its own or those of a service.
+    pub fn has_windows(&self) -> bool {
+        !self.windows.0.is_empty() || !self.service_windows.is_empty()
+    }
+
+    /// Whether a run may begin at `now` by its own windows and by those of the services concerned, and when one may else.
+    pub fn window_at(&self, now: DateTime<Utc>) -> WindowState {
+        if self.service_windows.is_empty() {
+            return self.windows.at(now);
+        }
+        let (mut at, mut shown) = (now, String::new());
+        let mut waited: Vec<String> = Vec::new();
+        loop {
+            let of_services = self.service_windows.iter().map(|(service, windows)| (Some(service), windows));
+            let mut last: Option<(DateTime<Utc>, String)> = None;
+            for (service, windows) in std::iter::once((None, &self.windows)).chain(of_services) {
+                let WindowState::Closed { opens, local, .. } = windows.at(at) else { continue };
+                if let Some(service) = service.filter(|s| !waited.contains(s)) {
+                    waited.push(service.clone());
+                }
+                if last.as_ref().is_none_or(|(known, _)| opens > *known) {
+                    last = Some((opens, local));
+                }
+            }
+            match last {
+                None if at == now => return WindowState::Open,
+                None => return WindowState::Closed { opens: at, local: shown, services: waited },
+                // At that moment one of the others may be closed again.
+                Some((opens, local)) if opens > at && opens <= now + TimeDelta::days(MEETING) => {
+                    (at, shown) = (opens, local);
+                }
+                Some(_) => return WindowState::Never { services: waited },
+            }
         }
     }
 }
@@ -206,7 +259,8 @@ mod tests {
     fn state(windows: &Windows, now: &str) -> String {
         match windows.at(at(now)) {
             WindowState::Open => "open".to_owned(),
-            WindowState::Closed { opens, local } => format!("{} | {local}", opens.format("%a %Y-%m-%dT%H:%MZ")),
+            WindowState::Closed { opens, local, .. } => format!("{} | {local}", opens.format("%a %Y-%m-%dT%H:%MZ")),
+            WindowState::Never { .. } => "never".to_owned(),
         }
     }
 
@@ -223,6 +277,48 @@ mod tests {
             assert_eq!(state(&weekend, now), expected, "{now}");
         }
         assert_eq!(Windows::default().at(at("2026-11-21T04:00:00Z")), WindowState::Open);
+    }
+
+    #[test]
+    fn s1_24_s4_1_a_run_begins_when_the_environments_window_and_its_services_are_open() {
+        let environment = |own: &str, services: &[(&str, &str)]| {
+            let text = format!("production: {{ targets: {{}}{own} }}");
+            let (mut environments, _) = crate::config::Environments::parse("e", &text).unwrap();
+            let mut environment = environments.0.remove(0);
+            environment.service_windows =
+                services.iter().map(|(service, text)| ((*service).to_owned(), windows(text))).collect();
+            environment
+        };
+        let told = |environment: &Environment, now: &str| match environment.window_at(at(now)) {
+            WindowState::Open => "open".to_owned(),
+            WindowState::Closed { opens, local, services } => {
+                format!("{} | {local} | {}", opens.format("%a %H:%MZ"), services.join(" "))
+            }
+            WindowState::Never { services } => format!("never | {}", services.join(" ")),
+        };
+        let nights = ", windows: [{ start: \"00:00\", end: \"06:00\" }]";
+        let weekend = "[{ days: [sat, sun], start: \"05:00\", end: \"07:00\", timezone: UTC }]";
+        // Without services it is the environment's own.
+        assert_eq!(told(&environment(nights, &[]), "2026-11-20T07:00:00Z"), "Sat 00:00Z | 2026-11-21 00:00 UTC | ");
+        let both = environment(nights, &[("users", weekend)]);
+        for (now, expected) in [
+            // Friday: the nights begin first, and the service's window is closed by then.
+            ("2026-11-20T07:00:00Z", "Sat 05:00Z | 2026-11-21 05:00 UTC | users"),
+            ("2026-11-20T03:00:00Z", "Sat 05:00Z | 2026-11-21 05:00 UTC | users"),
+            ("2026-11-21T05:30:00Z", "open"),
+            // The service's is open, that of the environment is not.
+            ("2026-11-21T06:30:00Z", "Sun 05:00Z | 2026-11-22 05:00 UTC | users"),
+        ] {
+            assert_eq!(told(&both, now), expected, "{now}");
+        }
+        // Nobody but the service has any.
+        let alone = environment("", &[("users", weekend)]);
+        assert_eq!(told(&alone, "2026-11-21T06:30:00Z"), "open");
+        assert_eq!(told(&alone, "2026-11-21T07:00:00Z"), "Sun 05:00Z | 2026-11-22 05:00 UTC | users");
+        let monday = "[{ days: [mon], start: \"05:00\", end: \"07:00\" }]";
+        let apart = environment(nights, &[("users", weekend), ("orders", monday)]);
+        assert_eq!(told(&apart, "2026-11-20T03:00:00Z"), "never | users orders");
+        assert!(apart.has_windows() && alone.has_windows() && !environment("", &[]).has_windows());
     }
 
     #[test]

@@ -400,7 +400,7 @@ impl<'a> Linter<'a> {
         let lines = Lines::new(text, first_line);
         let marks = squawk::marks(text);
         for finding in found {
-            let Some(severity) = self.level_of(&finding) else { continue };
+            let Some(severity) = self.level_of(file, &finding) else { continue };
             let start = lines.position(finding.range.start);
             let end = lines.position(finding.range.end);
             let ignored = severity != Severity::Error && is_marked(&marks, text, &finding);
@@ -425,12 +425,12 @@ impl<'a> Linter<'a> {
     }
 
     /// The policy's level, else the finding's own, else the rule's.
-    fn level_of(&self, finding: &Finding) -> Option<Severity> {
+    fn level_of(&self, file: &str, finding: &Finding) -> Option<Severity> {
         match self.config.levels.get(finding.rule.id) {
             Some(level) => *level,
             None => {
                 let severity = finding.severity.or(finding.rule.severity)?;
-                Some(profile::graded(self.config.profile, finding.rule, severity))
+                Some(profile::graded(self.config.profile_of(file), finding.rule, severity))
             }
         }
     }
@@ -447,7 +447,7 @@ impl<'a> Linter<'a> {
             category: info.category,
             severity: match self.config.levels.get(problem.rule) {
                 Some(Some(level)) => *level,
-                Some(None) | None => profile::graded(self.config.profile, info, problem.severity),
+                Some(None) | None => profile::graded(self.config.profile_of(&problem.file), info, problem.severity),
             },
             // A note is worth knowing, and no reason for anyone to agree.
             risk: if problem.severity == Severity::Info { Risk::Low } else { info.risk },

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::config::ServiceSettings;
 use crate::ids::{Checksum, Digest, Engine, EnvironmentName, MigrationId, Risk, TargetName};
 pub use backfill::Backfill;
 pub use directives::{Directives, Phase, Waiver};
@@ -261,6 +262,9 @@ pub struct MigrationSet {
     pub brought: Vec<Problem>,
     /// Prisma's own description of the schema, of each folder that has one.
     pub models: Vec<Models>,
+    /// What services ask of environments in their `environments.json`, a service each. A change may bring what its base says
+    /// beside what it says itself: the stricter one holds.
+    pub settings: Vec<ServiceSettings>,
     /// How many files below the roots were looked at.
     pub files_seen: usize,
 }
@@ -313,6 +317,23 @@ impl MigrationSet {
             told.push(format!("{} more files are passed over; `godwit lint` names them", all.len() - NAMED));
         }
         told
+    }
+
+    /// What the services of these migrations ask of environments.
+    pub fn settings_of<'s>(&'s self, migrations: &[&Migration]) -> Vec<&'s ServiceSettings> {
+        self.settings.iter().filter(|s| migrations.iter().any(|m| m.unit == s.unit)).collect()
+    }
+
+    /// The folders of services that want strict judgement in one of the environments of which `is_meant` says so.
+    pub fn strict_in(&self, is_meant: &dyn Fn(&EnvironmentName) -> bool) -> Vec<String> {
+        let is_strict = |s: &&ServiceSettings| s.asks.iter().any(|a| a.strict && is_meant(&a.environment));
+        self.settings.iter().filter(is_strict).map(|s| s.unit.clone()).collect()
+    }
+
+    /// The service of a migration, where it wants a backup before a run in this environment brings or undoes something of it.
+    pub fn wants_backup(&self, migration: &Migration, environment: &EnvironmentName) -> Option<&str> {
+        let wants = |s: &&ServiceSettings| s.unit == migration.unit && s.of(environment).is_some_and(|a| a.backup);
+        self.settings.iter().find(wants).map(|s| s.service.as_str())
     }
 
     /// Digest over all migrations of the set.

@@ -6,7 +6,7 @@ use std::fmt;
 use super::StepAction;
 use crate::ids::{Engine, EnvironmentName};
 use crate::migration::operations::{self, Operation, elasticsearch, redis};
-use crate::migration::{Migration, VersionStep};
+use crate::migration::{Migration, MigrationSet, VersionStep};
 
 /// Why a backup is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Why {
     Asked,
     /// The environment requires one before every run.
     Required(EnvironmentName),
+    /// These services want one before something of theirs runs in the environment.
+    Wanted(Vec<String>, EnvironmentName),
     /// These migrations take data away.
     Destroys(Vec<String>),
     /// These migrations begin a major version.
@@ -26,6 +28,10 @@ impl fmt::Display for Why {
         match self {
             Why::Asked => f.write_str("asked for"),
             Why::Required(environment) => write!(f, "`{environment}` requires one before every run"),
+            Why::Wanted(services, environment) => {
+                let verb = if services.len() == 1 { "wants" } else { "want" };
+                write!(f, "{} {verb} one before each run in `{environment}`", quoted(services))
+            }
             Why::Destroys(names) => write!(f, "data is lost by {}", quoted(names)),
             Why::Major(names) => write!(f, "a major version begins with {}", quoted(names)),
         }
@@ -59,17 +65,32 @@ pub struct Coming {
     pub action: StepAction,
     /// Whether that takes data away.
     pub destroys: bool,
+    /// The service that wants a backup before it.
+    pub wanted_by: Option<String>,
 }
 
 impl Coming {
-    /// A migration that is going to be applied; `lost` are those (`unit/id`) that take data away, as the linter found.
+    /// A migration that is going to be applied; `lost` are those (`unit/id`) that take data away, as the linter found. No
+    /// service wants a backup, so far.
     pub fn applied(migration: &Migration, lost: &BTreeSet<String>) -> Self {
         Self {
             migration: migration.id.to_string(),
             major: begins_major(migration),
             action: StepAction::Apply,
             destroys: lost.contains(&migration.reference()) || migration.up.destroys(migration.engine),
+            wanted_by: None,
         }
+    }
+
+    /// The same in an environment, in which a service of `set` may want a backup.
+    pub fn applied_in(
+        environment: &EnvironmentName,
+        set: &MigrationSet,
+        migration: &Migration,
+        lost: &BTreeSet<String>,
+    ) -> Self {
+        let wanted_by = set.wants_backup(migration, environment).map(str::to_owned);
+        Self { wanted_by, ..Self::applied(migration, lost) }
     }
 }
 
@@ -85,6 +106,17 @@ pub fn why(question: &Question<'_>) -> Option<Why> {
     let environment = question.environment?;
     if question.required {
         return Some(Why::Required(environment.clone()));
+    }
+    let mut services: Vec<String> = question
+        .steps
+        .iter()
+        .filter(|s| s.action != StepAction::Baseline)
+        .filter_map(|s| s.wanted_by.clone())
+        .collect();
+    services.sort();
+    services.dedup();
+    if !services.is_empty() {
+        return Some(Why::Wanted(services, environment.clone()));
     }
     if environment.as_str() == "development" {
         return None;
@@ -212,7 +244,7 @@ mod tests {
     }
 
     /// One typed migration of an engine, with the text of its `.lua` file where it is Redis'.
-    fn typed(engine: &str, what: &str) -> crate::migration::MigrationSet {
+    fn typed(engine: &str, what: &str) -> MigrationSet {
         use crate::migration::{MigrationRoot, SourceFile, resolve};
         let about = format!(
             r#""version":"1.0.0","name":"m","description":"Old carts go","database_type":"{engine}","migration_type":"data""#

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{count, escape};
+use crate::config::{Environment, WindowState};
 use crate::ids::{EnvironmentName, Risk};
 use crate::plan::backup::Why;
 
@@ -29,6 +30,22 @@ pub struct Checklist {
     pub sign_off: Vec<Signature>,
     /// Roles whose signature is missing.
     pub missing: Vec<String>,
+}
+
+/// What a checklist says of the times at which an environment may run, and whether it may now; `None` where it always may.
+pub fn window(settings: &Environment, now: DateTime<Utc>) -> Option<(String, bool)> {
+    let of = |services: &[String]| {
+        let names = services.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(", ");
+        if names.is_empty() { names } else { format!(" (by the `environments.json` of {names})") }
+    };
+    if !settings.has_windows() {
+        return None;
+    }
+    Some(match settings.window_at(now) {
+        WindowState::Open => ("it is open now".to_owned(), true),
+        WindowState::Closed { local, services, .. } => (format!("it opens {local}{}", of(&services)), false),
+        WindowState::Never { services } => (format!("it never opens{}", of(&services)), false),
+    })
 }
 
 /// One check.

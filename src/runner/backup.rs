@@ -82,6 +82,10 @@ fn reason(job: &Job<'_>, plan: &MigrationPlan, lost: &BTreeSet<MigrationId>) -> 
         major: migration_of(job, step).is_some_and(begins_major),
         action: step.action,
         destroys: destroys(step),
+        wanted_by: migration_of(job, step)
+            .zip(job.target.environment.as_ref())
+            .and_then(|(migration, environment)| job.set.wants_backup(migration, environment))
+            .map(str::to_owned),
     };
     why(&Question {
         environment: job.target.environment.as_ref(),

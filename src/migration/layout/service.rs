@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::numbered::{self, parse_name};
 use super::{Folder, Layout, Reader, Surroundings, told};
+use crate::config::ServiceSettings;
 use crate::ids::EnvironmentName;
 use crate::migration::{FileContent, MigrationSet, Problem, Severity, SourceFile};
 
@@ -13,7 +14,7 @@ pub(super) const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging",
 /// What depends on what.
 const DEPENDENCIES: &str = "dependencies.json";
 /// What the service asks of environments.
-const SETTINGS: &str = "environments.json";
+const SETTINGS: &str = ServiceSettings::FILE;
 
 /// Whether a folder stands where a service keeps its migrations [S1-21].
 pub(in crate::migration) fn is_service(dir: &str) -> bool {
@@ -174,61 +175,25 @@ fn depend(file: &SourceFile, from: usize, reader: &mut Reader<'_>) {
     }
 }
 
-/// What a service says of one environment [S1-24]. Godwit goes by `policies/environments.yml`; the file is read so that a slip
-/// in it does not stay until somebody does go by it.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read for its form")]
-struct Setting {
-    database: Option<serde_json::Map<String, serde_json::Value>>,
-    migration: Option<serde_json::Map<String, serde_json::Value>>,
-    monitoring: Option<serde_json::Map<String, serde_json::Value>>,
-    validation: Option<Validation>,
-    auto_approve: Option<bool>,
-    approval_required: Option<bool>,
-    backup_required: Option<bool>,
-    rollback_check: Option<bool>,
-    performance_test: Option<bool>,
-    seed: Option<bool>,
-    timeout: Option<u64>,
-    maintenance_windows: Option<Vec<Window>>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Validation {
-    Relaxed,
-    Strict,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read for its form")]
-struct Window {
-    days: Vec<String>,
-    start: String,
-    end: String,
-    timezone: Option<String>,
-}
-
-/// Says what is wrong with a service's `environments.json` (N08). No run reads it, so none waits for it.
+/// Takes over what a service asks of environments [S1-24]. A file that cannot be read keeps every run from starting (N08): it
+/// may be the one that asks for more.
 fn settings(file: &SourceFile, reader: &mut Reader<'_>) {
     let Some(script) = reader.script(file) else { return };
-    let read: Result<BTreeMap<String, Setting>, _> = serde_json::from_str(&script.text);
-    let (line, message) = match read {
-        Err(e) => (e.line().max(1), format!("is not as it should be: {e}")),
-        Ok(read) => match read.keys().find(|name| EnvironmentName::new(name.as_str()).is_err()) {
-            None => return,
-            Some(name) => {
-                let quoted = format!("\"{name}\"");
-                let line = script.text.lines().position(|l| l.contains(&quoted)).map_or(1, |at| at + 1);
-                (line, format!("`{name}` is no name of an environment"))
+    match ServiceSettings::parse(&file.path, &script.text) {
+        Ok(asks) => {
+            let service = of(reader.layout, reader.stands).unwrap_or_default().to_owned();
+            reader.set.settings.push(ServiceSettings { service, unit: reader.unit.to_owned(), asks });
+        }
+        Err(errors) => {
+            let help =
+                "write `{ \"staging\": { \"validation\": \"strict\", \"backup_required\": true, \"timeout\": 600 } }`";
+            for error in errors {
+                let line = error.line.and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
+                let message = format!("is not as it should be: {}", error.message);
+                reader.problem(&file.path, line, "invalid-metadata", Severity::Error, message, help);
             }
-        },
-    };
-    let help = "write `{ \"staging\": { \"validation\": \"strict\", \"backup_required\": true, \"timeout\": 600 } }`";
-    let line = u32::try_from(line).unwrap_or(u32::MAX);
-    reader.remark(&file.path, line, "invalid-metadata", Severity::Error, message, help);
+        }
+    }
 }
 
 /// Services that declare nothing beside others that do: what they need is looked for there [S1-75].
@@ -321,21 +286,8 @@ mod tests {
         assert!(problem.help.contains("\"0002_more\": { \"depends_on\": [] }"), "{}", problem.help);
     }
 
-    #[test]
-    fn n08_s1_24_a_broken_environments_json_is_told_and_keeps_no_run_from_starting() {
-        let told = |json: &str| -> Vec<(u32, String)> {
-            let mut files = USERS.to_vec();
-            files.push(("services/user-service/migrations/environments.json", json));
-            let set = read(&files);
-            assert_eq!(set.problems, []);
-            let of = set.remarks.into_iter().filter(|p| p.file.ends_with("environments.json"));
-            of.map(|p| {
-                assert_eq!((p.rule, p.severity), ("invalid-metadata", Severity::Error));
-                (p.line, p.message)
-            })
-            .collect()
-        };
-        let given = r#"{
+    /// Its `environments.json` as the specification gives it.
+    const SETTINGS_GIVEN: &str = r#"{
   "development": { "validation": "relaxed", "auto_approve": true, "backup_required": false, "timeout": 300, "seed": true },
   "testing": { "validation": "relaxed", "auto_approve": true, "backup_required": false, "timeout": 300, "seed": true },
   "staging": { "validation": "strict", "backup_required": true, "timeout": 600, "performance_test": true },
@@ -344,19 +296,72 @@ mod tests {
     "maintenance_windows": [ { "days": ["sat", "sun"], "start": "02:00", "end": "04:00", "timezone": "UTC" } ]
   }
 }"#;
+
+    #[test]
+    fn n08_s1_24_a_broken_environments_json_keeps_every_run_from_starting() {
+        let told = |json: &str| -> Vec<(u32, String)> {
+            let mut files = USERS.to_vec();
+            files.push(("services/user-service/migrations/environments.json", json));
+            let set = read(&files);
+            assert_eq!(set.migrations.len(), 2);
+            assert_eq!(set.settings.is_empty(), !set.problems.is_empty(), "nothing is taken from a broken file");
+            let of = set.problems.into_iter();
+            of.map(|p| {
+                assert_eq!((p.rule, p.severity), ("invalid-metadata", Severity::Error));
+                assert!(p.file.ends_with("user-service/migrations/environments.json"));
+                (p.line, p.message)
+            })
+            .collect()
+        };
+        let given = SETTINGS_GIVEN;
         assert_eq!(told(given), []);
+        assert_eq!(told(&given.replace("  ", "\t")), []);
         for (from, to, line, part) in [
-            ("\"timeout\": 600", "\"timeout\": \"600\"", 4, "invalid type"),
-            ("\"performance_test\"", "\"performence_test\"", 4, "unknown field `performence_test`"),
-            ("\"strict\", \"approval", "\"strickt\", \"approval", 6, "unknown variant `strickt`"),
-            ("\"start\"", "\"begin\"", 7, "unknown field `begin`"),
-            ("\"testing\": {", "\"not a name\": {", 3, "no name of an environment"),
+            ("\"timeout\": 600", "\"timeout\": \"soon\"", 4, "a whole number from 1"),
+            ("\"timeout\": 600", "\"timeout\": 0", 4, "a whole number from 1"),
+            ("\"performance_test\"", "\"performence_test\"", 4, "did you mean `performance_test`"),
+            ("\"performance_test\": true", "\"performance_test\": 3", 4, "`true` or `false`"),
+            ("\"strict\", \"approval", "\"strickt\", \"approval", 6, "`strict`, `relaxed`"),
+            ("\"approval_required\": true", "\"approval_required\": \"yes\"", 6, "`true` or `false`"),
+            ("\"start\"", "\"begin\"", 7, "unknown key `begin`"),
+            ("\"sat\", ", "\"sat\", \"sat\", ", 7, "twice"),
+            ("\"testing\": {", "\"not a name\": {", 3, "environment name"),
+            ("\"testing\": {", "\"development\": {", 3, "stands here twice"),
             ("}\n}", "}\n", 9, "EOF"),
+            ("\"seed\": true }", "seed: true }", 2, "not valid JSON"),
         ] {
-            let found = told(&given.replace(from, to));
-            assert_eq!(found.len(), 1, "{to}: {found:?}");
-            assert!(found[0].0 == line && found[0].1.contains(part), "{to}: {found:?}");
+            let found = told(&given.replacen(from, to, 1));
+            assert!(found.iter().any(|(at, message)| *at == line && message.contains(part)), "{to}: {found:?}");
         }
+    }
+
+    #[test]
+    fn s1_24_what_a_service_asks_is_read_with_its_folder() {
+        let nested = r#"{ "staging": { "migration": { "auto_approve": false, "backup_required": true, "timeout": 60 },
+            "timeout": 90, "backup_required": false } }"#;
+        let mut files = USERS.to_vec();
+        files.push(("services/user-service/migrations/environments.json", SETTINGS_GIVEN));
+        files.push(("services/order-service/migrations/environments.json", nested));
+        let set = read(&files);
+        assert_eq!(set.problems, []);
+        let environment = |name: &str| EnvironmentName::new(name).unwrap();
+        let of = |service: &str, name: &str| {
+            let settings = set.settings.iter().find(|s| s.service == service).unwrap();
+            assert_eq!(settings.unit, format!("services/{service}/migrations"));
+            let asks = settings.of(&environment(name)).unwrap();
+            (asks.strict, asks.approval, asks.backup, asks.timeout, asks.windows.0.len())
+        };
+        // What is no more than a default asks for nothing.
+        assert_eq!(of("user-service", "development"), (false, false, false, Some(300), 0));
+        assert_eq!(of("user-service", "staging"), (true, false, true, Some(600), 0));
+        assert_eq!(of("user-service", "production"), (true, true, true, Some(900), 1));
+        assert_eq!(of("order-service", "staging"), (false, true, true, Some(60), 0));
+        assert_eq!(set.strict_in(&|name| *name == environment("staging")), ["services/user-service/migrations"]);
+        let users = set.find("0001_create_users").unwrap();
+        assert_eq!(set.wants_backup(users, &environment("staging")), Some("user-service"));
+        assert_eq!(set.wants_backup(users, &environment("testing")), None);
+        let only: Vec<_> = set.settings_of(&[users]).into_iter().map(|s| s.service.as_str()).collect();
+        assert_eq!(only, ["user-service"]);
     }
 
     #[test]

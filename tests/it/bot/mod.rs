@@ -42,6 +42,7 @@ mod redelivering;
 mod reviewing;
 mod rollbacks;
 mod rotating;
+mod services;
 mod stopping;
 mod suggesting;
 mod sweeping;

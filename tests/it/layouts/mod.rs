@@ -8,6 +8,7 @@ mod dirty;
 mod services;
 mod sqlx_itself;
 mod standing;
+mod tightening;
 
 use crate::support::{BOTH, Kind, Project};
 use cases::{CASES, Case};
