@@ -15,7 +15,7 @@ use crate::migration::layout::typed_schema;
 Then, as the first line of `godwit.yml`:
   # yaml-language-server: $schema=.schemas/godwit.json")]
 pub struct Args {
-    /// `godwit`, `environments`, `approval_matrix`, `roles` or `lint`; for typed migrations the kind of database: `postgresql`,
+    /// `godwit`, `environments`, `approval_matrix`, `roles` or `lint`; `service` for a service's `environments.json`; for typed migrations the kind of database: `postgresql`,
     /// `mongodb`, `redis`, `elasticsearch`, `sqlite`; without it they are listed
     #[arg(value_name = "FILE")]
     file: Option<String>,

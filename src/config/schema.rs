@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value as Json, json};
 
 use super::yaml::{Key, Node, Reader, Value};
-use super::{ApprovalMatrix, Environments, LintConfig, RepoConfig, Roles};
+use super::{ApprovalMatrix, Environments, LintConfig, RepoConfig, Roles, ServiceSettings};
 
 /// A name that every reader of names accepts.
 const ANY: &str = "anything";
@@ -173,7 +173,7 @@ fn of(title: &str, read: impl Fn(&mut Reader, &Node)) -> Json {
 }
 
 /// Name and JSON Schema (draft 2020-12) of each file that people write.
-pub fn schemas() -> [(&'static str, Json); 5] {
+pub fn schemas() -> [(&'static str, Json); 6] {
     [
         ("godwit", of("godwit.yml", |reader, root| drop(RepoConfig::read(reader, root)))),
         (
@@ -186,5 +186,6 @@ pub fn schemas() -> [(&'static str, Json); 5] {
         ),
         ("roles", of("policies/roles.yml", |reader, root| drop(Roles::read(reader, root)))),
         ("lint", of("policies/lint.yml", |reader, root| drop(LintConfig::read(reader, root)))),
+        ("service", of("environments.json of a service", |reader, root| drop(ServiceSettings::read(reader, root)))),
     ]
 }

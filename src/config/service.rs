@@ -66,12 +66,18 @@ impl ServiceSettings {
         // In JSON a tab is never part of a text, and to YAML it is no indentation.
         let root = yaml::parse(file, &text.replace('\t', " ")).map_err(|e| vec![e])?;
         let mut reader = Reader::new(file);
-        let mut all = Vec::new();
-        for (key, node) in reader.map(&root, "") {
-            let Some(environment) = reader.parsed_key::<EnvironmentName>(key, &key.name) else { continue };
-            all.push(asks(&mut reader, node, environment));
-        }
+        let all = Self::read(&mut reader, &root);
         reader.finish(all)
+    }
+
+    /// Reads the file's tree.
+    pub(super) fn read(reader: &mut Reader, root: &Node) -> Vec<Asks> {
+        let mut all = Vec::new();
+        for (key, node) in reader.map(root, "") {
+            let Some(environment) = reader.parsed_key::<EnvironmentName>(key, &key.name) else { continue };
+            all.push(asks(reader, node, environment));
+        }
+        all
     }
 }
 

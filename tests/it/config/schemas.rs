@@ -4,12 +4,13 @@ use serde_json::Value;
 
 use crate::support::godwit;
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("godwit", "godwit.yml"),
     ("environments", "policies/environments.yml"),
     ("approval_matrix", "policies/approval_matrix.yml"),
     ("roles", "policies/roles.yml"),
     ("lint", "policies/lint.yml"),
+    ("service", "environments.json"),
 ];
 
 fn root() -> &'static std::path::Path {
@@ -83,9 +84,16 @@ fn what_the_program_refuses_the_schema_refuses() {
         ("roles", "dba: { team: [a/b] }\n"),
         ("lint", "rules: { ban-drop-table: fatal }\n"),
         ("lint", "waivers: [{ rule: x, why: y }]\n"),
+        ("service", r#"{ "staging": { "timeout": "soon" } }"#),
+        ("service", r#"{ "staging": { "validation": "lax" } }"#),
+        ("service", r#"{ "staging": { "backup": true } }"#),
     ] {
         assert!(is_valid(name, yaml).is_err(), "{name}: {yaml}");
     }
+    let service = r#"{ "staging": { "validation": "strict", "backup_required": true, "timeout": 600, "performance_test": true },
+        "production": { "approval_required": true, "rollback_check": true,
+            "maintenance_windows": [ { "days": ["sat"], "start": "02:00", "end": "04:00", "timezone": "UTC" } ] } }"#;
+    is_valid("service", service).unwrap();
     is_valid("environments", "p: { health_checks: { critical_paths: [{ http: 'https://a/b', expect: 200 }] } }\n")
         .unwrap();
 }
