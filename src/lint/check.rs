@@ -17,7 +17,7 @@ use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, Nature, Statement, execution};
 use crate::migration::operations::are_operations;
-use crate::migration::{Migration, MigrationSet, Phase, Problem, digest_of};
+use crate::migration::{self, Migration, MigrationSet, Phase, Problem, digest_of};
 use crate::risk;
 
 /// Syntax errors beyond this many per script are counted, not printed.
@@ -87,11 +87,11 @@ fn assemble(
         let first = violations.len();
         for (source, found) in [(Some(&migration.up), checked.up), (migration.down.as_ref(), checked.down)] {
             if let Some(source) = source {
-                linter.locate(&source.path, &source.text, source.first_line, found, &mut violations);
+                linter.locate(source, found, &mut violations);
             }
         }
         for place in looked.remove(at).into_iter().flatten() {
-            linter.locate(&place.file, &place.text, place.first_line, place.found, &mut violations);
+            linter.locate(&place.script, place.found, &mut violations);
         }
         for word in judged.iter().filter(|j| j.migration == *at) {
             linter.judged(migration, word, &mut violations);
@@ -289,7 +289,7 @@ impl<'a> Linter<'a> {
         if found.rule.id == table::UNFILLED_TEMPLATE.id && violations.iter().any(is_said) {
             return;
         }
-        self.locate(&source.path, &source.text, source.first_line, vec![found], violations);
+        self.locate(source, vec![found], violations);
     }
 
     fn script(
@@ -393,11 +393,11 @@ impl<'a> Linter<'a> {
         level(self.config, info).is_some()
     }
 
-    fn locate(&self, file: &str, text: &str, first_line: u32, found: Vec<Finding>, out: &mut Vec<Violation>) {
+    fn locate(&self, source: &migration::Script, found: Vec<Finding>, out: &mut Vec<Violation>) {
         if found.is_empty() {
             return;
         }
-        let lines = Lines::new(text, first_line);
+        let (text, lines) = (&source.text, Lines::of(source));
         let marks = squawk::marks(text);
         for finding in found {
             let Some(severity) = self.level_of(&finding) else { continue };
@@ -405,7 +405,7 @@ impl<'a> Linter<'a> {
             let end = lines.position(finding.range.end);
             let ignored = severity != Severity::Error && is_marked(&marks, text, &finding);
             out.push(Violation {
-                file: file.to_owned(),
+                file: source.path.clone(),
                 line: start.line,
                 column: start.column,
                 end_line: end.line,
@@ -442,7 +442,7 @@ impl<'a> Linter<'a> {
             line: problem.line,
             column: problem.column,
             end_line: problem.line,
-            end_column: problem.column,
+            end_column: problem.end_column.max(problem.column),
             rule: problem.rule.to_owned(),
             category: info.category,
             severity: match self.config.levels.get(problem.rule) {
@@ -471,6 +471,7 @@ impl<'a> Linter<'a> {
                 file: migration.up.path.clone(),
                 line,
                 column: 1,
+                end_column: 1,
                 rule: RISK_UNDERSTATED,
                 severity: Severity::Warning,
                 message: format!("it says {declared}, and what it does is {found}; the higher one counts"),
@@ -488,6 +489,7 @@ impl<'a> Linter<'a> {
             file: contract.up.path.clone(),
             line: contract.up.first_line,
             column: 1,
+            end_column: 1,
             rule: table::CONTRACT_WITH_EXPAND.id,
             severity: Severity::Warning,
             message: format!(

@@ -25,11 +25,9 @@ use crate::migration::execution::Nature;
 use crate::migration::operations::{self, Located, Operation};
 use crate::migration::{Migration, MigrationSet, Script};
 
-/// Findings in one text, which starts at `first_line` of `file`.
+/// Findings in one text.
 pub(super) struct Place {
-    pub file: String,
-    pub text: String,
-    pub first_line: u32,
+    pub script: Script,
     pub found: Vec<Finding>,
 }
 
@@ -81,7 +79,7 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
         if !judged {
             continue;
         }
-        let mut places = vec![Place::of(&migration.up, found)];
+        let mut places = vec![Place { script: migration.up.clone(), found }];
         places.extend(lua);
         if let Some(down) = &migration.down {
             places.extend(backward(migration, down, *at));
@@ -105,18 +103,12 @@ fn backward(migration: &Migration, down: &Script, at: usize) -> Vec<Place> {
         look.operation(n, located, down, Direction::Down);
     }
     let (found, lua) = (std::mem::take(&mut look.found), std::mem::take(&mut look.lua));
-    let mut places = vec![Place::of(down, found)];
+    let mut places = vec![Place { script: down.clone(), found }];
     places.extend(lua);
     for place in &mut places {
         place.found.retain(|f| f.severity.or(f.rule.severity) == Some(super::Severity::Error));
     }
     places
-}
-
-impl Place {
-    fn of(script: &Script, found: Vec<Finding>) -> Self {
-        Self { file: script.path.clone(), text: script.text.clone(), first_line: script.first_line, found }
-    }
 }
 
 /// An operation that makes something.
