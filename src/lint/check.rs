@@ -56,7 +56,7 @@ pub fn check_judged(
             in_scope.iter().map(|(_, m)| linter.migration(m, &mut newer, scope)).collect()
         }),
     };
-    linter.with_history(set, &in_scope, &mut scripts);
+    linter.with_history(set, scope, &in_scope, &mut scripts);
     linter.with_calls(set, &in_scope, &mut scripts);
     assemble(set, judged, &linter, scope, &in_scope, scripts)
 }
@@ -228,7 +228,13 @@ impl<'a> Linter<'a> {
     }
 
     /// Adds what the schema that the whole history builds says about the scripts that are looked at.
-    fn with_history(&self, set: &MigrationSet, in_scope: &[(usize, &Migration)], scripts: &mut [Checked]) {
+    fn with_history(
+        &self,
+        set: &MigrationSet,
+        scope: &Scope,
+        in_scope: &[(usize, &Migration)],
+        scripts: &mut [Checked],
+    ) {
         let databases: BTreeSet<String> = in_scope.iter().filter_map(|(_, m)| schema::database(m)).collect();
         if databases.is_empty() {
             return;
@@ -254,7 +260,11 @@ impl<'a> Linter<'a> {
                 looked.remove(&at).map(|(changes, back)| schema::Step { at, migration, changes, back })
             })
             .collect();
-        let mut notes = schema::judge(&steps, &self.config.postgres_version);
+        let together = match scope {
+            Scope::Paths(_) => in_scope.iter().map(|(at, _)| *at).collect(),
+            Scope::All | Scope::Named(_) => HashSet::new(),
+        };
+        let mut notes = schema::judge(&steps, &self.config.postgres_version, &together);
         for ((at, _), checked) in in_scope.iter().zip(scripts) {
             schema::weigh(notes.remove(at).unwrap_or_default(), &mut checked.up);
         }
