@@ -1,5 +1,6 @@
 //! The report of a whole set: each script parsed once, judged by squawk's rules and our own, graded and located.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::NaiveDate;
@@ -7,6 +8,7 @@ use squawk_syntax::SourceFile;
 
 use super::calls::{self, Call, Routine};
 use super::lines::Lines;
+use super::psql::{self, Plain};
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
@@ -318,17 +320,26 @@ impl<'a> Linter<'a> {
             let changes = vec![schema::Change::anything()];
             return Looked::only(found, changes);
         }
-        let inert = squawk::without_marks(text);
-        let parse = SourceFile::parse(&inert);
         let engine = migration.engine;
+        let marked = squawk::without_marks(text);
+        let Plain { text: inert, commands } = match engine {
+            Engine::Postgresql => psql::without_commands(&marked),
+            Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {
+                Plain { text: Cow::Borrowed(&*marked), commands: Vec::new() }
+            }
+        };
+        let runs_more = commands.iter().any(|command| psql::runs_more(&text[command.clone()]));
+        found.extend(commands.into_iter().map(|command| psql::told(text, command)));
+        let parse = SourceFile::parse(&inert);
         let errors: Vec<_> = parse.errors();
         if engine == Engine::Postgresql
             && !errors.is_empty()
-            && let Some(found) = foreign::instead_of_errors(&inert, &parse, migration.layout)
+            && let Some(instead) = foreign::instead_of_errors(&inert, &parse, migration.layout)
         {
+            found.extend(instead);
             return Looked::only(found, vec![schema::Change::anything()]);
         }
-        let in_transaction = match execution(engine, text, migration.directives.no_transaction) {
+        let in_transaction = match execution(engine, &inert, migration.directives.no_transaction) {
             Ok(Execution::Transaction { .. }) => true,
             Ok(Execution::Statements(statements)) => {
                 let unprovable = statements.iter().filter(|s| s.nature == Nature::Unprovable);
@@ -350,7 +361,7 @@ impl<'a> Linter<'a> {
         };
         let script = Script::new(&inert, &parse, engine, direction, in_transaction);
         match engine {
-            Engine::Postgresql => syntax_errors(text, &errors, &mut found),
+            Engine::Postgresql => syntax_errors(&errors, &mut found),
             // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {}
         }
@@ -387,6 +398,7 @@ impl<'a> Linter<'a> {
             Direction::Down => {}
         }
         let changes = match engine {
+            Engine::Postgresql if runs_more => vec![schema::Change::anything()],
             Engine::Postgresql => schema::changes(&inert, &script.statements, !errors.is_empty()),
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => Vec::new(),
         };
@@ -594,7 +606,7 @@ pub(super) fn cannot_parse(text: &str) -> Option<(Severity, String)> {
     }
 }
 
-fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {
+fn syntax_errors(errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {
     for (n, error) in errors.iter().enumerate() {
         let range = usize::from(error.range().start())..usize::from(error.range().end());
         if n == MAX_SYNTAX_ERRORS {
@@ -602,12 +614,7 @@ fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError]
             found.push(Finding::new(&table::SYNTAX_ERROR, range, message));
             return;
         }
-        let line = text[..range.start.min(text.len())].rfind('\n').map_or(0, |n| n + 1);
-        let help = text[line..]
-            .trim_start()
-            .starts_with('\\')
-            .then(|| "commands of psql (`\\…`) are not SQL; take them out of the migration".to_owned());
-        found.push(Finding { help, ..Finding::new(&table::SYNTAX_ERROR, range, error.message()) });
+        found.push(Finding::new(&table::SYNTAX_ERROR, range, error.message()));
     }
 }
 
