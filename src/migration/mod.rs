@@ -5,6 +5,7 @@ pub mod checksum;
 pub mod destroys;
 pub mod dialect;
 pub mod directives;
+pub mod duration;
 pub mod execution;
 pub mod graph;
 mod idle;

@@ -256,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn s2_88_a_duration_that_is_none_is_told_at_its_value() {
+        for (said, expected) in [("soon", true), ("5m", false)] {
+            let json = MONGO.replace("\"A\"", &format!("\"A\", \"duration\": \"{said}\""));
+            let set = read(&[("migrations/mongodb/001_a.json", &json)]);
+            assert_eq!(set.migrations.len(), 1);
+            assert!(set.problems.iter().all(|p| p.severity == Severity::Warning), "{:?}", set.problems);
+            let wanted = if expected { vec![("invalid-metadata", "\"soon\"")] } else { Vec::new() };
+            assert_eq!(marked(&json, &set), wanted, "{said}");
+        }
+    }
+
+    #[test]
     fn mistakes_in_the_json_half_are_located() {
         for (json, rule, part) in [
             (ROLES.replace("\"name\"", "\"nam\""), "invalid-metadata", "unknown field `nam`"),

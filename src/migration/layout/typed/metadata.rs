@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::ids::{Engine, Risk};
 use crate::migration::backfill::Backfill;
 use crate::migration::directives::{Directives, Waiver};
+use crate::migration::duration;
 use crate::migration::operations::{are_operations, redis};
 use crate::migration::vague::says_nothing;
 use crate::migration::{Problem, Script, Severity, Spot};
@@ -35,8 +36,7 @@ pub(super) struct Fields<'a> {
     /// The risk it has at least: `LOW`, `MEDIUM`, `HIGH`.
     risk: Option<String>,
     /// How long it takes, such as `5m`.
-    #[serde(rename = "duration")]
-    _duration: Option<String>,
+    duration: Option<String>,
     #[serde(rename = "author")]
     _author: Option<String>,
     #[serde(rename = "ticket")]
@@ -287,18 +287,17 @@ pub(super) fn read<'a>(
             waivers.push(Waiver { rule, reason, expires, at: waive_at, is_field: true });
         }
     }
+    let mut remark = |field: &str, rule: &'static str, message: String, help: &str| {
+        let Spot { line, column, end_column } = places.of_field(field);
+        let (file, severity, help) = (json.path.clone(), Severity::Warning, help.to_owned());
+        problems.push(Problem { file, line, column, end_column, rule, severity, message, help });
+    };
     if unsaid {
-        let at = places.of_field("description");
-        problems.push(Problem {
-            file: json.path.clone(),
-            line: at.line,
-            column: at.column,
-            end_column: at.end_column,
-            rule: "vague-name",
-            severity: Severity::Warning,
-            message: format!("`description` is `{}`, which does not say what the migration does", fields.description),
-            help: "say what it changes and what for".to_owned(),
-        });
+        let message = format!("`description` is `{}`, which does not say what the migration does", fields.description);
+        remark("description", "vague-name", message, "say what it changes and what for");
+    }
+    if let Some(message) = fields.duration.as_deref().and_then(|text| duration::parse(text).err()) {
+        remark("duration", "invalid-metadata", message, "say how long it takes, such as `5m`, or take it out");
     }
     Some(Metadata {
         version_at: places.of_field("version"),
