@@ -18,11 +18,11 @@ pub(super) use mongodb::{definition, without_database};
 use super::rules::operation::{Check, Told, asked};
 use super::rules::postgres::{OWN_TABLES, OWN_TABLES_HELP};
 use super::script::{Direction, Finding};
-use super::table::RuleInfo;
+use super::table::{INVALID_OPERATION, RuleInfo};
 use super::{Scope, own};
 use crate::ids::Engine;
 use crate::migration::execution::Nature;
-use crate::migration::operations::{self, Located, Operation};
+use crate::migration::operations::{self, Located, Operation, extended_json};
 use crate::migration::{Migration, MigrationSet, Script};
 
 /// Findings in one text.
@@ -187,6 +187,7 @@ impl Look<'_> {
             Operation::Redis(o) => redis::check(self, &range, o, script),
         }
         self.unprovable(&range, &located.operation);
+        self.values(&range, &script.text[range.clone()], &located.operation);
         self.secrets(&range, &script.text[range.clone()], &located.operation);
         self.own(&range, &script.text[range.clone()], &located.operation);
         // What only gets another name is as full as it was.
@@ -263,6 +264,19 @@ impl Look<'_> {
                 check(look, migration, listed, told);
             }
         });
+    }
+
+    /// Values that the driver could not send (N301).
+    fn values(&mut self, range: &Range<usize>, json: &str, operation: &Operation) {
+        if !matches!(operation, Operation::Mongodb(_)) {
+            return;
+        }
+        for (at, wrong) in extended_json::unreadable(json) {
+            let help = "write the value as MongoDB's extended JSON has it: `{\"$date\": \"2026-01-31T00:00:00Z\"}`, `{\"$oid\": …}` \
+                        with 24 hexadecimal digits, numbers as texts";
+            let at = range.start + at.start..range.start + at.end;
+            self.add(&INVALID_OPERATION, &at, wrong, help);
+        }
     }
 
     /// Secrets among the values [S4-81].
