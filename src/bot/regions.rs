@@ -222,7 +222,7 @@ impl Bot {
                 && !names.contains(&e.target)
                 && settings.targets.iter().any(|t| t.name == e.target)
         });
-        let same = |e: &crate::store::runs::PlacedEntry, m: &Migration| {
+        let same = |e: &crate::store::ledger::PlacedEntry, m: &Migration| {
             m.unit == e.unit && m.id == e.migration && m.checksum.as_str() == e.checksum
         };
         Ok(elsewhere.filter_map(|e| set.migrations.iter().find(|m| same(e, m))).map(Migration::reference).collect())

@@ -7,7 +7,7 @@ use crate::ids::{EnvironmentName, TargetName};
 use crate::migration::execution::{Execution, execution, statements};
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::{MigrationState, Outcome, RunReport, StepReport};
-use crate::store::runs::AppliedStep;
+use crate::store::ledger::AppliedStep;
 
 impl Bot {
     /// Puts what earlier runs of the pull request applied in `environment`, to `targets` or where none are given to any, and

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::by_hand::{not_frozen, refused};
 use super::targets::{self, Place};
 use super::{Exit, Format, Global, print};
+use crate::drivers::OwnTables;
 use crate::ids::EnvironmentName;
 use crate::plan::MigrationState;
 use crate::runner;
@@ -27,7 +28,7 @@ pub struct Args {
     word: Option<EnvironmentName>,
     #[command(flatten)]
     place: Place,
-    /// Do not tell of Godwit's own tables; they are made all the same, since they hold the lock's token
+    /// Make only the table of the folder's own tool, and none of Godwit's; the first run makes those
     #[arg(long)]
     basic: bool,
 }
@@ -42,13 +43,14 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         gathered.set.migrations.retain(|m| m.service.as_ref() == Some(&service));
     }
     let actor = targets::actor();
+    let own_tables = if args.basic { OwnTables::Leave } else { OwnTables::Make };
     let told = targets::block_on(async {
         if let Some(environment) = &gathered.environment {
             not_frozen(&global.open_store().await?, environment).await?;
         }
         let mut told = Vec::new();
         for target in &gathered.targets {
-            let made = track(&gathered.set, target, &actor).await.map_err(targets::failed)?;
+            let made = track(&gathered.set, target, &actor, own_tables).await.map_err(targets::failed)?;
             let tables = made.map_err(refused)?;
             let found = runner::status(None, &gathered.set, std::slice::from_ref(target), &BTreeSet::new())
                 .await
@@ -74,7 +76,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             [own].into_iter().filter(|n| !n.is_empty()).chain(tables.iter().map(String::as_str)).collect();
         text.push_str(&format!(
             "{target}: {} there; {} applied\n",
-            if names.is_empty() { "everything is".to_owned() } else { format!("{} are", names.join(", ")) },
+            if names.is_empty() {
+                "no table of another tool is to be".to_owned()
+            } else {
+                format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+            },
             crate::report::count(*applied, "migration")
         ));
     }

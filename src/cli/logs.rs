@@ -9,8 +9,8 @@ use super::exit::Failure;
 use super::{Exit, Format, Global, print};
 use crate::ids::{EnvironmentName, RunId};
 use crate::store::Store;
+use crate::store::ledger::RunSummary;
 use crate::store::logs::{LoggedEvent, LoggedStep, Prune};
-use crate::store::runs::RunSummary;
 
 /// Arguments of `godwit logs`.
 #[derive(Debug, clap::Args)]

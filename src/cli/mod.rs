@@ -14,8 +14,8 @@ mod begun;
 mod benchmark;
 mod bounds;
 mod by_hand;
-#[cfg(feature = "bot")]
 mod cancel;
+#[cfg(feature = "bot")]
 mod changes;
 mod checklist;
 mod ci;

@@ -48,6 +48,15 @@ pub const FENCE: &str = "godwit_fence";
 /// What a fenced statement fails with; chosen so that no server says it by itself.
 pub const FENCED: &str = "GODWIT FENCED";
 
+/// Whether a session makes Godwit's own tables where they are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnTables {
+    /// It does: a run needs them.
+    Make,
+    /// It leaves the target as it is: what is done needs the lock alone.
+    Leave,
+}
+
 /// How a session behaves.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
@@ -71,6 +80,8 @@ pub struct SessionOptions {
     pub target: TargetName,
     /// A person accepts that data is lost.
     pub accept_data_loss: bool,
+    /// What becomes of Godwit's own tables; heeded by engines that know other tools' tables.
+    pub own_tables: OwnTables,
 }
 
 impl SessionOptions {
@@ -87,6 +98,7 @@ impl SessionOptions {
             pace: Pace::default(),
             target: target.clone(),
             accept_data_loss: false,
+            own_tables: OwnTables::Make,
         }
     }
 }

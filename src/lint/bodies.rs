@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
+use squawk_lexer::{TokenKind, tokenize};
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::body::{Body, BodyLanguage};
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
@@ -127,8 +128,8 @@ fn may_harm(definition: &str) -> bool {
     body.contains('\\') || HARMFUL.iter().any(|word| body.contains(word))
 }
 
-/// The part of a `DO` block that no rule can look into, if there is one, and why.
-pub fn unread(block: &ast::Do) -> Option<(Range<usize>, &'static str)> {
+/// The part of a `DO` block in `script` that no rule can look into, if there is one, and why.
+pub fn unread(script: &str, block: &ast::Do) -> Option<(Range<usize>, &'static str)> {
     let whole = range_of(block.syntax());
     if block.do_language().is_some_and(|l| l.language_ref().is_some_and(|r| name_of(r.syntax()) != "plpgsql")) {
         return Some((whole, "it is written in another language than PL/pgSQL"));
@@ -136,11 +137,11 @@ pub fn unread(block: &ast::Do) -> Option<(Range<usize>, &'static str)> {
     let Some(body) = block.body().filter(is_bounded).and_then(|_| block.plpgsql()) else {
         return Some((whole, "its body is too deep, or no text"));
     };
-    unread_within(&body)
+    broken(script, &body).or_else(|| unread_within(&body))
 }
 
 /// The same of the body of a function or a procedure.
-pub fn unread_routine(routine: &ast::Stmt) -> Option<(Range<usize>, &'static str)> {
+pub fn unread_routine(script: &str, routine: &ast::Stmt) -> Option<(Range<usize>, &'static str)> {
     let whole = range_of(routine.syntax());
     let (atomic, options) = parts(routine)?;
     if atomic.is_some() {
@@ -152,15 +153,65 @@ pub fn unread_routine(routine: &ast::Stmt) -> Option<(Range<usize>, &'static str
     if !options_are_bounded(options) {
         return Some((whole, "its body is too deep, or no text"));
     }
-    let (plpgsql, sql) = match routine {
+    match texts(routine) {
+        (Some(body), _) => broken(script, &body).or_else(|| unread_within(&body)),
+        (None, sql) => sql.is_some_and(|b| !b.errors().is_empty()).then_some((whole, "its body does not read as SQL")),
+    }
+}
+
+/// The part of the body of a function or a procedure in `script` that does not read as PL/pgSQL, and why. Nothing of bodies
+/// that are too deep to be looked into, or in other languages; what does not read as SQL is told with the script.
+pub fn broken_routine(script: &str, routine: &ast::Stmt) -> Option<(Range<usize>, &'static str)> {
+    let (atomic, options) = parts(routine)?;
+    if atomic.is_some() || is_foreign(routine) || !options_are_bounded(options) {
+        return None;
+    }
+    texts(routine).0.and_then(|body| broken(script, &body))
+}
+
+/// The body that is a text, as PL/pgSQL or as SQL.
+fn texts(routine: &ast::Stmt) -> (Option<squawk_syntax::plpgsql::Plpgsql>, Option<squawk_syntax::sql_body::SqlBody>) {
+    match routine {
         ast::Stmt::CreateFunction(f) => (f.plpgsql(), f.sql_body()),
         ast::Stmt::CreateProcedure(p) => (p.plpgsql(), p.sql_body()),
-        _ => return None,
-    };
-    match plpgsql {
-        Some(body) => unread_within(&body),
-        None => sql.is_some_and(|b| !b.errors().is_empty()).then_some((whole, "its body does not read as SQL")),
+        _ => (None, None),
     }
+}
+
+/// The first statement of a PL/pgSQL body that does not parse. The parser does not know the `INTO` by which a query fills
+/// variables: what has one is passed over.
+fn broken(script: &str, body: &squawk_syntax::plpgsql::Plpgsql) -> Option<(Range<usize>, &'static str)> {
+    let errors = body.errors();
+    let at = errors.iter().map(|e| usize::from(e.range().start())).find(|at| !fills_variables(script, *at))?;
+    let at = at.min(script.len());
+    let line = script[at..].lines().next().unwrap_or_default();
+    Some((at..at + line.trim_end().len(), "it does not read as PL/pgSQL"))
+}
+
+/// Whether the query that begins at a byte of a script has an `INTO` that is not of `INSERT INTO` or `MERGE INTO`.
+fn fills_variables(script: &str, at: usize) -> bool {
+    let Some(text) = script.get(at..) else { return false };
+    let (mut start, mut parens, mut previous) = (0usize, 0i32, "");
+    for token in tokenize(text) {
+        let word = &text[start..start + token.len as usize];
+        start += token.len as usize;
+        match token.kind {
+            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => continue,
+            TokenKind::OpenParen => parens += 1,
+            TokenKind::CloseParen => parens -= 1,
+            TokenKind::Semi => return false,
+            TokenKind::Ident
+                if parens == 0
+                    && word.eq_ignore_ascii_case("into")
+                    && !["insert", "merge"].iter().any(|verb| previous.eq_ignore_ascii_case(verb)) =>
+            {
+                return true;
+            }
+            _ => {}
+        }
+        previous = word;
+    }
+    false
 }
 
 /// Whether a function or a procedure is written in another language than SQL or PL/pgSQL.
@@ -592,6 +643,55 @@ mod tests {
         }
         for sql in ["DO 'begin execute ''x; end';", "DO $$ this is nothing $$;", "DO LANGUAGE plpgsql $$ $$;", "DO;"] {
             found(sql);
+        }
+    }
+
+    #[test]
+    fn f220_what_does_not_parse_within_a_body_is_told_where_it_stands() {
+        for body in [
+            "UPDATE t SET;",
+            "ALTER TABLE t DROP COLUM c d;",
+            "UPDAET t SET a = 1 WHERE id = 2;",
+            "IF n = 1 THEN\nDELETE FORM t WHERE id = 1;\nEND IF;",
+            "INSERT INTO t VALUES (1;",
+            "RAISE NOTICE 'a'\nUPDATE t SET a = 1 WHERE id = 2;",
+        ] {
+            for (block, risk) in [
+                (format!("SELECT 1;\nDO $$ BEGIN\n{body}\nEND $$;"), Risk::High),
+                (format!("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN\n{body}\nEND $$;"), Risk::Low),
+            ] {
+                let all = found(&block);
+                let told = all.iter().find(|v| v.rule == "opaque-block").unwrap_or_else(|| panic!("{block}: {all:?}"));
+                assert_eq!((told.severity, told.risk), (Severity::Warning, risk), "{block}");
+                assert!(told.line > 1, "{block}: {told:?}");
+            }
+        }
+        // What is written in SQL is told like a statement of the script.
+        let sql = "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELEC 1 $$;";
+        assert!(told(sql).iter().all(|told| told == "syntax-error 1"), "{:?}", told(sql));
+    }
+
+    #[test]
+    fn f220_what_is_plpgsql_alone_is_no_mistake() {
+        let body = "\n#variable_conflict use_column\n<<whole>>\nDECLARE\n  n CONSTANT int := 3; v t.a%TYPE; r t%ROWTYPE; c CURSOR (x int) FOR SELECT a FROM t; x ALIAS FOR $1;\n\
+            BEGIN\n  n := n + 1; r.a = 2; list[2] := 3; SELECT a, b INTO STRICT n, v FROM t WHERE id = 1; SELECT INTO v a FROM t;\n  \
+            INSERT INTO t (a) VALUES (1) RETURNING id INTO n; WITH x AS (SELECT 1 AS a) SELECT a INTO n FROM x;\n  \
+            UPDATE t SET a = 1 WHERE id = 2 RETURNING a INTO v; DELETE FROM t WHERE id = 9 RETURNING * INTO r;\n  \
+            IF n > 1 THEN RAISE NOTICE 'a % b', n; ELSIF FOUND THEN NULL; ELSE RAISE EXCEPTION USING ERRCODE = '22012'; END IF;\n  \
+            <<inner>> FOR r IN SELECT * FROM t LOOP CONTINUE inner WHEN r.a = 1; EXIT; END LOOP;\n  \
+            FOR i IN REVERSE 10..1 BY 2 LOOP PERFORM f(i); END LOOP; FOREACH v SLICE 1 IN ARRAY list LOOP RETURN NEXT v; END LOOP;\n  \
+            WHILE n < 3 LOOP n := n + 1; END LOOP; CASE n WHEN 1 THEN NULL; ELSE NULL; END CASE;\n  \
+            OPEN c(3); FETCH NEXT FROM c INTO n; MOVE FORWARD 2 IN c; CLOSE c; ASSERT n > 0, 'none';\n  \
+            GET DIAGNOSTICS n = ROW_COUNT; EXECUTE 'select 1' INTO n USING v; CALL p(n); RETURN QUERY SELECT 1;\n\
+            EXCEPTION WHEN unique_violation OR SQLSTATE '22012' THEN GET STACKED DIAGNOSTICS v = MESSAGE_TEXT; RAISE;\n\
+            END";
+        for sql in [
+            format!("CREATE FUNCTION f(int) RETURNS SETOF int LANGUAGE plpgsql AS $$ {body} $$;"),
+            format!("DO $$ {body} $$;"),
+        ] {
+            let all = found(&sql);
+            let opaque: Vec<_> = all.iter().filter(|v| v.rule == "opaque-block").collect();
+            assert!(opaque.is_empty(), "{opaque:?}");
         }
     }
 }

@@ -44,7 +44,7 @@ fn on_the_new(set: &MigrationSet, scope: &Scope, problem: &Problem) -> Option<Pr
     let swapped = |file: &str, new: &str, merged: &str| {
         let (new, merged) = (format!("`{new}`"), format!("`{merged}`"));
         let message = problem.message.contains(&new).then(|| problem.message.replace(&new, &merged))?;
-        Some(Problem { file: file.to_owned(), line: 1, column: 1, message, ..problem.clone() })
+        Some(Problem { file: file.to_owned(), line: 1, column: 1, end_column: 1, message, ..problem.clone() })
     };
     if problem.rule != "duplicate-version" {
         return None;

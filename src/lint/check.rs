@@ -1,5 +1,6 @@
 //! The report of a whole set: each script parsed once, judged by squawk's rules and our own, graded and located.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::NaiveDate;
@@ -7,6 +8,7 @@ use squawk_syntax::SourceFile;
 
 use super::calls::{self, Call, Routine};
 use super::lines::Lines;
+use super::psql::{self, Plain};
 use super::script::{Direction, Finding, Script};
 use super::table::{self, Applies, RuleInfo};
 use super::{
@@ -17,7 +19,7 @@ use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::{Execution, Nature, Statement, execution};
 use crate::migration::operations::are_operations;
-use crate::migration::{Migration, MigrationSet, Phase, Problem, digest_of};
+use crate::migration::{self, Migration, MigrationSet, Phase, Problem, digest_of};
 use crate::risk;
 
 /// Syntax errors beyond this many per script are counted, not printed.
@@ -56,7 +58,7 @@ pub fn check_judged(
             in_scope.iter().map(|(_, m)| linter.migration(m, &mut newer, scope)).collect()
         }),
     };
-    linter.with_history(set, &in_scope, &mut scripts);
+    linter.with_history(set, scope, &in_scope, &mut scripts);
     linter.with_calls(set, &in_scope, &mut scripts);
     assemble(set, judged, &linter, scope, &in_scope, scripts)
 }
@@ -87,11 +89,11 @@ fn assemble(
         let first = violations.len();
         for (source, found) in [(Some(&migration.up), checked.up), (migration.down.as_ref(), checked.down)] {
             if let Some(source) = source {
-                linter.locate(&source.path, &source.text, source.first_line, found, &mut violations);
+                linter.locate(source, found, &mut violations);
             }
         }
         for place in looked.remove(at).into_iter().flatten() {
-            linter.locate(&place.file, &place.text, place.first_line, place.found, &mut violations);
+            linter.locate(&place.script, place.found, &mut violations);
         }
         for word in judged.iter().filter(|j| j.migration == *at) {
             linter.judged(migration, word, &mut violations);
@@ -228,7 +230,13 @@ impl<'a> Linter<'a> {
     }
 
     /// Adds what the schema that the whole history builds says about the scripts that are looked at.
-    fn with_history(&self, set: &MigrationSet, in_scope: &[(usize, &Migration)], scripts: &mut [Checked]) {
+    fn with_history(
+        &self,
+        set: &MigrationSet,
+        scope: &Scope,
+        in_scope: &[(usize, &Migration)],
+        scripts: &mut [Checked],
+    ) {
         let databases: BTreeSet<String> = in_scope.iter().filter_map(|(_, m)| schema::database(m)).collect();
         if databases.is_empty() {
             return;
@@ -254,7 +262,11 @@ impl<'a> Linter<'a> {
                 looked.remove(&at).map(|(changes, back)| schema::Step { at, migration, changes, back })
             })
             .collect();
-        let mut notes = schema::judge(&steps, &self.config.postgres_version);
+        let together = match scope {
+            Scope::Paths(_) => in_scope.iter().map(|(at, _)| *at).collect(),
+            Scope::All | Scope::Named(_) => HashSet::new(),
+        };
+        let mut notes = schema::judge(&steps, &self.config.postgres_version, &together);
         for ((at, _), checked) in in_scope.iter().zip(scripts) {
             schema::weigh(notes.remove(at).unwrap_or_default(), &mut checked.up);
         }
@@ -289,7 +301,7 @@ impl<'a> Linter<'a> {
         if found.rule.id == table::UNFILLED_TEMPLATE.id && violations.iter().any(is_said) {
             return;
         }
-        self.locate(&source.path, &source.text, source.first_line, vec![found], violations);
+        self.locate(source, vec![found], violations);
     }
 
     fn script(
@@ -308,17 +320,26 @@ impl<'a> Linter<'a> {
             let changes = vec![schema::Change::anything()];
             return Looked::only(found, changes);
         }
-        let inert = squawk::without_marks(text);
-        let parse = SourceFile::parse(&inert);
         let engine = migration.engine;
+        let marked = squawk::without_marks(text);
+        let Plain { text: inert, commands } = match engine {
+            Engine::Postgresql => psql::without_commands(&marked),
+            Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {
+                Plain { text: Cow::Borrowed(&*marked), commands: Vec::new() }
+            }
+        };
+        let runs_more = commands.iter().any(|command| psql::runs_more(&text[command.clone()]));
+        found.extend(commands.into_iter().map(|command| psql::told(text, command)));
+        let parse = SourceFile::parse(&inert);
         let errors: Vec<_> = parse.errors();
         if engine == Engine::Postgresql
             && !errors.is_empty()
-            && let Some(found) = foreign::instead_of_errors(&inert, &parse, migration.layout)
+            && let Some(instead) = foreign::instead_of_errors(&inert, &parse, migration.layout)
         {
+            found.extend(instead);
             return Looked::only(found, vec![schema::Change::anything()]);
         }
-        let in_transaction = match execution(engine, text, migration.directives.no_transaction) {
+        let in_transaction = match execution(engine, &inert, migration.directives.no_transaction) {
             Ok(Execution::Transaction { .. }) => true,
             Ok(Execution::Statements(statements)) => {
                 let unprovable = statements.iter().filter(|s| s.nature == Nature::Unprovable);
@@ -340,7 +361,7 @@ impl<'a> Linter<'a> {
         };
         let script = Script::new(&inert, &parse, engine, direction, in_transaction);
         match engine {
-            Engine::Postgresql => syntax_errors(text, &errors, &mut found),
+            Engine::Postgresql => syntax_errors(&errors, &mut found),
             // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {}
         }
@@ -377,6 +398,7 @@ impl<'a> Linter<'a> {
             Direction::Down => {}
         }
         let changes = match engine {
+            Engine::Postgresql if runs_more => vec![schema::Change::anything()],
             Engine::Postgresql => schema::changes(&inert, &script.statements, !errors.is_empty()),
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => Vec::new(),
         };
@@ -393,19 +415,19 @@ impl<'a> Linter<'a> {
         level(self.config, info).is_some()
     }
 
-    fn locate(&self, file: &str, text: &str, first_line: u32, found: Vec<Finding>, out: &mut Vec<Violation>) {
+    fn locate(&self, source: &migration::Script, found: Vec<Finding>, out: &mut Vec<Violation>) {
         if found.is_empty() {
             return;
         }
-        let lines = Lines::new(text, first_line);
+        let (text, lines) = (&source.text, Lines::of(source));
         let marks = squawk::marks(text);
         for finding in found {
-            let Some(severity) = self.level_of(file, &finding) else { continue };
+            let Some(severity) = self.level_of(&source.path, &finding) else { continue };
             let start = lines.position(finding.range.start);
             let end = lines.position(finding.range.end);
             let ignored = severity != Severity::Error && is_marked(&marks, text, &finding);
             out.push(Violation {
-                file: file.to_owned(),
+                file: source.path.clone(),
                 line: start.line,
                 column: start.column,
                 end_line: end.line,
@@ -442,7 +464,7 @@ impl<'a> Linter<'a> {
             line: problem.line,
             column: problem.column,
             end_line: problem.line,
-            end_column: problem.column,
+            end_column: problem.end_column.max(problem.column),
             rule: problem.rule.to_owned(),
             category: info.category,
             severity: match self.config.levels.get(problem.rule) {
@@ -471,6 +493,7 @@ impl<'a> Linter<'a> {
                 file: migration.up.path.clone(),
                 line,
                 column: 1,
+                end_column: 1,
                 rule: RISK_UNDERSTATED,
                 severity: Severity::Warning,
                 message: format!("it says {declared}, and what it does is {found}; the higher one counts"),
@@ -488,6 +511,7 @@ impl<'a> Linter<'a> {
             file: contract.up.path.clone(),
             line: contract.up.first_line,
             column: 1,
+            end_column: 1,
             rule: table::CONTRACT_WITH_EXPAND.id,
             severity: Severity::Warning,
             message: format!(
@@ -582,7 +606,7 @@ pub(super) fn cannot_parse(text: &str) -> Option<(Severity, String)> {
     }
 }
 
-fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {
+fn syntax_errors(errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {
     for (n, error) in errors.iter().enumerate() {
         let range = usize::from(error.range().start())..usize::from(error.range().end());
         if n == MAX_SYNTAX_ERRORS {
@@ -590,12 +614,7 @@ fn syntax_errors(text: &str, errors: &[squawk_syntax::syntax_error::SyntaxError]
             found.push(Finding::new(&table::SYNTAX_ERROR, range, message));
             return;
         }
-        let line = text[..range.start.min(text.len())].rfind('\n').map_or(0, |n| n + 1);
-        let help = text[line..]
-            .trim_start()
-            .starts_with('\\')
-            .then(|| "commands of psql (`\\…`) are not SQL; take them out of the migration".to_owned());
-        found.push(Finding { help, ..Finding::new(&table::SYNTAX_ERROR, range, error.message()) });
+        found.push(Finding::new(&table::SYNTAX_ERROR, range, error.message()));
     }
 }
 

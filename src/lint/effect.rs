@@ -134,6 +134,7 @@ pub fn effect_of(rule: &str) -> Effect {
         | "adding-not-nullable-field"
         | "attach-partition"
         | "ddl-with-backfill"
+        | "partition-beside-default"
         | "primary-key-using-index" => Effect::Scans(AccessExclusive),
         "adding-foreign-key-constraint" | "constraint-missing-not-valid" | "validate-in-same-transaction" => {
             Effect::Scans(ShareRowExclusive)

@@ -1,10 +1,13 @@
 //! Byte offsets into lines and columns; columns count characters, so that they fit what an editor shows.
 
+use crate::migration::Script;
+
 /// Where the lines of a text begin; made only when there is something to locate.
 pub struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
     first_line: u32,
+    first_column: u32,
 }
 
 /// A line and a column, both from 1.
@@ -21,7 +24,12 @@ impl<'a> Lines<'a> {
     pub fn new(text: &'a str, first_line: u32) -> Self {
         let mut starts = vec![0];
         starts.extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1));
-        Self { text, starts, first_line }
+        Self { text, starts, first_line, first_column: 1 }
+    }
+
+    /// The lines of a script, which may begin within a line of its file.
+    pub fn of(script: &'a Script) -> Self {
+        Self { first_column: script.first_column, ..Self::new(&script.text, script.first_line) }
     }
 
     /// Where byte `at` stands; beyond the end counts as the end.
@@ -36,7 +44,11 @@ impl<'a> Lines<'a> {
         let before = before.strip_suffix('\r').unwrap_or(before);
         Position {
             line: self.first_line.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)),
-            column: u32::try_from(before.chars().count()).unwrap_or(u32::MAX).saturating_add(1),
+            column: u32::try_from(before.chars().count()).unwrap_or(u32::MAX).saturating_add(if index == 0 {
+                self.first_column
+            } else {
+                1
+            }),
         }
     }
 

@@ -47,6 +47,7 @@ fn problem(file: &str, line: u32, message: String) -> Problem {
         file: file.to_owned(),
         line,
         column: 1,
+        end_column: 1,
         rule: "merged-file-changed",
         severity: Severity::Error,
         message,

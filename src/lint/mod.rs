@@ -20,6 +20,7 @@ mod order;
 mod own;
 pub mod pipelines;
 mod profile;
+mod psql;
 mod references;
 mod rewrite;
 pub mod rules;

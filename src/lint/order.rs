@@ -29,7 +29,7 @@ pub fn overtaken(set: &MigrationSet, new: &BTreeSet<String>) -> Vec<Problem> {
             let highest = last.get(&place).filter(|h| m.version < h.version)?;
             Some(Problem {
                 file: m.up.path.clone(),
-                line: m.up.first_line, column: 1,
+                line: m.up.first_line, column: 1, end_column: 1,
                 rule: "out-of-order",
                 severity: when_late(m.layout),
                 message: format!(
@@ -64,6 +64,7 @@ pub(super) fn problems(set: &MigrationSet) -> Vec<Problem> {
         file: m.up.path.clone(),
         line: m.up.first_line,
         column: 1,
+        end_column: 1,
         rule: "vague-name",
         severity: Severity::Warning,
         message: format!("`{}` does not say what the migration does", m.name),
@@ -117,6 +118,7 @@ fn gaps(set: &MigrationSet) -> Vec<Problem> {
                 file: later.up.path.clone(),
                 line: later.up.first_line,
                 column: 1,
+                end_column: 1,
                 rule: "numbering-gap",
                 severity: Severity::Info,
                 message: format!("no migration stands between `{}` and `{}`", earlier.version, later.version),

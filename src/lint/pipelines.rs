@@ -112,7 +112,7 @@ fn problem(path: &str, line: u32, what: &str) -> Problem {
             "take it out; what production gets is a migration that `godwit apply` runs",
         )
     };
-    Problem { file: path.to_owned(), line, column: 1, rule, severity, message, help: help.to_owned() }
+    Problem { file: path.to_owned(), line, column: 1, end_column: 1, rule, severity, message, help: help.to_owned() }
 }
 
 /// Every script of every package, by name; of one name, those of the folder nearest to the top come first.

@@ -134,6 +134,7 @@ pub(super) fn undeclared(set: &MigrationSet) -> Vec<Problem> {
                 file: migration.up.path.clone(),
                 line,
                 column: 1,
+                end_column: 1,
                 rule: "undeclared-dependency",
                 severity: Severity::Error,
                 message: format!("refers to `{name}`, which `{entry}` makes, and does not depend on it"),

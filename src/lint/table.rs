@@ -452,6 +452,9 @@ pub(super) const UNKNOWN_WAIVER: RuleInfo =
 /// What takes away together with what adds.
 pub(super) const CONTRACT_WITH_EXPAND: RuleInfo =
     rule("contract-with-expand", Structure, WARN, Medium, Applies::Files, "Expand and contract in one change");
+/// What is no operation, or holds what the engine's driver cannot send.
+pub(super) const INVALID_OPERATION: RuleInfo =
+    rule("invalid-operation", Structure, ERROR, Low, Applies::Files, "An operation cannot be read");
 /// A waiver whose last day is over.
 pub(super) const EXPIRED_WAIVER: RuleInfo =
     rule("expired-waiver", Structure, WARN, Low, Applies::Files, "A waiver's last day is over");
@@ -489,7 +492,7 @@ const FILES: &[RuleInfo] = &[
     rule("file-too-large", Structure, ERROR, Low, Applies::Files, "The file is too large to be read"),
     rule("invalid-directive", Structure, ERROR, Low, Applies::Files, "A mark in the file cannot be read"),
     rule("invalid-metadata", Structure, ERROR, Low, Applies::Files, "The metadata file cannot be read"),
-    rule("invalid-operation", Structure, ERROR, Low, Applies::Files, "An operation cannot be read"),
+    INVALID_OPERATION,
     rule("invalid-root", Structure, ERROR, Low, Applies::Files, "A configured folder is no path pattern"),
     rule("sealed-value", Structure, ERROR, Low, Applies::Files, "A sealed value would not be opened"),
     rule("foreign-schema", Structure, ERROR, High, Applies::Files, "A service changes what is not in its schema"),

@@ -68,6 +68,7 @@ pub(super) fn content(migration: &Migration, violations: &[Violation]) -> Option
         file: file.to_owned(),
         line,
         column: 1,
+        end_column: 1,
         rule: "version-content",
         severity: Severity::Error,
         message,

@@ -27,8 +27,9 @@ impl Linter<'_> {
             match complaint {
                 Some((info, message)) => violations.push(self.problem(&Problem {
                     file: file.to_owned(),
-                    line: waiver.line,
-                    column: 1,
+                    line: waiver.at.line,
+                    column: waiver.at.column,
+                    end_column: waiver.at.end_column,
                     rule: info.id,
                     severity: info.severity.unwrap_or(Severity::Warning),
                     message,
@@ -55,8 +56,9 @@ impl Linter<'_> {
         };
         self.problem(&Problem {
             file: file.to_owned(),
-            line: waiver.line,
-            column: 1,
+            line: waiver.at.line,
+            column: waiver.at.column,
+            end_column: waiver.at.end_column,
             rule: table::WAIVER_WITHOUT_EXPIRY.id,
             severity: table::WAIVER_WITHOUT_EXPIRY.severity.unwrap_or(Severity::Warning),
             message: format!("the waiver of `{}` names no last day, so nobody looks at it again", waiver.rule),
@@ -90,6 +92,7 @@ impl Linter<'_> {
             file: self.config.file.clone(),
             line: waiver.line,
             column: 1,
+            end_column: 1,
             rule: table::EXPIRED_WAIVER.id,
             severity: table::EXPIRED_WAIVER.severity.unwrap_or(Severity::Warning),
             message: format!("the waiver of `{}` held until {}", waiver.rule, waiver.expires),

@@ -4,7 +4,7 @@
 use chrono::NaiveDate;
 
 use crate::ids::Risk;
-use crate::migration::{Backfill, Problem, Severity};
+use crate::migration::{Backfill, Problem, Severity, Spot};
 
 /// The marks of one migration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,8 +62,8 @@ pub struct Waiver {
     pub reason: String,
     /// The last day it holds, if given.
     pub expires: Option<NaiveDate>,
-    /// Line (from 1) where it stands.
-    pub line: u32,
+    /// Where it stands in the file.
+    pub at: Spot,
     /// Whether it is a field of the migration's JSON, not a line of its script.
     pub is_field: bool,
 }
@@ -82,12 +82,14 @@ impl Directives {
         for (n, line) in text.lines().enumerate() {
             let Some(rest) = line.trim_start().strip_prefix("--") else { continue };
             let Some(marks) = rest.trim_start().strip_prefix("godwit:") else { continue };
-            let line_no = first_line + u32::try_from(n).unwrap_or(u32::MAX - first_line);
-            if let Err(message) = found.read_line(marks, line_no) {
+            let line_no = first_line.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+            let at = Spot::of_part(line, line.trim()).within(line_no, 1);
+            if let Err(message) = found.read_line(marks, at) {
                 problems.push(Problem {
                     file: path.to_owned(),
-                    line: line_no,
-                    column: 1,
+                    line: at.line,
+                    column: at.column,
+                    end_column: at.end_column,
                     rule: "invalid-directive",
                     severity: Severity::Error,
                     message,
@@ -98,7 +100,7 @@ impl Directives {
         found
     }
 
-    fn read_line(&mut self, marks: &str, line: u32) -> Result<(), String> {
+    fn read_line(&mut self, marks: &str, at: Spot) -> Result<(), String> {
         let mut waiver: Option<Waiver> = None;
         let (mut table, mut key, mut batch, mut pause) = (None, None, None, None);
         for (word, value) in words(marks)? {
@@ -121,7 +123,7 @@ impl Directives {
                     if let Some(w) = waiver.take() {
                         self.keep(w)?;
                     }
-                    waiver = Some(Waiver { rule: v, reason: String::new(), expires: None, line, is_field: false });
+                    waiver = Some(Waiver { rule: v, reason: String::new(), expires: None, at, is_field: false });
                 }
                 ("reason", Some(v)) => match &mut waiver {
                     Some(w) => w.reason = v,
@@ -220,7 +222,7 @@ mod tests {
         assert!(d.no_transaction);
         assert_eq!(d.manual.as_deref(), Some("a procedure that commits"));
         assert_eq!(d.waivers[0].rule, "ban-drop-column");
-        assert_eq!(d.waivers[0].line, 3);
+        assert_eq!(d.waivers[0].at.line, 3);
         assert_eq!(d.backfill, Some(Backfill::new("app.orders", Some("o.id"), Some("100"), Some("2s")).unwrap()));
         assert_eq!(d.phase, Some(Phase::Backfill));
     }
@@ -242,7 +244,8 @@ mod tests {
         ] {
             let (_, problems) = parse(&format!("select 1;\n{text}"));
             assert_eq!(problems.len(), 1, "{text}");
-            assert_eq!(problems[0].line, 2);
+            let end = u32::try_from(text.len() + 1).expect("short");
+            assert_eq!((problems[0].line, problems[0].column, problems[0].end_column), (2, 1, end), "{text}");
             assert!(problems[0].message.contains(part), "{}", problems[0].message);
         }
     }

@@ -5,6 +5,7 @@ pub mod checksum;
 pub mod destroys;
 pub mod dialect;
 pub mod directives;
+pub mod duration;
 pub mod execution;
 pub mod graph;
 mod idle;
@@ -15,6 +16,7 @@ pub mod operations;
 pub mod roots;
 pub mod sealed;
 mod set;
+pub mod spot;
 pub mod text;
 pub mod vague;
 pub mod verify;
@@ -32,6 +34,7 @@ pub use directives::{Directives, Phase, Waiver};
 use execution::{CannotExecute, Execution, Long};
 pub use layout::Layout;
 pub use set::{MigrationRoot, both, digest_of, has_beside, resolve, resolve_below, service_at, told_by};
+pub use spot::Spot;
 pub use verify::Check;
 pub use version::{Version, VersionStep};
 
@@ -92,6 +95,8 @@ pub struct Script {
     pub text: String,
     /// The line (from 1) of the file at which `text` starts; above 1 where one file holds both directions.
     pub first_line: u32,
+    /// The column (from 1) of that line at which it starts; above 1 for a list within a line of JSON.
+    pub first_column: u32,
     /// Where the script is not held: what is known of it. `text` is then only what stands before its first statement.
     pub long: Option<Box<Long>>,
 }
@@ -99,7 +104,7 @@ pub struct Script {
 impl Script {
     /// A script that is held, the whole of its file.
     pub fn whole(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { path: path.into(), text: text.into(), first_line: 1, long: None }
+        Self { path: path.into(), text: text.into(), first_line: 1, first_column: 1, long: None }
     }
 
     /// How it runs: [`execution::execution`].
@@ -230,6 +235,8 @@ pub struct Problem {
     pub line: u32,
     /// Column from 1, where it is known.
     pub column: u32,
+    /// The column behind what it is about; `column` where only the place is known.
+    pub end_column: u32,
     /// Kebab-case rule id, one of the structure rules of `lint`.
     pub rule: &'static str,
     /// How bad.

@@ -58,6 +58,7 @@ pub fn uncovered_by(touched: &BTreeSet<String>, roots: &[MigrationRoot], set: &M
             file: migration.up.path.clone(),
             line: 1,
             column: 1,
+            end_column: 1,
             rule: "uncovered-folder",
             severity: Severity::Info,
             message: format!("`{unit}` reads as a folder of migrations, and no entry of `godwit.yml` covers it"),
@@ -106,7 +107,7 @@ fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, is_there: &dyn F
         ("missing-root", Severity::Error, message, "correct `path`, or take the entry out until the folder is there")
     };
     let file = RepoConfig::FILE.to_owned();
-    Some(Problem { file, line, column: 1, rule, severity, message, help: help.to_owned() })
+    Some(Problem { file, line, column: 1, end_column: 1, rule, severity, message, help: help.to_owned() })
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use super::connect::with_driver;
 use super::native::keep_native;
 use super::target::{give_back, refusal_of};
 use super::{Actor, RunError, Target};
-use crate::drivers::{Driver, Session, SessionOptions};
+use crate::drivers::{Driver, OwnTables, Session, SessionOptions};
 use crate::ids::{Epoch, RunId};
 use crate::migration::MigrationSet;
+use crate::migration::native::Book;
 use crate::plan::planner::{self, Index, Native};
 use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
 use crate::store::Store;
@@ -149,7 +150,8 @@ fn name_of(row: &HistoryRow) -> String {
     if row.unit.is_empty() { row.id.to_string() } else { format!("{}/{}", row.unit, row.id) }
 }
 
-/// Makes the tables that runs on a target need, those of the folders' own tools included. Gives the names of the latter.
+/// Makes the tables that runs on a target need, those of the folders' own tools included; with [`OwnTables::Leave`] the latter
+/// alone. Gives the names of the latter.
 ///
 /// # Errors
 /// The first: when the target cannot be reached. The second: why nothing was made.
@@ -157,8 +159,10 @@ pub async fn track(
     set: &MigrationSet,
     target: &Target,
     actor: &Actor,
+    own_tables: OwnTables,
 ) -> Result<Result<Vec<String>, Refusal>, RunError> {
-    let options = SessionOptions::new(RunId::generate(), &actor.by, &target.name);
+    let usual = SessionOptions::new(RunId::generate(), &actor.by, &target.name);
+    let options = SessionOptions { own_tables, ..usual };
     let (set, _) = set.for_environment(target.environment.as_ref());
     with_driver!(target, driver => track_in(driver, set.as_ref(), target, &options).await)
 }
@@ -169,6 +173,10 @@ async fn track_in<D: Driver>(
     target: &Target,
     options: &SessionOptions,
 ) -> Result<Result<Vec<String>, Refusal>, RunError> {
+    // Where no tool has a table there is nothing to make, and not every engine locks without a table of ours.
+    if options.own_tables == OwnTables::Leave && Book::of(set, &target.name, target.engine).is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
     let (mut session, Native { mut book, found }) = match opened(driver, set, target, options).await? {
         Ok(opened) => opened,
         Err(refusal) => return Ok(Err(refusal)),

@@ -16,7 +16,8 @@ use crate::migration::{Migration, MigrationSet};
 use crate::plan::planner::{self, Index, Native, edited};
 use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal, StepAction};
 use crate::store::Store;
-use crate::store::runs::{LedgerEntry, StepRecord};
+use crate::store::ledger::LedgerEntry;
+use crate::store::runs::StepRecord;
 
 /// What came of bringing the store's record up to the target's history.
 #[derive(Debug, Default)]

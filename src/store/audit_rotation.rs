@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use sqlx::AnyPool;
 
 use super::anchor::Anchor;
-use super::audit::{AuditEntry, AuditHead, AuditRecord, COLUMNS, record_of};
+use super::audit::{AuditEntry, AuditHead, COLUMNS, record_of};
 use super::audit_chain::{KEY_CHANGED, KEY_TAKEN, NEXT_KEY};
 use super::audit_key::AuditKey;
 use super::{Store, StoreError, StoreKind, WriteTransaction};
@@ -111,7 +111,7 @@ pub(super) async fn settle(tx: &mut WriteTransaction, held: &Held) -> Result<(),
     let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} ORDER BY seq DESC LIMIT 1")))
         .fetch_optional(&mut **tx)
         .await?;
-    let last: Option<AuditRecord> = row.and_then(|row| record_of(&row).ok());
+    let last = row.and_then(|row| record_of(&row).ok());
     if let Some(at) = last.and_then(|last| held.key.of_record(&last)) {
         sqlx::query(WRITE).bind(held.key.fingerprint(at)).execute(&mut **tx).await?;
     }

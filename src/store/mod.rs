@@ -27,6 +27,7 @@ mod ingest;
 pub mod installations;
 #[cfg(feature = "bot")]
 mod jobs;
+pub mod ledger;
 pub mod legs;
 pub mod logs;
 mod migrations;

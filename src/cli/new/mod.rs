@@ -17,6 +17,7 @@ use super::exit::Failure;
 use super::{Exit, Format, Global, print};
 use crate::config::RepoConfig;
 use crate::ids::{Engine, Risk};
+use crate::migration::duration;
 use crate::migration::operations::are_operations;
 use crate::migration::{Layout, Migration};
 
@@ -73,7 +74,7 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", value_parser = line)]
     description: Option<String>,
     /// How long it takes, such as `5m`
-    #[arg(long, value_name = "TIME", value_parser = line)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     duration: Option<String>,
 }
 
@@ -169,6 +170,12 @@ fn line(text: &str) -> Result<String, String> {
         return Err("one line of text, not empty".to_owned());
     }
     Ok(text.trim().to_owned())
+}
+
+/// How long something takes, as a header says it.
+fn time(text: &str) -> Result<String, String> {
+    let text = line(text)?;
+    duration::parse(&text).map(|_| text)
 }
 
 /// A file to write: path below the repository, and its text.

@@ -210,7 +210,7 @@ pub(super) fn name_target(id: &str) -> Document {
 
 /// A new random identity.
 pub(super) fn new_target_id() -> String {
-    mongodb::bson::Uuid::new().to_string()
+    bson::Uuid::new().to_string()
 }
 
 /// A session's id as `killSessions` takes it.

@@ -98,7 +98,7 @@ async fn try_take(
 /// followed at once.
 pub(super) async fn take(db: &Database, options: &SessionOptions) -> Result<Lock, DriverError> {
     let began = Instant::now();
-    let token = mongodb::bson::Uuid::new().to_string();
+    let token = bson::Uuid::new().to_string();
     let owner = document_of(&Owner::this_process(options), &token);
     let lease_ms = i64::try_from(options.lease.as_millis()).unwrap_or(i64::MAX);
     let over =

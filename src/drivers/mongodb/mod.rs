@@ -71,7 +71,7 @@ impl MongodbDriver {
             ));
         };
         // A name of its own, so that a later run can see whether the server still holds connections of this one.
-        let called = format!("godwit {}", mongodb::bson::Uuid::new());
+        let called = format!("godwit {}", bson::Uuid::new());
         options.app_name = Some(called.clone());
         options.server_selection_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);

@@ -16,7 +16,7 @@ use super::watch::{holder_of, lock_key, look};
 use super::wire::{self, Reply};
 use super::{PostgresDriver, health, native, open, probe, read_history};
 use crate::drivers::{
-    DriverError, Limits, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
+    DriverError, Limits, OwnTables, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, jittered,
 };
 use crate::drivers::{batches, failpoint, notices};
 use crate::ids::{Engine, Epoch, MigrationId, RunId};
@@ -56,6 +56,8 @@ pub struct PostgresSession {
     timed_out: bool,
     /// The search path of the service whose statement was looked at last.
     path: Option<String>,
+    /// Whether the target has none of Godwit's own tables.
+    is_bare: bool,
 }
 
 /// What the fence says of the target.
@@ -82,6 +84,7 @@ impl PostgresSession {
             blockers: None,
             timed_out: false,
             path: None,
+            is_bare: false,
         };
         // Before anything is set: behind a pooler it would stay with a connection that others use.
         session.refuse_pooler().await?;
@@ -95,10 +98,11 @@ impl PostgresSession {
         match found {
             Some(fence) => {
                 session.fingerprint = fence.target;
-                if fence.is_old {
+                if fence.is_old && options.own_tables == OwnTables::Make {
                     wire::execute(&mut session.connection, session.tables.upgrade()).await?;
                 }
             }
+            None if options.own_tables == OwnTables::Leave => session.is_bare = true,
             None => {
                 wire::execute(&mut session.connection, session.tables.create()).await?;
                 session.fingerprint = session.read_fence().await?.map(|fence| fence.target).unwrap_or_default();
@@ -392,6 +396,9 @@ impl Session for PostgresSession {
     }
 
     async fn history(&mut self) -> Result<Vec<HistoryRow>, DriverError> {
+        if self.is_bare {
+            return Ok(Vec::new());
+        }
         read_history(&mut self.connection, &self.tables, None).await
     }
 

@@ -13,8 +13,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 use super::{COLUMNS, failure, health, held, is_busy, native, open, read_history};
 use crate::drivers::native::Kept;
 use crate::drivers::{
-    DriverError, FENCE, HISTORY, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure, failpoint,
-    jittered, refused,
+    DriverError, FENCE, HISTORY, OwnTables, Probe, Script, Session, SessionOptions, SingleStatement, StatementFailure,
+    failpoint, jittered, refused,
 };
 use crate::ids::{Engine, Epoch, MigrationId, RunId};
 use crate::migration::execution::{self, Nature, touches_session};
@@ -94,7 +94,13 @@ impl SqliteSession {
         let read = format!("SELECT target_id FROM {FENCE} WHERE k = 'target'");
         if let Ok(row) = sqlx::query(AssertSqlSafe(read)).persistent(false).fetch_one(&mut self.connection).await {
             self.fingerprint = row.try_get(0).map_err(|e| failure(&e, None))?;
-            return self.upgrade().await;
+            return match self.options.own_tables {
+                OwnTables::Make => self.upgrade().await,
+                OwnTables::Leave => Ok(()),
+            };
+        }
+        if self.options.own_tables == OwnTables::Leave {
+            return Ok(());
         }
         let id = RunId::generate();
         let make = format!(

@@ -59,6 +59,7 @@ fn of_unit(set: &MigrationSet, models: &Models, scope: &Scope) -> Vec<Problem> {
                 file,
                 line,
                 column: 1,
+                end_column: 1,
                 rule: "models-disagree",
                 severity: Severity::Error,
                 message: d.message,

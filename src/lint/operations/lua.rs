@@ -16,7 +16,7 @@ use crate::lint::rules::SECRET_LITERAL;
 use crate::lint::rules::operation::{Check, asked};
 use crate::lint::script::Finding;
 use crate::lint::{Severity, secrets, table};
-use crate::migration::operations::lua::OPAQUE;
+use crate::migration::operations::lua::{Loss, OPAQUE, losses};
 
 pub(in crate::lint) use self::words::Word;
 
@@ -111,16 +111,16 @@ pub(in crate::lint) struct Call {
 
 /// A script as its words, with the names it declares and the commands it calls.
 pub(in crate::lint) struct Lua<'a> {
-    /// Its text.
-    pub source: &'a str,
     /// Its words.
     pub words: &'a [Word<'a>],
     /// Names of locals, parameters and loop variables.
     pub declared: BTreeSet<&'a str>,
     /// What it calls, in order.
     pub calls: Vec<Call>,
-    /// Locals that stand for `redis.call`.
-    callers: BTreeSet<&'a str>,
+    /// What it takes away for good.
+    pub losses: Vec<Loss>,
+    /// Locals that stand for `redis.call`, and whether for `redis.pcall`.
+    callers: BTreeMap<&'a str, bool>,
     /// Locals that are set to a key which does not come from KEYS.
     made_up: BTreeMap<&'a str, String>,
 }
@@ -129,11 +129,11 @@ impl<'a> Lua<'a> {
     /// Reads the words; what it cannot follow is put into `unseen`.
     fn new(source: &'a str, words: &'a [Word<'a>], unseen: &mut Vec<Finding>) -> Self {
         let mut script = Self {
-            source,
             words,
             declared: BTreeSet::new(),
             calls: Vec::new(),
-            callers: BTreeSet::new(),
+            losses: losses(source),
+            callers: BTreeMap::new(),
             made_up: BTreeMap::new(),
         };
         script.declarations();
@@ -179,7 +179,7 @@ impl<'a> Lua<'a> {
     fn local(&mut self, name: &'a str, at: usize) {
         if is_server(self.text(at)) && self.text(at + 1) == "." && matches!(self.text(at + 2), "call" | "pcall") {
             if self.text(at + 3) != "(" {
-                self.callers.insert(name);
+                self.callers.insert(name, self.text(at + 2) == "pcall");
             }
             return;
         }
@@ -269,7 +269,9 @@ impl<'a> Lua<'a> {
         };
         let command = command.to_ascii_uppercase();
         arguments.remove(0);
-        Some(Call { at, range, command, arguments, is_guarded: self.text(open - 1) == "pcall" })
+        let way = self.text(open - 1);
+        let is_guarded = self.callers.get(way).copied().unwrap_or(way == "pcall");
+        Some(Call { at, range, command, arguments, is_guarded })
     }
 
     /// Whether a command is called at a word, or might be.
@@ -278,7 +280,7 @@ impl<'a> Lua<'a> {
         if !self.words[at].is_name || matches!(before, "." | ":") {
             return Way::None;
         }
-        if self.callers.contains(self.text(at)) {
+        if self.callers.contains_key(self.text(at)) {
             return match (before, self.text(at + 1)) {
                 ("local", _) | (_, "=") => Way::None,
                 (_, "(") => Way::Call(at + 1),
@@ -291,7 +293,7 @@ impl<'a> Lua<'a> {
         match (self.text(at + 1), self.text(at + 2), self.text(at + 3)) {
             (".", "call" | "pcall", "(") => Way::Call(at + 3),
             // The local name is a caller, and is looked for.
-            (".", "call" | "pcall", _) if before == "=" && at > 2 && self.callers.contains(self.text(at - 2)) => {
+            (".", "call" | "pcall", _) if before == "=" && at > 2 && self.callers.contains_key(self.text(at - 2)) => {
                 Way::None
             }
             (".", "call" | "pcall", _) => Way::HandedOn,

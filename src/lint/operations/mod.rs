@@ -18,18 +18,20 @@ pub(super) use mongodb::{definition, without_database};
 use super::rules::operation::{Check, Told, asked};
 use super::rules::postgres::{OWN_TABLES, OWN_TABLES_HELP};
 use super::script::{Direction, Finding};
+#[cfg(feature = "mongodb")]
+use super::table::INVALID_OPERATION;
 use super::table::RuleInfo;
 use super::{Scope, own};
 use crate::ids::Engine;
 use crate::migration::execution::Nature;
 use crate::migration::operations::{self, Located, Operation};
+#[cfg(feature = "mongodb")]
+use crate::migration::sealed;
 use crate::migration::{Migration, MigrationSet, Script};
 
-/// Findings in one text, which starts at `first_line` of `file`.
+/// Findings in one text.
 pub(super) struct Place {
-    pub file: String,
-    pub text: String,
-    pub first_line: u32,
+    pub script: Script,
     pub found: Vec<Finding>,
 }
 
@@ -81,7 +83,7 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
         if !judged {
             continue;
         }
-        let mut places = vec![Place::of(&migration.up, found)];
+        let mut places = vec![Place { script: migration.up.clone(), found }];
         places.extend(lua);
         if let Some(down) = &migration.down {
             places.extend(backward(migration, down, *at));
@@ -105,18 +107,12 @@ fn backward(migration: &Migration, down: &Script, at: usize) -> Vec<Place> {
         look.operation(n, located, down, Direction::Down);
     }
     let (found, lua) = (std::mem::take(&mut look.found), std::mem::take(&mut look.lua));
-    let mut places = vec![Place::of(down, found)];
+    let mut places = vec![Place { script: down.clone(), found }];
     places.extend(lua);
     for place in &mut places {
         place.found.retain(|f| f.severity.or(f.rule.severity) == Some(super::Severity::Error));
     }
     places
-}
-
-impl Place {
-    fn of(script: &Script, found: Vec<Finding>) -> Self {
-        Self { file: script.path.clone(), text: script.text.clone(), first_line: script.first_line, found }
-    }
 }
 
 /// An operation that makes something.
@@ -195,6 +191,7 @@ impl Look<'_> {
             Operation::Redis(o) => redis::check(self, &range, o, script),
         }
         self.unprovable(&range, &located.operation);
+        self.values(&range, &script.text[range.clone()], &located.operation);
         self.secrets(&range, &script.text[range.clone()], &located.operation);
         self.own(&range, &script.text[range.clone()], &located.operation);
         // What only gets another name is as full as it was.
@@ -271,6 +268,27 @@ impl Look<'_> {
                 check(look, migration, listed, told);
             }
         });
+    }
+
+    /// Values that the driver could not send (N301), where there is a driver.
+    #[cfg(not(feature = "mongodb"))]
+    fn values(&mut self, _: &Range<usize>, _: &str, _: &Operation) {}
+
+    /// Values that the driver could not send (N301). What is sealed is seen where it is opened.
+    #[cfg(feature = "mongodb")]
+    fn values(&mut self, range: &Range<usize>, json: &str, operation: &Operation) {
+        if !matches!(operation, Operation::Mongodb(_)) {
+            return;
+        }
+        for (at, wrong) in operations::extended_json::unreadable(json) {
+            if sealed::holds(&json[at.clone()]) {
+                continue;
+            }
+            let help = "write the value as MongoDB's extended JSON has it: `{\"$date\": \"2026-01-31T00:00:00Z\"}`, `{\"$oid\": …}` \
+                        with 24 hexadecimal digits, numbers as texts";
+            let at = range.start + at.start..range.start + at.end;
+            self.add(&INVALID_OPERATION, &at, wrong, help);
+        }
     }
 
     /// Secrets among the values [S4-81].

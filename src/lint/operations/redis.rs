@@ -12,8 +12,7 @@ pub(super) fn check(look: &mut Look<'_>, at: &Range<usize>, operation: &Operatio
         let found = lua::check(source);
         // Of a `.lua` file the findings have its own lines; within JSON they stand at the operation.
         if script.path.ends_with(".lua") {
-            let (file, text) = (script.path.clone(), source.clone());
-            look.lua.push(Place { file, text, first_line: 1, found });
+            look.lua.push(Place { script: Script::whole(&script.path, source.as_str()), found });
         } else {
             look.found.extend(found.into_iter().map(|mut f| {
                 let line = 1 + source[..f.range.start.min(source.len())].matches('\n').count();

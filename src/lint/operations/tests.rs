@@ -60,6 +60,39 @@ fn a_finding_stands_at_its_operation() {
 }
 
 #[test]
+fn n301_a_value_that_no_driver_can_send_is_told_where_it_stands() {
+    let value = r#"{ "$date": "tomorrow" }"#;
+    let list = format!(
+        "{MADE},\n{}",
+        r#"{"type":"update_documents","collection":"c","filter":{"at":{"$lt":VALUE}},"update":{"$set":{"a":1}}}"#
+            .replace("VALUE", value)
+    );
+    let report = migrations("mongodb", &[&list]);
+    let told: Vec<_> = report.violations.iter().filter(|v| v.rule == "invalid-operation").collect();
+    let line = list.lines().nth(1).expect("the second operation");
+    let column = u32::try_from(line.find(value).expect("in it") + 1).expect("short");
+    let length = u32::try_from(value.len()).expect("short");
+    let [one] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((one.line, one.column, one.end_column, one.severity), (3, column, column + length, Severity::Error));
+    assert!(one.message.contains("is not extended JSON"), "{}", one.message);
+    let sound = list.replace("tomorrow", "2026-01-31T00:00:00Z");
+    assert!(!rules(&migrations("mongodb", &[&sound])).contains(&"invalid-operation"));
+}
+
+#[test]
+fn a_finding_in_a_rollback_within_a_line_has_the_columns_of_its_file() {
+    let start = r#"{"version":"1.0.0","name":"m","description":"x","database_type":"mongodb","migration_type":"schema","operations":["#;
+    let bad = r#"{"type":"run_command","command":{"updateUser":"a","pwd":"hunter2"}}"#;
+    let json = format!("{start}{MADE}],\n \"rollback\": [ {MADE}, {bad}\n]}}");
+    let report = report_of(&[("migrations/mongodb/001_m.json".to_owned(), json.clone())]);
+    let found = report.violations.iter().find(|v| v.rule == "secret-literal").expect("found");
+    let line = json.lines().nth(1).expect("the rollback");
+    let column = u32::try_from(line.find(bad).expect("in it") + 1).expect("short");
+    let length = u32::try_from(bad.len()).expect("short");
+    assert_eq!((found.line, found.column, found.end_line, found.end_column), (2, column, 2, column + length));
+}
+
+#[test]
 fn mongodb_what_is_safe_has_none() {
     for list in [
         r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"bsonType":["object","null"],"required":["a"],"properties":{"a":{"bsonType":"string","minLength":1}}}}}}"#.to_owned(),

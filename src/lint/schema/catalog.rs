@@ -16,6 +16,8 @@ pub struct Catalog {
     checked: HashSet<String>,
     /// Tables and views that were dropped or renamed away.
     pub(super) gone: HashSet<String>,
+    /// Partitioned tables with the partition for all rows that no other takes.
+    defaults: HashMap<String, String>,
     /// Functions that may change the schema.
     functions: HashSet<String>,
     /// The schema of names that say none.
@@ -145,6 +147,11 @@ impl Catalog {
             })
     }
 
+    /// The partition of `table` for all rows that no other takes.
+    pub fn default_partition(&self, table: &str) -> Option<&str> {
+        self.defaults.get(table).map(String::as_str)
+    }
+
     /// Views that read `table`, with all names in them; `alone`: they read nothing else.
     pub fn views_on<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a BTreeSet<String>, bool)> {
         self.relations.iter().filter_map(move |(name, r)| match r {
@@ -164,6 +171,7 @@ impl Catalog {
         self.types.retain(|name| !named(name));
         self.checked.retain(|name| !named(name));
         self.indexes.retain(|name, index| !named(name) && !named(&index.table));
+        self.defaults.retain(|table, partition| !named(table) && !named(partition));
     }
 
     fn forget_all(&mut self) {
@@ -172,17 +180,23 @@ impl Catalog {
         self.types.clear();
         self.checked.clear();
         self.indexes.clear();
+        self.defaults.clear();
     }
 
     /// Makes the change.
     pub fn apply(&mut self, what: &What) {
         match what {
-            What::CreateTable { name, if_not_exists, temporary, parts, closed } => {
+            What::CreateTable { name, if_not_exists, temporary, parts, closed, partition_of } => {
                 let Some(name) = self.resolve_new(name).filter(|_| !temporary) else { return };
                 if *if_not_exists && self.relations.contains_key(&name) {
                     return;
                 }
                 self.gone.remove(&name);
+                if let Some(of) = partition_of.as_ref().filter(|of| of.is_default)
+                    && let Some(table) = self.resolve(&of.table)
+                {
+                    self.defaults.insert(table, name.clone());
+                }
                 self.relations.insert(name.clone(), Relation::Table(Table { closed: *closed, ..Table::default() }));
                 for part in parts {
                     self.alter(&name, part);
@@ -268,6 +282,7 @@ impl Catalog {
                         self.cascade(&name);
                     }
                     self.relations.remove(&name);
+                    self.defaults.retain(|table, partition| *table != name && *partition != name);
                     self.indexes.retain(|_, index| index.table != name);
                     self.gone.insert(name);
                 }
@@ -283,6 +298,7 @@ impl Catalog {
                 Dropped::Schema => {
                     let within = |n: &String| n.rsplit_once('.').is_some_and(|(schema, _)| schema == name);
                     self.relations.retain(|n, _| !within(n));
+                    self.defaults.retain(|table, partition| !within(table) && !within(partition));
                     self.indexes.retain(|n, i| !within(n) && !within(&i.table));
                     self.types.retain(|n| !within(n));
                     self.checked.retain(|n| !within(n));
@@ -347,6 +363,21 @@ impl Catalog {
                 }
             }
             Action::RenameColumn { from, to } => self.renamed_column(name, from, to),
+            Action::Attach { partition, is_default } => {
+                if *is_default && let Some(partition) = self.resolve(partition) {
+                    self.defaults.insert(name.to_owned(), partition);
+                }
+                if let Some(table) = self.table_mut(name) {
+                    table.closed = false;
+                }
+            }
+            Action::Detach { partition } => {
+                let partition = self.resolve(partition);
+                self.defaults.retain(|table, default| table != name || Some(&*default) != partition.as_ref());
+                if let Some(table) = self.table_mut(name) {
+                    table.closed = false;
+                }
+            }
             _ => {
                 let Some(table) = self.table_mut(name) else { return };
                 alter_table(table, action);
@@ -360,6 +391,13 @@ impl Catalog {
         }
         self.gone.insert(from.to_owned());
         self.gone.remove(&to);
+        if let Some(partition) = self.defaults.remove(from) {
+            self.defaults.insert(to.clone(), partition);
+        }
+        self.defaults
+            .values_mut()
+            .filter(|partition| *partition == from)
+            .for_each(|partition| partition.clone_from(&to));
         for relation in self.relations.values_mut() {
             match relation {
                 Relation::Table(table) => {
@@ -537,13 +575,15 @@ fn alter_table(table: &mut Table, action: &Action) {
                 constraint.valid = true;
             }
         }
-        Action::Attach { .. } | Action::Opens => table.closed = false,
+        Action::Opens => table.closed = false,
         Action::AddConstraint(_)
         | Action::DropColumn { .. }
         | Action::DropConstraint { .. }
         | Action::RenameColumn { .. }
         | Action::RenameTo(_)
         | Action::SetSchema(_)
+        | Action::Attach { .. }
+        | Action::Detach { .. }
         | Action::Several(_)
         | Action::Nothing => {}
     }

@@ -25,7 +25,14 @@ impl Change {
 #[derive(Debug, Clone)]
 pub enum What {
     /// `CREATE TABLE` with a list of columns.
-    CreateTable { name: String, if_not_exists: bool, temporary: bool, parts: Vec<Action>, closed: bool },
+    CreateTable {
+        name: String,
+        if_not_exists: bool,
+        temporary: bool,
+        parts: Vec<Action>,
+        closed: bool,
+        partition_of: Option<PartitionOf>,
+    },
     /// A relation of whose columns nothing is known.
     CreateOther { name: String, tolerant: bool },
     /// `CREATE VIEW`.
@@ -54,6 +61,15 @@ pub enum What {
     Opaque(BTreeSet<String>),
     /// Something that may do anything to anything.
     Anything,
+}
+
+/// The table of which another is a partition, and whether as the one for all other rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionOf {
+    /// The partitioned table.
+    pub table: String,
+    /// `DEFAULT`.
+    pub is_default: bool,
 }
 
 /// What is dropped.
@@ -96,8 +112,10 @@ pub enum Action {
     RenameTo(String),
     /// `SET SCHEMA`.
     SetSchema(String),
-    /// `ATTACH PARTITION`.
-    Attach { partition: String },
+    /// `ATTACH PARTITION`; `is_default`: as the one for all other rows.
+    Attach { partition: String, is_default: bool },
+    /// `DETACH PARTITION`.
+    Detach { partition: String },
     /// `INHERIT` and the like: more hangs on the table than is followed.
     Opens,
     /// A column with its constraints.

@@ -1,12 +1,12 @@
 //! What the catalog knows against a change, before it is made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use super::catalog::{Catalog, Relation, Table, mentions};
 use super::change::{Action, Change, ConstraintDef, ConstraintKind, Dropped, IndexDef, What};
 use super::types::{ColumnType, Effect};
-use super::{DUPLICATE_INDEX, EXISTING_OBJECT, MISSING_OBJECT, OBJECT_IN_USE};
+use super::{DUPLICATE_INDEX, EXISTING_OBJECT, MISSING_OBJECT, OBJECT_IN_USE, PARTITION_BESIDE_DEFAULT};
 use crate::ids::Risk;
 use crate::lint::Severity;
 use crate::lint::script::Finding;
@@ -337,7 +337,7 @@ fn alter(
         Action::DropConstraint { name: constraint, .. } => {
             out.extend(table.constraints.get(constraint).and_then(|c| said_twice(range, name, table, constraint, c)));
         }
-        Action::Attach { partition } => out.extend(checked_before(catalog, range, partition)),
+        Action::Attach { partition, .. } => out.extend(checked_before(catalog, range, partition)),
         Action::RenameColumn { from, to } => {
             out.extend(absent_column(range, name, table, from));
             if table.columns.contains_key(to) && table.columns.contains_key(from) {
@@ -383,16 +383,7 @@ fn said_twice(
 /// A new partition that has a valid check: where that implies the bounds PostgreSQL reads no row of it.
 fn checked_before(catalog: &Catalog, range: &Range<usize>, partition: &str) -> Option<Note> {
     let partition = catalog.resolve(partition)?;
-    let is_check = |c: &ConstraintDef| c.valid && matches!(c.kind, ConstraintKind::Check { .. });
-    let mut checks: Vec<&str> = catalog
-        .table(&partition)?
-        .constraints
-        .iter()
-        .filter(|(_, c)| is_check(c))
-        .map(|(name, _)| name.as_str())
-        .collect();
-    checks.sort_unstable();
-    let check = checks.first()?;
+    let check = valid_check(catalog.table(&partition)?)?;
     Some(Note::Tell {
         rule: "attach-partition",
         range: range.clone(),
@@ -404,6 +395,52 @@ fn checked_before(catalog: &Catalog, range: &Range<usize>, partition: &str) -> O
         severity: Severity::Info,
         risk: Risk::Medium,
     })
+}
+
+/// The first check of a table, by its name, that was tried on every row.
+fn valid_check(table: &Table) -> Option<&str> {
+    let is_valid = |c: &ConstraintDef| c.valid && matches!(c.kind, ConstraintKind::Check { .. });
+    table.constraints.iter().filter(|(_, c)| is_valid(c)).map(|(name, _)| name.as_str()).min()
+}
+
+/// A partition that comes to a table with a default partition, whose rows might belong to it. With the default partition.
+/// `made` are the tables that hold nothing yet: a partition with rows that is attached is told by `attach-partition`,
+/// the default partition included.
+pub fn beside_default(catalog: &Catalog, change: &Change, made: &HashSet<String>) -> Option<(String, Note)> {
+    let (table, partition) = match &change.what {
+        What::CreateTable { name, temporary: false, partition_of: Some(of), .. } if !of.is_default => {
+            (catalog.resolve(&of.table)?, name)
+        }
+        What::Alter { table, action: Action::Attach { partition, is_default: false }, .. } => {
+            catalog.resolve(partition).filter(|name| made.contains(name))?;
+            (catalog.resolve(table)?, partition)
+        }
+        _ => return None,
+    };
+    let default = catalog.default_partition(&table)?.to_owned();
+    let mut finding = match catalog.table(&default).and_then(valid_check) {
+        None => {
+            let message = format!(
+                "`{default}` is the default partition of `{table}`: it is locked `ACCESS EXCLUSIVE`, and all of its rows are \
+                 read for one that belongs to `{partition}`; if there is one, the statement fails"
+            );
+            Finding::new(&PARTITION_BESIDE_DEFAULT, change.range.clone(), message).with_help(format!(
+                "in a migration before, give `{default}` a `CHECK` that excludes the new bounds (`IS NOT NULL` of the key and \
+                 outside of them), `NOT VALID`, and validate it; the rows are then not read, and the check can go afterwards"
+            ))
+        }
+        Some(check) => {
+            let message = format!(
+                "`{default}`, the default partition of `{table}`, has the valid check `{check}`: where it excludes the bounds \
+                 of `{partition}`, no row is read and the lock on it is brief"
+            );
+            let mut finding = Finding::new(&PARTITION_BESIDE_DEFAULT, change.range.clone(), message);
+            (finding.severity, finding.risk) = (Some(Severity::Info), Some(Risk::Medium));
+            finding
+        }
+    };
+    finding.tables = vec![default.clone()];
+    Some((default, Note::Add(finding)))
 }
 
 fn view_reads(catalog: &Catalog, range: &Range<usize>, name: &str, column: &str, refused: &str) -> Option<Note> {

@@ -71,9 +71,24 @@ static FOREIGN_KEY_WITHOUT_INDEX: RuleInfo = rule(
     "No index on the columns of a foreign key",
 );
 
+static PARTITION_BESIDE_DEFAULT: RuleInfo = rule(
+    "partition-beside-default",
+    Category::Lock,
+    Some(Severity::Warning),
+    Risk::High,
+    Applies::Postgresql,
+    "A new partition has the default partition scanned",
+);
+
 /// Every rule that only the history can answer.
-pub(super) static RULES: &[&RuleInfo] =
-    &[&EXISTING_OBJECT, &MISSING_OBJECT, &OBJECT_IN_USE, &DUPLICATE_INDEX, &FOREIGN_KEY_WITHOUT_INDEX];
+pub(super) static RULES: &[&RuleInfo] = &[
+    &EXISTING_OBJECT,
+    &MISSING_OBJECT,
+    &OBJECT_IN_USE,
+    &DUPLICATE_INDEX,
+    &FOREIGN_KEY_WITHOUT_INDEX,
+    &PARTITION_BESIDE_DEFAULT,
+];
 
 /// One migration of the history with its changes.
 pub struct Step<'a> {
@@ -95,8 +110,9 @@ pub fn database(migration: &Migration) -> Option<String> {
     })
 }
 
-/// What the history says about its migrations, by their place in the set. `steps` are in the order in which they run.
-pub fn judge(steps: &[Step<'_>], postgres_version: &str) -> HashMap<usize, Vec<Note>> {
+/// What the history says about its migrations, by their place in the set. `steps` are in the order in which they run;
+/// those of `together` come in one change, so that what one of them makes holds no rows for the others.
+pub fn judge(steps: &[Step<'_>], postgres_version: &str, together: &HashSet<usize>) -> HashMap<usize, Vec<Note>> {
     let version = postgres_version.split('.').next().and_then(|v| v.parse().ok()).unwrap_or(0);
     let mut of: BTreeMap<String, Vec<&Step<'_>>> = BTreeMap::new();
     for step in steps {
@@ -106,19 +122,20 @@ pub fn judge(steps: &[Step<'_>], postgres_version: &str) -> HashMap<usize, Vec<N
     }
     let mut notes = HashMap::new();
     for history in of.values() {
-        replay(history, version, &mut notes);
+        replay(history, version, together, &mut notes);
     }
     notes
 }
 
-fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<Note>>) {
+fn replay(history: &[&Step<'_>], version: u32, together: &HashSet<usize>, notes: &mut HashMap<usize, Vec<Note>>) {
     let mut catalog = Catalog::default();
     let mut keys: Vec<(usize, Key)> = Vec::new();
+    let mut made_together: HashSet<String> = HashSet::new();
     for (n, step) in history.iter().enumerate() {
         catalog.begin(step.migration.schema());
         // What runs only somewhere, or again and again, tells nothing certain about the others.
         let apart = step.migration.only_in.is_some() || step.migration.repeatable;
-        let mut made = HashSet::new();
+        let mut made = if together.contains(&step.at) { made_together.clone() } else { HashSet::new() };
         for change in &step.changes {
             if apart {
                 catalog.forget(&named(&change.what));
@@ -133,6 +150,7 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
             found.extend(
                 judge::checked_column(&catalog, change)
                     .or_else(|| judge::every_row(&catalog, change))
+                    .or_else(|| judge::beside_default(&catalog, change, &made))
                     .filter(|(table, _)| !made.contains(table))
                     .map(|(_, note)| note),
             );
@@ -141,6 +159,9 @@ fn replay(history: &[&Step<'_>], version: u32, notes: &mut HashMap<usize, Vec<No
             if !found.is_empty() {
                 notes.entry(step.at).or_default().extend(found);
             }
+        }
+        if together.contains(&step.at) {
+            made_together = made;
         }
     }
     for (at, key) in keys.into_iter().filter(|(_, key)| judge::lacks_index(&catalog, key)) {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 
-use super::change::{Action, Change, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, What};
+use super::change::{Action, Change, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, PartitionOf, What};
 use super::types::ColumnType;
 use crate::lint::script::{Statement, name_of, range_of};
 use crate::lint::truth::{self, Truth};
@@ -232,7 +232,15 @@ fn create_table(create: &ast::CreateTable) -> What {
         }),
         parts,
         closed,
+        partition_of: create.partition_of().map(|of| PartitionOf {
+            table: named(of.table_name_ref()),
+            is_default: is_default(create.partition_type()),
+        }),
     }
+}
+
+fn is_default(partition: Option<ast::PartitionType>) -> bool {
+    matches!(partition, Some(ast::PartitionType::PartitionDefault(_)))
 }
 
 fn add_column(
@@ -305,9 +313,12 @@ fn action(node: &ast::AlterTableAction) -> Action {
         }
         ast::AlterTableAction::TableRenameTo(rename) => Action::RenameTo(named(rename.table_name())),
         ast::AlterTableAction::SetSchema(set) => Action::SetSchema(named(set.schema_ref())),
-        ast::AlterTableAction::AttachPartition(attach) => Action::Attach { partition: named(attach.table_name_ref()) },
-        ast::AlterTableAction::DetachPartition(_)
-        | ast::AlterTableAction::MergePartitions(_)
+        ast::AlterTableAction::AttachPartition(attach) => Action::Attach {
+            partition: named(attach.table_name_ref()),
+            is_default: is_default(attach.partition_type()),
+        },
+        ast::AlterTableAction::DetachPartition(detach) => Action::Detach { partition: named(detach.table_name_ref()) },
+        ast::AlterTableAction::MergePartitions(_)
         | ast::AlterTableAction::SplitPartition(_)
         | ast::AlterTableAction::InheritTable(_)
         | ast::AlterTableAction::NoInheritTable(_)

@@ -193,7 +193,9 @@ impl Sides {
             Action::DropColumn { name, .. } => self.take(column(name), range),
             Action::RenameColumn { from, to } => self.unknown.extend([from.clone(), to.clone()]),
             Action::RenameTo(to) => self.unknown.extend([table.to_owned(), last(to)]),
-            Action::SetSchema(_) | Action::Attach { .. } | Action::Opens => drop(self.unknown.insert(table.to_owned())),
+            Action::SetSchema(_) | Action::Attach { .. } | Action::Detach { .. } | Action::Opens => {
+                self.unknown.insert(table.to_owned());
+            }
             // An index may go or come with its constraint, under its name.
             Action::DropConstraint { name, .. } => drop(self.unknown.insert(name.clone())),
             Action::AddConstraint(def) => self.unknown.extend(def.name.clone()),

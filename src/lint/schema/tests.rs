@@ -1,5 +1,7 @@
+use crate::config::LintConfig;
 use crate::ids::Risk;
-use crate::lint::{Severity, Violation, sample};
+use crate::lint::{Scope, Severity, Violation, check, sample};
+use crate::migration::{MigrationRoot, SourceFile, resolve};
 
 /// The findings in the last of the scripts, which are the migrations of one folder.
 fn last(scripts: &[&str]) -> Vec<Violation> {
@@ -351,6 +353,85 @@ fn p164_a_partition_with_a_valid_check_is_attached_without_a_scan() {
     // A new parent does not make an old partition's rows new.
     let parent = "CREATE TABLE q (id bigint) PARTITION BY RANGE (id);\nALTER TABLE q ATTACH PARTITION part FOR VALUES FROM (1) TO (9);";
     assert_eq!(told(&["CREATE TABLE part (id bigint);", parent]), scanned);
+}
+
+#[test]
+fn p164_a_partition_beside_a_default_partition_is_told() {
+    const PARENT: &str = "CREATE TABLE p (id bigint NOT NULL) PARTITION BY RANGE (id);";
+    const REST: &str = "CREATE TABLE rest PARTITION OF p DEFAULT;";
+    const NEW: &str = "CREATE TABLE part PARTITION OF p FOR VALUES FROM (1) TO (9);";
+    const CHECK: &str = "ALTER TABLE rest ADD CONSTRAINT apart CHECK (id < 1 OR id >= 9) NOT VALID;";
+    let told = |scripts: &[&str]| {
+        let found = last(scripts);
+        of(&found, "partition-beside-default").map(|v| (v.severity, v.risk, v.tables.join(" ")))
+    };
+    let scanned = Some((Severity::Warning, Risk::High, "rest".to_owned()));
+    assert_eq!(told(&[PARENT, REST, NEW]), scanned);
+    assert_eq!(
+        told(&[PARENT, "CREATE TABLE rest (id bigint NOT NULL);", "ALTER TABLE p ATTACH PARTITION rest DEFAULT;", NEW]),
+        scanned
+    );
+    assert_eq!(
+        told(&[
+            PARENT,
+            REST,
+            "ALTER TABLE p RENAME TO q;",
+            "CREATE TABLE part PARTITION OF q FOR VALUES FROM (1) TO (9);"
+        ]),
+        scanned
+    );
+    assert_eq!(
+        told(&[
+            PARENT,
+            REST,
+            "CREATE TABLE n (id bigint NOT NULL);\nALTER TABLE p ATTACH PARTITION n FOR VALUES FROM (1) TO (9);"
+        ]),
+        scanned
+    );
+    assert_eq!(told(&[PARENT, REST, CHECK, NEW]), scanned, "nobody has validated it");
+    assert_eq!(
+        told(&[PARENT, REST, CHECK, "ALTER TABLE rest VALIDATE CONSTRAINT apart;", NEW])
+            .map(|(severity, risk, _)| (severity, risk)),
+        Some((Severity::Info, Risk::Medium))
+    );
+    for quiet in [
+        &[PARENT, NEW][..],
+        &[
+            PARENT,
+            "CREATE TABLE rest PARTITION OF p DEFAULT;\nCREATE TABLE part PARTITION OF p FOR VALUES FROM (1) TO (9);",
+        ],
+        &[PARENT, REST, "DROP TABLE rest;", NEW],
+        &[PARENT, REST, "ALTER TABLE p DETACH PARTITION rest;", NEW],
+        &[PARENT, REST, "CREATE TABLE other PARTITION OF q FOR VALUES FROM (1) TO (9);"],
+        // `attach-partition` speaks of it.
+        &[
+            PARENT,
+            REST,
+            "CREATE TABLE n (id bigint NOT NULL);",
+            "ALTER TABLE p ATTACH PARTITION n FOR VALUES FROM (1) TO (9);",
+        ],
+    ] {
+        assert_eq!(told(quiet), None, "{quiet:?}");
+    }
+}
+
+#[test]
+fn p164_what_comes_in_one_change_with_its_default_partition_waits_for_nobody() {
+    let scripts = [
+        "CREATE TABLE p (id bigint NOT NULL) PARTITION BY RANGE (id);",
+        "CREATE TABLE rest PARTITION OF p DEFAULT;",
+        "CREATE TABLE part PARTITION OF p FOR VALUES FROM (1) TO (9);",
+    ];
+    let files: Vec<SourceFile> =
+        (1..).zip(scripts).map(|(n, text)| SourceFile::new(format!("{n:04}_m.up.sql"), text.as_bytes())).collect();
+    let set = resolve(&files, &[MigrationRoot::folder("")]);
+    let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date");
+    for (new, expected) in [(2, true), (1, false), (0, false)] {
+        let scope = Scope::Paths(files[new..].iter().map(|f| f.path.clone()).collect());
+        let report = check(&set, &LintConfig::default(), &scope, today);
+        let told = report.violations.iter().any(|v| v.rule == "partition-beside-default");
+        assert_eq!(told, expected, "from the {new}th on: {:?}", report.violations);
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::migration::text::text;
 use crate::migration::verify;
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
-    SourceFile, Version,
+    SourceFile, Spot, Version,
 };
 pub use detect::declared_engine;
 pub(super) use detect::{Folder, Surroundings, read_folder};
@@ -118,9 +118,17 @@ fn is_in_capitals(file_name: &str) -> bool {
     ending != "sql" && ending.eq_ignore_ascii_case("sql")
 }
 
-/// What is said of a whole line.
-fn told(file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) -> Problem {
-    Problem { file: file.to_owned(), line, column: 1, rule, severity, message, help: help.to_owned() }
+/// What is said of a place, or of a whole line.
+fn told(
+    file: &str,
+    at: impl Into<Spot>,
+    rule: &'static str,
+    severity: Severity,
+    message: String,
+    help: &str,
+) -> Problem {
+    let Spot { line, column, end_column } = at.into();
+    Problem { file: file.to_owned(), line, column, end_column, rule, severity, message, help: help.to_owned() }
 }
 
 /// The parts of a migration that a layout's reader has found.
@@ -135,8 +143,16 @@ struct Found<'a> {
 }
 
 impl Reader<'_> {
-    fn problem(&mut self, file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) {
-        self.set.problems.push(told(file, line, rule, severity, message, help));
+    fn problem(
+        &mut self,
+        file: &str,
+        at: impl Into<Spot>,
+        rule: &'static str,
+        severity: Severity,
+        message: String,
+        help: &str,
+    ) {
+        self.set.problems.push(told(file, at, rule, severity, message, help));
     }
 
     /// A program that stands where a script would.
@@ -166,8 +182,16 @@ impl Reader<'_> {
     }
 
     /// Something worth a word that keeps no run from starting.
-    fn remark(&mut self, file: &str, line: u32, rule: &'static str, severity: Severity, message: String, help: &str) {
-        self.set.remarks.push(told(file, line, rule, severity, message, help));
+    fn remark(
+        &mut self,
+        file: &str,
+        at: impl Into<Spot>,
+        rule: &'static str,
+        severity: Severity,
+        message: String,
+        help: &str,
+    ) {
+        self.set.remarks.push(told(file, at, rule, severity, message, help));
     }
 
     /// Bytes that other tools may read, or check out, as others.

@@ -10,8 +10,9 @@ use chrono::{NaiveDate, NaiveTime};
 use super::{Folder, Found, Reader, Surroundings};
 use crate::ids::Risk;
 use crate::migration::checksum::sha256_hex;
+use crate::migration::duration;
 use crate::migration::vague::says_nothing;
-use crate::migration::{Directives, FileContent, Migration, Severity, SourceFile, Version};
+use crate::migration::{Directives, FileContent, Migration, Severity, SourceFile, Spot, Version};
 
 /// Digits that its numbers have at least [S2-11].
 const DIGITS: usize = 3;
@@ -112,11 +113,11 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
             down: back.as_ref().map(|(filled, _)| filled).or(down),
             metadata: up.iter().chain(&back).flat_map(|(_, files)| files.iter().copied()).collect(),
         };
-        let mut problems = Vec::new();
+        let (mut problems, mut untimed) = (Vec::new(), None);
         let mut untitled = None;
         let mut vague = None;
         if let Some(migration) = reader.add(found) {
-            read_header(migration, &mut problems);
+            untimed = read_header(migration, &mut problems);
             untitled = migration.description.is_none().then(|| migration.up.path.clone());
             vague = migration.description.clone().filter(|said| says_nothing(said));
             if up.is_some() || back.is_some() {
@@ -132,6 +133,10 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
             let message = format!("its title is `{said}`, which does not say what it does");
             let help = "say behind `-- Migration:` what it changes and what for";
             reader.remark(&file.path, 1, "vague-name", Severity::Warning, message, help);
+        }
+        if let Some((line, message)) = untimed {
+            let help = "write how long it takes, such as `-- Duration: 5m`, or take the line out";
+            reader.remark(&file.path, line, "invalid-metadata", Severity::Warning, message, help);
         }
         for (line, message, help) in problems {
             reader.problem(&file.path, line, "invalid-directive", Severity::Error, message, help);
@@ -158,8 +163,10 @@ fn own_files(migration: &mut Migration, scripts: [Option<&SourceFile>; 2]) {
 /// The kinds that a header may name [S2-72] [S2-74] [S2-76].
 const TYPES: [&str; 3] = ["SCHEMA_CHANGE", "DATA_MIGRATION", "HOTFIX"];
 
-/// Reads the comment lines at the top: `-- Migration: …`, `-- Risk: …`, `-- Depends: …` [S2-87] [S2-88].
-fn read_header(migration: &mut Migration, problems: &mut Vec<(u32, String, &'static str)>) {
+/// Reads the comment lines at the top: `-- Migration: …`, `-- Risk: …`, `-- Depends: …` [S2-87] [S2-88]. Gives the line of a
+/// duration that is none, and what is wrong with it: nothing goes by it, so it holds nothing up.
+fn read_header(migration: &mut Migration, problems: &mut Vec<(u32, String, &'static str)>) -> Option<(Spot, String)> {
+    let mut untimed = None;
     let Migration { up, directives, description, .. } = migration;
     let lines =
         up.text.lines().zip(1u32..).take_while(|(l, _)| l.trim().is_empty() || l.trim_start().starts_with("--"));
@@ -178,10 +185,16 @@ fn read_header(migration: &mut Migration, problems: &mut Vec<(u32, String, &'sta
                 problems.push((n, message, "write `SCHEMA_CHANGE`, `DATA_MIGRATION` or `HOTFIX`"));
             }
             "Depends" => depends(directives, value),
-            // Duration, author, ticket, compliance: for people and reports.
+            "Duration" => {
+                if let Err(message) = duration::parse(value) {
+                    untimed = Some((Spot::of_part(line, line.trim()).within(n, 1), message));
+                }
+            }
+            // Author, ticket, compliance: for people and reports.
             _ => {}
         }
     }
+    untimed
 }
 
 fn depends(directives: &mut Directives, value: &str) {
@@ -245,6 +258,24 @@ mod tests {
         // What runs is another thing, and so is what is agreed to.
         assert_ne!(migration.checksum, other.migrations[0].checksum);
         assert_ne!(one.digest(), other.digest());
+    }
+
+    #[test]
+    fn s2_88_a_duration_that_is_none_is_told_and_holds_nothing_up() {
+        let header = |duration: &str| SAMPLE.replace("Duration: 5m", &format!("Duration: {duration}"));
+        for (said, expected) in [("soon", true), ("", true), ("5", true), ("1h 30m", false), ("~5 minutes", false)] {
+            let sql = header(said);
+            let set =
+                read(&[("m/scripts/001_20240101_000000_a.sql", &sql.replace("Depends: 001", "Depends: none, 001"))]);
+            let told: Vec<_> = set
+                .remarks
+                .iter()
+                .filter(|p| p.rule == "invalid-metadata")
+                .map(|p| (p.line, p.column, p.severity, p.message.contains(&format!("`{said}` is no time"))))
+                .collect();
+            let wanted = if expected { vec![(4, 1, Severity::Warning, true)] } else { Vec::new() };
+            assert_eq!(told, wanted, "{said}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use super::numbered::parse_name;
 use super::{Folder, Found, Reader};
 use crate::ids::Engine;
-use crate::migration::{FileContent, Severity, SourceFile, Version, VersionStep};
+use crate::migration::{FileContent, Severity, SourceFile, Spot, Version, VersionStep};
 
 /// Digits that the numbers of its names have at least [S4-45].
 const DIGITS: usize = 3;
@@ -80,9 +80,9 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     }
     let mut before: Option<([u64; 3], String)> = None;
     for (stem, parts) in stems {
-        let Some((semver, line)) = read_one(stem, &parts, reader) else { continue };
+        let Some((semver, at)) = read_one(stem, &parts, reader) else { continue };
         let path = parts.json.map_or_else(String::new, |f| f.path.clone());
-        check_order(before.as_ref(), semver, line, &path, reader);
+        check_order(before.as_ref(), semver, at, &path, reader);
         let step = before.as_ref().and_then(|(highest, _)| VersionStep::between(*highest, semver));
         if let Some(migration) = reader.set.migrations.last_mut() {
             migration.step = step;
@@ -94,23 +94,23 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
 }
 
 /// The numbers in front of the names and the semantic versions tell the same order [S4-45] [S4-76].
-fn check_order(before: Option<&([u64; 3], String)>, semver: [u64; 3], line: u32, path: &str, reader: &mut Reader<'_>) {
+fn check_order(before: Option<&([u64; 3], String)>, semver: [u64; 3], at: Spot, path: &str, reader: &mut Reader<'_>) {
     let Some((highest, stem)) = before else { return };
     let written = |v: &[u64; 3]| format!("{}.{}.{}", v[0], v[1], v[2]);
     if *highest == semver {
         let message = format!("`version` {} is taken by `{stem}` already", written(&semver));
         let help = "give this migration the next free version";
-        reader.problem(path, line, "duplicate-version", Severity::Error, message, help);
+        reader.problem(path, at, "duplicate-version", Severity::Error, message, help);
     } else if *highest > semver {
         let message =
             format!("`version` {} is lower than the {} of `{stem}` before it", written(&semver), written(highest));
         let help = "number and version must tell the same order; give this migration the next free version";
-        reader.problem(path, line, "version-order", Severity::Error, message, help);
+        reader.problem(path, at, "version-order", Severity::Error, message, help);
     }
 }
 
-/// Reads the migration of one stem; gives its semantic version with its line.
-fn read_one(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) -> Option<([u64; 3], u32)> {
+/// Reads the migration of one stem; gives its semantic version with its place.
+fn read_one(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) -> Option<([u64; 3], Spot)> {
     let sql = script_extension(reader.engine) == Some("sql");
     let json = match (parts.json, parts.script) {
         (Some(json), None) if sql => {
@@ -166,7 +166,7 @@ fn read_one(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) -> Option<([
             migration.directives.phase = declared.phase.or(migration.directives.phase);
             migration.directives.compliance = declared.compliance;
             migration.directives.manual = declared.manual.or(migration.directives.manual.take());
-            about.semver.map(|v| (v, about.version_line))
+            about.semver.map(|v| (v, about.version_at))
         }
         Some(_) | None => operations::read(stem, (name.version, name.name), parts, json, reader),
     }
@@ -256,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn s2_88_a_duration_that_is_none_is_told_at_its_value() {
+        for (said, expected) in [("soon", true), ("5m", false)] {
+            let json = MONGO.replace("\"A\"", &format!("\"A\", \"duration\": \"{said}\""));
+            let set = read(&[("migrations/mongodb/001_a.json", &json)]);
+            assert_eq!(set.migrations.len(), 1);
+            assert!(set.problems.iter().all(|p| p.severity == Severity::Warning), "{:?}", set.problems);
+            let wanted = if expected { vec![("invalid-metadata", "\"soon\"")] } else { Vec::new() };
+            assert_eq!(marked(&json, &set), wanted, "{said}");
+        }
+    }
+
+    #[test]
     fn mistakes_in_the_json_half_are_located() {
         for (json, rule, part) in [
             (ROLES.replace("\"name\"", "\"nam\""), "invalid-metadata", "unknown field `nam`"),
@@ -301,6 +313,44 @@ mod tests {
     { "type": "add_field", "collection": "c", "field": "f", "value": 1 }
   ]
 }"#;
+
+    /// What of the text `json` each problem is about: the part of its line that is marked.
+    fn marked<'a>(json: &'a str, set: &MigrationSet) -> Vec<(&'static str, &'a str)> {
+        let column = |n: u32| usize::try_from(n - 1).expect("a column");
+        let told = set.problems.iter().map(|p| {
+            let line = json.lines().nth(column(p.line)).unwrap_or_default();
+            let at = |n: u32| line.char_indices().nth(column(n)).map_or(line.len(), |(at, _)| at);
+            (p.rule, &line[at(p.column)..at(p.end_column)])
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn s4_77_a_mistake_is_marked_where_it_stands_and_not_at_its_line() {
+        let broken = |from: &str, to: &str| MONGO.replace(from, to);
+        for (json, rule, part) in [
+            (broken("1.0.0", "1.0"), "invalid-metadata", "\"1.0\""),
+            (broken("\"A\"", "\"TODO\""), "vague-name", "\"TODO\""),
+            (broken("\"A\"", "\"Ä\", \"nöthing\": 1"), "invalid-metadata", "\"nöthing\""),
+            (broken("\"A\"", "\"A\", \"risk\": \"HUGE\""), "invalid-metadata", "\"HUGE\""),
+            (broken("\"description\": \"A\", ", ""), "invalid-metadata", ""),
+            (broken("\"field\"", "\"feld\""), "invalid-operation", "\"feld\""),
+            (broken("add_field", "ad_field"), "invalid-operation", "\"ad_field\""),
+            (
+                broken(", \"value\": 1", ""),
+                "invalid-operation",
+                "{ \"type\": \"add_field\", \"collection\": \"c\", \"field\": \"f\" }",
+            ),
+            // In a list on the same line as its field.
+            (broken("\n  ]", "\n  ], \"rollback\": [{\"type\":\"drop\"}]"), "invalid-operation", "\"drop\""),
+        ] {
+            let set = read(&[("migrations/mongodb/001_a.json", &json)]);
+            assert_eq!(marked(&json, &set), [(rule, part)], "{json}: {:?}", set.problems);
+        }
+        let second = MONGO.replace("\"a\"", "\"b\"");
+        let set = read(&[("migrations/mongodb/001_a.json", MONGO), ("migrations/mongodb/002_b.json", &second)]);
+        assert_eq!(marked(&second, &set), [("duplicate-version", "\"1.0.0\"")]);
+    }
 
     fn one(set: &MigrationSet) -> &crate::migration::Migration {
         assert_eq!((set.migrations.len(), set.problems.as_slice()), (1, &[][..]));

@@ -5,6 +5,8 @@
 //! operation is one statement of the run. It is kept as written, so that a plan shows it and a message names its line.
 
 pub mod elasticsearch;
+#[cfg(feature = "mongodb")]
+pub mod extended_json;
 pub mod lua;
 pub mod mongodb;
 pub mod redis;
@@ -17,6 +19,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::ids::{Engine, Risk};
+use crate::migration::Spot;
 use crate::migration::execution::{CannotExecute, Nature, Statement};
 
 /// One operation of one engine.
@@ -183,12 +186,12 @@ pub fn are_operations(engine: Engine) -> bool {
 /// # Errors
 /// What is wrong with the first that cannot be read, with its line.
 pub fn read(engine: Engine, text: &str) -> Result<Vec<Located>, CannotExecute> {
-    read_each(engine, text).into_iter().collect()
+    read_each(engine, text).into_iter().map(|one| one.map_err(CannotExecute::from)).collect()
 }
 
 /// The operations of a script in order, each that cannot be read with what is wrong with it; one mistake alone where the
 /// script is no list at all.
-pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecute>> {
+pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, Mistake>> {
     let raw: Result<Vec<&RawValue>, _> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text)
     } else {
@@ -196,24 +199,39 @@ pub fn read_each(engine: Engine, text: &str) -> Vec<Result<Located, CannotExecut
     };
     let raw = match raw {
         Ok(raw) => raw,
-        Err(e) => return vec![Err(malformed(&e, 0))],
+        Err(e) => return vec![Err(malformed(&e, text, 0))],
     };
     raw.into_iter()
         .map(|value| {
             let range = position(text, value.get());
             let before = line_at(text, range.start);
-            let operation =
-                Operation::parse(engine, value.get()).map_err(|e| wrong_operation(&e, value.get(), before))?;
+            let operation = Operation::parse(engine, value.get()).map_err(|e| wrong_operation(&e, text, &range))?;
             Ok(Located { line: operation.line_of_undone().unwrap_or(before), range, operation })
         })
         .collect()
 }
 
-/// What is said of an `undo` that a person wrote.
-pub(crate) fn own_undo(line: u32) -> CannotExecute {
-    CannotExecute {
-        rule: RULE,
-        line,
+/// An operation that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The word that is wrong, else the operation, within the script's text.
+    pub at: Spot,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
+impl From<Mistake> for CannotExecute {
+    fn from(mistake: Mistake) -> Self {
+        Self { rule: RULE, line: mistake.at.line, message: mistake.message, help: mistake.help }
+    }
+}
+
+/// What is said of an `undo` that a person wrote, in the bytes `range` of a script's `text`.
+pub(crate) fn own_undo(text: &str, range: Range<usize>) -> Mistake {
+    Mistake {
+        at: Spot::of(text, range),
         message: "`undo` is Godwit's own operation; no file holds it".to_owned(),
         help: "write the operations that take the migration back, or leave the rollback out to have it computed"
             .to_owned(),
@@ -305,9 +323,11 @@ fn condition(filter: Option<&serde_json::Map<String, Value>>) -> String {
     filter.map_or(String::new(), |f| format!(" where {}", short("", &Value::Object(f.clone()))))
 }
 
-fn malformed(error: &serde_json::Error, lines_before: u32) -> CannotExecute {
-    let line = u32::try_from(error.line()).unwrap_or(1).max(1);
-    CannotExecute { rule: RULE, line: lines_before + line, message: words_of(error), help: HELP.to_owned() }
+/// What is wrong with JSON that begins at byte `start` of a script's `text`.
+fn malformed(error: &serde_json::Error, text: &str, start: usize) -> Mistake {
+    let Spot { line, column, .. } = Spot::of(text, start..start);
+    let at = Spot::read_to(&text[start..], error.line(), error.column()).within(line, column);
+    Mistake { at, message: words_of(error), help: HELP.to_owned() }
 }
 
 /// What an operation that cannot be read breaks.
@@ -320,22 +340,25 @@ fn words_of(error: &serde_json::Error) -> String {
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }
 
-/// What is wrong with one operation, which begins in `line` of its script. The parser knows a position only where the JSON
-/// itself is broken; else it is the line of the word it complains about, or the operation's own.
-fn wrong_operation(error: &serde_json::Error, json: &str, line: u32) -> CannotExecute {
+/// What is wrong with one operation, the bytes `range` of its script's `text`. The parser knows a position only where the
+/// JSON itself is broken; else it is the word that it complains about, or the operation as a whole.
+fn wrong_operation(error: &serde_json::Error, text: &str, range: &Range<usize>) -> Mistake {
     if !error.is_data() {
-        return malformed(error, line - 1);
+        return malformed(error, text, range.start);
     }
+    let json = &text[range.clone()];
     // Nobody writes an `undo`, so it is not offered.
     let message = words_of(error).replace(", `undo`", "");
     let named = message.split('`').nth(1).filter(|_| message.starts_with("unknown"));
-    let at = named.and_then(|name| json.find(&format!("\"{name}\""))).unwrap_or(0);
+    let word = named.map(|name| format!("\"{name}\""));
+    let at = word.and_then(|word| json.find(&word).map(|at| at..at + word.len())).unwrap_or(0..json.len());
     let kind = serde_json::from_str::<Value>(json).ok().and_then(|v| v.get("type")?.as_str().map(str::to_owned));
     let message = match kind {
         Some(kind) if !message.starts_with("unknown variant") => format!("`{kind}`: {message}"),
         Some(_) | None => message.replace("unknown variant", "unknown operation"),
     };
-    CannotExecute { rule: RULE, line: line + line_at(json, at) - 1, message, help: HELP.to_owned() }
+    let at = Spot::of(text, range.start + at.start..range.start + at.end);
+    Mistake { at, message, help: HELP.to_owned() }
 }
 
 /// Where `part`, which was borrowed from `text`, stands in it.

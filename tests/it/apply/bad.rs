@@ -195,7 +195,7 @@ fn a_mongodb_that_is_full_in_mid_step_takes_the_migration_back_and_goes_on_with_
     mongo.insert("people", (0..20).map(|n| doc! { "_id": n }).collect());
     let name = mongo.url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
     // The server itself says of updates that its disk is full.
-    let full = |mode: mongodb::bson::Bson| {
+    let full = |mode: bson::Bson| {
         crate::support::wait(async {
             let client = mongodb::Client::with_uri_str(&server.url).await.unwrap();
             let data = doc! { "failCommands": ["update"], "errorCode": 14031, "namespace": format!("{name}.people") };
@@ -240,7 +240,7 @@ fn r18_what_is_retried_after_an_undo_that_got_stuck_runs_whole() {
     let mongo = Mongo::at(&server.url, &[file(1, fill, None)]);
     mongo.insert("people", (0..20).map(|n| doc! { "_id": n }).collect());
     let name = mongo.url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
-    let full = |mode: mongodb::bson::Bson| {
+    let full = |mode: bson::Bson| {
         crate::support::wait(async {
             let client = mongodb::Client::with_uri_str(&server.url).await.unwrap();
             let data = doc! { "failCommands": ["update"], "errorCode": 14031, "namespace": format!("{name}.people") };

@@ -38,7 +38,7 @@ async fn s4_68_a_merged_and_approved_migration_may_lose_what_it_was_agreed_to_lo
     for database in &databases {
         let client = mongodb::Client::with_uri_str(&database.url).await.unwrap();
         let carts = client.default_database().unwrap().collection("carts");
-        carts.insert_one(mongodb::bson::doc! { "_id": 1 }).await.unwrap();
+        carts.insert_one(bson::doc! { "_id": 1 }).await.unwrap();
     }
 
     let second =

@@ -78,6 +78,36 @@ fn s2_23_an_environment_alone_says_nothing_of_what_to_undo() {
 }
 
 #[test]
+fn s1_41_basic_makes_the_tools_own_table_and_nothing_else() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let database = Database::fresh(kind);
+        let folder = tempfile::tempdir().unwrap();
+        let sql = "-- migrate:up\nCREATE TABLE a (id bigint PRIMARY KEY);\n-- migrate:down\nDROP TABLE a;\n";
+        std::fs::create_dir_all(folder.path().join("db/migrations")).unwrap();
+        std::fs::write(folder.path().join("db/migrations/20240101000000_a.sql"), sql).unwrap();
+        let run = |more: &[&str]| -> Said {
+            let mut run = godwit(folder.path());
+            let args = ["init-tracking", "--url", &database.url, "--path", "db/migrations", "--format", "json"];
+            run.args(args).args(more).output().unwrap().into()
+        };
+        let tables = || {
+            let of = match kind {
+                Kind::Sqlite => "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name",
+                _ => "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename",
+            };
+            database.query(of).concat()
+        };
+        for _ in 0..2 {
+            let made = run(&["--basic"]).expect(0).json();
+            assert_eq!(made["targets"][0]["tables"], serde_json::json!(["schema_migrations"]), "{made}");
+            assert_eq!(tables(), ["schema_migrations"]);
+        }
+        run(&[]).expect(0);
+        assert_eq!(tables(), ["godwit_fence", "godwit_history", "schema_migrations"]);
+    }
+}
+
+#[test]
 fn s1_37_s1_39_s1_41_a_services_tracking_table_is_made_once_and_an_existing_one_adopted() {
     let database = Database::fresh(Kind::Postgres);
     let shop = Shop::new();
@@ -118,8 +148,15 @@ fn s1_37_s1_39_s1_41_a_services_tracking_table_is_made_once_and_an_existing_one_
         ))
     };
     assert_eq!(tables("order_service"), [["0"]]);
+    // Of Godwit's own tables `--basic` touches none: not those that are there, and it makes none either.
+    let own = "SELECT count(*)::text FROM pg_tables WHERE tablename IN ('godwit_history', 'godwit_fence')";
+    assert_eq!(database.query(own), [["2"]]);
+    database.query("DROP TABLE godwit_history, godwit_fence");
     run(&["init-tracking", "development", "--service", "order-service", "--basic"]).expect(0);
     assert_eq!(tables("order_service"), [["1"]]);
+    let said = run(&["init-tracking", "--service", "order-service", "--basic"]).expect(0).stdout;
+    assert!(said.contains("order_service_schema_migrations is there") && !said.contains("godwit_"), "{said}");
+    assert_eq!(database.query(own), [["0"]]);
     let again = run(&["init-tracking", "--service", "order-service", "--format", "json"]).expect(0).json();
     assert_eq!(again["targets"][0]["applied"], 0);
     run(&["migrate", "--service", "order-service", "--force"]).expect(0);

@@ -236,8 +236,8 @@ fn r1_a_killed_update_counts_each_of_fifty_thousand_documents_once() {
         doc! { "_id": { "a": 1 } },
         doc! { "_id": true },
         doc! { "_id": DateTime::from_millis(5) },
-        doc! { "_id": Bson::Timestamp(mongodb::bson::Timestamp { time: 1, increment: 1 }) },
-        doc! { "_id": mongodb::bson::Uuid::new() },
+        doc! { "_id": Bson::Timestamp(bson::Timestamp { time: 1, increment: 1 }) },
+        doc! { "_id": bson::Uuid::new() },
         doc! { "_id": f64::NAN },
         doc! { "_id": Bson::MaxKey },
     ];

@@ -24,6 +24,7 @@ INSERT INTO keyless SELECT n, n FROM generate_series(1, 400) n;
 INSERT INTO usesdom SELECT n, n FROM generate_series(1, 400) n;
 INSERT INTO p SELECT n % 100, n FROM generate_series(1, 400) n;
 INSERT INTO p2 SELECT 100 + n, n FROM generate_series(1, 400) n;
+INSERT INTO dp SELECT n, n FROM generate_series(1, 400) n;
 INSERT INTO walled SELECT n FROM generate_series(1, 400) n;
 REFRESH MATERIALIZED VIEW mv;
 SELECT setval('sq', 4711);

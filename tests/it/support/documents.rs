@@ -20,7 +20,7 @@ fn ordered(value: &Value) -> Value {
 }
 
 /// What MongoDB says, as JSON; kinds of value that JSON does not have, as the words for them.
-fn plain(value: &mongodb::bson::Bson) -> Value {
+fn plain(value: &bson::Bson) -> Value {
     use mongodb::bson::Bson;
     match value {
         Bson::Document(fields) => fields.iter().map(|(k, v)| (k.clone(), plain(v))).collect(),
@@ -44,12 +44,12 @@ pub struct Answer {
 impl Database {
     /// Has a MongoDB database carry out a command.
     pub fn mongo(&self, command: &Value) -> Result<Value, String> {
-        let command = mongodb::bson::serialize_to_document(command).unwrap();
+        let command = bson::serialize_to_document(command).unwrap();
         let work = async {
             let client = mongodb::Client::with_uri_str(&self.url).await.map_err(|e| e.to_string())?;
             let name = self.name();
             let said = client.database(name).run_command(command).await.map_err(|e| e.to_string())?;
-            Ok(plain(&mongodb::bson::Bson::Document(said)))
+            Ok(plain(&bson::Bson::Document(said)))
         };
         apart(|| wait(work))
     }

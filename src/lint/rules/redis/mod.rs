@@ -9,6 +9,7 @@ mod flush_command;
 mod keys_command;
 mod lost_expiry;
 mod lua_global;
+mod lua_library;
 mod lua_syntax;
 mod no_return;
 mod not_repeatable;
@@ -43,6 +44,7 @@ pub(super) static RULES: &[&OperationRule] = &[
     &undeclared_key::RULE,
     &random_before_write::RULE,
     &lua_global::RULE,
+    &lua_library::RULE,
     &endless_loop::RULE,
     &not_repeatable::RULE,
     &no_return::RULE,

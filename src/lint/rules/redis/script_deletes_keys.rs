@@ -1,7 +1,7 @@
 //! A script that deletes whole keys: by a command for it, or by a lifetime that is over (R515).
 
 use super::prelude::*;
-use crate::migration::operations::lua::{Taken, losses};
+use crate::migration::operations::lua::Taken;
 
 pub(super) static RULE: OperationRule = OperationRule {
     info: RuleInfo {
@@ -32,12 +32,12 @@ pub(super) static RULE: OperationRule = OperationRule {
 };
 
 fn check(lua: &Lua<'_>, told: &mut Told<'_>) {
-    for loss in losses(lua.source) {
+    for loss in &lua.losses {
         let command = &loss.command;
         match loss.taken {
             Taken::Keys => {
                 told.add_at(
-                    loss.range,
+                    loss.range.clone(),
                     format!("`{command}` deletes keys, and their values are gone for good"),
                     "give them a lifetime first (`set_ttl`), and watch who misses them",
                 );
@@ -47,7 +47,7 @@ fn check(lua: &Lua<'_>, told: &mut Told<'_>) {
                 let message = format!("`{command}` deletes keys whose values the script writes elsewhere or anew");
                 let help =
                     "look whether everything of them is written: fields, scores, the lifetime; `RENAMENX` keeps it all";
-                told.add_at(loss.range, message, help).risk = Some(Risk::Medium);
+                told.add_at(loss.range.clone(), message, help).risk = Some(Risk::Medium);
             }
             Taken::Members => {}
         }

@@ -1,7 +1,7 @@
 //! A script that takes fields, members or entries out of keys (R515).
 
 use super::prelude::*;
-use crate::migration::operations::lua::{Taken, losses};
+use crate::migration::operations::lua::Taken;
 
 pub(super) static RULE: OperationRule = OperationRule {
     info: RuleInfo {
@@ -26,9 +26,9 @@ pub(super) static RULE: OperationRule = OperationRule {
 };
 
 fn check(lua: &Lua<'_>, told: &mut Told<'_>) {
-    for loss in losses(lua.source).into_iter().filter(|loss| loss.taken == Taken::Members) {
+    for loss in lua.losses.iter().filter(|loss| loss.taken == Taken::Members) {
         told.add_at(
-            loss.range,
+            loss.range.clone(),
             format!("what `{}` takes out of a key is gone for good", loss.command),
             "write it where it stays in an earlier migration, and take it out when nobody reads it here any more",
         );

@@ -1,4 +1,4 @@
-//! The JSON half of a typed migration: its fields (SPEC 3.1), checked one by one, each mistake at its line.
+//! The JSON half of a typed migration: its fields (SPEC 3.1), checked one by one, each mistake at its place.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 use crate::ids::{Engine, Risk};
 use crate::migration::backfill::Backfill;
 use crate::migration::directives::{Directives, Waiver};
+use crate::migration::duration;
 use crate::migration::operations::{are_operations, redis};
 use crate::migration::vague::says_nothing;
-use crate::migration::{Problem, Script, Severity};
+use crate::migration::{Problem, Script, Severity, Spot};
 
 /// The fields as written.
 #[derive(Deserialize)]
@@ -35,8 +36,7 @@ pub(super) struct Fields<'a> {
     /// The risk it has at least: `LOW`, `MEDIUM`, `HIGH`.
     risk: Option<String>,
     /// How long it takes, such as `5m`.
-    #[serde(rename = "duration")]
-    _duration: Option<String>,
+    duration: Option<String>,
     #[serde(rename = "author")]
     _author: Option<String>,
     #[serde(rename = "ticket")]
@@ -120,8 +120,8 @@ pub(super) struct Metadata<'a> {
     pub version: String,
     /// Its three numbers, if it has three.
     pub semver: Option<[u64; 3]>,
-    /// The line of `version`.
-    pub version_line: u32,
+    /// Where the value of `version` stands.
+    pub version_at: Spot,
     /// `description`.
     pub description: String,
     /// `risk`, `depends_on`, waivers.
@@ -149,23 +149,23 @@ pub(super) fn read<'a>(
     name: &str,
     problems: &mut Vec<Problem>,
 ) -> Option<Metadata<'a>> {
-    let mut wrong_at = |line: u32, column: u32, message: String, help: &str| {
+    let mut wrong = |at: Spot, message: String, help: &str| {
         problems.push(Problem {
             file: json.path.clone(),
-            line,
-            column,
+            line: at.line,
+            column: at.column,
+            end_column: at.end_column,
             rule: "invalid-metadata",
             severity: Severity::Error,
             message,
             help: help.to_owned(),
         });
     };
-    let mut wrong = |line: u32, message: String, help: &str| wrong_at(line, 1, message, help);
     let fields: Fields<'a> = match serde_json::from_str(&json.text) {
         Ok(fields) => fields,
         Err(e) => {
-            let lines = FieldLines::of(&json.text);
-            let found = lines.strange_or_missing();
+            let places = Places::of(&json.text);
+            let found = places.strange_or_missing();
             let more = match engine {
                 Engine::Mongodb | Engine::Elasticsearch => ", operations, rollback",
                 Engine::Redis => ", keys, args, operations, rollback",
@@ -173,11 +173,11 @@ pub(super) fn read<'a>(
             };
             let help = format!("{FIELDS}{more}");
             // All of them at once: who mends one should not learn of the next by trying again.
-            for (line, message) in &found {
-                wrong(*line, message.clone(), &help);
+            for (at, message) in &found {
+                wrong(*at, message.clone(), &help);
             }
             if found.is_empty() {
-                let place = |n: usize| u32::try_from(n).unwrap_or(1).max(1);
+                let at = Spot::read_to(&json.text, e.line(), e.column());
                 let said = e.to_string();
                 let message = match said.split(" at line ").next() {
                     // The reader's own words for it are about its types.
@@ -187,28 +187,28 @@ pub(super) fn read<'a>(
                     message => message.unwrap_or(&said).to_owned(),
                 };
                 if e.is_data() {
-                    wrong_at(place(e.line()), place(e.column()), message, &help);
+                    wrong(at, message, &help);
                 } else {
                     let help = "it is no JSON: look just before that place for a comma too many, or a comma, a quote or a bracket that is missing";
-                    wrong_at(place(e.line()), place(e.column()), format!("{message} [S4-77]"), help);
+                    wrong(at, format!("{message} [S4-77]"), help);
                 }
             }
             return None;
         }
     };
-    let lines = FieldLines::of(&json.text);
+    let places = Places::of(&json.text);
     let semver = semver(&fields.version);
     if semver.is_none() {
         let message = format!("`version` is `{}`, not of the form 1.2.3 [S4-07]", fields.version);
-        wrong(lines.of_field("version"), message, "use three numbers");
+        wrong(places.of_field("version"), message, "use three numbers");
     }
     if fields.name != name {
         let message = format!("`name` is `{}`, but the file is named `{name}` [S4-08]", fields.name);
-        wrong(lines.of_field("name"), message, "make them equal");
+        wrong(places.of_field("name"), message, "make them equal");
     }
     if fields.description.trim().is_empty() {
         wrong(
-            lines.of_field("description"),
+            places.of_field("description"),
             "`description` is empty [S4-09]".to_owned(),
             "say what the migration does",
         );
@@ -217,11 +217,11 @@ pub(super) fn read<'a>(
     if fields.database_type != engine.as_str() {
         let message =
             format!("`database_type` is `{}`, but the folder is for `{engine}` [S4-10]", fields.database_type);
-        wrong(lines.of_field("database_type"), message, "make them equal");
+        wrong(places.of_field("database_type"), message, "make them equal");
     }
     let mut misplaced = |field: &str, given: bool, why: &str| {
         if given {
-            wrong(lines.of_field(field), format!("`{field}` has no place here: {why}"), "take it out");
+            wrong(places.of_field(field), format!("`{field}` has no place here: {why}"), "take it out");
         }
     };
     if are_operations(engine) {
@@ -242,16 +242,16 @@ pub(super) fn read<'a>(
         && let Err(e) = serde_json::from_str::<redis::Keys>(keys.get())
     {
         let message = format!("`keys` is neither a list of names nor `{{\"match\": …, \"count\": …}}`: {e}");
-        wrong(lines.of_field("keys"), message, "name the keys, or give the pattern that finds them");
+        wrong(places.of_field("keys"), message, "name the keys, or give the pattern that finds them");
     }
     if fields.manual.as_ref().is_some_and(|why| why.trim().is_empty()) {
-        wrong(lines.of_field("manual"), "`manual` gives no reason".to_owned(), "say why it cannot be avoided");
+        wrong(places.of_field("manual"), "`manual` gives no reason".to_owned(), "say why it cannot be avoided");
     }
     let risk = match fields.risk.as_deref().map(str::parse::<Risk>) {
         None => None,
         Some(Ok(risk)) => Some(risk),
         Some(Err(e)) => {
-            wrong(lines.of_field("risk"), e.to_string(), "correct `risk`");
+            wrong(places.of_field("risk"), e.to_string(), "correct `risk`");
             None
         }
     };
@@ -260,7 +260,7 @@ pub(super) fn read<'a>(
         match Backfill::new(&b.table, Some(&b.key), batch.as_deref(), b.pause.as_deref()) {
             Ok(backfill) => Some(backfill),
             Err(message) => {
-                wrong(lines.of_field("backfill"), message, "correct `backfill`");
+                wrong(places.of_field("backfill"), message, "correct `backfill`");
                 None
             }
         }
@@ -269,11 +269,11 @@ pub(super) fn read<'a>(
         None => None,
         Some(Ok(phase)) => Some(phase),
         Some(Err(message)) => {
-            wrong(lines.of_field("phase"), message, "correct `phase`");
+            wrong(places.of_field("phase"), message, "correct `phase`");
             None
         }
     };
-    let line = lines.of_field("waive");
+    let waive_at = places.of_field("waive");
     let given: Vec<(String, String, Option<NaiveDate>)> = match fields.waive {
         None => Vec::new(),
         Some(Waive::One(rule)) => vec![(rule, fields.reason.unwrap_or_default(), fields.expires)],
@@ -282,24 +282,25 @@ pub(super) fn read<'a>(
     let mut waivers = Vec::new();
     for (rule, reason, expires) in given {
         if reason.trim().is_empty() {
-            wrong(line, format!("the waiver of `{rule}` gives no reason"), "write a `reason` beside it");
+            wrong(waive_at, format!("the waiver of `{rule}` gives no reason"), "write a `reason` beside it");
         } else {
-            waivers.push(Waiver { rule, reason, expires, line, is_field: true });
+            waivers.push(Waiver { rule, reason, expires, at: waive_at, is_field: true });
         }
     }
+    let mut remark = |field: &str, rule: &'static str, message: String, help: &str| {
+        let Spot { line, column, end_column } = places.of_field(field);
+        let (file, severity, help) = (json.path.clone(), Severity::Warning, help.to_owned());
+        problems.push(Problem { file, line, column, end_column, rule, severity, message, help });
+    };
     if unsaid {
-        problems.push(Problem {
-            file: json.path.clone(),
-            line: lines.of_field("description"),
-            column: 1,
-            rule: "vague-name",
-            severity: Severity::Warning,
-            message: format!("`description` is `{}`, which does not say what the migration does", fields.description),
-            help: "say what it changes and what for".to_owned(),
-        });
+        let message = format!("`description` is `{}`, which does not say what the migration does", fields.description);
+        remark("description", "vague-name", message, "say what it changes and what for");
+    }
+    if let Some(message) = fields.duration.as_deref().and_then(|text| duration::parse(text).err()) {
+        remark("duration", "invalid-metadata", message, "say how long it takes, such as `5m`, or take it out");
     }
     Some(Metadata {
-        version_line: lines.of_field("version"),
+        version_at: places.of_field("version"),
         semver,
         version: fields.version,
         description: fields.description,
@@ -329,18 +330,18 @@ fn semver(text: &str) -> Option<[u64; 3]> {
 }
 
 /// Where the values of an object's fields stand.
-struct FieldLines<'a> {
+struct Places<'a> {
     text: &'a str,
     values: BTreeMap<String, &'a RawValue>,
 }
 
-impl<'a> FieldLines<'a> {
+impl<'a> Places<'a> {
     fn of(text: &'a str) -> Self {
         Self { text, values: serde_json::from_str(text).unwrap_or_default() }
     }
 
-    /// What the reader does not know and what it misses, each at its line; nothing where the text is no object.
-    fn strange_or_missing(&self) -> Vec<(u32, String)> {
+    /// What the reader does not know and what it misses, each at its place; nothing where the text is no object.
+    fn strange_or_missing(&self) -> Vec<(Spot, String)> {
         if serde_json::from_str::<BTreeMap<String, &RawValue>>(self.text).is_err() {
             return Vec::new();
         }
@@ -348,24 +349,34 @@ impl<'a> FieldLines<'a> {
         let told = serde_json::from_str::<Fields<'_>>("{\"?\":0}").err().map(|e| e.to_string()).unwrap_or_default();
         let known: Vec<&str> = told.split('`').skip(3).step_by(2).collect();
         let strange = self.values.iter().filter(|(name, _)| !known.contains(&name.as_str()));
-        let mut found: Vec<(u32, String)> =
-            strange.map(|(name, value)| (line_of(self.text, value.get()), format!("unknown field `{name}`"))).collect();
+        let mut found: Vec<(Spot, String)> =
+            strange.map(|(name, value)| (self.of_name(name, value), format!("unknown field `{name}`"))).collect();
         let missing = REQUIRED.iter().filter(|name| !self.values.contains_key(**name));
-        found.extend(missing.map(|name| (1, format!("missing field `{name}`"))));
+        found.extend(missing.map(|name| (self.start(), format!("missing field `{name}`"))));
         found.sort();
         found
     }
 
-    /// The line of a field's value; 1 if it is not there.
-    fn of_field(&self, name: &str) -> u32 {
-        self.values.get(name).map_or(1, |v| line_of(self.text, v.get()))
+    /// Where a field's value stands; the beginning of the object if it is not there.
+    fn of_field(&self, name: &str) -> Spot {
+        self.values.get(name).map_or_else(|| self.start(), |v| Spot::of_part(self.text, v.get()))
     }
-}
 
-/// The line (from 1) at which `part`, which was borrowed from `text`, begins.
-pub(super) fn line_of(text: &str, part: &str) -> u32 {
-    let at = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize).min(text.len());
-    1 + u32::try_from(text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count()).unwrap_or(0)
+    /// The name of a field in front of its `value`; the value itself where the name is written with escapes.
+    fn of_name(&self, name: &str, value: &RawValue) -> Spot {
+        let value_at = (value.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        let quoted = format!("\"{name}\"");
+        match self.text.get(..value_at).and_then(|before| before.rfind(&quoted)) {
+            Some(at) => Spot::of(self.text, at..at + quoted.len()),
+            None => Spot::of_part(self.text, value.get()),
+        }
+    }
+
+    /// The brace that opens the object.
+    fn start(&self) -> Spot {
+        let at = self.text.find('{').unwrap_or(0);
+        Spot::of(self.text, at..at)
+    }
 }
 
 #[cfg(test)]

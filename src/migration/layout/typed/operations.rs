@@ -2,21 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::metadata::{self, Metadata, line_of};
+use super::metadata::{self, Metadata};
 use super::{Parts, Reader};
 use crate::ids::Engine;
 use crate::migration::operations::{self, Located};
-use crate::migration::{Script, Severity, SourceFile, Version};
+use crate::migration::{Script, Severity, SourceFile, Spot, Version};
 
 /// Reads the migration that `parts` are, named `stem`: its number and name are `number` and `name`. Gives its semantic
-/// version with the line where it stands.
+/// version with the place where it stands.
 pub(super) fn read(
     stem: &str,
     (number, name): (&str, &str),
     parts: &Parts<'_>,
     json: &SourceFile,
     reader: &mut Reader<'_>,
-) -> Option<([u64; 3], u32)> {
+) -> Option<([u64; 3], Spot)> {
     let engine = reader.engine;
     let text = reader.script(json)?;
     let about = metadata::read(engine, &text, name, &mut reader.set.problems)?;
@@ -36,7 +36,7 @@ pub(super) fn read(
         Some(lua) => {
             if let Some(list) = about.operations {
                 let message = "has `operations` as well as a `.lua` file".to_owned();
-                invalid(&text, line_of(&text.text, list), message, "keep one of them", reader);
+                invalid(&text, Spot::of_part(&text.text, list), message, "keep one of them", reader);
                 return None;
             }
             let Some(keys) = about.keys else {
@@ -58,7 +58,13 @@ pub(super) fn read(
             }
             if let Some(keys) = about.keys {
                 let message = "has `keys` for a `.lua` file that is not there; an operation has its own".to_owned();
-                invalid(&text, line_of(&text.text, keys), message, "add the `.lua` file or take `keys` out", reader);
+                invalid(
+                    &text,
+                    Spot::of_part(&text.text, keys),
+                    message,
+                    "add the `.lua` file or take `keys` out",
+                    reader,
+                );
                 return None;
             }
             text.clone()
@@ -76,7 +82,7 @@ pub(super) fn read(
     let version = Version::with_key_of(&about.version, &key);
     let description = Some(about.description);
     reader.add_operations((stem, version, name), up, down, about.directives, &files)?.description = description;
-    about.semver.map(|v| (v, about.version_line))
+    about.semver.map(|v| (v, about.version_at))
 }
 
 /// The script that takes the migration back; `None` within where there is none, `None` outside where one is wrong.
@@ -91,14 +97,14 @@ fn down(
     let found = match (parts.rollback_script, partner, about.rollback) {
         (Some(_), _, Some(list)) | (None, Some(_), Some(list)) => {
             let message = "has an inline `rollback` as well as a `_rollback` file".to_owned();
-            invalid(text, line_of(&text.text, list), message, "keep one of them", reader);
+            invalid(text, Spot::of_part(&text.text, list), message, "keep one of them", reader);
             return None;
         }
         (Some(lua), partner, None) => {
             let own = partner.map(|(_, about)| about);
             if let Some((file, list)) = partner.and_then(|(f, a)| a.operations.map(|l| (f, l))) {
                 let message = "has `operations` as well as a `_rollback.lua` file".to_owned();
-                invalid(file, line_of(&file.text, list), message, "keep one of them", reader);
+                invalid(file, Spot::of_part(&file.text, list), message, "keep one of them", reader);
                 return None;
             }
             let Some(keys) = own.and_then(|a| a.keys).or(about.keys) else {
@@ -117,7 +123,10 @@ fn down(
             }
             file.clone()
         }
-        (None, None, Some(list)) => Script { first_line: line_of(&text.text, list), ..Script::whole(&text.path, list) },
+        (None, None, Some(list)) => {
+            let Spot { line, column, .. } = Spot::of_part(&text.text, list);
+            Script { first_line: line, first_column: column, ..Script::whole(&text.path, list) }
+        }
         (None, None, None) => {
             // What cannot be taken back is told by the linter, operation by operation.
             let undo = || Script::whole(&up.path, operations::undo_of(&up.text, all));
@@ -127,22 +136,20 @@ fn down(
     if listed(&found, reader)?.is_empty() {
         let message = "the rollback holds no operation, so the migration cannot be rolled back".to_owned();
         let help = "write the operations that undo it, or leave the rollback out";
-        reader.remark(&found.path, found.first_line, "empty-down", Severity::Error, message, help);
+        let at = Spot::from(1).within(found.first_line, found.first_column);
+        reader.remark(&found.path, at, "empty-down", Severity::Error, message, help);
     }
     Some(Some(found))
 }
 
-/// The operations of a script that people wrote; what is wrong with them is told, each at its line.
+/// The operations of a script that people wrote; what is wrong with them is told, each at its place.
 fn listed(script: &Script, reader: &mut Reader<'_>) -> Option<Vec<Located>> {
     let all = operations::read_each(reader.engine, &script.text);
     let mut sound = Vec::with_capacity(all.len());
     let mut mistakes = 0;
     for one in all {
         let mistake = match one {
-            Ok(located) if located.operation.name() == "undo" => {
-                let before = &script.text.as_bytes()[..located.range.start];
-                operations::own_undo(1 + u32::try_from(before.iter().filter(|b| **b == b'\n').count()).unwrap_or(0))
-            }
+            Ok(located) if located.operation.name() == "undo" => operations::own_undo(&script.text, located.range),
             Ok(located) => {
                 sound.push(located);
                 continue;
@@ -150,8 +157,8 @@ fn listed(script: &Script, reader: &mut Reader<'_>) -> Option<Vec<Located>> {
             Err(mistake) => mistake,
         };
         mistakes += 1;
-        let line = script.first_line + mistake.line - 1;
-        reader.problem(&script.path, line, "invalid-operation", Severity::Error, mistake.message, &mistake.help);
+        let at = mistake.at.within(script.first_line, script.first_column);
+        reader.problem(&script.path, at, "invalid-operation", Severity::Error, mistake.message, &mistake.help);
     }
     (mistakes == 0).then_some(sound)
 }
@@ -164,7 +171,7 @@ fn check_partner(file: &Script, about: &Metadata<'_>, reader: &mut Reader<'_>) {
     }
     if let Some(list) = about.rollback {
         let message = "a rollback has no `rollback` of its own".to_owned();
-        invalid(file, line_of(&file.text, list), message, "take it out", reader);
+        invalid(file, Spot::of_part(&file.text, list), message, "take it out", reader);
     }
 }
 
@@ -179,6 +186,7 @@ fn call(lua: &Script, keys: &str, args: Option<&[String]>) -> Script {
     Script::whole(&lua.path, format!("[{operation}]"))
 }
 
-fn invalid(script: &Script, line: u32, message: String, help: &str, reader: &mut Reader<'_>) {
-    reader.problem(&script.path, script.first_line + line - 1, "invalid-metadata", Severity::Error, message, help);
+/// Reports what is wrong at a place of a file that is read whole.
+fn invalid(script: &Script, at: impl Into<Spot>, message: String, help: &str, reader: &mut Reader<'_>) {
+    reader.problem(&script.path, at, "invalid-metadata", Severity::Error, message, help);
 }

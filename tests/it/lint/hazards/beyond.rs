@@ -46,6 +46,22 @@ pub const BEYOND: &[Hazard] = &[
         &["grant select, insert on t to current_user;"],
     ),
     hazard(
+        "P164",
+        "partition-beside-default",
+        HIGH,
+        "create table dp_new partition of dp for values from (1000) to (2000);",
+        &["create table p_new partition of p for values from (1000) to (2000);"],
+    ),
+    hazard(
+        "P164",
+        "partition-beside-default",
+        HIGH,
+        "create table dp_new (id int not null, v int); alter table dp attach partition dp_new for values from (1000) to (2000);",
+        &[
+            "alter table dp detach partition dp_rest; create table dp_new partition of dp for values from (1000) to (2000);",
+        ],
+    ),
+    hazard(
         "P177",
         "setval-constant",
         HIGH,
