@@ -189,7 +189,8 @@ impl<'a> Repeats<'a> {
         let mut begins = None;
         for (at, word) in lua.words.iter().enumerate() {
             let around = open.last().and_then(|(around, _)| *around);
-            loops.push(around);
+            // What a `while` asks is asked at every turn, what a `for` goes through once.
+            loops.push(begins.filter(|begun| *begun == Loop::Until).or(around));
             if word.literal.is_some() {
                 continue;
             }
