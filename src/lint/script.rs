@@ -138,6 +138,8 @@ struct Created {
     at: usize,
     /// Certainly new: not `IF NOT EXISTS`, or temporary.
     fresh: bool,
+    /// It got the name of a table that was dropped or renamed before.
+    replaces: bool,
 }
 
 /// A finding before it is located and graded.
@@ -235,17 +237,26 @@ impl<'a> Script<'a> {
         in_transaction: bool,
     ) -> Self {
         let statements = statements_of(parse);
-        let mut created = HashMap::new();
+        let mut created: HashMap<String, Created> = HashMap::new();
+        let mut gone: Vec<String> = Vec::new();
         for statement in &statements {
-            // A new table stays new under another name.
+            if let ast::Stmt::DropTable(drop) = &statement.node {
+                gone.extend(drop.table_name_refs().map(|t| name_of(t.syntax())));
+            }
+            // A new table stays new under another name, from there on.
             if let ast::Stmt::AlterTable(alter) = &statement.node {
-                let old = alter.table_relation_name().and_then(|n| created.get(&name_of(n.syntax())).copied());
+                let table = alter.table_relation_name().map(|n| name_of(n.syntax()));
+                let old = table.as_ref().and_then(|name| created.get(name).copied());
                 let named = |action| match action {
                     ast::AlterTableAction::TableRenameTo(to) => to.table_name().map(|n| name_of(n.syntax())),
                     _ => None,
                 };
-                if let (Some(old), Some(name)) = (old, alter.actions().find_map(named)) {
-                    created.entry(name).or_insert(old);
+                if let Some(name) = alter.actions().find_map(named) {
+                    let replaces = gone.contains(&name);
+                    if let Some(old) = old {
+                        created.entry(name).or_insert(Created { at: statement.range.start, replaces, ..old });
+                    }
+                    gone.extend(table);
                 }
             }
             let (name, fresh) = match &statement.node {
@@ -263,15 +274,16 @@ impl<'a> Script<'a> {
                 _ => continue,
             };
             if let Some(name) = name.filter(|n| !n.is_empty()) {
-                created.entry(name).or_insert(Created { at: statement.range.start, fresh });
+                created.entry(name).or_insert(Created { at: statement.range.start, fresh, replaces: false });
             }
         }
         Self { text, engine, direction, in_transaction, words: Words::of(text), statements, created }
     }
 
-    /// Names of the tables and indexes the script creates.
+    /// Names of the tables and indexes that the script creates. Not of a table that takes the place of another: programs use
+    /// that name.
     pub fn created_names(&self) -> impl Iterator<Item = &str> {
-        self.created.keys().map(String::as_str)
+        self.created.iter().filter(|(_, created)| !created.replaces).map(|(name, _)| name.as_str())
     }
 
     /// The statements of bodies of `outer`, each at the byte at which it stands there: what `outer` creates in front of
@@ -373,5 +385,33 @@ pub fn tables_of(stmt: &ast::Stmt) -> Vec<String> {
             one(s.on_relation().and_then(|r| r.relation_name_ref()).as_ref().map(AstNode::syntax))
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::sample;
+
+    fn told(sql: &str) -> Vec<String> {
+        sample(&[("0001_m.up.sql", sql)]).0.violations.iter().map(|v| format!("{} {}", v.rule, v.line)).collect()
+    }
+
+    /// The old table is swapped for the new one: what is done to it before is done to a table with rows.
+    #[test]
+    fn p111_a_table_that_a_new_one_takes_the_name_of_is_not_new() {
+        let swap = "create table v_new (id bigint primary key);\nlock table v in access exclusive mode;\ndrop table v;\n\
+                    alter table v_new rename to v;\ncreate index i on v (id);\n";
+        let expected = |first: u32| vec![format!("lock-table {}", first + 1), format!("ban-drop-table {}", first + 2)];
+        let of = |sql: &str| -> Vec<String> {
+            let wanted =
+                |t: &String| ["lock-table", "ban-drop-table", "require-concurrent"].iter().any(|r| t.starts_with(r));
+            told(sql).into_iter().filter(wanted).collect()
+        };
+        assert_eq!(of(swap), expected(1));
+        assert_eq!(of(&format!("do $$ begin\n{swap}end $$;")), expected(2));
+        // Renamed away first and dropped then, it is the old one as well.
+        let aside = "create table v_new (id bigint primary key);\nalter table v rename to v_old;\nalter table v_new rename to v;\n\
+                     drop table v_old;\n";
+        assert_eq!(of(aside), ["ban-drop-table 4"]);
     }
 }

@@ -70,7 +70,7 @@ pub struct Request<'a> {
     /// Runs in the history that the store knows to be another repository's.
     pub foreign: &'a BTreeMap<RunId, RepoName>,
     /// What the finished statements of migrations that failed behind them read, by reference, as the store recorded it
-    /// ([`edited::beginning`]).
+    /// ([`edited::beginning_of`]).
     pub finished: &'a BTreeMap<String, String>,
     /// What other tools' tables say.
     pub native: &'a Native,

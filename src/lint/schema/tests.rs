@@ -434,6 +434,29 @@ fn p164_what_comes_in_one_change_with_its_default_partition_waits_for_nobody() {
     }
 }
 
+/// To the next migration of the same change, a table that took the place of another is the one that programs use.
+#[test]
+fn p102_a_table_that_takes_the_place_of_another_is_not_new_to_the_next_migration() {
+    for (first, expected) in [
+        ("create table v_new (id bigint primary key); drop table v; alter table v_new rename to v;", true),
+        ("create table v_new (id bigint primary key); alter table v rename to w; alter table v_new rename to v;", true),
+        ("create table v_new (id bigint primary key); alter table v_new rename to v;", false),
+        ("create table v (id bigint primary key);", false),
+    ] {
+        let second = "alter table v add column n bigint default random();";
+        let files: Vec<SourceFile> = (1..)
+            .zip([first, second])
+            .map(|(n, text)| SourceFile::new(format!("{n:04}_m.up.sql"), text.as_bytes()))
+            .collect();
+        let set = resolve(&files, &[MigrationRoot::folder("")]);
+        let scope = Scope::Paths(files.iter().map(|f| f.path.clone()).collect());
+        let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date");
+        let report = check(&set, &LintConfig::default(), &scope, today);
+        let told = report.violations.iter().any(|v| v.rule == "adding-field-with-default");
+        assert_eq!(told, expected, "{first}: {:?}", report.violations);
+    }
+}
+
 #[test]
 fn p111_the_check_on_the_way_to_not_null_goes_without_a_loss() {
     const CHECK: &str = "ALTER TABLE orders ADD CONSTRAINT c CHECK (note IS NOT NULL) NOT VALID;";
