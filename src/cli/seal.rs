@@ -17,7 +17,7 @@ use crate::runner::sealed::seal;
   printf %s \"$TOKEN\" | godwit seal --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
 
 The value is read from standard input, and the line break at its end left out. What is printed goes between the quotes of a
-literal of its own:
+literal of its own, where a value is written:
   ALTER ROLE shop PASSWORD 'ENC[age:…]';
   { \"type\": \"add_field\", \"collection\": \"shops\", \"field\": \"key\", \"value\": \"ENC[age:…]\" }
 Only a run opens it, with the private key; lint, plan, comments and history show what stands in the file.")]

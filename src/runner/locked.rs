@@ -135,6 +135,7 @@ async fn locked<S: Session>(
                 end = Outcome::NeedsHuman;
             }
             StepEnd::Refused(refusal) => {
+                let refusal = run.opened.blot_refusal(refusal);
                 report.state = MigrationState::Pending;
                 end = refused(std::slice::from_ref(&refusal));
                 refusals.push(refusal);
@@ -433,6 +434,14 @@ impl StepRun<'_> {
         }
     }
 
+    /// Its script as the files have it.
+    pub fn written(&self) -> Option<&Text> {
+        match self.step.action {
+            StepAction::Apply | StepAction::Baseline | StepAction::Undo => self.migration.map(|m| &m.up),
+            StepAction::Rollback => self.migration.and_then(|m| m.down.as_ref()),
+        }
+    }
+
     /// A failure with its place in the file.
     pub fn error(&self, script: &Text, failure: StatementFailure, undone: bool) -> StepError {
         StepError {
@@ -461,13 +470,7 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
         needs_human: false,
     };
     let Some(migration) = run.migration else { return Ok(StepEnd::Refused(gone())) };
-    let script = match run.step.action {
-        StepAction::Apply | StepAction::Baseline | StepAction::Undo => &migration.up,
-        StepAction::Rollback => match &migration.down {
-            Some(down) => down,
-            None => return Ok(StepEnd::Refused(gone())),
-        },
-    };
+    let Some(script) = run.written() else { return Ok(StepEnd::Refused(gone())) };
     let script = match sealed::open(run.step.engine, script, &run.job.options.opening, &run.opened) {
         Ok(script) => script,
         Err(refusal) => return Ok(StepEnd::Refused(refusal)),

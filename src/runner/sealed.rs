@@ -9,7 +9,7 @@ use super::locked::ByName;
 use super::target::Job;
 use crate::ids::Engine;
 use crate::migration::execution::CannotExecute;
-use crate::migration::sealed::{self, Form};
+use crate::migration::sealed::{self, Form, Hidden};
 use crate::migration::{Migration, Script};
 use crate::plan::{MigrationPlan, Refusal, Step, StepAction};
 
@@ -94,26 +94,36 @@ impl Keys {
 }
 
 /// The values of a step that were opened, so that nothing that is told of it repeats them.
-#[derive(Debug, Default)]
-pub(super) struct Opened(OnceLock<Vec<SecretString>>);
+#[derive(Default)]
+pub(super) struct Opened(OnceLock<Vec<Hidden>>);
 
 impl Opened {
     /// `text` without any of them.
     pub fn blot(&self, text: &str) -> String {
         match self.0.get() {
             None => text.to_owned(),
-            Some(values) => sealed::blotted(text, values.iter().map(|v| v.expose_secret())),
+            Some(values) => sealed::blotted(text, values),
         }
     }
 
-    fn remember(&self, values: Vec<SecretString>) {
-        for value in &values {
+    /// Why a step does not run, without any of them.
+    pub fn blot_refusal(&self, refusal: Refusal) -> Refusal {
+        Refusal { message: self.blot(&refusal.message), what_to_do: self.blot(&refusal.what_to_do), ..refusal }
+    }
+
+    /// Whether there are any.
+    pub fn is_empty(&self) -> bool {
+        self.0.get().is_none()
+    }
+
+    fn remember(&self, values: &[SecretString]) {
+        for value in values {
             // A common word would be blotted out of everything that this process ever prints.
             if value.expose_secret().len() >= 8 {
                 crate::redact::register(value.expose_secret());
             }
         }
-        let _ = self.0.set(values);
+        let _ = self.0.set(values.iter().map(|value| Hidden::of(value.expose_secret())).collect());
     }
 }
 
@@ -130,7 +140,7 @@ pub(super) fn open<'s>(
     }
     let (text, values) = opened_text(Form::of_migrations(engine), &script.text, keys)
         .map_err(|wrong| wrong.refusal(keys, &script.path, script.first_line))?;
-    opened.remember(values);
+    opened.remember(&values);
     Ok(Cow::Owned(Script { text, ..script.clone() }))
 }
 
@@ -149,7 +159,7 @@ pub(super) fn open_seed<'s>(
     }
     let (text, values) =
         opened_text(Form::of_seeds(engine), text, keys).map_err(|wrong| wrong.refusal(keys, file, 1))?;
-    opened.remember(values);
+    opened.remember(&values);
     Ok((Cow::Owned(text), opened))
 }
 

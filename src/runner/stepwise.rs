@@ -1,5 +1,6 @@
 //! A script that no transaction can hold: statement by statement, each with its own intent, probed where it is in doubt.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -232,7 +233,6 @@ pub(super) async fn one<S: Session>(
     single: &SingleStatement<'_>,
     interrupted: bool,
 ) -> Result<End, RunError> {
-    let sql = &single.text[single.range.clone()];
     let mut in_doubt = interrupted;
     let mut lost = 0;
     loop {
@@ -242,7 +242,7 @@ pub(super) async fn one<S: Session>(
             match prepare(session, store, run, single, in_doubt).await? {
                 Some(end) => return Ok(end),
                 None => {
-                    note(run, "intent", &format!("statement {}: {}", single.done, first_line(sql)));
+                    note(run, "intent", &format!("statement {}: {}", single.done, first_line(&shown(run, single))));
                     tell(store, run).await?;
                 }
             }
@@ -387,10 +387,23 @@ async fn clean_up<S: Session>(session: &mut S, run: &StepRun<'_>, single: &Singl
     }
 }
 
+/// A statement as it is told: where it has values that were sealed, the line of the file that it begins in.
+fn shown<'s>(run: &'s StepRun<'_>, single: &'s SingleStatement<'_>) -> Cow<'s, str> {
+    let sql = &single.text[single.range.clone()];
+    if run.opened.is_empty() {
+        return Cow::Borrowed(sql);
+    }
+    let at = usize::try_from(single.line).unwrap_or(1).saturating_sub(1);
+    let line = run.written().and_then(|script| script.text.lines().nth(at)).map(str::trim);
+    // What is made of the file, such as a way back, has other lines.
+    Cow::Owned(run.opened.blot(line.unwrap_or_default()))
+}
+
 /// Keeps what happened for the store, until something must be durable before it is done.
 fn note(run: &StepRun<'_>, event: &'static str, detail: &str) {
-    super::spans::looked(event, detail);
-    run.notes.push(StepEvent { event, detail: crate::redact::text(detail), at: Utc::now() });
+    let detail = run.opened.blot(detail);
+    super::spans::looked(event, &detail);
+    run.notes.push(StepEvent { event, detail: crate::redact::text(&detail), at: Utc::now() });
 }
 
 /// Makes what was noted durable, in one transaction.

@@ -131,7 +131,9 @@ async fn go<S: Session>(
         };
         let message = format!(
             "{}; and then the operation in line {} could not be taken back: {}",
-            error.message, undo.line, failure.message
+            error.message,
+            undo.line,
+            run.opened.blot(&failure.message)
         );
         let stuck = HistoryRow {
             error: Some(message.clone()),

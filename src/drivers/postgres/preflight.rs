@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::batches::look_at_key;
+use super::watch::shown;
 use super::wire;
 use crate::drivers::DriverError;
 use crate::plan::{MigrationPlan, Objection, ObjectionKind, RecoveryClass, Step};
@@ -93,7 +94,7 @@ async fn long_transactions(connection: &mut PgConnection) -> Result<Vec<String>,
     let rows = wire::rows(connection, sql).await?;
     rows.iter()
         .map(|r| {
-            let query = wire::str(r, 4)?.split_whitespace().collect::<Vec<_>>().join(" ");
+            let query = shown(wire::str(r, 4)?).split_whitespace().collect::<Vec<_>>().join(" ");
             Ok(crate::redact::text(&format!(
                 "process {} ({}, {}) has been in its transaction for {} s, and an index built CONCURRENTLY waits for it: `{query}`",
                 wire::str(r, 0)?,

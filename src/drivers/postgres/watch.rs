@@ -7,6 +7,7 @@ use super::beat::Beat;
 use super::message::Tables;
 use super::wire;
 use crate::drivers::DriverError;
+use crate::migration::sealed::OPENED;
 use crate::plan::LockHolder;
 
 /// The advisory lock of a target: not a constant, so that other programs and other schemas do not collide with it.
@@ -47,8 +48,13 @@ pub(super) async fn holder_of(connection: &mut PgConnection, key: i64) -> Result
         who: format!("{} ({})", wire::text(row, 1)?, wire::text(row, 2)?),
         from: wire::text(row, 3)?,
         since: wire::text(row, 4)?,
-        doing: doing.map(|q| crate::redact::text(&q)),
+        doing: doing.map(|q| crate::redact::text(shown(&q))),
     }))
+}
+
+/// A query of another session as it is shown: up to the first value in it that was sealed [S4-84].
+pub(super) fn shown(query: &str) -> &str {
+    query.split(OPENED).next().unwrap_or_default()
 }
 
 /// Who blocks `pid`, as a sentence; with `cancel`, its statement is cancelled.
@@ -65,7 +71,7 @@ pub(super) async fn look(beat: &Beat, pid: i64, cancel: bool) -> Result<Option<S
     let seen: Result<Vec<String>, DriverError> = rows
         .iter()
         .map(|r| {
-            let query = wire::text(r, 5)?.split_whitespace().collect::<Vec<_>>().join(" ");
+            let query = shown(&wire::text(r, 5)?).split_whitespace().collect::<Vec<_>>().join(" ");
             Ok(format!(
                 "process {} ({}, {}, {}, in its transaction for {} s): `{query}`",
                 wire::text(r, 0)?,

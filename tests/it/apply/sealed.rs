@@ -62,7 +62,7 @@ fn files(database: &Database, sealed: &str) -> Vec<(String, String)> {
                 "002_b",
                 json!({
                     "operations": [{ "type": "run_command", "command": { "insert": "a", "documents": [{ "_id": 1, "n": sealed }] } }],
-                    "rollback": [{ "type": "run_command", "command": { "delete": "a", "deletes": [{ "q": { "n": sealed }, "limit": 1 }] } }],
+                    "rollback": [{ "type": "update_documents", "collection": "a", "filter": { "_id": 1 }, "update": { "$set": { "n": "gone" } } }],
                 }),
             ),
         ],
@@ -72,13 +72,11 @@ fn files(database: &Database, sealed: &str) -> Vec<(String, String)> {
                 typed(kind, "001_a", json!({ "keys": [key], "args": [sealed] })),
                 own("001_a.lua", "redis.call('SET', KEYS[1], ARGV[1])\nreturn 1\n".to_owned()),
                 own("001_a_rollback.lua", "return redis.call('DEL', KEYS[1])\n".to_owned()),
-                // In the script itself, too, in both kinds of quotes.
-                typed(kind, "002_b", json!({ "keys": [key] })),
+                typed(kind, "002_b", json!({ "keys": [key], "args": [sealed] })),
                 own(
                     "002_b.lua",
-                    format!(
-                        "-- ours\nif redis.call('GET', KEYS[1]) ~= '{sealed}' then error('another') end\nredis.call('SET', KEYS[1], \"{sealed}\")\nreturn 1\n"
-                    ),
+                    "-- ours\nif redis.call('GET', KEYS[1]) ~= ARGV[1] then error('another') end\nreturn 1\n"
+                        .to_owned(),
                 ),
                 own("002_b_rollback.lua", "return 0\n".to_owned()),
             ]
@@ -242,20 +240,63 @@ fn s4_84_a_failure_tells_its_line_and_nothing_of_the_value() {
     }
 }
 
-/// What the server says while the statement runs, and what a query gives that must give another.
+/// What the server says while the statement runs, what a query gives that must give another, and what the log of a run keeps.
 #[test]
-fn s4_84_neither_a_notice_nor_a_query_tells_it() {
+fn s4_84_neither_a_notice_nor_a_query_nor_the_log_of_a_run_tells_it() {
     let key = Identity::generate();
     let sealed = seal(&key, VALUE);
     let project = Project::new(Kind::Postgres, &[]);
-    project.write("0001_a.up.sql", &format!("do $$ begin raise notice 'it is %', '{sealed}'; end $$;"));
+    project.write(
+        "0001_a.up.sql",
+        "create function note(n text) returns void language plpgsql as $$ begin raise notice 'it is %', n; end $$;\n\
+         create function fail(n text) returns void language plpgsql as $$ begin execute format('select %L::int', n); end $$;",
+    );
+    project.write("0002_b.up.sql", &format!("select note('{sealed}');"));
     let said = run(&project, &key, &["apply", "--yes", "--format", "json"]).expect(0);
     is_hidden(&said, &key);
     assert!(said.stdout.contains("it is ****"), "{}", said.stdout);
-    project.write("0002_b.up.sql", &format!("select '{sealed}'::text;\n-- Should return 0\n"));
-    let said = run(&project, &key, &["apply", "--yes", "--format", "json"]).expect(1);
+    let logs = || {
+        let said: Said = godwit(project.dir.path()).args(["logs", "-v"]).output().unwrap().into();
+        is_hidden(&said, &key);
+        said.stdout
+    };
+    for (name, sql, says) in [
+        ("0003_c.up.sql", format!("select '{sealed}'::text;\n-- Should return 0\n"), "must return `0`"),
+        // In a notation of its own, in the server's context.
+        ("0003_c.up.sql", format!("select fail('{sealed}');"), "invalid input syntax"),
+        ("0003_c.up.sql", format!("select json '{sealed}';"), "invalid input syntax for type json"),
+        (
+            "0003_c.up.sql",
+            format!("-- godwit: no-transaction\nvacuum;\nalter role nobody_at_all password '{sealed}';"),
+            "nobody_at_all",
+        ),
+    ] {
+        project.write(name, &sql);
+        let said = run(&project, &key, &["apply", "--yes", "--format", "json"]).expect(1);
+        is_hidden(&said, &key);
+        assert!(said.stdout.contains(says), "{sql}: {}", said.stdout);
+        assert!(!logs().contains("u0020"), "{sql}");
+    }
+}
+
+/// Another runner that waits says what it waits for: not the value.
+#[test]
+fn s4_84_who_waits_for_a_statement_does_not_see_the_value_in_it() {
+    let key = Identity::generate();
+    let sealed = seal(&key, VALUE);
+    let project = Project::new(Kind::Postgres, &[("0001_a.up.sql", "create table a (n text);")]);
+    run(&project, &key, &["apply", "--yes"]).expect(0);
+    let sql = format!("-- godwit: no-transaction\nvacuum a;\nselect pg_sleep(8), '{sealed}'::text;");
+    project.write("0002_b.up.sql", &sql);
+    let mut child = project.command(&["apply", "--yes"]);
+    let mut child = child.env(VARIABLE, secret(&key)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let sleeps =
+        "select count(*)::text from pg_stat_activity where query like '%pg_sleep(8)%' and pid <> pg_backend_pid()";
+    crate::support::until("it sleeps", || project.database.one(sleeps) != "0");
+    let said = run(&project, &key, &["apply", "--yes", "--lock-wait", "1"]).expect(3);
     is_hidden(&said, &key);
-    assert!(said.stdout.contains("must return `0`"), "{}", said.stdout);
+    assert!(said.stdout.contains("it runs `") && !said.stdout.contains("u0020"), "{}", said.stdout);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

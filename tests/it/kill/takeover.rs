@@ -20,10 +20,10 @@ fn runs(project: &Project, query: &str) -> bool {
 fn r4_a_runner_below_the_targets_fence_changes_nothing() {
     let project = Project::new(
         Kind::Postgres,
-        &[("1_slow.up.sql", "create table a (n int);\nselect pg_sleep(1);"), ("2_b.up.sql", "create table b (n int);")],
+        &[("1_slow.up.sql", "create table a (n int);\nselect pg_sleep(3);"), ("2_b.up.sql", "create table b (n int);")],
     );
     let child = project.spawn(&["apply", "--yes", "--format", "json"]);
-    until("the first migration runs", || runs(&project, "pg_sleep(1)"));
+    until("the first migration runs", || runs(&project, "pg_sleep(3)"));
     // Waits for the open transaction, which reads the fence FOR SHARE.
     project.database.query("update godwit_fence set epoch = epoch + 10");
     let said = finish(child).expect(3);
