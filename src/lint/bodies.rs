@@ -46,6 +46,8 @@ struct Bodies {
     later: Overlay,
     /// Bodies that commit between their statements.
     commits: Vec<Range<usize>>,
+    /// The first `COMMIT` or `ROLLBACK` of each body that runs with the script, where PostgreSQL refuses it.
+    refused: Vec<Finding>,
 }
 
 /// A blank text in which some statements stand.
@@ -85,6 +87,7 @@ pub fn findings(
     let called = calls::called(script).into_iter().map(|call| call.name).collect();
     let bodies = look(script, &called);
     let commits = bodies.commits;
+    found.extend(bodies.refused);
     if let Some(text) = bodies.now.text() {
         outside_transactions(&text, &mut found);
         let judged = judge(&text, script, squawk, newer, &on);
@@ -109,9 +112,11 @@ pub fn when_called(
     on: impl Fn(&RuleInfo) -> bool,
 ) -> Vec<Finding> {
     let bodies = look(older, &BTreeSet::from([name.to_owned()]));
-    let Some(text) = bodies.now.text() else { return Vec::new() };
-    let mut found = judge(&text, older, squawk, &HashSet::new(), on);
-    found.retain(|f| !is_batch(f, &bodies.commits) && f.rule.id != "secret-literal");
+    let mut found = bodies.refused;
+    if let Some(text) = bodies.now.text() {
+        let judged = judge(&text, older, squawk, &HashSet::new(), on);
+        found.extend(judged.into_iter().filter(|f| !is_batch(f, &bodies.commits) && f.rule.id != "secret-literal"));
+    }
     found
 }
 
@@ -300,6 +305,33 @@ fn outside_transactions(text: &str, found: &mut Vec<Finding>) {
     }
 }
 
+/// A `COMMIT` or `ROLLBACK` of a body that runs in a transaction of somebody else, or in a function.
+fn ends_transaction(
+    script: &Script<'_>,
+    statement: &ast::Stmt,
+    body: &squawk_syntax::plpgsql::Plpgsql,
+) -> Option<Finding> {
+    let ends = |n: &SyntaxNode| matches!(n.kind(), SyntaxKind::PLPGSQL_COMMIT_STMT | SyntaxKind::PLPGSQL_ROLLBACK_STMT);
+    let node = body.syntax().descendants().find(ends)?;
+    let words = if node.kind() == SyntaxKind::PLPGSQL_COMMIT_STMT { "COMMIT" } else { "ROLLBACK" };
+    let (message, help) = match statement {
+        ast::Stmt::CreateFunction(_) => (
+            format!("`{words}` in a function always fails (`invalid transaction termination`)"),
+            "make it a procedure, call it with `CALL`, and mark the file that does with `-- godwit: no-transaction`",
+        ),
+        _ if script.in_transaction => (
+            format!(
+                "`{words}` in a `DO` block or a procedure fails (`invalid transaction termination`): the file runs as one \
+                 transaction, which it cannot end"
+            ),
+            "leave it out; or mark the file with `-- godwit: no-transaction` to have it run statement by statement; or write \
+             the change as a backfill in batches (`-- godwit: backfill=… key=…`)",
+        ),
+        _ => return None,
+    };
+    Some(Finding::new(&table::MIXED_TRANSACTION, source_range(body, &node), message).with_help(help))
+}
+
 /// The bodies of a script whose functions of these names are `called`.
 fn look(script: &Script<'_>, called: &BTreeSet<String>) -> Bodies {
     let mut bodies = Bodies::default();
@@ -330,6 +362,9 @@ fn look(script: &Script<'_>, called: &BTreeSet<String>) -> Bodies {
             put_plpgsql(script.text, &body, overlay);
             if body.syntax().descendants().any(|n| n.kind() == SyntaxKind::PLPGSQL_COMMIT_STMT) {
                 bodies.commits.push(statement.range.clone());
+            }
+            if runs {
+                bodies.refused.extend(ends_transaction(script, &statement.node, &body));
             }
         } else if let Some(body) = sql.filter(|b| b.errors().is_empty()) {
             let whole = source_range(&body, &body.syntax());
@@ -630,7 +665,43 @@ mod tests {
             )
         };
         assert_eq!(told(&block("")), ["unbatched-change 1"]);
-        assert_eq!(told(&block("COMMIT;")), [""; 0]);
+        // It can do so only where it is not in the file's transaction.
+        assert_eq!(told(&format!("-- godwit: no-transaction\n{}", block("COMMIT;"))), ["unprovable-step 2"]);
+        assert_eq!(told(&block("COMMIT;")), ["mixed-transaction 1"]);
+    }
+
+    #[test]
+    fn f215_a_body_that_ends_the_transaction_of_its_file_is_told() {
+        let mark = "-- godwit: no-transaction\n";
+        for end in ["COMMIT;", "ROLLBACK;", "COMMIT AND CHAIN;"] {
+            let block = format!("SELECT 1;\nDO $$ BEGIN\nUPDATE t SET a = 1 WHERE id = 2;\n{end}\nEND $$;\n");
+            let all = found(&block);
+            let told = all.iter().find(|v| v.rule == "mixed-transaction").unwrap_or_else(|| panic!("{end}: {all:?}"));
+            assert_eq!((told.line, told.severity), (4, Severity::Error), "{end}");
+            assert!(
+                told.message.starts_with(&format!("`{}` in a `DO`", &end[..end.find([' ', ';']).expect("an end")]))
+            );
+            assert!(!found(&format!("{mark}{block}")).iter().any(|v| v.rule == "mixed-transaction"), "{end}");
+            let define = format!("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN\n{end}\nEND $$;\n");
+            let refused = |files: &[(&str, &str)]| -> Vec<String> {
+                let all = sample(files).0.violations;
+                let of = all.iter().filter(|v| v.rule == "mixed-transaction");
+                of.map(|v| format!("{}:{}", v.file, v.line)).collect()
+            };
+            assert_eq!(refused(&[("0001_p.up.sql", &define)]), [""; 0], "{end}");
+            assert_eq!(refused(&[("0001_p.up.sql", &format!("{define}CALL p();"))]), ["0001_p.up.sql:2"], "{end}");
+            let later = |call: &str| refused(&[("0001_p.up.sql", &define), ("0002_c.up.sql", call)]);
+            assert_eq!(later("SELECT 1;\nCALL p();"), ["0002_c.up.sql:2"], "{end}");
+            assert_eq!(later("DO $$ BEGIN CALL p(); END $$;"), ["0002_c.up.sql:1"], "{end}");
+            assert_eq!(later(&format!("{mark}CALL p();")), [""; 0], "{end}");
+            // A function can end no transaction, whoever calls it.
+            let function = define.replace("PROCEDURE p()", "FUNCTION p() RETURNS void");
+            assert_eq!(
+                refused(&[("0001_p.up.sql", &function), ("0002_c.up.sql", &format!("{mark}SELECT p();"))]),
+                ["0002_c.up.sql:2"],
+                "{end}"
+            );
+        }
     }
 
     #[test]

@@ -21,6 +21,12 @@ pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Fin
             finding.message = OF_DEFAULT.0.to_owned();
             finding.help = Some(OF_DEFAULT.1.to_owned());
         }
+        if finding.rule.id == "require-concurrent-index-deletion"
+            && let Some(help) = not_dropped_concurrently(&script.statements[index].node)
+        {
+            finding.help = Some(help.to_owned());
+            finding.fix = None;
+        }
         let harmless = match finding.rule.id {
             "adding-foreign-key-constraint" => reads_no_row(&script.statements[index].node, finding),
             "ban-drop-function" => goes_with_its_trigger(script, index),
@@ -36,6 +42,21 @@ pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Fin
             finding.severity = Some(Severity::Info);
             finding.risk = Some(Risk::Low);
         }
+    }
+}
+
+/// What to do about a `DROP INDEX` that PostgreSQL refuses as `CONCURRENTLY`.
+fn not_dropped_concurrently(stmt: &ast::Stmt) -> Option<&'static str> {
+    let ast::Stmt::DropIndex(drop) = stmt else { return None };
+    if matches!(drop.drop_behavior(), Some(ast::DropBehavior::Cascade(_))) {
+        Some(
+            "PostgreSQL refuses `CONCURRENTLY` with `CASCADE`: drop what hangs on the index by its name first, then the index \
+             `CONCURRENTLY`",
+        )
+    } else if drop.index_refs().count() > 1 {
+        Some("PostgreSQL drops one index at a time `CONCURRENTLY`: write a `DROP INDEX CONCURRENTLY` for each of them")
+    } else {
+        None
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Catalog {
     pub(super) gone: HashSet<String>,
     /// Partitioned tables with the partition for all rows that no other takes.
     defaults: HashMap<String, String>,
+    /// Tables that are partitioned. No statement changes that of a table, so it is kept where the rest is forgotten.
+    partitioned: HashSet<String>,
     /// Functions that may change the schema.
     functions: HashSet<String>,
     /// The schema of names that say none.
@@ -38,8 +40,8 @@ enum Path {
 pub enum Relation {
     /// A table whose columns are known.
     Table(Table),
-    /// A view: the relations that it reads, and every name in it.
-    View { reads: BTreeSet<String>, words: BTreeSet<String> },
+    /// A view: whether it holds rows of its own, the relations that it reads, and every name in it.
+    View { materialized: bool, reads: BTreeSet<String>, words: BTreeSet<String> },
     /// It is there; no more is known.
     Other,
 }
@@ -152,10 +154,17 @@ impl Catalog {
         self.defaults.get(table).map(String::as_str)
     }
 
+    /// Whether a table is known to be partitioned.
+    pub fn is_partitioned(&self, table: &str) -> bool {
+        self.partitioned.contains(table)
+    }
+
     /// Views that read `table`, with all names in them; `alone`: they read nothing else.
     pub fn views_on<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a BTreeSet<String>, bool)> {
         self.relations.iter().filter_map(move |(name, r)| match r {
-            Relation::View { reads, words } if reads.contains(table) => Some((name.as_str(), words, reads.len() == 1)),
+            Relation::View { reads, words, .. } if reads.contains(table) => {
+                Some((name.as_str(), words, reads.len() == 1))
+            }
             _ => None,
         })
     }
@@ -186,16 +195,24 @@ impl Catalog {
     /// Makes the change.
     pub fn apply(&mut self, what: &What) {
         match what {
-            What::CreateTable { name, if_not_exists, temporary, parts, closed, partition_of } => {
+            What::CreateTable { name, if_not_exists, temporary, parts, closed, partition_of, partitioned } => {
                 let Some(name) = self.resolve_new(name).filter(|_| !temporary) else { return };
                 if *if_not_exists && self.relations.contains_key(&name) {
                     return;
                 }
                 self.gone.remove(&name);
-                if let Some(of) = partition_of.as_ref().filter(|of| of.is_default)
+                if *partitioned {
+                    self.partitioned.insert(name.clone());
+                } else {
+                    self.partitioned.remove(&name);
+                }
+                if let Some(of) = partition_of
                     && let Some(table) = self.resolve(&of.table)
                 {
-                    self.defaults.insert(table, name.clone());
+                    if of.is_default {
+                        self.defaults.insert(table.clone(), name.clone());
+                    }
+                    self.partitioned.insert(table);
                 }
                 self.relations.insert(name.clone(), Relation::Table(Table { closed: *closed, ..Table::default() }));
                 for part in parts {
@@ -206,14 +223,17 @@ impl Catalog {
                 let Some(name) = self.resolve_new(name) else { return };
                 self.gone.remove(&name);
                 if !(*tolerant && self.relations.contains_key(&name)) {
+                    self.partitioned.remove(&name);
                     self.relations.insert(name, Relation::Other);
                 }
             }
-            What::CreateView { name, reads, words, .. } => {
+            What::CreateView { name, materialized, reads, words, .. } => {
                 let reads = reads.iter().filter_map(|r| self.resolve(r)).collect();
                 let Some(name) = self.resolve_new(name) else { return };
                 self.gone.remove(&name);
-                self.relations.insert(name, Relation::View { reads, words: words.clone() });
+                self.partitioned.remove(&name);
+                self.relations
+                    .insert(name, Relation::View { materialized: *materialized, reads, words: words.clone() });
             }
             What::CreateIndex { name, table, index, .. } => {
                 let Some(table) = self.resolve(table) else { return };
@@ -269,7 +289,10 @@ impl Catalog {
             }
             What::Rows { .. } => {}
             What::Opaque(words) => self.forget(words),
-            What::Anything => self.forget_all(),
+            What::Anything => {
+                self.forget_all();
+                self.partitioned.clear();
+            }
         }
     }
 
@@ -282,6 +305,7 @@ impl Catalog {
                         self.cascade(&name);
                     }
                     self.relations.remove(&name);
+                    self.partitioned.remove(&name);
                     self.defaults.retain(|table, partition| *table != name && *partition != name);
                     self.indexes.retain(|_, index| index.table != name);
                     self.gone.insert(name);
@@ -298,6 +322,7 @@ impl Catalog {
                 Dropped::Schema => {
                     let within = |n: &String| n.rsplit_once('.').is_some_and(|(schema, _)| schema == name);
                     self.relations.retain(|n, _| !within(n));
+                    self.partitioned.retain(|n| !within(n));
                     self.defaults.retain(|table, partition| !within(table) && !within(partition));
                     self.indexes.retain(|n, i| !within(n) && !within(&i.table));
                     self.types.retain(|n| !within(n));
@@ -367,6 +392,7 @@ impl Catalog {
                 if *is_default && let Some(partition) = self.resolve(partition) {
                     self.defaults.insert(name.to_owned(), partition);
                 }
+                self.partitioned.insert(name.to_owned());
                 if let Some(table) = self.table_mut(name) {
                     table.closed = false;
                 }
@@ -391,6 +417,11 @@ impl Catalog {
         }
         self.gone.insert(from.to_owned());
         self.gone.remove(&to);
+        if self.partitioned.remove(from) {
+            self.partitioned.insert(to.clone());
+        } else {
+            self.partitioned.remove(&to);
+        }
         if let Some(partition) = self.defaults.remove(from) {
             self.defaults.insert(to.clone(), partition);
         }
@@ -455,7 +486,7 @@ impl Catalog {
                         }
                     }
                 }
-                Relation::View { reads, words } if reads.contains(name) && words.contains(from) => {
+                Relation::View { reads, words, .. } if reads.contains(name) && words.contains(from) => {
                     words.insert(to.to_owned());
                 }
                 Relation::View { .. } | Relation::Other => {}

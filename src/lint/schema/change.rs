@@ -32,13 +32,15 @@ pub enum What {
         parts: Vec<Action>,
         closed: bool,
         partition_of: Option<PartitionOf>,
+        /// `PARTITION BY`.
+        partitioned: bool,
     },
     /// A relation of whose columns nothing is known.
     CreateOther { name: String, tolerant: bool },
     /// `CREATE VIEW`.
-    CreateView { name: String, tolerant: bool, reads: BTreeSet<String>, words: BTreeSet<String> },
-    /// `CREATE INDEX`.
-    CreateIndex { name: Option<String>, table: String, if_not_exists: bool, index: IndexDef },
+    CreateView { name: String, tolerant: bool, materialized: bool, reads: BTreeSet<String>, words: BTreeSet<String> },
+    /// `CREATE INDEX`; `only`: not on the partitions.
+    CreateIndex { name: Option<String>, table: String, if_not_exists: bool, only: bool, index: IndexDef },
     /// `CREATE TYPE`, `CREATE DOMAIN`; `checked`: the domain refuses some values itself, `base`: what it is made of.
     CreateType { name: String, checked: bool, base: Option<String> },
     /// `ALTER DOMAIN`; `checked`: from here on it certainly refuses some values itself.

@@ -26,7 +26,13 @@ pub enum Note {
         severity: Severity,
         risk: Risk,
     },
+    /// PostgreSQL refuses what these rules offer within the range: their findings say this instead, and rewrite nothing.
+    Unfixable { rules: &'static [&'static str], range: Range<usize>, message: String, help: &'static str },
 }
+
+/// How a partitioned table gets an index without waiting.
+pub const INDEX_OF_PARTITIONED: &str = "create it `ON ONLY` the partitioned table, which reads no row; then `CREATE INDEX \
+     CONCURRENTLY` on each partition, each in a migration of its own; then `ALTER INDEX … ATTACH PARTITION` for each of them";
 
 /// A foreign key whose columns may have no index; looked at when the whole history is known.
 #[derive(Debug, Clone)]
@@ -60,7 +66,7 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
                 out.push(existing(range, &format!("the type `{name}`")));
             }
         }
-        What::CreateIndex { name, table, if_not_exists, index } => {
+        What::CreateIndex { name, table, if_not_exists, only, index } => {
             let Some(table) = catalog.resolve(table) else { return out };
             let name = name.as_ref().map(|n| Catalog::resolve_index(&table, n));
             if let Some(name) = name.as_ref().filter(|n| catalog.indexes.contains_key(*n)) {
@@ -71,6 +77,7 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
             }
             out.extend(absent(catalog, range, &table, later));
             out.extend(duplicate(catalog, range, &table, index));
+            out.extend(no_concurrent_index(catalog, range, &table, *only));
         }
         What::Alter { table, if_exists, action } => {
             let Some(name) = catalog.resolve(table) else { return out };
@@ -80,6 +87,7 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
             if let Some(table) = catalog.table(&name) {
                 alter(catalog, range, &name, table, action, version, &mut out);
             }
+            of_partitioned(catalog, range, &name, action, version, &mut out);
         }
         What::Drop { kind: Dropped::Table | Dropped::View, names, if_exists, cascade } => {
             for name in names.iter().filter_map(|n| catalog.resolve(n)) {
@@ -91,9 +99,121 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
                 }
             }
         }
+        What::Drop { kind: Dropped::Index, names, .. } => {
+            let of = |name: &String| Some(&catalog.indexes.get(&catalog.resolve(name)?)?.table);
+            if let Some(table) = names.iter().filter_map(of).find(|table| catalog.is_partitioned(table)) {
+                out.push(Note::Unfixable {
+                    rules: &["require-concurrent-index-deletion"],
+                    range: range.clone(),
+                    message: format!(
+                        "dropping an index of `{table}`, which is partitioned, locks it and all of its partitions `ACCESS EXCLUSIVE`; \
+                         PostgreSQL cannot do it `CONCURRENTLY`"
+                    ),
+                    help: "it is quick once it has the locks: keep a short `lock_timeout`, and try again when it runs out",
+                });
+            }
+        }
         _ => {}
     }
     out
+}
+
+/// An index that cannot be built beside writes: on a partitioned table, or on a view.
+fn no_concurrent_index(catalog: &Catalog, range: &Range<usize>, table: &str, only: bool) -> Option<Note> {
+    const RULE: &str = "require-concurrent-index-creation";
+    let unfixable =
+        |message: String, help| Some(Note::Unfixable { rules: &[RULE], range: range.clone(), message, help });
+    if let Some(Relation::View { materialized: false, .. }) = catalog.relations.get(table) {
+        let message = format!("`{table}` is a view: PostgreSQL refuses an index on it, `CONCURRENTLY` or not");
+        return unfixable(
+            message,
+            "create the index on the table that the view reads, or make the view a materialized one",
+        );
+    }
+    match (catalog.is_partitioned(table), only) {
+        (true, true) => Some(Note::Tell {
+            rule: RULE,
+            range: range.clone(),
+            message: format!(
+                "on `{table}` alone, which is partitioned, nothing is built: the lock is brief. The index becomes valid once one of \
+                 each partition is attached to it"
+            ),
+            help: None,
+            severity: Severity::Info,
+            risk: Risk::Low,
+        }),
+        (true, false) => unfixable(
+            format!(
+                "`{table}` is partitioned: the index is built on every partition, and writes to all of them wait until the last is \
+                 done; PostgreSQL cannot do it `CONCURRENTLY`"
+            ),
+            INDEX_OF_PARTITIONED,
+        ),
+        (false, true) if catalog.table(table).is_none() => unfixable(
+            format!(
+                "`ON ONLY` builds nothing where `{table}` is partitioned, and PostgreSQL then refuses `CONCURRENTLY`; on any other \
+                 table writes wait until the index is built"
+            ),
+            "where it is partitioned, build the index of each partition `CONCURRENTLY`, and attach them; where not, leave `ONLY` out",
+        ),
+        _ => None,
+    }
+}
+
+/// What cannot be done to a partitioned table in the way in which it is to others, whether more is known of it or not.
+fn of_partitioned(
+    catalog: &Catalog,
+    range: &Range<usize>,
+    name: &str,
+    action: &Action,
+    version: u32,
+    out: &mut Vec<Note>,
+) {
+    match action {
+        Action::Several(parts) => {
+            parts.iter().for_each(|part| of_partitioned(catalog, range, name, part, version, out));
+        }
+        Action::AddConstraint(def) if def.valid && catalog.is_partitioned(name) => {
+            out.extend(constraint_of_partitioned(range, name, &def.kind, version));
+        }
+        Action::Detach { .. } => out.extend(catalog.default_partition(name).map(|default| Note::Unfixable {
+            rules: &["require-concurrent-partition-detach"],
+            range: range.clone(),
+            message: format!(
+                "detaching a partition locks `{name}` `ACCESS EXCLUSIVE`; beside `{default}`, its default partition, PostgreSQL cannot do \
+                 it `CONCURRENTLY`"
+            ),
+            help: "it is quick once it has the lock: keep a short `lock_timeout`, and try again when it runs out",
+        })),
+        _ => {}
+    }
+}
+
+/// A constraint of a partitioned table that cannot come in the ways in which others do.
+fn constraint_of_partitioned(range: &Range<usize>, name: &str, kind: &ConstraintKind, version: u32) -> Option<Note> {
+    match kind {
+        ConstraintKind::Foreign { .. } if version < 18 => Some(Note::Unfixable {
+            rules: &["adding-foreign-key-constraint", "constraint-missing-not-valid"],
+            range: range.clone(),
+            message: format!(
+                "`{name}` is partitioned: the foreign key reads every row of all partitions, while writes to both tables wait; before \
+                 PostgreSQL 18 it cannot be `NOT VALID`"
+            ),
+            help: "add the same foreign key to each partition, `NOT VALID`, and validate it there, each in a migration of its own; the one \
+                   of the partitioned table then takes them over and reads no row",
+        }),
+        ConstraintKind::Unique(_) => Some(Note::Unfixable {
+            rules: &["disallowed-unique-constraint"],
+            range: range.clone(),
+            message: format!(
+                "`{name}` is partitioned: an index is built on every partition under an `ACCESS EXCLUSIVE` lock; PostgreSQL can neither \
+                 build it `CONCURRENTLY` nor make the constraint of an index"
+            ),
+            help: "add the constraint with `ALTER TABLE ONLY`, which reads no row; give each partition its own, from an index that was \
+                   built `CONCURRENTLY`; then `ALTER INDEX … ATTACH PARTITION` for each of them",
+        }),
+        _ => None,
+    }
 }
 
 /// What a change leaves as it is because it is there already, and the way back takes all the same.

@@ -170,7 +170,11 @@ fn replay(history: &[&Step<'_>], version: u32, together: &HashSet<usize>, notes:
             key.columns.join(", "),
             key.table
         );
-        let help = format!("CREATE INDEX CONCURRENTLY ON {} ({});", key.table, key.columns.join(", "));
+        let help = if catalog.is_partitioned(&key.table) {
+            judge::INDEX_OF_PARTITIONED.to_owned()
+        } else {
+            format!("CREATE INDEX CONCURRENTLY ON {} ({});", key.table, key.columns.join(", "))
+        };
         let fix = history.iter().find(|s| s.at == at).and_then(|step| index_behind(step, &key));
         notes.entry(at).or_default().push(Note::Add(Finding {
             tables: vec![key.table],
@@ -254,6 +258,17 @@ pub fn weigh(notes: Vec<Note>, found: &mut Vec<Finding>) {
     for note in notes {
         match note {
             Note::Add(finding) => found.push(finding),
+            Note::Unfixable { rules, range, message, help } => {
+                for finding in found.iter_mut().filter(|f| rules.contains(&f.rule.id) && range.contains(&f.range.start))
+                {
+                    finding.fix = None;
+                    // What is harmless stays so.
+                    if finding.severity != Some(Severity::Info) {
+                        finding.message.clone_from(&message);
+                        finding.help = Some(help.to_owned());
+                    }
+                }
+            }
             Note::Tell { rule, range, message, help, severity, risk } => {
                 for finding in found.iter_mut().filter(|f| f.rule.id == rule && range.contains(&f.range.start)) {
                     finding.message.clone_from(&message);

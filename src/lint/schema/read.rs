@@ -43,12 +43,14 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
         ast::Stmt::CreateView(s) => put(What::CreateView {
             name: named(s.view()),
             tolerant: s.or_replace().is_some() || s.persistence().is_some(),
+            materialized: false,
             reads: relations(s.syntax()),
             words: words(s.syntax()),
         }),
         ast::Stmt::CreateMaterializedView(s) => put(What::CreateView {
             name: named(s.view()),
             tolerant: s.if_not_exists().is_some(),
+            materialized: true,
             reads: relations(s.syntax()),
             words: words(s.syntax()),
         }),
@@ -56,6 +58,7 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
             name: s.index().map(|n| name_of(n.syntax())),
             table: named(s.table_relation_name()),
             if_not_exists: s.if_not_exists().is_some(),
+            only: s.table_relation_name().is_some_and(|n| n.only_token().is_some()),
             index: index(s),
         }),
         ast::Stmt::CreateType(s) => {
@@ -236,6 +239,7 @@ fn create_table(create: &ast::CreateTable) -> What {
             table: named(of.table_name_ref()),
             is_default: is_default(create.partition_type()),
         }),
+        partitioned: create.partition_by().is_some(),
     }
 }
 

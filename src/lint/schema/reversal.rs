@@ -15,6 +15,12 @@ struct Sides {
     taken: BTreeMap<Thing, Range<usize>>,
     /// Relations that are dropped at some point, made again or not: what hangs on them goes with them.
     dropped: BTreeSet<String>,
+    /// Partitions that come to a table here, with that table: they go with it.
+    partitions: BTreeMap<String, String>,
+    /// Partitions that are taken from their table, and no longer go with it.
+    detached: BTreeSet<String>,
+    /// Partitions of the other side that go with their table.
+    fallen: BTreeSet<String>,
     /// Names of which nothing certain can be said.
     unknown: BTreeSet<String>,
     /// Nothing can be said at all.
@@ -57,7 +63,8 @@ fn last(name: &str) -> String {
 
 /// What the backward script does not undo, each with its place in the forward one.
 pub fn unreversed(up: &[Change], down: &[Change]) -> Vec<(Range<usize>, String)> {
-    let (up, down) = (sides(up), sides(down));
+    let (up, mut down) = (sides(up), sides(down));
+    down.fall(&up.partitions);
     // One that changes nothing that is followed here undoes something else, or nothing, which another rule tells.
     if up.anything || down.anything || (down.made.is_empty() && down.taken.is_empty()) {
         return Vec::new();
@@ -80,7 +87,7 @@ pub fn unreversed(up: &[Change], down: &[Change]) -> Vec<(Range<usize>, String)>
 
 /// Whether a way back takes a thing, by itself or with what it hangs on.
 fn is_taken(thing: &Thing, down: &Sides) -> bool {
-    let table = |name: &str| down.dropped.contains(name);
+    let table = |name: &str| down.dropped.contains(name) || down.fallen.contains(name);
     match thing {
         Thing::Index { name, table: of, columns } => {
             let column = |c: &String| down.taken.contains_key(&Thing::Column { table: of.clone(), name: c.clone() });
@@ -91,7 +98,9 @@ fn is_taken(thing: &Thing, down: &Sides) -> bool {
         Thing::Column { table: of, .. } => table(of) || down.taken.contains_key(thing),
         // A view may be dropped as what it is by either word.
         Thing::Table(name) | Thing::View(name) => {
-            down.taken.contains_key(&Thing::Table(name.clone())) || down.taken.contains_key(&Thing::View(name.clone()))
+            down.fallen.contains(name)
+                || down.taken.contains_key(&Thing::Table(name.clone()))
+                || down.taken.contains_key(&Thing::View(name.clone()))
         }
         Thing::Type(_) => down.taken.contains_key(thing),
     }
@@ -123,7 +132,12 @@ impl Sides {
     fn read(&mut self, change: &Change) {
         let range = &change.range;
         match &change.what {
-            What::CreateTable { name, temporary: false, .. } => self.make(Thing::Table(last(name)), range),
+            What::CreateTable { name, temporary: false, partition_of, .. } => {
+                self.make(Thing::Table(last(name)), range);
+                if let Some(of) = partition_of {
+                    self.partitions.insert(last(name), last(&of.table));
+                }
+            }
             What::CreateTable { .. } | What::SearchPath(_) | What::AlterDomain { .. } | What::Rows { .. } => {}
             What::CreateOther { name, .. } => self.make(Thing::Table(last(name)), range),
             // One that is replaced was there before.
@@ -160,6 +174,14 @@ impl Sides {
                     Thing::Table(_) | Thing::View(_) | Thing::Type(_) => false,
                 };
                 self.made.retain(|thing, _| !of_it(thing));
+                let parts: Vec<String> =
+                    self.partitions.iter().filter(|(_, of)| *of == name).map(|(part, _)| part.clone()).collect();
+                for part in &parts {
+                    let is_left = self.partitions.remove(part).is_some();
+                    if is_left && self.made.contains_key(&Thing::Table(part.clone())) {
+                        self.dropped(kind, part, cascade, range);
+                    }
+                }
                 // What hangs on it goes too, and is not named.
                 self.anything |= cascade && self.made.keys().any(|t| matches!(t, Thing::View(_)));
             }
@@ -183,6 +205,14 @@ impl Sides {
 
     fn alter(&mut self, table: &str, action: &Action, range: &Range<usize>) {
         let column = |name: &str| Thing::Column { table: table.to_owned(), name: name.to_owned() };
+        match action {
+            Action::Attach { partition, .. } => drop(self.partitions.insert(last(partition), table.to_owned())),
+            Action::Detach { partition } => {
+                self.partitions.remove(&last(partition));
+                self.detached.insert(last(partition));
+            }
+            _ => {}
+        }
         // A table that the script makes is made as a whole.
         if self.made.contains_key(&Thing::Table(table.to_owned())) {
             return;
@@ -201,6 +231,25 @@ impl Sides {
             Action::AddConstraint(def) => self.unknown.extend(def.name.clone()),
             Action::RenameConstraint { from, to } => self.unknown.extend([from.clone(), to.clone()]),
             Action::SetType { .. } | Action::SetNotNull { .. } | Action::Validate { .. } | Action::Nothing => {}
+        }
+    }
+
+    /// The partitions that go with the tables that are dropped here for good.
+    fn fall(&mut self, partitions: &BTreeMap<String, String>) {
+        loop {
+            let goes = |of: &String| {
+                self.fallen.contains(of)
+                    || (self.dropped.contains(of) && !self.made.contains_key(&Thing::Table(of.clone())))
+            };
+            let more: Vec<String> = partitions
+                .iter()
+                .filter(|(part, of)| goes(of) && !self.fallen.contains(*part) && !self.detached.contains(*part))
+                .map(|(part, _)| part.clone())
+                .collect();
+            if more.is_empty() {
+                return;
+            }
+            self.fallen.extend(more);
         }
     }
 
@@ -239,6 +288,8 @@ mod tests {
     #[test]
     fn f210_what_a_way_back_leaves_is_told() {
         const UP: &str = "create table u (id bigint primary key); alter table t add column a int, drop column b; create index t_a on t (a);";
+        // A partition goes with its table, and so does what hangs on it.
+        const PARTS: &str = "create table e (id int) partition by list (id); create table e_a partition of e for values in (1) partition by list (id); create table e_b partition of e_a default; create index e_b_id on e_b (id);";
         for (up, down, expected) in [
             (UP, "alter table t add column b int, drop column a; drop table u;", None),
             (UP, "drop table if exists u cascade; alter table t drop a, add b text;", None),
@@ -269,6 +320,23 @@ mod tests {
             ),
             ("create table x (a int, b int); alter table x drop column b;", "drop table x;", None),
             ("drop index i; create index i on t (b);", "drop index i; create index i on t (a);", None),
+            (PARTS, "drop table e;", None),
+            (PARTS, "drop table e_a; drop table e_b; drop table e;", None),
+            (PARTS, "drop table e_a;", Some("it leaves the table `e` behind")),
+            (PARTS, "alter table e detach partition e_b; drop table e;", Some("leaves the table `e_b` behind")),
+            ("create table e_c partition of e for values in (3);", "drop table e;", None),
+            ("create table n (id int); alter table e attach partition n default;", "drop table e;", None),
+            ("create table n (id int); alter table e attach partition n default;", "drop table f;", Some("table `n`")),
+            (
+                "create table e_c partition of e for values in (3); alter table e detach partition e_c;",
+                "drop table e;",
+                Some("leaves the table `e_c` behind"),
+            ),
+            (
+                "create table e (id int) partition by list (id); create table p partition of e default; drop table e; create table x (id int);",
+                "drop table x;",
+                None,
+            ),
             ("drop index i;", "create index j on t (a);", Some("does not bring the index `i` back")),
             (
                 "drop table a; drop table b; drop table c; drop table d;",

@@ -481,3 +481,104 @@ fn a_new_table_under_another_name_is_new() {
         last(&["CREATE TABLE x (id bigint PRIMARY KEY);\nALTER TABLE y RENAME TO z;\nCREATE INDEX i ON z (a);"]);
     assert!(of(&found, "require-concurrent-index-creation").is_some(), "{found:?}");
 }
+
+#[test]
+fn p164_nothing_is_offered_that_postgresql_refuses_on_a_partitioned_table() {
+    const PARENT: &str = "CREATE TABLE ev (id bigint NOT NULL, u_id bigint) PARTITION BY RANGE (id);";
+    const INDEXED: &str = "CREATE INDEX ev_u ON ev (u_id);";
+    const REST: &str = "CREATE TABLE rest PARTITION OF ev DEFAULT;";
+    const INDEX: &str = "require-concurrent-index-creation";
+    const KEY: &str = "constraint-missing-not-valid";
+    const DETACH: &str = "require-concurrent-partition-detach";
+    let (fk, detach) =
+        ("ALTER TABLE ev ADD CONSTRAINT f FOREIGN KEY (u_id) REFERENCES u (id);", "ALTER TABLE ev DETACH PARTITION p;");
+    for (before, change, rule, help) in [
+        (&[PARENT][..], "CREATE INDEX i ON ev (id);", INDEX, Some("`ON ONLY`")),
+        (&[PARENT], "CREATE UNIQUE INDEX ON public.ev (id);", INDEX, Some("ATTACH PARTITION")),
+        // A partition tells it of its table, and a call that names the table makes it no other.
+        (&["CREATE TABLE p PARTITION OF ev DEFAULT;"], "CREATE INDEX i ON ev (id);", INDEX, Some("`ON ONLY`")),
+        (&["ALTER TABLE ev ATTACH PARTITION p DEFAULT;"], "CREATE INDEX i ON ev (id);", INDEX, Some("`ON ONLY`")),
+        (&[PARENT, "SELECT create_parent('public.ev');"], "CREATE INDEX i ON ev (id);", INDEX, Some("`ON ONLY`")),
+        (
+            &["CREATE TABLE e (id int) PARTITION BY LIST (id);", "ALTER TABLE e RENAME TO ev;"],
+            "CREATE INDEX i ON ev (id);",
+            INDEX,
+            Some("`ON ONLY`"),
+        ),
+        (&[PARENT, "DROP TABLE ev;", "CREATE TABLE ev (id bigint);"], "CREATE INDEX i ON ev (id);", INDEX, None),
+        (&[PARENT, REST], "CREATE INDEX i ON rest (id);", INDEX, None),
+        (&["CREATE TABLE t (id bigint);"], "CREATE INDEX i ON ONLY t (id);", INDEX, None),
+        (&[], "CREATE INDEX i ON ONLY ev (id);", INDEX, Some("leave `ONLY` out")),
+        (&["CREATE VIEW ev AS SELECT 1 AS id;"], "CREATE INDEX i ON ev (id);", INDEX, Some("a materialized one")),
+        (&["CREATE MATERIALIZED VIEW ev AS SELECT 1 AS id;"], "CREATE INDEX i ON ev (id);", INDEX, None),
+        (&[PARENT], fk, KEY, Some("takes them over")),
+        (
+            &[PARENT],
+            "ALTER TABLE ev ADD COLUMN w bigint REFERENCES u (id) DEFAULT 1;",
+            "adding-foreign-key-constraint",
+            Some("takes them over"),
+        ),
+        (&["CREATE TABLE ev (u_id bigint);"], fk, KEY, None),
+        (&[PARENT], "ALTER TABLE ev ADD CONSTRAINT c CHECK (id > 0);", KEY, None),
+        (
+            &[PARENT],
+            "ALTER TABLE ev ADD CONSTRAINT k UNIQUE (id);",
+            "disallowed-unique-constraint",
+            Some("`ALTER TABLE ONLY`"),
+        ),
+        (&[PARENT, REST], detach, DETACH, Some("`lock_timeout`")),
+        (&[PARENT], detach, DETACH, None),
+        (&[PARENT, INDEXED], "DROP INDEX ev_u;", "require-concurrent-index-deletion", Some("`lock_timeout`")),
+        (
+            &["CREATE TABLE t (a int);", "CREATE INDEX i ON t (a);"],
+            "DROP INDEX i;",
+            "require-concurrent-index-deletion",
+            None,
+        ),
+        (&[], "DROP INDEX a, b;", "require-concurrent-index-deletion", Some("for each of them")),
+        (&[], "DROP INDEX a CASCADE;", "require-concurrent-index-deletion", Some("`CASCADE`")),
+    ] {
+        let scripts: Vec<&str> = before.iter().copied().chain([change]).collect();
+        let found = last(&scripts);
+        let told = of(&found, rule).unwrap_or_else(|| panic!("{scripts:?}: {found:?}"));
+        assert_eq!(told.severity, Severity::Warning, "{scripts:?}: {}", told.message);
+        assert_eq!(told.fix.is_none(), help.is_some(), "{scripts:?}: {told:?}");
+        if let Some(help) = help {
+            assert!(told.help.as_ref().is_some_and(|h| h.contains(help)), "{scripts:?}: {told:?}");
+        }
+    }
+    let found = last(&[PARENT, "ALTER TABLE ev ADD COLUMN w bigint REFERENCES u (id);"]);
+    let told = of(&found, "adding-foreign-key-constraint").expect("told");
+    assert_eq!((told.severity, told.risk, &told.fix), (Severity::Info, Risk::Low, &None), "{}", told.message);
+    assert!(told.message.starts_with("no row is read"), "{}", told.message);
+    let found = last(&[PARENT, "CREATE INDEX i ON ONLY ev (id);"]);
+    let told = of(&found, INDEX).expect("told");
+    assert_eq!((told.severity, told.risk, &told.fix), (Severity::Info, Risk::Low, &None), "{}", told.message);
+    let found = last(&[
+        "CREATE TABLE u (id bigint PRIMARY KEY);",
+        "CREATE TABLE ev (id bigint, u_id bigint REFERENCES u (id)) PARTITION BY RANGE (id);",
+    ]);
+    let told = of(&found, "foreign-key-without-index").expect("told");
+    assert!(told.help.as_ref().is_some_and(|h| h.contains("`ON ONLY`")), "{told:?}");
+}
+
+#[test]
+fn p164_from_postgresql_18_on_a_partitioned_table_takes_a_foreign_key_that_is_not_valid() {
+    let scripts = [
+        "CREATE TABLE ev (id bigint, u_id bigint) PARTITION BY RANGE (id);",
+        "ALTER TABLE ev ADD CONSTRAINT f FOREIGN KEY (u_id) REFERENCES u (id);",
+    ];
+    for (version, offered) in [("15", false), ("17.2", false), ("18", true)] {
+        let files: Vec<SourceFile> = ["0001_a.up.sql", "0002_b.up.sql"]
+            .iter()
+            .zip(scripts)
+            .map(|(path, sql)| SourceFile::new(*path, sql.as_bytes()))
+            .collect();
+        let set = resolve(&files, &[MigrationRoot::folder("")]);
+        let config = LintConfig { postgres_version: version.to_owned(), ..LintConfig::default() };
+        let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date");
+        let report = check(&set, &config, &Scope::All, today);
+        let told = of(&report.violations, "constraint-missing-not-valid").expect("told");
+        assert_eq!(told.fix.is_some(), offered, "{version}: {told:?}");
+    }
+}
