@@ -18,14 +18,11 @@ pub(super) use mongodb::{definition, without_database};
 use super::rules::operation::{Check, Told, asked};
 use super::rules::postgres::{OWN_TABLES, OWN_TABLES_HELP};
 use super::script::{Direction, Finding};
-#[cfg(feature = "mongodb")]
-use super::table::INVALID_OPERATION;
-use super::table::RuleInfo;
+use super::table::{INVALID_OPERATION, RuleInfo};
 use super::{Scope, own};
 use crate::ids::Engine;
 use crate::migration::execution::Nature;
 use crate::migration::operations::{self, Located, Operation};
-#[cfg(feature = "mongodb")]
 use crate::migration::sealed;
 use crate::migration::{Migration, MigrationSet, Script};
 
@@ -270,12 +267,7 @@ impl Look<'_> {
         });
     }
 
-    /// Values that the driver could not send (N301), where there is a driver.
-    #[cfg(not(feature = "mongodb"))]
-    fn values(&mut self, _: &Range<usize>, _: &str, _: &Operation) {}
-
     /// Values that the driver could not send (N301). What is sealed is seen where it is opened.
-    #[cfg(feature = "mongodb")]
     fn values(&mut self, range: &Range<usize>, json: &str, operation: &Operation) {
         if !matches!(operation, Operation::Mongodb(_)) {
             return;

@@ -5,7 +5,6 @@
 //! operation is one statement of the run. It is kept as written, so that a plan shows it and a message names its line.
 
 pub mod elasticsearch;
-#[cfg(feature = "mongodb")]
 pub mod extended_json;
 pub mod lua;
 pub mod mongodb;
