@@ -164,7 +164,7 @@ fn judged(token: &Token<'_>, statement: &[&Token<'_>]) -> Result<(), Why> {
     }
     let begins =
         |words: &&[&str]| words.iter().enumerate().all(|(n, w)| statement.get(n).is_some_and(|t| t.is_word(&[w])));
-    if !TAKES.iter().any(|words| begins(&words)) {
+    if !TAKES.iter().any(begins) {
         return Err((
             "a sealed value stands in a statement whose text stays readable on the server, or is run".to_owned(),
             "seal what INSERT, UPDATE, DELETE, MERGE and SELECT take, and the passwords of roles, user mappings and subscriptions",
@@ -173,7 +173,7 @@ fn judged(token: &Token<'_>, statement: &[&Token<'_>]) -> Result<(), Why> {
     let second = place.checked_sub(2).map(|n| statement[n]);
     let matches = |t: &Token<'_>| matches!(t.kind, TokenKind::Tilde | TokenKind::At);
     let is_pattern = before.is_some_and(|t| t.is_word(&BEFORE_PATTERNS) || matches(t))
-        || (before.is_some_and(|t| t.kind == TokenKind::Star) && second.is_some_and(|t| matches(t)));
+        || (before.is_some_and(|t| t.kind == TokenKind::Star) && second.is_some_and(matches));
     if is_pattern {
         return Err((
             "a sealed value stands where a pattern or a name does, so nobody could see what is meant".to_owned(),
