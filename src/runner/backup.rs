@@ -100,11 +100,7 @@ fn migration_of<'a>(job: &Job<'a>, step: &Step) -> Option<&'a Migration> {
 }
 
 fn script_of<'a>(job: &Job<'a>, step: &Step) -> Option<&'a Script> {
-    let migration = migration_of(job, step)?;
-    match step.action {
-        StepAction::Rollback => migration.down.as_ref(),
-        StepAction::Apply | StepAction::Undo | StepAction::Baseline => Some(&migration.up),
-    }
+    super::locked::script_of(migration_of(job, step)?, step.action)
 }
 
 /// How much is copied before this plan.

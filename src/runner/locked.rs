@@ -256,6 +256,14 @@ impl<'a> ByName<'a> {
     }
 }
 
+/// The script of a migration that does what is to be done with it, if it has one.
+pub(super) fn script_of(migration: &Migration, action: StepAction) -> Option<&Text> {
+    match action {
+        StepAction::Apply | StepAction::Baseline | StepAction::Undo => Some(&migration.up),
+        StepAction::Rollback => migration.down.as_ref(),
+    }
+}
+
 /// A cancel or the end of the time, at the border between two statements.
 pub(super) fn should_stop(job: &Job<'_>) -> Option<Refusal> {
     let refusal = |reason: &str, message: &str, what: &str| {
@@ -436,10 +444,7 @@ impl StepRun<'_> {
 
     /// Its script as the files have it.
     pub fn written(&self) -> Option<&Text> {
-        match self.step.action {
-            StepAction::Apply | StepAction::Baseline | StepAction::Undo => self.migration.map(|m| &m.up),
-            StepAction::Rollback => self.migration.and_then(|m| m.down.as_ref()),
-        }
+        script_of(self.migration?, self.step.action)
     }
 
     /// A failure with its place in the file.

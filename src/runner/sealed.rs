@@ -5,13 +5,13 @@ use std::sync::OnceLock;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::locked::ByName;
+use super::locked::{ByName, script_of};
 use super::target::Job;
 use crate::ids::Engine;
+use crate::migration::Script;
 use crate::migration::execution::CannotExecute;
 use crate::migration::sealed::{self, Form, Hidden};
-use crate::migration::{Migration, Script};
-use crate::plan::{MigrationPlan, Refusal, Step, StepAction};
+use crate::plan::{MigrationPlan, Refusal};
 
 /// The private key (`AGE-SECRET-KEY-1…`) that opens sealed values where no environment names one.
 pub const IDENTITY: &str = "GODWIT_SEALED_IDENTITY";
@@ -204,7 +204,8 @@ pub(super) fn foretell(job: &Job<'_>, plan: &MigrationPlan) -> Result<Vec<String
     let by_name = ByName::new(job.set);
     let (mut notes, mut refusals) = (Vec::new(), Vec::new());
     for step in &plan.steps {
-        let Some(script) = by_name.of(step).and_then(|m| script_of(m, step)).filter(|s| sealed::holds(&s.text)) else {
+        let Some(script) = by_name.of(step).and_then(|m| script_of(m, step.action)).filter(|s| sealed::holds(&s.text))
+        else {
             continue;
         };
         if job.options.dry_run {
@@ -222,14 +223,6 @@ pub(super) fn foretell(job: &Job<'_>, plan: &MigrationPlan) -> Result<Vec<String
         }
     }
     if refusals.is_empty() { Ok(notes) } else { Err(refusals) }
-}
-
-fn script_of<'m>(migration: &'m Migration, step: &Step) -> Option<&'m Script> {
-    match step.action {
-        StepAction::Apply | StepAction::Undo => Some(&migration.up),
-        StepAction::Rollback => migration.down.as_ref(),
-        StepAction::Baseline => None,
-    }
 }
 
 /// A value for the keys of `recipients` (`age1…`), as it is written into a migration between the quotes of a literal.
