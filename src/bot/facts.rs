@@ -30,9 +30,9 @@ impl Contents {
         if facts.is_empty() {
             return;
         }
-        if let Some(version) = oldest(facts).filter(|v| *v != self.policy.lint.postgres_version) {
+        if let Some(version) = oldest(facts).filter(|v| self.policy.lint.postgres_version.as_ref() != Some(v)) {
             let mut config = self.policy.lint.clone();
-            config.postgres_version = version;
+            config.postgres_version = Some(version);
             self.report = check_judged(&self.set, &judge(&self.set), &config, &self.scope(), today);
         }
         let report = std::mem::replace(&mut self.report, super::act::empty_report());

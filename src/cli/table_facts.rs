@@ -28,8 +28,8 @@ pub(super) fn weighed(global: &Global, place: &str, looked: Looked) -> anyhow::R
     let databases = if is_url(place) { vec![targets::ad_hoc_target(place)?] } else { of_environment(global, place)? };
     let facts = targets::block_on(async { Ok(read(databases).await) })??;
     let Looked { mut report, set, mut config, scope, today } = looked;
-    if let Some(version) = oldest(&facts).filter(|v| *v != config.postgres_version) {
-        config = LintConfig { postgres_version: version, ..config };
+    if let Some(version) = oldest(&facts).filter(|v| config.postgres_version.as_ref() != Some(v)) {
+        config = LintConfig { postgres_version: Some(version), ..config };
         report = check_judged(&set, &judge(&set), &config, &scope, today);
     }
     Ok(Looked { report: weigh(report, &set, &facts), set, config, scope, today })
@@ -123,8 +123,8 @@ async fn weigh_pending(gathered: &mut Gathered, pending: &BTreeSet<String>) -> a
     let places = readers(gathered)?;
     let facts = answers(&places, &wanted).await;
     let mut before = by_rules;
-    if let Some(version) = oldest(&facts).filter(|v| *v != config.postgres_version) {
-        config = LintConfig { postgres_version: version, ..config };
+    if let Some(version) = oldest(&facts).filter(|v| config.postgres_version.as_ref() != Some(v)) {
+        config = LintConfig { postgres_version: Some(version), ..config };
         before = check_judged(&set, &judge(&set), &config, &scope, today);
     }
     let messages: Vec<String> = before.violations.iter().map(|v| v.message.clone()).collect();

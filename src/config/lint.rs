@@ -28,8 +28,9 @@ impl Profile {
 pub struct LintConfig {
     /// Rule id → level, or `None` to switch the rule off.
     pub levels: BTreeMap<String, Option<Severity>>,
-    /// PostgreSQL version of the targets, for rules that depend on it, such as `15`.
-    pub postgres_version: String,
+    /// PostgreSQL version of the targets, for rules that depend on it, such as `15`; `None` = nobody said it, see
+    /// [`LintConfig::postgres`].
+    pub postgres_version: Option<String>,
     /// Findings let through by the policy (base branch): these do lower severity to `info`.
     pub waivers: Vec<PolicyWaiver>,
     /// How severe findings are where `levels` says nothing. Not from this file: environments name it.
@@ -45,7 +46,7 @@ impl Default for LintConfig {
     fn default() -> Self {
         Self {
             levels: BTreeMap::new(),
-            postgres_version: "15".to_owned(),
+            postgres_version: None,
             waivers: Vec::new(),
             profile: Profile::Strict,
             strict_below: Vec::new(),
@@ -77,6 +78,19 @@ const LEVELS: [(&str, Option<Severity>); 4] = [
 ];
 
 impl LintConfig {
+    /// The version that is taken for that of the servers while nobody says which they have: what squawk takes too.
+    const ASSUMED: &str = "15";
+
+    /// The PostgreSQL version that the rules judge by.
+    pub fn postgres(&self) -> &str {
+        self.postgres_version.as_deref().unwrap_or(Self::ASSUMED)
+    }
+
+    /// Its major part.
+    pub fn postgres_major(&self) -> u32 {
+        self.postgres().split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
+    }
+
     /// The profile that a file is judged by.
     pub fn profile_of(&self, file: &str) -> Profile {
         let is_below = |folder: &String| file.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'));
@@ -103,7 +117,7 @@ impl LintConfig {
         {
             match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
                 Some(9..=99) if version.split('.').all(|p| p.parse::<u32>().is_ok()) => {
-                    config.postgres_version = version;
+                    config.postgres_version = Some(version);
                 }
                 Some(_) | None => reader.wrong(node, format!("`{path}` must be a version such as `15` or `16.2`")),
             }
@@ -183,7 +197,7 @@ mod tests {
             "postgres_version: 16\nrules:\n  prefer-bigint-over-int: off\n  ban-drop-column: error\nwaivers:\n  - rule: ban-drop-table\n    paths: ['migrations/legacy/**']\n    reason: nobody reads them\n    expires: 2027-01-31\n",
         )
         .expect("valid");
-        assert_eq!(config.postgres_version, "16");
+        assert_eq!((config.postgres_version.as_deref(), config.postgres()), (Some("16"), "16"));
         assert_eq!(config.levels["prefer-bigint-over-int"], None);
         assert_eq!(config.levels["ban-drop-column"], Some(Severity::Error));
         assert_eq!(config.waivers[0].expires.to_string(), "2027-01-31");

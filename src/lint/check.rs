@@ -9,7 +9,7 @@ use squawk_syntax::SourceFile;
 use super::calls::{self, Call, Routine};
 use super::lines::Lines;
 use super::psql::{self, Plain};
-use super::script::{Direction, Finding, Script};
+use super::script::{Direction, Finding, Script, Server};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, foreign,
@@ -194,8 +194,8 @@ impl<'a> Linter<'a> {
         Self {
             config,
             today,
-            postgres: squawk::Chosen::new(&config.postgres_version, on),
-            sqlite: squawk::Chosen::new(&config.postgres_version, |i| i.applies == Applies::Sql && on(i)),
+            postgres: squawk::Chosen::new(config.postgres(), on),
+            sqlite: squawk::Chosen::new(config.postgres(), |i| i.applies == Applies::Sql && on(i)),
         }
     }
 
@@ -266,7 +266,7 @@ impl<'a> Linter<'a> {
             Scope::Paths(_) => in_scope.iter().map(|(at, _)| *at).collect(),
             Scope::All | Scope::Named(_) => HashSet::new(),
         };
-        let mut notes = schema::judge(&steps, &self.config.postgres_version, &together);
+        let mut notes = schema::judge(&steps, self.config.postgres_major(), &together);
         for ((at, _), checked) in in_scope.iter().zip(scripts) {
             schema::weigh(notes.remove(at).unwrap_or_default(), &mut checked.up);
         }
@@ -359,7 +359,7 @@ impl<'a> Linter<'a> {
                 false
             }
         };
-        let script = Script::new(&inert, &parse, engine, direction, in_transaction);
+        let script = Script::new(&inert, &parse, engine, direction, in_transaction).on(Server::of(self.config));
         match engine {
             Engine::Postgresql => syntax_errors(&errors, &mut found),
             // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
@@ -395,7 +395,10 @@ impl<'a> Linter<'a> {
                     newer.extend(script.created_names().map(str::to_owned));
                 }
             }
-            Direction::Down => {}
+            Direction::Down => {
+                let is_newer = |i: &RuleInfo| i.id == rules::postgres::NEWER_THAN_SERVER.info.id;
+                rules::run(&script, |i| is_newer(i) && i.applies.to(engine) && self.on(i), &mut found);
+            }
         }
         let changes = match engine {
             Engine::Postgresql if runs_more => vec![schema::Change::anything()],

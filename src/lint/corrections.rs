@@ -401,7 +401,7 @@ mod tests {
             let sql = format!("ALTER TABLE t ADD COLUMN u int GENERATED {column};");
             let files = [File::new("0001_m.up.sql", sql.as_bytes())];
             let set = resolve(&files, &[MigrationRoot::folder("")]);
-            let config = LintConfig { postgres_version: version.to_owned(), ..LintConfig::default() };
+            let config = LintConfig { postgres_version: Some(version.to_owned()), ..LintConfig::default() };
             let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date");
             let report = check(&set, &config, &Scope::All, today);
             report.violations.iter().any(|v| v.rule == "adding-field-with-default")

@@ -158,6 +158,7 @@ pub fn effect_of(rule: &str) -> Effect {
         | "existing-object"
         | "missing-object"
         | "mixed-transaction"
+        | "newer-than-server"
         | "object-in-use"
         | "psql-command"
         | "syntax-error"

@@ -240,9 +240,18 @@ impl Scope {
 /// A report over files named as in a `numbered` folder, for tests.
 #[cfg(test)]
 pub(crate) fn sample(files: &[(&str, &str)]) -> (LintReport, crate::migration::MigrationSet) {
+    sample_with(&crate::config::LintConfig::default(), files)
+}
+
+/// The same by other settings than those that hold without a file.
+#[cfg(test)]
+pub(crate) fn sample_with(
+    config: &crate::config::LintConfig,
+    files: &[(&str, &str)],
+) -> (LintReport, crate::migration::MigrationSet) {
     use crate::migration::{MigrationRoot, SourceFile, resolve};
     let files: Vec<_> = files.iter().map(|(p, t)| SourceFile::new(*p, t.as_bytes())).collect();
     let set = resolve(&files, &[MigrationRoot::folder("")]);
     let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date");
-    (check(&set, &crate::config::LintConfig::default(), &Scope::All, today), set)
+    (check(&set, config, &Scope::All, today), set)
 }

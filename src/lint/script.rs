@@ -9,6 +9,7 @@ use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode};
 use super::fix::Rewrite;
 use super::table::RuleInfo;
 use super::{Category, Severity};
+use crate::config::LintConfig;
 use crate::ids::{Engine, Risk};
 
 /// Which way a script goes.
@@ -26,6 +27,61 @@ pub struct Statement {
     pub node: ast::Stmt,
     /// Byte range without leading white space.
     pub range: Range<usize>,
+}
+
+/// Of each thing that PostgreSQL 12 or a later version brought, a word.
+const NEWER: [&str; 31] = [
+    "_timeout",
+    "access method",
+    "as materialized",
+    "atomic",
+    "breadth first",
+    "by source",
+    "by target",
+    "compression",
+    "cycle",
+    "depth first",
+    "detach",
+    "drop expression",
+    "enforced",
+    "generated",
+    "inherit",
+    "is json",
+    "is not json",
+    "json_",
+    "maintain",
+    "merge",
+    "not materialized",
+    "nulls",
+    "or replace trigger",
+    "overlaps",
+    "period",
+    "returning with",
+    "security_invoker",
+    "set expression",
+    "set null (",
+    "storage",
+    "with ties",
+];
+
+/// Whether `NOT NULL` has the name of a column behind it.
+fn names_not_null(text: &str) -> bool {
+    const OTHERS: [&str; 9] =
+        ["and", "check", "constraint", "default", "generated", "primary", "references", "then", "unique"];
+    text.match_indices("not null").any(|(at, found)| {
+        let rest = text[at + found.len()..].trim_start();
+        rest.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '"')
+            && !OTHERS.iter().any(|w| rest.starts_with(w))
+    })
+}
+
+/// Whether a digit has `_` and a digit behind it, or a letter behind a zero.
+fn has_newer_number(text: &str) -> bool {
+    text.as_bytes().windows(3).any(|w| match w {
+        [first, b'_', last] => first.is_ascii_digit() && last.is_ascii_digit(),
+        [b'0', b'x' | b'o' | b'b', last] => last.is_ascii_hexdigit(),
+        _ => false,
+    })
 }
 
 /// Words that some rules cannot do without. They walk every node of a statement, a search of the text costs nothing.
@@ -75,6 +131,8 @@ pub struct Words {
     pub setval: bool,
     /// `WITH`, beside `UPDATE` or `DELETE`.
     pub changes_within: bool,
+    /// Anything of what [`NEWER`] names, or a number in another form than digits.
+    pub newer: bool,
 }
 
 impl Words {
@@ -109,7 +167,27 @@ impl Words {
             value: says("value"),
             setval: says("setval"),
             changes_within: (update || says("delete")) && says("with"),
+            newer: NEWER.iter().any(|word| says(word)) || names_not_null(&text) || has_newer_number(&text),
         }
+    }
+}
+
+/// The PostgreSQL that a script will run on.
+#[derive(Debug, Clone, Copy)]
+pub struct Server {
+    /// Its major version.
+    pub major: u32,
+    /// Whether nobody said which it is.
+    pub is_assumed: bool,
+}
+
+impl Server {
+    /// One that knows all that there is.
+    pub const NEWEST: Self = Self { major: u32::MAX, is_assumed: true };
+
+    /// The one that the policy names.
+    pub fn of(config: &LintConfig) -> Self {
+        Self { major: config.postgres_major(), is_assumed: config.postgres_version.is_none() }
     }
 }
 
@@ -123,6 +201,8 @@ pub struct Script<'a> {
     pub direction: Direction,
     /// Whether it runs as one transaction.
     pub in_transaction: bool,
+    /// What it will run on.
+    pub server: Server,
     /// Words that it holds somewhere.
     pub words: Words,
     /// The statements in order.
@@ -277,7 +357,22 @@ impl<'a> Script<'a> {
                 created.entry(name).or_insert(Created { at: statement.range.start, fresh, replaces: false });
             }
         }
-        Self { text, engine, direction, in_transaction, words: Words::of(text), statements, created }
+        Self {
+            text,
+            engine,
+            direction,
+            in_transaction,
+            server: Server::NEWEST,
+            words: Words::of(text),
+            statements,
+            created,
+        }
+    }
+
+    /// The same script for that server.
+    #[must_use]
+    pub fn on(self, server: Server) -> Self {
+        Self { server, ..self }
     }
 
     /// Names of the tables and indexes that the script creates. Not of a table that takes the place of another: programs use
@@ -289,7 +384,7 @@ impl<'a> Script<'a> {
     /// The statements of bodies of `outer`, each at the byte at which it stands there: what `outer` creates in front of
     /// them is new to them too.
     pub fn within(text: &'a str, parse: &Parse<SourceFile>, outer: &Script<'_>) -> Self {
-        let mut script = Self::new(text, parse, outer.engine, outer.direction, outer.in_transaction);
+        let mut script = Self::new(text, parse, outer.engine, outer.direction, outer.in_transaction).on(outer.server);
         for (name, created) in &outer.created {
             script.created.insert(name.clone(), *created);
         }

@@ -91,13 +91,14 @@ pub fn run(script: &Script<'_>, wanted: impl Fn(&RuleInfo) -> bool, found: &mut 
 mod tests {
     use super::*;
     use crate::ids::Engine;
-    use crate::lint::script::Direction;
+    use crate::lint::script::{Direction, Server};
     use squawk_syntax::SourceFile;
 
     fn finds(rule: &'static OwnRule, sql: &str) -> bool {
         let parse = SourceFile::parse(sql);
         assert!(parse.errors().is_empty(), "{sql}: {:?}", parse.errors());
-        let script = Script::new(sql, &parse, Engine::Postgresql, Direction::Up, true);
+        let script = Script::new(sql, &parse, Engine::Postgresql, Direction::Up, true)
+            .on(Server { major: 15, is_assumed: false });
         let mut found = Vec::new();
         run(&script, |info| info.id == rule.info.id, &mut found);
         found.retain(|f| !script.concerns_only_new(f, &Default::default()));

@@ -112,8 +112,7 @@ pub fn database(migration: &Migration) -> Option<String> {
 
 /// What the history says about its migrations, by their place in the set. `steps` are in the order in which they run;
 /// those of `together` come in one change, so that what one of them makes holds no rows for the others.
-pub fn judge(steps: &[Step<'_>], postgres_version: &str, together: &HashSet<usize>) -> HashMap<usize, Vec<Note>> {
-    let version = postgres_version.split('.').next().and_then(|v| v.parse().ok()).unwrap_or(0);
+pub fn judge(steps: &[Step<'_>], version: u32, together: &HashSet<usize>) -> HashMap<usize, Vec<Note>> {
     let mut of: BTreeMap<String, Vec<&Step<'_>>> = BTreeMap::new();
     for step in steps {
         if let Some(database) = database(step.migration) {

@@ -575,7 +575,7 @@ fn p164_from_postgresql_18_on_a_partitioned_table_takes_a_foreign_key_that_is_no
             .map(|(path, sql)| SourceFile::new(*path, sql.as_bytes()))
             .collect();
         let set = resolve(&files, &[MigrationRoot::folder("")]);
-        let config = LintConfig { postgres_version: version.to_owned(), ..LintConfig::default() };
+        let config = LintConfig { postgres_version: Some(version.to_owned()), ..LintConfig::default() };
         let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 21).expect("a date");
         let report = check(&set, &config, &Scope::All, today);
         let told = of(&report.violations, "constraint-missing-not-valid").expect("told");

@@ -26,6 +26,7 @@ mod json_column;
 mod limit_without_order;
 mod lock_table;
 mod money_column;
+mod newer_than_server;
 mod not_in_subquery;
 mod opaque_block;
 mod own_tables;
@@ -59,6 +60,7 @@ mod where_always_true;
 mod wide_index;
 
 use super::OwnRule;
+pub(in crate::lint) use newer_than_server::RULE as NEWER_THAN_SERVER;
 pub(in crate::lint) use secret_literal::RULE as SECRET_LITERAL;
 pub(in crate::lint) use untagged_personal_data::RULE as UNTAGGED_PERSONAL_DATA;
 
@@ -84,6 +86,7 @@ pub(super) static RULES: &[&OwnRule] = &[
     &concurrent_index_if_not_exists::RULE,
     &ddl_with_backfill::RULE,
     &several_tables_locked::RULE,
+    &newer_than_server::RULE,
     &opaque_block::RULE,
     &own_tables::RULE,
     &set_unlogged::RULE,

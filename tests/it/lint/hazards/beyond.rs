@@ -164,6 +164,22 @@ pub const BEYOND: &[Hazard] = &[
         &["alter table public.t add column c int;"],
     ),
     hazard("Q01", "syntax-error", HIGH, "alter tabel t add column c int;", &["alter table t add column c int;"]),
+    // The settings say no version: the rule warns of what the version that is assumed, 15, does not know.
+    hazard(
+        "Q01",
+        "newer-than-server",
+        LOW,
+        "alter table t add constraint a_there not null a not valid;",
+        &["alter table t add constraint a_there check (a is not null) not valid;"],
+    ),
+    hazard("Q01", "newer-than-server", LOW, "insert into ref values (1_000);", &["insert into ref values (1000);"]),
+    hazard(
+        "Q01",
+        "newer-than-server",
+        LOW,
+        "merge into t using ref on t.id = ref.id when not matched by source and t.id = 7 then delete;",
+        &["merge into t using ref on t.id = ref.id and ref.id = 7 when not matched then do nothing;"],
+    ),
     hazard(
         "Q01",
         "ban-duplicate-column-assignments",
