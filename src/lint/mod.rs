@@ -34,6 +34,7 @@ mod taken;
 mod truth;
 mod versions;
 mod waivers;
+mod words;
 
 use std::collections::BTreeSet;
 use std::ops::Range;

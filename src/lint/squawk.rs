@@ -9,8 +9,9 @@ use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{Parse, SourceFile};
 
 use super::fix::Rewrite;
-use super::script::{Finding, Script, Statement, Words, name_of};
+use super::script::{Finding, Script, Statement, name_of};
 use super::table::{self, RuleInfo};
+use super::words::Words;
 
 /// The rules of squawk that a check runs, chosen once per report.
 pub struct Chosen {
