@@ -3,6 +3,7 @@
 //! full_moon tells whether it compiles; the rest is read from its tokens, so that nothing is reported that does not stand
 //! there word by word.
 
+mod origins;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,11 +46,12 @@ pub(super) fn check(source: &str) -> Vec<Finding> {
         unseen.severity = Some(Severity::Error);
         return vec![unseen];
     }
-    if let Some(error) = full_moon::parse_fallible(source, LuaVersion::new()).errors().first() {
+    let parsed = full_moon::parse_fallible(source, LuaVersion::new());
+    if let Some(error) = parsed.errors().first() {
         return refused(source, error.range().0.bytes(), &error.error_message());
     }
     let mut found = Vec::new();
-    let script = Lua::new(source, &words, &mut found);
+    let script = Lua::new(source, &words, origins::made_up(parsed.ast()), &mut found);
     script.hidden(&mut found);
     found.extend(asked(&(0..0), |check, told| match check {
         Check::Lua(check) => check(&script, told),
@@ -121,20 +123,25 @@ pub(in crate::lint) struct Lua<'a> {
     pub losses: Vec<Loss>,
     /// Locals that stand for `redis.call`, and whether for `redis.pcall`.
     callers: BTreeMap<&'a str, bool>,
-    /// Locals that are set to a key which does not come from KEYS.
-    made_up: BTreeMap<&'a str, String>,
+    /// Why arguments can be none of KEYS, by the byte at which each begins.
+    made_up: BTreeMap<usize, String>,
 }
 
 impl<'a> Lua<'a> {
     /// Reads the words; what it cannot follow is put into `unseen`.
-    fn new(source: &'a str, words: &'a [Word<'a>], unseen: &mut Vec<Finding>) -> Self {
+    fn new(
+        source: &'a str,
+        words: &'a [Word<'a>],
+        made_up: BTreeMap<usize, String>,
+        unseen: &mut Vec<Finding>,
+    ) -> Self {
         let mut script = Self {
             words,
             declared: BTreeSet::new(),
             calls: Vec::new(),
             losses: losses(source),
             callers: BTreeMap::new(),
-            made_up: BTreeMap::new(),
+            made_up,
         };
         script.declarations();
         script.calls = (0..words.len()).filter_map(|at| script.call_at(at, unseen)).collect();
@@ -177,35 +184,14 @@ impl<'a> Lua<'a> {
 
     /// What `local name = …` says of the name; the value begins at word `at`.
     fn local(&mut self, name: &'a str, at: usize) {
-        if is_server(self.text(at)) && self.text(at + 1) == "." && matches!(self.text(at + 2), "call" | "pcall") {
-            if self.text(at + 3) != "(" {
-                self.callers.insert(name, self.text(at + 2) == "pcall");
-            }
-            return;
+        let way = self.text(at + 2);
+        if is_server(self.text(at))
+            && self.text(at + 1) == "."
+            && matches!(way, "call" | "pcall")
+            && self.text(at + 3) != "("
+        {
+            self.callers.insert(name, way == "pcall");
         }
-        let end = self.end_of_operand(at);
-        if let Some(key) = self.made_up_key(at..end) {
-            self.made_up.insert(name, key);
-        }
-    }
-
-    /// The word behind an expression that begins at `at`, as far as plain operands joined by `..` go.
-    fn end_of_operand(&self, at: usize) -> usize {
-        let (mut n, mut open) = (at, 0usize);
-        while let Some(word) = self.words.get(n) {
-            match word.text {
-                "(" | "[" | "{" => open += 1,
-                ")" | "]" | "}" if open == 0 => break,
-                ")" | "]" | "}" => open -= 1,
-                _ if open > 0 => {}
-                "," | ";" => break,
-                ".." | "." => {}
-                _ if n > at && !matches!(self.text(n - 1), ".." | ".") && word.text != ".." => break,
-                _ => {}
-            }
-            n += 1;
-        }
-        n
     }
 
     /// A word's text; empty behind the last one.
@@ -219,28 +205,9 @@ impl<'a> Lua<'a> {
         Some(word.literal.as_deref().unwrap_or(word.text))
     }
 
-    /// Why the expression of these words is no key from KEYS, as far as that is certain: a literal, or built.
-    pub(in crate::lint) fn made_up_key(&self, range: Range<usize>) -> Option<String> {
-        let words = self.words.get(range.clone())?;
-        match words {
-            [one] => match &one.literal {
-                Some(literal) => Some(format!("the literal `{}`", cut(literal))),
-                None if one.is_name => self.made_up.get(one.text).cloned(),
-                None => None,
-            },
-            _ => {
-                let mut open = 0usize;
-                let joined = words.iter().any(|w| {
-                    match w.text {
-                        "(" | "[" | "{" if w.literal.is_none() => open += 1,
-                        ")" | "]" | "}" if w.literal.is_none() => open = open.saturating_sub(1),
-                        _ => {}
-                    }
-                    open == 0 && w.literal.is_none() && w.text == ".."
-                });
-                joined.then(|| "a name that is built".to_owned())
-            }
-        }
+    /// Why an argument is no key from KEYS, as far as that is certain.
+    pub(in crate::lint) fn made_up_key(&self, argument: &Range<usize>) -> Option<&str> {
+        self.made_up.get(&self.words.get(argument.start)?.range.start).map(String::as_str)
     }
 
     /// The call that begins at a word; one that cannot be followed is put into `unseen`.

@@ -64,7 +64,7 @@ impl Folder<'_> {
     }
 
     fn is_flyway(&self) -> bool {
-        self.files.iter().any(|(n, _)| flyway::is_named(n))
+        self.files.iter().any(|(n, _)| flyway::is_titled(n))
     }
 
     /// Paths of the sub-folders that belong to this one: single migrations, environments.
@@ -147,7 +147,7 @@ impl Folder<'_> {
         }
         let is_scripts = around.rollbacks.is_some() || around.stands.rsplit('/').next() == Some("scripts");
         for (name, _) in self.files.iter().filter(|(n, _)| n.ends_with(".sql")) {
-            if flyway::is_named(name) {
+            if flyway::is_titled(name) {
                 found.entry(Layout::Flyway).or_insert_with(|| (*name).to_owned());
             } else if is_scripts && scripts::is_named(name) {
                 found.entry(Layout::Scripts).or_insert_with(|| (*name).to_owned());
@@ -163,6 +163,11 @@ impl Folder<'_> {
         {
             let layout = if service::is_service(around.stands) { Layout::Service } else { Layout::Numbered };
             found.insert(layout, (*name).to_owned());
+        }
+        if found.is_empty()
+            && let Some((name, _)) = self.files.iter().find(|(n, _)| flyway::is_named(n))
+        {
+            found.insert(Layout::Flyway, (*name).to_owned());
         }
         found
     }

@@ -46,11 +46,11 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     }
 }
 
+/// The version and the name, which diesel does without: `3` and `3_` are folders of migrations as well.
 fn parse_name(dir: &str) -> Option<(Version, &str)> {
-    let (text, name) = dir.split_once('_')?;
+    let (text, name) = dir.split_once('_').unwrap_or((dir, ""));
     let key: String = text.chars().filter(|c| *c != '-').collect();
-    (!key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty())
-        .then(|| (Version::textual(text, &key), name))
+    (!key.is_empty() && key.bytes().all(|b| b.is_ascii_digit())).then(|| (Version::textual(text, &key), name))
 }
 
 /// diesel's `metadata.toml` knows one key, `run_in_transaction`.
@@ -76,6 +76,8 @@ mod tests {
             "2026-05-27-120000-0000_d",
             "2026-05-27-120000_c",
             "2026-06-05-120000-0000_e",
+            "2026-06-06-120000_",
+            "2026-06-07-120000",
         ];
         let mut files: Vec<_> =
             dirs.iter().map(|d| SourceFile::new(format!("{d}/up.sql"), b"select 1;".to_vec())).collect();
@@ -84,7 +86,7 @@ mod tests {
         files.push(SourceFile::new("loose.sql", b"select 1;".to_vec()));
         let set = resolve(&files, &[MigrationRoot::folder("")]);
         let names: Vec<_> = set.migrations.iter().map(|m| m.name.as_str()).collect();
-        assert_eq!(names, ["a", "b", "Add email notifications to crate owners", "c", "d", "e"]);
+        assert_eq!(names, ["a", "b", "Add email notifications to crate owners", "c", "d", "e", "", ""]);
         assert!(set.migrations[0].directives.no_transaction);
         assert!(set.migrations[1].is_reversible());
         assert!(set.problems.iter().any(|p| p.file == "loose.sql" && p.rule == "stray-file"));

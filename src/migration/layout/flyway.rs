@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{Folder, Found, Reader, is_in_capitals};
 use crate::migration::{FileContent, Severity, SourceFile, Version};
 
-/// A file's name.
+/// A file's name. A title may be empty: Flyway takes `V2.sql`, `V2__.sql` and `R__.sql` as well.
 #[derive(Debug, PartialEq, Eq)]
 enum Name<'a> {
     Versioned { version: &'a str, title: &'a str },
@@ -15,13 +15,15 @@ enum Name<'a> {
 }
 
 fn parse(file: &str) -> Option<Name<'_>> {
-    let (front, title) = file.strip_suffix(".sql")?.split_once("__")?;
-    if title.is_empty() {
-        return None;
-    }
-    if front == "R" {
-        return Some(Name::Repeatable { title });
-    }
+    let stem = file.strip_suffix(".sql")?;
+    let Some((front, title)) = stem.split_once(SEPARATOR) else { return of_version(stem, "") };
+    if front == "R" { Some(Name::Repeatable { title }) } else { of_version(front, title) }
+}
+
+/// What stands between a version and a title.
+const SEPARATOR: &str = "__";
+
+fn of_version<'a>(front: &'a str, title: &'a str) -> Option<Name<'a>> {
     let version = front.strip_prefix(['V', 'U'])?;
     let is_version = version.starts_with(|c: char| c.is_ascii_digit())
         && version.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'_'))
@@ -38,9 +40,29 @@ pub(super) fn is_named(file: &str) -> bool {
     parse(file).is_some()
 }
 
-/// Whether it is one with a version, which no other file is named like.
+/// Whether it is one with a title as well, which files that are none seldom have: `V2.sql` may be anything.
+pub(super) fn is_titled(file: &str) -> bool {
+    is_named(file) && file.split_once(SEPARATOR).is_some_and(|(_, title)| title != ".sql")
+}
+
+/// Whether it is one with a version and a title, which no other file is named like.
 pub(super) fn is_versioned(file: &str) -> bool {
-    matches!(parse(file), Some(Name::Versioned { .. }))
+    is_titled(file) && matches!(parse(file), Some(Name::Versioned { .. }))
+}
+
+/// The name that Flyway would take for a file that is meant to be a migration, by its stem.
+fn proposed(stem: &str) -> Option<String> {
+    let (kind, rest) = stem.split_at_checked(1)?;
+    let kind = kind.to_ascii_uppercase();
+    let is_part = |(at, c): (usize, char)| {
+        let goes_on = || rest[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+        c.is_ascii_digit() || (matches!(c, '.' | '_') && at > 0 && goes_on())
+    };
+    let end = rest.char_indices().find(|one| !is_part(*one)).map_or(rest.len(), |(at, _)| at);
+    let (version, title) = if kind == "R" { ("", rest) } else { rest.split_at(end) };
+    let title = title.trim_matches(|c: char| !c.is_alphanumeric()).replace(SEPARATOR, "_");
+    let title = if title.is_empty() { "name" } else { title.as_str() };
+    (kind == "R" || !version.is_empty()).then(|| format!("{kind}{version}{SEPARATOR}{title}.sql"))
 }
 
 /// Part by part as numbers; `1` and `1.0` are one version.
@@ -147,20 +169,23 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         let message = "is a baseline script of Flyway, which stands for all versions up to its own".to_owned();
         let help = "make it a `V` script of its own for new databases, or take it out and use `godwit baseline`";
         reader.problem(&file.path, 1, "unsupported-file", Severity::Error, message, help);
-    } else if file_name.starts_with(['V', 'U', 'R'])
-        && file_name[1..].starts_with(|c: char| c.is_ascii_digit() || c == '_')
-    {
-        reader.problem(
-            &file.path,
-            1,
-            "file-name",
-            Severity::Error,
-            "looks like a migration, but its name does not fit `V1.2__name.sql`, so it would never run".to_owned(),
-            "rename it: `V`, numbers with dots or underscores, two underscores, a name",
+    } else if is_meant(stem) {
+        let message =
+            "looks like a migration, but its name does not fit `V1.2__name.sql`, so it would never run".to_owned();
+        let help = proposed(stem).map_or_else(
+            || "rename it: `V`, numbers with dots or underscores, two underscores, a name".to_owned(),
+            |name| format!("rename it to `{name}`"),
         );
+        reader.problem(&file.path, 1, "file-name", Severity::Error, message, &help);
     } else {
         reader.stray(file, "is no migration: its name has no version in front");
     }
+}
+
+/// Whether a stem that fits none of the names was meant to: Flyway passes it over without a word.
+fn is_meant(stem: &str) -> bool {
+    let kind = ['V', 'U', 'R', 'v', 'u', 'r'];
+    stem.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || c == '_'))
 }
 
 #[cfg(test)]
@@ -199,6 +224,46 @@ mod tests {
         let rules: Vec<_> = set.problems.iter().chain(&set.remarks).map(|p| p.rule).collect();
         assert_eq!(rules, ["missing-down"; 3], "{rules:?}");
         assert!(ordered("1.0").same_place(&ordered("1")) && !ordered("10").same_place(&ordered("1")));
+    }
+
+    #[test]
+    fn versions_without_a_title_are_read_as_flyway_reads_them() {
+        let set = read(&[
+            ("db/migration/V1__a.sql", "select 1;"),
+            ("db/migration/V2.sql", "select 1;"),
+            ("db/migration/U2.sql", "select 1;"),
+            ("db/migration/V2.1.sql", "select 1;"),
+            ("db/migration/V3__.sql", "select 1;"),
+            ("db/migration/R__.sql", "select 1;"),
+        ]);
+        assert_eq!(ids(&set), ["V1__a", "V2", "V2.1", "V3__", "R__"]);
+        assert!(set.migrations.iter().all(|m| m.layout == Layout::Flyway));
+        assert!(set.migrations[1].name.is_empty() && set.migrations[1].is_reversible());
+        // Nothing else in the folder speaks for a layout; among numbered pairs it is a slip.
+        assert_eq!(read(&[("db/migration/V2.sql", "select 1;")]).migrations[0].layout, Layout::Flyway);
+        let set = read(&[("db/migration/1_a.up.sql", "select 1;"), ("db/migration/V2.sql", "select 1;")]);
+        assert_eq!(ids(&set), ["1_a"]);
+        assert_eq!(set.problems[0].rule, "unsupported-layout");
+    }
+
+    #[test]
+    fn a_name_that_flyway_passes_over_comes_with_one_that_it_takes() {
+        for (stem, name) in [
+            ("V2_b", Some("V2__b.sql")),
+            ("V2_", Some("V2__name.sql")),
+            ("V2_1_add_b", Some("V2_1__add_b.sql")),
+            ("V1.2.__x", Some("V1.2__x.sql")),
+            ("V2-b__c", Some("V2__b_c.sql")),
+            ("v3__add", Some("V3__add.sql")),
+            ("R_view", Some("R__view.sql")),
+            ("V__x", None),
+        ] {
+            assert!(is_meant(stem) && parse(&format!("{stem}.sql")).is_none(), "{stem}");
+            let proposed = proposed(stem);
+            assert_eq!(proposed.as_deref(), name);
+            assert!(proposed.is_none_or(|name| is_titled(&name)));
+        }
+        assert!(!is_meant("views") && !is_meant("V"));
     }
 
     #[test]

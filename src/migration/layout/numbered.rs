@@ -21,7 +21,7 @@ pub(super) struct Name<'a> {
     pub direction: Direction,
 }
 
-/// `digits _ name [.up|.down] .sql`.
+/// `digits _ name [.up|.down] .sql`. The name may be empty: golang-migrate and sqlx take `2_.up.sql` as well.
 pub(super) fn parse_name(file: &str) -> Option<Name<'_>> {
     let rest = file.strip_suffix(".sql")?;
     let (stem, direction) = match (rest.strip_suffix(".up"), rest.strip_suffix(".down")) {
@@ -32,7 +32,7 @@ pub(super) fn parse_name(file: &str) -> Option<Name<'_>> {
     let digits = stem.find(|c: char| !c.is_ascii_digit())?;
     let (version, name) = stem.split_at(digits);
     let name = name.strip_prefix('_')?;
-    (!version.is_empty() && !name.is_empty()).then_some(Name { stem, version, name, direction })
+    (!version.is_empty()).then_some(Name { stem, version, name, direction })
 }
 
 /// What a folder's names say of each other.
@@ -157,7 +157,7 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
             "file-name",
             Severity::Error,
             "looks like a migration, but its name does not fit `VERSION_NAME.up.sql`, so it would never run".to_owned(),
-            "rename it: digits, `_`, a name, `.up.sql` or `.down.sql`",
+            &proposed(file_name),
         );
     } else if super::flyway::is_named(file_name) {
         reader.problem(
@@ -175,6 +175,16 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
             format!("is no migration: this folder is read as `{}`, and takes files of SQL alone", reader.layout);
         reader.stray(file, &message);
     }
+}
+
+/// What to call a file that begins with a number and has no `_` behind it.
+fn proposed(file_name: &str) -> String {
+    let end = [".up.sql", ".down.sql", ".sql"].into_iter().find(|end| file_name.ends_with(end)).unwrap_or_default();
+    let stem = &file_name[..file_name.len() - end.len()];
+    let digits = stem.find(|c: char| !c.is_ascii_digit()).unwrap_or(stem.len());
+    let (number, rest) = stem.split_at(digits);
+    let rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+    format!("rename it to `{number}_{}{end}`", if rest.is_empty() { "name" } else { rest })
 }
 
 #[cfg(test)]
@@ -199,13 +209,29 @@ mod tests {
             ("0001_a.down.sql", "0001", "a", Direction::Down),
             ("20240101120000_add_b.sql", "20240101120000", "add_b", Direction::Up),
             ("01_a.b.up.sql", "01", "a.b", Direction::Up),
+            ("2_.up.sql", "2", "", Direction::Up),
+            ("2_.sql", "2", "", Direction::Up),
         ] {
             let parsed = parse_name(file).expect(file);
             assert_eq!((parsed.version, parsed.name, parsed.direction), (version, name, direction));
         }
-        for file in ["a.sql", "1.sql", "1_.sql", "_a.sql", "1a.sql", "1-a.sql", "1_a.txt", "README.md"] {
+        for file in ["a.sql", "1.sql", "2.up.sql", "_a.sql", "1a.sql", "1-a.sql", "1_a.txt", "README.md"] {
             assert_eq!(parse_name(file), None, "{file}");
         }
+    }
+
+    #[test]
+    fn a_number_without_a_name_runs_and_one_without_its_line_is_told_what_to_be_called() {
+        let set = read(&[
+            ("1_.up.sql", "select 1;"),
+            ("1_.down.sql", "select 2;"),
+            ("2.up.sql", "select 1;"),
+            ("3-add-x.down.sql", "select 1;"),
+        ]);
+        assert_eq!(set.migrations.len(), 1);
+        assert!(set.migrations[0].id.as_str() == "1_" && set.migrations[0].is_reversible());
+        let help: Vec<_> = set.problems.iter().map(|p| p.help.as_str()).collect();
+        assert_eq!(help, ["rename it to `2_name.up.sql`", "rename it to `3_add-x.down.sql`"]);
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn read_one(stem: &str, parts: &Parts<'_>, reader: &mut Reader<'_>) -> Option<([
         }
     };
     let file_name = format!("{stem}.sql");
-    let Some(name) = parse_name(&file_name) else {
+    let Some(name) = parse_name(&file_name).filter(|name| !name.name.is_empty()) else {
         let message = "does not fit `NNN_name.json`".to_owned();
         reader.problem(&json.path, 1, "file-name", Severity::Error, message, "three digits, `_`, a name");
         return None;

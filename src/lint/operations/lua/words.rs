@@ -23,13 +23,7 @@ pub(super) fn words<'a>(source: &'a str, tokens: &[Token]) -> Vec<Word<'a>> {
         .filter_map(|token| {
             let (is_name, literal) = match token.token_type() {
                 TokenType::Identifier { .. } => (true, None),
-                TokenType::StringLiteral { literal, quote_type, .. } => (
-                    false,
-                    Some(match quote_type {
-                        StringLiteralQuoteType::Brackets => literal.to_string(),
-                        _ => unescaped(literal),
-                    }),
-                ),
+                kind @ TokenType::StringLiteral { .. } => (false, text_of(kind)),
                 TokenType::Number { .. } | TokenType::Symbol { .. } => (false, None),
                 _ => return None,
             };
@@ -37,6 +31,15 @@ pub(super) fn words<'a>(source: &'a str, tokens: &[Token]) -> Vec<Word<'a>> {
             Some(Word { text: source.get(range.clone())?, range, literal, is_name })
         })
         .collect()
+}
+
+/// What a string literal says.
+pub(super) fn text_of(token: &TokenType) -> Option<String> {
+    let TokenType::StringLiteral { literal, quote_type, .. } = token else { return None };
+    Some(match quote_type {
+        StringLiteralQuoteType::Brackets => literal.to_string(),
+        _ => unescaped(literal),
+    })
 }
 
 /// How deep the parser may have to go: brackets and blocks that are open, and operators since the last comma or keyword.

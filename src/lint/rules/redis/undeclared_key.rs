@@ -20,8 +20,47 @@ pub(super) static RULE: OperationRule = OperationRule {
         Example::Lua("return redis.call('ZUNIONSTORE', KEYS[1], 2, KEYS[2], KEYS[3], 'AGGREGATE', 'MAX')"),
         Example::Lua("return redis.call('BITOP', 'AND', KEYS[1], KEYS[2])"),
         Example::Lua("return redis.call('XREAD', 'COUNT', 9, 'STREAMS', KEYS[1], '0-0')"),
+        Example::Lua("local key = 'a' key = KEYS[1] return redis.call('GET', key)"),
+        Example::Lua(
+            "local name = 'a' for _, name in ipairs(KEYS) do redis.call('SET', name, ARGV[1]) end return name",
+        ),
+        Example::Lua("return redis.call('GET', KEYS[tonumber(ARGV[1])])"),
+        Example::Lua("return redis.call('GET', KEYS[2] or 'a')"),
+        Example::Lua("return redis.call('GET', tostring(KEYS[1]))"),
+        Example::Lua("local names = { 'a', KEYS[1] } return redis.call('GET', names[2])"),
+        Example::Lua("local names = { 'a' } table.insert(names, KEYS[1]) return redis.call('GET', names[2])"),
+        Example::Lua(
+            "local names = { 'a' } local function fill(t) t[1] = KEYS[1] end fill(names) return redis.call('GET', names[1])",
+        ),
+        Example::Lua("local function read(key) return redis.call('GET', key) end read('a') return read(KEYS[1])"),
+        Example::Lua("local read = { of = function(key) return redis.call('GET', key) end } return read.of(KEYS[1])"),
+        Example::Lua(
+            "local function each(f) return f(KEYS[1]) end return each(function(k) return redis.call('GET', k) end)",
+        ),
+        Example::Lua("local first = function() return KEYS[1] end return redis.call('GET', first() or 'a')"),
+        Example::Lua(
+            "local function at(n) if n then return KEYS[n] end return 'a' end return redis.call('GET', at(1))",
+        ),
+        Example::Lua("local args = { KEYS[1], 'f', 1 } return redis.call('HSET', unpack(args))"),
     ],
     bad: &[
+        Example::Lua("return redis.call('GET', ARGV[1])"),
+        Example::Lua("return redis.call('GET', string.format('user:%s', ARGV[1]))"),
+        Example::Lua("return redis.call('GET', ('user:%s'):format(KEYS[1]))"),
+        Example::Lua("for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do redis.call('UNLINK', id) end return 1"),
+        Example::Lua("local found = redis.call('SCAN', '0') return redis.call('UNLINK', unpack(found[2]))"),
+        Example::Lua(
+            "local call = redis.call local id = call('GET', KEYS[1]) if id then call('UNLINK', id) end return 1",
+        ),
+        Example::Lua("local names = { 'a', 'b' } for _, name in ipairs(names) do redis.call('GET', name) end return 1"),
+        Example::Lua("local names = { old = { 'a' } } return redis.call('GET', names.old[1])"),
+        Example::Lua("local names = {} names[#names + 1] = 'a' return redis.call('GET', names[1])"),
+        Example::Lua("local names = {} table.insert(names, ARGV[1]) return redis.call('GET', names[1])"),
+        Example::Lua("local function drop(key) redis.call('UNLINK', key) end drop(KEYS[1] .. ':old') return 1"),
+        Example::Lua("local function name(id) return 'user:' .. id end return redis.call('GET', name(ARGV[1]))"),
+        Example::Lua("local key if ARGV[1] then key = 'a' else key = 'b' end return redis.call('GET', key)"),
+        Example::Lua("return redis.call('GET', cjson.decode(ARGV[1]).key)"),
+        Example::Lua("return redis.call('DEL', unpack(ARGV))"),
         Example::Lua("return redis.call('GET', 'user:1')"),
         Example::Lua("return redis.call('DEL', KEYS[1], KEYS[1] .. ':old')"),
         Example::Lua("local k = 'user:' .. ARGV[1] return redis.call('GET', k)"),
@@ -34,7 +73,7 @@ pub(super) static RULE: OperationRule = OperationRule {
 };
 
 fn check(lua: &Lua<'_>, call: &Call, told: &mut Told<'_>) {
-    let made_up = keys_of(lua, &call.command, &call.arguments).into_iter().find_map(|key| lua.made_up_key(key.clone()));
+    let made_up = keys_of(lua, &call.command, &call.arguments).into_iter().find_map(|key| lua.made_up_key(key));
     if let Some(what) = made_up {
         told.add(
             format!("the key of `{}` is {what}, not one of KEYS: a cluster cannot route it", call.command),
