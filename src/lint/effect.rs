@@ -159,6 +159,7 @@ pub fn effect_of(rule: &str) -> Effect {
         | "missing-object"
         | "mixed-transaction"
         | "object-in-use"
+        | "postgresql-refuses"
         | "psql-command"
         | "syntax-error"
         | "unfilled-template" => Effect::Fails,

@@ -23,6 +23,39 @@ pub(super) fn hangs_on(catalog: &Catalog, range: &Range<usize>, name: &str, drop
     Some(add(&OBJECT_IN_USE, range, format!("PostgreSQL refuses it: the view `{view}` reads `{name}`"), help))
 }
 
+/// Tables that cannot be emptied by themselves, as rows of others refer to theirs.
+pub(super) fn referred_to(catalog: &Catalog, range: &Range<usize>, emptied: &[String]) -> Option<Note> {
+    let names: Vec<String> = emptied.iter().filter_map(|name| catalog.resolve(name)).collect();
+    let mut keys: Vec<(&str, &str, &String)> = names
+        .iter()
+        .flat_map(|name| catalog.referring(name).map(move |(table, constraint, _)| (table, constraint, name)))
+        .filter(|(table, _, _)| !names.iter().any(|name| name == table))
+        .collect();
+    keys.sort_unstable();
+    let (table, constraint, name) = keys.first()?;
+    let message = format!(
+        "PostgreSQL refuses it, rows or none: the foreign key `{constraint}` of `{table}` refers to `{name}`, which is emptied \
+         without `{table}`"
+    );
+    let help =
+        format!("name `{table}` in the same `TRUNCATE`, if its rows may go too; else `DELETE`, in batches that commit");
+    Some(add(&OBJECT_IN_USE, range, message, &help))
+}
+
+/// An index that cannot be dropped, as a constraint is made of it.
+pub(super) fn of_constraint(catalog: &Catalog, range: &Range<usize>, names: &[String]) -> Option<Note> {
+    let resolved = names.iter().filter_map(|name| catalog.resolve(name));
+    let (name, table) = resolved.into_iter().find_map(|name| {
+        let index = catalog.indexes.get(&name).filter(|index| index.of_constraint)?;
+        let constraint = name.rsplit('.').next().unwrap_or(&name);
+        catalog.table(&index.table)?.constraints.contains_key(constraint).then(|| (constraint.to_owned(), &index.table))
+    })?;
+    let message =
+        format!("PostgreSQL refuses it, with `CASCADE` too: the constraint `{name}` of `{table}` needs this index");
+    let help = format!("drop the constraint, and its index goes with it: `ALTER TABLE {table} DROP CONSTRAINT {name}`");
+    Some(add(&OBJECT_IN_USE, range, message, &help))
+}
+
 pub(super) fn view_reads(
     catalog: &Catalog,
     range: &Range<usize>,

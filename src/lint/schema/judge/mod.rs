@@ -5,6 +5,7 @@ mod dependents;
 mod indexes;
 mod partitions;
 mod presence;
+mod refused;
 
 use std::ops::Range;
 
@@ -21,10 +22,11 @@ pub use partitions::{INDEX_OF_PARTITIONED, beside_default};
 pub use presence::not_made;
 
 use columns::{set_not_null, set_type};
-use dependents::{column_in_use, hangs_on, view_reads};
+use dependents::{column_in_use, hangs_on, of_constraint, referred_to, view_reads};
 use indexes::{duplicate, key_of_index};
 use partitions::{checked_before, no_concurrent_index, of_partitioned};
-use presence::{absent, absent_column, existing, validated};
+use presence::{absent, absent_column, absent_columns, existing, validated};
+use refused::refusals;
 
 /// What comes of a change.
 #[derive(Debug, Clone)]
@@ -51,7 +53,14 @@ fn add(rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &st
 /// What is to be said about a change. `version` is PostgreSQL's, `later` tells whether a later migration creates a table.
 pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&str) -> Option<String>) -> Vec<Note> {
     let range = &change.range;
-    let mut out = Vec::new();
+    if let What::Maybe(what) = &change.what {
+        // Where it happens it costs what it costs; where it would fail it may not happen.
+        let change = Change { range: range.clone(), what: (**what).clone() };
+        let mut costs = notes(catalog, &change, version, later);
+        costs.retain(|note| !matches!(note, Note::Add(_)));
+        return costs;
+    }
+    let mut out = refusals(catalog, change, version);
     match &change.what {
         What::CreateTable { name, if_not_exists: false, temporary: false, .. }
         | What::CreateOther { name, tolerant: false }
@@ -65,7 +74,7 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
                 out.push(existing(range, &format!("the type `{name}`")));
             }
         }
-        What::CreateIndex { name, table, if_not_exists, only, index } => {
+        What::CreateIndex { name, table, if_not_exists, only, index, .. } => {
             let Some(table) = catalog.resolve(table) else { return out };
             let name = name.as_ref().map(|n| Catalog::resolve_index(&table, n));
             if let Some(name) = name.as_ref().filter(|n| catalog.indexes.contains_key(*n)) {
@@ -75,6 +84,10 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
                 return out;
             }
             out.extend(absent(catalog, range, &table, later));
+            if let Some(known) = catalog.table(&table) {
+                let columns = index.keys.iter().flatten().chain(&index.included);
+                out.extend(absent_columns(range, &table, known, columns));
+            }
             out.extend(duplicate(catalog, range, &table, index));
             out.extend(no_concurrent_index(catalog, range, &table, *only));
         }
@@ -98,7 +111,8 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
                 }
             }
         }
-        What::Drop { kind: Dropped::Index, names, .. } => {
+        What::Drop { kind: Dropped::Index { .. }, names, .. } => {
+            out.extend(of_constraint(catalog, range, names));
             let of = |name: &String| Some(&catalog.indexes.get(&catalog.resolve(name)?)?.table);
             if let Some(table) = names.iter().filter_map(of).find(|table| catalog.is_partitioned(table)) {
                 out.push(Note::Unfixable {
@@ -112,9 +126,35 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
                 });
             }
         }
+        What::Columns { table, columns } => {
+            let Some(name) = catalog.resolve(table) else { return out };
+            out.extend(catalog.table(&name).and_then(|table| absent_columns(range, &name, table, columns)));
+        }
+        What::Truncate { tables, cascade: false } => out.extend(referred_to(catalog, range, tables)),
         _ => {}
     }
     out
+}
+
+/// Columns of a constraint that are not there: its own, but for one that comes with its column, and those it refers to.
+fn constraint_columns(
+    catalog: &Catalog,
+    range: &Range<usize>,
+    own: Option<(&str, &Table)>,
+    def: &ConstraintDef,
+) -> Option<Note> {
+    let columns: &[String] = match &def.kind {
+        ConstraintKind::Primary(columns)
+        | ConstraintKind::Unique(columns)
+        | ConstraintKind::Foreign { columns, .. } => columns,
+        ConstraintKind::UsingIndex { .. } | ConstraintKind::Check { .. } | ConstraintKind::Other => &[],
+    };
+    let absent = own.and_then(|(name, table)| absent_columns(range, name, table, columns));
+    absent.or_else(|| {
+        let ConstraintKind::Foreign { table, referred, .. } = &def.kind else { return None };
+        let other = catalog.resolve(table)?;
+        absent_columns(range, &other, catalog.table(&other)?, referred)
+    })
 }
 
 fn alter(
@@ -128,12 +168,19 @@ fn alter(
 ) {
     match action {
         Action::Several(parts) => {
-            parts.iter().for_each(|part| alter(catalog, range, name, table, part, version, out));
+            for part in parts {
+                match part {
+                    // What comes with a column is about that column.
+                    Action::AddConstraint(def) => out.extend(constraint_columns(catalog, range, None, def)),
+                    part => alter(catalog, range, name, table, part, version, out),
+                }
+            }
         }
         Action::AddColumn { name: column, if_not_exists: false, .. } if table.columns.contains_key(column) => {
             out.push(existing(range, &format!("the column `{column}` of `{name}`")));
         }
         Action::AddConstraint(def) => {
+            out.extend(constraint_columns(catalog, range, Some((name, table)), def));
             if let Some(constraint) = def.name.as_ref().filter(|c| table.constraints.contains_key(*c)) {
                 out.push(existing(range, &format!("the constraint `{constraint}` of `{name}`")));
             }
@@ -171,6 +218,9 @@ fn alter(
             if table.columns.contains_key(to) && table.columns.contains_key(from) {
                 out.push(existing(range, &format!("the column `{to}` of `{name}`")));
             }
+        }
+        Action::AddIdentity { column } | Action::AlterColumn { column } => {
+            out.extend(absent_column(range, name, table, column));
         }
         Action::Validate { name: constraint } => out.extend(validated(range, name, table, constraint)),
         Action::SetNotNull { column, on } => {

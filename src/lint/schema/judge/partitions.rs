@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::super::PARTITION_BESIDE_DEFAULT;
-use super::super::catalog::{Catalog, Relation, Table};
-use super::super::change::{Action, Change, ConstraintDef, ConstraintKind, What};
+use super::super::catalog::{Catalog, Table};
+use super::super::change::{Action, Change, ConstraintDef, ConstraintKind, ViewDef, What};
 use super::Note;
 use crate::ids::Risk;
 use crate::lint::Severity;
@@ -20,7 +20,7 @@ pub(super) fn no_concurrent_index(catalog: &Catalog, range: &Range<usize>, table
     const RULE: &str = "require-concurrent-index-creation";
     let unfixable =
         |message: String, help| Some(Note::Unfixable { rules: &[RULE], range: range.clone(), message, help });
-    if let Some(Relation::View { materialized: false, .. }) = catalog.relations.get(table) {
+    if let Some(ViewDef { materialized: false, .. }) = catalog.view(table) {
         let message = format!("`{table}` is a view: PostgreSQL refuses an index on it, `CONCURRENTLY` or not");
         return unfixable(
             message,

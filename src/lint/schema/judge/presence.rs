@@ -38,6 +38,18 @@ pub(super) fn absent_column(range: &Range<usize>, name: &str, table: &Table, col
     })
 }
 
+/// The first of some columns that a table does not have. Every table has those of the system.
+pub(super) fn absent_columns<'a>(
+    range: &Range<usize>,
+    name: &str,
+    table: &Table,
+    columns: impl IntoIterator<Item = &'a String>,
+) -> Option<Note> {
+    const SYSTEM: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
+    let written = columns.into_iter().filter(|column| !column.is_empty() && !SYSTEM.contains(&column.as_str()));
+    written.into_iter().find_map(|column| absent_column(range, name, table, column))
+}
+
 /// What a change leaves as it is because it is there already, and the way back takes all the same.
 pub fn not_made(catalog: &Catalog, change: &Change, back: &[Change]) -> Option<Note> {
     let message = match &change.what {
