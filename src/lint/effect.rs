@@ -160,6 +160,7 @@ pub fn effect_of(rule: &str) -> Effect {
         | "mixed-transaction"
         | "newer-than-server"
         | "object-in-use"
+        | "postgresql-refuses"
         | "psql-command"
         | "syntax-error"
         | "unfilled-template" => Effect::Fails,

@@ -312,7 +312,8 @@ impl<'a> Script<'a> {
     }
 }
 
-fn is_temporary(node: &SyntaxNode) -> bool {
+/// Whether a word of a relation's persistence says that it is temporary.
+pub fn is_temporary(node: &SyntaxNode) -> bool {
     node.descendants_with_tokens().any(|e| matches!(e.kind(), SyntaxKind::TEMP_KW | SyntaxKind::TEMPORARY_KW))
 }
 

@@ -33,7 +33,13 @@ pub fn built<'a>(scripts: impl Iterator<Item = &'a [Change]>) -> Built {
         for change in changes {
             match &change.what {
                 What::Anything => out.anything = true,
-                What::Call { words, .. } | What::Opaque(words) => out.unknown.extend(words.iter().cloned()),
+                What::Call { words, .. } | What::Opaque(words) | What::Cascade(words) => {
+                    out.unknown.extend(words.iter().cloned())
+                }
+                What::Maybe(what) => {
+                    out.anything |= matches!(**what, What::Anything);
+                    out.unknown.extend(what.names());
+                }
                 What::CreateFunction { name } => drop(out.unknown.insert(name.clone())),
                 What::CreateOther { name, .. } | What::CreateView { name, .. } => {
                     out.unknown.insert(name.clone());
@@ -49,7 +55,7 @@ pub fn built<'a>(scripts: impl Iterator<Item = &'a [Change]>) -> Built {
                 let columns = table.columns.into_iter().map(|(n, c)| (n, Column { not_null: c.not_null })).collect();
                 out.tables.insert(name, columns);
             }
-            Relation::Table(_) | Relation::View { .. } | Relation::Other => drop(out.unknown.insert(name)),
+            Relation::Table(_) | Relation::View(_) | Relation::Other => drop(out.unknown.insert(name)),
         }
     }
     out

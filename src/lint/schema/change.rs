@@ -33,14 +33,21 @@ pub enum What {
         closed: bool,
         partition_of: Option<PartitionOf>,
         /// `PARTITION BY`.
-        partitioned: bool,
+        partitioned: Option<PartitionKey>,
     },
     /// A relation of whose columns nothing is known.
     CreateOther { name: String, tolerant: bool },
-    /// `CREATE VIEW`.
-    CreateView { name: String, tolerant: bool, materialized: bool, reads: BTreeSet<String>, words: BTreeSet<String> },
+    /// `CREATE VIEW`; `replaces`: it takes the place of one that is there.
+    CreateView { name: String, tolerant: bool, replaces: bool, view: ViewDef },
     /// `CREATE INDEX`; `only`: not on the partitions.
-    CreateIndex { name: Option<String>, table: String, if_not_exists: bool, only: bool, index: IndexDef },
+    CreateIndex {
+        name: Option<String>,
+        table: String,
+        if_not_exists: bool,
+        only: bool,
+        concurrently: bool,
+        index: IndexDef,
+    },
     /// `CREATE TYPE`, `CREATE DOMAIN`; `checked`: the domain refuses some values itself, `base`: what it is made of.
     CreateType { name: String, checked: bool, base: Option<String> },
     /// `ALTER DOMAIN`; `checked`: from here on it certainly refuses some values itself.
@@ -55,6 +62,16 @@ pub enum What {
     SearchPath(Option<String>),
     /// `UPDATE`, `DELETE` of all rows in which these columns hold something; changes no schema.
     Rows { table: String, columns: BTreeSet<String>, removes: bool },
+    /// `INSERT`, `UPDATE`, `COMMENT ON COLUMN`: names columns that must be there; changes no schema.
+    Columns { table: String, columns: Vec<String> },
+    /// `TRUNCATE`; changes no schema.
+    Truncate { tables: Vec<String>, cascade: bool },
+    /// `REFRESH MATERIALIZED VIEW`; `fills`: not `WITH NO DATA`.
+    Refresh { view: String, concurrently: bool, fills: bool },
+    /// `DROP FUNCTION … CASCADE` and the like: what hangs on these names goes with them.
+    Cascade(BTreeSet<String>),
+    /// What happens only where a condition holds, or is undone where something fails.
+    Maybe(Box<What>),
     /// A function whose body changes the schema, or says what nobody can read.
     CreateFunction { name: String },
     /// A call: of these functions, with these words in its texts.
@@ -63,6 +80,71 @@ pub enum What {
     Opaque(BTreeSet<String>),
     /// Something that may do anything to anything.
     Anything,
+}
+
+impl What {
+    /// The names that the change is about: what is not known of them any more, where it may have happened or not.
+    pub fn names(&self) -> BTreeSet<String> {
+        match self {
+            What::CreateTable { name, .. }
+            | What::CreateOther { name, .. }
+            | What::CreateView { name, .. }
+            | What::CreateType { name, .. }
+            | What::AlterDomain { name, .. }
+            | What::Refresh { view: name, .. }
+            | What::CreateFunction { name } => [name.clone()].into(),
+            What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),
+            What::Alter { table, action, .. } => match action {
+                Action::RenameTo(to) => [table.clone(), to.clone()].into(),
+                Action::Attach { partition, .. } | Action::Detach { partition, .. } => {
+                    [table.clone(), partition.clone()].into()
+                }
+                _ => [table.clone()].into(),
+            },
+            What::Drop { names, .. } => names.iter().cloned().collect(),
+            What::RenameIndex { from, to } => [from.clone(), to.clone()].into(),
+            What::Opaque(words) | What::Call { words, .. } | What::Cascade(words) => words.clone(),
+            What::Maybe(what) => what.names(),
+            What::Rows { .. } | What::Columns { .. } | What::Truncate { .. } | What::SearchPath(_) | What::Anything => {
+                BTreeSet::new()
+            }
+        }
+    }
+}
+
+/// By what a table is partitioned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartitionKey {
+    /// By the values of these columns.
+    Columns(Vec<String>),
+    /// By an expression, alone or beside columns.
+    Computed,
+    /// By something: it has partitions.
+    Unknown,
+}
+
+/// A view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewDef {
+    /// Whether it holds rows of its own.
+    pub materialized: bool,
+    /// Whether it has been filled: not `WITH NO DATA`.
+    pub filled: bool,
+    /// The relations that it reads.
+    pub reads: BTreeSet<String>,
+    /// Every name in it.
+    pub words: BTreeSet<String>,
+    /// Its columns.
+    pub columns: ViewColumns,
+}
+
+/// The columns of a view, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ViewColumns {
+    /// The first ones; nothing where the name cannot be told.
+    pub first: Vec<Option<String>>,
+    /// Whether those are all.
+    pub complete: bool,
 }
 
 /// The table of which another is a partition, and whether as the one for all other rows.
@@ -82,7 +164,7 @@ pub enum Dropped {
     /// A view, materialized or not.
     View,
     /// An index.
-    Index,
+    Index { concurrently: bool },
     /// A type or a domain.
     Type,
     /// A schema.
@@ -104,6 +186,10 @@ pub enum Action {
     SetType { column: String, ty: ColumnType, plain: bool },
     /// `SET NOT NULL`, `DROP NOT NULL`.
     SetNotNull { column: String, on: bool },
+    /// `ADD GENERATED … AS IDENTITY`.
+    AddIdentity { column: String },
+    /// Another change of a column, none of what is kept here.
+    AlterColumn { column: String },
     /// `RENAME COLUMN`.
     RenameColumn { from: String, to: String },
     /// `RENAME CONSTRAINT`.
@@ -117,7 +203,7 @@ pub enum Action {
     /// `ATTACH PARTITION`; `is_default`: as the one for all other rows.
     Attach { partition: String, is_default: bool },
     /// `DETACH PARTITION`.
-    Detach { partition: String },
+    Detach { partition: String, concurrently: bool },
     /// `INHERIT` and the like: more hangs on the table than is followed.
     Opens,
     /// A column with its constraints.
@@ -168,6 +254,8 @@ pub enum ConstraintKind {
 pub struct IndexDef {
     /// Its keys: a bare column, or nothing where it is an expression.
     pub keys: Vec<Option<String>>,
+    /// The columns of `INCLUDE`.
+    pub included: Vec<String>,
     /// Every name in it: keys, expressions, `INCLUDE`, `WHERE`.
     pub words: BTreeSet<String>,
     /// Whether it is unique.

@@ -46,6 +46,14 @@ static MISSING_OBJECT: RuleInfo = rule(
     Applies::Postgresql,
     "Uses what is not there at that point of the history",
 );
+static POSTGRESQL_REFUSES: RuleInfo = rule(
+    "postgresql-refuses",
+    Category::Fails,
+    Some(Severity::Error),
+    Risk::High,
+    Applies::Postgresql,
+    "PostgreSQL refuses it on the tables and views that the migrations make",
+);
 static OBJECT_IN_USE: RuleInfo = rule(
     "object-in-use",
     Category::Fails,
@@ -85,6 +93,7 @@ pub(super) static RULES: &[&RuleInfo] = &[
     &EXISTING_OBJECT,
     &MISSING_OBJECT,
     &OBJECT_IN_USE,
+    &POSTGRESQL_REFUSES,
     &DUPLICATE_INDEX,
     &FOREIGN_KEY_WITHOUT_INDEX,
     &PARTITION_BESIDE_DEFAULT,
@@ -137,7 +146,7 @@ fn replay(history: &[&Step<'_>], version: u32, together: &HashSet<usize>, notes:
         let mut made = if together.contains(&step.at) { made_together.clone() } else { HashSet::new() };
         for change in &step.changes {
             if apart {
-                catalog.forget(&named(&change.what));
+                catalog.forget(&change.what.names());
                 continue;
             }
             let later = |name: &str| created_later(&history[n..], &catalog, name);
@@ -213,6 +222,9 @@ fn created_later(rest: &[&Step<'_>], catalog: &Catalog, name: &str) -> Option<St
                         n > 0 && catalog.resolve_new(made).as_deref() == Some(name) && step.migration.only_in.is_none();
                     return sure.then(|| step.migration.id.to_string());
                 }
+                What::Maybe(what) if matches!(**what, What::Anything) || what.names().iter().any(|n| is(n)) => {
+                    return None;
+                }
                 What::Anything | What::SearchPath(_) | What::CreateFunction { .. } => return None,
                 What::Opaque(words) if words.contains(last) => return None,
                 What::Drop { names, .. } if names.iter().any(|n| is(n)) => return None,
@@ -228,28 +240,6 @@ fn created_later(rest: &[&Step<'_>], catalog: &Catalog, name: &str) -> Option<St
         }
     }
     None
-}
-
-/// The names that a change is about.
-fn named(what: &What) -> std::collections::BTreeSet<String> {
-    match what {
-        What::CreateTable { name, .. }
-        | What::CreateOther { name, .. }
-        | What::CreateView { name, .. }
-        | What::CreateType { name, .. }
-        | What::AlterDomain { name, .. }
-        | What::CreateFunction { name } => [name.clone()].into(),
-        What::Rows { .. } => std::collections::BTreeSet::new(),
-        What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),
-        What::Alter { table, action, .. } => match action {
-            change::Action::RenameTo(to) => [table.clone(), to.clone()].into(),
-            _ => [table.clone()].into(),
-        },
-        What::Drop { names, .. } => names.iter().cloned().collect(),
-        What::RenameIndex { from, to } => [from.clone(), to.clone()].into(),
-        What::Opaque(words) | What::Call { words, .. } => words.clone(),
-        What::SearchPath(_) | What::Anything => std::collections::BTreeSet::new(),
-    }
 }
 
 /// Lets what the history knows stand in for what a rule could only guess, and adds what only it can tell.

@@ -138,7 +138,17 @@ impl Sides {
                     self.partitions.insert(last(name), last(&of.table));
                 }
             }
-            What::CreateTable { .. } | What::SearchPath(_) | What::AlterDomain { .. } | What::Rows { .. } => {}
+            What::CreateTable { .. }
+            | What::SearchPath(_)
+            | What::AlterDomain { .. }
+            | What::Rows { .. }
+            | What::Columns { .. }
+            | What::Truncate { .. }
+            | What::Refresh { .. } => {}
+            What::Maybe(what) => match **what {
+                What::Anything | What::CreateFunction { .. } => self.anything = true,
+                _ => self.unknown.extend(what.names().iter().map(|name| last(name))),
+            },
             What::CreateOther { name, .. } => self.make(Thing::Table(last(name)), range),
             // One that is replaced was there before.
             What::CreateView { name, tolerant: true, .. } => drop(self.unknown.insert(last(name))),
@@ -159,7 +169,9 @@ impl Sides {
                 self.unknown.extend([last(from), last(to)]);
             }
             What::CreateFunction { .. } | What::Anything => self.anything = true,
-            What::Call { words, .. } | What::Opaque(words) => self.unknown.extend(words.iter().cloned()),
+            What::Call { words, .. } | What::Opaque(words) | What::Cascade(words) => {
+                self.unknown.extend(words.iter().cloned())
+            }
         }
     }
 
@@ -189,7 +201,7 @@ impl Sides {
                 self.dropped.insert(name.to_owned());
                 self.take(Thing::View(name.to_owned()), range);
             }
-            Dropped::Index => {
+            Dropped::Index { .. } => {
                 let same = |t: &Thing| matches!(t, Thing::Index { name: n, .. } if n == name);
                 if self.made.keys().any(same) {
                     self.made.retain(|thing, _| !same(thing));
@@ -207,7 +219,7 @@ impl Sides {
         let column = |name: &str| Thing::Column { table: table.to_owned(), name: name.to_owned() };
         match action {
             Action::Attach { partition, .. } => drop(self.partitions.insert(last(partition), table.to_owned())),
-            Action::Detach { partition } => {
+            Action::Detach { partition, .. } => {
                 self.partitions.remove(&last(partition));
                 self.detached.insert(last(partition));
             }
@@ -230,7 +242,12 @@ impl Sides {
             Action::DropConstraint { name, .. } => drop(self.unknown.insert(name.clone())),
             Action::AddConstraint(def) => self.unknown.extend(def.name.clone()),
             Action::RenameConstraint { from, to } => self.unknown.extend([from.clone(), to.clone()]),
-            Action::SetType { .. } | Action::SetNotNull { .. } | Action::Validate { .. } | Action::Nothing => {}
+            Action::SetType { .. }
+            | Action::SetNotNull { .. }
+            | Action::AddIdentity { .. }
+            | Action::AlterColumn { .. }
+            | Action::Validate { .. }
+            | Action::Nothing => {}
         }
     }
 

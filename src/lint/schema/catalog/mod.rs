@@ -1,9 +1,16 @@
 //! The schema that migrations have built so far. What cannot be followed is forgotten, so that nothing wrong is certain:
 //! a name that is neither here nor among the gone is simply not known.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod table;
 
-use super::change::{Action, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, What};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::change::{Action, ConstraintDef, ConstraintKind, Dropped, IndexDef, PartitionKey, ViewDef, What};
+
+pub use table::Table;
+pub(in crate::lint::schema) use table::mentions;
+
+use table::{alter_table, free, rename_in, unnamed};
 
 /// The schema as far as it is known.
 #[derive(Debug, Default)]
@@ -19,7 +26,7 @@ pub struct Catalog {
     /// Partitioned tables with the partition for all rows that no other takes.
     defaults: HashMap<String, String>,
     /// Tables that are partitioned. No statement changes that of a table, so it is kept where the rest is forgotten.
-    partitioned: HashSet<String>,
+    partitioned: HashMap<String, PartitionKey>,
     /// Functions that may change the schema.
     functions: HashSet<String>,
     /// The schema of names that say none.
@@ -40,21 +47,10 @@ enum Path {
 pub enum Relation {
     /// A table whose columns are known.
     Table(Table),
-    /// A view: whether it holds rows of its own, the relations that it reads, and every name in it.
-    View { materialized: bool, reads: BTreeSet<String>, words: BTreeSet<String> },
+    /// A view.
+    View(ViewDef),
     /// It is there; no more is known.
     Other,
-}
-
-/// A table.
-#[derive(Debug, Clone, Default)]
-pub struct Table {
-    /// Its columns.
-    pub columns: BTreeMap<String, ColumnDef>,
-    /// Its constraints by name.
-    pub constraints: BTreeMap<String, ConstraintDef>,
-    /// Whether it has no other columns, parents or children.
-    pub closed: bool,
 }
 
 /// An index of a table.
@@ -64,6 +60,8 @@ pub struct Index {
     pub table: String,
     /// What it is.
     pub def: IndexDef,
+    /// Whether a constraint of its name needs it.
+    pub of_constraint: bool,
 }
 
 impl Catalog {
@@ -117,7 +115,15 @@ impl Catalog {
     pub fn table(&self, name: &str) -> Option<&Table> {
         match self.relations.get(name) {
             Some(Relation::Table(table)) => Some(table),
-            Some(Relation::View { .. } | Relation::Other) | None => None,
+            Some(Relation::View(_) | Relation::Other) | None => None,
+        }
+    }
+
+    /// The view of that resolved name.
+    pub fn view(&self, name: &str) -> Option<&ViewDef> {
+        match self.relations.get(name) {
+            Some(Relation::View(view)) => Some(view),
+            Some(Relation::Table(_) | Relation::Other) | None => None,
         }
     }
 
@@ -137,7 +143,7 @@ impl Catalog {
             .iter()
             .filter_map(|(name, r)| match r {
                 Relation::Table(t) => Some((name.as_str(), t)),
-                Relation::View { .. } | Relation::Other => None,
+                Relation::View(_) | Relation::Other => None,
             })
             .flat_map(move |(name, t)| {
                 t.constraints.iter().filter_map(move |(constraint, def)| match &def.kind {
@@ -156,14 +162,19 @@ impl Catalog {
 
     /// Whether a table is known to be partitioned.
     pub fn is_partitioned(&self, table: &str) -> bool {
-        self.partitioned.contains(table)
+        self.partitioned.contains_key(table)
+    }
+
+    /// By what a table that is partitioned is so.
+    pub fn partition_key(&self, table: &str) -> Option<&PartitionKey> {
+        self.partitioned.get(table)
     }
 
     /// Views that read `table`, with all names in them; `alone`: they read nothing else.
     pub fn views_on<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a BTreeSet<String>, bool)> {
         self.relations.iter().filter_map(move |(name, r)| match r {
-            Relation::View { reads, words, .. } if reads.contains(table) => {
-                Some((name.as_str(), words, reads.len() == 1))
+            Relation::View(view) if view.reads.contains(table) => {
+                Some((name.as_str(), &view.words, view.reads.len() == 1))
             }
             _ => None,
         })
@@ -175,7 +186,19 @@ impl Catalog {
             words.contains(name)
                 || name.rsplit_once('.').is_some_and(|(schema, last)| words.contains(last) || words.contains(schema))
         };
-        self.relations.retain(|name, _| !named(name));
+        // Whether an index of that name is still there is not known, and so not which there are.
+        let open: BTreeSet<String> =
+            self.indexes.iter().filter(|(name, _)| named(name)).map(|(_, index)| index.table.clone()).collect();
+        self.relations.retain(|name, relation| match relation {
+            Relation::Table(table) => {
+                table.closed &= !open.contains(name);
+                !named(name)
+            }
+            Relation::View(_) | Relation::Other => !named(name) && !open.contains(name),
+        });
+        for (_, key) in self.partitioned.iter_mut().filter(|(table, _)| named(table)) {
+            *key = PartitionKey::Unknown;
+        }
         self.gone.retain(|name| !named(name));
         self.types.retain(|name| !named(name));
         self.checked.retain(|name| !named(name));
@@ -196,15 +219,18 @@ impl Catalog {
     pub fn apply(&mut self, what: &What) {
         match what {
             What::CreateTable { name, if_not_exists, temporary, parts, closed, partition_of, partitioned } => {
-                let Some(name) = self.resolve_new(name).filter(|_| !temporary) else { return };
+                if *temporary {
+                    // It hides what has its name, for as long as the session lasts.
+                    return self.forget(&[name.clone()].into());
+                }
+                let Some(name) = self.resolve_new(name) else { return };
                 if *if_not_exists && self.relations.contains_key(&name) {
                     return;
                 }
                 self.gone.remove(&name);
-                if *partitioned {
-                    self.partitioned.insert(name.clone());
-                } else {
-                    self.partitioned.remove(&name);
+                match partitioned {
+                    Some(key) => drop(self.partitioned.insert(name.clone(), key.clone())),
+                    None => drop(self.partitioned.remove(&name)),
                 }
                 if let Some(of) = partition_of
                     && let Some(table) = self.resolve(&of.table)
@@ -212,7 +238,7 @@ impl Catalog {
                     if of.is_default {
                         self.defaults.insert(table.clone(), name.clone());
                     }
-                    self.partitioned.insert(table);
+                    self.partitioned.entry(table).or_insert(PartitionKey::Unknown);
                 }
                 self.relations.insert(name.clone(), Relation::Table(Table { closed: *closed, ..Table::default() }));
                 for part in parts {
@@ -227,13 +253,22 @@ impl Catalog {
                     self.relations.insert(name, Relation::Other);
                 }
             }
-            What::CreateView { name, materialized, reads, words, .. } => {
-                let reads = reads.iter().filter_map(|r| self.resolve(r)).collect();
+            What::CreateView { name, view, tolerant, .. } => {
+                let reads = view.reads.iter().filter_map(|r| self.resolve(r)).collect();
                 let Some(name) = self.resolve_new(name) else { return };
+                if *tolerant && view.materialized && self.relations.contains_key(&name) {
+                    return;
+                }
                 self.gone.remove(&name);
                 self.partitioned.remove(&name);
-                self.relations
-                    .insert(name, Relation::View { materialized: *materialized, reads, words: words.clone() });
+                self.relations.insert(name, Relation::View(ViewDef { reads, ..view.clone() }));
+            }
+            What::Refresh { view, fills, .. } => {
+                if let Some(name) = self.resolve(view)
+                    && let Some(Relation::View(view)) = self.relations.get_mut(&name)
+                {
+                    view.filled = *fills;
+                }
             }
             What::CreateIndex { name, table, index, .. } => {
                 let Some(table) = self.resolve(table) else { return };
@@ -241,7 +276,7 @@ impl Catalog {
                     Some(name) => Self::resolve_index(&table, name),
                     None => Self::resolve_index(&table, &self.unnamed_index(&table, index)),
                 };
-                self.indexes.entry(name).or_insert(Index { table, def: index.clone() });
+                self.indexes.entry(name).or_insert(Index { table, def: index.clone(), of_constraint: false });
             }
             What::CreateType { name, checked, base } => {
                 let inherits = base.as_ref().is_some_and(|base| self.is_checked(base));
@@ -270,6 +305,12 @@ impl Catalog {
             What::RenameIndex { from, to } => {
                 let Some(from) = self.resolve(from) else { return };
                 if let Some(index) = self.indexes.remove(&from) {
+                    if index.of_constraint
+                        && let Some(table) = self.table_mut(&index.table)
+                    {
+                        let old = from.rsplit('.').next().unwrap_or(&from);
+                        table.constraints.remove(old).map(|def| table.constraints.insert(to.clone(), def));
+                    }
                     self.indexes.insert(Self::resolve_index(&index.table, to), index);
                 }
             }
@@ -287,13 +328,56 @@ impl Catalog {
                     self.forget(words);
                 }
             }
-            What::Rows { .. } => {}
+            What::Rows { .. } | What::Columns { .. } | What::Truncate { .. } => {}
+            What::Cascade(names) => self.forget_dependents(names),
+            What::Maybe(what) => self.perhaps(what),
             What::Opaque(words) => self.forget(words),
             What::Anything => {
                 self.forget_all();
                 self.partitioned.clear();
             }
         }
+    }
+
+    /// Forgets what a change is about that may have been made or not.
+    fn perhaps(&mut self, what: &What) {
+        let names = what.names();
+        match what {
+            What::Anything | What::Opaque(_) | What::Call { .. } | What::Cascade(_) | What::Maybe(_) => {
+                return self.apply(what);
+            }
+            What::SearchPath(_) => return self.apply(&What::SearchPath(None)),
+            What::CreateFunction { .. } => self.apply(what),
+            What::Drop { kind: Dropped::Type | Dropped::Schema, .. } => self.forget_all(),
+            What::Drop { cascade: true, .. }
+            | What::Alter {
+                action: Action::DropColumn { cascade: true, .. } | Action::DropConstraint { cascade: true, .. },
+                ..
+            } => self.forget_dependents(&names),
+            _ => {}
+        }
+        let resolved: Vec<String> = names.iter().filter_map(|name| self.resolve(name)).collect();
+        resolved.iter().for_each(|name| drop(self.partitioned.remove(name)));
+        self.forget(&names);
+    }
+
+    /// Forgets what goes with these names where they go: views and indexes that say them, tables that refer to them.
+    fn forget_dependents(&mut self, names: &BTreeSet<String>) {
+        let last = |name: &String| name.rsplit('.').next().unwrap_or(name).to_owned();
+        let names: BTreeSet<String> = names.iter().map(last).collect();
+        let says = |words: &BTreeSet<String>| !words.is_disjoint(&names);
+        let hangs = |relation: &Relation| match relation {
+            Relation::View(view) => says(&view.words),
+            Relation::Table(table) => table
+                .constraints
+                .values()
+                .any(|c| matches!(&c.kind, ConstraintKind::Foreign { table, .. } if names.contains(&last(table)))),
+            Relation::Other => false,
+        };
+        let mut gone: BTreeSet<String> =
+            self.relations.iter().filter(|(_, r)| hangs(r)).map(|(name, _)| name.clone()).collect();
+        gone.extend(self.indexes.iter().filter(|(_, index)| says(&index.def.words)).map(|(name, _)| name.clone()));
+        self.forget(&gone);
     }
 
     fn dropped(&mut self, kind: Dropped, names: &[String], cascade: bool) {
@@ -310,7 +394,7 @@ impl Catalog {
                     self.indexes.retain(|_, index| index.table != name);
                     self.gone.insert(name);
                 }
-                Dropped::Index => drop(self.indexes.remove(&name)),
+                Dropped::Index { .. } => drop(self.indexes.remove(&name)),
                 Dropped::Type => {
                     self.types.remove(&name);
                     self.checked.remove(&name);
@@ -322,7 +406,7 @@ impl Catalog {
                 Dropped::Schema => {
                     let within = |n: &String| n.rsplit_once('.').is_some_and(|(schema, _)| schema == name);
                     self.relations.retain(|n, _| !within(n));
-                    self.partitioned.retain(|n| !within(n));
+                    self.partitioned.retain(|n, _| !within(n));
                     self.defaults.retain(|table, partition| !within(table) && !within(partition));
                     self.indexes.retain(|n, i| !within(n) && !within(&i.table));
                     self.types.retain(|n| !within(n));
@@ -335,7 +419,12 @@ impl Catalog {
 
     /// What goes with a relation: views on it are forgotten, foreign keys to it end.
     fn cascade(&mut self, name: &str) {
-        self.relations.retain(|_, r| !matches!(r, Relation::View { reads, .. } if reads.contains(name)));
+        let views: Vec<String> = self.views_on(name).map(|(view, _, _)| view.to_owned()).collect();
+        for view in views {
+            self.relations.remove(&view);
+            self.indexes.retain(|_, index| index.table != view);
+            self.cascade(&view);
+        }
         for relation in self.relations.values_mut() {
             if let Relation::Table(table) = relation {
                 table
@@ -348,7 +437,7 @@ impl Catalog {
     fn table_mut(&mut self, name: &str) -> Option<&mut Table> {
         match self.relations.get_mut(name) {
             Some(Relation::Table(table)) => Some(table),
-            Some(Relation::View { .. } | Relation::Other) | None => None,
+            Some(Relation::View(_) | Relation::Other) | None => None,
         }
     }
 
@@ -374,6 +463,7 @@ impl Catalog {
                     // One that we call otherwise: which are left cannot be told.
                     table.constraints.clear();
                     table.closed = false;
+                    self.indexes.retain(|_, index| index.table != name || !index.of_constraint);
                 }
                 self.indexes.remove(&Self::resolve_index(name, constraint));
             }
@@ -388,16 +478,29 @@ impl Catalog {
                 }
             }
             Action::RenameColumn { from, to } => self.renamed_column(name, from, to),
+            Action::RenameConstraint { from, to } => {
+                if let Some(table) = self.table_mut(name) {
+                    alter_table(table, action);
+                }
+                if let Some(index) = self.indexes.remove(&Self::resolve_index(name, from)) {
+                    self.indexes.insert(Self::resolve_index(name, to), index);
+                }
+            }
             Action::Attach { partition, is_default } => {
-                if *is_default && let Some(partition) = self.resolve(partition) {
+                let partition = self.resolve(partition);
+                // What its table becomes it becomes too, from here on.
+                if let Some(table) = partition.as_ref().and_then(|partition| self.table_mut(partition)) {
+                    table.closed = false;
+                }
+                if let Some(partition) = partition.filter(|_| *is_default) {
                     self.defaults.insert(name.to_owned(), partition);
                 }
-                self.partitioned.insert(name.to_owned());
+                self.partitioned.entry(name.to_owned()).or_insert(PartitionKey::Unknown);
                 if let Some(table) = self.table_mut(name) {
                     table.closed = false;
                 }
             }
-            Action::Detach { partition } => {
+            Action::Detach { partition, .. } => {
                 let partition = self.resolve(partition);
                 self.defaults.retain(|table, default| table != name || Some(&*default) != partition.as_ref());
                 if let Some(table) = self.table_mut(name) {
@@ -417,10 +520,9 @@ impl Catalog {
         }
         self.gone.insert(from.to_owned());
         self.gone.remove(&to);
-        if self.partitioned.remove(from) {
-            self.partitioned.insert(to.clone());
-        } else {
-            self.partitioned.remove(&to);
+        match self.partitioned.remove(from) {
+            Some(key) => drop(self.partitioned.insert(to.clone(), key)),
+            None => drop(self.partitioned.remove(&to)),
         }
         if let Some(partition) = self.defaults.remove(from) {
             self.defaults.insert(to.clone(), partition);
@@ -440,9 +542,9 @@ impl Catalog {
                         }
                     }
                 }
-                Relation::View { reads, .. } => {
-                    if reads.remove(from) {
-                        reads.insert(to.clone());
+                Relation::View(view) => {
+                    if view.reads.remove(from) {
+                        view.reads.insert(to.clone());
                     }
                 }
                 Relation::Other => {}
@@ -467,10 +569,13 @@ impl Catalog {
                 rename_in(&mut constraint.kind, from, to);
             }
         }
+        if let Some(PartitionKey::Columns(columns)) = self.partitioned.get_mut(name) {
+            columns.iter_mut().filter(|c| *c == from).for_each(|c| to.clone_into(c));
+        }
         for index in self.indexes.values_mut().filter(|i| i.table == name) {
-            for key in index.def.keys.iter_mut().flatten().filter(|k| *k == from) {
-                to.clone_into(key);
-            }
+            let def = &mut index.def;
+            let named = def.keys.iter_mut().flatten().chain(&mut def.included).filter(|k| *k == from);
+            named.for_each(|key| to.clone_into(key));
             if index.def.words.remove(from) {
                 index.def.words.insert(to.to_owned());
             }
@@ -486,10 +591,10 @@ impl Catalog {
                         }
                     }
                 }
-                Relation::View { reads, words, .. } if reads.contains(name) && words.contains(from) => {
-                    words.insert(to.to_owned());
+                Relation::View(view) if view.reads.contains(name) && view.words.contains(from) => {
+                    view.words.insert(to.to_owned());
                 }
-                Relation::View { .. } | Relation::Other => {}
+                Relation::View(_) | Relation::Other => {}
             }
         }
     }
@@ -528,6 +633,7 @@ impl Catalog {
             table.constraints.insert(constraint.clone(), def.clone());
             if let Some(using) = using {
                 self.indexes.remove(&Self::resolve_index(name, index));
+                let using = Index { of_constraint: true, ..using };
                 self.indexes.insert(Self::resolve_index(name, &constraint), using);
             }
             return;
@@ -539,10 +645,12 @@ impl Catalog {
                 keys: keys.into_iter().map(Some).collect(),
                 words,
                 unique: true,
+                included: Vec::new(),
                 plain: true,
                 computed: false,
             };
-            self.indexes.insert(Self::resolve_index(name, &constraint), Index { table: name.to_owned(), def });
+            let index = Index { table: name.to_owned(), def, of_constraint: true };
+            self.indexes.insert(Self::resolve_index(name, &constraint), index);
         }
     }
 
@@ -550,101 +658,5 @@ impl Catalog {
         let last = table.rsplit('.').next().unwrap_or(table);
         let keys: Vec<&str> = index.keys.iter().map(|k| k.as_deref().unwrap_or("expr")).collect();
         free(&format!("{last}_{}_idx", keys.join("_")), |n| self.indexes.contains_key(&Self::resolve_index(table, n)))
-    }
-}
-
-/// The name that PostgreSQL gives a constraint that has none.
-fn unnamed(table: &Table, last: &str, kind: &ConstraintKind) -> String {
-    let name = match kind {
-        ConstraintKind::Primary(_) | ConstraintKind::UsingIndex { .. } => format!("{last}_pkey"),
-        ConstraintKind::Unique(columns) => format!("{last}_{}_key", columns.join("_")),
-        ConstraintKind::Foreign { columns, .. } => format!("{last}_{}_fkey", columns.join("_")),
-        ConstraintKind::Check { words, .. } => {
-            let mut columns = words.iter().filter(|w| table.columns.contains_key(*w));
-            match (columns.next(), columns.next()) {
-                (Some(column), None) => format!("{last}_{column}_check"),
-                _ => format!("{last}_check"),
-            }
-        }
-        ConstraintKind::Other => format!("{last}_excl"),
-    };
-    free(&name, |n| table.constraints.contains_key(n))
-}
-
-/// `name`, or with the first number behind it that is free.
-fn free(name: &str, taken: impl Fn(&str) -> bool) -> String {
-    if !taken(name) {
-        return name.to_owned();
-    }
-    (1..).map(|n| format!("{name}{n}")).find(|n| !taken(n)).unwrap_or_default()
-}
-
-fn alter_table(table: &mut Table, action: &Action) {
-    match action {
-        Action::AddColumn { name, column, if_not_exists } => {
-            if !(*if_not_exists && table.columns.contains_key(name)) {
-                table.columns.insert(name.clone(), column.clone());
-            }
-        }
-        Action::SetType { column, ty, .. } => {
-            if let Some(column) = table.columns.get_mut(column) {
-                column.ty = Some(ty.clone());
-            }
-        }
-        Action::SetNotNull { column, on } => {
-            if let Some(column) = table.columns.get_mut(column) {
-                column.not_null = *on;
-            }
-        }
-        Action::RenameConstraint { from, to } => {
-            if let Some(constraint) = table.constraints.remove(from) {
-                table.constraints.insert(to.clone(), constraint);
-            }
-        }
-        Action::Validate { name } => {
-            if let Some(constraint) = table.constraints.get_mut(name) {
-                constraint.valid = true;
-            }
-        }
-        Action::Opens => table.closed = false,
-        Action::AddConstraint(_)
-        | Action::DropColumn { .. }
-        | Action::DropConstraint { .. }
-        | Action::RenameColumn { .. }
-        | Action::RenameTo(_)
-        | Action::SetSchema(_)
-        | Action::Attach { .. }
-        | Action::Detach { .. }
-        | Action::Several(_)
-        | Action::Nothing => {}
-    }
-}
-
-/// Whether a constraint is about a column.
-pub(super) fn mentions(kind: &ConstraintKind, column: &str) -> bool {
-    match kind {
-        ConstraintKind::Primary(columns) | ConstraintKind::Unique(columns) => columns.iter().any(|c| c == column),
-        ConstraintKind::Foreign { columns, .. } => columns.iter().any(|c| c == column),
-        ConstraintKind::Check { words, .. } => words.contains(column),
-        ConstraintKind::UsingIndex { .. } | ConstraintKind::Other => false,
-    }
-}
-
-fn rename_in(kind: &mut ConstraintKind, from: &str, to: &str) {
-    match kind {
-        ConstraintKind::Primary(columns)
-        | ConstraintKind::Unique(columns)
-        | ConstraintKind::Foreign { columns, .. } => {
-            columns.iter_mut().filter(|c| *c == from).for_each(|c| to.clone_into(c));
-        }
-        ConstraintKind::Check { words, says_not_null } => {
-            if words.remove(from) {
-                words.insert(to.to_owned());
-            }
-            if says_not_null.as_deref() == Some(from) {
-                *says_not_null = Some(to.to_owned());
-            }
-        }
-        ConstraintKind::UsingIndex { .. } | ConstraintKind::Other => {}
     }
 }

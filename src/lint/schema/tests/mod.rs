@@ -1,3 +1,7 @@
+//! What the history says, by the findings that people get.
+
+mod refused;
+
 use crate::config::LintConfig;
 use crate::ids::Risk;
 use crate::lint::{Scope, Severity, Violation, check, sample};
