@@ -120,6 +120,19 @@ pub fn when_called(
     found
 }
 
+/// The statements of all bodies of a script, whoever runs them, each where it stands in a text that is blank elsewhere.
+pub fn within(script: &Script<'_>) -> Option<String> {
+    if !script.statements.iter().any(|s| has_body(&s.node)) {
+        return None;
+    }
+    look(script, &script.statements.iter().filter_map(|s| calls::defined(&s.node)).collect()).now.text()
+}
+
+/// Whether a name in a body has a part that is known only when the body runs.
+pub fn is_unknown(name: &str) -> bool {
+    name.contains(UNKNOWN)
+}
+
 /// Whether a rule is about what a function does to data and rights whenever it is called. What looks like a secret is told
 /// where the function is defined.
 fn is_harm(rule: &RuleInfo) -> bool {
@@ -536,7 +549,7 @@ fn filled(text: &str) -> String {
 }
 
 /// A message in which names that nobody knows yet are dots.
-fn without_placeholders(message: &str) -> String {
+pub fn without_placeholders(message: &str) -> String {
     let mut out = String::new();
     let mut parts = message.split(UNKNOWN);
     out.push_str(parts.next().unwrap_or_default());

@@ -31,6 +31,7 @@ mod services;
 mod squawk;
 pub mod table;
 mod taken;
+mod touched;
 mod truth;
 mod versions;
 mod waivers;
