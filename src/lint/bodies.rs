@@ -11,7 +11,7 @@ use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::script::{Finding, Script, builtin, name_of, range_of};
 use super::table::{self, RuleInfo};
-use super::{Category, Severity, calls, corrections, depth, rules, squawk};
+use super::{Category, Severity, calls, corrections, depth, rules, squawk, transactions};
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::statements;
 
@@ -104,6 +104,19 @@ pub fn findings(
     found
 }
 
+/// What PostgreSQL refuses in the bodies that run with a script; all there is to say of a way back.
+pub fn refused(script: &Script<'_>) -> Vec<Finding> {
+    if script.engine != Engine::Postgresql || !script.statements.iter().any(|s| has_body(&s.node)) {
+        return Vec::new();
+    }
+    let bodies = look(script, &calls::called(script).into_iter().map(|call| call.name).collect());
+    let mut found = bodies.refused;
+    if let Some(text) = bodies.now.text() {
+        outside_transactions(&text, &mut found);
+    }
+    found
+}
+
 /// What the rules find in the body of the function `name` that an older script defines, when it is called now.
 pub fn when_called(
     name: &str,
@@ -114,6 +127,7 @@ pub fn when_called(
     let bodies = look(older, &BTreeSet::from([name.to_owned()]));
     let mut found = bodies.refused;
     if let Some(text) = bodies.now.text() {
+        outside_transactions(&text, &mut found);
         let judged = judge(&text, older, squawk, &HashSet::new(), on);
         found.extend(judged.into_iter().filter(|f| !is_batch(f, &bodies.commits) && f.rule.id != "secret-literal"));
     }
@@ -316,6 +330,7 @@ fn outside_transactions(text: &str, found: &mut Vec<Finding>) {
             found.push(Finding::new(&table::MIXED_TRANSACTION, statement.range, message).with_help(help));
         }
     }
+    transactions::sent(text, found);
 }
 
 /// A `COMMIT` or `ROLLBACK` of a body that runs in a transaction of somebody else, or in a function.

@@ -395,7 +395,7 @@ impl<'a> Linter<'a> {
                     newer.extend(script.created_names().map(str::to_owned));
                 }
             }
-            Direction::Down => {}
+            Direction::Down => found.extend(bodies::refused(&script)),
         }
         let changes = match engine {
             Engine::Postgresql if runs_more => vec![schema::Change::anything()],

@@ -32,6 +32,7 @@ mod squawk;
 pub mod table;
 mod taken;
 mod touched;
+mod transactions;
 mod truth;
 mod versions;
 mod waivers;
