@@ -398,6 +398,7 @@ impl<'a> Linter<'a> {
             Direction::Down => {
                 let is_newer = |i: &RuleInfo| i.id == rules::postgres::NEWER_THAN_SERVER.info.id;
                 rules::run(&script, |i| is_newer(i) && i.applies.to(engine) && self.on(i), &mut found);
+                found.extend(bodies::refused(&script));
             }
         }
         let changes = match engine {

@@ -11,6 +11,7 @@ use crate::ids::Risk;
 pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Finding>) {
     once(found);
     found.retain(|f| !is_made_again(script, f) && !has_its_policy(script, f));
+    row_level_security(script, found);
     // From PostgreSQL 18 on a generated column is computed when it is read, unless it says STORED.
     if squawk.is_from("18") {
         found.retain(|f| !is_virtual(script, f));
@@ -93,26 +94,86 @@ fn is_virtual(script: &Script<'_>, finding: &Finding) -> bool {
     })
 }
 
+/// What a statement does with the row level security of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rows {
+    Enabled,
+    Forced,
+    Disabled,
+    NotForced,
+}
+
+impl Rows {
+    fn is_on(self) -> bool {
+        matches!(self, Rows::Enabled | Rows::Forced)
+    }
+}
+
+/// The table whose row level security a finding is about, and what is done with it.
+fn of_rows(script: &Script<'_>, finding: &Finding) -> Option<(String, Rows)> {
+    if !matches!(finding.rule.id, ROW_LEVEL_SECURITY | "ban-disable-trigger") {
+        return None;
+    }
+    let ast::Stmt::AlterTable(alter) = &script.statements[script.statement_at(finding.range.start)?].node else {
+        return None;
+    };
+    let rows = match alter.actions().find(|a| holds(a.syntax(), finding))? {
+        ast::AlterTableAction::EnableRls(_) => Rows::Enabled,
+        ast::AlterTableAction::ForceRls(_) => Rows::Forced,
+        ast::AlterTableAction::DisableRls(_) => Rows::Disabled,
+        ast::AlterTableAction::NoForceRls(_) => Rows::NotForced,
+        _ => return None,
+    };
+    Some((name_of(alter.table_relation_name()?.syntax()), rows))
+}
+
+const ROW_LEVEL_SECURITY: &str = "ban-alter-row-level-security";
+
+/// Row level security is told once for each table, by its own rule and where it is first touched: `ENABLE` and `FORCE` are
+/// two halves of one decision, and no trigger is switched off.
+fn row_level_security(script: &Script<'_>, found: &mut Vec<Finding>) {
+    found.retain(|f| f.rule.id == ROW_LEVEL_SECURITY || of_rows(script, f).is_none());
+    let mut all: Vec<(usize, String, Rows)> =
+        found.iter().filter_map(|f| of_rows(script, f).map(|(table, rows)| (f.range.start, table, rows))).collect();
+    all.sort();
+    found.retain_mut(|finding| {
+        let Some((table, rows)) = of_rows(script, finding) else { return true };
+        let beside = || all.iter().filter(|(_, t, r)| *t == table && r.is_on() == rows.is_on());
+        if beside().next().is_some_and(|(first, ..)| *first != finding.range.start) {
+            return false;
+        }
+        let has = |wanted: Rows| beside().any(|(.., r)| *r == wanted);
+        finding.message = if has(Rows::Disabled) {
+            format!("from here on every role with rights on `{table}` sees all of its rows, whatever its policies say")
+        } else if rows == Rows::NotForced {
+            format!("from here on the owner of `{table}` sees all of its rows, whatever its policies say")
+        } else if !has(Rows::Enabled) {
+            format!(
+                "from here on the policies of `{table}` hold for its owner too: programs that connect as the owner see and \
+                 write no more than they allow"
+            )
+        } else if has(Rows::Forced) {
+            format!("without a policy nobody sees a row of `{table}` from here on or writes one, its owner neither")
+        } else {
+            format!("without a policy nobody but its owner sees a row of `{table}` from here on or writes one")
+        };
+        true
+    });
+}
+
 /// Whether row level security is switched on for a table that gets a policy in the same transaction.
 fn has_its_policy(script: &Script<'_>, finding: &Finding) -> bool {
-    if finding.rule.id != "ban-alter-row-level-security" {
-        return false;
-    }
+    let Some((table, rows)) = of_rows(script, finding) else { return false };
     let Some(index) = script.statement_at(finding.range.start) else { return false };
-    let ast::Stmt::AlterTable(alter) = &script.statements[index].node else { return false };
-    let action = alter.actions().find(|a| holds(a.syntax(), finding));
-    let table = alter.table_relation_name().map(|n| name_of(n.syntax()));
     // Where each statement commits by itself, nobody sees a row until the policy behind it is there.
     let beside = if script.in_transaction { &script.statements[..] } else { &script.statements[..index] };
     let policy = |stmt: &ast::Stmt| match stmt {
         ast::Stmt::CreatePolicy(policy) => {
-            policy.on_table().and_then(|on| on.table_name_ref()).map(|n| name_of(n.syntax())) == table
+            policy.on_table().and_then(|on| on.table_name_ref()).is_some_and(|n| name_of(n.syntax()) == table)
         }
         _ => false,
     };
-    matches!(action, Some(ast::AlterTableAction::EnableRls(_)))
-        && table.is_some()
-        && beside.iter().any(|s| policy(&s.node))
+    rows.is_on() && beside.iter().any(|s| policy(&s.node))
 }
 
 /// One statement, one finding: a foreign key is told by the rule for constraints that check rows, a unique constraint or a
@@ -426,6 +487,41 @@ mod tests {
         ] {
             assert_eq!(told(&sql).iter().any(|r| r == "ban-alter-row-level-security"), bare, "{sql}");
         }
+    }
+
+    #[test]
+    fn p161_row_level_security_is_told_once_for_each_table() {
+        let (on, forced) = ("ALTER TABLE t ENABLE ROW LEVEL SECURITY;", "ALTER TABLE t FORCE ROW LEVEL SECURITY;");
+        let (off, free) = ("ALTER TABLE t DISABLE ROW LEVEL SECURITY;", "ALTER TABLE t NO FORCE ROW LEVEL SECURITY;");
+        for (sql, messages) in [
+            (
+                format!("{on}\n{forced}"),
+                vec![(1, "nobody sees a row of `t` from here on or writes one, its owner neither")],
+            ),
+            (format!("{forced}\n{on}"), vec![(1, "its owner neither")]),
+            (
+                "ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;".to_owned(),
+                vec![(1, "owner neither")],
+            ),
+            (on.to_owned(), vec![(1, "nobody but its owner")]),
+            (forced.to_owned(), vec![(1, "hold for its owner too")]),
+            (format!("{free}\n{off}"), vec![(1, "every role with rights")]),
+            (free.to_owned(), vec![(1, "the owner of `t` sees all")]),
+            (format!("{on}\n{off}"), vec![(1, "nobody but"), (2, "every role")]),
+            (format!("{on}\n{}", on.replace(" t ", " u ")), vec![(1, "of `t`"), (2, "of `u`")]),
+            (format!("DO $$ BEGIN\n{on}\n{forced}\nEND $$;"), vec![(2, "owner neither")]),
+            (format!("CREATE POLICY p ON t USING (true);\n{on}\n{forced}"), vec![]),
+        ] {
+            let all = sample(&[("0001_m.up.sql", &sql)]).0.violations;
+            let told: Vec<_> = all.iter().filter(|v| v.rule == "ban-alter-row-level-security").collect();
+            assert_eq!(told.len(), messages.len(), "{sql}: {told:?}");
+            for (found, (line, part)) in told.iter().zip(messages) {
+                assert!(found.line == line && found.message.contains(part), "{sql}: {found:?}");
+            }
+            assert!(all.iter().all(|v| v.rule != "ban-disable-trigger"), "{sql}");
+        }
+        let both = "ALTER TABLE t DISABLE TRIGGER g, ENABLE ROW LEVEL SECURITY;";
+        assert!(told(both).iter().any(|r| r == "ban-disable-trigger"));
     }
 
     #[test]

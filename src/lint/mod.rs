@@ -31,6 +31,8 @@ mod services;
 mod squawk;
 pub mod table;
 mod taken;
+mod touched;
+mod transactions;
 mod truth;
 mod versions;
 mod waivers;

@@ -122,7 +122,7 @@ fn filled(text: &str) -> String {
 }
 
 /// A message in which names that nobody knows yet are dots.
-pub(super) fn without_placeholders(message: &str) -> String {
+pub fn without_placeholders(message: &str) -> String {
     let mut out = String::new();
     let mut parts = message.split(UNKNOWN);
     out.push_str(parts.next().unwrap_or_default());

@@ -15,13 +15,14 @@ use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::script::{Finding, Script, range_of};
 use super::table::{self, RuleInfo};
-use super::{Category, Severity, calls, corrections, depth, rules, squawk};
+use super::{Category, Severity, calls, corrections, depth, rules, squawk, transactions};
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::statements;
 
+pub use executed::without_placeholders;
 pub use unread::{broken_routine, is_foreign, unread, unread_routine};
 
-use executed::{UNKNOWN, executes, rendered, without_placeholders};
+use executed::{UNKNOWN, executes, rendered};
 
 /// Words that open a level of PL/pgSQL; a body with more of them than this is not looked into.
 const OPENERS: [&str; 4] = ["begin", "if", "loop", "case"];
@@ -110,6 +111,19 @@ pub fn findings(
     found
 }
 
+/// What PostgreSQL refuses in the bodies that run with a script; all there is to say of a way back.
+pub fn refused(script: &Script<'_>) -> Vec<Finding> {
+    if script.engine != Engine::Postgresql || !script.statements.iter().any(|s| has_body(&s.node)) {
+        return Vec::new();
+    }
+    let bodies = look(script, &calls::called(script).into_iter().map(|call| call.name).collect());
+    let mut found = bodies.refused;
+    if let Some(text) = bodies.now.text() {
+        outside_transactions(&text, &mut found);
+    }
+    found
+}
+
 /// What the rules find in the body of the function `name` that an older script defines, when it is called now.
 pub fn when_called(
     name: &str,
@@ -120,10 +134,24 @@ pub fn when_called(
     let bodies = look(older, &BTreeSet::from([name.to_owned()]));
     let mut found = bodies.refused;
     if let Some(text) = bodies.now.text() {
+        outside_transactions(&text, &mut found);
         let judged = judge(&text, older, squawk, &HashSet::new(), on);
         found.extend(judged.into_iter().filter(|f| !is_batch(f, &bodies.commits) && f.rule.id != "secret-literal"));
     }
     found
+}
+
+/// The statements of all bodies of a script, whoever runs them, each where it stands in a text that is blank elsewhere.
+pub fn within(script: &Script<'_>) -> Option<String> {
+    if !script.statements.iter().any(|s| has_body(&s.node)) {
+        return None;
+    }
+    look(script, &script.statements.iter().filter_map(|s| calls::defined(&s.node)).collect()).now.text()
+}
+
+/// Whether a name in a body has a part that is known only when the body runs.
+pub fn is_unknown(name: &str) -> bool {
+    name.contains(UNKNOWN)
 }
 
 /// Whether a rule is about what a function does to data and rights whenever it is called. What looks like a secret is told
@@ -206,6 +234,7 @@ fn outside_transactions(text: &str, found: &mut Vec<Finding>) {
             found.push(Finding::new(&table::MIXED_TRANSACTION, statement.range, message).with_help(help));
         }
     }
+    transactions::sent(text, found);
 }
 
 /// A `COMMIT` or `ROLLBACK` of a body that runs in a transaction of somebody else, or in a function.
