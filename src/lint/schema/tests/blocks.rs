@@ -86,6 +86,15 @@ fn what_a_block_may_have_done_is_not_known() {
         ("IF n = 1 THEN DROP VIEW dear; END IF;", "DROP TABLE orders;", None),
         ("IF n = 1 THEN CREATE TABLE fresh (id int); END IF;", "CREATE TABLE fresh (id int PRIMARY KEY);", None),
         ("CREATE TABLE fresh (id int);", "CREATE TABLE fresh (id int PRIMARY KEY);", Some("existing-object")),
+        // What is there already is not made, whether that is tried or not.
+        ("IF n = 1 THEN ALTER TABLE orders ADD COLUMN note text; END IF;", NOTE, Some("existing-object")),
+        (
+            "BEGIN CREATE TABLE orders (id int); EXCEPTION WHEN duplicate_table THEN NULL; END;",
+            NOTE,
+            Some("existing-object"),
+        ),
+        ("IF n = 1 THEN CREATE INDEX orders_note ON orders (id); END IF;", NOTE, Some("existing-object")),
+        ("IF n = 1 THEN CREATE OR REPLACE VIEW dear AS SELECT 1; END IF;", "DROP TABLE orders;", None),
         ("this is nothing; ALTER TABLE orders DROP COLUMN note;", NOTE, None),
     ] {
         let found = last(&[ORDERS, &block(body), next]);
