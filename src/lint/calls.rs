@@ -66,7 +66,7 @@ pub fn called(script: &Script<'_>) -> Vec<Call> {
 }
 
 /// The names in front of a parenthesis, but for those of `DROP FUNCTION f()` or `EXECUTE FUNCTION f()` of a trigger.
-fn names_called(node: &SyntaxNode) -> BTreeSet<String> {
+pub fn names_called(node: &SyntaxNode) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut last: Option<String> = None;
     let mut is_spoken_of = false;
@@ -128,7 +128,7 @@ impl Linter<'_> {
         in_transaction: bool,
     ) -> Vec<Finding> {
         let Some(text) = source.text.get(definition.clone()).map(squawk::without_marks) else { return Vec::new() };
-        let parse = SourceFile::parse(&text);
+        let (text, parse) = bodies::parsed(text);
         let script = Script::new(&text, &parse, Engine::Postgresql, Direction::Up, in_transaction).older();
         let lines = Lines::new(&source.text, source.first_line);
         let mut told = BTreeSet::new();

@@ -330,7 +330,13 @@ impl<'a> Linter<'a> {
         };
         let runs_more = commands.iter().any(|command| psql::runs_more(&text[command.clone()]));
         found.extend(commands.into_iter().map(|command| psql::told(text, command)));
-        let parse = SourceFile::parse(&inert);
+        let (inert, parse) = match engine {
+            Engine::Postgresql => bodies::parsed(inert),
+            Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {
+                let parse = SourceFile::parse(&inert);
+                (inert, parse)
+            }
+        };
         let errors: Vec<_> = parse.errors();
         if engine == Engine::Postgresql
             && !errors.is_empty()
@@ -559,8 +565,7 @@ pub(super) fn changes_of(text: &str) -> Vec<schema::Change> {
     if cannot_parse(text).is_some() {
         return vec![schema::Change::anything()];
     }
-    let inert = squawk::without_marks(text);
-    let parse = SourceFile::parse(&inert);
+    let (inert, parse) = bodies::parsed(squawk::without_marks(text));
     let broken = !parse.errors().is_empty();
     schema::changes(&inert, &super::script::statements_of(&parse), broken)
 }

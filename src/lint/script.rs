@@ -6,6 +6,7 @@ use std::ops::Range;
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode};
 
+use super::bodies::blocks;
 use super::fix::Rewrite;
 use super::table::RuleInfo;
 use super::words::Words;
@@ -175,9 +176,13 @@ impl<'a> Script<'a> {
         in_transaction: bool,
     ) -> Self {
         let statements = statements_of(parse);
+        let blocks = blocks(text, &statements);
+        let within = blocks.statements.iter().map(|s| (s, blocks.is_unsure(s)));
+        let mut every: Vec<(&Statement, bool)> = statements.iter().map(|s| (s, false)).chain(within).collect();
+        every.sort_by_key(|(statement, _)| statement.range.start);
         let mut created: HashMap<String, Created> = HashMap::new();
         let mut gone: Vec<String> = Vec::new();
-        for statement in &statements {
+        for (statement, unsure) in every {
             if let ast::Stmt::DropTable(drop) = &statement.node {
                 gone.extend(drop.table_name_refs().map(|t| name_of(t.syntax())));
             }
@@ -212,6 +217,7 @@ impl<'a> Script<'a> {
                 _ => continue,
             };
             if let Some(name) = name.filter(|n| !n.is_empty()) {
+                let fresh = fresh && !unsure;
                 created.entry(name).or_insert(Created { at: statement.range.start, fresh, replaces: false });
             }
         }

@@ -23,6 +23,16 @@ pub(super) fn rendered(query: &ast::PlpgsqlExpr) -> Option<(usize, String)> {
     (depth::is_bounded(&text) && SourceFile::parse(&text).errors().is_empty()).then_some((at, text))
 }
 
+/// The same where it is a text as it stands, with nothing in it that is only known when the body runs.
+pub(super) fn literal(query: &ast::PlpgsqlExpr) -> Option<(usize, String)> {
+    let mut expr = query.target_list()?.targets().next()?.expr()?;
+    while let ast::Expr::ParenExpr(inner) = &expr {
+        expr = inner.expr()?;
+    }
+    matches!(expr, ast::Expr::Literal(_)).then_some(())?;
+    rendered(query)
+}
+
 fn piece(expr: &ast::Expr) -> Option<(usize, String)> {
     match expr {
         ast::Expr::Literal(literal) => text_of(literal),

@@ -1,7 +1,9 @@
 //! SQL inside `DO` blocks and function bodies. The statements of a body are laid over a blank copy of the script, each at
 //! the byte at which it stands, so that every rule can judge them and every finding keeps its line.
 
+mod block;
 mod executed;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -11,6 +13,7 @@ use std::ops::Range;
 
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::body::{Body, BodyLanguage};
+use squawk_syntax::plpgsql::Plpgsql;
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::script::{Finding, Script, range_of};
@@ -19,9 +22,12 @@ use super::{Category, Severity, calls, corrections, depth, rules, squawk, transa
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::statements;
 
+pub use block::{Part, blocks};
 pub use executed::without_placeholders;
+pub use targets::parsed;
 pub use unread::{broken_routine, is_foreign, unread, unread_routine};
 
+use block::performed;
 use executed::{UNKNOWN, executes, rendered};
 
 /// Words that open a level of PL/pgSQL; a body with more of them than this is not looked into.
@@ -238,11 +244,7 @@ fn outside_transactions(text: &str, found: &mut Vec<Finding>) {
 }
 
 /// A `COMMIT` or `ROLLBACK` of a body that runs in a transaction of somebody else, or in a function.
-fn ends_transaction(
-    script: &Script<'_>,
-    statement: &ast::Stmt,
-    body: &squawk_syntax::plpgsql::Plpgsql,
-) -> Option<Finding> {
+fn ends_transaction(script: &Script<'_>, statement: &ast::Stmt, body: &Plpgsql) -> Option<Finding> {
     let ends = |n: &SyntaxNode| matches!(n.kind(), SyntaxKind::PLPGSQL_COMMIT_STMT | SyntaxKind::PLPGSQL_ROLLBACK_STMT);
     let node = body.syntax().descendants().find(ends)?;
     let words = if node.kind() == SyntaxKind::PLPGSQL_COMMIT_STMT { "COMMIT" } else { "ROLLBACK" };
@@ -307,6 +309,16 @@ fn look(script: &Script<'_>, called: &BTreeSet<String>) -> Bodies {
     bodies
 }
 
+/// The body of a `DO` block, a function or a procedure that is written in PL/pgSQL, if it can be parsed.
+fn plpgsql(statement: &ast::Stmt) -> Option<Plpgsql> {
+    match statement {
+        ast::Stmt::Do(block) => block.body().filter(is_bounded).and_then(|_| block.plpgsql()),
+        ast::Stmt::CreateFunction(f) if options_are_bounded(f.option_list()) => f.plpgsql(),
+        ast::Stmt::CreateProcedure(p) if options_are_bounded(p.option_list()) => p.plpgsql(),
+        _ => None,
+    }
+}
+
 fn source_range<T: BodyLanguage>(body: &Body<T>, node: &SyntaxNode) -> Range<usize> {
     let range = body.source_range(node.text_range());
     usize::from(range.start())..usize::from(range.end())
@@ -323,13 +335,15 @@ fn put_atomic(script: &str, body: &ast::AtomicBody, overlay: &mut Overlay) {
     }
 }
 
-fn put_plpgsql(script: &str, body: &squawk_syntax::plpgsql::Plpgsql, overlay: &mut Overlay) {
+fn put_plpgsql(script: &str, body: &Plpgsql, overlay: &mut Overlay) {
     let tree = body.syntax();
     for node in tree.descendants() {
-        if node.kind() == SyntaxKind::PLPGSQL_EXEC_SQL_STMT {
-            let at = source_range(body, &node).start;
-            let range = node.text_range();
-            overlay.put(script, at, &body.text()[usize::from(range.start())..usize::from(range.end())]);
+        let at = source_range(body, &node).start;
+        let text = &body.text()[usize::from(node.text_range().start())..usize::from(node.text_range().end())];
+        match node.kind() {
+            SyntaxKind::PLPGSQL_EXEC_SQL_STMT => overlay.put(script, at, text),
+            SyntaxKind::PLPGSQL_PERFORM_STMT => overlay.put(script, at, &performed(text)),
+            _ => {}
         }
     }
     for execute in executes(&tree) {

@@ -62,9 +62,41 @@ fn f220_a_body_that_is_written_as_statements_is_judged_as_one_that_is_a_text() {
     assert_eq!(told(&format!("DO $$ BEGIN\n{body}\nEND $$;")), ["truncate-table 2"]);
 }
 
+/// The parser does not know that `INTO`.
+#[test]
+fn f220_a_statement_that_fills_variables_is_judged_like_any_other() {
+    for (body, expected) in [
+        ("UPDATE t SET a = 1\n RETURNING id INTO n;", vec!["update-without-where 3"]),
+        ("SELECT 1 INTO n; DELETE FROM t RETURNING id INTO STRICT n;", vec!["delete-without-where 3"]),
+        ("SELECT setval('s', 1) INTO n;", vec!["setval-constant 3"]),
+        ("INSERT INTO t (a) VALUES (1) RETURNING id, a INTO n, r.a;", vec![]),
+        ("SELECT count(*) INTO n FROM t WHERE a = 1;", vec![]),
+    ] {
+        assert_eq!(told(&format!("DO $$ DECLARE n int;\nBEGIN\n{body}\nEND $$;")), expected, "{body}");
+    }
+    let sql = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN\nDELETE FROM t RETURNING id INTO n; RETURN n; END $$;";
+    assert_eq!(told(sql), ["delete-without-where 2"]);
+}
+
+#[test]
+fn x01_a_password_in_a_call_that_a_block_performs_is_told() {
+    for (body, expected) in [
+        ("PERFORM dblink_connect('host=db user=app password=hunter2');", vec!["secret-literal 2"]),
+        ("PERFORM x.dblink_exec('password=hunter2', 'select 1');", vec!["secret-literal 2"]),
+        ("perform\n dblink('password=hunter2', 'select 1');", vec!["secret-literal 3"]),
+        ("PERFORM dblink_connect('host=db user=app');", vec![]),
+        ("PERFORM note('password=hunter2');", vec![]),
+    ] {
+        assert_eq!(told(&format!("DO $$ BEGIN\n{body}\nEND $$;")), expected, "{body}");
+    }
+}
+
 #[test]
 fn what_a_block_creates_itself_is_new_to_it() {
-    assert_eq!(told("CREATE TABLE n (id bigint PRIMARY KEY);\nDO $$ BEGIN CREATE INDEX i ON n (id); END $$;"), [""; 0]);
+    assert_eq!(
+        told("CREATE TABLE n (id bigint PRIMARY KEY, a bigint);\nDO $$ BEGIN CREATE INDEX i ON n (a); END $$;"),
+        [""; 0]
+    );
     assert_eq!(told("DO $$ BEGIN CREATE TABLE n (id int); ALTER TABLE n ALTER id SET NOT NULL; END $$;"), [""; 0]);
 }
 
@@ -166,6 +198,8 @@ fn f220_what_does_not_parse_within_a_body_is_told_where_it_stands() {
         "UPDAET t SET a = 1 WHERE id = 2;",
         "IF n = 1 THEN\nDELETE FORM t WHERE id = 1;\nEND IF;",
         "INSERT INTO t VALUES (1;",
+        "SELECT a INTO n FORM t WHERE id = 1;",
+        "UPDATE t SET RETURNING a INTO n;",
         "RAISE NOTICE 'a'\nUPDATE t SET a = 1 WHERE id = 2;",
     ] {
         for (block, risk) in [

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use squawk_lexer::{TokenKind, tokenize};
 use squawk_syntax::ast::{self, AstNode};
 
 use super::executed::{executes, rendered};
@@ -59,40 +58,11 @@ fn texts(routine: &ast::Stmt) -> (Option<squawk_syntax::plpgsql::Plpgsql>, Optio
     }
 }
 
-/// The first statement of a PL/pgSQL body that does not parse. The parser does not know the `INTO` by which a query fills
-/// variables: what has one is passed over.
+/// The first statement of a PL/pgSQL body that does not parse.
 fn broken(script: &str, body: &squawk_syntax::plpgsql::Plpgsql) -> Option<(Range<usize>, &'static str)> {
-    let errors = body.errors();
-    let at = errors.iter().map(|e| usize::from(e.range().start())).find(|at| !fills_variables(script, *at))?;
-    let at = at.min(script.len());
+    let at = usize::from(body.errors().first()?.range().start()).min(script.len());
     let line = script[at..].lines().next().unwrap_or_default();
     Some((at..at + line.trim_end().len(), "it does not read as PL/pgSQL"))
-}
-
-/// Whether the query that begins at a byte of a script has an `INTO` that is not of `INSERT INTO` or `MERGE INTO`.
-fn fills_variables(script: &str, at: usize) -> bool {
-    let Some(text) = script.get(at..) else { return false };
-    let (mut start, mut parens, mut previous) = (0usize, 0i32, "");
-    for token in tokenize(text) {
-        let word = &text[start..start + token.len as usize];
-        start += token.len as usize;
-        match token.kind {
-            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => continue,
-            TokenKind::OpenParen => parens += 1,
-            TokenKind::CloseParen => parens -= 1,
-            TokenKind::Semi => return false,
-            TokenKind::Ident
-                if parens == 0
-                    && word.eq_ignore_ascii_case("into")
-                    && !["insert", "merge"].iter().any(|verb| previous.eq_ignore_ascii_case(verb)) =>
-            {
-                return true;
-            }
-            _ => {}
-        }
-        previous = word;
-    }
-    false
 }
 
 /// Whether a function or a procedure is written in another language than SQL or PL/pgSQL.

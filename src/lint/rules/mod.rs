@@ -89,15 +89,17 @@ pub fn run(script: &Script<'_>, wanted: impl Fn(&RuleInfo) -> bool, found: &mut 
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::ids::Engine;
+    use crate::lint::bodies;
     use crate::lint::script::{Direction, Server};
-    use squawk_syntax::SourceFile;
 
     fn finds(rule: &'static OwnRule, sql: &str) -> bool {
-        let parse = SourceFile::parse(sql);
+        let (sql, parse) = bodies::parsed(Cow::Borrowed(sql));
         assert!(parse.errors().is_empty(), "{sql}: {:?}", parse.errors());
-        let script = Script::new(sql, &parse, Engine::Postgresql, Direction::Up, true)
+        let script = Script::new(&sql, &parse, Engine::Postgresql, Direction::Up, true)
             .on(Server { major: 15, is_assumed: false });
         let mut found = Vec::new();
         run(&script, |info| info.id == rule.info.id, &mut found);

@@ -12,12 +12,14 @@ pub struct Change {
     pub range: Range<usize>,
     /// What it does.
     pub what: What,
+    /// Whether it stands in a body, whose text is not rewritten.
+    pub in_body: bool,
 }
 
 impl Change {
     /// What a script may do that nobody can look into.
     pub fn anything() -> Self {
-        Self { range: 0..0, what: What::Anything }
+        Self { range: 0..0, what: What::Anything, in_body: false }
     }
 }
 

@@ -194,7 +194,7 @@ fn replay(history: &[&Step<'_>], version: u32, together: &HashSet<usize>, notes:
 
 /// A table that is made right there can have its index in the next statement, without a lock that anyone waits for.
 fn index_behind(step: &Step<'_>, key: &Key) -> Option<Rewrite> {
-    let made = step.changes.iter().find(|c| c.range == key.range)?;
+    let made = step.changes.iter().find(|c| c.range == key.range && !c.in_body)?;
     let What::CreateTable { name, .. } = &made.what else { return None };
     let plain =
         |n: &String| n.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.'));

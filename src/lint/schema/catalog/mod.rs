@@ -341,6 +341,9 @@ impl Catalog {
 
     /// Forgets what a change is about that may have been made or not.
     fn perhaps(&mut self, what: &What) {
+        if self.makes_nothing(what) {
+            return;
+        }
         let names = what.names();
         match what {
             What::Anything | What::Opaque(_) | What::Call { .. } | What::Cascade(_) | What::Maybe(_) => {
@@ -359,6 +362,26 @@ impl Catalog {
         let resolved: Vec<String> = names.iter().filter_map(|name| self.resolve(name)).collect();
         resolved.iter().for_each(|name| drop(self.partitioned.remove(name)));
         self.forget(&names);
+    }
+
+    /// Whether a change makes what is there already: it fails then, and nothing becomes of it.
+    fn makes_nothing(&self, what: &What) -> bool {
+        match what {
+            What::CreateTable { name, temporary: false, .. }
+            | What::CreateOther { name, .. }
+            | What::CreateView { name, replaces: false, .. } => {
+                self.resolve_new(name).is_some_and(|name| self.relations.contains_key(&name))
+            }
+            What::CreateType { name, .. } => self.resolve_new(name).is_some_and(|name| self.types.contains(&name)),
+            What::CreateIndex { name: Some(name), table, .. } => {
+                self.resolve(table).is_some_and(|table| self.indexes.contains_key(&Self::resolve_index(&table, name)))
+            }
+            What::Alter { table, action: Action::AddColumn { name, .. }, .. } => {
+                let table = self.resolve(table).and_then(|table| self.table(&table));
+                table.is_some_and(|table| table.columns.contains_key(name))
+            }
+            _ => false,
+        }
     }
 
     /// Forgets what goes with these names where they go: views and indexes that say them, tables that refer to them.

@@ -55,7 +55,7 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
     let range = &change.range;
     if let What::Maybe(what) = &change.what {
         // Where it happens it costs what it costs; where it would fail it may not happen.
-        let change = Change { range: range.clone(), what: (**what).clone() };
+        let change = Change { what: (**what).clone(), ..change.clone() };
         let mut costs = notes(catalog, &change, version, later);
         costs.retain(|note| !matches!(note, Note::Add(_)));
         return costs;

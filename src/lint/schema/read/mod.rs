@@ -11,6 +11,7 @@ use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 
 use super::change::{Action, Change, Dropped, IndexDef, ViewDef, What};
+use crate::lint::bodies::{Part, blocks};
 use crate::lint::script::{Statement, is_temporary, name_of, range_of};
 use crate::lint::truth::{self, Truth};
 use crate::migration::backfill::markers;
@@ -23,13 +24,35 @@ use words::{bare, says, significant, words, words_of_text};
 pub fn changes(text: &str, statements: &[Statement], broken: bool) -> Vec<Change> {
     let mut out = Vec::new();
     if broken {
-        out.push(Change { range: 0..text.len(), what: What::Opaque(words_of_text(text)) });
+        out.push(Change { range: 0..text.len(), what: What::Opaque(words_of_text(text)), in_body: false });
         return out;
     }
+    let blocks = blocks(text, statements);
     for statement in statements {
-        read(text, statement, &mut out);
+        match blocks.within(&statement.range) {
+            Some(parts) => parts.iter().for_each(|(range, part)| within(text, range, part, &mut out)),
+            None => read(text, statement, &mut out),
+        }
     }
     out
+}
+
+/// What a part of a `DO` block does.
+fn within(text: &str, range: &Range<usize>, part: &Part<'_>, out: &mut Vec<Change>) {
+    let first = out.len();
+    match part {
+        Part::Statement(statement, unsure) => {
+            read(text, statement, out);
+            if *unsure {
+                for change in &mut out[first..] {
+                    change.what = What::Maybe(Box::new(std::mem::replace(&mut change.what, What::Anything)));
+                }
+            }
+        }
+        Part::Call(node) => call(node, &mut |what| out.push(Change { range: range.clone(), what, in_body: true })),
+        Part::Opaque => out.push(Change { range: range.clone(), what: What::Anything, in_body: true }),
+    }
+    out[first..].iter_mut().for_each(|change| change.in_body = true);
 }
 
 fn named(node: Option<impl AstNode>) -> String {
@@ -38,7 +61,7 @@ fn named(node: Option<impl AstNode>) -> String {
 
 fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
     let range = statement.range.clone();
-    let mut put = |what: What| out.push(Change { range: range.clone(), what });
+    let mut put = |what: What| out.push(Change { range: range.clone(), what, in_body: false });
     match &statement.node {
         ast::Stmt::CreateTable(s) => put(create_table(s)),
         // A name that hides another for a while.
@@ -120,7 +143,7 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                     *replaced = keyed;
                 }
                 let what = What::Alter { table: table.clone(), if_exists: s.if_exists().is_some(), action };
-                out.push(Change { range, what });
+                out.push(Change { range, what, in_body: false });
             }
         }
         ast::Stmt::AlterForeignTable(s) => put(What::Opaque(words(s.syntax()))),
@@ -254,7 +277,7 @@ fn rows(
     let Some(Truth::Holding(columns)) = clause.expr().map(|e| truth::of(&e, table)) else { return };
     if columns.asked && markers(&text[statement.clone()]).is_empty() {
         let what = What::Rows { table: table.to_owned(), columns: columns.names, removes };
-        out.push(Change { range: range_of(clause.syntax()), what });
+        out.push(Change { range: range_of(clause.syntax()), what, in_body: false });
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) fn create_table(create: &ast::CreateTable) -> What {
             }
         }
     }
+    // A constraint may stand in front of its columns.
+    parts.sort_by_key(pass);
     What::CreateTable {
         name: named(create.table_name()),
         if_not_exists: create.if_not_exists().is_some(),

@@ -1,5 +1,6 @@
 //! What the history says, by the findings that people get.
 
+mod blocks;
 mod refused;
 
 use crate::config::LintConfig;
@@ -97,7 +98,7 @@ fn renames_and_moves_are_followed() {
 fn what_cannot_be_followed_is_not_known() {
     for unknown in [
         "DO $$ BEGIN EXECUTE 'ALTER TABLE ' || 'orders' || ' ALTER note TYPE int USING 0'; END $$;",
-        "DO $$ BEGIN ALTER TABLE orders ALTER note TYPE int USING 0; END $$;",
+        "DO $$ BEGIN IF f() THEN ALTER TABLE orders ALTER note TYPE int USING 0; END IF; END $$;",
         "SELECT change_column('orders', 'note');",
         "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'x'; END $$; SELECT f();",
         "ALTER TABLE orders ALTER note TYPE int USING 0; this does not parse;",
