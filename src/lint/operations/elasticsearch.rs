@@ -60,6 +60,8 @@ pub(super) struct State {
     published: BTreeSet<String>,
     /// Indices that keep no `_source`.
     without_source: BTreeSet<String>,
+    /// Whether migrations put a template, whose settings come to indices that fit.
+    templates: bool,
 }
 
 impl Unit {
@@ -76,6 +78,16 @@ impl Unit {
     /// How the fields of an index are mapped, where migrations say it.
     pub(in crate::lint) fn mapping(&self, index: &str) -> Option<&Fields> {
         self.elastic.mappings.get(self.real(index))
+    }
+
+    /// The index that an alias stands for.
+    pub(in crate::lint) fn index_of_alias(&self, alias: &str) -> Option<&str> {
+        self.elastic.aliases.get(alias).map(String::as_str)
+    }
+
+    /// Whether indices may get settings from a template.
+    pub(in crate::lint) fn has_templates(&self) -> bool {
+        self.elastic.templates
     }
 
     /// An alias of an index.
@@ -141,8 +153,8 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
             unit.elastic.aliases.insert(alias.clone(), to.clone());
             unit.elastic.published.extend([from.clone(), to.clone()]);
         }
+        Operation::PutTemplate { .. } => unit.elastic.templates = true,
         Operation::Reindex { .. }
-        | Operation::PutTemplate { .. }
         | Operation::PutSettings { .. }
         | Operation::UpdateByQuery { .. }
         | Operation::DeleteByQuery { .. }

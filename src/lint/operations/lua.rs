@@ -205,6 +205,13 @@ impl<'a> Lua<'a> {
         Some(word.literal.as_deref().unwrap_or(word.text))
     }
 
+    /// Whether an argument may stand for several, or for none: what a function returns, or `...`.
+    pub(in crate::lint) fn may_be_several(&self, argument: &Range<usize>) -> bool {
+        let last = argument.end.checked_sub(1).and_then(|at| self.words.get(at));
+        last.is_some_and(|word| word.literal.is_none() && matches!(word.text, ")" | "..."))
+            && self.text(argument.start) != "("
+    }
+
     /// Why an argument is no key from KEYS, as far as that is certain.
     pub(in crate::lint) fn made_up_key(&self, argument: &Range<usize>) -> Option<&str> {
         self.made_up.get(&self.words.get(argument.start)?.range.start).map(String::as_str)

@@ -1,6 +1,6 @@
 //! What operations of MongoDB make, use and leave behind, for the rules that judge them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -53,6 +53,8 @@ pub(super) struct State {
     options: BTreeMap<String, Map<String, Value>>,
     /// Collections that migrations sharded, with the fields of their key.
     shard_keys: BTreeMap<String, Vec<String>>,
+    /// Collections whose validator refuses documents, with the paths that it requires.
+    required: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Unit {
@@ -78,6 +80,21 @@ impl Unit {
         self.mongo.options.get(collection).filter(|before| there && *before != options)
     }
 
+    /// The name of another text index of a collection.
+    pub(in crate::lint) fn text_index(&self, collection: &str, name: &str) -> Option<&str> {
+        let mut known = self.mongo.indexes.iter().filter_map(|(key, definition)| {
+            let other = key.strip_prefix(collection)?.strip_prefix('/')?;
+            let keys = definition.get(0)?.as_array()?;
+            keys.iter().any(|key| key.get(1).and_then(Value::as_str) == Some("text")).then_some(other)
+        });
+        known.find(|other| *other != name)
+    }
+
+    /// Whether the validator of a collection refuses a document without this field.
+    pub(in crate::lint) fn requires(&self, collection: &str, field: &str) -> bool {
+        self.mongo.required.get(collection).is_some_and(|paths| paths.contains(field))
+    }
+
     /// The fields of a collection's shard key.
     pub(in crate::lint) fn shard_key(&self, collection: &str) -> Option<&[String]> {
         self.mongo.shard_keys.get(collection).map(Vec::as_slice)
@@ -97,10 +114,35 @@ pub(in crate::lint) fn without_database(name: &str) -> &str {
     name.split_once('.').map_or(name, |(_, collection)| collection)
 }
 
+/// The paths that a validator requires: by its schema, or by `$exists`.
+fn required(validator: &Map<String, Value>) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    if let Some(schema) = validator.get("$jsonSchema") {
+        required_by(schema, "", &mut paths);
+    }
+    let exists = validator.iter().filter(|(_, asked)| asked.get("$exists") == Some(&Value::Bool(true)));
+    paths.extend(exists.map(|(field, _)| field.clone()));
+    paths
+}
+
+fn required_by(schema: &Value, prefix: &str, paths: &mut BTreeSet<String>) {
+    let names = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    paths.extend(names.map(|name| format!("{prefix}{name}")));
+    for (name, inner) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        required_by(inner, &format!("{prefix}{name}."), paths);
+    }
+}
+
 /// Takes over what an operation changes.
 pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
     match operation {
         Operation::CreateCollection { collection, options } => {
+            let word = |key: &str| options.get(key).and_then(Value::as_str);
+            let refuses = word("validationLevel") != Some("off") && word("validationAction") != Some("warn");
+            if refuses && !unit.is_there(&format!("collection {collection}")) {
+                let validator = options.get("validator").and_then(Value::as_object);
+                unit.mongo.required.insert(collection.clone(), validator.map(required).unwrap_or_default());
+            }
             if unit.other_options(collection, options).is_none() {
                 unit.mongo.options.insert(collection.clone(), options.clone());
             }
@@ -116,6 +158,7 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
             unit.mongo.indexes.retain(|name, _| !name.starts_with(&format!("{collection}/")));
             unit.mongo.options.remove(collection);
             unit.mongo.shard_keys.remove(collection);
+            unit.mongo.required.remove(collection);
         }
         Operation::RenameCollection { from, to } => {
             let indexes = &mut unit.mongo.indexes;
@@ -128,9 +171,21 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
             if let Some(options) = unit.mongo.options.remove(from) {
                 unit.mongo.options.insert(to.clone(), options);
             }
+            if let Some(paths) = unit.mongo.required.remove(from) {
+                unit.mongo.required.insert(to.clone(), paths);
+            }
         }
-        Operation::SetValidator { collection, .. } => {
+        Operation::SetValidator { collection, validator, validation_level, validation_action } => {
             unit.mongo.options.remove(collection);
+            // What is not said stays as it was.
+            let before = unit.mongo.required.contains_key(collection);
+            let level = validation_level.as_ref().map_or(before, |level| level != "off");
+            let action = validation_action.as_ref().map_or(before, |action| action != "warn");
+            if level && action {
+                unit.mongo.required.insert(collection.clone(), required(validator));
+            } else {
+                unit.mongo.required.remove(collection);
+            }
         }
         Operation::RunCommand { command } => {
             if let Some((name, on)) = command.iter().next()
@@ -140,6 +195,9 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
                 let fields = key.map(|k| k.keys().cloned().collect()).unwrap_or_default();
                 let collection = without_database(on.as_str().unwrap_or_default());
                 unit.mongo.shard_keys.entry(collection.to_owned()).or_insert(fields);
+            }
+            if let Some(collection) = command.get("collMod").and_then(Value::as_str) {
+                unit.mongo.required.remove(collection);
             }
         }
         Operation::AddField { .. }

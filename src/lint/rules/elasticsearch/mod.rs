@@ -21,6 +21,7 @@ mod reindex_onto_itself;
 mod reindex_unknown_dest;
 mod source_disabled;
 mod static_setting;
+mod unknown_setting;
 mod update_by_query;
 
 use super::operation::OperationRule;
@@ -41,6 +42,7 @@ pub(super) static RULES: &[&OperationRule] = &[
     &reindex_unknown_dest::RULE,
     &reindex_load::RULE,
     &static_setting::RULE,
+    &unknown_setting::RULE,
     &query_matches_all::RULE,
     &update_by_query::RULE,
     &delete_by_query::RULE,

@@ -70,7 +70,7 @@ pub(super) fn left_set(listed: &[Located]) -> Vec<Left> {
 }
 
 /// Settings, nested or dotted, with or without `index.` in front.
-fn flatten(prefix: &str, map: &Map<String, Value>, out: &mut Vec<(String, Value)>) {
+pub(super) fn flatten(prefix: &str, map: &Map<String, Value>, out: &mut Vec<(String, Value)>) {
     for (key, value) in map {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value.as_object() {

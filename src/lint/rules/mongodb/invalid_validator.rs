@@ -1,5 +1,6 @@
 //! A validator that the server refuses.
 
+use super::invalid_filter::wrong;
 use super::prelude::*;
 
 pub(super) static RULE: OperationRule = OperationRule {
@@ -32,6 +33,7 @@ pub(super) static RULE: OperationRule = OperationRule {
             r#"{"type":"create_collection","collection":"c","options":{"validator":{"$jsonSchema":{"properties":{"a":1}}}}}"#,
         ),
         Example::Operations(r#"{"type":"set_validator","collection":"c","validator":{"$jsonSchema":{"format":"x"}}}"#),
+        Example::Operations(r#"{"type":"set_validator","collection":"c","validator":{"a":{"$typ":"int"}}}"#),
     ],
 };
 
@@ -54,9 +56,10 @@ fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
 
 /// What of a validator is wrong at its top.
 fn wrong_validator(validator: &Map<String, Value>) -> Option<String> {
-    match validator.get("$jsonSchema")? {
-        Value::Object(schema) => wrong_schema(schema),
-        _ => Some("`$jsonSchema` is no object".to_owned()),
+    match validator.get("$jsonSchema") {
+        Some(Value::Object(schema)) => wrong_schema(schema),
+        Some(_) => Some("`$jsonSchema` is no object".to_owned()),
+        None => wrong(validator).map(|(message, help)| format!("{message}; {help}")),
     }
 }
 

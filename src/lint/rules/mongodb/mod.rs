@@ -11,6 +11,7 @@ mod first_match_only;
 mod fixed_option;
 mod index_conflict;
 mod index_on_data;
+mod invalid_filter;
 mod invalid_update;
 mod invalid_validator;
 mod prelude;
@@ -35,6 +36,7 @@ pub(super) static RULES: &[&OperationRule] = &[
     &invalid_validator::RULE,
     &update_without_filter::RULE,
     &filter_matches_all::RULE,
+    &invalid_filter::RULE,
     &invalid_update::RULE,
     &index_conflict::RULE,
     &background_index::RULE,

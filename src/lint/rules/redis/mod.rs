@@ -24,6 +24,7 @@ mod script_deletes_keys;
 mod script_removes_members;
 mod set_ttl;
 mod undeclared_key;
+mod unknown_command;
 mod values_in_script;
 
 use super::operation::OperationRule;
@@ -36,6 +37,7 @@ pub(super) static RULES: &[&OperationRule] = &[
     &scan_in_script::RULE,
     &admin_command::RULE,
     &refused_in_script::RULE,
+    &unknown_command::RULE,
     &big_key_command::RULE,
     &script_deletes_keys::RULE,
     &script_removes_members::RULE,

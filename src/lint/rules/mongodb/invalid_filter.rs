@@ -1,0 +1,185 @@
+//! A filter with an operator that the server does not know, or does not take there.
+
+use super::prelude::*;
+use crate::config::yaml::nearest;
+
+pub(super) static RULE: OperationRule = OperationRule {
+    info: RuleInfo {
+        id: "invalid-filter",
+        category: Category::Fails,
+        severity: Some(Severity::Error),
+        risk: Risk::High,
+        applies: Applies::Mongodb,
+        title: "A filter that the server refuses",
+    },
+    check: Check::Mongodb(check),
+    ok: &[
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"$or":[{"a":{"$gt":1,"$lt":5}},{"b":{"$not":{"$regex":"x","$options":"i"}}}]},"update":{"$set":{"z":1}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"add_field","collection":"c","field":"f","value":1,"filter":{"at":{"$date":"2026-01-31T00:00:00Z"},"id":{"$oid":"65a000000000000000000000"},"n":{"$numberLong":"5"}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"remove_field","collection":"c","field":"f","filter":{"l":{"$elemMatch":{"a":{"$in":[1]}}},"m":{"$elemMatch":{"$gt":1}},"of":{"$ref":"x","$id":1},"plain":{"b":1,"$gt":2}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"rename_field","collection":"c","from":"a","to":"b","filter":{"$expr":{"$gt":["$a",1]},"$comment":"x","place":{"$near":{"$geometry":{"type":"Point","coordinates":[0,0]}}}}}"#,
+        ),
+    ],
+    bad: &[
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":{"$eqq":1}},"update":{"$set":{"z":1}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"$andd":[{"a":1}]},"update":{"$set":{"z":1}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"remove_field","collection":"c","field":"f","filter":{"$or":[{"a":{"$not":{"$gtt":1}}}]}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"remove_field","collection":"c","field":"f","filter":{"l":{"$elemMatch":{"a":{"$exist":true}}}}}"#,
+        ),
+        Example::Operations(r#"{"type":"remove_field","collection":"c","field":"f","filter":{"$or":[]}}"#),
+        Example::Operations(r#"{"type":"remove_field","collection":"c","field":"f","filter":{"a":{"$in":1}}}"#),
+        Example::Operations(r#"{"type":"remove_field","collection":"c","field":"f","filter":{"a":{"$gt":1,"b":2}}}"#),
+        Example::Operations(r#"{"type":"rename_field","collection":"c","from":"a","to":"b","filter":{"$exists":1}}"#),
+    ],
+};
+
+/// What stands at the top of a filter.
+const TOP: [&str; 11] = [
+    "$alwaysFalse",
+    "$alwaysTrue",
+    "$and",
+    "$comment",
+    "$expr",
+    "$jsonSchema",
+    "$nor",
+    "$or",
+    "$sampleRate",
+    "$text",
+    "$where",
+];
+
+/// What is asked of a field.
+const OF_FIELDS: [&str; 27] = [
+    "$all",
+    "$bitsAllClear",
+    "$bitsAllSet",
+    "$bitsAnyClear",
+    "$bitsAnySet",
+    "$elemMatch",
+    "$eq",
+    "$exists",
+    "$geoIntersects",
+    "$geoWithin",
+    "$gt",
+    "$gte",
+    "$in",
+    "$lt",
+    "$lte",
+    "$maxDistance",
+    "$minDistance",
+    "$mod",
+    "$ne",
+    "$near",
+    "$nearSphere",
+    "$nin",
+    "$not",
+    "$options",
+    "$regex",
+    "$size",
+    "$type",
+];
+
+/// First keys of objects that are values: extended JSON, and references to documents.
+const VALUES: [&str; 22] = [
+    "$binary",
+    "$code",
+    "$date",
+    "$db",
+    "$dbPointer",
+    "$geoNear",
+    "$id",
+    "$maxKey",
+    "$minKey",
+    "$numberDecimal",
+    "$numberDouble",
+    "$numberInt",
+    "$numberLong",
+    "$oid",
+    "$ref",
+    "$regularExpression",
+    "$scope",
+    "$symbol",
+    "$timestamp",
+    "$undefined",
+    "$uuid",
+    "$within",
+];
+
+fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
+    let filter = match operation {
+        Operation::UpdateDocuments { filter, .. } => filter,
+        Operation::AddField { filter: Some(filter), .. }
+        | Operation::RemoveField { filter: Some(filter), .. }
+        | Operation::RenameField { filter: Some(filter), .. } => filter,
+        _ => return,
+    };
+    if let Some((message, help)) = wrong(filter) {
+        told.add(message, &help);
+    }
+}
+
+/// What the server refuses of a filter, and what to write.
+pub(super) fn wrong(filter: &Map<String, Value>) -> Option<(String, String)> {
+    filter.iter().find_map(|(key, value)| match (key.as_str(), value) {
+        ("$and" | "$or" | "$nor", Value::Array(each)) if !each.is_empty() => {
+            each.iter().filter_map(Value::as_object).find_map(wrong)
+        }
+        ("$and" | "$or" | "$nor", _) => {
+            Some((format!("`{key}` needs a list of at least one filter"), format!("`{{\"{key}\": [{{…}}, {{…}}]}}`")))
+        }
+        (name, _) if TOP.contains(&name) || name.starts_with("$_internal") => None,
+        (name, _) if name.starts_with('$') => Some(unknown(name, &TOP, "at the top of a filter")),
+        (_, Value::Object(asked)) => wrong_of_field(asked),
+        _ => None,
+    })
+}
+
+/// The same of what is asked of a field.
+fn wrong_of_field(asked: &Map<String, Value>) -> Option<(String, String)> {
+    // An object that begins with a name is a value to compare with.
+    let first = asked.keys().next()?;
+    if !first.starts_with('$') || VALUES.contains(&first.as_str()) {
+        return None;
+    }
+    asked.iter().find_map(|(key, value)| match (key.as_str(), value) {
+        ("$not", Value::Object(inner)) => wrong_of_field(inner),
+        ("$elemMatch", Value::Object(inner)) => of_element(inner),
+        ("$all", Value::Array(each)) => {
+            each.iter().filter_map(|one| one.get("$elemMatch")?.as_object()).find_map(of_element)
+        }
+        ("$in" | "$nin" | "$all", value) if !value.is_array() => {
+            Some((format!("`{key}` needs a list"), format!("`{{\"{key}\": [{value}]}}`")))
+        }
+        (name, _) if OF_FIELDS.contains(&name) || VALUES.contains(&name) || name.starts_with("$_internal") => None,
+        (name, _) => Some(unknown(name, &OF_FIELDS, "of a field")),
+    })
+}
+
+/// What is asked of an element of a list: the same as of a field, or a filter of its own.
+fn of_element(inner: &Map<String, Value>) -> Option<(String, String)> {
+    let is_of_field = inner.keys().next().is_some_and(|first| first.starts_with('$') && !TOP.contains(&first.as_str()));
+    if is_of_field { wrong_of_field(inner) } else { wrong(inner) }
+}
+
+fn unknown(name: &str, known: &[&'static str], place: &str) -> (String, String) {
+    let message = format!("`{name}` is no operator {place} that a server knows");
+    let help = nearest(name, known).map_or_else(
+        || "operators such as `{\"age\": {\"$gte\": 18}}`, `{\"$or\": [{…}, {…}]}`".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    (message, help)
+}
