@@ -287,7 +287,7 @@ impl Catalog {
                     self.forget(words);
                 }
             }
-            What::Rows { .. } => {}
+            What::Rows { .. } | What::Picks(_) => {}
             What::Opaque(words) => self.forget(words),
             What::Anything => {
                 self.forget_all();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::types::ColumnType;
+use crate::lint::picked::Picked;
 
 /// A change and where it stands.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub enum What {
     SearchPath(Option<String>),
     /// `UPDATE`, `DELETE` of all rows in which these columns hold something; changes no schema.
     Rows { table: String, columns: BTreeSet<String>, removes: bool },
+    /// `UPDATE`, `DELETE` with a condition that has to be asked which rows it picks; changes no schema.
+    Picks(Picked),
     /// A function whose body changes the schema, or says what nobody can read.
     CreateFunction { name: String },
     /// A call: of these functions, with these words in its texts.

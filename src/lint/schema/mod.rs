@@ -5,6 +5,7 @@ mod built;
 mod catalog;
 mod change;
 mod judge;
+mod picks;
 mod read;
 mod reversal;
 #[cfg(test)]
@@ -150,6 +151,7 @@ fn replay(history: &[&Step<'_>], version: u32, together: &HashSet<usize>, notes:
             found.extend(
                 judge::checked_column(&catalog, change)
                     .or_else(|| judge::every_row(&catalog, change))
+                    .or_else(|| picks::told(&catalog, change))
                     .or_else(|| judge::beside_default(&catalog, change, &made))
                     .filter(|(table, _)| !made.contains(table))
                     .map(|(_, note)| note),
@@ -240,7 +242,7 @@ fn named(what: &What) -> std::collections::BTreeSet<String> {
         | What::CreateType { name, .. }
         | What::AlterDomain { name, .. }
         | What::CreateFunction { name } => [name.clone()].into(),
-        What::Rows { .. } => std::collections::BTreeSet::new(),
+        What::Rows { .. } | What::Picks(_) => std::collections::BTreeSet::new(),
         What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),
         What::Alter { table, action, .. } => match action {
             change::Action::RenameTo(to) => [table.clone(), to.clone()].into(),
@@ -258,6 +260,7 @@ pub fn weigh(notes: Vec<Note>, found: &mut Vec<Finding>) {
     for note in notes {
         match note {
             Note::Add(finding) => found.push(finding),
+            Note::Harmless { rule, range } => found.retain(|f| f.rule.id != rule || f.range.start != range.start),
             Note::Unfixable { rules, range, message, help } => {
                 for finding in found.iter_mut().filter(|f| rules.contains(&f.rule.id) && range.contains(&f.range.start))
                 {

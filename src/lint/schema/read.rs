@@ -8,6 +8,7 @@ use squawk_syntax::{SyntaxKind, SyntaxNode};
 
 use super::change::{Action, Change, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, PartitionOf, What};
 use super::types::ColumnType;
+use crate::lint::picked::Picked;
 use crate::lint::script::{Statement, name_of, range_of};
 use crate::lint::truth::{self, Truth};
 use crate::migration::backfill::markers;
@@ -175,11 +176,17 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
         ast::Stmt::CreateProcedure(s) => function(s.name(), &text[statement.range.clone()], &mut put),
         ast::Stmt::Select(s) => call(s.syntax(), &mut put),
         ast::Stmt::Call(s) => call(s.syntax(), &mut put),
-        ast::Stmt::Update(s) if s.from_clause().is_none() => {
-            rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), false, out);
+        ast::Stmt::Update(s) => {
+            if s.from_clause().is_none() {
+                rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), false, out);
+            }
+            picks(text, &range, Picked::of_update(s), out);
         }
-        ast::Stmt::Delete(s) if s.using_clause().is_none() => {
-            rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), true, out);
+        ast::Stmt::Delete(s) => {
+            if s.using_clause().is_none() {
+                rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), true, out);
+            }
+            picks(text, &range, Picked::of_delete(s), out);
         }
         ast::Stmt::SelectInto(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::CreateSchema(s) if s.schema_elements().next().is_some() => put(What::Opaque(words(s.syntax()))),
@@ -203,6 +210,12 @@ fn rows(
         let what = What::Rows { table: table.to_owned(), columns: columns.names, removes };
         out.push(Change { range: range_of(clause.syntax()), what });
     }
+}
+
+/// A change of rows by a condition, unless it is made in batches.
+fn picks(text: &str, statement: &Range<usize>, picked: Option<Picked>, out: &mut Vec<Change>) {
+    let picked = picked.filter(|_| markers(&text[statement.clone()]).is_empty());
+    out.extend(picked.map(|picked| Change { range: statement.clone(), what: What::Picks(picked) }));
 }
 
 fn create_table(create: &ast::CreateTable) -> What {

@@ -138,7 +138,11 @@ impl Sides {
                     self.partitions.insert(last(name), last(&of.table));
                 }
             }
-            What::CreateTable { .. } | What::SearchPath(_) | What::AlterDomain { .. } | What::Rows { .. } => {}
+            What::CreateTable { .. }
+            | What::SearchPath(_)
+            | What::AlterDomain { .. }
+            | What::Rows { .. }
+            | What::Picks(_) => {}
             What::CreateOther { name, .. } => self.make(Thing::Table(last(name)), range),
             // One that is replaced was there before.
             What::CreateView { name, tolerant: true, .. } => drop(self.unknown.insert(last(name))),
