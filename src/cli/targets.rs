@@ -321,7 +321,12 @@ impl Place {
         }
         let today = Utc::now().date_naive();
         let strict_below = set.strict_in(&|asked| asked == name);
-        let config = LintConfig { profile: environment.validation, strict_below, ..policy.lint.clone() };
+        let config = LintConfig {
+            profile: environment.validation,
+            strict_below,
+            environment: Some(name.clone()),
+            ..policy.lint.clone()
+        };
         let found = lint::check_judged(&set, &judge(&set), &config, &Scope::All, today);
         let risks = found
             .migrations

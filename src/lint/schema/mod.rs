@@ -11,8 +11,9 @@ mod reversal;
 #[cfg(test)]
 mod tests;
 mod types;
+mod worlds;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub use built::{Built, Column as BuiltColumn, built};
 pub use change::Change;
@@ -23,12 +24,13 @@ pub use reversal::unreversed;
 use catalog::Catalog;
 use change::What;
 use judge::Key;
+use worlds::{Part, worlds};
 
 use super::fix::Rewrite;
 use super::script::Finding;
 use super::table::{Applies, RuleInfo, rule};
 use super::{Category, Severity};
-use crate::ids::{Engine, Risk};
+use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::migration::Migration;
 
 static EXISTING_OBJECT: RuleInfo = rule(
@@ -112,8 +114,14 @@ pub fn database(migration: &Migration) -> Option<String> {
 }
 
 /// What the history says about its migrations, by their place in the set. `steps` are in the order in which they run;
-/// those of `together` come in one change, so that what one of them makes holds no rows for the others.
-pub fn judge(steps: &[Step<'_>], postgres_version: &str, together: &HashSet<usize>) -> HashMap<usize, Vec<Note>> {
+/// those of `together` come in one change, so that what one of them makes holds no rows for the others. `environment` is the
+/// one that is asked about, if it is one.
+pub fn judge(
+    steps: &[Step<'_>],
+    postgres_version: &str,
+    together: &HashSet<usize>,
+    environment: Option<&EnvironmentName>,
+) -> HashMap<usize, Vec<Note>> {
     let version = postgres_version.split('.').next().and_then(|v| v.parse().ok()).unwrap_or(0);
     let mut of: BTreeMap<String, Vec<&Step<'_>>> = BTreeMap::new();
     for step in steps {
@@ -123,31 +131,40 @@ pub fn judge(steps: &[Step<'_>], postgres_version: &str, together: &HashSet<usiz
     }
     let mut notes = HashMap::new();
     for history in of.values() {
-        replay(history, version, together, &mut notes);
+        for world in worlds(history, environment) {
+            replay(&world, version, together, &mut notes);
+        }
     }
     notes
 }
 
-fn replay(history: &[&Step<'_>], version: u32, together: &HashSet<usize>, notes: &mut HashMap<usize, Vec<Note>>) {
+fn replay(
+    history: &[(&Step<'_>, Part)],
+    version: u32,
+    together: &HashSet<usize>,
+    notes: &mut HashMap<usize, Vec<Note>>,
+) {
     let mut catalog = Catalog::default();
     let mut keys: Vec<(usize, Key)> = Vec::new();
     let mut made_together: HashSet<String> = HashSet::new();
-    for (n, step) in history.iter().enumerate() {
+    for (n, (step, part)) in history.iter().enumerate() {
         catalog.begin(step.migration.schema());
-        // What runs only somewhere, or again and again, tells nothing certain about the others.
-        let apart = step.migration.only_in.is_some() || step.migration.repeatable;
         let mut made = if together.contains(&step.at) { made_together.clone() } else { HashSet::new() };
         for change in &step.changes {
-            if apart {
+            if *part == Part::Forgotten {
                 catalog.forget(&named(&change.what));
                 continue;
             }
             let later = |name: &str| created_later(&history[n..], &catalog, name);
-            let mut found = judge::notes(&catalog, change, version, &later);
-            found.extend(judge::not_made(&catalog, change, &step.back));
             if let What::CreateTable { name, .. } = &change.what {
                 made.extend(catalog.resolve_new(name));
             }
+            if *part == Part::Applied {
+                catalog.apply(&change.what);
+                continue;
+            }
+            let mut found = judge::notes(&catalog, change, version, &later);
+            found.extend(judge::not_made(&catalog, change, &step.back));
             found.extend(
                 judge::checked_column(&catalog, change)
                     .or_else(|| judge::every_row(&catalog, change))
@@ -177,7 +194,7 @@ fn replay(history: &[&Step<'_>], version: u32, together: &HashSet<usize>, notes:
         } else {
             format!("CREATE INDEX CONCURRENTLY ON {} ({});", key.table, key.columns.join(", "))
         };
-        let fix = history.iter().find(|s| s.at == at).and_then(|step| index_behind(step, &key));
+        let fix = history.iter().find(|(s, _)| s.at == at).and_then(|(step, _)| index_behind(step, &key));
         notes.entry(at).or_default().push(Note::Add(Finding {
             tables: vec![key.table],
             fix,
@@ -205,10 +222,10 @@ fn index_behind(step: &Step<'_>, key: &Key) -> Option<Rewrite> {
 }
 
 /// The later migration that creates a table which cannot have been there before: nothing up to then takes it away.
-fn created_later(rest: &[&Step<'_>], catalog: &Catalog, name: &str) -> Option<String> {
+fn created_later(rest: &[(&Step<'_>, Part)], catalog: &Catalog, name: &str) -> Option<String> {
     let last = name.rsplit('.').next().unwrap_or(name);
     let is = |written: &str| written == name || written == last;
-    for (n, step) in rest.iter().enumerate() {
+    for (n, (step, _)) in rest.iter().enumerate() {
         for change in &step.changes {
             match &change.what {
                 What::CreateTable { name: made, if_not_exists: false, temporary: false, .. } if is(made) => {
@@ -234,7 +251,7 @@ fn created_later(rest: &[&Step<'_>], catalog: &Catalog, name: &str) -> Option<St
 }
 
 /// The names that a change is about.
-fn named(what: &What) -> std::collections::BTreeSet<String> {
+fn named(what: &What) -> BTreeSet<String> {
     match what {
         What::CreateTable { name, .. }
         | What::CreateOther { name, .. }
@@ -242,7 +259,7 @@ fn named(what: &What) -> std::collections::BTreeSet<String> {
         | What::CreateType { name, .. }
         | What::AlterDomain { name, .. }
         | What::CreateFunction { name } => [name.clone()].into(),
-        What::Rows { .. } | What::Picks(_) => std::collections::BTreeSet::new(),
+        What::Rows { .. } | What::Picks(_) => BTreeSet::new(),
         What::CreateIndex { name, table, .. } => name.iter().chain([table]).cloned().collect(),
         What::Alter { table, action, .. } => match action {
             change::Action::RenameTo(to) => [table.clone(), to.clone()].into(),
@@ -251,7 +268,7 @@ fn named(what: &What) -> std::collections::BTreeSet<String> {
         What::Drop { names, .. } => names.iter().cloned().collect(),
         What::RenameIndex { from, to } => [from.clone(), to.clone()].into(),
         What::Opaque(words) | What::Call { words, .. } => words.clone(),
-        What::SearchPath(_) | What::Anything => std::collections::BTreeSet::new(),
+        What::SearchPath(_) | What::Anything => BTreeSet::new(),
     }
 }
 
