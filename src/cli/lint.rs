@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use clap::ValueEnum;
 
 use super::exit::Failure;
-use super::{Exit, Format, Global, fix, folder, gather, print};
+use super::{Exit, Format, Global, fix, folder, gather, print, targets};
 use crate::config::{LintConfig, Profile, RepoConfig};
 use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
@@ -310,15 +310,8 @@ pub(super) fn look(
 }
 
 /// The profile that an environment asks for.
-pub(super) fn profile_of(global: &Global, name: &EnvironmentName) -> anyhow::Result<Profile> {
-    let policy = super::targets::policy(global)?;
-    match policy.environments.get(name) {
-        Some(environment) => Ok(environment.validation),
-        None => Err(Failure::usage(format!(
-            "there is no environment `{name}`; `policies/environments.yml` names {}",
-            crate::config::yaml::list(&policy.environments.0.iter().map(|e| e.name.as_str()).collect::<Vec<_>>())
-        ))),
-    }
+fn profile_of(global: &Global, name: &EnvironmentName) -> anyhow::Result<Profile> {
+    Ok(targets::environment(&targets::policy(global)?, name)?.validation)
 }
 
 pub(super) fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {
