@@ -25,7 +25,7 @@ pub(super) fn with_base(was: &MigrationSet, will_be: &mut MigrationSet, concerne
 
 /// The files of those services that cannot be read.
 pub(super) fn broken(set: &MigrationSet, concerned: &BTreeSet<String>) -> Vec<String> {
-    let files = concerned.iter().map(|unit| file_of(unit));
+    let files = concerned.iter().map(|unit| ServiceSettings::file_in(unit));
     files.filter(|file| set.problems.iter().any(|p| p.file == *file)).collect()
 }
 
@@ -37,7 +37,7 @@ pub(super) fn broken(set: &MigrationSet, concerned: &BTreeSet<String>) -> Vec<St
 pub(super) fn now(mirror: &Mirror, tip: &CommitSha, brought: &Contents) -> Result<Vec<ServiceSettings>, Unreadable> {
     let mut settings = Vec::new();
     for unit in &brought.services {
-        let file = file_of(unit);
+        let file = ServiceSettings::file_in(unit);
         if let Some(bytes) = mirror.file(tip, &file)? {
             let wrong = |line: u32, message: String| ConfigError {
                 file: file.clone(),
@@ -59,10 +59,6 @@ pub(super) fn now(mirror: &Mirror, tip: &CommitSha, brought: &Contents) -> Resul
 fn name_of(contents: &Contents, unit: &str) -> String {
     let all = contents.set.migrations.iter().chain(&contents.before.migrations);
     all.filter(|m| m.unit == unit).find_map(|m| m.service.clone()).unwrap_or_else(|| unit.to_owned())
-}
-
-fn file_of(unit: &str) -> String {
-    if unit.is_empty() { ServiceSettings::FILE.to_owned() } else { format!("{unit}/{}", ServiceSettings::FILE) }
 }
 
 impl Contents {

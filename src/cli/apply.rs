@@ -6,7 +6,8 @@ use super::begun::Asked;
 use super::bounds::Bounds;
 use super::exit::Failure;
 use super::gates::{self, Word};
-use super::targets::{self, Gathered, Place};
+use super::running;
+use super::targets::{Gathered, Place};
 use super::{Exit, Global, hooks, stopping, table_facts};
 use crate::ids::EnvironmentName;
 use crate::plan::{MigrationState, Outcome};
@@ -54,14 +55,14 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     {
         word.github = Some(args.github);
     }
-    let actor = targets::actor();
+    let actor = running::actor();
     // Whoever asks for less, or for a plan, is told about each file.
     let all = args.only.is_empty() && args.to.is_none() && !args.dry_run && word.emergency.is_none();
     let asked = if all { Asked::Everything } else { Asked::Part };
-    targets::block_on(async {
+    running::block_on(async {
         let mut begun = place.begin(global, asked).await?;
         if let Some(report) = begun.known().await {
-            return targets::conclude(global, &report);
+            return running::conclude(global, &report);
         }
         let mut gathered = begun.gather(global).await?;
         let mut options = gathered.options(&args.bounds, global)?;
@@ -70,16 +71,16 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         only(&mut gathered, &args.only, &options).await?;
         options.dry_run = args.dry_run;
         options.brief &= !args.dry_run;
-        let keeper = targets::keeper(global);
+        let keeper = running::keeper(global);
         let (bounds, all) = (&args.bounds, &mut gathered);
         if let Some(refused) = gates::before(global, all, &keeper, &actor, &mut options, bounds, &mut word).await? {
-            return targets::conclude(global, &refused);
+            return running::conclude(global, &refused);
         }
         stopping::on_ctrl_c(&options);
         stopping::on_cancel(&keeper, &mut options);
         let mut report = runner::apply_with(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
-            .map_err(targets::failed)?;
+            .map_err(running::failed)?;
         if args.dry_run {
             table_facts::reckon(&mut gathered, &mut report).await?;
             super::drift::foretell(global, &gathered, &mut report).await?;
@@ -87,7 +88,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         super::audited::audit(&keeper, &actor, "run-finished", &report, word.emergency.as_deref()).await;
         gathered.remember(&report);
         report.notes.extend(word.passed_over);
-        let exit = targets::conclude(global, &report)?;
+        let exit = running::conclude(global, &report)?;
         if report.outcome == Outcome::Applied && !args.dry_run {
             hooks::after(global, &gathered)?;
         }
@@ -108,7 +109,7 @@ async fn only(gathered: &mut Gathered, names: &[String], options: &ApplyOptions)
         };
     }
     let found =
-        runner::status(None, &gathered.set, &gathered.targets, &options.released).await.map_err(targets::failed)?;
+        runner::status(None, &gathered.set, &gathered.targets, &options.released).await.map_err(running::failed)?;
     let touched: BTreeSet<_> = found
         .iter()
         .flat_map(|t| &t.migrations)

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::bounds::ShelfArgs;
 use super::exit::Failure;
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Format, Global, print};
 use crate::backup::meta::Meta;
 use crate::backup::retention::{self, Listed, Shelf};
@@ -106,7 +107,7 @@ pub(super) fn failed(error: NotDone) -> anyhow::Error {
             let exit = if refusal.needs_human { Exit::NeedsHuman } else { Exit::Blocked };
             Failure { exit, message: format!("{}; {}", refusal.message, refusal.what_to_do) }.into()
         }
-        NotDone::Run(error) => targets::failed(error),
+        NotDone::Run(error) => running::failed(error),
     }
 }
 
@@ -122,9 +123,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if let Some(settings) = &databases.settings {
         wish.regions = settings.targets.iter().filter_map(|t| Some((t.name.clone(), t.region.clone()?))).collect();
     }
-    let actor = targets::actor();
-    targets::block_on(async {
-        let keeper = targets::keeper(global);
+    let actor = running::actor();
+    running::block_on(async {
+        let keeper = running::keeper(global);
         let mut made = Vec::new();
         for target in &databases.targets {
             made.push(runner::backup::backup(&keeper, target, &actor, &wish).await.map_err(failed)?);
@@ -265,7 +266,7 @@ fn forget_snapshot(global: &Global, backup: &Listed, url: Option<&str>) -> anyho
         engine: target.engine,
         url: target.url.clone(),
     };
-    targets::block_on(async { backup::forget(&subject, snapshot).await.map_err(|e| Failure::from(e).into()) })
+    running::block_on(async { backup::forget(&subject, snapshot).await.map_err(|e| Failure::from(e).into()) })
 }
 
 fn prune(global: &Global, shelf: &Shelf, args: &ListArgs) -> anyhow::Result<Exit> {

@@ -1,7 +1,8 @@
 //! `godwit baseline`.
 
 use super::bounds::Bounds;
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Global};
 use crate::runner;
 
@@ -31,13 +32,13 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut options = gathered.options(&args.bounds, global)?;
     options.to = args.to;
     options.dry_run = args.dry_run;
-    let actor = targets::actor();
-    targets::block_on(async {
-        let keeper = targets::keeper(global);
+    let actor = running::actor();
+    running::block_on(async {
+        let keeper = running::keeper(global);
         let report = runner::baseline(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
-            .map_err(targets::failed)?;
+            .map_err(running::failed)?;
         super::audited::audit(&keeper, &actor, "baseline", &report, None).await;
-        targets::conclude(global, &report)
+        running::conclude(global, &report)
     })
 }

@@ -9,7 +9,8 @@ use chrono::Utc;
 use super::bounds::ShelfArgs;
 use super::exit::Failure;
 use super::gates;
-use super::targets::{self, Gathered, Place, place_of};
+use super::running;
+use super::targets::{Gathered, Place, place_of};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
 use crate::backup::retention;
@@ -62,7 +63,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let Some(settings) = policy.environments.get(name) else {
         return Err(Failure::usage(format!("`{name}` is not in `environments.yml`")));
     };
-    let list = targets::block_on(fill(global, &gathered, &left_out, policy, settings, &args.shelf))?;
+    let list = running::block_on(fill(global, &gathered, &left_out, policy, settings, &args.shelf))?;
     if let Some(file) = &args.out {
         std::fs::write(file, markdown(&list)).with_context(|| format!("cannot write `{}`", file.display()))?;
         if !global.quiet {
@@ -86,7 +87,7 @@ async fn fill(
     settings: &Environment,
     shelf: &ShelfArgs,
 ) -> anyhow::Result<Checklist> {
-    let (actor, keeper) = (targets::actor(), targets::keeper(global));
+    let (actor, keeper) = (running::actor(), running::keeper(global));
     let options = ApplyOptions {
         risks: gathered.risks.clone(),
         released: gathered.released(global).await?,
@@ -95,7 +96,7 @@ async fn fill(
     };
     let mut planned = Vec::new();
     if !gathered.targets.is_empty() {
-        let plan = runner::plan(&gathered.set, &gathered.targets, &actor, &options).await.map_err(targets::failed)?;
+        let plan = runner::plan(&gathered.set, &gathered.targets, &actor, &options).await.map_err(running::failed)?;
         planned = gates::planned(gathered, &plan);
     }
     // Nobody can say what such a database holds, so everything that is for it may be about to run.
@@ -104,7 +105,7 @@ async fn fill(
     let migrations: Vec<&Migration> = planned.iter().map(|(m, _)| *m).collect();
     let policy = &policy.tightened(gathered.set.settings_of(&migrations));
     let settings = policy.environments.get(&settings.name).unwrap_or(settings);
-    let store = keeper.open().await.map_err(targets::failed)?;
+    let store = keeper.open().await.map_err(running::failed)?;
     let environment = &settings.name;
     let agreed = store.agreed_in(environment).await?;
     let entered = store.entered_in(environment).await?;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::running;
 use super::targets::{self, Place, place_of};
 use super::{Exit, Format, Global, print};
 use crate::approval::Policy;
@@ -30,7 +31,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let place = args.place.or_word(args.word)?;
-    let found = targets::block_on(async {
+    let found = running::block_on(async {
         if place.url.is_some() {
             let databases = place.databases(global)?;
             let mut found = Vec::new();

@@ -4,6 +4,7 @@ use chrono::Utc;
 use serde_json::json;
 
 use super::exit::Failure;
+use super::running;
 use super::targets::{self, Gathered, Place};
 use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
@@ -53,8 +54,8 @@ pub(super) async fn foretell(global: &Global, gathered: &Gathered, plan: &mut Ru
         None => global.store_to_look_into().await,
     };
     let Some(store) = store else { return Ok(()) };
-    let found = runner::foretell_drift(&store, &gathered.set, &gathered.targets, &targets::actor(), plan).await;
-    let found = found.map_err(targets::failed)?;
+    let found = runner::foretell_drift(&store, &gathered.set, &gathered.targets, &running::actor(), plan).await;
+    let found = found.map_err(running::failed)?;
     if !found.is_empty() {
         plan.outcome = plan.outcome.or_worse(Outcome::NeedsHuman);
         plan.blocked_by.extend(found);
@@ -72,20 +73,20 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         ));
     };
     if let Some(other) = &args.against {
-        super::lint::profile_of(global, other)?;
+        targets::environment(&targets::policy(global)?, other)?;
     }
     let reason = args.reason.unwrap_or_default();
     if args.accept && reason.trim().is_empty() {
         return Err(Failure::usage("a reason is needed; it is recorded"));
     }
-    let actor = targets::actor();
-    targets::block_on(async {
+    let actor = running::actor();
+    running::block_on(async {
         let store = global.open_store().await?;
         let found = match &args.against {
             Some(other) => runner::drift_against(&store, &gathered.targets, &actor, other).await,
             None => runner::drift(&store, &gathered.set, &gathered.targets, &actor).await,
         };
-        let found = found.map_err(targets::failed)?;
+        let found = found.map_err(running::failed)?;
         match (global.format, &args.against) {
             (Format::Json, None) => {
                 print::json(&json!({ "environment": environment, "accepted": args.accept, "targets": found }))?;
@@ -97,7 +98,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             (_, None) => print::text(&report::drift::drift(&found))?,
         }
         if args.accept {
-            runner::accept_drift(&store, &gathered.targets, &actor).await.map_err(targets::failed)?;
+            runner::accept_drift(&store, &gathered.targets, &actor).await.map_err(running::failed)?;
             let mut entry = AuditEntry::new(Utc::now(), &actor.by, "drift-accepted", "accepted");
             entry.environment = Some(environment);
             entry.basis = Some(reason.trim().to_owned());

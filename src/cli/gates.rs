@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bounds::Bounds;
+use super::running;
 use super::targets::{self, Gathered};
 use super::{Global, table_facts};
 use crate::approval::{Policy, alone};
@@ -60,7 +61,7 @@ pub(super) async fn before(
         return Ok(None);
     }
     let mut plan =
-        runner::plan_with(keeper, &gathered.set, &gathered.targets, actor, options).await.map_err(targets::failed)?;
+        runner::plan_with(keeper, &gathered.set, &gathered.targets, actor, options).await.map_err(running::failed)?;
     if plan.outcome != Outcome::Planned {
         return Ok(None);
     }
@@ -103,7 +104,7 @@ async fn environment_gates(
     plan: &RunReport,
     word: &mut Word,
 ) -> anyhow::Result<Vec<Refusal>> {
-    let store = keeper.open().await.map_err(targets::failed)?;
+    let store = keeper.open().await.map_err(running::failed)?;
     if let Some(lock) = store.environment_lock(actor.repo.as_ref(), environment).await? {
         return Ok(vec![runner::freeze(environment, &lock)]);
     }
@@ -285,7 +286,7 @@ pub(super) async fn promotion(
     keeper: &Keeper,
     planned: &[&Migration],
 ) -> anyhow::Result<Vec<Refusal>> {
-    let store = keeper.open().await.map_err(targets::failed)?;
+    let store = keeper.open().await.map_err(running::failed)?;
     let mut closed = Vec::new();
     // What is for one environment alone was never to run in an earlier one [S1-09].
     let takes = |m: &Migration, e: &crate::config::Environment| {
@@ -385,11 +386,11 @@ fn agreed(gathered: &Gathered, plan: &RunReport) -> anyhow::Result<bool> {
     }
     let count = counted(plan.steps.len());
     if let Some(environment) = guarded(gathered) {
-        return targets::confirm(&format!("{count} will run in {environment}"), environment.as_str());
+        return running::confirm(&format!("{count} will run in {environment}"), environment.as_str());
     }
     if plan.risk >= Risk::High {
         let question = format!("{count} will run, with a HIGH risk (`godwit plan` tells why)");
-        return targets::confirm(&question, "yes");
+        return running::confirm(&question, "yes");
     }
     Ok(true)
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::by_hand::{not_frozen, refused};
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Format, Global, print};
 use crate::drivers::OwnTables;
 use crate::ids::EnvironmentName;
@@ -42,19 +43,19 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if let Some(service) = gathered.service.clone() {
         gathered.set.migrations.retain(|m| m.service.as_ref() == Some(&service));
     }
-    let actor = targets::actor();
+    let actor = running::actor();
     let own_tables = if args.basic { OwnTables::Leave } else { OwnTables::Make };
-    let told = targets::block_on(async {
+    let told = running::block_on(async {
         if let Some(environment) = &gathered.environment {
             not_frozen(&global.open_store().await?, environment).await?;
         }
         let mut told = Vec::new();
         for target in &gathered.targets {
-            let made = track(&gathered.set, target, &actor, own_tables).await.map_err(targets::failed)?;
+            let made = track(&gathered.set, target, &actor, own_tables).await.map_err(running::failed)?;
             let tables = made.map_err(refused)?;
             let found = runner::status(None, &gathered.set, std::slice::from_ref(target), &BTreeSet::new())
                 .await
-                .map_err(targets::failed)?;
+                .map_err(running::failed)?;
             let applied =
                 found.iter().flat_map(|t| &t.migrations).filter(|m| m.state == MigrationState::Applied).count();
             told.push((target.name.clone(), tables, applied));

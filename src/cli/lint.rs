@@ -1,14 +1,15 @@
 //! `godwit lint`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::ValueEnum;
 
 use super::exit::Failure;
-use super::{Exit, Format, Global, fix, folder, gather, print};
-use crate::config::{LintConfig, Profile, RepoConfig};
+use super::{Exit, Format, Global, fix, folder, gather, print, targets};
+use crate::approval::Policy;
+use crate::config::{LintConfig, Profile, RepoConfig, ServiceSettings};
 use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::judge::judge;
 use crate::lint::pipelines::problems as problems_of;
@@ -122,7 +123,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     }
     let against = if args.staged { Against::Staged } else { Against::base(args.base.as_deref()) };
     let level = match &args.env {
-        Some(environment) => Level::Environment(profile_of(global, environment)?, environment),
+        Some(environment) => Level::Environment(profile_of(global, environment, against)?, environment),
         None => Level::Given(args.profile.map(Profile::from).unwrap_or_default()),
     };
     if args.fix && args.base.is_none() && args.paths.is_empty() {
@@ -299,26 +300,30 @@ pub(super) fn look(
         let was = gather::before(global, &config, paths, engine, &was, &set)?;
         note_brought(&mut set, &was, &scope);
     }
-    let (profile, strict_below) = match level {
-        Level::Given(profile) => (profile, Vec::new()),
-        Level::Environment(profile, name) => (profile, set.strict_in(&|asked| asked == name)),
+    if let (Against::Base(base), Level::Environment(..)) = (against, level) {
+        let asked = asked_at_base(global, base, &set)?;
+        let old: Vec<_> = asked.into_iter().filter(|s| !set.settings.contains(s)).collect();
+        set.settings.extend(old);
+    }
+    let (profile, strict_below, environment) = match level {
+        Level::Given(profile) => (profile, Vec::new(), None),
+        Level::Environment(profile, name) => (profile, set.strict_in(&|asked| asked == name), Some(name.clone())),
     };
-    let config = LintConfig { profile, strict_below, ..lint_config };
+    let config = LintConfig { profile, strict_below, environment, ..lint_config };
     let today = chrono::Utc::now().date_naive();
     let report = check_judged(&set, &judge(&set), &config, &scope, today);
     Ok(Looked { report, set, config, scope, today })
 }
 
-/// The profile that an environment asks for.
-pub(super) fn profile_of(global: &Global, name: &EnvironmentName) -> anyhow::Result<Profile> {
-    let policy = super::targets::policy(global)?;
-    match policy.environments.get(name) {
-        Some(environment) => Ok(environment.validation),
-        None => Err(Failure::usage(format!(
-            "there is no environment `{name}`; `policies/environments.yml` names {}",
-            crate::config::yaml::list(&policy.environments.0.iter().map(|e| e.name.as_str()).collect::<Vec<_>>())
-        ))),
-    }
+/// The profile that an environment asks for, here or at the base: the stricter one, so that no branch loosens it for itself.
+fn profile_of(global: &Global, name: &EnvironmentName, against: Against<'_>) -> anyhow::Result<Profile> {
+    let here = targets::environment(&targets::policy(global)?, name)?.validation;
+    let at_base = match against {
+        Against::Base(base) => policy_at_base(global, base)?,
+        Against::Nothing | Against::Staged => None,
+    };
+    let at_base = at_base.and_then(|policy| policy.environments.get(name).map(|e| e.validation));
+    Ok(if at_base == Some(Profile::Strict) { Profile::Strict } else { here })
 }
 
 pub(super) fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<String>> {
@@ -391,6 +396,47 @@ fn at_base(global: &Global, base: &str, set: &MigrationSet) -> anyhow::Result<Ve
     let own = set.migrations.iter().flat_map(|m| &m.files).map(|f| f.path.as_str());
     let around = own.chain(set.problems.iter().map(|p| p.file.as_str())).collect();
     super::changes::Branch::open(&global.repo, base)?.files_around(&around, &gather::READ)
+}
+
+/// The policy at the base; nothing where it is none there, or a broken one.
+#[cfg(feature = "bot")]
+fn policy_at_base(global: &Global, base: &str) -> anyhow::Result<Option<Policy>> {
+    let branch = super::changes::Branch::open(&global.repo, base)?;
+    let config = global.config.as_ref().and_then(|file| file.strip_prefix(&global.repo).ok());
+    let read = |path: &str| match config {
+        Some(config) if path == RepoConfig::FILE => branch.read_base(&config.to_string_lossy()),
+        _ => branch.read_base(path),
+    };
+    Ok(Policy::load(&|path| read(path).ok().flatten().map(String::into_bytes)).ok())
+}
+
+#[cfg(not(feature = "bot"))]
+fn policy_at_base(_: &Global, _: &str) -> anyhow::Result<Option<Policy>> {
+    Ok(None)
+}
+
+/// What the set's services ask of environments at the base: what a branch takes back of it counts for the branch itself. A
+/// file that is broken there says nothing.
+#[cfg(feature = "bot")]
+fn asked_at_base(global: &Global, base: &str, set: &MigrationSet) -> anyhow::Result<Vec<ServiceSettings>> {
+    let branch = super::changes::Branch::open(&global.repo, base)?;
+    let of_services = set.migrations.iter().filter(|m| m.layout == Layout::Service);
+    let services: BTreeMap<&str, &str> =
+        of_services.filter_map(|m| Some((m.unit.as_str(), m.service.as_deref()?))).collect();
+    let mut settings = Vec::new();
+    for (unit, service) in services {
+        let file = ServiceSettings::file_in(unit);
+        let Some(asks) = branch.read_base(&file)?.and_then(|text| ServiceSettings::parse(&file, &text).ok()) else {
+            continue;
+        };
+        settings.push(ServiceSettings { service: service.to_owned(), unit: unit.to_owned(), asks });
+    }
+    Ok(settings)
+}
+
+#[cfg(not(feature = "bot"))]
+fn asked_at_base(_: &Global, _: &str, _: &MigrationSet) -> anyhow::Result<Vec<ServiceSettings>> {
+    Ok(Vec::new())
 }
 
 #[cfg(not(feature = "bot"))]

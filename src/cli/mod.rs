@@ -67,6 +67,7 @@ mod resolve;
 mod restore;
 mod resume;
 mod rollback;
+mod running;
 mod schema;
 mod seal;
 mod seed;

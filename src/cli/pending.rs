@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::exit::Failure;
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Format, Global, gather, lint, print};
 use crate::approval::Policy;
 use crate::ids::{EnvironmentName, Risk, RoleName};
@@ -82,9 +83,9 @@ fn of_place(global: &Global, place: &Place) -> anyhow::Result<Pending> {
     let looked = lint::Looked { report, set: gathered.set.clone(), config: lint_config, scope, today };
     let asked = place.url.clone().or(gathered.environment.as_ref().map(ToString::to_string)).unwrap_or_default();
     let found = super::table_facts::weighed(global, &asked, looked)?.report;
-    let states = targets::block_on(async {
+    let states = running::block_on(async {
         let released = gathered.released(global).await?;
-        runner::status(None, &gathered.set, &gathered.targets, &released).await.map_err(targets::failed)
+        runner::status(None, &gathered.set, &gathered.targets, &released).await.map_err(running::failed)
     })?;
     let open = |state: MigrationState| {
         matches!(state, MigrationState::Pending | MigrationState::Failed | MigrationState::RolledBack)

@@ -2,7 +2,8 @@
 
 use super::begun::Asked;
 use super::bounds::Bounds;
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Global, table_facts};
 use crate::ids::EnvironmentName;
 use crate::runner;
@@ -28,22 +29,22 @@ pub struct Args {
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let place = args.place.or_word(args.word)?;
-    targets::block_on(async {
+    running::block_on(async {
         let mut gathered = place.begin(global, Asked::Part).await?.gather(global).await?;
         let mut options = gathered.options(&args.bounds, global)?;
         options.released = gathered.released(global).await?;
         options.to = args.to;
         options.brief = false;
-        let keeper = targets::keeper_if_there(global);
-        let mut report = runner::plan_with(&keeper, &gathered.set, &gathered.targets, &targets::actor(), &options)
+        let keeper = running::keeper_if_there(global);
+        let mut report = runner::plan_with(&keeper, &gathered.set, &gathered.targets, &running::actor(), &options)
             .await
-            .map_err(targets::failed)?;
+            .map_err(running::failed)?;
         table_facts::reckon(&mut gathered, &mut report).await?;
         report.blocked_by.extend(gathered.lint_refusals(&report));
         if gathered.lint_errors.iter().any(|(_, r)| report.blocked_by.contains(r)) {
             report.outcome = crate::plan::Outcome::Blocked;
         }
         super::drift::foretell(global, &gathered, &mut report).await?;
-        targets::conclude(global, &report)
+        running::conclude(global, &report)
     })
 }

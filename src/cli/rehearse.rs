@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::exit::Failure;
+use super::running;
 use super::targets::{self, Place};
 use super::{Exit, Format, Global, print};
 use crate::ids::{Engine, EnvironmentName};
@@ -143,7 +144,7 @@ pub(super) fn on_scratch(
     timeout: Option<Duration>,
     plans: Plans,
 ) -> anyhow::Result<Vec<Rehearsed>> {
-    targets::block_on(tried_on(url, set, only, timeout, plans))
+    running::block_on(tried_on(url, set, only, timeout, plans))
 }
 
 /// The same, within work that goes on.
@@ -163,10 +164,10 @@ pub(super) async fn tried_on(
     }
     let folder = std::env::temp_dir().join(format!("godwit-rehearsal-{}", ulid::Ulid::generate()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    let actor = targets::actor();
+    let actor = running::actor();
     let server = SecretString::from(url.to_owned());
     let rehearsal = Rehearsal { set, engine, server: &server, folder: &folder, only, timeout, plans };
-    let tried = rehearse(&rehearsal, &actor).await.map_err(targets::failed);
+    let tried = rehearse(&rehearsal, &actor).await.map_err(running::failed);
     let _ = std::fs::remove_dir_all(&folder);
     tried
 }

@@ -4,7 +4,8 @@ use chrono::Utc;
 use serde_json::json;
 
 use super::exit::Failure;
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Format, Global};
 use crate::migration::Phase;
 use crate::plan::planner;
@@ -44,8 +45,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         )));
     }
     let place = gathered.release_place();
-    let actor = targets::actor();
-    targets::block_on(async {
+    let actor = running::actor();
+    running::block_on(async {
         let store = global.open_store().await?;
         let release = Release {
             repo: None,

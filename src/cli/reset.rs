@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::by_hand::{is_production, not_frozen, refused};
 use super::exit::Failure;
+use super::running;
 use super::settings::data_dir_or;
-use super::targets::{self, Place};
+use super::targets::Place;
 use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
 use crate::runner::Target;
@@ -61,8 +62,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if guarded && reason.is_none() {
         return Err(Failure::usage("say why with `--reason`; it is recorded"));
     }
-    let actor = targets::actor();
-    targets::block_on(async {
+    let actor = running::actor();
+    running::block_on(async {
         #[cfg(feature = "bot")]
         let by = match &gathered.policy {
             Some(policy) if guarded => {
@@ -80,7 +81,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let mut told = Vec::new();
         for target in &gathered.targets {
             let copy = |forgotten: &Forgotten| keep(&folder, target, forgotten).map_err(|e| format!("{e:#}"));
-            let forgotten = forget(&store, &gathered.set, target, &actor, &copy).await.map_err(targets::failed)?;
+            let forgotten = forget(&store, &gathered.set, target, &actor, &copy).await.map_err(running::failed)?;
             let forgotten = forgotten.map_err(refused)?;
             let file = copy_of(&folder, target, &forgotten);
             let mut entry = AuditEntry::new(Utc::now(), by.as_deref().unwrap_or(&actor.by), "reset", "ok");

@@ -6,7 +6,8 @@ use serde_json::json;
 use super::bounds::ShelfArgs;
 use super::by_hand::{blocked, is_production, not_frozen, refused};
 use super::exit::Failure;
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Format, Global, backup, print, seed};
 use crate::ids::EnvironmentName;
 use crate::runner::backup::BackupWish;
@@ -73,11 +74,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let what: Vec<String> = databases.targets.iter().map(|t| what_goes(t, &args.only)).collect();
         return Err(Failure::usage(format!("say `--confirm`: this will be gone: {}", what.join(", "))));
     }
-    let actor = targets::actor();
+    let actor = running::actor();
     let wish = (args.backup || settings.migration.backup_required).then(|| args.shelf.wish()).transpose()?;
-    let done = targets::block_on(async {
-        let keeper = targets::keeper(global);
-        let store = keeper.open().await.map_err(targets::failed)?;
+    let done = running::block_on(async {
+        let keeper = running::keeper(global);
+        let store = keeper.open().await.map_err(running::failed)?;
         not_frozen(store, environment).await?;
         let mut done = Vec::new();
         for target in &databases.targets {
@@ -100,7 +101,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                 entry.details.insert("backup".to_owned(), file.display().to_string());
             }
             store.append_audit(entry).await?;
-            empty(target, &actor, only).await.map_err(targets::failed)?.map_err(not_cleared)?;
+            empty(target, &actor, only).await.map_err(running::failed)?.map_err(not_cleared)?;
             done.push((target.clone(), file));
         }
         Ok(done)

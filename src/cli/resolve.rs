@@ -5,7 +5,8 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::exit::Failure;
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Format, Global};
 use crate::plan::planner;
 use crate::runner::{self, Settlement};
@@ -63,12 +64,12 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         State::RolledBack => Settlement::RolledBack,
         State::Retry => Settlement::Retry,
     };
-    let actor = targets::actor();
-    targets::block_on(async {
+    let actor = running::actor();
+    running::block_on(async {
         let store = global.open_store().await?;
         let settled = runner::resolve(&store, &gathered.set, target, &actor, &args.migration, settlement)
             .await
-            .map_err(targets::failed)?;
+            .map_err(running::failed)?;
         let (was, is) = match settled {
             Ok(states) => states,
             Err(refusal) => {

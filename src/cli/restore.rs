@@ -8,7 +8,8 @@ use serde_json::json;
 use super::backup::failed;
 use super::bounds::ShelfArgs;
 use super::exit::Failure;
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Format, Global, print};
 use crate::backup::meta::{Meta, Scope};
 use crate::backup::{atomicity, retention};
@@ -77,9 +78,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         anstream::eprintln!("nothing was changed");
         return Ok(Exit::Blocked);
     }
-    let actor = targets::actor();
-    targets::block_on(async {
-        let keeper = targets::keeper(global);
+    let actor = running::actor();
+    running::block_on(async {
+        let keeper = running::keeper(global);
         let mut all = Vec::new();
         for (target, file, _) in &chosen {
             let recovered = runner::backup::restore(&keeper, target, &actor, &wish, file).await.map_err(failed)?;
@@ -151,7 +152,7 @@ fn agreed(chosen: &[Chosen<'_>]) -> anyhow::Result<bool> {
     }
     let Some((target, _, _)) = chosen.first() else { return Ok(false) };
     let word = target.environment.as_ref().map_or_else(|| target.name.to_string(), ToString::to_string);
-    targets::confirm("that is final", &word)
+    running::confirm("that is final", &word)
 }
 
 fn told(target: &Target, file: &Path, recovered: &Recovered) -> String {

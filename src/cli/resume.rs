@@ -2,7 +2,8 @@
 
 use super::bounds::Bounds;
 use super::gates::{self, Word};
-use super::targets::{self, Place};
+use super::running;
+use super::targets::Place;
 use super::{Exit, Global, stopping};
 use crate::ids::EnvironmentName;
 use crate::runner;
@@ -38,20 +39,20 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         word.github = Some(args.github);
     }
     let mut options = gathered.options(&args.bounds, global)?;
-    let actor = targets::actor();
-    targets::block_on(async {
+    let actor = running::actor();
+    running::block_on(async {
         options.released = gathered.released(global).await?;
-        let keeper = targets::keeper(global);
+        let keeper = running::keeper(global);
         let (bounds, all) = (&args.bounds, &mut gathered);
         if let Some(refused) = gates::before(global, all, &keeper, &actor, &mut options, bounds, &mut word).await? {
-            return targets::conclude(global, &refused);
+            return running::conclude(global, &refused);
         }
         stopping::on_ctrl_c(&options);
         let mut report = runner::resume(&keeper, &gathered.set, &gathered.targets, &actor, &options)
             .await
-            .map_err(targets::failed)?;
+            .map_err(running::failed)?;
         super::audited::audit(&keeper, &actor, "resume-finished", &report, word.emergency.as_deref()).await;
         report.notes.extend(word.passed_over);
-        targets::conclude(global, &report)
+        running::conclude(global, &report)
     })
 }

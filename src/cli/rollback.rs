@@ -5,6 +5,7 @@ use serde_json::json;
 use super::bounds::Bounds;
 use super::exit::Failure;
 use super::gates;
+use super::running;
 use super::settings::known_as;
 use super::targets::{self, Gathered, Place};
 use super::{Exit, Format, Global, print, rehearse, stopping};
@@ -112,17 +113,17 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut options = gathered.options(&args.bounds, global)?;
     options.dry_run = args.dry_run;
     options.beside = gathered.beside()?;
-    let actor = targets::actor();
-    targets::block_on(async {
+    let actor = running::actor();
+    running::block_on(async {
         let (set, all) = (&gathered.set, &gathered.targets);
         if !options.dry_run {
             let look = ApplyOptions { dry_run: true, ..options.clone() };
             let plan = runner::rollback(&Keeper::none(), set, all, &actor, &look, selector.clone())
                 .await
-                .map_err(targets::failed)?;
+                .map_err(running::failed)?;
             // What one target refuses must not be half done on another.
             if plan.outcome != Outcome::Planned {
-                return targets::conclude(global, &plan);
+                return running::conclude(global, &plan);
             }
             let undone: Vec<&Migration> = gates::planned(&gathered, &plan).into_iter().map(|(m, _)| m).collect();
             options.timeout = args.bounds.timeout_or(gathered.timeout_of(&undone));
@@ -138,19 +139,19 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                 place.map_or(String::new(), |e| format!(" in {e}"))
             );
             let expected = place.map_or("yes", |e| e.as_str());
-            if !args.yes && !targets::confirm(&question, expected)? {
+            if !args.yes && !running::confirm(&question, expected)? {
                 return Ok(Exit::Blocked);
             }
         }
         stopping::on_ctrl_c(&options);
-        let keeper = targets::keeper(global);
+        let keeper = running::keeper(global);
         let mut report =
-            runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(targets::failed)?;
+            runner::rollback(&keeper, set, all, &actor, &options, selector).await.map_err(running::failed)?;
         if args.dry_run {
             super::drift::foretell(global, &gathered, &mut report).await?;
         }
         super::audited::audit(&keeper, &actor, "rollback-finished", &report, reason.as_deref()).await;
-        targets::conclude(global, &report)
+        running::conclude(global, &report)
     })
 }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::by_hand::{blocked, is_production, not_frozen, refused};
 use super::exit::Failure;
+use super::running;
 use super::targets::{self, Place};
 use super::{Exit, Format, Global, hooks, print};
 use crate::approval::Policy;
@@ -63,14 +64,14 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         )));
     }
     let work = whose(&databases.targets, settings, scripts)?;
-    let actor = targets::actor();
+    let actor = running::actor();
     let keys = targets::keys_of(Some(settings));
-    let done = targets::block_on(async {
+    let done = running::block_on(async {
         let store = global.open_store().await?;
         not_frozen(&store, environment).await?;
         let mut done = Vec::new();
         for (target, scripts) in &work {
-            let ended = seed(target, &actor, scripts, &keys).await.map_err(targets::failed)?;
+            let ended = seed(target, &actor, scripts, &keys).await.map_err(running::failed)?;
             let (count, wrong) = ended.map_err(refused)?;
             let mut entry =
                 AuditEntry::new(Utc::now(), &actor.by, "seed", if wrong.is_some() { "failed" } else { "ok" });

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::targets::{self, Gathered, Place};
+use super::running;
+use super::targets::{Gathered, Place};
 use super::{Exit, Format, Global, print, table_facts};
 use crate::ids::{EnvironmentName, Risk};
 use crate::plan::{MigrationState, TargetStatus};
@@ -76,7 +77,7 @@ fn details(gathered: &Gathered, found: &[TargetStatus]) -> String {
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut gathered = args.place.or_word(args.word)?.gather(global)?;
-    targets::block_on(async {
+    running::block_on(async {
         let store = match gathered.environment {
             Some(_) => Some(global.open_store().await?),
             None => global.store_to_look_into().await,
@@ -84,7 +85,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let released = gathered.released(global).await?;
         let mut found = runner::status(store.as_ref(), &gathered.set, &gathered.targets, &released)
             .await
-            .map_err(targets::failed)?;
+            .map_err(running::failed)?;
         if let Some(service) = &gathered.service {
             let of_it = |unit: &str, id: &str| {
                 gathered

@@ -8,6 +8,7 @@ use chrono::Utc;
 use super::exit::Failure;
 use super::gates::planned;
 use super::lint::Looked;
+use super::running;
 use super::targets::Gathered;
 use super::{Global, targets};
 use crate::config::LintConfig;
@@ -26,7 +27,7 @@ use crate::runner::{self, Target};
 /// An environment that is not there, a variable that is not set, a database that does not answer.
 pub(super) fn weighed(global: &Global, place: &str, looked: Looked) -> anyhow::Result<Looked> {
     let databases = if is_url(place) { vec![targets::ad_hoc_target(place)?] } else { of_environment(global, place)? };
-    let facts = targets::block_on(async { Ok(read(databases).await) })??;
+    let facts = running::block_on(async { Ok(read(databases).await) })??;
     let Looked { mut report, set, mut config, scope, today } = looked;
     if let Some(version) = oldest(&facts).filter(|v| config.postgres_version.as_ref() != Some(v)) {
         config = LintConfig { postgres_version: Some(version), ..config };
@@ -43,7 +44,7 @@ fn is_url(place: &str) -> bool {
 async fn read(databases: Vec<Target>) -> anyhow::Result<Vec<PlaceFacts>> {
     let mut facts = Vec::new();
     for (target, answer) in databases.iter().zip(runner::facts::read(&databases, None).await) {
-        if let Some(found) = answer.map_err(targets::failed)? {
+        if let Some(found) = answer.map_err(running::failed)? {
             facts.push(PlaceFacts {
                 environment: target.environment.clone(),
                 target: target.name.clone(),

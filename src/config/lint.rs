@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 
 use super::ConfigError;
 use super::yaml::{self, Node, Reader};
+use crate::ids::EnvironmentName;
 use crate::migration::Severity;
 
 /// How severe findings are where the policy names no level (SPEC 6).
@@ -38,6 +39,8 @@ pub struct LintConfig {
     /// Folders below which findings are as severe as [`Profile::Strict`] has them, whatever the profile is: those of services
     /// that ask for that [S1-24].
     pub strict_below: Vec<String>,
+    /// The environment that is asked about, where it is one: what runs there alone belongs to the history then.
+    pub environment: Option<EnvironmentName>,
     /// The file's path.
     pub file: String,
 }
@@ -50,6 +53,7 @@ impl Default for LintConfig {
             waivers: Vec::new(),
             profile: Profile::Strict,
             strict_below: Vec::new(),
+            environment: None,
             file: String::new(),
         }
     }

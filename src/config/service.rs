@@ -47,6 +47,11 @@ impl ServiceSettings {
     /// Name of the file, in the folder of the service's migrations.
     pub const FILE: &str = "environments.json";
 
+    /// The path of the file in the folder of a service's migrations.
+    pub fn file_in(unit: &str) -> String {
+        if unit.is_empty() { Self::FILE.to_owned() } else { format!("{unit}/{}", Self::FILE) }
+    }
+
     /// What it asks of an environment.
     pub fn of(&self, environment: &EnvironmentName) -> Option<&Asks> {
         self.asks.iter().find(|asks| asks.environment == *environment)

@@ -16,7 +16,7 @@ use super::{
     models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
 };
 use crate::config::LintConfig;
-use crate::ids::{Engine, Risk};
+use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::migration::execution::{Execution, Nature, Statement, execution};
 use crate::migration::operations::are_operations;
 use crate::migration::{self, Migration, MigrationSet, Phase, Problem, digest_of};
@@ -55,7 +55,17 @@ pub fn check_judged(
         }
         Scope::Paths(_) => depth::with_stack(|| {
             let mut newer = HashSet::new();
-            in_scope.iter().map(|(_, m)| linter.migration(m, &mut newer, scope)).collect()
+            // What runs only somewhere makes nothing that the others could count on.
+            let mut newer_in: HashMap<EnvironmentName, HashSet<String>> = HashMap::new();
+            let mut look = |m: &Migration| match &m.only_in {
+                Some(only) if config.environment.as_ref() != Some(only) => {
+                    let there = newer_in.entry(only.clone()).or_default();
+                    there.extend(newer.iter().cloned());
+                    linter.migration(m, there, scope)
+                }
+                _ => linter.migration(m, &mut newer, scope),
+            };
+            in_scope.iter().map(|(_, m)| look(m)).collect()
         }),
     };
     linter.with_history(set, scope, &in_scope, &mut scripts);
@@ -266,7 +276,8 @@ impl<'a> Linter<'a> {
             Scope::Paths(_) => in_scope.iter().map(|(at, _)| *at).collect(),
             Scope::All | Scope::Named(_) => HashSet::new(),
         };
-        let mut notes = schema::judge(&steps, self.config.postgres_major(), &together);
+        let environment = self.config.environment.as_ref();
+        let mut notes = schema::judge(&steps, self.config.postgres_major(), &together, environment);
         for ((at, _), checked) in in_scope.iter().zip(scripts) {
             schema::weigh(notes.remove(at).unwrap_or_default(), &mut checked.up);
         }

@@ -18,6 +18,7 @@ mod objects;
 mod operations;
 mod order;
 mod own;
+mod picked;
 pub mod pipelines;
 mod profile;
 mod psql;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::types::ColumnType;
+use crate::lint::picked::Picked;
 
 /// A change and where it stands.
 #[derive(Debug, Clone)]
@@ -64,6 +65,8 @@ pub enum What {
     SearchPath(Option<String>),
     /// `UPDATE`, `DELETE` of all rows in which these columns hold something; changes no schema.
     Rows { table: String, columns: BTreeSet<String>, removes: bool },
+    /// `UPDATE`, `DELETE` with a condition that has to be asked which rows it picks; changes no schema.
+    Picks(Picked),
     /// `INSERT`, `UPDATE`, `COMMENT ON COLUMN`: names columns that must be there; changes no schema.
     Columns { table: String, columns: Vec<String> },
     /// `TRUNCATE`; changes no schema.
@@ -107,9 +110,12 @@ impl What {
             What::RenameIndex { from, to } => [from.clone(), to.clone()].into(),
             What::Opaque(words) | What::Call { words, .. } | What::Cascade(words) => words.clone(),
             What::Maybe(what) => what.names(),
-            What::Rows { .. } | What::Columns { .. } | What::Truncate { .. } | What::SearchPath(_) | What::Anything => {
-                BTreeSet::new()
-            }
+            What::Rows { .. }
+            | What::Picks(_)
+            | What::Columns { .. }
+            | What::Truncate { .. }
+            | What::SearchPath(_)
+            | What::Anything => BTreeSet::new(),
         }
     }
 }

@@ -5,11 +5,13 @@ mod built;
 mod catalog;
 mod change;
 mod judge;
+mod picks;
 mod read;
 mod reversal;
 #[cfg(test)]
 mod tests;
 mod types;
+mod worlds;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -22,12 +24,13 @@ pub use reversal::unreversed;
 use catalog::Catalog;
 use change::What;
 use judge::Key;
+use worlds::{Part, worlds};
 
 use super::fix::Rewrite;
 use super::script::Finding;
 use super::table::{Applies, RuleInfo, rule};
 use super::{Category, Severity};
-use crate::ids::{Engine, Risk};
+use crate::ids::{Engine, EnvironmentName, Risk};
 use crate::migration::Migration;
 
 static EXISTING_OBJECT: RuleInfo = rule(
@@ -120,8 +123,14 @@ pub fn database(migration: &Migration) -> Option<String> {
 }
 
 /// What the history says about its migrations, by their place in the set. `steps` are in the order in which they run;
-/// those of `together` come in one change, so that what one of them makes holds no rows for the others.
-pub fn judge(steps: &[Step<'_>], version: u32, together: &HashSet<usize>) -> HashMap<usize, Vec<Note>> {
+/// those of `together` come in one change, so that what one of them makes holds no rows for the others. `environment` is the
+/// one that is asked about, if it is one.
+pub fn judge(
+    steps: &[Step<'_>],
+    version: u32,
+    together: &HashSet<usize>,
+    environment: Option<&EnvironmentName>,
+) -> HashMap<usize, Vec<Note>> {
     let mut of: BTreeMap<String, Vec<&Step<'_>>> = BTreeMap::new();
     for step in steps {
         if let Some(database) = database(step.migration) {
@@ -130,34 +139,44 @@ pub fn judge(steps: &[Step<'_>], version: u32, together: &HashSet<usize>) -> Has
     }
     let mut notes = HashMap::new();
     for history in of.values() {
-        replay(history, version, together, &mut notes);
+        for world in worlds(history, environment) {
+            replay(&world, version, together, &mut notes);
+        }
     }
     notes
 }
 
-fn replay(history: &[&Step<'_>], version: u32, together: &HashSet<usize>, notes: &mut HashMap<usize, Vec<Note>>) {
+fn replay(
+    history: &[(&Step<'_>, Part)],
+    version: u32,
+    together: &HashSet<usize>,
+    notes: &mut HashMap<usize, Vec<Note>>,
+) {
     let mut catalog = Catalog::default();
     let mut keys: Vec<(usize, Key)> = Vec::new();
     let mut made_together: HashSet<String> = HashSet::new();
-    for (n, step) in history.iter().enumerate() {
+    for (n, (step, part)) in history.iter().enumerate() {
         catalog.begin(step.migration.schema());
-        // What runs only somewhere, or again and again, tells nothing certain about the others.
-        let apart = step.migration.only_in.is_some() || step.migration.repeatable;
         let mut made = if together.contains(&step.at) { made_together.clone() } else { HashSet::new() };
         for change in &step.changes {
-            if apart {
+            if *part == Part::Forgotten {
                 catalog.forget(&change.what.names());
                 continue;
             }
             let later = |name: &str| created_later(&history[n..], &catalog, name);
-            let mut found = judge::notes(&catalog, change, version, &later);
-            found.extend(judge::not_made(&catalog, change, &step.back));
             if let What::CreateTable { name, .. } = &change.what {
                 made.extend(catalog.resolve_new(name));
             }
+            if *part == Part::Applied {
+                catalog.apply(&change.what);
+                continue;
+            }
+            let mut found = judge::notes(&catalog, change, version, &later);
+            found.extend(judge::not_made(&catalog, change, &step.back));
             found.extend(
                 judge::checked_column(&catalog, change)
                     .or_else(|| judge::every_row(&catalog, change))
+                    .or_else(|| picks::told(&catalog, change))
                     .or_else(|| judge::beside_default(&catalog, change, &made))
                     .filter(|(table, _)| !made.contains(table))
                     .map(|(_, note)| note),
@@ -183,7 +202,7 @@ fn replay(history: &[&Step<'_>], version: u32, together: &HashSet<usize>, notes:
         } else {
             format!("CREATE INDEX CONCURRENTLY ON {} ({});", key.table, key.columns.join(", "))
         };
-        let fix = history.iter().find(|s| s.at == at).and_then(|step| index_behind(step, &key));
+        let fix = history.iter().find(|(s, _)| s.at == at).and_then(|(step, _)| index_behind(step, &key));
         notes.entry(at).or_default().push(Note::Add(Finding {
             tables: vec![key.table],
             fix,
@@ -211,10 +230,10 @@ fn index_behind(step: &Step<'_>, key: &Key) -> Option<Rewrite> {
 }
 
 /// The later migration that creates a table which cannot have been there before: nothing up to then takes it away.
-fn created_later(rest: &[&Step<'_>], catalog: &Catalog, name: &str) -> Option<String> {
+fn created_later(rest: &[(&Step<'_>, Part)], catalog: &Catalog, name: &str) -> Option<String> {
     let last = name.rsplit('.').next().unwrap_or(name);
     let is = |written: &str| written == name || written == last;
-    for (n, step) in rest.iter().enumerate() {
+    for (n, (step, _)) in rest.iter().enumerate() {
         for change in &step.changes {
             match &change.what {
                 What::CreateTable { name: made, if_not_exists: false, temporary: false, .. } if is(made) => {
@@ -247,6 +266,7 @@ pub fn weigh(notes: Vec<Note>, found: &mut Vec<Finding>) {
     for note in notes {
         match note {
             Note::Add(finding) => found.push(finding),
+            Note::Harmless { rule, range } => found.retain(|f| f.rule.id != rule || f.range.start != range.start),
             Note::Unfixable { rules, range, message, help } => {
                 for finding in found.iter_mut().filter(|f| rules.contains(&f.rule.id) && range.contains(&f.range.start))
                 {

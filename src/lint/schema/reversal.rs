@@ -142,6 +142,7 @@ impl Sides {
             | What::SearchPath(_)
             | What::AlterDomain { .. }
             | What::Rows { .. }
+            | What::Picks(_)
             | What::Columns { .. }
             | What::Truncate { .. }
             | What::Refresh { .. } => {}

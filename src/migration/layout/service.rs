@@ -7,7 +7,7 @@ use super::numbered::{self, parse_name};
 use super::{Folder, Layout, Reader, Surroundings, told};
 use crate::config::ServiceSettings;
 use crate::ids::EnvironmentName;
-use crate::migration::{FileContent, MigrationSet, Problem, Severity, SourceFile};
+use crate::migration::{FileContent, MigrationSet, Problem, Severity, SourceFile, Spot};
 
 /// Folders whose migrations run in the environment of that name only [S1-27] [S1-28] [S1-29].
 pub(super) const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging", "production"];
@@ -128,29 +128,30 @@ struct Entry {
 /// Takes over what `dependencies.json` declares; every migration must appear in it [S1-23] [S1-75].
 fn depend(file: &SourceFile, from: usize, reader: &mut Reader<'_>) {
     let Some(script) = reader.script(file) else { return };
-    let wrong = |line: usize, message: String, help: &str, reader: &mut Reader<'_>| {
-        let line = u32::try_from(line).unwrap_or(u32::MAX);
-        reader.problem(&file.path, line, "invalid-metadata", Severity::Error, message, help);
+    let wrong = |at: Spot, message: String, help: &str, reader: &mut Reader<'_>| {
+        reader.problem(&file.path, at, "invalid-metadata", Severity::Error, message, help);
     };
     let read: Dependencies = match serde_json::from_str(&script.text) {
         Ok(read) => read,
         Err(e) => {
             let help = "write `{ \"migrations\": { \"0001_name\": { \"depends_on\": [] } } }`";
-            return wrong(e.line().max(1), format!("is not as it should be: {e}"), help, reader);
+            let at = Spot::read_to(&script.text, e.line(), e.column());
+            return wrong(at, format!("is not as it should be: {e}"), help, reader);
         }
     };
-    let line_of = |word: &str| {
+    // A text that is written with escapes is not looked for.
+    let spot_of = |word: &str| {
         let quoted = format!("\"{word}\"");
-        script.text.lines().position(|l| l.contains(&quoted)).map_or(1, |at| at + 1)
+        script.text.find(&quoted).map_or(Spot::from(1), |at| Spot::of(&script.text, at..at + quoted.len()))
     };
     let service = of(reader.layout, reader.stands).unwrap_or_default().to_owned();
     if let Some(named) = read.service.filter(|s| *s != service) {
         let message = format!("is written for `{named}`, but stands in the folder of `{service}`");
-        wrong(line_of(&named), message, "correct `service`", reader);
+        wrong(spot_of(&named), message, "correct `service`", reader);
     }
     if let Some(named) = read.schema.filter(|s| *s != service.replace('-', "_")) {
         let message = format!("names the schema `{named}`, but that of `{service}` is `{}`", service.replace('-', "_"));
-        wrong(line_of(&named), message, "correct `schema`", reader);
+        wrong(spot_of(&named), message, "correct `schema`", reader);
     }
     let mut known = BTreeSet::new();
     let mut missing = Vec::new();
@@ -171,7 +172,7 @@ fn depend(file: &SourceFile, from: usize, reader: &mut Reader<'_>) {
         reader.problem(&path, 1, "undeclared-dependency", Severity::Error, message, &help);
     }
     for id in read.migrations.keys().filter(|id| !known.contains(*id)) {
-        wrong(line_of(id), format!("names `{id}`, which is no migration of this folder"), "take it out", reader);
+        wrong(spot_of(id), format!("names `{id}`, which is no migration of this folder"), "take it out", reader);
     }
 }
 
@@ -188,9 +189,11 @@ fn settings(file: &SourceFile, reader: &mut Reader<'_>) {
             let help =
                 "write `{ \"staging\": { \"validation\": \"strict\", \"backup_required\": true, \"timeout\": 600 } }`";
             for error in errors {
-                let line = error.line.and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
+                let number = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+                let (line, column) = (number(error.line), number(error.column));
+                let at = Spot { line, column, end_column: column };
                 let message = format!("is not as it should be: {}", error.message);
-                reader.problem(&file.path, line, "invalid-metadata", Severity::Error, message, help);
+                reader.problem(&file.path, at, "invalid-metadata", Severity::Error, message, help);
             }
         }
     }
@@ -421,6 +424,23 @@ mod tests {
             assert_eq!(found[0].0, orders(by));
             assert!(found[0].1.contains("runs in `development` only") && found[0].1.contains(part), "{found:?}");
         }
+    }
+
+    #[test]
+    fn s1_23_what_is_wrong_with_the_dependencies_is_told_at_its_column() {
+        let wrong = |json: &str| -> Vec<(u32, u32, u32)> {
+            let set = read(&[
+                ("services/a/migrations/0001_a.up.sql", "select 1;"),
+                ("services/a/migrations/0001_a.down.sql", "select 1;"),
+                ("services/a/migrations/dependencies.json", json),
+            ]);
+            let of = set.problems.iter().filter(|p| p.file.ends_with("dependencies.json"));
+            of.map(|p| (p.line, p.column, p.end_column)).collect()
+        };
+        let json = r#"{ "service": "b", "migrations": { "0001_a": {},
+  "0009_gone": {} } }"#;
+        assert_eq!(wrong(json), [(1, 14, 17), (2, 3, 14)]);
+        assert_eq!(wrong("{\n  \"migrations\": 7 }"), [(2, 17, 17)]);
     }
 
     #[test]

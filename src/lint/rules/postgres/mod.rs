@@ -49,7 +49,7 @@ mod table_without_primary_key;
 mod timeout_off;
 mod timetz_column;
 mod truncate_table;
-mod unbatched_change;
+pub(in crate::lint) mod unbatched_change;
 mod unbatched_copy;
 mod unique_index_concurrently;
 mod untagged_personal_data;

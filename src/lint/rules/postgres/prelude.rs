@@ -7,6 +7,7 @@ use crate::migration::backfill::markers;
 
 pub(super) use crate::ids::Risk;
 pub(super) use crate::lint::fix::Rewrite;
+pub(super) use crate::lint::picked::{self, Picked};
 pub(super) use crate::lint::rules::{Check, OwnRule, Report};
 pub(super) use crate::lint::script::{Script, Statement, builtin, name_of, tables_of};
 pub(super) use crate::lint::table::{Applies, RuleInfo};
@@ -129,6 +130,14 @@ impl Change {
             Change::Delete(delete) => delete.where_clause_or_current_of(),
         }
     }
+
+    /// Which rows, where a condition says it.
+    pub(super) fn picked(&self) -> Option<Picked> {
+        match self {
+            Change::Update(update) => Picked::of_update(update),
+            Change::Delete(delete) => Picked::of_delete(delete),
+        }
+    }
 }
 
 /// The changes of rows in a statement: the statement itself, and what its `WITH` carries out.
@@ -159,21 +168,6 @@ pub(super) fn changes_of(script: &Script<'_>, statement: &Statement) -> Vec<Chan
     found
 }
 
-/// Whether a condition compares a column with a constant: a handful of rows.
-pub(super) fn picks_rows(expr: &ast::Expr) -> bool {
-    let text = expr.syntax().text().to_string();
-    let has = |word: &str| text.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|w| w == word);
-    match expr {
-        ast::Expr::BinExpr(_) => {
-            (text.contains('=') || has("in"))
-                && !text.contains(['<', '>', '!'])
-                && !["select", "not", "or", "is", "like"].iter().any(|w| has(w))
-                && text.contains(|c: char| c.is_ascii_digit() || c == '\'')
-        }
-        _ => false,
-    }
-}
-
 /// The tables from which an `INSERT … SELECT` copies rows; none where a condition picks a handful of them, or a limit does.
 pub(super) fn copied_from(script: &Script<'_>, insert: &ast::Insert) -> Vec<String> {
     let Some(ast::InsertSource::SelectVariant(source)) = insert.insert_source() else { return Vec::new() };
@@ -198,7 +192,7 @@ fn reads_all(table: &SyntaxNode) -> bool {
             SyntaxKind::INSERT => return true,
             SyntaxKind::SELECT => {
                 let Some(select) = ast::Select::cast(above) else { return false };
-                let picks = select.where_clause().and_then(|w| w.expr()).is_some_and(|e| picks_rows(&e));
+                let picks = select.where_clause().is_some() && Picked::of_query(&select, table).is_few(picked::by_name);
                 if picks || makes_one_row(&select) || select.syntax().children().any(|c| cuts(c.kind())) {
                     return false;
                 }

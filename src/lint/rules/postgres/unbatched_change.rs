@@ -2,7 +2,7 @@
 
 use super::prelude::*;
 
-pub(super) static RULE: OwnRule = OwnRule {
+pub(in crate::lint) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
         id: "unbatched-change",
         category: Category::Lock,
@@ -16,6 +16,10 @@ pub(super) static RULE: OwnRule = OwnRule {
     ok: &[
         "update t set a = 0 where id = 7;",
         "delete from t where id in (1, 2);",
+        "update t set a = 0 where (id = 7) and b is null;",
+        "delete from t where (id, b) = (1, 2);",
+        "delete from t where id = 1 or id = 2;",
+        "update t set a = u.a from u where t.id = u.t_id and u.id = 7;",
         "create table t (a int); update t set a = 0 where b is null;",
         "update t set a = 0 where a is null and /* godwit:batch */ true;",
         "merge into t using (values (1, 2)) as u (id, a) on t.id = u.id when not matched then insert values (1, 2);",
@@ -24,6 +28,9 @@ pub(super) static RULE: OwnRule = OwnRule {
     bad: &[
         "update t set a = 0 where a is null;",
         "delete from t where created_at < now();",
+        "update t set a = 0 where state='x';",
+        "delete from t where id = 1 or a = 2;",
+        "update t as t1 set a = u2.a from u as u2 where t1.id = u2.t_id;",
         "with old as (delete from t where created_at < now() returning *) insert into u select * from old;",
         "merge into t using u on t.id = u.id when matched then update set a = u.a;",
     ],
@@ -31,10 +38,7 @@ pub(super) static RULE: OwnRule = OwnRule {
 
 fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
     let mut add = |node: &SyntaxNode, table: String| {
-        let message = format!(
-            "one statement changes an unknown number of rows of `{table}` and keeps them locked until it commits"
-        );
-        report.add(node, message).tables = vec![table];
+        report.add(node, message(&table)).tables.push(table);
     };
     if let ast::Stmt::Merge(merge) = &statement.node
         && changes_what_is_there(merge)
@@ -42,11 +46,16 @@ fn check(script: &Script<'_>, _: usize, statement: &Statement, report: &mut Repo
         add(merge.syntax(), named(merge.table_relation_name()));
     }
     for change in changes_of(script, statement) {
-        let Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) = change.condition() else { continue };
-        if clause.expr().is_some_and(|e| !picks_rows(&e)) && !in_batches(script, statement) {
+        let Some(picked) = change.picked() else { continue };
+        if !picked.is_few(picked::by_name) && !in_batches(script, statement) {
             add(change.syntax(), change.table());
         }
     }
+}
+
+/// What is said of a change of the rows of `table`.
+pub(in crate::lint) fn message(table: &str) -> String {
+    format!("one statement changes an unknown number of rows of `{table}` and keeps them locked until it commits")
 }
 
 /// Whether a `MERGE` updates or deletes rows; one that only adds takes no lock that others wait for.

@@ -328,7 +328,7 @@ impl Catalog {
                     self.forget(words);
                 }
             }
-            What::Rows { .. } | What::Columns { .. } | What::Truncate { .. } => {}
+            What::Rows { .. } | What::Picks(_) | What::Columns { .. } | What::Truncate { .. } => {}
             What::Cascade(names) => self.forget_dependents(names),
             What::Maybe(what) => self.perhaps(what),
             What::Opaque(words) => self.forget(words),

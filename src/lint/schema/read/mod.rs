@@ -12,6 +12,7 @@ use squawk_syntax::{SyntaxKind, SyntaxNode};
 
 use super::change::{Action, Change, Dropped, IndexDef, ViewDef, What};
 use crate::lint::bodies::{Part, blocks};
+use crate::lint::picked::Picked;
 use crate::lint::script::{Statement, is_temporary, name_of, range_of};
 use crate::lint::truth::{self, Truth};
 use crate::migration::backfill::markers;
@@ -225,6 +226,7 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
             if s.from_clause().is_none() {
                 rows(text, &range, &table, s.where_clause_or_current_of(), false, out);
             }
+            picks(text, &range, Picked::of_update(s), out);
         }
         ast::Stmt::Insert(s) => {
             let targets = s.column_target_list().into_iter().flat_map(|l| l.column_targets());
@@ -250,8 +252,11 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                 .collect(),
             cascade: cascades(s.drop_behavior()),
         }),
-        ast::Stmt::Delete(s) if s.using_clause().is_none() => {
-            rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), true, out);
+        ast::Stmt::Delete(s) => {
+            if s.using_clause().is_none() {
+                rows(text, &range, &named(s.relation_name()), s.where_clause_or_current_of(), true, out);
+            }
+            picks(text, &range, Picked::of_delete(s), out);
         }
         ast::Stmt::SelectInto(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::DropFunction(s) if cascades(s.drop_behavior()) => put(What::Cascade(words(s.syntax()))),
@@ -279,6 +284,12 @@ fn rows(
         let what = What::Rows { table: table.to_owned(), columns: columns.names, removes };
         out.push(Change { range: range_of(clause.syntax()), what, in_body: false });
     }
+}
+
+/// A change of rows by a condition, unless it is made in batches.
+fn picks(text: &str, statement: &Range<usize>, picked: Option<Picked>, out: &mut Vec<Change>) {
+    let picked = picked.filter(|_| markers(&text[statement.clone()]).is_empty());
+    out.extend(picked.map(|picked| Change { range: statement.clone(), what: What::Picks(picked), in_body: false }));
 }
 
 /// The columns of a list of keys, nothing where one is an expression.
