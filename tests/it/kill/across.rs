@@ -1,12 +1,11 @@
 //! A chain of migrations over four databases of one environment: what one needs on another is waited for, and a run that
 //! ends between two of them goes on from there (R-23).
 
-use std::collections::BTreeMap;
-
-use crate::support::{Database, Kind, Said, godwit};
+use super::several::{Link, Several, owned, ran};
+use crate::support::{Kind, Said};
 
 /// The chain in its order: target and migration.
-const CHAIN: [(&str, &str); 5] = [
+const CHAIN: [Link; 5] = [
     ("pg", "0001_customers"),
     ("mongo", "001_profiles"),
     ("redis", "001_sessions"),
@@ -14,32 +13,18 @@ const CHAIN: [(&str, &str); 5] = [
     ("pg", "0002_searchable"),
 ];
 
-struct World {
-    dir: tempfile::TempDir,
-    databases: BTreeMap<&'static str, Database>,
-}
+struct World(Several);
 
 impl World {
     fn new() -> Self {
-        let databases = BTreeMap::from([
-            ("pg", Database::fresh(Kind::Postgres)),
-            ("mongo", Database::fresh(Kind::Mongodb)),
-            ("redis", Database::fresh(Kind::Redis)),
-            ("es", Database::fresh(Kind::Elasticsearch)),
-        ]);
-        let world = Self { dir: tempfile::tempdir().unwrap(), databases };
-        let folders = [("pg", "pg"), ("mongo", "mongodb"), ("redis", "redis"), ("es", "elasticsearch")];
-        let roots: String =
-            folders.iter().map(|(target, folder)| format!("  - {{ path: db/{folder}, target: {target} }}\n")).collect();
-        world.write("godwit.yml", &format!("version: 1\nenvironments: [development]\nmigrations:\n{roots}"));
-        let engine = |target: &str| world.databases[target].kind.engine().as_str();
-        let targets: String = folders
-            .iter()
-            .map(|(t, _)| format!("    {t}: {{ engine: {}, url: \"${{{}_URL}}\" }}\n", engine(t), t.to_uppercase()))
-            .collect();
-        world.write("policies/environments.yml", &format!("development:\n  targets:\n{targets}"));
-        world.write("db/pg/0001_customers.up.sql", "create table customers (id bigint primary key);");
-        world.write(
+        let world = Self(Several::new(&[
+            ("pg", "pg", Kind::Postgres),
+            ("mongo", "mongodb", Kind::Mongodb),
+            ("redis", "redis", Kind::Redis),
+            ("es", "elasticsearch", Kind::Elasticsearch),
+        ]));
+        world.0.write("db/pg/0001_customers.up.sql", "create table customers (id bigint primary key);");
+        world.0.write(
             "db/pg/0002_searchable.up.sql",
             "-- godwit: depends_on=es/001_search\nalter table customers add column searchable boolean;",
         );
@@ -49,21 +34,15 @@ impl World {
             "pg/0001_customers",
             r#"{ "type": "create_collection", "collection": "profiles" }"#,
         );
-        let name = world.databases["redis"].name().to_owned();
+        let name = world.0.databases["redis"].name().to_owned();
         let ttl = format!(r#"{{ "type": "set_ttl", "keys": {{ "match": "{name}:*" }}, "seconds": 600 }}"#);
         world.json("redis", "001_sessions", "mongo/001_profiles", &ttl);
         let index = format!(
             r#"{{ "type": "create_index", "index": "{}", "mapping": {{}}, "settings": {{ "number_of_replicas": 0 }} }}"#,
-            world.databases["es"].name()
+            world.0.databases["es"].name()
         );
         world.json("elasticsearch", "001_search", "redis/001_sessions", &index);
         world
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let file = self.dir.path().join(name);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, text).unwrap();
     }
 
     fn json(&self, engine: &str, stem: &str, needs: &str, operation: &str) {
@@ -72,27 +51,16 @@ impl World {
   "migration_type": "schema", "depends_on": ["{needs}"], "operations": [ {operation} ] }}"#,
             stem.trim_start_matches("001_")
         );
-        self.write(&format!("db/{engine}/{stem}.json"), &text);
+        self.0.write(&format!("db/{engine}/{stem}.json"), &text);
     }
 
     fn run(&self, args: &[&str], failpoint: Option<&str>) -> Said {
-        let mut command = godwit(self.dir.path());
-        command.args(args);
-        for (target, database) in &self.databases {
-            command.env(format!("{}_URL", target.to_uppercase()), &database.url);
-        }
-        if let Some(point) = failpoint {
-            command.env("GODWIT_FAILPOINT", point);
-        }
-        command.output().unwrap().into()
+        self.0.run(args, failpoint)
     }
 
     /// The links that their databases say are applied.
-    fn applied(&self) -> Vec<(&'static str, &'static str)> {
-        CHAIN
-            .into_iter()
-            .filter(|(target, id)| self.databases[target].history().contains(&format!("{id} applied")))
-            .collect()
+    fn applied(&self) -> Vec<Link> {
+        self.0.applied(&CHAIN)
     }
 }
 
@@ -104,15 +72,7 @@ fn r23_a_run_that_ends_between_two_databases_goes_on_from_there_in_order() {
         assert_eq!(killed.code, None, "{nth}: {killed:?}");
         assert_eq!(world.applied(), CHAIN[..nth], "each database alone tells what was done on it");
         let said = world.run(&["resume", "development", "--format", "json"], None).expect(0).json();
-        let ran: Vec<(String, String)> = said["steps"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|s| (s["target"].as_str().unwrap().to_owned(), s["migration"].as_str().unwrap().to_owned()))
-            .collect();
-        let rest: Vec<(String, String)> =
-            CHAIN[nth..].iter().map(|(t, m)| ((*t).to_owned(), (*m).to_owned())).collect();
-        assert_eq!(ran, rest, "{nth}");
+        assert_eq!(ran(&said), owned(&CHAIN[nth..]), "{nth}");
         assert_eq!(world.applied(), CHAIN);
         let again = world.run(&["apply", "development", "--yes", "--format", "json"], None).expect(0).json();
         assert_eq!(again["outcome"], "nothing");
@@ -122,10 +82,10 @@ fn r23_a_run_that_ends_between_two_databases_goes_on_from_there_in_order() {
 #[test]
 fn r23_nothing_is_undone_under_what_another_kind_of_database_holds() {
     let world = World::new();
-    let file = world.dir.path().join("db/elasticsearch/001_search.json");
+    let file = world.0.dir.path().join("db/elasticsearch/001_search.json");
     let gone = format!(
         r#""rollback": [ {{ "type": "delete_index", "index": "{}" }} ], "operations""#,
-        world.databases["es"].name()
+        world.0.databases["es"].name()
     );
     let text = std::fs::read_to_string(&file).unwrap().replace(r#""operations""#, &gone);
     std::fs::write(&file, text).unwrap();
@@ -155,7 +115,9 @@ fn r15_a_plan_over_several_databases_names_each_step_once() {
     assert_eq!(planned, wanted, "{said}");
     assert_eq!(world.applied(), []);
     // What waits for something that nothing brings ends the plan.
-    world.write("db/pg/0001_customers.up.sql", "-- godwit: depends_on=es/001_search\ncreate table customers (id int);");
+    world
+        .0
+        .write("db/pg/0001_customers.up.sql", "-- godwit: depends_on=es/001_search\ncreate table customers (id int);");
     let said = world.run(&["plan", "development"], None);
     assert!(matches!(said.code, Some(1..=3)), "{said:?}");
 }
@@ -177,7 +139,7 @@ fn r23_a_failure_on_one_database_stops_what_needs_it_and_nothing_is_taken_for_do
         "001_profiles",
         "pg/0001_customers",
         r#"{ "type": "create_collection", "collection": "profiles" },
-           { "type": "set_validator", "collection": "profiles", "validator": { "$no_such_word": 1 } }"#,
+           { "type": "set_validator", "collection": "profiles", "validator": { "n": { "$type": "no_such_word" } } }"#,
     );
     let said = world.run(&["apply", "development", "--yes"], None).expect(1);
     assert!(said.stdout.contains("no_such_word"), "{said:?}");

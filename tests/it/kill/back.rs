@@ -1,38 +1,22 @@
 //! The way back over several databases of one environment: nothing is undone under what still needs it, and one that ends
 //! between two databases goes on from there (R-23).
 
-use std::collections::BTreeMap;
-
-use crate::support::{Database, Kind, Said, godwit};
+use super::several::{Link, Several, owned, ran};
+use crate::support::{Kind, Said};
 
 /// What goes above 1.0.0, in the order in which it must be undone: target and migration.
-const BACK: [(&str, &str); 4] =
+const BACK: [Link; 4] =
     [("mongo", "003_found"), ("search", "002_search"), ("carts", "002_sessions"), ("mongo", "002_profiles")];
 
-struct World {
-    dir: tempfile::TempDir,
-    databases: BTreeMap<&'static str, Database>,
-}
+struct World(Several);
 
 impl World {
     fn new() -> Self {
-        let databases = BTreeMap::from([
-            ("mongo", Database::fresh(Kind::Mongodb)),
-            ("carts", Database::fresh(Kind::Mongodb)),
-            ("search", Database::fresh(Kind::MongodbStandalone)),
-        ]);
-        let world = Self { dir: tempfile::tempdir().unwrap(), databases };
-        let targets = ["mongo", "carts", "search"];
-        let roots: String = targets
-            .iter()
-            .map(|target| format!("  - {{ path: db/{target}, engine: mongodb, target: {target} }}\n"))
-            .collect();
-        world.write("godwit.yml", &format!("version: 1\nenvironments: [development]\nmigrations:\n{roots}"));
-        let targets: String = targets
-            .iter()
-            .map(|t| format!("    {t}: {{ engine: mongodb, url: \"${{{}_URL}}\" }}\n", t.to_uppercase()))
-            .collect();
-        world.write("policies/environments.yml", &format!("development:\n  targets:\n{targets}"));
+        let world = Self(Several::new(&[
+            ("mongo", "mongo", Kind::Mongodb),
+            ("carts", "carts", Kind::Mongodb),
+            ("search", "search", Kind::MongodbStandalone),
+        ]));
         for target in ["mongo", "carts", "search"] {
             world.collection(target, "001_base", "1.0.0", "");
         }
@@ -45,12 +29,6 @@ impl World {
         world
     }
 
-    fn write(&self, name: &str, text: &str) {
-        let file = self.dir.path().join(name);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, text).unwrap();
-    }
-
     /// A migration that makes a collection, and takes it away again.
     fn collection(&self, target: &str, stem: &str, version: &str, needs: &str) {
         let needs = if needs.is_empty() { String::new() } else { format!("\"{needs}\"") };
@@ -61,37 +39,17 @@ impl World {
   "operations": [ {{ "type": "create_collection", "collection": "{name}" }} ],
   "rollback": [ {{ "type": "drop_collection", "collection": "{name}" }} ] }}"#
         );
-        self.write(&format!("db/{target}/{stem}.json"), &text);
+        self.0.write(&format!("db/{target}/{stem}.json"), &text);
     }
 
     fn run(&self, args: &[&str], failpoint: Option<&str>) -> Said {
-        let mut command = godwit(self.dir.path());
-        command.args(args);
-        for (target, database) in &self.databases {
-            command.env(format!("{}_URL", target.to_uppercase()), &database.url);
-        }
-        if let Some(point) = failpoint {
-            command.env("GODWIT_FAILPOINT", point);
-        }
-        command.output().unwrap().into()
+        self.0.run(args, failpoint)
     }
 
     /// What of [`BACK`] the databases say is applied.
-    fn applied(&self) -> Vec<(&'static str, &'static str)> {
-        BACK.into_iter()
-            .filter(|(target, id)| self.databases[target].history().contains(&format!("{id} applied")))
-            .collect()
+    fn applied(&self) -> Vec<Link> {
+        self.0.applied(&BACK)
     }
-}
-
-/// The steps of a report, in order.
-fn ran(said: &serde_json::Value) -> Vec<(String, String)> {
-    let word = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
-    said["steps"].as_array().unwrap().iter().map(|s| (word(&s["target"]), word(&s["migration"]))).collect()
-}
-
-fn owned(steps: &[(&str, &str)]) -> Vec<(String, String)> {
-    steps.iter().map(|(t, m)| ((*t).to_owned(), (*m).to_owned())).collect()
 }
 
 #[test]
@@ -135,7 +93,7 @@ fn r23_a_way_back_stops_where_one_database_fails() {
     let world = World::new();
     // Somebody has changed that database meanwhile, which is for a person to look at.
     let by_hand = serde_json::json!({ "createIndexes": "base", "indexes": [{ "key": { "n": 1 }, "name": "by_hand" }] });
-    world.databases["search"].mongo(&by_hand).unwrap();
+    world.0.databases["search"].mongo(&by_hand).unwrap();
     let said = world.run(&["rollback", "--env", "development", "--to", "1.0.0", "--yes"], None).expect(4);
     assert!(said.stdout.contains("outside Godwit"), "{said:?}");
     assert_eq!(world.applied(), BACK[1..]);

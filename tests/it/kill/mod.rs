@@ -9,6 +9,7 @@ mod pooler;
 pub mod proxy;
 mod random;
 mod report;
+mod several;
 pub mod steps;
 pub mod takeover;
 mod unread;

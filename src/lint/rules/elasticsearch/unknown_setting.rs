@@ -206,7 +206,7 @@ fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
         if is_known || name.contains('*') || name.starts_with("archived.") {
             continue;
         }
-        let message = format!("`{name}` is no setting of an index: the server refuses all of them");
+        let message = format!("`{name}` is no setting of an index: the server refuses the operation as a whole");
         match nearest(&name, &SETTINGS) {
             Some(near) => {
                 told.add(message, &format!("did you mean `{near}`?"));

@@ -1,4 +1,4 @@
-//! A filter with an operator that the server does not know, or does not take there.
+//! A filter, or the pipeline of a view, with an operator that the server does not know, or does not take there.
 
 use super::prelude::*;
 use crate::config::yaml::nearest;
@@ -26,8 +26,26 @@ pub(super) static RULE: OperationRule = OperationRule {
         Example::Operations(
             r#"{"type":"rename_field","collection":"c","from":"a","to":"b","filter":{"$expr":{"$gt":["$a",1]},"$comment":"x","place":{"$near":{"$geometry":{"type":"Point","coordinates":[0,0]}}}}}"#,
         ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$match":{"a":1}},{"$lookup":{"from":"d","pipeline":[{"$match":{"b":2}}],"as":"d"}},{"$project":{"a":1}}]}}"#,
+        ),
     ],
     bad: &[
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$macth":{"a":1}}]}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$match":{"a":{"$eqq":1}}}]}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$limit":1},{"$out":"d"}]}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$facet":{"f":[{"$limitt":1}]}}]}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$skip":1,"$limit":1}]}}"#,
+        ),
         Example::Operations(
             r#"{"type":"update_documents","collection":"c","filter":{"a":{"$eqq":1}},"update":{"$set":{"z":1}}}"#,
         ),
@@ -93,6 +111,42 @@ const OF_FIELDS: [&str; 27] = [
     "$type",
 ];
 
+/// The stages of a view's pipeline.
+const STAGES: [&str; 28] = [
+    "$addFields",
+    "$bucket",
+    "$bucketAuto",
+    "$count",
+    "$densify",
+    "$facet",
+    "$fill",
+    "$geoNear",
+    "$graphLookup",
+    "$group",
+    "$limit",
+    "$lookup",
+    "$match",
+    "$project",
+    "$rankFusion",
+    "$redact",
+    "$replaceRoot",
+    "$replaceWith",
+    "$sample",
+    "$search",
+    "$set",
+    "$setWindowFields",
+    "$skip",
+    "$sort",
+    "$sortByCount",
+    "$unionWith",
+    "$unset",
+    "$unwind",
+];
+
+/// Stages that stand elsewhere, or that newer servers may take here.
+const OTHERS: [&str; 7] =
+    ["$collStats", "$documents", "$indexStats", "$planCacheStats", "$scoreFusion", "$searchMeta", "$vectorSearch"];
+
 /// First keys of objects that are values: extended JSON, and references to documents.
 const VALUES: [&str; 22] = [
     "$binary",
@@ -125,6 +179,12 @@ fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
         Operation::AddField { filter: Some(filter), .. }
         | Operation::RemoveField { filter: Some(filter), .. }
         | Operation::RenameField { filter: Some(filter), .. } => filter,
+        Operation::CreateCollection { options, .. } => {
+            if let Some((message, help)) = options.get("pipeline").and_then(wrong_pipeline) {
+                told.add(message, &help);
+            }
+            return;
+        }
         _ => return,
     };
     if let Some((message, help)) = wrong(filter) {
@@ -146,6 +206,36 @@ pub(super) fn wrong(filter: &Map<String, Value>) -> Option<(String, String)> {
         (_, Value::Object(asked)) => wrong_of_field(asked),
         _ => None,
     })
+}
+
+/// The same of the pipeline of a view.
+fn wrong_pipeline(pipeline: &Value) -> Option<(String, String)> {
+    pipeline.as_array()?.iter().filter_map(Value::as_object).find_map(wrong_stage)
+}
+
+/// The same of one of its stages.
+fn wrong_stage(stage: &Map<String, Value>) -> Option<(String, String)> {
+    let mut operators = stage.iter();
+    let (Some((name, given)), None) = (operators.next(), operators.next()) else {
+        return Some((
+            "a stage of the pipeline has not one operator".to_owned(),
+            "an object for each stage".to_owned(),
+        ));
+    };
+    match (name.as_str(), given) {
+        ("$match", Value::Object(filter)) => wrong(filter),
+        ("$facet", Value::Object(each)) => each.values().find_map(wrong_pipeline),
+        ("$lookup" | "$unionWith", Value::Object(other)) => other.get("pipeline").and_then(wrong_pipeline),
+        ("$out" | "$merge", _) => {
+            Some((format!("`{name}` writes, and a view only reads"), "leave the stage out of the view".to_owned()))
+        }
+        (name, _) if STAGES.contains(&name) || OTHERS.contains(&name) || name.starts_with("$_internal") => None,
+        (name, _) => {
+            let near = nearest(name, &STAGES).map(|near| format!("did you mean `{near}`?"));
+            let help = near.unwrap_or_else(|| "stages such as `{\"$match\": {…}}`, `{\"$project\": {…}}`".to_owned());
+            Some((format!("`{name}` is no stage of a pipeline that a server knows"), help))
+        }
+    }
 }
 
 /// The same of what is asked of a field.

@@ -25,6 +25,7 @@ mod script_removes_members;
 mod set_ttl;
 mod undeclared_key;
 mod unknown_command;
+mod unknown_key_type;
 mod values_in_script;
 
 use super::operation::OperationRule;
@@ -56,4 +57,5 @@ pub(super) static RULES: &[&OperationRule] = &[
     &delete_keys::RULE,
     &pattern_matches_all::RULE,
     &cross_slot::RULE,
+    &unknown_key_type::RULE,
 ];
