@@ -121,7 +121,7 @@ impl Blocks {
         }
         let whole = source_range(body, &body.syntax());
         self.unsure.extend(left.map(|at| at..whole.end));
-        let depends = body.syntax().descendants().filter(|node| depends(node));
+        let depends = body.syntax().descendants().filter(depends);
         self.unsure.extend(depends.map(|node| source_range(body, &node)));
     }
 }

@@ -33,12 +33,13 @@ use executed::{UNKNOWN, executes, rendered};
 /// Words that open a level of PL/pgSQL; a body with more of them than this is not looked into.
 const OPENERS: [&str; 4] = ["begin", "if", "loop", "case"];
 
-/// A statement that destroys or gives away says one of these. A body without any is not parsed where nobody calls it:
+/// A statement that destroys or gives away says one of these, and a call that gives another server a password. A body without any is not parsed where nobody calls it:
 /// most functions are triggers that set a column.
-const HARMFUL: [&str; 12] = [
+const HARMFUL: [&str; 13] = [
     "alter",
     "copy",
     "create",
+    "dblink",
     "delete",
     "drop",
     "grant",
@@ -49,6 +50,9 @@ const HARMFUL: [&str; 12] = [
     "truncate",
     "update",
 ];
+
+/// The rule about what looks like a secret: told where a function is defined.
+const SECRET: &str = "secret-literal";
 
 /// The statements of a script's bodies.
 #[derive(Default)]
@@ -108,6 +112,11 @@ pub fn findings(
     }
     if let Some(text) = bodies.later.text() {
         for mut finding in judge(&text, script, &squawk.only(is_harm), newer, |i| is_harm(i) && on(i)) {
+            if finding.rule.id == SECRET {
+                // Nobody has to call it for that.
+                found.push(finding);
+                continue;
+            }
             finding.message = format!("whenever the function is called: {}", finding.message);
             finding.severity = finding.severity.or(finding.rule.severity).map(|s| s.min(Severity::Warning));
             finding.risk = Some(finding.risk.unwrap_or(finding.rule.risk).min(Risk::Medium));
@@ -142,7 +151,7 @@ pub fn when_called(
     if let Some(text) = bodies.now.text() {
         outside_transactions(&text, &mut found);
         let judged = judge(&text, older, squawk, &HashSet::new(), on);
-        found.extend(judged.into_iter().filter(|f| !is_batch(f, &bodies.commits) && f.rule.id != "secret-literal"));
+        found.extend(judged.into_iter().filter(|f| !is_batch(f, &bodies.commits) && f.rule.id != SECRET));
     }
     found
 }
@@ -160,10 +169,9 @@ pub fn is_unknown(name: &str) -> bool {
     name.contains(UNKNOWN)
 }
 
-/// Whether a rule is about what a function does to data and rights whenever it is called. What looks like a secret is told
-/// where the function is defined.
+/// Whether a rule is about what a function does to data and rights whenever it is called, or says to all readers.
 fn is_harm(rule: &RuleInfo) -> bool {
-    matches!(rule.category, Category::Destructive | Category::Security) && rule.id != "secret-literal"
+    matches!(rule.category, Category::Destructive | Category::Security)
 }
 
 /// Whether the text of a function's definition could hold a statement that [`is_harm`]'s rules are about.
