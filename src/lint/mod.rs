@@ -35,6 +35,7 @@ mod taken;
 mod touched;
 mod transactions;
 mod truth;
+mod variables;
 mod versions;
 mod waivers;
 
