@@ -526,8 +526,7 @@ fn valid_check(table: &Table) -> Option<&str> {
 }
 
 /// A partition that comes to a table with a default partition, whose rows might belong to it. With the default partition.
-/// `made` are the tables that hold nothing yet: a partition with rows that is attached is told by `attach-partition`,
-/// the default partition included.
+/// `made` are the tables that hold nothing yet; a partition attached with rows, default or not, `attach-partition` tells.
 pub fn beside_default(catalog: &Catalog, change: &Change, made: &HashSet<String>) -> Option<(String, Note)> {
     let (table, partition) = match &change.what {
         What::CreateTable { name, temporary: false, partition_of: Some(of), .. } if !of.is_default => {
