@@ -4,13 +4,14 @@
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
+use squawk_lexer::{TokenKind, tokenize};
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::body::{Body, BodyLanguage};
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::script::{Finding, Script, builtin, name_of, range_of};
 use super::table::{self, RuleInfo};
-use super::{Category, Severity, calls, corrections, depth, rules, squawk, transactions, variables};
+use super::{Category, Severity, calls, corrections, depth, rules, squawk, transactions};
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::statements;
 
@@ -213,13 +214,36 @@ fn texts(routine: &ast::Stmt) -> (Option<squawk_syntax::plpgsql::Plpgsql>, Optio
 /// variables: what has one is passed over.
 fn broken(script: &str, body: &squawk_syntax::plpgsql::Plpgsql) -> Option<(Range<usize>, &'static str)> {
     let errors = body.errors();
-    let at = errors
-        .iter()
-        .map(|e| usize::from(e.range().start()))
-        .find(|at| script.get(*at..).and_then(variables::into).is_none())?;
+    let at = errors.iter().map(|e| usize::from(e.range().start())).find(|at| !fills_variables(script, *at))?;
     let at = at.min(script.len());
     let line = script[at..].lines().next().unwrap_or_default();
     Some((at..at + line.trim_end().len(), "it does not read as PL/pgSQL"))
+}
+
+/// Whether the query that begins at a byte of a script has an `INTO` that is not of `INSERT INTO` or `MERGE INTO`.
+fn fills_variables(script: &str, at: usize) -> bool {
+    let Some(text) = script.get(at..) else { return false };
+    let (mut start, mut parens, mut previous) = (0usize, 0i32, "");
+    for token in tokenize(text) {
+        let word = &text[start..start + token.len as usize];
+        start += token.len as usize;
+        match token.kind {
+            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => continue,
+            TokenKind::OpenParen => parens += 1,
+            TokenKind::CloseParen => parens -= 1,
+            TokenKind::Semi => return false,
+            TokenKind::Ident
+                if parens == 0
+                    && word.eq_ignore_ascii_case("into")
+                    && !["insert", "merge"].iter().any(|verb| previous.eq_ignore_ascii_case(verb)) =>
+            {
+                return true;
+            }
+            _ => {}
+        }
+        previous = word;
+    }
+    false
 }
 
 /// Whether a function or a procedure is written in another language than SQL or PL/pgSQL.
@@ -402,11 +426,6 @@ fn put_plpgsql(script: &str, body: &squawk_syntax::plpgsql::Plpgsql, overlay: &m
             let at = source_range(body, &node).start;
             let range = node.text_range();
             overlay.put(script, at, &body.text()[usize::from(range.start())..usize::from(range.end())]);
-        } else if node.kind() == SyntaxKind::ERROR {
-            let text = node.text().to_string();
-            if let Some(plain) = variables::without_into(&text).filter(|_| text.ends_with(';')) {
-                overlay.put(script, source_range(body, &node).start, &plain);
-            }
         }
     }
     for execute in executes(&tree) {

@@ -35,7 +35,6 @@ mod taken;
 mod touched;
 mod transactions;
 mod truth;
-mod variables;
 mod versions;
 mod waivers;
 
