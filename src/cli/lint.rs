@@ -1,6 +1,6 @@
 //! `godwit lint`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -421,7 +421,7 @@ fn policy_at_base(_: &Global, _: &str) -> anyhow::Result<Option<Policy>> {
 fn asked_at_base(global: &Global, base: &str, set: &MigrationSet) -> anyhow::Result<Vec<ServiceSettings>> {
     let branch = super::changes::Branch::open(&global.repo, base)?;
     let of_services = set.migrations.iter().filter(|m| m.layout == Layout::Service);
-    let services: BTreeMap<&str, &str> =
+    let services: BTreeSet<(&str, &str)> =
         of_services.filter_map(|m| Some((m.unit.as_str(), m.service.as_deref()?))).collect();
     let mut settings = Vec::new();
     for (unit, service) in services {

@@ -97,24 +97,35 @@ type Seen = HashMap<(usize, usize, bool), Vec<Finding>>;
 impl Linter<'_> {
     /// Adds what the functions do that the scripts call and earlier migrations define.
     pub(super) fn with_calls(&self, set: &MigrationSet, in_scope: &[(usize, &Migration)], scripts: &mut [Checked]) {
-        if scripts.iter().all(|checked| checked.calls.is_empty()) {
+        if scripts.iter().all(|checked| checked.calls.is_empty() && checked.calls_back.0.is_empty()) {
             return;
         }
         let definitions = definitions(set, in_scope, scripts);
         let mut seen = Seen::new();
         for ((at, migration), checked) in in_scope.iter().zip(scripts) {
             let Some(database) = schema::database(migration) else { continue };
-            for call in std::mem::take(&mut checked.calls) {
+            let (back, back_transactional) = std::mem::take(&mut checked.calls_back);
+            let there = std::mem::take(&mut checked.calls).into_iter().map(|call| (call, Direction::Up));
+            for (call, direction) in there.chain(back.into_iter().map(|call| (call, Direction::Down))) {
                 let places = definitions.get(&(database.clone(), call.name.clone())).map_or(&[][..], Vec::as_slice);
-                let before = places.partition_point(|(place, _)| place < at);
+                // What the migration defines itself is there when it is undone.
+                let (before, in_transaction) = match direction {
+                    Direction::Up => (places.partition_point(|(place, _)| place < at), checked.transactional),
+                    Direction::Down => (places.partition_point(|(place, _)| place <= at), back_transactional),
+                };
                 let Some((place, range)) = before.checked_sub(1).map(|last| &places[last]) else { continue };
-                let found = seen.entry((*place, range.start, checked.transactional)).or_insert_with(|| {
+                let found = seen.entry((*place, range.start, in_transaction)).or_insert_with(|| {
                     let definition = &set.migrations[*place].up;
-                    depth::with_stack(|| self.when_called(&call.name, definition, range, checked.transactional))
+                    depth::with_stack(|| self.when_called(&call.name, definition, range, in_transaction))
                 });
-                checked
-                    .up
-                    .extend(found.iter().cloned().map(|finding| Finding { range: call.range.clone(), ..finding }));
+                let here = found.iter().cloned().map(|finding| Finding { range: call.range.clone(), ..finding });
+                match direction {
+                    Direction::Up => checked.up.extend(here),
+                    // Of a way back, only what cannot run is worth a word.
+                    Direction::Down => {
+                        checked.down.extend(here.filter(|f| f.rule.id == table::MIXED_TRANSACTION.id));
+                    }
+                }
             }
         }
     }
@@ -148,7 +159,8 @@ impl Linter<'_> {
 }
 
 fn definitions(set: &MigrationSet, in_scope: &[(usize, &Migration)], scripts: &mut [Checked]) -> Definitions {
-    let called: BTreeSet<String> = scripts.iter().flat_map(|c| c.calls.iter().map(|call| call.name.clone())).collect();
+    let calls = |c: &Checked| c.calls.iter().chain(&c.calls_back.0).map(|call| call.name.clone()).collect::<Vec<_>>();
+    let called: BTreeSet<String> = scripts.iter().flat_map(calls).collect();
     let mut known: HashMap<usize, Vec<Routine>> =
         in_scope.iter().zip(scripts).map(|((at, _), c)| (*at, std::mem::take(&mut c.defined))).collect();
     let mut definitions = Definitions::new();

@@ -177,7 +177,7 @@ pub(super) struct Checked {
     /// Of the forward script.
     pub(super) up: Vec<Finding>,
     /// Of the way back.
-    down: Vec<Finding>,
+    pub(super) down: Vec<Finding>,
     /// What the forward script does to the schema.
     changes: Vec<schema::Change>,
     /// What the way back does to it.
@@ -186,6 +186,8 @@ pub(super) struct Checked {
     pub(super) defined: Vec<Routine>,
     /// The functions that it calls, of other scripts.
     pub(super) calls: Vec<Call>,
+    /// The functions that the way back calls, and whether it runs in a transaction.
+    pub(super) calls_back: (Vec<Call>, bool),
     /// Whether the forward one runs in a transaction.
     pub(super) transactional: bool,
 }
@@ -218,6 +220,7 @@ impl<'a> Linter<'a> {
             back: Vec::new(),
             defined: Vec::new(),
             calls: Vec::new(),
+            calls_back: (Vec::new(), true),
             transactional: !are_operations(migration.engine),
         };
         match migration.engine {
@@ -235,6 +238,7 @@ impl<'a> Linter<'a> {
                 checked.down.extend(incomplete(migration.engine, &down.text, &checked.changes, &back.changes));
             }
             checked.back = back.changes;
+            checked.calls_back = (back.calls, back.in_transaction);
         }
         checked
     }
@@ -424,7 +428,7 @@ impl<'a> Linter<'a> {
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => Vec::new(),
         };
         let mut looked = Looked { in_transaction, ..Looked::only(found, changes) };
-        if engine == Engine::Postgresql && direction == Direction::Up {
+        if engine == Engine::Postgresql {
             looked.defined = calls::routines(&script.statements);
             looked.calls = calls::called(&script);
             looked.calls.retain(|call| !looked.defined.iter().any(|routine| routine.name == call.name));

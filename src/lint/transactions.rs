@@ -13,7 +13,8 @@ pub fn sent(text: &str, found: &mut Vec<Finding>) {
     for statement in statements(Engine::Postgresql, text).into_iter().flatten() {
         let word = first_word_of(&text[statement.range.clone()]).unwrap_or_default().to_ascii_uppercase();
         if WORDS.contains(&word.as_str()) {
-            let message = format!("`{word}` cannot be sent by an `EXECUTE`, or stand in a function: it always fails");
+            let message =
+                format!("`{word}` always fails here: neither an `EXECUTE` of PL/pgSQL nor a function in SQL takes it");
             let help = "leave it out: what a block does belongs to the transaction of its file";
             found.push(Finding::new(&table::MIXED_TRANSACTION, statement.range, message).with_help(help));
         }
@@ -54,6 +55,13 @@ mod tests {
         }
         let sql = "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$\nCOMMIT;\n$$;\nSELECT f();";
         assert_eq!(refused(sql, "SELECT 1;"), ["up.sql:2"]);
+        // A procedure that an earlier migration made, or this one.
+        let define = "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN\nCOMMIT;\nEND $$;";
+        assert_eq!(refused(define, "SELECT 1;\nCALL p();\nDROP PROCEDURE p();"), ["down.sql:2"]);
+        let marked = format!("{mark}{define}");
+        assert_eq!(refused(&marked, "CALL p();\nDROP PROCEDURE p();"), [""; 0]);
+        let harmless = define.replace("COMMIT", "DELETE FROM t");
+        assert_eq!(refused(&harmless, "CALL p();\nDROP PROCEDURE p();"), [""; 0]);
         // One file of several parts is read like two files.
         let goose = "-- +goose Up\n-- +goose StatementBegin\nDO $$ BEGIN\nCOMMIT;\nEND $$;\n-- +goose StatementEnd\n\
                      -- +goose Down\n-- +goose StatementBegin\nDO $$ BEGIN\nEXECUTE 'commit';\nEND $$;\n-- +goose StatementEnd\n";

@@ -51,3 +51,50 @@ fn keys(catalog: &Catalog, name: &str, table: &Table) -> Vec<BTreeSet<String>> {
     let indexes = unique.map(|(_, i)| i.keys.iter().flatten().cloned().collect());
     constraints.chain(indexes).filter(|key: &BTreeSet<String>| !key.is_empty()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::sample;
+
+    /// Whether `sql`, behind migrations that make the tables, is told as a change of an unknown number of rows.
+    fn is_told(sql: &str) -> bool {
+        let tables = "CREATE TABLE t (id bigint PRIMARY KEY, a int, b int, name text, UNIQUE (a, b));\n\
+                      CREATE TABLE u (tenant int, id int, code text, PRIMARY KEY (tenant, id));\n\
+                      CREATE TABLE v (id int, name text);\n\
+                      CREATE UNIQUE INDEX ON v (name) WHERE id > 5;";
+        let files = [
+            ("0001_t.up.sql", tables),
+            ("0002_u.up.sql", "CREATE UNIQUE INDEX u_code ON u (code);"),
+            ("0003_m.up.sql", sql),
+        ];
+        sample(&files).0.violations.iter().any(|v| v.rule == "unbatched-change" && v.file == "0003_m.up.sql")
+    }
+
+    #[test]
+    fn keys_that_earlier_migrations_made_are_known() {
+        for sql in [
+            "UPDATE t SET a = 1 WHERE id = 5;",
+            "DELETE FROM t WHERE a = 1 AND b = 2;",
+            "DELETE FROM t WHERE (a, b) = (1, 2);",
+            "DELETE FROM u WHERE tenant = 1 AND id IN (1, 2);",
+            "DELETE FROM u WHERE code = 'x';",
+            "UPDATE t SET name = 'x' FROM u WHERE u.code = 'y' AND t.id = u.id;",
+            "DELETE FROM v WHERE id = 5;",
+            "DELETE FROM w WHERE name = 'x';",
+            "UPDATE t SET a = 1 WHERE name = 'x' AND /* godwit:batch */ true;",
+            "CREATE TABLE n (id int PRIMARY KEY, name text); DELETE FROM n WHERE name = 'x';",
+        ] {
+            assert!(!is_told(sql), "{sql}");
+        }
+        for sql in [
+            "UPDATE t SET a = 1 WHERE name = 'x';",
+            "DELETE FROM t WHERE a = 1;",
+            "DELETE FROM t WHERE a = 1 OR b = 2;",
+            "DELETE FROM u WHERE id = 1;",
+            "UPDATE t SET name = 'x' FROM u WHERE u.id = 5 AND t.id = u.id AND u.tenant > 3 AND t.a = u.id OR t.b = 1;",
+            "DELETE FROM w WHERE state='x';",
+        ] {
+            assert!(is_told(sql), "{sql}");
+        }
+    }
+}

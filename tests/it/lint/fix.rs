@@ -86,6 +86,53 @@ fn what_is_committed_is_rewritten_only_with_a_base_or_by_its_name() {
 }
 
 #[test]
+fn s1_24_s1_54_no_branch_loosens_for_itself_how_severe_its_findings_are() {
+    const ASKS: &str = "services/shop/migrations/environments.json";
+    let dir = folder(&[
+        ("services/shop/migrations/0001_t.up.sql", "create table shop.t (id bigint primary key);\n"),
+        ("services/shop/migrations/0001_t.down.sql", "drop table shop.t;\n"),
+        (ASKS, "{ \"development\": { \"validation\": \"strict\" } }"),
+        ("policies/environments.yml", POLICY),
+    ]);
+    git(dir.path(), &["init", "-q", "-b", "main"]);
+    git(dir.path(), &["add", "."]);
+    git(dir.path(), &["commit", "-qm", "one"]);
+    git(dir.path(), &["checkout", "-qb", "work"]);
+    fs::write(dir.path().join("services/shop/migrations/0002_u.up.sql"), "drop table shop.u cascade;\n").unwrap();
+    fs::write(dir.path().join("services/shop/migrations/0002_u.down.sql"), "create table shop.u (id bigint);\n")
+        .unwrap();
+    let level = |base: &str| {
+        let (_, report) = json(dir.path(), &["--env", "development", "--base", base]);
+        let all = report["violations"].as_array().unwrap();
+        all.iter().find(|v| v["rule"] == "drop-cascade").unwrap()["severity"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(level("main"), "error");
+    for loosened in [Some("{ \"development\": { \"validation\": \"relaxed\" } }"), None] {
+        match loosened {
+            Some(text) => fs::write(dir.path().join(ASKS), text).unwrap(),
+            None => fs::remove_file(dir.path().join(ASKS)).unwrap(),
+        }
+        assert_eq!(level("main"), "error", "{loosened:?}");
+    }
+    // What it asks for itself holds at once, and what nobody asks for any more does not.
+    let again = |text: &str| {
+        git(dir.path(), &["add", "."]);
+        git(dir.path(), &["commit", "-qm", "more"]);
+        fs::write(dir.path().join("services/shop/migrations/0002_u.up.sql"), text).unwrap();
+    };
+    again("drop table shop.u cascade; \n");
+    assert_eq!(level("work"), "warning");
+    fs::write(dir.path().join(ASKS), "{ \"development\": { \"validation\": \"strict\" } }").unwrap();
+    assert_eq!(level("work"), "error");
+    // Nor does a branch loosen the environment itself.
+    fs::remove_file(dir.path().join(ASKS)).unwrap();
+    fs::write(dir.path().join("policies/environments.yml"), POLICY.replace("validation: relaxed, ", "")).unwrap();
+    again("drop table shop.u cascade;\n");
+    fs::write(dir.path().join("policies/environments.yml"), POLICY).unwrap();
+    assert_eq!(level("work"), "error");
+}
+
+#[test]
 fn s1_50_s1_54_an_environment_chooses_its_profile() {
     let dir = folder(&[
         ("migrations/0001_a.up.sql", "drop table t cascade;\n"),
