@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::lines::Lines;
 use super::{LintReport, Scope, Severity, Violation, check};
 use crate::config::LintConfig;
-use crate::migration::{Directives, Migration, MigrationSet, Script};
+use crate::migration::{Directives, Layout, Migration, MigrationSet, Script};
 
 /// A rewrite as a rule offers it, in bytes of the script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +148,12 @@ pub fn tried<'a>(
     let look = |rewritten: &MigrationSet| check(rewritten, config, scope, today);
     let mut chosen: BTreeMap<&str, Vec<&Violation>> = BTreeMap::new();
     let mut left: Vec<(&Violation, String)> = Vec::new();
+    let migrations = by_file(set);
     for violation in report.violations.iter().filter(|v| v.waived.is_none() && v.fix.is_some()) {
+        if let Some(why) = migrations.get(violation.file.as_str()).and_then(|m| against_its_tool(m, violation)) {
+            left.push((violation, why));
+            continue;
+        }
         let of_file = chosen.entry(violation.file.as_str()).or_default();
         match of_file.iter().find(|other| overlap(other, violation)) {
             None => of_file.push(violation),
@@ -212,6 +217,54 @@ pub fn tried<'a>(
     }
     left.sort_by_key(|(v, _)| (&v.file, v.line, v.column, &v.rule));
     Tried { fixed: chosen.into_iter().map(|(file, mended)| Fixed { file, mended }).collect(), left }
+}
+
+fn by_file(set: &MigrationSet) -> BTreeMap<&str, &Migration> {
+    set.migrations
+        .iter()
+        .flat_map(|m| std::iter::once(&m.up).chain(&m.down).map(move |s| (s.path.as_str(), m)))
+        .collect()
+}
+
+/// Rules whose rewrite gives a column another type.
+const RETYPES: [&str; 6] = [
+    "ban-char-field",
+    "json-column",
+    "prefer-bigint-over-int",
+    "prefer-bigint-over-smallint",
+    "prefer-identity",
+    "prefer-timestamp-tz",
+];
+
+/// Why the tool that the folder's layout comes from could not go on with the file after a rewrite, if it could not.
+fn against_its_tool(migration: &Migration, violation: &Violation) -> Option<String> {
+    let brings = |word: &str| {
+        let edits = violation.fix.iter().flat_map(|fix| &fix.edits);
+        edits.into_iter().any(|edit| edit.text.to_ascii_lowercase().contains(word))
+    };
+    let steps = || !migration.directives.no_transaction && (brings("concurrently") || brings("no-transaction"));
+    let own_mark = match migration.layout {
+        Layout::Prisma if RETYPES.contains(&violation.rule.as_str()) => {
+            return Some(
+                "Prisma takes the type from schema.prisma: change it there (`@db.…`) and make the migration anew"
+                    .to_owned(),
+            );
+        }
+        Layout::Goose => "`-- +goose NO TRANSACTION`",
+        Layout::SqlMigrate => "`notransaction` behind `-- +migrate Up` (or `Down`)",
+        Layout::Dbmate => "`transaction:false` behind `-- migrate:up` (or `down`)",
+        Layout::Diesel => "`run_in_transaction = false` in the folder's metadata.toml",
+        Layout::Sqlx => "`-- no-transaction` as the first line",
+        Layout::Numbered | Layout::Typed | Layout::Service | Layout::Scripts | Layout::Prisma | Layout::Flyway => {
+            return None;
+        }
+    };
+    steps().then(|| {
+        format!(
+            "it runs outside of a transaction: write {own_mark}, as {} asks for, and run it again",
+            migration.layout
+        )
+    })
 }
 
 /// Of the rewrites of one file, tried one behind the other: those that bring no error together, and the others with what
@@ -355,6 +408,13 @@ mod tests {
             ("drop index i;", "drop index concurrently i;"),
             ("alter table t add column d timestamp;", "alter table t add column d timestamptz;"),
             ("alter table t add column d char(4);", "alter table t add column d varchar(4);"),
+            ("alter table t add column d char;", "alter table t add column d varchar(1);"),
+            ("ALTER TABLE t ADD COLUMN d bpchar;", "ALTER TABLE t ADD COLUMN d TEXT;"),
+            ("ALTER TABLE t ADD COLUMN at TIMESTAMP(3);", "ALTER TABLE t ADD COLUMN at TIMESTAMPTZ(3);"),
+            (
+                "alter table t add column at timestamp (0) without time zone[];",
+                "alter table t add column at timestamptz(0)[];",
+            ),
             ("create index concurrently if not exists i on t (a);", "create index concurrently i on t (a);"),
             (
                 "alter table t add constraint c check (a > 0);",
@@ -367,6 +427,24 @@ mod tests {
         ] {
             assert_eq!(one(before).to_lowercase(), after.to_lowercase(), "{before}");
         }
+    }
+
+    #[test]
+    fn a_file_stays_one_that_its_own_tool_can_run() {
+        let index = "CREATE INDEX i ON t (a);\n";
+        let of = |path: &str, text: &str| fixed(&[(path, text)]).pop().map(|(_, text, _)| text);
+        for (path, plain, marked) in [
+            ("00001_i.sql", "-- +goose Up\n", "-- +goose NO TRANSACTION\n-- +goose Up\n"),
+            ("20240101000000_i.sql", "-- migrate:up\n", "-- migrate:up transaction:false\n"),
+            ("1_i.sql", "-- +migrate Up\n", "-- +migrate Up notransaction\n"),
+        ] {
+            assert_eq!(of(path, &format!("{plain}{index}")), None, "{plain}");
+            let text = of(path, &format!("{marked}{index}")).expect("a rewrite");
+            assert!(text.contains("CREATE INDEX CONCURRENTLY i"), "{text}");
+        }
+        let column = "ALTER TABLE t ADD COLUMN at TIMESTAMP(3);";
+        assert_eq!(of("20240101000000_a/migration.sql", column), None, "the type stands in schema.prisma");
+        assert!(of("V1__a.sql", column).is_some());
     }
 
     #[test]

@@ -238,6 +238,10 @@ impl Chosen {
         for violation in linter.lint(parse, script.text) {
             let Some(rule) = info_of(violation.code) else { continue };
             let range = usize::from(violation.text_range.start())..usize::from(violation.text_range.end());
+            // `"char"` is a type of its own, of one byte.
+            if violation.code == Rule::BanCharField && script.text[range.clone()].starts_with('"') {
+                continue;
+            }
             let fix = violation.fix.filter(|_| MECHANICAL.contains(&violation.code)).map(|fix| rewrite_of(script, fix));
             found.push(Finding { help: violation.help, fix, ..Finding::new(rule, range, violation.message) });
         }
@@ -265,10 +269,21 @@ fn rewrite_of(script: &Script<'_>, fix: squawk_linter::Fix) -> Rewrite {
         let range = usize::from(edit.text_range.start())..usize::from(edit.text_range.end());
         let statement = script.statement_at(range.start).map(|at| script.statements[at].range.start);
         let shouts = statement.is_some_and(|at| script.text[at..].starts_with(|c: char| c.is_ascii_uppercase()));
-        let text = edit.text.unwrap_or_default();
+        let text = bounded(&script.text[range.clone()], edit.text.unwrap_or_default());
         (range, if shouts { text.to_ascii_uppercase() } else { text })
     };
     Rewrite { title: fix.title, edits: fix.edits.into_iter().map(edit).collect() }
+}
+
+/// The type that squawk writes for another one, with the digits and the length that it forgets: `timestamp(3)` keeps three
+/// digits, and `char` is `char(1)`.
+fn bounded(old: &str, new: String) -> String {
+    let digits = || Some(&old[old.find('(')?..=old.find(')')?]);
+    match new.as_str() {
+        "timestamptz" => new + digits().unwrap_or_default(),
+        "text" if !old.eq_ignore_ascii_case("bpchar") => "varchar(1)".to_owned(),
+        _ => new,
+    }
 }
 
 /// Our entry for a rule of squawk, by the enum's own number.

@@ -195,6 +195,12 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     if name.is_empty() || name.len() > 100 {
         return Err(Failure::usage("give a name of letters and digits, 100 at most, or a `--description`"));
     }
+    if name.ends_with("_rollback") {
+        let what = name.trim_end_matches("_rollback");
+        return Err(Failure::usage(format!(
+            "a file whose name ends with `_rollback` is the way back of another [S4-66]: give a name such as `undo_{what}`"
+        )));
+    }
     let (config, mut set) = place::there(global)?;
     let home = place::find(global, &config, &mut set, &args)?;
     let there: Vec<&Migration> =

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
+use squawk_syntax::quote::quote_ident;
 
 use super::Kind;
 use crate::ids::Engine;
@@ -46,8 +47,11 @@ pub(super) fn table_of(name: &str) -> String {
 
 /// The scripts of a migration in SQL.
 pub(super) fn sql(about: &About) -> Scripts {
-    let About { schema, column, .. } = about;
-    let table = format!("{schema}{}", about.table);
+    let schema = &about.schema;
+    // `order` and `user` are words of SQL.
+    let column = &quote_ident(&about.column);
+    let table = format!("{schema}{}", quote_ident(&about.table));
+    let index = quote_ident(&format!("{}_{}_idx", about.table, about.column));
     let postgres = about.engine == Engine::Postgresql;
     let (up, down) = match about.kind {
         Kind::Table => (
@@ -67,24 +71,25 @@ pub(super) fn sql(about: &About) -> Scripts {
         Kind::Index if postgres => (
             format!(
                 "-- Built beside the running application; it cannot run in a transaction, so it is alone in its file.\n\
-                 CREATE INDEX CONCURRENTLY {}_{column}_idx ON {table} ({column});\n",
-                about.table
+                 CREATE INDEX CONCURRENTLY {index} ON {table} ({column});\n"
             ),
-            format!("DROP INDEX CONCURRENTLY IF EXISTS {schema}{}_{column}_idx;\n", about.table),
+            format!("DROP INDEX CONCURRENTLY IF EXISTS {schema}{index};\n"),
         ),
         Kind::Index => (
-            format!("CREATE INDEX IF NOT EXISTS {}_{column}_idx ON {table} ({column});\n", about.table),
-            format!("DROP INDEX IF EXISTS {}_{column}_idx;\n", about.table),
+            format!("CREATE INDEX IF NOT EXISTS {index} ON {table} ({column});\n"),
+            format!("DROP INDEX IF EXISTS {index};\n"),
         ),
         Kind::Data => (
             format!(
                 "-- Batches of keys, each a transaction of its own; a crash goes on from the last one.\n\
-                 -- godwit: backfill={table} key=id batch=1000 pause=50ms\n\
-                 UPDATE {table} SET {column} = 'new' WHERE {column} IS NULL AND /* godwit:batch */ true;\n"
+                 -- godwit: backfill={schema}{} key=id batch=1000 pause=50ms\n\
+                 UPDATE {table} SET {column} = 'new' WHERE {column} IS NULL AND /* godwit:batch */ true;\n",
+                about.table
             ),
             format!(
-                "-- godwit: backfill={table} key=id batch=1000 pause=50ms\n\
-                 UPDATE {table} SET {column} = NULL WHERE {column} = 'new' AND /* godwit:batch */ true;\n"
+                "-- godwit: backfill={schema}{} key=id batch=1000 pause=50ms\n\
+                 UPDATE {table} SET {column} = NULL WHERE {column} = 'new' AND /* godwit:batch */ true;\n",
+                about.table
             ),
         ),
         Kind::Hotfix => (

@@ -55,11 +55,14 @@ impl Taken {
     /// Whether a file ends with `_up` or `_down` where `.up` or `.down` must be meant: golang-migrate does not know it, and as
     /// a migration of its own it would undo what it stands beside [F202]. `0007_slow_down.sql` alone is a name like others.
     fn looks_half(&self, file_name: &str, name: &Name<'_>) -> bool {
-        !tells_its_way(file_name)
-            && ["_up", "_down", "-up", "-down"].iter().any(|end| name.stem.ends_with(end))
-            && (self.pairs || self.versions.get(&Version::numeric(name.version)).is_some_and(|n| *n > 1))
+        let ends = |ends: &[&str]| ends.iter().any(|end| name.stem.ends_with(end));
+        let has_company = || self.pairs || self.versions.get(&Version::numeric(name.version)).is_some_and(|n| *n > 1);
+        !tells_its_way(file_name) && (ends(&ROLLBACKS) || (ends(&["_up", "_down", "-up", "-down"]) && has_company()))
     }
 }
+
+/// What a way back's name ends with in other layouts: a file of that name is never a migration [S4-66].
+const ROLLBACKS: [&str; 3] = ["_rollback", "-rollback", ".rollback"];
 
 fn tells_its_way(file_name: &str) -> bool {
     file_name.ends_with(".up.sql") || file_name.ends_with(".down.sql")
@@ -72,7 +75,8 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     for &(file_name, file) in &folder.files {
         match parse_name(file_name) {
             Some(name) if taken.looks_half(file_name, &name) => {
-                let (stem, way) = name.stem.rsplit_once(['_', '-']).unwrap_or((name.stem, "down"));
+                let (stem, way) = name.stem.rsplit_once(['_', '-', '.']).unwrap_or((name.stem, "down"));
+                let way = if way == "rollback" { "down" } else { way };
                 let message = format!(
                     "is named as one half of a pair, but without `.{way}.` it is a migration of its own, which would run forward"
                 );
@@ -255,6 +259,10 @@ mod tests {
             (&["1_a_up.sql", "1_a_down.sql"][..], &["1_a_down.sql", "1_a_up.sql"][..]),
             (&["1_a.up.sql", "1_a.down.sql", "2_b_down.sql"], &["2_b_down.sql"]),
             (&["1_a.sql", "7_slow_down.sql"], &[]),
+            // [S4-66]
+            (&["1_a.sql", "2_b_rollback.sql"], &["2_b_rollback.sql"]),
+            (&["1_a.up.sql", "1_a.rollback.sql"], &["1_a.rollback.sql"]),
+            (&["1_a_rollback.up.sql", "2_rollback_orders.sql"], &[]),
         ] {
             let set = read(&files.iter().map(|name| (*name, "select 1;")).collect::<Vec<_>>());
             let mut found: Vec<_> =

@@ -55,7 +55,7 @@ fn what_is_passed_over_is_told_by_every_run() {
     let shop = Shop::new();
     std::fs::create_dir(shop.path().join("db/0004_more.up.sql")).unwrap();
     shop.write("db/0004_more.up.sql/inner.txt", "x");
-    shop.write("db/V3.sql", "select 1;");
+    shop.write("db/three.sql", "select 1;");
     let told = |said: &serde_json::Value| said["notes"].to_string();
     for args in [
         &["plan", "development"][..],
@@ -67,7 +67,7 @@ fn what_is_passed_over_is_told_by_every_run() {
         let said = shop.run(&[args, &["--format", "json"]].concat()).expect(0).json();
         let notes = told(&said);
         assert!(
-            notes.contains("db/V3.sql is no migration") && notes.contains("db/0004_more.up.sql is a directory"),
+            notes.contains("db/three.sql is no migration") && notes.contains("db/0004_more.up.sql is a directory"),
             "{said}"
         );
     }

@@ -295,6 +295,26 @@ fn s2_08_words_that_make_a_table_take_the_template_of_a_table() {
 }
 
 #[test]
+fn words_of_sql_are_quoted_and_the_name_of_a_way_back_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, args) in [
+        ("create_order", &["--type", "table"][..]),
+        ("index_order", &["--type", "index", "--table", "order", "--column", "user"]),
+        ("fill_order", &["--type", "data", "--table", "order", "--column", "user"]),
+        ("drop_user", &["--type", "contract", "--table", "order", "--column", "user"]),
+    ] {
+        run(dir.path(), &[&["new", name], args].concat()).expect(0);
+    }
+    assert!(read(dir.path(), "migrations/postgresql/0001_create_order.up.sql").contains("CREATE TABLE \"order\" ("));
+    let said = run(dir.path(), &["lint", "--format", "json"]).json();
+    let broken: Vec<_> =
+        said["violations"].as_array().unwrap().iter().filter(|v| v["rule"] == "syntax-error").collect();
+    assert!(broken.is_empty(), "{broken:?}");
+    let refused = run(dir.path(), &["new", "create_order_rollback"]).expect(2);
+    assert!(refused.stderr.contains("undo_create_order"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_first_migration_goes_to_the_folder_that_the_configuration_names() {
     let dir = tempfile::tempdir().unwrap();
     let new = |name: &str, more: &[&str]| run(dir.path(), &[&["new", name, "--format", "json"], more].concat());

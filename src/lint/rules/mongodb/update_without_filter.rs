@@ -12,16 +12,22 @@ pub(super) static RULE: OperationRule = OperationRule {
         title: "Updates every document of a collection",
     },
     check: Check::Mongodb(check),
-    ok: &[Example::Operations(
-        r#"{"type":"update_documents","collection":"c","filter":{"a":null},"update":[{"$set":{"a":"$b"}}]}"#,
-    )],
+    ok: &[
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":null},"update":[{"$set":{"a":"$b"}}]}"#,
+        ),
+        // One document, whichever that is: `first-match-only`.
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{},"update":{"$set":{"a":1}},"multi":false}"#,
+        ),
+    ],
     bad: &[Example::Operations(
         r#"{"type":"update_documents","collection":"c","filter":{},"update":{"$set":{"a":1}}}"#,
     )],
 };
 
 fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
-    if let Operation::UpdateDocuments { collection, filter, .. } = operation
+    if let Operation::UpdateDocuments { collection, filter, multi: true, .. } = operation
         && filter.is_empty()
     {
         told.add(
