@@ -56,7 +56,10 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if is_production(&policy, environment) {
         return Err(blocked(format!("`{environment}` is never seeded; give it its data with a migration")));
     }
-    let scripts = scripts(&global.repo, settings)?;
+    let Data { scripts, passed_over } = data(&global.repo, settings)?;
+    for file in passed_over.iter().filter(|_| !global.quiet) {
+        anstream::eprintln!("note: `{file}` is passed over: {}", forms());
+    }
     if scripts.is_empty() && settings.seed.command.is_none() {
         return Err(Failure::usage(format!(
             "there is no seed data for `{environment}`: write `seeds/{environment}.sql`, or name files or a command as `seed` in \
@@ -96,25 +99,41 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if let Some(line) = &settings.seed.command {
         hooks::start(global, line, environment).map_err(|message| Failure { exit: Exit::Failed, message })?;
     }
-    show(global, settings, &done)?;
+    show(global, settings, &done, &passed_over)?;
     Ok(Exit::Done)
 }
 
-fn show(global: &Global, settings: &Environment, done: &[(TargetName, String)]) -> anyhow::Result<()> {
+fn show(
+    global: &Global,
+    settings: &Environment,
+    done: &[(TargetName, String)],
+    passed_over: &[String],
+) -> anyhow::Result<()> {
     let environment = &settings.name;
     if global.format == Format::Json {
         let files: Vec<_> = done.iter().map(|(target, file)| json!({ "target": target, "file": file })).collect();
-        return print::json(&json!({ "environment": environment, "files": files, "command": settings.seed.command }));
+        return print::json(&json!({
+            "environment": environment, "files": files, "passed_over": passed_over, "command": settings.seed.command,
+        }));
     }
     let mut text: String = done.iter().map(|(target, file)| format!("seeded  {target}  {file}\n")).collect();
     text.push_str(&format!("{environment} has its data\n"));
     print::text(&text)
 }
 
-/// The scripts of an environment, in the order in which they run.
-fn scripts(repo: &Path, settings: &Environment) -> anyhow::Result<Vec<SeedFile>> {
+/// What is found where an environment's data is.
+#[derive(Default)]
+struct Data {
+    /// The scripts, in the order in which they run.
+    scripts: Vec<SeedFile>,
+    /// Files beside them that are none.
+    passed_over: Vec<String>,
+}
+
+/// The data of an environment.
+fn data(repo: &Path, settings: &Environment) -> anyhow::Result<Data> {
     let name = settings.name.as_str();
-    let mut found = Vec::new();
+    let mut found = Data::default();
     if settings.seed.files.is_empty() {
         // The services' own data comes behind what all of them share.
         let mut roots = vec![String::new()];
@@ -135,9 +154,9 @@ fn scripts(repo: &Path, settings: &Environment) -> anyhow::Result<Vec<SeedFile>>
         return Ok(found);
     }
     for file in &settings.seed.files {
-        let before = found.len();
+        let before = found.scripts.len();
         take(repo, file, &mut found)?;
-        if found.len() == before {
+        if found.scripts.len() == before {
             let forms = forms();
             return Err(Failure::usage(format!("`{name}.seed.files` names `{file}`, where no seed data is: {forms}")));
         }
@@ -146,7 +165,7 @@ fn scripts(repo: &Path, settings: &Environment) -> anyhow::Result<Vec<SeedFile>>
 }
 
 /// Reads a file, or the files of a folder and of the folders in it; what is not there is nothing.
-fn take(repo: &Path, path: &str, found: &mut Vec<SeedFile>) -> anyhow::Result<()> {
+fn take(repo: &Path, path: &str, found: &mut Data) -> anyhow::Result<()> {
     let place = repo.join(path);
     let cannot = |e: std::io::Error| Failure::usage(format!("cannot read `{path}`: {e}"));
     match place.symlink_metadata() {
@@ -160,6 +179,8 @@ fn take(repo: &Path, path: &str, found: &mut Vec<SeedFile>) -> anyhow::Result<()
                 let below = format!("{path}/{name}");
                 if kinds(&name).is_some() || repo.join(&below).is_dir() {
                     take(repo, &below, found)?;
+                } else if !is_for_people(&name) {
+                    found.passed_over.push(below);
                 }
             }
         }
@@ -167,7 +188,7 @@ fn take(repo: &Path, path: &str, found: &mut Vec<SeedFile>) -> anyhow::Result<()
             if kinds(path).is_none() {
                 return Err(Failure::usage(format!("`{path}` is no seed data: {}", forms())));
             }
-            found.push((path.to_owned(), std::fs::read_to_string(&place).map_err(cannot)?));
+            found.scripts.push((path.to_owned(), std::fs::read_to_string(&place).map_err(cannot)?));
         }
         Ok(_) => {
             return Err(Failure::usage(format!("`{path}` is neither a file nor a folder; links are never followed")));
@@ -176,6 +197,12 @@ fn take(repo: &Path, path: &str, found: &mut Vec<SeedFile>) -> anyhow::Result<()
         Err(e) => return Err(cannot(e)),
     }
     Ok(())
+}
+
+/// Whether nobody takes a file for seed data: one that a tool hides, or that says what the others are.
+fn is_for_people(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    name.starts_with('.') || name.eq_ignore_ascii_case("readme") || ["md", "txt"].contains(&ending)
 }
 
 /// The endings of seed data.
@@ -246,6 +273,6 @@ fn whose<'t>(
 /// Looks at what an environment's seed would be, for `reset-data`.
 pub(super) fn is_there(global: &Global, policy: &Policy, environment: &EnvironmentName) -> bool {
     policy.environments.get(environment).is_some_and(|settings| {
-        settings.seed.command.is_some() || scripts(&global.repo, settings).is_ok_and(|found| !found.is_empty())
+        settings.seed.command.is_some() || data(&global.repo, settings).is_ok_and(|found| !found.scripts.is_empty())
     })
 }

@@ -1,5 +1,7 @@
 //! A database to try things on, made on the same server and taken away afterwards.
 
+use std::collections::BTreeSet;
+
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::DriverError;
@@ -65,6 +67,7 @@ impl Scratch {
             Engine::Postgresql => {
                 on_postgres(&self.server, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name))
                     .await
+                    .map(|_| ())
                     .map_err(left)
             }
             #[cfg(feature = "mongodb")]
@@ -94,17 +97,73 @@ impl Scratch {
     }
 }
 
+/// The roles of a server, as they were: a role that is made in a scratch database is there for the whole server, and does not go
+/// with it. Only PostgreSQL's are looked at.
+#[derive(Debug)]
+pub struct Roles {
+    engine: Engine,
+    server: SecretString,
+    there: BTreeSet<String>,
+}
+
+impl Roles {
+    /// Those that are there now.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn now(engine: Engine, server: &SecretString) -> Result<Self, DriverError> {
+        let there = roles_of(engine, server).await?;
+        Ok(Self { engine, server: server.clone(), there })
+    }
+
+    /// Drops those that came since and are `ours`.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses; the message names what is left behind.
+    pub async fn forget_new(self, ours: impl Fn(&str) -> bool) -> Result<(), DriverError> {
+        let now = roles_of(self.engine, &self.server).await?;
+        let came: Vec<&str> = now.difference(&self.there).map(String::as_str).filter(|name| ours(name)).collect();
+        if came.is_empty() {
+            return Ok(());
+        }
+        let quoted: Vec<String> = came.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+        on_postgres(&self.server, &format!("DROP ROLE IF EXISTS {}", quoted.join(", "))).await.map(|_| ()).map_err(
+            |error| {
+                let names: Vec<String> = came.iter().map(|name| format!("`{name}`")).collect();
+                DriverError::Unreachable(format!(
+                    "roles that the migrations made could not be taken away, and stay on the server: {}: {error}",
+                    names.join(", ")
+                ))
+            },
+        )
+    }
+}
+
+async fn roles_of(engine: Engine, server: &SecretString) -> Result<BTreeSet<String>, DriverError> {
+    if engine != Engine::Postgresql {
+        return Ok(BTreeSet::new());
+    }
+    Ok(on_postgres(server, "SELECT rolname::text FROM pg_catalog.pg_roles").await?.into_iter().collect())
+}
+
+/// Says something to a server; the first column of what it answers.
 #[cfg(feature = "postgres")]
-async fn on_postgres(url: &SecretString, sql: &str) -> Result<(), DriverError> {
-    use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+async fn on_postgres(url: &SecretString, sql: &str) -> Result<Vec<String>, DriverError> {
+    use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
     let options: sqlx::postgres::PgConnectOptions = url
         .expose_secret()
         .parse()
         .map_err(|e: sqlx::Error| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
     let refused = |e: sqlx::Error| DriverError::Unreachable(e.to_string());
     let mut connection = options.application_name("godwit").connect().await.map_err(refused)?;
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await.map_err(refused)?;
-    connection.close().await.map_err(refused)
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.map_err(refused)?;
+    connection.close().await.map_err(refused)?;
+    rows.iter().map(|row| row.try_get_unchecked(0).map_err(refused)).collect()
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn on_postgres(_: &SecretString, _: &str) -> Result<Vec<String>, DriverError> {
+    Ok(Vec::new())
 }
 
 /// The same URL with another database. PostgreSQL's URLs may name theirs among the parameters as well.

@@ -44,6 +44,12 @@ pub(super) async fn prepare(target: &Target) -> Result<(), RunError> {
     ask(target, format!("CREATE TABLE public.{NOTES} ({columns})")).await.map(|_| ())
 }
 
+/// Makes the schema that a run makes when it is missing, as its session would.
+pub(super) async fn make_schema(target: &Target, schema: &str) -> Result<(), RunError> {
+    let name = schema.replace('"', "\"\"");
+    ask(target, format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"")).await.map(|_| ())
+}
+
 /// The locks on relations that were there before the migration; `seen`: what was to be seen while it ran.
 pub(super) async fn locks(
     target: &Target,

@@ -9,8 +9,9 @@ use super::connect::with_driver;
 use super::sealed::Opening;
 use super::{Actor, ApplyOptions, Keeper, RunError, Target, apply_with, measured, rollback};
 use crate::drivers::Driver as _;
-use crate::drivers::scratch::Scratch;
+use crate::drivers::scratch::{Roles, Scratch};
 use crate::ids::{Engine, TargetName};
+use crate::migration::native::Book;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::drift::changes;
 use crate::plan::planner::Selector;
@@ -51,6 +52,7 @@ pub enum Plans {
 /// # Errors
 /// When the server cannot be reached, or the place is not empty.
 pub async fn rehearse(rehearsal: &Rehearsal<'_>, actor: &Actor) -> Result<Vec<Rehearsed>, RunError> {
+    let roles = Roles::now(rehearsal.engine, rehearsal.server).await.map_err(super::connect::unreachable)?;
     let scratch = Scratch::make(rehearsal.engine, rehearsal.server, rehearsal.folder)
         .await
         .map_err(super::connect::unreachable)?;
@@ -63,9 +65,26 @@ pub async fn rehearse(rehearsal: &Rehearsal<'_>, actor: &Actor) -> Result<Vec<Re
     };
     let tried = on(rehearsal, &target, &Keeper::opened(&store), actor).await;
     let removed = scratch.remove().await;
+    // Behind the scratch database, in which they may own something.
+    let forgotten = roles.forget_new(|name| is_named(rehearsal.set, rehearsal.engine, name)).await;
     let tried = tried?;
     removed.map_err(super::connect::unreachable)?;
+    forgotten.map_err(super::connect::unreachable)?;
     Ok(tried)
+}
+
+/// Whether a migration speaks of a role: what others make on the same server meanwhile is none of ours.
+fn is_named(set: &MigrationSet, engine: Engine, role: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let speaks = |text: &str| {
+        let (text, role) = (text.to_lowercase(), role.to_lowercase());
+        text.match_indices(&role).any(|(at, _)| {
+            !text[..at].chars().next_back().is_some_and(is_part)
+                && !text[at + role.len()..].chars().next().is_some_and(is_part)
+        })
+    };
+    let own = set.migrations.iter().filter(|m| m.engine == engine);
+    own.flat_map(|m| [Some(&m.up), m.down.as_ref()]).flatten().any(|script| speaks(&script.text))
 }
 
 async fn on(
@@ -105,11 +124,12 @@ async fn on(
         [] => set.migrations.len(),
         only => set.migrations.iter().rposition(|m| only.contains(&m.reference())).map_or(0, |n| n + 1),
     };
+    let book = Book::of(&set, &target.name, target.engine);
     let mut tried = Vec::new();
     for n in 0..last {
         let migration = &set.migrations[n];
         let wanted = rehearsal.only.is_empty() || rehearsal.only.contains(&migration.reference());
-        let one = Attempt { rehearsal, set: &set, target, keeper, actor };
+        let one = Attempt { rehearsal, set: &set, book: &book, target, keeper, actor };
         let result = one.migration(migration, wanted).await?;
         let stops = result.error.is_some();
         if wanted || stops {
@@ -125,6 +145,8 @@ async fn on(
 struct Attempt<'a> {
     rehearsal: &'a Rehearsal<'a>,
     set: &'a MigrationSet,
+    /// What the engine itself makes for the migrations.
+    book: &'a Book,
     target: &'a Target,
     keeper: &'a Keeper,
     actor: &'a Actor,
@@ -146,7 +168,11 @@ impl Attempt<'_> {
             not_repeated: Vec::new(),
             error: None,
         };
-        let before = if wanted { schema(self.target).await? } else { SchemaSnapshot::default() };
+        if let Some(schema) = self.book.schema_of(&migration.unit) {
+            // A run makes it as well, and no way back takes it away.
+            measured::make_schema(self.target, schema).await?;
+        }
+        let before = if wanted { self.schema().await? } else { SchemaSnapshot::default() };
         let asked = wanted && self.rehearsal.plans == Plans::Asked;
         if asked {
             measured::explain(self.target, migration, &mut result.plans).await?;
@@ -167,7 +193,7 @@ impl Attempt<'_> {
         if !result.reversible {
             return Ok(result);
         }
-        let after = schema(self.target).await?;
+        let after = self.schema().await?;
         let report = rollback(
             self.keeper,
             self.set,
@@ -180,11 +206,22 @@ impl Attempt<'_> {
         if !self.went_well(&report, "the way back", &mut result) {
             return Ok(result);
         }
-        result.not_restored = changes(&before, &schema(self.target).await?);
+        result.not_restored = changes(&before, &self.schema().await?);
         if self.forward(migration, &mut result).await? {
-            result.not_repeated = changes(&after, &schema(self.target).await?);
+            result.not_repeated = changes(&after, &self.schema().await?);
         }
         Ok(result)
+    }
+
+    /// What the scratch database holds, but for the schemas that a run makes: they come with the first run in them.
+    async fn schema(&self) -> Result<SchemaSnapshot, RunError> {
+        let mut found = schema(self.target).await?;
+        for name in self.book.schemas.values() {
+            for key in [format!("schema {name}"), format!("schema \"{name}\"")] {
+                found.objects.remove(&key);
+            }
+        }
+        Ok(found)
     }
 
     fn options(&self) -> ApplyOptions {
@@ -199,7 +236,9 @@ impl Attempt<'_> {
     }
 
     async fn forward(&self, migration: &Migration, result: &mut Rehearsed) -> Result<bool, RunError> {
-        let options = ApplyOptions { to: Some(migration.reference()), ..self.options() };
+        // Nobody needs to be asked for a contract here: nothing uses the scratch database.
+        let released = BTreeSet::from([migration.release_key()]);
+        let options = ApplyOptions { to: Some(migration.reference()), released, ..self.options() };
         let targets = std::slice::from_ref(self.target);
         let report = apply_with(self.keeper, self.set, targets, self.actor, &options).await?;
         let first = result.took_ms.is_empty();
@@ -299,4 +338,33 @@ async fn presume(target: &Target, set: &MigrationSet) -> Result<(), RunError> {
 #[cfg(not(feature = "elasticsearch"))]
 async fn presume(_target: &Target, _set: &MigrationSet) -> Result<(), RunError> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::{MigrationRoot, SourceFile, resolve};
+
+    #[test]
+    fn only_roles_that_the_migrations_speak_of_are_theirs() {
+        let files = [
+            SourceFile::new(
+                "m/0001_a.up.sql",
+                "CREATE ROLE Shop_Reader NOLOGIN; DO $$BEGIN EXECUTE 'create role dyn'; END$$;",
+            ),
+            SourceFile::new("m/0001_a.down.sql", "DROP ROLE shop_reader; DROP ROLE \"Old One\";"),
+        ];
+        let set = resolve(&files, &[MigrationRoot::folder("**")]);
+        for (role, theirs) in [
+            ("shop_reader", true),
+            ("dyn", true),
+            ("Old One", true),
+            ("shop", false),
+            ("reader", false),
+            ("other", false),
+        ] {
+            assert_eq!(is_named(&set, Engine::Postgresql, role), theirs, "{role}");
+        }
+        assert!(!is_named(&set, Engine::Sqlite, "shop_reader"));
+    }
 }

@@ -182,10 +182,11 @@ fn duties(facts: &Facts) -> Part {
             agreed.entry(digest.clone()).or_default().insert(&record.body.actor);
         }
     }
-    let runs = of_actions(facts, &["run-finished"]).filter(|r| r.body.environment.is_some());
+    let runs = of_actions(facts, &["run-finished"]);
     Part::new(
         "Who ran and who agreed",
-        "approvals of a pull request are judged and named in its verdict, which the basis holds",
+        "approvals of a pull request are judged and named in its verdict, which the basis holds; a run by `--url` has no \
+         environment, and nobody is asked about it",
         &["when", "environment", "run", "by", "agreed", "basis", "result"],
     )
     .with(runs.map(|r| {

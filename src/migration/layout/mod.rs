@@ -404,6 +404,16 @@ impl Reader<'_> {
         self.put(id, version, name, Read { up, down, checksum, directives, files })
     }
 
+    /// Tells the comments of a script that look as if they checked something, and do not [S2-89].
+    fn misunderstood_checks(&mut self, script: &Script) {
+        const HELP: &str =
+            "write `-- Should return VALUE`, or `-- Should return N rows`, right behind the SELECT that it is about";
+        for one in verify::misunderstood(self.engine, &script.text) {
+            let line = script.first_line + one.line - 1;
+            self.problem(&script.path, line, "invalid-directive", Severity::Warning, one.message, HELP);
+        }
+    }
+
     /// Tells the sealed values of a script that no run could open.
     fn sealed_values(&mut self, script: &Script) {
         if !sealed::holds(&script.text) {
@@ -427,6 +437,7 @@ impl Reader<'_> {
         };
         for script in [Some(&up), down.as_ref()].into_iter().flatten() {
             self.sealed_values(script);
+            self.misunderstood_checks(script);
         }
         files.sort();
         self.set.migrations.push(Migration {

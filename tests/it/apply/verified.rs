@@ -1,6 +1,6 @@
 //! Queries in a script that say what they must return [S2-89].
 
-use crate::support::{BOTH, Project};
+use crate::support::{BOTH, Kind, Project};
 
 const TABLE: (&str, &str) = ("0001_a.up.sql", "create table a (n integer);\ninsert into a values (1), (2), (3);\n");
 
@@ -45,5 +45,29 @@ fn s2_89_it_holds_without_a_transaction_and_on_the_way_back() {
             .json();
         assert_eq!(said["steps"][0]["error"]["line"], 2, "{kind:?}: {said}");
         assert_eq!(project.database.one("select count(*) from a"), "3", "{kind:?}: the way back was undone");
+    }
+}
+
+#[test]
+fn s2_89_what_answers_with_rows_on_postgresql_is_held_to_its_comment() {
+    for lone in ["", "-- godwit: no-transaction\n"] {
+        let right = format!(
+            "{lone}insert into a values (7) returning n;\n-- Should return: 7\nset work_mem = '5MB';\nshow work_mem; /* should  return '5MB' */\n\
+             select 'it''s';\n-- Should return 'it''s'\n"
+        );
+        let project = Project::new(Kind::Postgres, &[TABLE, ("0002_b.up.sql", &right)]);
+        project.run(&["apply", "--yes"]).expect(0);
+        assert_eq!(project.database.one("select count(*) from a where n = 7"), "1");
+        project.write("0003_c.up.sql", &format!("{lone}insert into a values (8) returning n;\n/* Should return 9 */"));
+        let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+        let message = said["steps"][0]["error"]["message"].as_str().unwrap();
+        assert!(message.contains("must return `9`"), "{said}");
+        assert_eq!(project.database.one("select count(*) from a where n = 8"), "0", "it was taken back");
+        project.write(
+            "0003_c.up.sql",
+            &format!("{lone}insert into a values (8);\nshow work_mem;\n-- Should return 'much'"),
+        );
+        let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1);
+        assert!(said.stdout.contains("must return `much`"), "{said:?}");
     }
 }

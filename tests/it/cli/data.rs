@@ -115,6 +115,13 @@ fn s1_42_s1_43_every_kind_of_database_gets_its_own_data_and_production_never_doe
         ground.run(&["seed"]).expect(0);
         assert_eq!(ground.project.database.contents(Own::Not), seeded, "{kind:?}: again is the same");
         ground.run(&["seed", "production"]).expect(3);
+        for file in ["02.csv", "03.SQL", "04.js", ".gitkeep", "README.md"] {
+            ground.write(&format!("seeds/development/{file}"), "x");
+        }
+        let said = ground.run(&["seed", "--format", "json"]).expect(0);
+        assert!(said.stderr.contains("note: `seeds/development/03.SQL` is passed over"), "{kind:?}: {said:?}");
+        let passed: Vec<String> = ["02.csv", "03.SQL", "04.js"].map(|f| format!("seeds/development/{f}")).into();
+        assert_eq!(said.json()["passed_over"], serde_json::json!(passed), "{kind:?}");
         for (text, place) in bad {
             ground.write(&format!("seeds/development/shop/bad.{ending}"), text);
             let said = ground.run(&["seed"]).expect(1).stderr;

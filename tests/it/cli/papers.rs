@@ -200,6 +200,46 @@ fn s1_11_s2_139_a_page_for_each_migration_that_never_replaces_what_people_wrote(
 }
 
 #[test]
+fn s1_11_the_page_of_a_migration_that_is_gone_goes_with_it() {
+    let shop = Shop::new();
+    shop.run(&["docs"]).expect(0);
+    let page = |name: &str| shop.path().join("docs/migrations/db").join(name);
+    let last = std::fs::read_dir(shop.path().join("db"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("0003"))
+        .collect::<Vec<_>>();
+    let id = last[0].split('.').next().unwrap().to_owned() + ".md";
+    for file in &last {
+        std::fs::remove_file(shop.path().join("db").join(file)).unwrap();
+    }
+    shop.write("docs/migrations/db/by_hand.md", "# mine\n");
+    let said = shop.run(&["docs", "--check"]).expect(1).stdout;
+    assert!(said.contains(&format!("gone  docs/migrations/db/{id}")), "{said}");
+    // Of some folders alone nobody can say whose page it is.
+    let said = shop.run(&["docs", "db"]).expect(0).stdout;
+    assert!(said.contains("gone") && page(&id).exists(), "{said}");
+    let said = shop.run(&["docs", "--format", "json"]).expect(0).json();
+    assert_eq!(said["removed"], serde_json::json!([format!("db/{id}")]), "{said}");
+    assert!(!page(&id).exists() && page("by_hand.md").exists());
+    shop.run(&["docs", "--check"]).expect(0);
+}
+
+#[test]
+fn s0_106_runs_of_no_environment_are_among_those_that_nobody_agreed_to() {
+    let shop = Shop::new();
+    shop.run(&["apply", "--yes", "--url", "sqlite:x.db", "--path", "db"]).expect(0);
+    let said = shop.run(&["report", "--framework", "sox", "--format", "json"]).expect(0).json();
+    let rows = said["parts"][0]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{said}");
+    assert_eq!(
+        (&rows[0]["environment"], &rows[0]["agreed"], &rows[0]["by"]),
+        (&"-".into(), &"-".into(), &"tester".into()),
+        "{said}"
+    );
+}
+
+#[test]
 fn s0_52_to_s0_63_s0_101_to_s0_106_reports_tell_what_happened_in_every_form() {
     let shop = Shop::new();
     shop.run(&["apply", "development", "--yes"]).expect(0);

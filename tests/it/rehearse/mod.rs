@@ -112,6 +112,77 @@ fn s2_110_a_way_back_that_does_not_restore_is_shown() {
 }
 
 #[test]
+fn s2_108_a_contract_is_tried_though_a_run_would_hold_it() {
+    for kind in [Kind::Postgres, Kind::Sqlite] {
+        let project = Project::new(kind, &SOUND[..2]);
+        project.write("2_b.up.sql", "-- godwit: phase=contract\nalter table a rename column n to m;");
+        project.write("2_b.down.sql", "alter table a rename column m to n;");
+        // It builds on what the contract left.
+        project.write("3_c.up.sql", "insert into a (id, m) values (1, 'x');");
+        project.write("3_c.down.sql", "delete from a where m = 'x';");
+        let said = rehearse(&project, &["--format", "json"]).expect(0).json();
+        let tried = said["migrations"].as_array().unwrap();
+        assert_eq!(tried.len(), 3, "{said}");
+        assert!(tried.iter().all(|t| t["took_ms"].as_array().unwrap().len() == 3), "{said}");
+        // One that cannot run is told, and not passed over.
+        project.write("2_b.up.sql", "-- godwit: phase=contract\nalter table a drop column nowhere;");
+        let said = rehearse(&project, &[]).expect(1);
+        assert!(said.stdout.contains("the way forward") && said.stdout.contains("nowhere"), "{said:?}");
+    }
+}
+
+#[test]
+fn s2_110_what_a_run_itself_makes_is_nothing_that_a_way_back_should_take_away() {
+    let project = Project::new(Kind::Postgres, &[]);
+    let write = |path: &str, text: &str| {
+        let file = project.dir.path().join("services/user-service/migrations").join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    };
+    write("0001_orders.up.sql", "create table user_service.orders (id bigint primary key);");
+    write("0001_orders.down.sql", "drop table user_service.orders;");
+    let rehearse = || -> Said {
+        let mut command = crate::support::godwit(project.dir.path());
+        let args = ["rehearse", "services/user-service/migrations", "--url", &postgres_server()];
+        command.args(args).output().unwrap().into()
+    };
+    let said = rehearse().expect(0);
+    assert!(said.stdout.contains("1 tried, 0 wrong"), "{said:?}");
+    // A schema that the migration makes is its own to take away.
+    write("0002_more.up.sql", "create schema user_service_more;");
+    write("0002_more.down.sql", "select 1;");
+    let said = rehearse().expect(1);
+    assert!(said.stdout.contains("did not restore") && said.stdout.contains("user_service_more"), "{said:?}");
+}
+
+#[test]
+fn s2_108_no_role_stays_on_the_server_but_those_that_were_there() {
+    let project = Project::new(Kind::Postgres, &[]);
+    let name = project.database.name();
+    let (made, other) = (format!("made_{name}"), format!("there_{name}"));
+    project.database.query(&format!("create role {other} nologin"));
+    project.write(
+        "1_r.up.sql",
+        &format!("create role {made} nologin; create table a (n int); alter table a owner to {made}; grant select on a to {other};"),
+    );
+    project.write("1_r.down.sql", &format!("drop table a; drop role {made};"));
+    let roles = || {
+        project.database.one(&format!(
+            "select string_agg(rolname, ' ' order by rolname) from pg_roles where rolname like '%\\_{name}'"
+        ))
+    };
+    for _ in 0..2 {
+        rehearse(&project, &[]).expect(0);
+        assert_eq!(roles(), other);
+    }
+    // Nor where the rehearsal ends in the middle.
+    project.write("2_b.up.sql", "insert into nowhere values (1);");
+    rehearse(&project, &[]).expect(1);
+    assert_eq!(roles(), other);
+    project.database.query(&format!("drop role {other}"));
+}
+
+#[test]
 fn what_cannot_run_and_what_is_missing_is_told() {
     for kind in [Kind::Postgres, Kind::Sqlite] {
         let project = Project::new(kind, &SOUND);
