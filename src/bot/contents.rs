@@ -16,8 +16,10 @@ use crate::ids::{CommitSha, Digest, Risk};
 use crate::judge::judge;
 use crate::lint::fix::{Proposal, fixes};
 use crate::lint::{self, LintReport, Scope, Severity, Violation};
-use crate::migration::roots::{uncovered_by, unfound_by};
-use crate::migration::{Layout, Migration, MigrationRoot, MigrationSet, SourceFile, both, digest_of, resolve};
+use crate::migration::roots::{Place, uncovered_by, unfound_by};
+use crate::migration::{
+    FileContent, Layout, Migration, MigrationRoot, MigrationSet, SourceFile, both, digest_of, resolve,
+};
 
 /// Files above this many bytes are named, not read (bytes).
 const MAX_FILE: u64 = 64 * 1024 * 1024;
@@ -257,9 +259,15 @@ pub fn read(
     }
     let mut beside = beside_migrations(mirror, head, &touched, &mut set)?;
     let named = if proposed_roots.is_empty() { &policy.repo.migrations } else { &proposed_roots };
-    let is_there =
-        |path: &str| after.iter().any(|f| f.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')));
-    let mut told = unfound_by(&touched, named, &set, &is_there);
+    let place = |path: &str| {
+        let is_below = |f: &SourceFile| f.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        match after.iter().find(|f| f.path == path) {
+            Some(SourceFile { content: FileContent::Symlink, .. }) => Place::Link(path.to_owned()),
+            _ if after.iter().any(is_below) => Place::Folder,
+            _ => Place::Nothing,
+        }
+    };
+    let mut told = unfound_by(&touched, named, &set, &place);
     told.extend(uncovered_by(&touched, &roots, &set));
     beside.extend(told.iter().map(|p| p.file.clone()));
     set.remarks.extend(told);
@@ -273,7 +281,8 @@ pub fn read(
         policy.lint = LintConfig { profile, strict_below, ..policy.lint };
     }
     let scope = Scope::Paths(migration_paths.iter().chain(&beside).cloned().collect());
-    lint::note_brought(&mut set, &old_set, &scope);
+    let gone = touched.iter().filter(|p| was.contains(p.as_str()) && !still.contains(p.as_str())).cloned().collect();
+    lint::note_brought(&mut set, &old_set, &scope, &gone);
     let report = lint::check_judged(&set, &judge(&set), &policy.lint, &scope, today);
     let mut policy_changes = Vec::new();
     for path in touched.iter().filter(|p| policy.is_policy_path(p)) {
@@ -378,6 +387,8 @@ fn may_hold(root: &MigrationRoot, path: &str) -> bool {
         // What undoes the files of `scripts` stands in the folder beside it.
         let beside = literal.strip_suffix("scripts").filter(|around| around.is_empty() || around.ends_with('/'));
         root.path.is_empty()
+            // A link stands there by its own path.
+            || path == literal
             || path.strip_prefix(literal).is_some_and(|rest| rest.starts_with('/'))
             || beside.is_some_and(|around| path.strip_prefix(around).is_some_and(|rest| rest.starts_with("rollbacks/")))
     } else {
@@ -413,7 +424,7 @@ fn overlay(base: &[SourceFile], head: &[SourceFile], changes: &[Change]) -> Vec<
         }
     }
     // Folders that are named like files come with the files below them, which no change names.
-    for file in head.iter().filter(|f| matches!(f.content, crate::migration::FileContent::Directory)) {
+    for file in head.iter().filter(|f| matches!(f.content, FileContent::Directory)) {
         files.entry(&file.path).or_insert(file);
     }
     files.into_values().cloned().collect()

@@ -1,10 +1,16 @@
 //! What a branch adds or touches, and the policy it is judged by, from git.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::exit::Failure;
-use crate::migration::SourceFile;
+use super::instead::Staged;
+use crate::migration::{FileContent, SourceFile};
+
+/// The part of git's modes that says what an entry is.
+const MODE_KIND: u32 = 0o170_000;
+/// A symbolic link.
+const MODE_LINK: u32 = 0o120_000;
 
 /// Files a branch changed since it left `base`, and files as they are at `base`.
 pub(super) struct Branch {
@@ -52,13 +58,7 @@ impl Branch {
     /// # Errors
     /// As [`Branch::touched`].
     pub(super) fn deleted(&self) -> anyhow::Result<BTreeSet<String>> {
-        let diff = self.diff(&self.fork()?)?;
-        Ok(diff
-            .deltas()
-            .filter(|d| d.status() == git2::Delta::Deleted)
-            .filter_map(|d| d.old_file().path().map(|p| p.to_string_lossy().replace('\\', "/")))
-            .filter_map(|p| p.strip_prefix(&self.inside).map(str::to_owned))
-            .collect())
+        Ok(deleted(&self.diff(&self.fork()?)?, &self.inside))
     }
 
     /// Files as they were where the branch left its base: those in the folders of `changed`, and in the folders around
@@ -173,6 +173,15 @@ fn paths(diff: &git2::Diff<'_>, inside: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Deleted files of a comparison that lie below `inside`, relative to it.
+fn deleted(diff: &git2::Diff<'_>, inside: &str) -> BTreeSet<String> {
+    diff.deltas()
+        .filter(|d| d.status() == git2::Delta::Deleted)
+        .filter_map(|d| d.old_file().path().map(|p| p.to_string_lossy().replace('\\', "/")))
+        .filter_map(|p| p.strip_prefix(inside).map(str::to_owned))
+        .collect()
+}
+
 /// Whether the last commit of the repository around a file has it. Outside of a repository, and before its first commit,
 /// nothing is committed.
 pub(super) fn is_committed(file: &Path) -> bool {
@@ -185,19 +194,12 @@ pub(super) fn is_committed(file: &Path) -> bool {
     last.is_ok_and(|tree| file.strip_prefix(top).is_ok_and(|path| tree.get_path(path).is_ok()))
 }
 
-/// What the next commit would record.
-pub(super) struct Staged {
-    /// New and changed files, relative to the folder we work in.
-    pub paths: BTreeSet<String>,
-    /// Those of them that were changed again after they were staged.
-    pub changed_since: BTreeSet<String>,
-}
-
-/// The files of git's index that differ from the last commit, or all of them before the first.
+/// What the next commit would record: the files of git's index that differ from the last commit, or all of them before the
+/// first. Of names that end otherwise than in `read`, the name alone.
 ///
 /// # Errors
 /// No repository around `dir`, or git cannot read its objects.
-pub(super) fn staged(dir: &Path) -> anyhow::Result<Staged> {
+pub(super) fn staged(dir: &Path, read: &[&str]) -> anyhow::Result<Staged> {
     let fail = |e: git2::Error| {
         Failure::usage(format!("`--staged` needs a git repository around `{}`: {}", dir.display(), e.message()))
     };
@@ -208,9 +210,28 @@ pub(super) fn staged(dir: &Path) -> anyhow::Result<Staged> {
         Err(e) if matches!(e.code(), git2::ErrorCode::UnbornBranch | git2::ErrorCode::NotFound) => None,
         Err(e) => return Err(fail(e)),
     };
-    let index = repository.diff_tree_to_index(last.as_ref(), None, None).map_err(fail)?;
-    let since = repository.diff_index_to_workdir(None, None).map_err(fail)?;
-    let staged = paths(&index, &inside);
-    let changed_since = paths(&since, &inside).intersection(&staged).cloned().collect();
-    Ok(Staged { paths: staged, changed_since })
+    let staged = repository.diff_tree_to_index(last.as_ref(), None, None).map_err(fail)?;
+    let mut options = git2::DiffOptions::new();
+    options.include_untracked(true).recurse_untracked_dirs(true);
+    let since = repository.diff_index_to_workdir(None, Some(&mut options)).map_err(fail)?;
+    let entries = repository.index().map_err(fail)?;
+    let mut index = BTreeMap::new();
+    for delta in since.deltas() {
+        let Some(path) = delta.old_file().path().or_else(|| delta.new_file().path()) else { continue };
+        let text = path.to_string_lossy().replace('\\', "/");
+        let Some(shown) = text.strip_prefix(&inside) else { continue };
+        let entry = entries.get_path(path, 0);
+        let content = match &entry {
+            None => None,
+            Some(entry) if entry.mode & MODE_KIND == MODE_LINK => Some(FileContent::Symlink),
+            Some(_) if !read.iter().any(|ending| shown.ends_with(ending)) => Some(FileContent::Bytes(Vec::new())),
+            Some(entry) => match repository.find_blob(entry.id) {
+                Ok(blob) => Some(FileContent::Bytes(blob.content().to_vec())),
+                // Another repository, which stands in this one by its commit.
+                Err(_) => None,
+            },
+        };
+        index.insert(shown.to_owned(), content);
+    }
+    Ok(Staged { paths: paths(&staged, &inside), gone: deleted(&staged, &inside), index })
 }

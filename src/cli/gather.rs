@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use super::Global;
 use super::around::Around;
 use super::exit::Failure;
-use super::standing::above;
+use super::instead::Instead;
+use super::standing::{above, linked};
 use super::tree::BESIDE;
 use crate::config::{Environments, LintConfig, RepoConfig};
 use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
 use crate::migration::checksum::both;
 use crate::migration::layout::{declared_engine, split_marked};
-use crate::migration::roots::uncovered_below;
+use crate::migration::roots::{LINK, uncovered_below};
 use crate::migration::text::text;
 use crate::migration::{
     Directives, FileContent, Layout, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
@@ -45,7 +46,7 @@ pub(super) fn migrations(
     paths: &[PathBuf],
     engine: Option<Engine>,
 ) -> anyhow::Result<MigrationSet> {
-    let Asked { mut set, files } = asked(global, config, paths, engine)?;
+    let Asked { mut set, files, .. } = asked(global, config, paths, engine, &Instead::default())?;
     if let Some(files) = files {
         set.migrations.retain(|m| m.files.iter().any(|f| files.contains(&f.path)));
     }
@@ -58,9 +59,12 @@ pub(super) struct Asked {
     pub set: MigrationSet,
     /// Where single files were named: all that was named, with the other files of their migrations.
     pub files: Option<BTreeSet<String>>,
+    /// Links that were named in place of folders: nothing behind them is looked at.
+    pub links: BTreeSet<String>,
 }
 
-/// As [`migrations`], each file that is named among the migrations of its folder, by which it is judged.
+/// As [`migrations`], each file that is named among the migrations of its folder, by which it is judged. What is deleted since
+/// a base holds nothing, and of folders it is what is staged that counts.
 ///
 /// # Errors
 /// A path that does not exist, or is neither a folder nor SQL.
@@ -69,24 +73,37 @@ pub(super) fn asked(
     config: &RepoConfig,
     paths: &[PathBuf],
     engine: Option<Engine>,
+    instead: &Instead,
 ) -> anyhow::Result<Asked> {
     if paths.is_empty() {
-        return Ok(Asked { set: repository(global, config, engine)?, files: None });
+        return Ok(Asked { set: repository(global, config, engine, instead)?, files: None, links: BTreeSet::new() });
     }
+    let mut links = BTreeSet::new();
     let mut taken = Taken::default();
     let mut named = BTreeSet::new();
     let mut around = Around::default();
     let mut is_single = false;
     let mut names = Names::new(&global.repo);
     for path in &super::patterns::filled_in(paths)? {
-        let found =
-            std::fs::metadata(path).map_err(|e| Failure::usage(format!("cannot look at `{}`: {e}", path.display())))?;
         let shown = names.of(path);
-        if found.is_dir() {
+        let found = match std::fs::metadata(path) {
+            Ok(found) => found,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && instead.was_there(&shown) => {
+                is_single |= instead.before.contains(&shown);
+                named.insert(shown);
+                continue;
+            }
+            Err(e) => return Err(Failure::usage(format!("cannot look at `{}`: {e}", path.display()))),
+        };
+        if let Some(link) = linked(path).filter(|_| found.is_dir()) {
+            let (link, help) = (link.to_string_lossy().replace('\\', "/"), "name the folder itself");
+            links.insert(link.clone());
+            taken.set.problems.push(problem(&link, 1, "symlink", LINK, help));
+        } else if found.is_dir() {
             let part = if shown.is_empty() {
-                repository(global, config, engine)?
+                repository(global, config, engine, instead)?
             } else {
-                folder(path, &shown, config, engine)
+                folder(path, &shown, config, engine, instead)
             };
             named.extend(files_of(&part));
             taken.add(part);
@@ -112,7 +129,8 @@ pub(super) fn asked(
             return Err(Failure::usage(message));
         }
     }
-    Ok(Asked { set: taken.set, files: is_single.then_some(named) })
+    named.extend(links.iter().cloned());
+    Ok(Asked { set: taken.set, files: is_single.then_some(named), links })
 }
 
 /// Every file that a set speaks of.
@@ -150,7 +168,12 @@ pub(super) fn covering(shown: &str, config: &RepoConfig) -> Option<MigrationRoot
     config.migrations.iter().filter(named).find(|root| root.matcher().is_some_and(|fits| fits(shown))).cloned()
 }
 
-fn repository(global: &Global, config: &RepoConfig, engine: Option<Engine>) -> anyhow::Result<MigrationSet> {
+fn repository(
+    global: &Global,
+    config: &RepoConfig,
+    engine: Option<Engine>,
+    instead: &Instead,
+) -> anyhow::Result<MigrationSet> {
     if !global.repo.is_dir() {
         return Err(Failure::usage(format!("`{}` is not a folder", global.repo.display())));
     }
@@ -158,7 +181,8 @@ fn repository(global: &Global, config: &RepoConfig, engine: Option<Engine>) -> a
     for root in &mut roots {
         root.engine = engine.or(root.engine);
     }
-    let Files { files, problems } = walk(&global.repo, &|_| true);
+    let Files { mut files, problems } = walk(&global.repo, &|_| true);
+    instead.lay("", &mut files);
     let mut set = resolve_below(&above(&global.repo), &files, &roots);
     let paths = files.iter().map(|file| file.path.as_str());
     set.remarks.extend(uncovered_below(paths, &roots, &set));
@@ -168,8 +192,9 @@ fn repository(global: &Global, config: &RepoConfig, engine: Option<Engine>) -> a
 }
 
 /// A folder that was named: itself a root, and whatever below it clearly holds migrations.
-fn folder(path: &Path, shown: &str, config: &RepoConfig, engine: Option<Engine>) -> MigrationSet {
-    let Files { files, problems } = walk(path, &|_| true);
+fn folder(path: &Path, shown: &str, config: &RepoConfig, engine: Option<Engine>, instead: &Instead) -> MigrationSet {
+    let Files { mut files, problems } = walk(path, &|_| true);
+    instead.lay(shown, &mut files);
     let mut set = below(&above(path), &files, shown, config, engine);
     loose_files(&files, engine.or(named_after(shown)), &mut set);
     set.problems.extend(problems);
@@ -249,9 +274,13 @@ pub(super) fn before(
     let mut set = MigrationSet::default();
     for path in &super::patterns::filled_in(paths)? {
         let shown = names.of(path);
+        // One that is deleted is known by what lay in it.
+        let was_folder =
+            || files.iter().any(|f| f.path.strip_prefix(&*shown).is_some_and(|rest| rest.starts_with('/')));
+        let is_folder = path.is_dir() || (!path.exists() && was_folder());
         let found = match shown.rsplit_once('/') {
-            _ if path.is_dir() && shown.is_empty() => resolve(files, &roots),
-            _ if path.is_dir() => folder_before(&above(path), files, &shown, config, engine),
+            _ if is_folder && shown.is_empty() => resolve(files, &roots),
+            _ if is_folder => folder_before(&above(path), files, &shown, config, engine),
             _ if shown.ends_with(".sql") => {
                 let mut own = MigrationSet::default();
                 if let Some(merged) = forward.get(&shown) {
@@ -373,7 +402,7 @@ fn document(
         )));
     };
     // One file was named, however many stand around it.
-    let part = MigrationSet { files_seen: 0, ..folder(parent, &around, config, Some(engine)) };
+    let part = MigrationSet { files_seen: 0, ..folder(parent, &around, config, Some(engine), &Instead::default()) };
     // A file that was named without its folder keeps that name.
     let full = if shown.contains('/') { shown.to_owned() } else { format!("{around}/{shown}") };
     let kept = part.migrations.iter().filter(|m| m.files.iter().any(|f| f.path == full));

@@ -7,14 +7,16 @@ use chrono::NaiveDate;
 use clap::ValueEnum;
 
 use super::exit::Failure;
+use super::instead::{Instead, Staged};
 use super::{Exit, Format, Global, fix, folder, gather, print, targets};
 use crate::approval::Policy;
 use crate::config::{LintConfig, Profile, RepoConfig, ServiceSettings};
-use crate::ids::{Engine, EnvironmentName, Risk};
+use crate::ids::{Engine, EnvironmentName};
 use crate::judge::judge;
 use crate::lint::pipelines::problems as problems_of;
 use crate::lint::{
-    LintReport, Scope, Severity, changed_after_merge, check_judged, has_errors_outside, note_brought, overtaken, table,
+    LintReport, Scope, Severity, changed_after_merge, check_judged, has_errors_outside, highest, note_brought,
+    overtaken, table,
 };
 use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of, roots};
 use crate::report::lint_text::{Detail, summary};
@@ -181,7 +183,7 @@ fn keep_service(report: &mut LintReport, set: &MigrationSet, service: &str) -> a
     report.violations.retain(|v| v.file.starts_with(&folder) || files.contains(v.file.as_str()));
     report.migrations.retain(|m| m.service.as_deref() == Some(service));
     report.files = files.len();
-    report.risk = report.migrations.iter().map(|m| m.risk).max().unwrap_or(Risk::Low);
+    report.risk = highest(&report.migrations, &report.violations);
     let told = |m: &&&Migration| report.migrations.iter().any(|s| s.unit == m.unit && s.id == m.id.as_str());
     report.digest = digest_of(own.iter().filter(told).copied());
     Ok(())
@@ -244,21 +246,33 @@ pub(super) fn look(
     let mut config = global.repo_config()?;
     let named = config.migrations.clone();
     let mut new = BTreeSet::new();
+    let mut gone = BTreeSet::new();
     let mut before = Vec::new();
+    let mut index = BTreeMap::new();
     let (mut scope, lint_config) = match against {
         Against::Nothing | Against::Staged => {
             gather::take_engines(&mut config, &|path| read_here(global, path))?;
-            let scope = if matches!(against, Against::Staged) { staged(global)? } else { Scope::All };
+            let mut scope = Scope::All;
+            if matches!(against, Against::Staged) {
+                let staged = staged(global)?;
+                scope = Scope::Paths(staged.paths);
+                (gone, index) = (staged.gone, staged.index);
+            }
             (scope, gather::lint_config(&config, &|path| read_here(global, path))?)
         }
         Against::Base(base) => {
             let changed = changed(global, &mut config, base)?;
             new = changed.new;
+            gone = changed.gone;
             before = changed.before;
             (changed.scope, changed.config)
         }
     };
-    let gather::Asked { mut set, files } = gather::asked(global, &config, paths, engine)?;
+    let instead = Instead { index, before: before.iter().map(|f| f.path.clone()).collect() };
+    let gather::Asked { mut set, files, links } = gather::asked(global, &config, paths, engine, &instead)?;
+    if let Scope::Paths(touched) = &mut scope {
+        touched.extend(links);
+    }
     // Whoever names a file asks about it alone.
     let whole = files.is_none();
     if let Some(files) = files {
@@ -276,11 +290,11 @@ pub(super) fn look(
         set.remarks.extend(told);
     }
     if paths.is_empty() {
-        let is_there = |path: &str| global.has_folder(path);
+        let place = |path: &str| global.place(path);
         let told = match &mut scope {
-            Scope::All | Scope::Named(_) => roots::unfound(&named, &set, &is_there),
+            Scope::All | Scope::Named(_) => roots::unfound(&named, &set, &place),
             Scope::Paths(touched) => {
-                let mut told = roots::unfound_by(touched, &named, &set, &is_there);
+                let mut told = roots::unfound_by(touched, &named, &set, &place);
                 told.extend(roots::uncovered_by(touched, &config.migrations, &set));
                 touched.extend(told.iter().map(|p| p.file.clone()));
                 told
@@ -292,13 +306,19 @@ pub(super) fn look(
     if paths.is_empty() && set.migrations.iter().any(|m| m.layout == Layout::Prisma) {
         set.remarks.extend(problems_of(&super::pipelines::files(&global.repo)));
     }
-    if let Against::Base(base) = against
+    let since = match against {
+        Against::Nothing => None,
+        Against::Base(base) => Some(base),
+        // Before the first commit there is nothing that could be taken away.
+        Against::Staged => (!gone.is_empty()).then_some("HEAD"),
+    };
+    if let Some(base) = since
         && whole
-        && has_errors_outside(&set, &scope)
+        && (!gone.is_empty() || has_errors_outside(&set, &scope))
     {
-        let was = at_base(global, base, &set)?;
+        let was = at_base(global, base, &set, &gone)?;
         let was = gather::before(global, &config, paths, engine, &was, &set)?;
-        note_brought(&mut set, &was, &scope);
+        note_brought(&mut set, &was, &scope, &gone);
     }
     if let (Against::Base(base), Level::Environment(..)) = (against, level) {
         let asked = asked_at_base(global, base, &set)?;
@@ -334,18 +354,18 @@ pub(super) fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<St
     }
 }
 
-/// The files that are staged. One that was changed again since is told: it is linted as it lies in the folder.
+/// The files that are staged. One that was changed again since is told: it is linted as it is staged.
 #[cfg(feature = "bot")]
-fn staged(global: &Global) -> anyhow::Result<Scope> {
-    let staged = super::changes::staged(&global.repo)?;
-    for path in staged.changed_since.iter().filter(|_| !global.quiet) {
-        anstream::eprintln!("warning: `{path}` has changes that are not staged; it is linted with them");
+fn staged(global: &Global) -> anyhow::Result<Staged> {
+    let staged = super::changes::staged(&global.repo, &gather::READ)?;
+    for path in staged.index.keys().filter(|path| !global.quiet && staged.paths.contains(*path)) {
+        anstream::eprintln!("warning: `{path}` has changes that are not staged; it is linted without them");
     }
-    Ok(Scope::Paths(staged.paths))
+    Ok(staged)
 }
 
 #[cfg(not(feature = "bot"))]
-fn staged(_: &Global) -> anyhow::Result<Scope> {
+fn staged(_: &Global) -> anyhow::Result<Staged> {
     Err(Failure::usage("this build has no git in it, so `--staged` cannot be answered; build with the feature `bot`"))
 }
 
@@ -357,6 +377,8 @@ struct Changed {
     config: LintConfig,
     /// Files that the base has not.
     new: BTreeSet<String>,
+    /// Files that it deletes.
+    gone: BTreeSet<String>,
     /// Files around those that it changes or deletes, as they were where it left its base.
     before: Vec<SourceFile>,
 }
@@ -387,14 +409,20 @@ fn changed(global: &Global, config: &mut RepoConfig, base: &str) -> anyhow::Resu
     let gone = branch.deleted()?;
     let edited: BTreeSet<&str> = touched.difference(&new).chain(&gone).map(String::as_str).collect();
     let before = branch.files_around(&edited, &gather::READ)?;
-    Ok(Changed { scope: Scope::Paths(touched), config: lint_config, new, before })
+    Ok(Changed { scope: Scope::Paths(touched), config: lint_config, new, gone, before })
 }
 
 /// The files of the set's folders as they were where the branch left its base.
 #[cfg(feature = "bot")]
-fn at_base(global: &Global, base: &str, set: &MigrationSet) -> anyhow::Result<Vec<SourceFile>> {
+fn at_base(
+    global: &Global,
+    base: &str,
+    set: &MigrationSet,
+    gone: &BTreeSet<String>,
+) -> anyhow::Result<Vec<SourceFile>> {
     let own = set.migrations.iter().flat_map(|m| &m.files).map(|f| f.path.as_str());
-    let around = own.chain(set.problems.iter().map(|p| p.file.as_str())).collect();
+    let told = set.problems.iter().map(|p| p.file.as_str());
+    let around = own.chain(told).chain(gone.iter().map(String::as_str)).collect();
     super::changes::Branch::open(&global.repo, base)?.files_around(&around, &gather::READ)
 }
 
@@ -440,7 +468,7 @@ fn asked_at_base(_: &Global, _: &str, _: &MigrationSet) -> anyhow::Result<Vec<Se
 }
 
 #[cfg(not(feature = "bot"))]
-fn at_base(_: &Global, _: &str, _: &MigrationSet) -> anyhow::Result<Vec<SourceFile>> {
+fn at_base(_: &Global, _: &str, _: &MigrationSet, _: &BTreeSet<String>) -> anyhow::Result<Vec<SourceFile>> {
     Ok(Vec::new())
 }
 

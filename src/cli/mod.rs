@@ -42,6 +42,7 @@ mod graph;
 mod hooks;
 mod init;
 mod init_tracking;
+mod instead;
 mod later;
 mod lint;
 mod lock;

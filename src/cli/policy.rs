@@ -242,8 +242,8 @@ fn folders(global: &Global, policy: &Policy) -> anyhow::Result<Vec<Finding>> {
         return Ok(Vec::new());
     }
     let set = resolve(&read_tree(&global.repo)?, roots);
-    let is_there = |path: &str| global.has_folder(path);
-    Ok(unfound(roots, &set, &is_there).into_iter().map(finding).collect())
+    let place = |path: &str| global.place(path);
+    Ok(unfound(roots, &set, &place).into_iter().map(finding).collect())
 }
 
 /// What is wrong with the `environments.json` of services.

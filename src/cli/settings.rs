@@ -9,6 +9,7 @@ use super::exit::Failure;
 use super::{Exit, Global};
 use crate::config::RepoConfig;
 use crate::ids::EnvironmentName;
+use crate::migration::roots::Place;
 use crate::store::{AuditKey, Store, StoreError};
 
 impl Global {
@@ -33,9 +34,14 @@ impl Global {
         self.config.clone().unwrap_or_else(|| self.repo.join(RepoConfig::FILE))
     }
 
-    /// Whether a folder of that path is in the repository.
-    pub fn has_folder(&self, path: &str) -> bool {
-        self.repo.join(path).is_dir()
+    /// What stands at a path of the repository.
+    pub fn place(&self, path: &str) -> Place {
+        let steps = path.match_indices('/').map(|(at, _)| &path[..at]).chain([path]);
+        match steps.filter(|step| !step.is_empty()).find(|step| self.repo.join(step).is_symlink()) {
+            Some(link) => Place::Link(link.to_owned()),
+            None if self.repo.join(path).is_dir() => Place::Folder,
+            None => Place::Nothing,
+        }
     }
 
     /// The environment that a word on the command line means here.

@@ -12,6 +12,7 @@ use super::Global;
 use super::exit::Failure;
 use super::folder::read_folder;
 use super::settings::known_as;
+use super::standing::linked;
 use super::tree::{Reading, Tree, read_tree};
 #[cfg(feature = "postgres")]
 use super::unchanged::Known;
@@ -148,6 +149,9 @@ impl Place {
         let dir = self.path.clone().unwrap_or_else(|| global.repo.join("migrations"));
         if !dir.is_dir() {
             return Err(Failure::usage(format!("`{}` is not a folder; give one with `--path`", dir.display())));
+        }
+        if let Some(link) = linked(&dir) {
+            return Err(Failure::usage(format!("`{}` {}; give the folder itself", link.display(), roots::LINK)));
         }
         Ok(dir)
     }
@@ -299,8 +303,8 @@ impl Place {
         let environment = self.named(&policy, name)?;
         let name = &environment.name;
         let mut set = resolve(&read_tree(&global.repo)?, &policy.repo.migrations);
-        let is_there = |path: &str| global.has_folder(path);
-        set.problems.extend(roots::unfound(&policy.repo.migrations, &set, &is_there));
+        let place = |path: &str| global.place(path);
+        set.problems.extend(roots::unfound(&policy.repo.migrations, &set, &place));
         same_kind(&set, environment)?;
         owned(&set, &policy)?;
         // A migration with a target of its own was looked at just now, or is another environment's.

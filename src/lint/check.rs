@@ -130,7 +130,7 @@ fn assemble(
             Scope::All | Scope::Named(_) => set.files_seen,
             Scope::Paths(_) => in_scope.iter().map(|(_, m)| m.files.len()).sum(),
         },
-        risk: summaries.iter().map(|s| s.risk).max().unwrap_or(Risk::Low),
+        risk: super::highest(&summaries, &violations),
         digest: digest_of(in_scope.iter().map(|(_, m)| *m)),
         violations,
         migrations: summaries,

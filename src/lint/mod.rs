@@ -160,10 +160,16 @@ pub struct LintReport {
     pub violations: Vec<Violation>,
     /// The migrations the report is about, in run order.
     pub migrations: Vec<MigrationSummary>,
-    /// The highest risk among them.
+    /// The highest risk among them, and among the findings in files that none of them has.
     pub risk: Risk,
     /// Digest over them.
     pub digest: Digest,
+}
+
+/// The highest risk of migrations and of what was found: a migration that is deleted is not among them, and its finding is.
+pub fn highest(migrations: &[MigrationSummary], violations: &[Violation]) -> Risk {
+    let found = violations.iter().map(|v| v.risk);
+    migrations.iter().map(|m| m.risk).chain(found).max().unwrap_or(Risk::Low)
 }
 
 impl LintReport {

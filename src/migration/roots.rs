@@ -6,10 +6,24 @@ use std::collections::BTreeSet;
 use super::{MigrationRoot, MigrationSet, Problem, Severity, SourceFile, resolve};
 use crate::config::RepoConfig;
 
-/// What is wrong with the folders that the file itself names, the set having been read from them. `is_there` tells of a path
-/// without patterns whether it is a folder.
-pub fn unfound(roots: &[MigrationRoot], set: &MigrationSet, is_there: &dyn Fn(&str) -> bool) -> Vec<Problem> {
-    roots.iter().filter_map(|root| problem(root, root.line?, set, is_there)).collect()
+/// What stands at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A folder.
+    Folder,
+    /// A symbolic link, or what lies behind the one that stands here.
+    Link(String),
+    /// No folder.
+    Nothing,
+}
+
+/// What is said of a link that stands where a folder of migrations should; lint and runs say the same.
+pub const LINK: &str = "is a symbolic link; links are never followed, since they can point anywhere";
+
+/// What is wrong with the folders that the file itself names, the set having been read from them. `place` tells of a path
+/// without patterns what stands there.
+pub fn unfound(roots: &[MigrationRoot], set: &MigrationSet, place: &dyn Fn(&str) -> Place) -> Vec<Problem> {
+    roots.iter().filter_map(|root| problem(root, root.line?, set, place)).collect()
 }
 
 /// The same for a change of the files `touched`. Where it names such a folder and brings migrations, they may be meant for it.
@@ -19,17 +33,23 @@ pub fn unfound_by(
     touched: &BTreeSet<String>,
     roots: &[MigrationRoot],
     set: &MigrationSet,
-    is_there: &dyn Fn(&str) -> bool,
+    place: &dyn Fn(&str) -> Place,
 ) -> Vec<Problem> {
     let names = touched.contains(RepoConfig::FILE);
     let brings = set.migrations.iter().flat_map(|m| &m.files).any(|f| touched.contains(&f.path))
         || touched.iter().any(|path| path.ends_with(".sql"));
-    if !brings && !names {
+    // A link stands in git by its own path, whatever is behind it.
+    let is_new_link = |root: &MigrationRoot| matches!(place(&root.path), Place::Link(link) if touched.contains(&link));
+    let links = roots.iter().any(|root| root.line.is_some() && is_new_link(root));
+    if !brings && !names && !links {
         return Vec::new();
     }
-    let severity = |told: Severity| if brings && names { told } else { told.min(Severity::Warning) };
-    let all = unfound(roots, set, is_there);
-    all.into_iter().map(|p| Problem { severity: severity(p.severity), ..p }).collect()
+    // Nothing that is behind a link is looked at, whoever made it.
+    let severity = |p: &Problem| {
+        if (brings && names) || p.rule == "symlink" { p.severity } else { p.severity.min(Severity::Warning) }
+    };
+    let all = unfound(roots, set, place);
+    all.into_iter().map(|p| Problem { severity: severity(&p), ..p }).collect()
 }
 
 /// Folders that no entry of `godwit.yml` names and to which a change brings what reads as migrations: nobody lints, plans or
@@ -86,7 +106,7 @@ pub fn uncovered_below<'p>(
     uncovered_by(&paths.filter(is_below).map(str::to_owned).collect(), roots, set)
 }
 
-fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, is_there: &dyn Fn(&str) -> bool) -> Option<Problem> {
+fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, place: &dyn Fn(&str) -> Place) -> Option<Problem> {
     // A pattern that cannot be read is told by who reads the set.
     let fits = root.matcher()?;
     // What is wrong with a file in it, or below it, is told by itself.
@@ -99,12 +119,24 @@ fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, is_there: &dyn F
     let (rule, severity, message, help) = if root.is_pattern() {
         let message = format!("`{shown}` fits no folder that holds a migration");
         ("empty-root", Severity::Warning, message, "correct `path`, or take the entry out until there is one")
-    } else if root.path.is_empty() || is_there(&root.path) {
-        let message = format!("`{shown}` holds no migration");
-        ("empty-root", Severity::Warning, message, "correct `path`, or take the entry out until there is one")
     } else {
-        let message = format!("`{shown}` is no folder, and migrations are looked for in it");
-        ("missing-root", Severity::Error, message, "correct `path`, or take the entry out until the folder is there")
+        match if root.path.is_empty() { Place::Folder } else { place(&root.path) } {
+            Place::Folder => {
+                let message = format!("`{shown}` holds no migration");
+                ("empty-root", Severity::Warning, message, "correct `path`, or take the entry out until there is one")
+            }
+            Place::Link(link) => (
+                "symlink",
+                Severity::Error,
+                format!("`{link}` {LINK}"),
+                "commit the folder itself, or name it in `path`",
+            ),
+            Place::Nothing => {
+                let message = format!("`{shown}` is no folder, and migrations are looked for in it");
+                let help = "correct `path`, or take the entry out until the folder is there";
+                ("missing-root", Severity::Error, message, help)
+            }
+        }
     };
     let file = RepoConfig::FILE.to_owned();
     Some(Problem { file, line, column: 1, end_column: 1, rule, severity, message, help: help.to_owned() })
@@ -118,7 +150,7 @@ mod tests {
     fn a_named_folder_without_migrations_is_told_with_its_line() {
         let config = RepoConfig::parse(
             "version: 1\nmigrations:\n  - path: db\n  - path: nosuch\n  - path: empty\n  - path: services/*/migrations\n  \
-             - path: apps/*/migrations\n  - path: broken\n  - path: '**'\n",
+             - path: apps/*/migrations\n  - path: broken\n  - path: '**'\n  - path: linked/db\n",
         )
         .expect("valid");
         let files = [
@@ -131,7 +163,11 @@ mod tests {
         ]
         .map(|(path, text)| SourceFile::new(path, text));
         let set = resolve(&files, &config.migrations);
-        let there = |path: &str| files.iter().any(|f| f.path.starts_with(&format!("{path}/")));
+        let there = |path: &str| match path {
+            "linked/db" => Place::Link("linked".to_owned()),
+            path if files.iter().any(|f| f.path.starts_with(&format!("{path}/"))) => Place::Folder,
+            _ => Place::Nothing,
+        };
         let told: Vec<_> = unfound(&config.migrations, &set, &there)
             .into_iter()
             .map(|p| (p.line, p.rule, p.severity, p.message))
@@ -140,6 +176,7 @@ mod tests {
             (4, "missing-root", Severity::Error, "`nosuch`"),
             (5, "empty-root", Severity::Warning, "`empty`"),
             (6, "empty-root", Severity::Warning, "`services/*/migrations`"),
+            (10, "symlink", Severity::Error, "`linked` is a symbolic link"),
         ];
         assert_eq!(told.len(), parts.len(), "{told:?}");
         for (told, (line, rule, severity, name)) in told.iter().zip(parts) {
@@ -177,7 +214,10 @@ mod tests {
             (&["README.md"], None),
         ] {
             let touched = touched.iter().map(|path| (*path).to_owned()).collect();
-            let told = unfound_by(&touched, &config.migrations, &set, &|path| path == "db");
+            let told = unfound_by(&touched, &config.migrations, &set, &|path| match path {
+                "db" => Place::Folder,
+                _ => Place::Nothing,
+            });
             assert_eq!(told.first().map(|p| p.severity), expected, "{touched:?}");
         }
     }
@@ -219,6 +259,6 @@ mod tests {
     #[test]
     fn what_nobody_wrote_is_not_asked_for() {
         let roots = RepoConfig::default().migrations;
-        assert_eq!(unfound(&roots, &resolve(&[], &roots), &|_| false), []);
+        assert_eq!(unfound(&roots, &resolve(&[], &roots), &|_| Place::Nothing), []);
     }
 }

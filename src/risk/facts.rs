@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::assess;
 use crate::ids::{Engine, EnvironmentName, Risk, TargetName};
 use crate::lint::effect::{Effect, Lock, effect_of};
-use crate::lint::{LintReport, RISK_UNDERSTATED, Violation};
+use crate::lint::{LintReport, RISK_UNDERSTATED, Violation, highest};
 use crate::migration::{Migration, MigrationSet};
 
 /// Below this many rows and bytes a table is done with in a moment.
@@ -138,7 +138,7 @@ pub fn weigh(mut report: LintReport, set: &MigrationSet, facts: &[PlaceFacts]) -
         });
         v.rule != RISK_UNDERSTATED || risk.unwrap_or(true)
     });
-    report.risk = report.migrations.iter().map(|m| m.risk).max().unwrap_or(Risk::Low);
+    report.risk = highest(&report.migrations, &report.violations);
     report
 }
 

@@ -330,3 +330,109 @@ fn f203_what_a_branch_makes_wrong_with_merged_files_is_told() {
     write(dir.path(), "db/migrations/0003_c.down.sql", "drop table w;\n");
     assert_eq!(errors(dir.path(), &["--base", "main"]), (Some(0), vec![]));
 }
+
+/// Deletes files in the folder and in git's index.
+fn delete(dir: &Path, paths: &[&str]) {
+    git(dir, &[&["rm", "-q", "--"], paths].concat());
+}
+
+#[test]
+fn s4_58_what_a_branch_deletes_of_merged_migrations_is_told_with_its_risk() {
+    let dir = merged();
+    delete(dir.path(), &["db/migrations/0002_b.up.sql", "db/migrations/0002_b.down.sql"]);
+    let (code, report) = json(dir.path(), &["--base", "main"]);
+    assert_eq!((code, &report["risk"]), (Some(1), &Value::from("HIGH")), "{report}");
+    // The whole folder, also where it is the one that is named.
+    delete(dir.path(), &["db/migrations/0001_a.up.sql", "db/migrations/0001_a.down.sql"]);
+    let output = dir.path().join("output");
+    for paths in [&["db/migrations"][..], &[]] {
+        let args = [&["ci", "--base", "main", "--format", "github", "--"], paths].concat();
+        let done = super::godwit(dir.path(), &args).env("GITHUB_OUTPUT", &output).output().unwrap();
+        let text = String::from_utf8(done.stdout).unwrap();
+        let err = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(1), "{text}{err}");
+        assert_eq!(text.matches("merged-file-changed").count(), 2, "{text}{err}");
+        let values = fs::read_to_string(&output).unwrap();
+        assert!(values.contains("risk<<godwit-") && values.contains("\nHIGH\n"), "{values}");
+        fs::remove_file(&output).unwrap();
+    }
+    let (code, _, err) = run(dir.path(), &["ci", "--base", "main", "--", "db/nosuch"]);
+    assert!(code == Some(2) && err.contains("cannot look at"), "{err}");
+}
+
+#[test]
+fn s1_74_a_way_back_that_is_deleted_is_told_before_and_after_the_commit() {
+    let dir = merged();
+    let told = |args: &[&str]| of(&json(dir.path(), args).1, "missing-down");
+    assert_eq!(told(&["--base", "main"]), []);
+    delete(dir.path(), &["db/migrations/0001_a.down.sql"]);
+    let expected = [pair("db/migrations/0001_a.up.sql", "warning")];
+    assert_eq!(told(&["--base", "main"]), expected);
+    assert_eq!(told(&["--base", "main", "db/migrations"]), expected);
+    assert_eq!(told(&["--staged"]), expected);
+    git(dir.path(), &["commit", "-qm", "less"]);
+    assert_eq!(told(&["--staged"]), []);
+    assert_eq!(told(&["--base", "main"]), expected);
+}
+
+#[test]
+fn s1_75_s1_76_what_a_service_said_of_its_migrations_is_not_deleted_in_silence() {
+    let at = |name: &str| format!("services/a/migrations/{name}");
+    let json_text = r#"{ "migrations": { "0001_a": { "depends_on": [] }, "0002_b": { "depends_on": ["0001_a"] } } }"#;
+    let files = [
+        ("0001_a.up.sql", "create table a.t (id bigint primary key);\n"),
+        ("0001_a.down.sql", "drop table a.t;\n"),
+        ("0002_b.up.sql", "create table a.u (id bigint primary key);\n"),
+        ("0002_b.down.sql", "drop table a.u;\n"),
+        ("dependencies.json", json_text),
+        ("README.md", "# a\n"),
+        ("docs/0001_a.md", "# a\n"),
+        ("docs/0002_b.md", "# b\n"),
+    ]
+    .map(|(name, text)| (at(name), text));
+    let dir = folder(&files.each_ref().map(|(path, text)| (path.as_str(), *text)));
+    git(dir.path(), &["init", "-q", "-b", "main"]);
+    git(dir.path(), &["add", "."]);
+    git(dir.path(), &["commit", "-qm", "one"]);
+    git(dir.path(), &["checkout", "-qb", "work"]);
+    for (gone, file, rule) in [
+        ("docs/0001_a.md", "0001_a.up.sql", "missing-docs"),
+        ("README.md", "0001_a.up.sql", "missing-docs"),
+        ("dependencies.json", "0002_b.up.sql", "undeclared-dependency"),
+    ] {
+        delete(dir.path(), &[&at(gone)]);
+        for args in [&["--base", "main"][..], &["--staged"]] {
+            let (code, report) = json(dir.path(), args);
+            assert_eq!((code, of(&report, rule)), (Some(1), vec![pair(&at(file), "error")]), "{gone} {args:?}");
+        }
+        git(dir.path(), &["reset", "-q", "--hard"]);
+    }
+}
+
+#[test]
+fn s1_78_what_is_staged_is_linted_and_not_what_lies_in_the_folder() {
+    let dir = merged();
+    let at = |path: &str| dir.path().join("db/migrations").join(path);
+    let write = |name: &str, text: &str| fs::write(at(name), text).unwrap();
+    let told = |paths: &[&str]| {
+        let (code, report) = json(dir.path(), &[&["--staged"], paths].concat());
+        (code, report["violations"].as_array().unwrap().iter().map(|v| v["rule"].clone()).collect::<Vec<_>>())
+    };
+    write("0003_c.up.sql", "SELEC 1;\n");
+    write("0003_c.down.sql", "select 1;\n");
+    git(dir.path(), &["add", "."]);
+    for paths in [&[][..], &["db/migrations"]] {
+        fs::remove_file(at("0003_c.up.sql")).unwrap();
+        let (code, rules) = told(paths);
+        assert!(code == Some(1) && rules.iter().any(|r| r == "syntax-error"), "{rules:?}");
+        write("0003_c.up.sql", "select 1;\n");
+        let (code, rules) = told(paths);
+        assert!(code == Some(1) && rules.iter().any(|r| r == "syntax-error"), "{rules:?}");
+    }
+    // What is broken since is not what is recorded; and what is not staged is not there.
+    git(dir.path(), &["add", "."]);
+    write("0003_c.up.sql", "SELEC 1;\n");
+    assert_eq!(told(&[]).0, Some(0));
+    git(dir.path(), &["rm", "-q", "--cached", "db/migrations/0003_c.down.sql"]);
+    assert!(told(&[]).1.iter().any(|r| r == "missing-down"));
+}

@@ -314,3 +314,33 @@ fn a_folder_without_a_migration_of_the_engine_that_was_named_is_no_success() {
         assert!(report.to_string().contains("nothing of this folder would run"), "{engine}: {report}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn n07_a_folder_that_is_a_link_is_followed_nowhere() {
+    let dir = folder(&[
+        ("real/0001_a.up.sql", "create table t (id bigint primary key);\n"),
+        ("real/0001_a.down.sql", "drop table t;\n"),
+        ("godwit.yml", "version: 1\nmigrations:\n  - path: db/migrations\n"),
+    ]);
+    std::fs::create_dir(dir.path().join("db")).unwrap();
+    std::os::unix::fs::symlink("../real", dir.path().join("db/migrations")).unwrap();
+    for args in [&["lint"][..], &["lint", "db/migrations"], &["ci"]] {
+        let (code, out, err) = super::run(dir.path(), args);
+        assert!(code == Some(1) && out.contains("[symlink]: "), "{args:?}: {out}{err}");
+        assert!((out + &err).contains("is a symbolic link; links are never followed"), "{args:?}");
+    }
+    let url = format!("sqlite:{}", dir.path().join("x.db").display());
+    for command in ["apply", "plan", "status"] {
+        let (code, _, err) = super::run(dir.path(), &[command, "--url", &url, "--path", "db/migrations"]);
+        assert!(code == Some(2) && err.contains("`db/migrations` is a symbolic link; links are never"), "{err}");
+    }
+    // A link that stands above the repository, or outside of one, is its owner's matter.
+    let outside = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(dir.path(), outside.path().join("shop")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("real"), outside.path().join("scripts_of_mine")).unwrap();
+    for name in ["shop/real", "scripts_of_mine"] {
+        let (code, out, err) = super::run(outside.path(), &["lint", name]);
+        assert!(code == Some(0) && !out.contains("symlink"), "{name}: {out}{err}");
+    }
+}

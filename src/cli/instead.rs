@@ -1,0 +1,83 @@
+//! What is looked at instead of what lies in the folder: what git's index holds, and folders that a branch has deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::migration::{FileContent, SourceFile};
+
+/// Files by their paths, as they are staged; `None` for one that git does not hold.
+pub(super) type Index = BTreeMap<String, Option<FileContent>>;
+
+/// What the next commit would record, paths relative to the folder we work in.
+pub(super) struct Staged {
+    /// New and changed files.
+    pub paths: BTreeSet<String>,
+    /// Files that it deletes.
+    pub gone: BTreeSet<String>,
+    /// What of the index is not as it lies in the folder, whether it is staged or not.
+    pub index: Index,
+}
+
+/// What stands for the files of the folder, where something does.
+#[derive(Debug, Default)]
+pub(super) struct Instead {
+    /// What the next commit would record in place of what lies there.
+    pub index: Index,
+    /// Files that lay there before a branch, around those that it changes or deletes.
+    pub before: BTreeSet<String>,
+}
+
+impl Instead {
+    /// Puts what is staged below the folder `dir` in place of what lies there; `files` are relative to that folder.
+    pub fn lay(&self, dir: &str, files: &mut Vec<SourceFile>) {
+        if self.index.is_empty() {
+            return;
+        }
+        let below = |path: &str| match dir {
+            "" => Some(path.to_owned()),
+            dir => path.strip_prefix(dir)?.strip_prefix('/').map(str::to_owned),
+        };
+        let own: BTreeMap<String, &Option<FileContent>> =
+            self.index.iter().filter_map(|(path, content)| Some((below(path)?, content))).collect();
+        files.retain(|file| !own.contains_key(&file.path));
+        files
+            .extend(own.into_iter().filter_map(|(path, content)| Some(SourceFile { path, content: content.clone()? })));
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+
+    /// Whether a path that is not there was one of a file or of a folder before the branch.
+    pub fn was_there(&self, path: &str) -> bool {
+        self.before.contains(path) || is_folder_of(&self.before, path)
+    }
+}
+
+/// Whether one of `files` lies below `dir`.
+fn is_folder_of(files: &BTreeSet<String>, dir: &str) -> bool {
+    let start = format!("{dir}/");
+    files.range(start.clone()..).next().is_some_and(|path| path.starts_with(&start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_staged_stands_for_what_lies_in_the_folder() {
+        let staged = |text: &str| Some(FileContent::Bytes(text.as_bytes().to_vec()));
+        let instead = Instead {
+            index: BTreeMap::from([
+                ("db/1_a.sql".to_owned(), staged("bad")),
+                ("db/2_gone.sql".to_owned(), staged("select 2;")),
+                ("db/3_untracked.sql".to_owned(), None),
+                ("other/1_x.sql".to_owned(), staged("select 9;")),
+            ]),
+            before: BTreeSet::from(["old/1_a.sql".to_owned()]),
+        };
+        let mut files = ["1_a.sql", "3_untracked.sql", "4_d.sql"].map(|n| SourceFile::new(n, "mended")).to_vec();
+        instead.lay("db", &mut files);
+        let text = |f: &SourceFile| f.content.bytes().map(|b| String::from_utf8_lossy(b).into_owned());
+        let left: Vec<_> = files.iter().map(|f| (f.path.as_str(), text(f).expect("text"))).collect();
+        let expected = [("1_a.sql", "bad"), ("2_gone.sql", "select 2;"), ("4_d.sql", "mended")];
+        assert_eq!(left, expected.map(|(path, text)| (path, text.to_owned())));
+        assert!(instead.was_there("old") && instead.was_there("old/1_a.sql") && !instead.was_there("ol"));
+    }
+}
