@@ -323,16 +323,16 @@ fn n07_a_folder_that_is_a_link_is_followed_nowhere() {
         ("real/0001_a.down.sql", "drop table t;\n"),
         ("godwit.yml", "version: 1\nmigrations:\n  - path: db/migrations\n"),
     ]);
-    std::fs::create_dir(dir.path().join("db")).unwrap();
+    fs::create_dir(dir.path().join("db")).unwrap();
     std::os::unix::fs::symlink("../real", dir.path().join("db/migrations")).unwrap();
     for args in [&["lint"][..], &["lint", "db/migrations"], &["ci"]] {
-        let (code, out, err) = super::run(dir.path(), args);
+        let (code, out, err) = run(dir.path(), args);
         assert!(code == Some(1) && out.contains("[symlink]: "), "{args:?}: {out}{err}");
         assert!((out + &err).contains("is a symbolic link; links are never followed"), "{args:?}");
     }
     let url = format!("sqlite:{}", dir.path().join("x.db").display());
     for command in ["apply", "plan", "status"] {
-        let (code, _, err) = super::run(dir.path(), &[command, "--url", &url, "--path", "db/migrations"]);
+        let (code, _, err) = run(dir.path(), &[command, "--url", &url, "--path", "db/migrations"]);
         assert!(code == Some(2) && err.contains("`db/migrations` is a symbolic link; links are never"), "{err}");
     }
     // A link that stands above the repository, or outside of one, is its owner's matter.
