@@ -340,7 +340,7 @@ fn n07_a_folder_that_is_a_link_is_followed_nowhere() {
     std::os::unix::fs::symlink(dir.path(), outside.path().join("shop")).unwrap();
     std::os::unix::fs::symlink(dir.path().join("real"), outside.path().join("scripts_of_mine")).unwrap();
     for name in ["shop/real", "scripts_of_mine"] {
-        let (code, out, err) = super::run(outside.path(), &["lint", name]);
+        let (code, out, err) = run(outside.path(), &["lint", name]);
         assert!(code == Some(0) && !out.contains("symlink"), "{name}: {out}{err}");
     }
 }
