@@ -112,6 +112,8 @@ async fn on(
     set.migrations.retain(|m| m.engine == rehearsal.engine);
     for migration in &mut set.migrations {
         migration.target = None;
+        // Those of one environment share the numbers of the folder, and would be none of a scratch database's otherwise.
+        migration.only_in = None;
         // What other databases hold cannot be asked here.
         let own: Vec<String> = migration.directives.depends_on.clone();
         migration.directives.depends_on =

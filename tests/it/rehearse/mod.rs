@@ -148,9 +148,14 @@ fn s2_110_what_a_run_itself_makes_is_nothing_that_a_way_back_should_take_away() 
     };
     let said = rehearse().expect(0);
     assert!(said.stdout.contains("1 tried, 0 wrong"), "{said:?}");
+    // What runs in one environment only is tried as well.
+    write("production/0003_first.up.sql", "insert into user_service.orders values (1);");
+    write("production/0003_first.down.sql", "delete from user_service.orders;");
+    let said = rehearse().expect(0);
+    assert!(said.stdout.contains("2 tried, 0 wrong"), "{said:?}");
     // A schema that the migration makes is its own to take away.
     write("0002_more.up.sql", "create schema user_service_more;");
-    write("0002_more.down.sql", "select 1;");
+    write("0002_more.down.sql", "create table user_service.left_over (n integer);");
     let said = rehearse().expect(1);
     assert!(said.stdout.contains("did not restore") && said.stdout.contains("user_service_more"), "{said:?}");
 }
