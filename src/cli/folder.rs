@@ -6,6 +6,7 @@ use super::exit::Failure;
 use super::tree::{Reading, Tree};
 use crate::ids::Engine;
 use crate::migration::dialect;
+use crate::migration::roots::uncovered_by;
 use crate::migration::{
     FileContent, Layout, Migration, MigrationRoot, MigrationSet, Severity, SourceFile, resolve_below,
 };
@@ -38,6 +39,7 @@ pub(super) fn read_folder(dir: &Path, tree: &Tree, engine: Engine, reading: Read
         return read_folder(dir, tree, engine, Reading::Whole);
     }
     some_found(&set, dir, Some(engine))?;
+    left_out(&files, &set, dir);
     // People see paths as they would type them; what is recorded does not depend on from where it was run.
     let before = dir.join("").display().to_string();
     let around = dir.parent().filter(|_| dir.file_name().is_some()).map(|parent| parent.join("").display().to_string());
@@ -51,6 +53,23 @@ pub(super) fn read_folder(dir: &Path, tree: &Tree, engine: Engine, reading: Read
     }
     set.problems.iter_mut().for_each(|p| prefix(&mut p.file));
     Ok(set)
+}
+
+/// Says which folders below one that holds migrations itself hold some as well: nothing of them is run with it.
+fn left_out(files: &[SourceFile], set: &MigrationSet, dir: &Path) {
+    if set.migrations.is_empty() {
+        return;
+    }
+    let here = MigrationRoot { line: Some(1), ..MigrationRoot::folder("") };
+    let paths = files.iter().map(|f| f.path.as_str()).filter(|path| path.contains('/') && !path.starts_with("../"));
+    let below = uncovered_by(&paths.map(str::to_owned).collect(), &[here], set);
+    for folder in below.iter().filter_map(|p| p.file.rsplit_once('/')).map(|(folder, _)| folder) {
+        anstream::eprintln!(
+            "note: `{}` holds migrations too, which are not among those of `{}`; name it with `--path` to run them",
+            dir.join(folder).display(),
+            dir.display()
+        );
+    }
 }
 
 /// A folder in which no migration is found must not read as one with nothing to do. Where something in it is wrong beyond

@@ -12,6 +12,7 @@ use super::{Exit, Format, Global, print};
 use crate::config::{Environment, RepoConfig};
 use crate::ids::{Engine, EnvironmentName};
 use crate::migration::operations::are_operations;
+use crate::migration::roots::uncovered_below;
 use crate::migration::{Layout, MigrationRoot, resolve};
 use crate::report::beginning::{Policies, ROLES, Root, config, engines, environments, found};
 
@@ -71,8 +72,15 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         let message = format!("`{}` is there already; nothing was written", RepoConfig::FILE);
         return Err(Failure::usage(message));
     }
-    let set = resolve(&read_tree(here)?, &[MigrationRoot::folder("**")]);
-    if let Some(problem) = set.problems.iter().find(|p| p.rule == "ambiguous-layout") {
+    let files_here = read_tree(here)?;
+    let set = resolve(&files_here, &[MigrationRoot::folder("**")]);
+    let ambiguous = set.problems.iter().find(|p| p.rule == "ambiguous-layout");
+    // A folder that is left out of what is written, since it is none of an environment.
+    let unread =
+        set.problems.iter().filter(|p| p.rule == "file-name" && p.message.contains("reads like an environment"));
+    let everywhere = [MigrationRoot::folder("**")];
+    let others = uncovered_below(files_here.iter().map(|f| f.path.as_str()), &everywhere, &set);
+    for problem in ambiguous.into_iter().chain(unread).chain(&others) {
         anstream::eprintln!("{}: {}\n  {}", problem.file, problem.message, problem.help);
     }
     let mut roots = found(&set);

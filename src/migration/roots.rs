@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{MigrationRoot, MigrationSet, Problem, Severity, SourceFile, resolve};
+use super::layout::is_numbered_script;
+use super::set::never_holds;
+use super::{MigrationRoot, MigrationSet, Problem, Severity, SourceFile, dialect, resolve};
 use crate::config::RepoConfig;
 
 /// What stands at a path.
@@ -73,19 +75,68 @@ pub fn uncovered_by(touched: &BTreeSet<String>, roots: &[MigrationRoot], set: &M
         if named(&migration.unit) || !units.insert(migration.unit.clone()) {
             continue;
         }
-        let unit = if migration.unit.is_empty() { "." } else { &migration.unit };
-        told.push(Problem {
-            file: migration.up.path.clone(),
-            line: 1,
-            column: 1,
-            end_column: 1,
-            rule: "uncovered-folder",
-            severity: Severity::Info,
-            message: format!("`{unit}` reads as a folder of migrations, and no entry of `godwit.yml` covers it"),
-            help: format!("add `- path: {unit}` below `migrations` in `godwit.yml`, if these are to be linted and run"),
-        });
+        told.push(uncovered(&migration.up.path, &migration.unit));
+    }
+    let unread = unread(touched.iter().map(String::as_str), roots, set).into_iter();
+    let new: Vec<_> = unread.filter(|p| !told.iter().any(|t| t.message == p.message)).collect();
+    told.extend(new);
+    told
+}
+
+/// Folders whose scripts are numbered as migrations are, and which nobody reads as such: without configuration only folders
+/// that clearly hold migrations count. Numbers that are filled up with zeros are what a folder of reports seldom has.
+fn unread<'p>(paths: impl Iterator<Item = &'p str>, roots: &[MigrationRoot], set: &MigrationSet) -> Vec<Problem> {
+    let matchers: Vec<_> = roots.iter().filter(|r| r.path != "**").map(MigrationRoot::matcher).collect();
+    let is_named = |dir: &str| matchers.iter().any(|matcher| matcher.as_ref().is_none_or(|fits| fits(dir)));
+    let known = set.by_path();
+    let dir_of = |path: &'p str| path.rsplit_once('/').unwrap_or(("", path));
+    let spoken_of: BTreeSet<&str> =
+        set.problems.iter().map(|p| p.file.rsplit_once('/').map_or("", |(dir, _)| dir)).collect();
+    let mut folders = BTreeSet::new();
+    let mut told = Vec::new();
+    for path in paths.filter(|path| !known.contains_key(*path)) {
+        let (dir, name) = dir_of(path);
+        let is_told = is_apart(dir) || dialect::of_folder(dir).is_some() || spoken_of.contains(dir) || is_named(dir);
+        if is_numbered_script(name) && !is_told && folders.insert(dir) {
+            told.push(uncovered(path, dir));
+        }
     }
     told
+}
+
+/// Whether a folder is one for scripts of other kinds: what is numbered there has an order, and is no migration.
+fn is_apart(dir: &str) -> bool {
+    const KINDS: [&str; 14] = [
+        "test",
+        "tests",
+        "spec",
+        "fixtures",
+        "fixture",
+        "example",
+        "examples",
+        "seed",
+        "seeds",
+        "queries",
+        "query",
+        "reports",
+        "snippets",
+        "exercises",
+    ];
+    dir.split('/').any(|part| KINDS.contains(&part.to_ascii_lowercase().as_str())) || never_holds(dir)
+}
+
+fn uncovered(file: &str, unit: &str) -> Problem {
+    let unit = if unit.is_empty() { "." } else { unit };
+    Problem {
+        file: file.to_owned(),
+        line: 1,
+        column: 1,
+        end_column: 1,
+        rule: "uncovered-folder",
+        severity: Severity::Info,
+        message: format!("`{unit}` reads as a folder of migrations, and no entry of `godwit.yml` covers it"),
+        help: format!("add `- path: {unit}` below `migrations` in `godwit.yml`, if these are to be linted and run"),
+    }
 }
 
 /// The same for a whole repository, whose files are `paths`: folders below one that `godwit.yml` names. Elsewhere there may be
@@ -101,7 +152,7 @@ pub fn uncovered_below<'p>(
         around.any(|dir| named.iter().any(|fits| fits(dir)))
     };
     if named.is_empty() {
-        return Vec::new();
+        return unread(paths, roots, set);
     }
     uncovered_by(&paths.filter(is_below).map(str::to_owned).collect(), roots, set)
 }
@@ -254,6 +305,39 @@ mod tests {
         ] {
             assert_eq!(told(config, &paths), [], "{config}");
         }
+    }
+
+    #[test]
+    fn a_folder_of_numbered_scripts_that_nobody_reads_is_told() {
+        let paths = [
+            "db/0001_a.sql",
+            "db/0002_b.sql",
+            "drizzle/0000_a.sql",
+            "sql/R__a.sql",
+            "web/prisma/migrations/20240101000000_a/migration.sql",
+            "reports/2024_sales.sql",
+            "reports/0001_sales.sql",
+            "tests/db/0001_a.sql",
+            "vendor/x/0001_a.sql",
+            "mysql/0001_a.sql",
+            "docs/0001_a.md",
+        ];
+        let files = paths.map(|path| SourceFile::new(path, "select 1;"));
+        let told = |roots: &[MigrationRoot], by: Option<&str>| -> Vec<String> {
+            let set = resolve(&files, roots);
+            let problems = match by {
+                Some(path) => uncovered_by(&BTreeSet::from([path.to_owned()]), roots, &set),
+                None => uncovered_below(paths.into_iter(), roots, &set),
+            };
+            assert!(problems.iter().all(|p| p.rule == "uncovered-folder" && p.severity == Severity::Info));
+            problems.into_iter().map(|p| p.file).collect()
+        };
+        let default = RepoConfig::default().migrations;
+        assert_eq!(told(&default, None), ["db/0001_a.sql", "drizzle/0000_a.sql", "sql/R__a.sql"]);
+        assert_eq!(told(&default, Some("db/0002_b.sql")), ["db/0002_b.sql"]);
+        let named = RepoConfig::parse("version: 1\nmigrations:\n  - path: db\n").expect("valid").migrations;
+        assert_eq!(told(&named, None), [""; 0]);
+        assert_eq!(told(&named, Some("db/0002_b.sql")), [""; 0]);
     }
 
     #[test]

@@ -72,6 +72,11 @@ const NEVER: [&str; 12] = [
     "testdata",
 ];
 
+/// Whether a folder, or one around it, is hidden or never holds migrations.
+pub(super) fn never_holds(dir: &str) -> bool {
+    dir.split('/').any(|part| (part.starts_with('.') && part.len() > 1) || NEVER.contains(&part))
+}
+
 /// Reads `files` (paths relative to the repository's root) as the migrations of `roots`.
 ///
 /// Nothing is refused: what cannot be read is a problem in the result, located, so that every mistake is seen at once.
@@ -229,8 +234,7 @@ fn folders(files: &[SourceFile]) -> (BTreeMap<&str, Folder<'_>>, Beside<'_>) {
         if let Some(kind) = BESIDE.into_iter().find(|kind| *kind == split(dir).1) {
             beside.entry((split(dir).0, kind)).or_default().push((name, file));
         }
-        let hidden = dir.split('/').any(|part| (part.starts_with('.') && part.len() > 1) || NEVER.contains(&part));
-        if hidden {
+        if never_holds(dir) {
             continue;
         }
         folders.entry(dir).or_default().files.push((name, file));

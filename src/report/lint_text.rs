@@ -99,7 +99,8 @@ pub fn summary(report: &LintReport) -> String {
     if fixable > 0 {
         let _ = write!(text, "; `--fix` can rewrite {fixable}");
     }
-    if !report.migrations.is_empty() {
+    // What is deleted is no migration any more, and a risk all the same.
+    if !report.migrations.is_empty() || report.risk > crate::ids::Risk::Low {
         let _ = write!(text, "; risk {}", report.risk);
     }
     text

@@ -52,12 +52,12 @@ impl Folder<'_> {
             None => {
                 is_diesel_migration(name, files)
                     || is_prisma_migration(files)
-                    || (service::is_service(stands) && service::ENVIRONMENTS.contains(&name))
+                    || (service::is_service(stands) && is_environment(name))
                     || (self.is_flyway() && files.iter().any(|(n, _)| flyway::is_named(n)))
             }
             Some(Layout::Diesel) => is_diesel_migration(name, files),
             Some(Layout::Prisma) => true,
-            Some(Layout::Service) => service::ENVIRONMENTS.contains(&name),
+            Some(Layout::Service) => is_environment(name),
             Some(Layout::Flyway) => files.iter().any(|(n, _)| flyway::is_named(n)),
             Some(_) => false,
         }
@@ -171,6 +171,11 @@ impl Folder<'_> {
         }
         found
     }
+}
+
+/// Whether a folder of a service is one of an environment, or is meant as one.
+fn is_environment(name: &str) -> bool {
+    service::ENVIRONMENTS.contains(&name) || service::meant_for(name).is_some()
 }
 
 fn is_diesel_migration(name: &str, files: &[(&str, &SourceFile)]) -> bool {

@@ -118,6 +118,12 @@ fn is_in_capitals(file_name: &str) -> bool {
     ending != "sql" && ending.eq_ignore_ascii_case("sql")
 }
 
+/// Whether a script is numbered as few but migrations are: a number that is filled up with zeros, or one of Flyway's names.
+pub(super) fn is_numbered_script(file_name: &str) -> bool {
+    let is_filled_up = |name: numbered::Name<'_>| name.version.starts_with('0') && name.version.len() > 1;
+    numbered::parse_name(file_name).is_some_and(is_filled_up) || flyway::is_titled(file_name)
+}
+
 /// What is said of a place, or of a whole line.
 fn told(
     file: &str,

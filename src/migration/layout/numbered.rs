@@ -178,6 +178,21 @@ fn unreadable(file_name: &str, file: &SourceFile, reader: &mut Reader<'_>) {
         let message =
             format!("is no migration: this folder is read as `{}`, and takes files of SQL alone", reader.layout);
         reader.stray(file, &message);
+    } else if reader.layout != Layout::Service && has_another_ending(file_name) {
+        reader.stray(file, "is named as a migration, but does not end in `.sql`, so it would never run");
+    }
+}
+
+/// Whether a name would be that of a migration if it ended in `.sql`: with the ending of another dialect's tools, one behind
+/// `.sql`, or none.
+fn has_another_ending(file_name: &str) -> bool {
+    let digits = file_name.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+    let Some(rest) = file_name[digits..].strip_prefix('_').filter(|_| digits > 0) else { return false };
+    let ending = rest.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    match ending.as_deref() {
+        None => true,
+        Some("ddl" | "dml" | "psql" | "pgsql" | "plsql" | "plpgsql" | "pls") => true,
+        Some(_) => rest.contains(".sql."),
     }
 }
 
@@ -313,6 +328,16 @@ mod tests {
             assert!(found.contains(&expected), "{expected:?} in {found:?}");
         }
         assert!(!found.iter().any(|(f, _)| ["README.md", "package.json"].contains(f)));
+    }
+
+    #[test]
+    fn versioned_files_with_other_endings_are_told() {
+        let mut files = vec![("0001_a.up.sql", "select 1;"), ("0001_a.down.sql", "select 1;")];
+        let odd = ["0004_e.sql.gz", "0006_g.ddl", "0015_o", "0017_x.psql"];
+        files.extend(odd.map(|name| (name, "create table t ();")));
+        files.extend(["0001_a.md", "0001_a.png", "2024.txt", "LICENSE", "15"].map(|name| (name, "")));
+        let set = read(&files);
+        assert_eq!(rules(&set), odd.map(|name| (name, "stray-file")));
     }
 
     #[test]

@@ -11,6 +11,20 @@ use crate::migration::{FileContent, MigrationSet, Problem, Severity, SourceFile,
 
 /// Folders whose migrations run in the environment of that name only [S1-27] [S1-28] [S1-29].
 pub(super) const ENVIRONMENTS: [&str; 4] = ["development", "testing", "staging", "production"];
+/// What such a folder is called where its name is cut short.
+const SHORT: [(&str, &str); 11] = [
+    ("dev", "development"),
+    ("develop", "development"),
+    ("local", "development"),
+    ("test", "testing"),
+    ("tests", "testing"),
+    ("qa", "testing"),
+    ("stage", "staging"),
+    ("stg", "staging"),
+    ("prod", "production"),
+    ("prd", "production"),
+    ("live", "production"),
+];
 /// What depends on what.
 const DEPENDENCIES: &str = "dependencies.json";
 /// What the service asks of environments.
@@ -20,6 +34,16 @@ const SETTINGS: &str = ServiceSettings::FILE;
 pub(in crate::migration) fn is_service(dir: &str) -> bool {
     let mut parts = dir.rsplit('/');
     parts.next() == Some("migrations") && parts.next().is_some() && parts.next() == Some("services")
+}
+
+/// The environment that a folder of a service reads as being for, while its name is not that one's.
+pub(super) fn meant_for(name: &str) -> Option<&'static str> {
+    if ENVIRONMENTS.contains(&name) {
+        return None;
+    }
+    let plain = name.to_ascii_lowercase();
+    let full = ENVIRONMENTS.into_iter().find(|environment| *environment == plain);
+    full.or_else(|| SHORT.into_iter().find(|(short, _)| *short == plain).map(|(_, environment)| environment))
 }
 
 /// The service that a folder belongs to: the folder below `services`, or in this layout the one around `migrations`.
@@ -41,6 +65,18 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
         strays(files, reader);
         numbered::read(&Folder { files: files.clone(), below: BTreeMap::new() }, reader);
         reader.only_in = None;
+    }
+    for (name, files) in &folder.below {
+        let Some(environment) = meant_for(name) else { continue };
+        if let Some((_, first)) = files.iter().find(|(n, _)| n.ends_with(".sql")) {
+            let message = format!(
+                "is in the folder `{name}`, which reads like an environment and is none: its {} files would run nowhere",
+                files.len()
+            );
+            let help =
+                format!("rename the folder to `{environment}`, if they are to run there only, or take them out of it");
+            reader.problem(&first.path, 1, "file-name", Severity::Error, message, &help);
+        }
     }
     widths(before, reader);
     if let Some((_, file)) = folder.files.iter().find(|(n, _)| *n == DEPENDENCIES) {
@@ -262,6 +298,25 @@ mod tests {
         files.push(("services/user-service/migrations/staging/0001_clash.up.sql", "select 1;"));
         files.push(("services/user-service/migrations/staging/0001_clash.down.sql", "select 1;"));
         assert!(read(&files).problems.iter().any(|p| p.rule == "duplicate-version"));
+    }
+
+    #[test]
+    fn s1_27_a_folder_that_reads_like_an_environment_and_is_none_runs_nowhere_and_is_told() {
+        for (name, full) in [("prod", "production"), ("Staging", "staging"), ("dev", "development")] {
+            let path = format!("services/user-service/migrations/{name}/0002_x.up.sql");
+            let mut files = USERS.to_vec();
+            files.push((&path, "select 1;"));
+            let set = read(&files);
+            assert_eq!(set.migrations.len(), 2, "{name}");
+            let told: Vec<_> = set.problems.iter().map(|p| (p.file.as_str(), p.rule, p.severity)).collect();
+            assert_eq!(told, [(path.as_str(), "file-name", Severity::Error)]);
+            assert!(set.problems[0].help.contains(&format!("`{full}`")), "{:?}", set.problems);
+        }
+        let path = "services/user-service/migrations/archive/0002_x.up.sql";
+        let files: Vec<_> = USERS.into_iter().chain([(path, "select 1;")]).collect();
+        assert!(read(&files).problems.iter().all(|p| p.file != path));
+        // Beside no service's migrations it is a folder like others.
+        assert_eq!(read(&[("db/migrations/prod/0001_x.up.sql", "select 1;")]).problems, []);
     }
 
     #[test]

@@ -436,3 +436,53 @@ fn s1_78_what_is_staged_is_linted_and_not_what_lies_in_the_folder() {
     git(dir.path(), &["rm", "-q", "--cached", "db/migrations/0003_c.down.sql"]);
     assert!(told(&[]).1.iter().any(|r| r == "missing-down"));
 }
+
+#[test]
+fn numbered_scripts_beside_another_layout_are_not_passed_over() {
+    let dir = folder(&[
+        ("web/prisma/migrations/20240101000000_a/migration.sql", "create table a (id bigint primary key);\n"),
+        ("db/0001_a.sql", "create table t (id bigint primary key);\n"),
+        ("db/0002_b.sql", "create table u (id bigint primary key);\n"),
+        ("reports/2024_sales.sql", "select 1;\n"),
+    ]);
+    assert_eq!(of(&json(dir.path(), &[]).1, "uncovered-folder"), [pair("db/0001_a.sql", "info")]);
+    git(dir.path(), &["init", "-q", "-b", "main"]);
+    git(dir.path(), &["add", "."]);
+    git(dir.path(), &["commit", "-qm", "one"]);
+    git(dir.path(), &["checkout", "-qb", "work"]);
+    fs::write(dir.path().join("db/0003_c.sql"), "drop table t;\n").unwrap();
+    assert_eq!(of(&json(dir.path(), &["--base", "main"]).1, "uncovered-folder"), [pair("db/0003_c.sql", "info")]);
+    let (code, _, err) = run(dir.path(), &["init"]);
+    assert!(code == Some(0) && err.contains("`db` reads as a folder of migrations"), "{err}");
+}
+
+#[test]
+fn s1_27_init_writes_no_folder_that_reads_like_an_environment() {
+    let dir = folder(&[
+        ("services/u/migrations/0001_a.up.sql", "create table u.t (id bigint primary key);\n"),
+        ("services/u/migrations/0001_a.down.sql", "drop table u.t;\n"),
+        ("services/u/migrations/prod/0002_x.up.sql", "insert into u.t values (1);\n"),
+    ]);
+    let (code, _, err) = run(dir.path(), &["init"]);
+    assert!(code == Some(0) && err.contains("`prod`, which reads like an environment"), "{err}");
+    assert!(!fs::read_to_string(dir.path().join("godwit.yml")).unwrap().contains("prod"));
+    let (code, report) = json(dir.path(), &[]);
+    let told = of(&report, "file-name");
+    assert_eq!((code, told), (Some(1), vec![pair("services/u/migrations/prod/0002_x.up.sql", "error")]));
+}
+
+#[test]
+fn a_folder_below_the_one_that_is_run_is_noted() {
+    let dir = folder(&[
+        ("m/0001_x.up.sql", "create table t (id integer primary key);\n"),
+        ("m/0001_x.down.sql", "drop table t;\n"),
+        ("m/sub/0002_b.up.sql", "create table u (id integer primary key);\n"),
+        ("m/notes/read.me", "a\n"),
+    ]);
+    let url = format!("sqlite:{}", dir.path().join("x.db").display());
+    for command in ["plan", "status", "apply"] {
+        let (code, _, err) = run(dir.path(), &[command, "--url", &url, "--path", "m"]);
+        assert!(err.contains("`m/sub` holds migrations too"), "{command} {code:?}: {err}");
+        assert!(!err.contains("m/notes"), "{err}");
+    }
+}

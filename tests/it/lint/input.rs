@@ -317,7 +317,7 @@ fn a_folder_without_a_migration_of_the_engine_that_was_named_is_no_success() {
 
 #[cfg(unix)]
 #[test]
-fn n07_a_folder_that_is_a_link_is_followed_nowhere() {
+fn a_folder_that_is_a_link_is_followed_nowhere() {
     let dir = folder(&[
         ("real/0001_a.up.sql", "create table t (id bigint primary key);\n"),
         ("real/0001_a.down.sql", "drop table t;\n"),
