@@ -323,16 +323,16 @@ fn a_folder_that_is_a_link_is_followed_nowhere() {
         ("real/0001_a.down.sql", "drop table t;\n"),
         ("godwit.yml", "version: 1\nmigrations:\n  - path: db/migrations\n"),
     ]);
-    std::fs::create_dir(dir.path().join("db")).unwrap();
+    fs::create_dir(dir.path().join("db")).unwrap();
     std::os::unix::fs::symlink("../real", dir.path().join("db/migrations")).unwrap();
     for args in [&["lint"][..], &["lint", "db/migrations"], &["ci"]] {
-        let (code, out, err) = super::run(dir.path(), args);
+        let (code, out, err) = run(dir.path(), args);
         assert!(code == Some(1) && out.contains("[symlink]: "), "{args:?}: {out}{err}");
         assert!((out + &err).contains("is a symbolic link; links are never followed"), "{args:?}");
     }
     let url = format!("sqlite:{}", dir.path().join("x.db").display());
     for command in ["apply", "plan", "status"] {
-        let (code, _, err) = super::run(dir.path(), &[command, "--url", &url, "--path", "db/migrations"]);
+        let (code, _, err) = run(dir.path(), &[command, "--url", &url, "--path", "db/migrations"]);
         assert!(code == Some(2) && err.contains("`db/migrations` is a symbolic link; links are never"), "{err}");
     }
     // A link that stands above the repository, or outside of one, is its owner's matter.
@@ -340,7 +340,7 @@ fn a_folder_that_is_a_link_is_followed_nowhere() {
     std::os::unix::fs::symlink(dir.path(), outside.path().join("shop")).unwrap();
     std::os::unix::fs::symlink(dir.path().join("real"), outside.path().join("scripts_of_mine")).unwrap();
     for name in ["shop/real", "scripts_of_mine"] {
-        let (code, out, err) = super::run(outside.path(), &["lint", name]);
+        let (code, out, err) = run(outside.path(), &["lint", name]);
         assert!(code == Some(0) && !out.contains("symlink"), "{name}: {out}{err}");
     }
 }
