@@ -82,7 +82,10 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     super::print::text(&text)?;
     if let Some(file) = &args.sarif_file {
         let log = serde_json::to_vec(&sarif::render(&report))?;
-        std::fs::write(file, log).with_context(|| format!("cannot write `{}`", file.display()))?;
+        let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+        folder
+            .and_then(|()| std::fs::write(file, log))
+            .with_context(|| format!("cannot write `{}`", file.display()))?;
     }
     if let Some(file) = file_from("GITHUB_STEP_SUMMARY") {
         let taken = std::fs::metadata(&file).map_or(0, |m| usize::try_from(m.len()).unwrap_or(usize::MAX));

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::ValueEnum as _;
 
 use super::super::exit::Failure;
+use super::names::snake;
 use super::{Args, Kind, line};
 
 /// Asks for what is not given, and gives the name.
@@ -18,8 +19,8 @@ pub(super) fn questions(args: &mut Args) -> anyhow::Result<String> {
     }
     let name = loop {
         match answer("name")? {
-            Some(name) => break name,
-            None => anstream::eprintln!("a name is needed, such as `create_orders`"),
+            Some(name) if !snake(&name).is_empty() => break name,
+            Some(_) | None => anstream::eprintln!("a name is needed, such as `create_orders`"),
         }
     };
     if args.kind.is_none() {

@@ -229,6 +229,14 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     let last = there.iter().rfind(|m| m.only_in.is_none()).map(|m| m.id.as_str());
     let declared = home.declare(global, &place.stem, last)?;
     write_all(&global.repo, &files, declared.as_ref())?;
+    // Prisma's folders run in the order of their names, and one that begins with no time comes behind all that do.
+    if let Some(later) = there.iter().map(|m| m.id.as_str()).filter(|id| *id > place.stem.as_str()).max()
+        && home.layout == Layout::Prisma
+    {
+        anstream::eprintln!(
+            "note: `{later}` comes behind it by its name; where that is applied, this one runs with `--out-of-order apply` alone"
+        );
+    }
     let missing = home.missing_entry(global, &config, &files)?;
     let mut paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
     let changed = declared.as_ref().map(|(path, _)| path.as_str());

@@ -9,7 +9,7 @@ use crate::support::postgres_server;
 fn annotations_sarif_summary_and_outputs() {
     let dir = folder(&[("migrations/0001_a.up.sql", "update t set a = 1;\n")]);
     let (summary, output) = (dir.path().join("summary.md"), dir.path().join("output"));
-    let done = godwit(dir.path(), &["ci", "--sarif-file", "out.sarif", "--fail-on", "error"])
+    let done = godwit(dir.path(), &["ci", "--sarif-file", "logs of it/out.sarif", "--fail-on", "error"])
         .env("GITHUB_ACTIONS", "true")
         .env("GITHUB_STEP_SUMMARY", &summary)
         .env("GITHUB_OUTPUT", &output)
@@ -18,12 +18,13 @@ fn annotations_sarif_summary_and_outputs() {
     assert_eq!(done.status.code(), Some(1));
     let text = String::from_utf8(done.stdout).unwrap();
     assert!(text.starts_with("::error file=migrations/0001_a.up.sql,line=1,"), "{text}");
-    let log: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("out.sarif")).unwrap()).unwrap();
+    let log: serde_json::Value =
+        serde_json::from_slice(&fs::read(dir.path().join("logs of it/out.sarif")).unwrap()).unwrap();
     assert!(!log["runs"][0]["results"].as_array().unwrap().is_empty());
     let summary = fs::read_to_string(summary).unwrap();
     assert!(summary.contains("update-without-where") && summary.contains("```sql"), "{summary}");
     let output = fs::read_to_string(output).unwrap();
-    for part in ["risk<<godwit-", "\nHIGH\n", "digest<<", "violations<<", "sarif-file<<", "\nout.sarif\n"] {
+    for part in ["risk<<godwit-", "\nHIGH\n", "digest<<", "violations<<", "sarif-file<<", "\nlogs of it/out.sarif\n"] {
         assert!(output.contains(part), "{part}: {output}");
     }
 }

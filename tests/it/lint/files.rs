@@ -351,7 +351,7 @@ fn s4_58_what_a_branch_deletes_of_merged_migrations_is_told_with_its_risk() {
         let text = String::from_utf8(done.stdout).unwrap();
         let err = String::from_utf8(done.stderr).unwrap();
         assert_eq!(done.status.code(), Some(1), "{text}{err}");
-        assert_eq!(text.matches("merged-file-changed").count(), 2, "{text}{err}");
+        assert_eq!(text.matches("title=merged-file-changed").count(), 2, "{text}{err}");
         let values = fs::read_to_string(&output).unwrap();
         assert!(values.contains("risk<<godwit-") && values.contains("\nHIGH\n"), "{values}");
         fs::remove_file(&output).unwrap();
@@ -465,7 +465,7 @@ fn s1_27_init_writes_no_folder_that_reads_like_an_environment() {
     ]);
     let (code, _, err) = run(dir.path(), &["init"]);
     assert!(code == Some(0) && err.contains("`prod`, which reads like an environment"), "{err}");
-    assert!(!fs::read_to_string(dir.path().join("godwit.yml")).unwrap().contains("prod"));
+    assert!(!fs::read_to_string(dir.path().join("godwit.yml")).unwrap().contains("migrations/prod"));
     let (code, report) = json(dir.path(), &[]);
     let told = of(&report, "file-name");
     assert_eq!((code, told), (Some(1), vec![pair("services/u/migrations/prod/0002_x.up.sql", "error")]));

@@ -295,6 +295,21 @@ fn s2_08_words_that_make_a_table_take_the_template_of_a_table() {
 }
 
 #[test]
+fn s2_08_a_folder_of_prisma_that_sorts_behind_every_time_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "prisma/migrations/20240101000000_a/migration.sql", "CREATE TABLE t (id bigint PRIMARY KEY);\n");
+    let said = run(dir.path(), &["new", "next", "--type", "table"]).expect(0);
+    assert!(!said.stderr.contains("comes behind"), "{}", said.stderr);
+    write(
+        dir.path(),
+        "prisma/migrations/organization_module/migration.sql",
+        "CREATE TABLE o (id bigint PRIMARY KEY);\n",
+    );
+    let said = run(dir.path(), &["new", "further", "--type", "table"]).expect(0);
+    assert!(said.stderr.contains("note: `organization_module` comes behind it by its name"), "{}", said.stderr);
+}
+
+#[test]
 fn words_of_sql_are_quoted_and_the_name_of_a_way_back_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     for (name, args) in [
