@@ -7,6 +7,7 @@ use std::ops::Range;
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
+use super::bodies::{Parsed, Written};
 use super::check::{Checked, Linter, cannot_parse};
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script, Statement, name_of, statements_of};
@@ -54,9 +55,9 @@ pub fn called(script: &Script<'_>) -> Vec<Call> {
     for statement in &script.statements {
         let node = match &statement.node {
             ast::Stmt::Select(_) | ast::Stmt::Call(_) => statement.node.syntax().clone(),
-            ast::Stmt::Do(block) => match block.body().filter(bodies::is_bounded).and_then(|_| block.plpgsql()) {
-                Some(body) => body.syntax(),
-                None => continue,
+            ast::Stmt::Do(_) => match statement.written() {
+                Written::Plpgsql(parsed) => parsed.body.syntax(),
+                Written::Nothing | Written::Unreadable | Written::Sql(_) => continue,
             },
             _ => continue,
         };
@@ -139,8 +140,8 @@ impl Linter<'_> {
         in_transaction: bool,
     ) -> Vec<Finding> {
         let Some(text) = source.text.get(definition.clone()).map(squawk::without_marks) else { return Vec::new() };
-        let (text, parse) = bodies::parsed(text);
-        let script = Script::new(&text, &parse, Engine::Postgresql, Direction::Up, in_transaction).older();
+        let Parsed { text, statements, .. } = bodies::parsed(text);
+        let script = Script::new(&text, statements, Engine::Postgresql, Direction::Up, in_transaction).older();
         let lines = Lines::new(&source.text, source.first_line);
         let mut told = BTreeSet::new();
         let mut found = bodies::when_called(name, &script, &self.postgres, |i| self.on(i));

@@ -6,10 +6,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use chrono::NaiveDate;
 use squawk_syntax::SourceFile;
 
+use super::bodies::Parsed;
 use super::calls::{self, Call, Routine};
 use super::lines::Lines;
 use super::psql::{self, Plain};
-use super::script::{Direction, Finding, Script, Server};
+use super::script::{Direction, Finding, Script, Server, statements_of};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, foreign,
@@ -345,11 +346,11 @@ impl<'a> Linter<'a> {
         };
         let runs_more = commands.iter().any(|command| psql::runs_more(&text[command.clone()]));
         found.extend(commands.into_iter().map(|command| psql::told(text, command)));
-        let (inert, parse) = match engine {
+        let Parsed { text: inert, parse, statements } = match engine {
             Engine::Postgresql => bodies::parsed(inert),
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {
                 let parse = SourceFile::parse(&inert);
-                (inert, parse)
+                Parsed { text: inert, statements: statements_of(&parse), parse }
             }
         };
         let errors: Vec<_> = parse.errors();
@@ -380,7 +381,7 @@ impl<'a> Linter<'a> {
                 false
             }
         };
-        let script = Script::new(&inert, &parse, engine, direction, in_transaction).on(Server::of(self.config));
+        let script = Script::new(&inert, statements, engine, direction, in_transaction).on(Server::of(self.config));
         match engine {
             Engine::Postgresql => syntax_errors(&errors, &mut found),
             // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
@@ -424,7 +425,7 @@ impl<'a> Linter<'a> {
         }
         let changes = match engine {
             Engine::Postgresql if runs_more => vec![schema::Change::anything()],
-            Engine::Postgresql => schema::changes(&inert, &script.statements, !errors.is_empty()),
+            Engine::Postgresql => schema::changes(&inert, &script.statements, &script.blocks, !errors.is_empty()),
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => Vec::new(),
         };
         let mut looked = Looked { in_transaction, ..Looked::only(found, changes) };
@@ -580,9 +581,9 @@ pub(super) fn changes_of(text: &str) -> Vec<schema::Change> {
     if cannot_parse(text).is_some() {
         return vec![schema::Change::anything()];
     }
-    let (inert, parse) = bodies::parsed(squawk::without_marks(text));
+    let Parsed { text: inert, parse, statements } = bodies::parsed(squawk::without_marks(text));
     let broken = !parse.errors().is_empty();
-    schema::changes(&inert, &super::script::statements_of(&parse), broken)
+    schema::changes(&inert, &statements, &bodies::blocks(&inert, &statements), broken)
 }
 
 /// The policy's level for a rule, else its own.

@@ -8,7 +8,7 @@ use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 use super::check::cannot_parse;
 use super::depth;
 use super::effect::Lock;
-use super::script::{Direction, Script, name_of, tables_of};
+use super::script::{Direction, Script, name_of, statements_of, tables_of};
 use super::squawk::without_marks;
 use crate::ids::Engine;
 
@@ -23,8 +23,8 @@ pub fn locks_of(text: &str) -> Option<Vec<(String, Lock)>> {
 
 fn of_script(text: &str) -> Vec<(String, Lock)> {
     let inert = without_marks(text);
-    let parse = SourceFile::parse(&inert);
-    let script = Script::new(&inert, &parse, Engine::Postgresql, Direction::Up, true);
+    let statements = statements_of(&SourceFile::parse(&inert));
+    let script = Script::new(&inert, statements, Engine::Postgresql, Direction::Up, true);
     let mut held: Vec<(String, Lock)> = Vec::new();
     for (index, statement) in script.statements.iter().enumerate() {
         for (object, lock) in of_statement(&statement.node) {

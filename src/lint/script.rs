@@ -1,12 +1,13 @@
 //! One script, parsed once: its statements, and which tables it makes itself.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode};
 
-use super::bodies::blocks;
+use super::bodies::{Blocks, Written, blocks};
 use super::fix::Rewrite;
 use super::table::RuleInfo;
 use super::words::Words;
@@ -29,6 +30,19 @@ pub struct Statement {
     pub node: ast::Stmt,
     /// Byte range without leading white space.
     pub range: Range<usize>,
+    written: OnceCell<Written>,
+}
+
+impl Statement {
+    /// A statement of a script.
+    pub fn new(node: ast::Stmt) -> Self {
+        Self { range: range_of(node.syntax()), node, written: OnceCell::new() }
+    }
+
+    /// Its body, if it is a `DO` block, a function or a procedure.
+    pub fn written(&self) -> &Written {
+        self.written.get_or_init(|| Written::of(&self.node))
+    }
 }
 
 /// The PostgreSQL that a script will run on.
@@ -66,6 +80,8 @@ pub struct Script<'a> {
     pub words: Words,
     /// The statements in order.
     pub statements: Vec<Statement>,
+    /// What their `DO` blocks run.
+    pub blocks: Blocks,
     /// The tables and indexes it creates.
     created: HashMap<String, Created>,
 }
@@ -163,19 +179,18 @@ pub fn name_of(node: &SyntaxNode) -> String {
 
 /// The statements of a parsed text.
 pub fn statements_of(parse: &Parse<SourceFile>) -> Vec<Statement> {
-    parse.tree().stmts().map(|node| Statement { range: range_of(node.syntax()), node }).collect()
+    parse.tree().stmts().map(Statement::new).collect()
 }
 
 impl<'a> Script<'a> {
     /// Collects what the rules need; one pass over the statements.
     pub fn new(
         text: &'a str,
-        parse: &Parse<SourceFile>,
+        statements: Vec<Statement>,
         engine: Engine,
         direction: Direction,
         in_transaction: bool,
     ) -> Self {
-        let statements = statements_of(parse);
         let blocks = blocks(text, &statements);
         let within = blocks.statements.iter().map(|s| (s, blocks.is_unsure(s)));
         let mut every: Vec<(&Statement, bool)> = statements.iter().map(|s| (s, false)).chain(within).collect();
@@ -229,6 +244,7 @@ impl<'a> Script<'a> {
             server: Server::NEWEST,
             words: Words::of(text),
             statements,
+            blocks,
             created,
         }
     }
@@ -248,7 +264,9 @@ impl<'a> Script<'a> {
     /// The statements of bodies of `outer`, each at the byte at which it stands there: what `outer` creates in front of
     /// them is new to them too.
     pub fn within(text: &'a str, parse: &Parse<SourceFile>, outer: &Script<'_>) -> Self {
-        let mut script = Self::new(text, parse, outer.engine, outer.direction, outer.in_transaction).on(outer.server);
+        let statements = statements_of(parse);
+        let mut script =
+            Self::new(text, statements, outer.engine, outer.direction, outer.in_transaction).on(outer.server);
         for (name, created) in &outer.created {
             script.created.insert(name.clone(), *created);
         }

@@ -47,7 +47,7 @@ fn in_script(
         return Vec::new();
     }
     let inert = squawk::without_marks(text);
-    let outer = Script::new(&inert, &SourceFile::parse(&inert), Engine::Postgresql, direction, true);
+    let outer = Script::new(&inert, statements_of(&SourceFile::parse(&inert)), Engine::Postgresql, direction, true);
     let within = bodies::within(&outer).map(|text| statements_of(&SourceFile::parse(&text))).unwrap_or_default();
     let mut reader = Reader { own, owners, path: Path::Own, temporary: BTreeSet::new() };
     let mut told = Vec::new();

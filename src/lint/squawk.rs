@@ -354,7 +354,7 @@ pub fn marks(text: &str) -> Vec<Mark> {
 mod tests {
     use super::*;
     use crate::ids::Engine;
-    use crate::lint::script::Direction;
+    use crate::lint::script::{Direction, statements_of};
 
     /// The gates leave out only rules that find nothing: every statement of our examples, with and without them.
     #[test]
@@ -408,7 +408,7 @@ mod tests {
             Chosen { rules: all.rules.iter().map(|(r, _)| (*r, Gate::Always)).collect(), version: all.version };
         for sql in examples.chain(&more) {
             let parse = SourceFile::parse(sql);
-            let script = Script::new(sql, &parse, Engine::Postgresql, Direction::Up, true);
+            let script = Script::new(sql, statements_of(&parse), Engine::Postgresql, Direction::Up, true);
             let (mut with, mut without) = (Vec::new(), Vec::new());
             all.run(&script, &parse, &mut with);
             ungated.run(&script, &parse, &mut without);

@@ -8,7 +8,7 @@ use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::check::cannot_parse;
 use super::depth;
-use super::script::{Direction, Script, name_of, range_of};
+use super::script::{Direction, Script, name_of, range_of, statements_of};
 use super::squawk::without_marks;
 use crate::ids::Engine;
 
@@ -47,7 +47,7 @@ pub fn taken_by(engine: Engine, text: &str) -> Option<Vec<(Range<usize>, Taken)>
 fn of_script(engine: Engine, text: &str) -> Option<Vec<(Range<usize>, Taken)>> {
     let inert = without_marks(text);
     let parse = SourceFile::parse(&inert);
-    let script = Script::new(&inert, &parse, engine, Direction::Down, true);
+    let script = Script::new(&inert, statements_of(&parse), engine, Direction::Down, true);
     let mut found = Vec::new();
     for (index, statement) in script.statements.iter().enumerate() {
         // What the script makes itself held nothing before.

@@ -8,7 +8,7 @@ use squawk_syntax::plpgsql::Plpgsql;
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::executed::{literal, rendered};
-use super::{Overlay, is_bounded, source_range};
+use super::{Overlay, Written, source_range};
 use crate::lint::calls::names_called;
 use crate::lint::script::{Statement, statements_of};
 
@@ -42,12 +42,12 @@ pub fn blocks(script: &str, statements: &[Statement]) -> Blocks {
     let mut blocks = Blocks::default();
     let mut overlay = Overlay::default();
     for statement in statements {
-        if let ast::Stmt::Do(block) = &statement.node
-            && let Some(body) = block.body().filter(is_bounded).and_then(|_| block.plpgsql())
-            && body.errors().is_empty()
+        if let ast::Stmt::Do(_) = &statement.node
+            && let Written::Plpgsql(parsed) = statement.written()
+            && parsed.errors().is_empty()
         {
             blocks.read.push(statement.range.clone());
-            blocks.look(script, &body, &mut overlay);
+            blocks.look(script, &parsed.body, &mut overlay);
         }
     }
     if let Some(text) = overlay.text() {

@@ -7,6 +7,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod unread;
+mod written;
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
@@ -18,20 +19,18 @@ use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::script::{Finding, Script, range_of};
 use super::table::{self, RuleInfo};
-use super::{Category, Severity, calls, corrections, depth, rules, squawk, transactions};
+use super::{Category, Severity, calls, corrections, rules, squawk, transactions};
 use crate::ids::{Engine, Risk};
 use crate::migration::execution::statements;
 
-pub use block::{Part, blocks};
+pub use block::{Blocks, Part, blocks};
 pub use executed::without_placeholders;
-pub use targets::parsed;
-pub use unread::{broken_routine, is_foreign, unread, unread_routine};
+pub use targets::{Parsed, parsed};
+pub use unread::{broken_routine, is_foreign, unread};
+pub use written::Written;
 
 use block::performed;
 use executed::{UNKNOWN, executes, rendered};
-
-/// Words that open a level of PL/pgSQL; a body with more of them than this is not looked into.
-const OPENERS: [&str; 4] = ["begin", "if", "loop", "case"];
 
 /// A statement that destroys or gives away says one of these, and a call that gives another server a password. A body without any is not parsed where nobody calls it:
 /// most functions are triggers that set a column.
@@ -293,38 +292,28 @@ fn look(script: &Script<'_>, called: &BTreeSet<String>) -> Bodies {
             put_atomic(script.text, &body, overlay);
             continue;
         }
-        let (plpgsql, sql) = match &statement.node {
-            ast::Stmt::Do(block) => (block.body().filter(is_bounded).and_then(|_| block.plpgsql()), None),
-            ast::Stmt::CreateFunction(f) if options_are_bounded(f.option_list()) => (f.plpgsql(), f.sql_body()),
-            ast::Stmt::CreateProcedure(p) if options_are_bounded(p.option_list()) => (p.plpgsql(), p.sql_body()),
-            _ => continue,
-        };
         let overlay = if runs { &mut bodies.now } else { &mut bodies.later };
-        if let Some(body) = plpgsql {
-            put_plpgsql(script.text, &body, overlay);
-            if body.syntax().descendants().any(|n| n.kind() == SyntaxKind::PLPGSQL_COMMIT_STMT) {
-                bodies.commits.push(statement.range.clone());
+        match statement.written() {
+            Written::Plpgsql(parsed) => {
+                let body = &parsed.body;
+                put_plpgsql(script.text, body, overlay);
+                if body.syntax().descendants().any(|n| n.kind() == SyntaxKind::PLPGSQL_COMMIT_STMT) {
+                    bodies.commits.push(statement.range.clone());
+                }
+                if runs {
+                    bodies.refused.extend(ends_transaction(script, &statement.node, body));
+                }
             }
-            if runs {
-                bodies.refused.extend(ends_transaction(script, &statement.node, &body));
+            Written::Sql(parsed) if parsed.errors().is_empty() => {
+                let body = &parsed.body;
+                let whole = source_range(body, &body.syntax());
+                overlay.put(script.text, whole.start, body.text());
+                overlay.put(script.text, whole.end, ";");
             }
-        } else if let Some(body) = sql.filter(|b| b.errors().is_empty()) {
-            let whole = source_range(&body, &body.syntax());
-            overlay.put(script.text, whole.start, body.text());
-            overlay.put(script.text, whole.end, ";");
+            Written::Sql(_) | Written::Nothing | Written::Unreadable => {}
         }
     }
     bodies
-}
-
-/// The body of a `DO` block, a function or a procedure that is written in PL/pgSQL, if it can be parsed.
-fn plpgsql(statement: &ast::Stmt) -> Option<Plpgsql> {
-    match statement {
-        ast::Stmt::Do(block) => block.body().filter(is_bounded).and_then(|_| block.plpgsql()),
-        ast::Stmt::CreateFunction(f) if options_are_bounded(f.option_list()) => f.plpgsql(),
-        ast::Stmt::CreateProcedure(p) if options_are_bounded(p.option_list()) => p.plpgsql(),
-        _ => None,
-    }
 }
 
 fn source_range<T: BodyLanguage>(body: &Body<T>, node: &SyntaxNode) -> Range<usize> {
@@ -362,19 +351,4 @@ fn put_plpgsql(script: &str, body: &Plpgsql, overlay: &mut Overlay) {
         overlay.put(script, start, &text);
         overlay.put(script, start + text.len(), ";");
     }
-}
-
-fn options_are_bounded(options: Option<ast::FuncOptionList>) -> bool {
-    options.is_some_and(|o| o.syntax().descendants().filter_map(ast::Literal::cast).all(|l| is_bounded(&l)))
-}
-
-/// Whether a body can be parsed without running out of stack.
-pub(super) fn is_bounded(literal: &ast::Literal) -> bool {
-    let Some(text) = literal.string_value() else { return false };
-    let opened = || {
-        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .filter(|w| OPENERS.iter().any(|o| w.eq_ignore_ascii_case(o)))
-            .count()
-    };
-    depth::is_bounded(&text) && opened() <= depth::MAX_DEPTH
 }

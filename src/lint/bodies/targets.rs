@@ -8,15 +8,26 @@ use squawk_lexer::{Token, TokenKind, tokenize};
 use squawk_syntax::ast;
 use squawk_syntax::{Parse, SourceFile, SyntaxKind};
 
-use super::{plpgsql, source_range};
-use crate::lint::script::statements_of;
+use super::{Written, source_range};
+use crate::lint::script::{Statement, statements_of};
 
-/// A script and its tree, with blanks where its bodies of PL/pgSQL fill variables: each byte keeps its place.
-pub fn parsed(text: Cow<'_, str>) -> (Cow<'_, str>, Parse<SourceFile>) {
+/// A script as it was parsed.
+pub struct Parsed<'t> {
+    /// The text that was.
+    pub text: Cow<'t, str>,
+    /// Its tree.
+    pub parse: Parse<SourceFile>,
+    /// The statements of the tree.
+    pub statements: Vec<Statement>,
+}
+
+/// Parses a script, with blanks where its bodies of PL/pgSQL fill variables: each byte keeps its place.
+pub fn parsed(text: Cow<'_, str>) -> Parsed<'_> {
     let parse = SourceFile::parse(&text);
-    let blanks = blanks(&text, &parse);
+    let statements = statements_of(&parse);
+    let blanks = blanks(&text, &statements);
     if blanks.is_empty() {
-        return (text, parse);
+        return Parsed { text, parse, statements };
     }
     let mut text = text.into_owned();
     for blank in blanks {
@@ -24,20 +35,21 @@ pub fn parsed(text: Cow<'_, str>) -> (Cow<'_, str>, Parse<SourceFile>) {
         text.replace_range(blank, &spaces);
     }
     let parse = SourceFile::parse(&text);
-    (Cow::Owned(text), parse)
+    Parsed { text: Cow::Owned(text), statements: statements_of(&parse), parse }
 }
 
-fn blanks(text: &str, parse: &Parse<SourceFile>) -> Vec<Range<usize>> {
+fn blanks(text: &str, statements: &[Statement]) -> Vec<Range<usize>> {
     let mut blanks = Vec::new();
-    for statement in statements_of(parse) {
+    for statement in statements {
         let has_body =
             matches!(&statement.node, ast::Stmt::Do(_) | ast::Stmt::CreateFunction(_) | ast::Stmt::CreateProcedure(_));
         if !has_body || !text[statement.range.clone()].to_ascii_lowercase().contains("into") {
             continue;
         }
-        let Some(body) = plpgsql(&statement.node) else { continue };
+        let Written::Plpgsql(parsed) = statement.written() else { continue };
+        let body = &parsed.body;
         for node in body.syntax().descendants().filter(|n| n.kind() == SyntaxKind::ERROR) {
-            let range = source_range(&body, &node);
+            let range = source_range(body, &node);
             let Some(part) = text.get(range.clone()) else { continue };
             blanks.extend(targets(part).into_iter().map(|t| range.start + t.start..range.start + t.end));
         }
@@ -131,7 +143,7 @@ mod tests {
             ("UPDATE t SET a = 1 RETURNING a\nINTO\n n;", "UPDATE t SET a = 1 RETURNING a\n    \n  ;"),
         ] {
             let script = |query: &str| format!("DO $$ BEGIN IF true THEN {query} END IF; END $$;");
-            assert_eq!(parsed(Cow::Owned(script(query))).0, script(plain));
+            assert_eq!(parsed(Cow::Owned(script(query))).text, script(plain));
         }
         for script in [
             "SELECT a INTO n FROM t;",
@@ -139,7 +151,7 @@ mod tests {
             "DO $$ BEGIN INSERT INTO t VALUES (1; END $$;",
             "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT a INTO n FROM t $$;",
         ] {
-            assert_eq!(parsed(Cow::Borrowed(script)).0, script);
+            assert_eq!(parsed(Cow::Borrowed(script)).text, script);
         }
     }
 }

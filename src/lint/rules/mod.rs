@@ -93,13 +93,13 @@ mod tests {
 
     use super::*;
     use crate::ids::Engine;
-    use crate::lint::bodies;
+    use crate::lint::bodies::{self, Parsed};
     use crate::lint::script::{Direction, Server};
 
     fn finds(rule: &'static OwnRule, sql: &str) -> bool {
-        let (sql, parse) = bodies::parsed(Cow::Borrowed(sql));
+        let Parsed { text: sql, parse, statements } = bodies::parsed(Cow::Borrowed(sql));
         assert!(parse.errors().is_empty(), "{sql}: {:?}", parse.errors());
-        let script = Script::new(&sql, &parse, Engine::Postgresql, Direction::Up, true)
+        let script = Script::new(&sql, statements, Engine::Postgresql, Direction::Up, true)
             .on(Server { major: 15, is_assumed: false });
         let mut found = Vec::new();
         run(&script, |info| info.id == rule.info.id, &mut found);

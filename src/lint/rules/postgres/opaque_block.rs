@@ -43,19 +43,19 @@ pub(super) static RULE: OwnRule = OwnRule {
 fn check(script: &Script<'_>, report: &mut Report<'_>) {
     let called = LazyCell::new(|| calls::called(script));
     for statement in &script.statements {
-        if let ast::Stmt::Do(block) = &statement.node {
-            if let Some((range, why)) = bodies::unread(script.text, block) {
+        if let ast::Stmt::Do(_) = &statement.node {
+            if let Some((range, why)) = bodies::unread(script.text, statement) {
                 report.add_range(range, format!("no rule can look into this part of the block: {why}"));
             }
             continue;
         }
         let Some(name) = calls::defined(&statement.node) else { continue };
         if called.iter().any(|call| call.name == name) {
-            if let Some((range, why)) = bodies::unread_routine(script.text, &statement.node) {
+            if let Some((range, why)) = bodies::unread(script.text, statement) {
                 let message = format!("no rule can look into this part of `{name}`, which is called here: {why}");
                 report.add_range(range, message);
             }
-        } else if let Some((range, why)) = bodies::broken_routine(script.text, &statement.node) {
+        } else if let Some((range, why)) = bodies::broken_routine(script.text, statement) {
             // Nothing of it runs now; PostgreSQL itself refuses to create most of what is written wrongly.
             report.add_range(range, format!("no rule can look into this part of `{name}`: {why}")).risk =
                 Some(Risk::Low);

@@ -11,7 +11,7 @@ use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 
 use super::change::{Action, Change, Dropped, IndexDef, ViewDef, What};
-use crate::lint::bodies::{Part, blocks};
+use crate::lint::bodies::{Blocks, Part};
 use crate::lint::picked::Picked;
 use crate::lint::script::{Statement, is_temporary, name_of, range_of};
 use crate::lint::truth::{self, Truth};
@@ -21,14 +21,13 @@ use table::{action, create_table, pass};
 use view::view;
 use words::{bare, says, significant, words, words_of_text};
 
-/// What the statements do, in order. `broken` says that the script does not parse as a whole.
-pub fn changes(text: &str, statements: &[Statement], broken: bool) -> Vec<Change> {
+/// What the statements and their `blocks` do, in order. `broken` says that the script does not parse as a whole.
+pub fn changes(text: &str, statements: &[Statement], blocks: &Blocks, broken: bool) -> Vec<Change> {
     let mut out = Vec::new();
     if broken {
         out.push(Change { range: 0..text.len(), what: What::Opaque(words_of_text(text)), in_body: false });
         return out;
     }
-    let blocks = blocks(text, statements);
     for statement in statements {
         match blocks.within(&statement.range) {
             Some(parts) => parts.iter().for_each(|(range, part)| within(text, range, part, &mut out)),
