@@ -13,6 +13,7 @@ pub mod layout;
 pub mod naming;
 pub mod native;
 pub mod operations;
+pub mod paths;
 pub mod roots;
 pub mod sealed;
 mod set;
