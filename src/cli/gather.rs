@@ -159,6 +159,7 @@ impl Taken {
             all.extend(new);
         }
         set.models.extend(part.models.into_iter().filter(|m| !set.models.contains(m)).collect::<Vec<_>>());
+        set.misnamed.extend(part.misnamed.into_iter().filter(|f| !set.misnamed.contains(f)).collect::<Vec<_>>());
         set.settings.extend(part.settings.into_iter().filter(|s| !set.settings.contains(s)).collect::<Vec<_>>());
     }
 }
@@ -247,6 +248,7 @@ pub(super) fn shown_below(shown: &str, set: &mut MigrationSet) {
     }
     set.problems.iter_mut().chain(&mut set.remarks).for_each(|problem| prefix(&mut problem.file));
     set.settings.iter_mut().for_each(|settings| prefix(&mut settings.unit));
+    set.misnamed.iter_mut().for_each(prefix);
     for models in &mut set.models {
         prefix(&mut models.unit);
         models.files.iter_mut().for_each(|(path, _)| prefix(path));
