@@ -15,6 +15,26 @@ use crate::ids::{EnvironmentName, Login, RoleName};
 /// The environment where who wrote a change may approve it too (DECISIONS 5).
 const DEVELOPMENT: &str = "development";
 
+/// What is said of an environment for which nobody is asked.
+pub(super) fn unasked(
+    environment: &EnvironmentName,
+    automatic: bool,
+    status: Status,
+    reason: impl Into<String>,
+) -> EnvironmentVerdict {
+    EnvironmentVerdict {
+        environment: environment.clone(),
+        automatic,
+        required_approvals: 0,
+        required_roles: Vec::new(),
+        filled: BTreeMap::new(),
+        sources: BTreeMap::new(),
+        remind_at: None,
+        expires_at: None,
+        evaluation: Evaluation::leaf(environment.as_str(), status, reason),
+    }
+}
+
 /// Judges the cell of `environment`.
 pub(super) fn judge(
     policy: &Policy,
@@ -25,17 +45,7 @@ pub(super) fn judge(
 ) -> EnvironmentVerdict {
     let start = policy.starts(environment, &snapshot.base_ref, snapshot.default_branch.as_deref());
     let automatic = start == Start::Merge;
-    let bare = |status, reason: String| EnvironmentVerdict {
-        environment: environment.clone(),
-        automatic,
-        required_approvals: 0,
-        required_roles: Vec::new(),
-        filled: BTreeMap::new(),
-        sources: BTreeMap::new(),
-        remind_at: None,
-        expires_at: None,
-        evaluation: Evaluation::leaf(environment.as_str(), status, reason),
-    };
+    let bare = |status, reason: String| unasked(environment, automatic, status, reason);
     if let Start::OtherBranch(branch) = start {
         return bare(
             Status::Skipped,

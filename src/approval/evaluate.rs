@@ -1,6 +1,6 @@
 //! The verdict about a pull request, and about one environment when its run starts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
@@ -107,16 +107,9 @@ fn skipped(policy: &Policy, snapshot: &PullRequestSnapshot, why: &str) -> Vec<En
         .repo
         .environments
         .iter()
-        .map(|name| EnvironmentVerdict {
-            environment: name.clone(),
-            automatic: policy.starts(name, base.0, base.1) == Start::Merge,
-            required_approvals: 0,
-            required_roles: Vec::new(),
-            filled: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            remind_at: None,
-            expires_at: None,
-            evaluation: Evaluation::leaf(name.as_str(), Status::Skipped, why),
+        .map(|name| {
+            let automatic = policy.starts(name, base.0, base.1) == Start::Merge;
+            environment::unasked(name, automatic, Status::Skipped, why)
         })
         .collect()
 }

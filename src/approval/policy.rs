@@ -12,6 +12,7 @@ use crate::config::{
     ApprovalMatrix, ConfigError, Environments, LintConfig, Promotion, RepoConfig, Roles, ServiceSettings,
 };
 use crate::ids::{Digest, EnvironmentName, Login, Risk, RoleName, TeamSlug};
+use crate::migration::paths::below;
 
 /// The policy of one commit.
 #[derive(Debug, Clone)]
@@ -160,11 +161,11 @@ impl Policy {
     pub fn is_policy_path(&self, path: &str) -> bool {
         let in_folder = |folder: &str| match folder {
             "" => matches!(path, ENVIRONMENTS | MATRIX | ROLES | LINT),
-            folder => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
+            folder => below(path, folder).is_some(),
         };
         let in_config = RepoConfig::OTHER_POLICIES
             .iter()
-            .filter_map(|folder| path.strip_prefix(folder)?.strip_prefix('/'))
+            .filter_map(|folder| below(path, folder))
             .any(|name| matches!(name, ENVIRONMENTS | MATRIX | ROLES | LINT));
         path == RepoConfig::FILE
             || CodeOwners::LOCATIONS.contains(&path)

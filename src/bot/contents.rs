@@ -16,6 +16,7 @@ use crate::ids::{CommitSha, Digest, Risk};
 use crate::judge::judge;
 use crate::lint::fix::{Proposal, fixes};
 use crate::lint::{self, LintReport, Scope, Severity, Violation};
+use crate::migration::paths::{any_below, below};
 use crate::migration::roots::{Place, uncovered_by, unfound_by};
 use crate::migration::{
     FileContent, Layout, Migration, MigrationRoot, MigrationSet, SourceFile, both, digest_of, resolve,
@@ -243,7 +244,9 @@ pub fn read(
     set.remarks.extend(lint::overtaken(&set, &new));
     let owned: BTreeSet<&str> = old_set.by_path().into_keys().chain(set.by_path().into_keys()).collect();
     // A file that was meant as a migration and is none is a finding, not something to pass over.
-    let problems = set.problems.iter().map(|p| p.file.as_str()).filter(|f| touched.contains(*f) || below(&touched, f));
+    // No change names a folder, only the files in it.
+    let problems =
+        set.problems.iter().map(|p| p.file.as_str()).filter(|f| touched.contains(*f) || any_below(&touched, f));
     let migration_paths: BTreeSet<String> =
         touched.iter().map(String::as_str).filter(|p| owned.contains(p)).chain(problems).map(str::to_owned).collect();
     let still: BTreeSet<&str> = after.iter().map(|f| f.path.as_str()).collect();
@@ -260,7 +263,7 @@ pub fn read(
     let mut beside = beside_migrations(mirror, head, &touched, &mut set)?;
     let named = if proposed_roots.is_empty() { &policy.repo.migrations } else { &proposed_roots };
     let place = |path: &str| {
-        let is_below = |f: &SourceFile| f.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        let is_below = |f: &SourceFile| below(&f.path, path).is_some();
         match after.iter().find(|f| f.path == path) {
             Some(SourceFile { content: FileContent::Symlink, .. }) => Place::Link(path.to_owned()),
             _ if after.iter().any(is_below) => Place::Folder,
@@ -389,22 +392,16 @@ fn may_hold(root: &MigrationRoot, path: &str) -> bool {
         root.path.is_empty()
             // A link stands there by its own path.
             || path == literal
-            || path.strip_prefix(literal).is_some_and(|rest| rest.starts_with('/'))
+            || below(path, literal).is_some()
             || beside.is_some_and(|around| path.strip_prefix(around).is_some_and(|rest| rest.starts_with("rollbacks/")))
     } else {
-        folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        folder.is_empty() || below(path, folder).is_some()
     };
     // The schema that Prisma's migrations are to build stands beside them.
     if path.ends_with(".prisma") {
         return true;
     }
     inside && (!literal.is_empty() || EXTENSIONS.iter().any(|e| path.ends_with(e)))
-}
-
-/// Whether a path lies below `folder`: no change names a folder, only the files in it.
-fn below(paths: &BTreeSet<String>, folder: &str) -> bool {
-    let start = format!("{folder}/");
-    paths.range(start.clone()..).next().is_some_and(|path| path.starts_with(&start))
 }
 
 /// `base` with the changes of `head` put onto it: what a merge without conflicts leaves.

@@ -244,7 +244,7 @@ async fn look_again(store: &Store, new: &NewEntered) -> anyhow::Result<()> {
 
 fn show(global: &Global, row: &EnteredRow) -> anyhow::Result<()> {
     if global.format == Format::Json {
-        return print::json(&as_json(row));
+        return print::json(&row.as_json());
     }
     let a = &row.approval;
     let by = if a.approver == a.entered_by { String::new() } else { format!(", entered by {}", a.entered_by) };
@@ -252,16 +252,6 @@ fn show(global: &Global, row: &EnteredRow) -> anyhow::Result<()> {
         "{} is approved by {} as {} for {}, at risk {}{by}.\nIt holds for these bytes and this policy; any change drops it.\n",
         a.subject, a.approver, a.role, a.environment, a.binding.risk
     ))
-}
-
-fn as_json(row: &EnteredRow) -> Value {
-    let a = &row.approval;
-    json!({
-        "id": row.id, "repository": a.repo, "pull": a.pr, "environment": a.environment, "role": a.role,
-        "approver": a.approver, "entered_by": a.entered_by, "source": a.source, "comment": a.comment,
-        "subject": a.subject, "digest": a.binding.digest, "policy_hash": a.binding.policy_hash,
-        "risk": a.binding.risk, "at": a.at,
-    })
 }
 
 /// Lists what was entered, and what the server found to be agreed to.
@@ -279,7 +269,7 @@ pub fn list(global: &Global, args: ListArgs) -> anyhow::Result<Exit> {
         }
         let now = Utc::now();
         if global.format == Format::Json {
-            let entered: Vec<Value> = rows.iter().map(as_json).collect();
+            let entered: Vec<Value> = rows.iter().map(EnteredRow::as_json).collect();
             let agreed: Vec<Value> = agreed
                 .iter()
                 .map(|a| {

@@ -17,6 +17,7 @@ use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
 use crate::migration::checksum::both;
 use crate::migration::layout::{declared_engine, split_marked};
+use crate::migration::paths::below;
 use crate::migration::roots::{LINK, uncovered_below};
 use crate::migration::text::text;
 use crate::migration::{
@@ -158,6 +159,7 @@ impl Taken {
             all.extend(new);
         }
         set.models.extend(part.models.into_iter().filter(|m| !set.models.contains(m)).collect::<Vec<_>>());
+        set.misnamed.extend(part.misnamed.into_iter().filter(|f| !set.misnamed.contains(f)).collect::<Vec<_>>());
         set.settings.extend(part.settings.into_iter().filter(|s| !set.settings.contains(s)).collect::<Vec<_>>());
     }
 }
@@ -195,7 +197,7 @@ fn repository(
 fn folder(path: &Path, shown: &str, config: &RepoConfig, engine: Option<Engine>, instead: &Instead) -> MigrationSet {
     let Files { mut files, problems } = walk(path, &|_| true);
     instead.lay(shown, &mut files);
-    let mut set = below(&above(path), &files, shown, config, engine);
+    let mut set = read_below(&above(path), &files, shown, config, engine);
     loose_files(&files, engine.or(named_after(shown)), &mut set);
     set.problems.extend(problems);
     shown_below(shown, &mut set);
@@ -209,7 +211,13 @@ fn named_after(shown: &str) -> Option<Engine> {
 
 /// The files of the folder `shown`, with paths relative to it, as migrations; as the configuration says where it names the
 /// folder.
-fn below(above: &str, files: &[SourceFile], shown: &str, config: &RepoConfig, engine: Option<Engine>) -> MigrationSet {
+fn read_below(
+    above: &str,
+    files: &[SourceFile],
+    shown: &str,
+    config: &RepoConfig,
+    engine: Option<Engine>,
+) -> MigrationSet {
     let covering = covering(shown, config);
     let above = if covering.is_some() { shown } else { above };
     let given = covering.unwrap_or_else(|| MigrationRoot::folder(""));
@@ -240,6 +248,7 @@ pub(super) fn shown_below(shown: &str, set: &mut MigrationSet) {
     }
     set.problems.iter_mut().chain(&mut set.remarks).for_each(|problem| prefix(&mut problem.file));
     set.settings.iter_mut().for_each(|settings| prefix(&mut settings.unit));
+    set.misnamed.iter_mut().for_each(prefix);
     for models in &mut set.models {
         prefix(&mut models.unit);
         models.files.iter_mut().for_each(|(path, _)| prefix(path));
@@ -275,8 +284,7 @@ pub(super) fn before(
     for path in &super::patterns::filled_in(paths)? {
         let shown = names.of(path);
         // One that is deleted is known by what lay in it.
-        let was_folder =
-            || files.iter().any(|f| f.path.strip_prefix(&*shown).is_some_and(|rest| rest.starts_with('/')));
+        let was_folder = || files.iter().any(|f| below(&f.path, &shown).is_some());
         let is_folder = path.is_dir() || (!path.exists() && was_folder());
         let found = match shown.rsplit_once('/') {
             _ if is_folder && shown.is_empty() => resolve(files, &roots),
@@ -317,16 +325,16 @@ fn folder_before(
 ) -> MigrationSet {
     let around = dir_of(shown);
     let inside = |file: &SourceFile| {
-        let own = file.path.strip_prefix(shown).and_then(|path| path.strip_prefix('/')).map(str::to_owned);
+        let own = below(&file.path, shown).map(str::to_owned);
         let path = own.or_else(|| {
             let beside = format!("../{}", file.path.strip_prefix(around)?.trim_start_matches('/'));
-            let belongs = has_beside(above) && BESIDE.iter().any(|name| beside.starts_with(&format!("{name}/")));
+            let belongs = has_beside(above) && BESIDE.iter().any(|name| below(&beside, name).is_some());
             belongs.then_some(beside)
         })?;
         Some(SourceFile { path, content: file.content.clone() })
     };
     let files: Vec<SourceFile> = files.iter().filter_map(inside).collect();
-    let mut set = below(above, &files, shown, config, engine);
+    let mut set = read_below(above, &files, shown, config, engine);
     shown_below(shown, &mut set);
     set
 }
@@ -347,7 +355,7 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
     // What is in a folder named after another database is told once for the folder.
     let told = set.problems.iter().filter(|p| p.rule == "foreign-dialect");
     let foreign: Vec<String> = told.map(|p| dir_of(&p.file).to_owned()).collect();
-    let is_foreign = |path: &str| foreign.iter().any(|dir| dir.is_empty() || path.starts_with(&format!("{dir}/")));
+    let is_foreign = |path: &str| foreign.iter().any(|dir| dir.is_empty() || below(path, dir).is_some());
     let scripts = files.iter().filter(|f| f.path.ends_with(".sql") && !f.path.starts_with("../"));
     for file in scripts.filter(|f| !is_foreign(&f.path)) {
         if !owned.contains(&file.path) && !named.contains(&file.path) {

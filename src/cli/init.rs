@@ -76,8 +76,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let set = resolve(&files_here, &[MigrationRoot::folder("**")]);
     let ambiguous = set.problems.iter().find(|p| p.rule == "ambiguous-layout");
     // A folder that is left out of what is written, since it is none of an environment.
-    let unread =
-        set.problems.iter().filter(|p| p.rule == "file-name" && p.message.contains("reads like an environment"));
+    let unread = set.problems.iter().filter(|p| p.rule == "file-name" && set.misnamed.contains(&p.file));
     let everywhere = [MigrationRoot::folder("**")];
     let others = uncovered_below(files_here.iter().map(|f| f.path.as_str()), &everywhere, &set);
     for problem in ambiguous.into_iter().chain(unread).chain(&others) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::migration::paths::{any_below, below};
 use crate::migration::{FileContent, SourceFile};
 
 /// Files by their paths, as they are staged; `None` for one that git does not hold.
@@ -32,12 +33,12 @@ impl Instead {
         if self.index.is_empty() {
             return;
         }
-        let below = |path: &str| match dir {
+        let inside = |path: &str| match dir {
             "" => Some(path.to_owned()),
-            dir => path.strip_prefix(dir)?.strip_prefix('/').map(str::to_owned),
+            dir => below(path, dir).map(str::to_owned),
         };
         let own: BTreeMap<String, &Option<FileContent>> =
-            self.index.iter().filter_map(|(path, content)| Some((below(path)?, content))).collect();
+            self.index.iter().filter_map(|(path, content)| Some((inside(path)?, content))).collect();
         files.retain(|file| !own.contains_key(&file.path));
         files
             .extend(own.into_iter().filter_map(|(path, content)| Some(SourceFile { path, content: content.clone()? })));
@@ -46,14 +47,8 @@ impl Instead {
 
     /// Whether a path that is not there was one of a file or of a folder before the branch.
     pub fn was_there(&self, path: &str) -> bool {
-        self.before.contains(path) || is_folder_of(&self.before, path)
+        self.before.contains(path) || any_below(&self.before, path)
     }
-}
-
-/// Whether one of `files` lies below `dir`.
-fn is_folder_of(files: &BTreeSet<String>, dir: &str) -> bool {
-    let start = format!("{dir}/");
-    files.range(start.clone()..).next().is_some_and(|path| path.starts_with(&start))
 }
 
 #[cfg(test)]

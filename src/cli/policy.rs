@@ -19,6 +19,7 @@ use crate::approval::{
 use crate::config::yaml::nearest;
 use crate::config::{ConfigError, RepoConfig, ServiceSettings};
 use crate::ids::{CommitSha, Digest, EnvironmentName, Login, PrNumber, RepoName, Risk, RoleName};
+use crate::migration::paths::below;
 use crate::migration::roots::unfound;
 use crate::migration::{Problem, Severity, resolve};
 use crate::report::{policy_text, policy_yaml};
@@ -268,7 +269,7 @@ fn services(global: &Global, policy: &Policy) -> anyhow::Result<Vec<Finding>> {
 /// The policy for a change of these files, with what their services ask.
 fn for_paths(global: &Global, policy: &Policy, paths: &[String]) -> anyhow::Result<Policy> {
     let set = resolve(&read_tree(&global.repo)?, &policy.repo.migrations);
-    let is_named = |unit: &str| paths.iter().any(|p| p.strip_prefix(unit).is_some_and(|rest| rest.starts_with('/')));
+    let is_named = |unit: &str| paths.iter().any(|path| below(path, unit).is_some());
     Ok(policy.tightened(set.settings.iter().filter(|s| is_named(&s.unit))))
 }
 

@@ -8,6 +8,7 @@ use super::ConfigError;
 use super::yaml::{self, Node, Reader};
 use crate::ids::EnvironmentName;
 use crate::migration::Severity;
+use crate::migration::paths::below;
 
 /// How severe findings are where the policy names no level (SPEC 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,8 +98,11 @@ impl LintConfig {
 
     /// The profile that a file is judged by.
     pub fn profile_of(&self, file: &str) -> Profile {
-        let is_below = |folder: &String| file.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'));
-        if self.strict_below.iter().any(is_below) { Profile::Strict } else { self.profile }
+        if self.strict_below.iter().any(|folder| below(file, folder).is_some()) {
+            Profile::Strict
+        } else {
+            self.profile
+        }
     }
 
     /// Parses the file's text; `file` is its path for messages.

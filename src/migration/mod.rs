@@ -13,6 +13,7 @@ pub mod layout;
 pub mod naming;
 pub mod native;
 pub mod operations;
+pub mod paths;
 pub mod roots;
 pub mod sealed;
 mod set;
@@ -272,6 +273,9 @@ pub struct MigrationSet {
     /// What services ask of environments in their `environments.json`, a service each. A change may bring what its base says
     /// beside what it says itself: the stricter one holds.
     pub settings: Vec<ServiceSettings>,
+    /// The first file of each folder that reads like an environment of its service and is none: nothing in it is a migration
+    /// of the set. A problem at that file says so.
+    pub misnamed: Vec<String>,
     /// How many files below the roots were looked at.
     pub files_seen: usize,
 }

@@ -196,6 +196,7 @@ fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, place: &dyn Fn(&
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::migration::paths::below;
 
     #[test]
     fn a_named_folder_without_migrations_is_told_with_its_line() {
@@ -216,7 +217,7 @@ mod tests {
         let set = resolve(&files, &config.migrations);
         let there = |path: &str| match path {
             "linked/db" => Place::Link("linked".to_owned()),
-            path if files.iter().any(|f| f.path.starts_with(&format!("{path}/"))) => Place::Folder,
+            path if files.iter().any(|f| below(&f.path, path).is_some()) => Place::Folder,
             _ => Place::Nothing,
         };
         let told: Vec<_> = unfound(&config.migrations, &set, &there)

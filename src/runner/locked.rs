@@ -476,7 +476,7 @@ async fn one_step<S: Session>(session: &mut S, store: &Store, run: &StepRun<'_>)
     };
     let Some(migration) = run.migration else { return Ok(StepEnd::Refused(gone())) };
     let Some(script) = run.written() else { return Ok(StepEnd::Refused(gone())) };
-    let script = match sealed::open(run.step.engine, script, &run.job.options.opening, &run.opened) {
+    let script = match sealed::open(run.step.engine, script, &run.job.options.opening, &run.job.kept, &run.opened) {
         Ok(script) => script,
         Err(refusal) => return Ok(StepEnd::Refused(refusal)),
     };

@@ -493,6 +493,7 @@ async fn carry_out(call: &Call<'_>) -> Result<(RunReport, Vec<Goal>), RunError> 
                 goal,
                 deadline,
                 transactions: OnceLock::new(),
+                kept: sealed::Kept::default(),
             })
             .collect();
         // Targets share nothing: they run side by side, each on its own connection.

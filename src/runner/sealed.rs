@@ -1,7 +1,9 @@
-//! Sealed values where they are opened: right before a step that holds them is carried out [S4-84].
+//! Sealed values where they are opened: before anything is changed, to see that they can be, and for the step that holds
+//! them [S4-84]. Each is decrypted once.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -10,7 +12,7 @@ use super::target::Job;
 use crate::ids::Engine;
 use crate::migration::Script;
 use crate::migration::execution::CannotExecute;
-use crate::migration::sealed::{self, Form, Hidden};
+use crate::migration::sealed::{self, Form, Hidden, Sealed};
 use crate::plan::{MigrationPlan, Refusal};
 
 /// The private key (`AGE-SECRET-KEY-1…`) that opens sealed values where no environment names one.
@@ -117,31 +119,75 @@ impl Opened {
     }
 
     fn remember(&self, values: &[SecretString]) {
-        for value in values {
-            // A common word would be blotted out of everything that this process ever prints.
-            if value.expose_secret().len() >= 8 {
-                crate::redact::register(value.expose_secret());
-            }
-        }
+        register(values);
         let _ = self.0.set(values.iter().map(|value| Hidden::of(value.expose_secret())).collect());
     }
 }
 
-/// A script as it runs: with its sealed values opened, which `opened` remembers.
+/// Nothing that is ever printed shows these.
+fn register(values: &[SecretString]) {
+    // A common word would be blotted out of everything that this process ever prints.
+    let long = values.iter().map(|value| value.expose_secret()).filter(|value| value.len() >= 8);
+    long.for_each(crate::redact::register);
+}
+
+/// The values of scripts that were opened before anything was changed, each until its step runs.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<HashMap<Place, Vec<SecretString>>>);
+
+/// Where a script begins: its file, line and column.
+type Place = (String, u32, u32);
+
+impl Kept {
+    fn place(script: &Script) -> Place {
+        (script.path.clone(), script.first_line, script.first_column)
+    }
+
+    fn keep(&self, script: &Script, values: Vec<SecretString>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(Self::place(script), values);
+    }
+
+    fn take(&self, script: &Script) -> Option<Vec<SecretString>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&Self::place(script))
+    }
+}
+
+/// A script as it runs: with its sealed values opened, which `opened` remembers. Those that are `kept` are not decrypted again.
 pub(super) fn open<'s>(
     engine: Engine,
     script: &'s Script,
     opening: &Opening,
+    kept: &Kept,
     opened: &Opened,
 ) -> Result<Cow<'s, Script>, Refusal> {
-    let Opening::With(keys) = opening else { return Ok(Cow::Borrowed(script)) };
-    if !sealed::holds(&script.text) {
-        return Ok(Cow::Borrowed(script));
-    }
-    let (text, values) = opened_text(Form::of_migrations(engine), &script.text, keys)
-        .map_err(|wrong| wrong.refusal(keys, &script.path, script.first_line))?;
+    let Some((text, values)) = script_opened(engine, script, opening, kept)? else { return Ok(Cow::Borrowed(script)) };
     opened.remember(&values);
     Ok(Cow::Owned(Script { text, ..script.clone() }))
+}
+
+/// Sees that a script can be opened; what that took is `kept` for its step.
+fn try_opening(engine: Engine, script: &Script, opening: &Opening, kept: &Kept) -> Result<(), Refusal> {
+    if let Some((_, values)) = script_opened(engine, script, opening, kept)? {
+        register(&values);
+        kept.keep(script, values);
+    }
+    Ok(())
+}
+
+/// The text of a script with its sealed values opened, and these; `None` where it runs as it stands.
+fn script_opened(
+    engine: Engine,
+    script: &Script,
+    opening: &Opening,
+    kept: &Kept,
+) -> Result<Option<(String, Vec<SecretString>)>, Refusal> {
+    let Opening::With(keys) = opening else { return Ok(None) };
+    if !sealed::holds(&script.text) {
+        return Ok(None);
+    }
+    opened_text(Form::of_migrations(engine), &script.text, keys, kept.take(script))
+        .map(Some)
+        .map_err(|wrong| wrong.refusal(keys, &script.path, script.first_line))
 }
 
 /// Seed data as it is put in, with its sealed values opened; beside it what takes them out of messages.
@@ -158,7 +204,7 @@ pub(super) fn open_seed<'s>(
         return Ok((Cow::Borrowed(text), opened));
     }
     let (text, values) =
-        opened_text(Form::of_seeds(engine), text, keys).map_err(|wrong| wrong.refusal(keys, file, 1))?;
+        opened_text(Form::of_seeds(engine), text, keys, None).map_err(|wrong| wrong.refusal(keys, file, 1))?;
     opened.remember(&values);
     Ok((Cow::Owned(text), opened))
 }
@@ -187,12 +233,20 @@ impl Closed {
     }
 }
 
-fn opened_text(form: Form, text: &str, keys: &Keys) -> Result<(String, Vec<SecretString>), Closed> {
+/// A text with its sealed values opened, and these; `known` are those of the same text, where it was opened before.
+fn opened_text(
+    form: Form,
+    text: &str,
+    keys: &Keys,
+    known: Option<Vec<SecretString>>,
+) -> Result<(String, Vec<SecretString>), Closed> {
     let all = sealed::all(form, text).map_err(Closed::Wrong)?;
-    let mut values = Vec::with_capacity(all.len());
-    for one in &all {
-        values.push(age_file::value(&one.file, &keys.identities).map_err(|why| Closed::Key(one.line, why))?);
-    }
+    let decrypted =
+        |one: &Sealed| age_file::value(&one.file, &keys.identities).map_err(|why| Closed::Key(one.line, why));
+    let values = match known {
+        Some(values) => values,
+        None => all.iter().map(decrypted).collect::<Result<_, _>>()?,
+    };
     let exposed: Vec<&str> = values.iter().map(|v| v.expose_secret()).collect();
     let text = sealed::filled(text, &all, &exposed).map_err(Closed::Wrong)?;
     Ok((text, values))
@@ -218,7 +272,7 @@ pub(super) fn foretell(job: &Job<'_>, plan: &MigrationPlan) -> Result<Vec<String
                 "{}: `{}` holds {values} opened when the step runs, and shown nowhere",
                 step.target, script.path
             ));
-        } else if let Err(refusal) = open(step.engine, script, &job.options.opening, &Opened::default()) {
+        } else if let Err(refusal) = try_opening(step.engine, script, &job.options.opening, &job.kept) {
             refusals.push(refusal);
         }
     }
@@ -289,5 +343,36 @@ mod age_file {
 
     pub fn sealed(_: &str, _: &[String]) -> Result<Vec<u8>, String> {
         Err(UNABLE.to_owned())
+    }
+}
+
+#[cfg(all(test, feature = "encryption"))]
+mod tests {
+    use age::secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn s4_84_what_was_opened_before_anything_was_changed_is_decrypted_once() {
+        let key = age::x25519::Identity::generate();
+        let sealed = seal("a long password", &[key.to_public().to_string()]).unwrap();
+        let script = Script::whole("1_a.up.sql", format!("alter role app password '{sealed}';"));
+        let with = Opening::With(Keys::parse(key.to_string().expose_secret()));
+        let without = Opening::With(Keys::default());
+        let (kept, opened) = (Kept::default(), Opened::default());
+        try_opening(Engine::Postgresql, &script, &with, &kept).unwrap();
+        // With no key there is nothing to decrypt with.
+        let run = open(Engine::Postgresql, &script, &without, &kept, &opened).unwrap();
+        assert_eq!(run.text, "alter role app password 'a long password';");
+        assert!(!opened.blot("it was a long password").contains("long"));
+        // Nothing is kept beyond its step, nor for another script.
+        assert!(open(Engine::Postgresql, &script, &without, &kept, &opened).is_err());
+        try_opening(Engine::Postgresql, &script, &with, &kept).unwrap();
+        let down = Script { first_line: 2, ..script.clone() };
+        assert!(open(Engine::Postgresql, &down, &without, &kept, &opened).is_err());
+        // What cannot be opened is told, and a rehearsal opens nothing.
+        assert!(try_opening(Engine::Postgresql, &down, &without, &kept).is_err());
+        assert!(try_opening(Engine::Postgresql, &down, &Opening::Never, &kept).is_ok());
+        assert_eq!(open(Engine::Postgresql, &down, &Opening::Never, &kept, &opened).unwrap().text, script.text);
     }
 }

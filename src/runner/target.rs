@@ -11,6 +11,7 @@ use super::drift::Live;
 use super::keeper::Keeper;
 use super::locked::{self, ByName};
 use super::native::keep_native;
+use super::sealed::Kept;
 use super::{Actor, ApplyOptions, RunError, Target, Work, detail, pending_steps, planned_steps, refused, risk_of};
 use crate::drivers::failpoint;
 use crate::drivers::{Driver, DriverError, Pace, Session, SessionOptions};
@@ -41,6 +42,8 @@ pub(super) struct Job<'a> {
     pub deadline: Option<Instant>,
     /// Whether the server has transactions, once it is known.
     pub transactions: OnceLock<bool>,
+    /// The values that were opened to see whether they can be.
+    pub kept: Kept,
 }
 
 impl Job<'_> {

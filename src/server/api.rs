@@ -184,7 +184,7 @@ async fn approvals(State(state): State<AppState>, Question(which): Question) -> 
     let verdict = judged.as_ref().and_then(|p| serde_json::from_str::<Verdict>(&p.verdict).ok());
     let counting: Vec<Value> = verdict.iter().flat_map(|v| &v.environments).flat_map(counting_json).collect();
     Ok(Json(json!({
-        "entered": entered.iter().map(entered_json).collect::<Vec<_>>(),
+        "entered": entered.iter().map(EnteredRow::as_json).collect::<Vec<_>>(),
         "counting": counting,
         "ignored": verdict.map(|v| v.ignored).unwrap_or_default(),
     })))
@@ -201,16 +201,6 @@ fn counting_json(verdict: &crate::approval::EnvironmentVerdict) -> Vec<Value> {
                     "expires_at": verdict.expires_at })
         })
         .collect()
-}
-
-fn entered_json(row: &EnteredRow) -> Value {
-    let a = &row.approval;
-    json!({
-        "id": row.id, "repository": a.repo, "pull": a.pr, "environment": a.environment, "role": a.role,
-        "approver": a.approver, "entered_by": a.entered_by, "source": a.source, "comment": a.comment,
-        "subject": a.subject, "digest": a.binding.digest, "policy_hash": a.binding.policy_hash,
-        "risk": a.binding.risk, "at": a.at,
-    })
 }
 
 /// An approval as it is sent.
@@ -277,5 +267,5 @@ async fn enter(
     let id = state.store.enter_approval(&new).await?;
     state.store.append_audit(new.audit_entry()).await?;
     state.store.look_again(&judged).await?;
-    Ok((StatusCode::CREATED, Json(entered_json(&EnteredRow { id, approval: new }))))
+    Ok((StatusCode::CREATED, Json(EnteredRow { id, approval: new }.as_json())))
 }

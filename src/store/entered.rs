@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -47,6 +48,19 @@ pub struct EnteredRow {
     pub id: String,
     /// What it says.
     pub approval: NewEntered,
+}
+
+impl EnteredRow {
+    /// It as the API and `--format json` give it.
+    pub fn as_json(&self) -> Value {
+        let a = &self.approval;
+        json!({
+            "id": self.id, "repository": a.repo, "pull": a.pr, "environment": a.environment, "role": a.role,
+            "approver": a.approver, "entered_by": a.entered_by, "source": a.source, "comment": a.comment,
+            "subject": a.subject, "digest": a.binding.digest, "policy_hash": a.binding.policy_hash,
+            "risk": a.binding.risk, "at": a.at,
+        })
+    }
 }
 
 impl NewEntered {

@@ -4,6 +4,8 @@
 //! there word by word.
 
 mod origins;
+mod syntax;
+mod variables;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};

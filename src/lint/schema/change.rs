@@ -220,6 +220,16 @@ pub enum Action {
     Nothing,
 }
 
+impl Action {
+    /// The single actions that it comes to: a column and each of its constraints, or itself.
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::Several(parts) => parts,
+            one => std::slice::from_ref(one),
+        }
+    }
+}
+
 /// A column.
 #[derive(Debug, Clone)]
 pub struct ColumnDef {

@@ -76,6 +76,7 @@ pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &m
             let help =
                 format!("rename the folder to `{environment}`, if they are to run there only, or take them out of it");
             reader.problem(&first.path, 1, "file-name", Severity::Error, message, &help);
+            reader.set.misnamed.push(first.path.clone());
         }
     }
     widths(before, reader);
@@ -310,6 +311,7 @@ mod tests {
             assert_eq!(set.migrations.len(), 2, "{name}");
             let told: Vec<_> = set.problems.iter().map(|p| (p.file.as_str(), p.rule, p.severity)).collect();
             assert_eq!(told, [(path.as_str(), "file-name", Severity::Error)]);
+            assert_eq!(set.misnamed, [path.as_str()]);
             assert!(set.problems[0].help.contains(&format!("`{full}`")), "{:?}", set.problems);
         }
         let path = "services/user-service/migrations/archive/0002_x.up.sql";

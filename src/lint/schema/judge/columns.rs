@@ -15,11 +15,7 @@ use crate::lint::table;
 pub fn checked_column(catalog: &Catalog, change: &Change) -> Option<(String, Note)> {
     let What::Alter { table, action, .. } = &change.what else { return None };
     let name = catalog.resolve(table)?;
-    let parts = match action {
-        Action::Several(parts) => parts.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let (column, domain) = parts.iter().find_map(|part| match part {
+    let (column, domain) = action.parts().iter().find_map(|part| match part {
         Action::AddColumn { name, column, .. } => {
             let ty = column.ty.as_ref().map(|ty| ty.shown.to_lowercase())?;
             catalog.is_checked(ty.strip_prefix("public.").unwrap_or(&ty)).then_some((name, ty))

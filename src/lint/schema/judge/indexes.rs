@@ -67,15 +67,14 @@ pub struct Key {
 
 /// The foreign keys that a change adds, by the table that holds them.
 pub fn keys(catalog: &Catalog, change: &Change) -> Vec<Key> {
-    let (table, parts): (Option<String>, Vec<&Action>) = match &change.what {
-        What::CreateTable { name, temporary: false, parts, .. } => (catalog.resolve_new(name), parts.iter().collect()),
-        What::Alter { table, action: Action::Several(parts), .. } => (catalog.resolve(table), parts.iter().collect()),
-        What::Alter { table, action, .. } => (catalog.resolve(table), vec![action]),
+    let (table, parts): (Option<String>, &[Action]) = match &change.what {
+        What::CreateTable { name, temporary: false, parts, .. } => (catalog.resolve_new(name), parts),
+        What::Alter { table, action, .. } => (catalog.resolve(table), action.parts()),
         _ => return Vec::new(),
     };
     let Some(table) = table else { return Vec::new() };
     parts
-        .into_iter()
+        .iter()
         .filter_map(|part| match part {
             Action::AddConstraint(def) => match &def.kind {
                 ConstraintKind::Foreign { columns, .. } if !columns.is_empty() => {

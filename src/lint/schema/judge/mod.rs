@@ -99,9 +99,19 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
                 out.extend(absent(catalog, range, &name, later));
             }
             if let Some(table) = catalog.table(&name) {
-                alter(catalog, range, &name, table, action, version, &mut out);
+                for part in action.parts() {
+                    match (action, part) {
+                        // What comes with a column is about that column.
+                        (Action::Several(_), Action::AddConstraint(def)) => {
+                            out.extend(constraint_columns(catalog, range, None, def));
+                        }
+                        _ => alter(catalog, range, &name, table, part, version, &mut out),
+                    }
+                }
             }
-            of_partitioned(catalog, range, &name, action, version, &mut out);
+            for part in action.parts() {
+                of_partitioned(catalog, range, &name, part, version, &mut out);
+            }
         }
         What::Drop { kind: Dropped::Table | Dropped::View, names, if_exists, cascade } => {
             for name in names.iter().filter_map(|n| catalog.resolve(n)) {
@@ -169,15 +179,6 @@ fn alter(
     out: &mut Vec<Note>,
 ) {
     match action {
-        Action::Several(parts) => {
-            for part in parts {
-                match part {
-                    // What comes with a column is about that column.
-                    Action::AddConstraint(def) => out.extend(constraint_columns(catalog, range, None, def)),
-                    part => alter(catalog, range, name, table, part, version, out),
-                }
-            }
-        }
         Action::AddColumn { name: column, if_not_exists: false, .. } if table.columns.contains_key(column) => {
             out.push(existing(range, &format!("the column `{column}` of `{name}`")));
         }

@@ -67,9 +67,6 @@ pub(super) fn of_partitioned(
     out: &mut Vec<Note>,
 ) {
     match action {
-        Action::Several(parts) => {
-            parts.iter().for_each(|part| of_partitioned(catalog, range, name, part, version, out));
-        }
         Action::AddConstraint(def) if def.valid && catalog.is_partitioned(name) => {
             out.extend(constraint_of_partitioned(range, name, &def.kind, version));
         }

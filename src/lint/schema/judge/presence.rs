@@ -93,11 +93,7 @@ pub fn not_made(catalog: &Catalog, change: &Change, back: &[Change]) -> Option<N
 
 /// The columns that are added only where they are not there.
 fn tolerated(action: &Action) -> impl Iterator<Item = &String> {
-    let parts = match action {
-        Action::Several(parts) => parts.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    parts.iter().filter_map(|part| match part {
+    action.parts().iter().filter_map(|part| match part {
         Action::AddColumn { name, if_not_exists: true, .. } => Some(name),
         _ => None,
     })

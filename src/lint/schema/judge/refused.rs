@@ -38,7 +38,8 @@ pub(super) fn refusals(catalog: &Catalog, change: &Change, version: u32) -> Vec<
             if let Some(name) = catalog.resolve(table)
                 && let Some(table) = catalog.table(&name)
             {
-                altered(catalog, range, &name, table, action, version, &mut out);
+                let each = action.parts().iter();
+                each.for_each(|part| altered(catalog, range, &name, table, part, version, &mut out));
             }
             out
         }
@@ -108,9 +109,6 @@ fn altered(
     out: &mut Vec<Note>,
 ) {
     match action {
-        Action::Several(parts) => {
-            parts.iter().for_each(|part| altered(catalog, range, name, table, part, version, out));
-        }
         Action::AddConstraint(def) => {
             let Some(key) = catalog.partition_key(name) else { return };
             out.extend(unique_columns(&def.kind).and_then(|columns| lacks_key(range, name, key, columns)));
