@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::gather::{Files, covering, shown_below, walk};
+use super::instead::Instead;
 use super::standing::below_root;
 use crate::config::RepoConfig;
 use crate::ids::Engine;
@@ -30,6 +31,7 @@ impl Around {
         shown: &str,
         config: &RepoConfig,
         engine: Option<Engine>,
+        instead: &Instead,
     ) -> Option<(MigrationSet, Vec<String>)> {
         let name = path.file_name()?.to_str()?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -39,20 +41,28 @@ impl Around {
         let engine = engine.or_else(|| shown.split('/').rev().find_map(|part| part.parse().ok()));
         let (dir, place) = home_of(&parent.canonicalize().ok()?, name);
         let shown_dir = place.shown(shown)?;
-        let home = self.0.entry(dir).or_insert_with_key(|dir| Home::read(dir, &shown_dir, place, config, engine));
+        let home =
+            self.0.entry(dir).or_insert_with_key(|dir| Home::read(dir, (&shown_dir, place), config, engine, instead));
         let files = home.files.get(shown)?.clone();
         Some((home.set.take().unwrap_or_default(), files))
     }
 }
 
 impl Home {
-    fn read(dir: &Path, shown: &str, place: Standing, config: &RepoConfig, engine: Option<Engine>) -> Self {
+    fn read(
+        dir: &Path,
+        (shown, place): (&str, Standing),
+        config: &RepoConfig,
+        engine: Option<Engine>,
+        instead: &Instead,
+    ) -> Self {
         // No more than may belong to it: a script may lie anywhere.
         let belongs = |below: &str| match place {
             Standing::Around => matches!(below, "docs" | "development" | "testing" | "staging" | "production"),
             Standing::Above | Standing::Beside => !below.trim_start_matches("../").contains('/'),
         };
-        let Files { files, problems } = walk(dir, &belongs);
+        let Files { mut files, problems } = walk(dir, &belongs);
+        instead.lay_where(shown, &mut files, &belongs);
         let root = match covering(shown, config) {
             Some(root) => MigrationRoot { engine: engine.or(root.engine), path: String::new(), ..root },
             None => MigrationRoot { engine: engine.or(engine_named(dir)), ..MigrationRoot::folder("**") },

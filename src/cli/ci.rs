@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::exit::Failure;
+use super::exit::{Failure, in_actions};
 use super::lint::{self, FailOn, ProfileWord};
 use super::{Exit, Format, Global};
 use crate::config::Profile;
@@ -65,9 +65,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         None => None,
     };
     let tried = tried.as_deref();
-    let in_actions = std::env::var_os("GITHUB_ACTIONS").is_some_and(|v| v == "true");
     let text = match global.format {
-        Format::Text if in_actions => annotations(&report, tried, &set),
+        Format::Text if in_actions() => annotations(&report, tried, &set),
         Format::Text => {
             lint_text::render(&report, &set, Detail::Full) + &tried.map(rehearsal::rehearsal).unwrap_or_default()
         }

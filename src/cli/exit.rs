@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::plan::{Outcome, Refusal};
 use crate::redact;
+use crate::report::workflow_command;
 
 /// How the process ends (INTERFACE 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,14 +105,44 @@ impl Failure {
     }
 }
 
-/// Prints an error with its causes, credentials taken out, and gives its exit code.
-pub(super) fn report(error: &anyhow::Error) -> Exit {
-    let mut text = format!("error: {error}");
+/// Where errors are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// On a terminal, or in a log.
+    Here,
+    /// Among the annotations of a job of GitHub Actions.
+    Annotated,
+}
+
+impl Told {
+    /// Where those of a command are read: the errors of `godwit ci` by the jobs that it runs in.
+    pub(super) fn of(command: Option<&str>) -> Self {
+        if command == Some("ci") && in_actions() { Self::Annotated } else { Self::Here }
+    }
+
+    /// An error as it is printed, credentials taken out.
+    pub(super) fn words(self, text: &str) -> String {
+        let text = redact::text(text);
+        match self {
+            Self::Here => format!("error: {text}"),
+            Self::Annotated => workflow_command::error(&text),
+        }
+    }
+}
+
+/// Whether this is a job of GitHub Actions.
+pub(super) fn in_actions() -> bool {
+    std::env::var_os("GITHUB_ACTIONS").is_some_and(|v| v == "true")
+}
+
+/// Prints an error with its causes and gives its exit code.
+pub(super) fn report(error: &anyhow::Error, told: Told) -> Exit {
+    let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         text.push_str(&format!("\n  because {cause}"));
     }
-    anstream::eprintln!("{}", redact::text(&text));
-    let told = error.chain().find_map(|e| e.downcast_ref::<Failure>()).map(|f| f.exit);
+    anstream::eprintln!("{}", told.words(&text));
+    let known = error.chain().find_map(|e| e.downcast_ref::<Failure>()).map(|f| f.exit);
     let store_failed = || error.chain().any(|e| e.is::<crate::store::StoreError>());
-    told.unwrap_or_else(|| if store_failed() { Exit::Unreachable } else { Exit::Usage })
+    known.unwrap_or_else(|| if store_failed() { Exit::Unreachable } else { Exit::Usage })
 }

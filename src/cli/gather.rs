@@ -87,8 +87,21 @@ pub(super) fn asked(
     let mut names = Names::new(&global.repo);
     for path in &super::patterns::filled_in(paths)? {
         let shown = names.of(path);
+        if instead.of(&shown) == Some(None) {
+            // Nothing of it would be recorded.
+            is_single = true;
+            named.insert(shown);
+            continue;
+        }
         let found = match std::fs::metadata(path) {
-            Ok(found) => found,
+            Ok(found) => Some(found),
+            // It lies in git's index alone.
+            Err(e)
+                if e.kind() == std::io::ErrorKind::NotFound
+                    && (instead.of(&shown).is_some() || instead.holds_below(&shown)) =>
+            {
+                None
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && instead.was_there(&shown) => {
                 is_single |= instead.before.contains(&shown);
                 named.insert(shown);
@@ -96,11 +109,12 @@ pub(super) fn asked(
             }
             Err(e) => return Err(Failure::usage(format!("cannot look at `{}`: {e}", path.display()))),
         };
-        if let Some(link) = linked(path).filter(|_| found.is_dir()) {
+        let is_folder = found.as_ref().map_or_else(|| instead.of(&shown).is_none(), Metadata::is_dir);
+        if let Some(link) = linked(path).filter(|_| is_folder) {
             let (link, help) = (link.to_string_lossy().replace('\\', "/"), "name the folder itself");
             links.insert(link.clone());
             taken.set.problems.push(problem(&link, 1, "symlink", LINK, help));
-        } else if found.is_dir() {
+        } else if is_folder {
             let part = if shown.is_empty() {
                 repository(global, config, engine, instead)?
             } else {
@@ -112,16 +126,16 @@ pub(super) fn asked(
             is_single = true;
             named.insert(shown.clone());
             taken.set.files_seen += 1;
-            match around.of(path, &shown, config, engine) {
+            match around.of(path, &shown, config, engine, instead) {
                 Some((part, files)) => {
                     named.extend(files);
                     taken.add(part);
                 }
-                None => taken.add(single(path, &found, &shown, engine)),
+                None => taken.add(single(path, found.as_ref(), &shown, engine, instead)),
             }
         } else if shown.ends_with(".json") || shown.ends_with(".lua") {
             is_single = true;
-            let (part, files) = document(path, &shown, config, engine)?;
+            let (part, files) = document(path, &shown, config, engine, instead)?;
             taken.set.files_seen += 1;
             named.extend(files);
             taken.add(part);
@@ -195,7 +209,8 @@ fn repository(
 
 /// A folder that was named: itself a root, and whatever below it clearly holds migrations.
 fn folder(path: &Path, shown: &str, config: &RepoConfig, engine: Option<Engine>, instead: &Instead) -> MigrationSet {
-    let Files { mut files, problems } = walk(path, &|_| true);
+    // A folder may be there in git's index alone.
+    let Files { mut files, problems } = if path.exists() { walk(path, &|_| true) } else { Files::default() };
     instead.lay(shown, &mut files);
     let mut set = read_below(&above(path), &files, shown, config, engine);
     loose_files(&files, engine.or(named_after(shown)), &mut set);
@@ -371,10 +386,21 @@ fn dir_of(path: &str) -> &str {
 }
 
 /// One file as a migration of its own.
-fn single(path: &Path, found: &Metadata, shown: &str, engine: Option<Engine>) -> MigrationSet {
+fn single(
+    path: &Path,
+    found: Option<&Metadata>,
+    shown: &str,
+    engine: Option<Engine>,
+    instead: &Instead,
+) -> MigrationSet {
     // Where the folder that was named lies is no part of what is recorded.
     let name = path.file_name().unwrap_or(path.as_os_str());
-    let content = if name.to_str().is_none() { Ok(FileContent::Misnamed) } else { read_found(path, found) };
+    let content = match (instead.of(shown).flatten(), found) {
+        _ if name.to_str().is_none() => Ok(FileContent::Misnamed),
+        (Some(staged), _) => Ok(staged.clone()),
+        (None, Some(found)) => read_found(path, found),
+        (None, None) => read_file(path),
+    };
     let mut set = MigrationSet::default();
     lone(content, shown, engine, &mut set);
     set
@@ -387,6 +413,7 @@ fn document(
     shown: &str,
     config: &RepoConfig,
     engine: Option<Engine>,
+    instead: &Instead,
 ) -> anyhow::Result<(MigrationSet, Vec<String>)> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let around = match shown.rsplit_once('/') {
@@ -398,9 +425,11 @@ fn document(
             .unwrap_or_default(),
     };
     let own = around.rsplit('/').next().and_then(|name| name.parse().ok());
-    let declared = || match read_file(&path.with_extension("json")) {
-        Ok(FileContent::Bytes(bytes)) => declared_engine(&bytes),
-        Ok(_) | Err(_) => None,
+    let json = Path::new(shown).with_extension("json").to_string_lossy().replace('\\', "/");
+    let declared = || match (instead.of(&json), read_file(&path.with_extension("json"))) {
+        (Some(Some(FileContent::Bytes(bytes))), _) => declared_engine(bytes),
+        (None, Ok(FileContent::Bytes(bytes))) => declared_engine(&bytes),
+        (Some(_) | None, _) => None,
     };
     let covered = || covering(&around, config).and_then(|root| root.engine);
     let Some(engine) = engine.or_else(covered).or(own).or_else(declared) else {
@@ -409,9 +438,11 @@ fn document(
             path.display()
         )));
     };
-    // One file was named, however many stand around it.
-    let part = MigrationSet { files_seen: 0, ..folder(parent, &around, config, Some(engine), &Instead::default()) };
     // A file that was named without its folder keeps that name.
+    let moved = (!shown.contains('/')).then(|| instead.shown_below(&around));
+    let instead = moved.as_ref().unwrap_or(instead);
+    // One file was named, however many stand around it.
+    let part = MigrationSet { files_seen: 0, ..folder(parent, &around, config, Some(engine), instead) };
     let full = if shown.contains('/') { shown.to_owned() } else { format!("{around}/{shown}") };
     let kept = part.migrations.iter().filter(|m| m.files.iter().any(|f| f.path == full));
     let files = kept.flat_map(|m| &m.files).map(|f| f.path.clone()).chain([full.clone()]).collect();

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::gather::READ;
+use super::tree::BESIDE;
 use crate::migration::paths::{any_below, below};
 use crate::migration::{FileContent, SourceFile};
 
@@ -28,17 +30,68 @@ pub(super) struct Instead {
 }
 
 impl Instead {
+    /// What stands for a file: nothing where what lies there counts, `None` within where it is not there for git.
+    pub fn of(&self, path: &str) -> Option<Option<&FileContent>> {
+        self.index.get(path).map(Option::as_ref)
+    }
+
+    /// The text of a file as git's index holds it; else what `read` finds.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn text(
+        &self,
+        path: &str,
+        read: &dyn Fn(&str) -> anyhow::Result<Option<String>>,
+    ) -> anyhow::Result<Option<String>> {
+        match self.of(path) {
+            Some(Some(FileContent::Bytes(bytes))) if READ.iter().any(|ending| path.ends_with(ending)) => {
+                Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
+            }
+            Some(None) => Ok(None),
+            Some(Some(_)) | None => read(path),
+        }
+    }
+
+    /// The same for paths in front of which `dir` stands.
+    #[must_use]
+    pub fn shown_below(&self, dir: &str) -> Self {
+        let index = self.index.iter().map(|(path, content)| (format!("{dir}/{path}"), content.clone())).collect();
+        Self { index, before: self.before.iter().map(|path| format!("{dir}/{path}")).collect() }
+    }
+
+    /// Whether it holds a file below the folder `dir`.
+    pub fn holds_below(&self, dir: &str) -> bool {
+        let start = format!("{dir}/");
+        let mut below = self.index.range(start.clone()..).take_while(|(path, _)| path.starts_with(&start));
+        below.any(|(_, content)| content.is_some())
+    }
+
     /// Puts what is staged below the folder `dir` in place of what lies there; `files` are relative to that folder.
     pub fn lay(&self, dir: &str, files: &mut Vec<SourceFile>) {
+        self.lay_where(dir, files, &|_| true);
+    }
+
+    /// As [`Instead::lay`], of folders below `dir` those alone that are wanted, and of those beside it too.
+    pub fn lay_where(&self, dir: &str, files: &mut Vec<SourceFile>, wanted: &dyn Fn(&str) -> bool) {
         if self.index.is_empty() {
             return;
         }
-        let inside = |path: &str| match dir {
+        let around = dir.rsplit_once('/').map_or("", |(around, _)| around);
+        let inside = |path: &str, dir: &str| match dir {
             "" => Some(path.to_owned()),
             dir => below(path, dir).map(str::to_owned),
         };
+        let beside = |path: &str| {
+            let path = format!("../{}", inside(path, around)?);
+            let is_read = files.iter().any(|file| file.path.starts_with("../"));
+            let fits = BESIDE.iter().any(|name| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')));
+            (is_read && fits && !dir.is_empty()).then_some(path)
+        };
+        let is_wanted = |path: &String| path.rsplit_once('/').is_none_or(|(folder, _)| wanted(folder));
+        let place = |path: &str| inside(path, dir).filter(is_wanted).or_else(|| beside(path));
         let own: BTreeMap<String, &Option<FileContent>> =
-            self.index.iter().filter_map(|(path, content)| Some((inside(path)?, content))).collect();
+            self.index.iter().filter_map(|(path, content)| Some((place(path)?, content))).collect();
         files.retain(|file| !own.contains_key(&file.path));
         files
             .extend(own.into_iter().filter_map(|(path, content)| Some(SourceFile { path, content: content.clone()? })));

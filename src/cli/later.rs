@@ -3,18 +3,31 @@
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Exit;
+use super::exit::Told;
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches, Parser};
 
 /// Whether a command line is being read, which means one command. Whoever looks at the commands otherwise sees all of each.
 static READING: AtomicBool = AtomicBool::new(false);
 
-/// Reads a command line, or ends the process with what is wrong with it. There are hundreds of options in all, and a call
-/// needs those of one command.
-pub(super) fn parse<T: Parser>(line: impl IntoIterator<Item: Into<OsString> + Clone>) -> T {
+/// Reads a command line. There are hundreds of options in all, and a call needs those of one command.
+///
+/// # Errors
+/// The exit code, once it is printed what is wrong with the line, or the help that it asks for.
+pub(super) fn parse<T: Parser>(line: impl IntoIterator<Item: Into<OsString> + Clone>, told: Told) -> Result<T, Exit> {
     READING.store(true, Ordering::Relaxed);
-    let parsed = T::parse_from(line);
+    let parsed = T::try_parse_from(line);
     READING.store(false, Ordering::Relaxed);
-    parsed
+    parsed.map_err(|error| {
+        if error.use_stderr() && told == Told::Annotated {
+            let text = error.to_string();
+            anstream::eprintln!("{}", told.words(text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
+        } else {
+            // As clap does itself, which ignores a closed pipe too.
+            let _ = error.print();
+        }
+        if error.use_stderr() { Exit::Usage } else { Exit::Done }
+    })
 }
 
 /// The options of one command.

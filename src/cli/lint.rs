@@ -1,6 +1,6 @@
 //! `godwit lint`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -18,7 +18,7 @@ use crate::lint::{
     LintReport, Scope, Severity, changed_after_merge, check_judged, has_errors_outside, highest, note_brought,
     overtaken, table,
 };
-use crate::migration::{Layout, Migration, MigrationSet, SourceFile, digest_of, roots};
+use crate::migration::{FileContent, Layout, Migration, MigrationSet, SourceFile, digest_of, roots};
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, sarif};
 
@@ -243,22 +243,24 @@ pub(super) fn look(
     engine: Option<Engine>,
     level: Level<'_>,
 ) -> anyhow::Result<Looked> {
-    let mut config = global.repo_config()?;
-    let named = config.migrations.clone();
+    let mut instead = Instead::default();
     let mut new = BTreeSet::new();
     let mut gone = BTreeSet::new();
     let mut before = Vec::new();
-    let mut index = BTreeMap::new();
+    let mut scope = Scope::All;
+    if matches!(against, Against::Staged) {
+        let staged = staged(global)?;
+        tell_of_later_changes(global, &staged);
+        scope = Scope::Paths(staged.paths);
+        (gone, instead.index) = (staged.gone, staged.index);
+    }
+    let mut config = config_of(global, &instead)?;
+    let named = config.migrations.clone();
     let (mut scope, lint_config) = match against {
         Against::Nothing | Against::Staged => {
-            gather::take_engines(&mut config, &|path| read_here(global, path))?;
-            let mut scope = Scope::All;
-            if matches!(against, Against::Staged) {
-                let staged = staged(global)?;
-                scope = Scope::Paths(staged.paths);
-                (gone, index) = (staged.gone, staged.index);
-            }
-            (scope, gather::lint_config(&config, &|path| read_here(global, path))?)
+            let read = |path: &str| instead.text(path, &|path| read_here(global, path));
+            gather::take_engines(&mut config, &read)?;
+            (scope, gather::lint_config(&config, &read)?)
         }
         Against::Base(base) => {
             let changed = changed(global, &mut config, base)?;
@@ -268,7 +270,7 @@ pub(super) fn look(
             (changed.scope, changed.config)
         }
     };
-    let instead = Instead { index, before: before.iter().map(|f| f.path.clone()).collect() };
+    instead.before = before.iter().map(|f| f.path.clone()).collect();
     let gather::Asked { mut set, files, links } = gather::asked(global, &config, paths, engine, &instead)?;
     if let Scope::Paths(touched) = &mut scope {
         touched.extend(links);
@@ -279,7 +281,8 @@ pub(super) fn look(
         scope = scope.within(files);
     }
     set.remarks.extend(overtaken(&set, &new));
-    if !paths.is_empty() && before.is_empty() {
+    // Where nothing is staged there is nothing to look at.
+    if !paths.is_empty() && before.is_empty() && !matches!(against, Against::Staged) {
         folder::some_found(&set, &paths[0], engine)?;
     }
     if !before.is_empty() {
@@ -337,7 +340,18 @@ pub(super) fn look(
 
 /// The profile that an environment asks for, here or at the base: the stricter one, so that no branch loosens it for itself.
 fn profile_of(global: &Global, name: &EnvironmentName, against: Against<'_>) -> anyhow::Result<Profile> {
-    let here = targets::environment(&targets::policy(global)?, name)?.validation;
+    let here = match against {
+        Against::Staged => {
+            let instead = Instead { index: staged(global)?.index, ..Instead::default() };
+            let config = config_path(global);
+            targets::policy_read(&|path| {
+                let path = if path == RepoConfig::FILE { config.as_str() } else { path };
+                instead.text(path, &|path| read_here(global, path)).ok().flatten().map(String::into_bytes)
+            })?
+        }
+        Against::Nothing | Against::Base(_) => targets::policy(global)?,
+    };
+    let here = targets::environment(&here, name)?.validation;
     let at_base = match against {
         Against::Base(base) => policy_at_base(global, base)?,
         Against::Nothing | Against::Staged => None,
@@ -354,14 +368,38 @@ pub(super) fn read_here(global: &Global, path: &str) -> anyhow::Result<Option<St
     }
 }
 
-/// The files that are staged. One that was changed again since is told: it is linted as it is staged.
-#[cfg(feature = "bot")]
-fn staged(global: &Global) -> anyhow::Result<Staged> {
-    let staged = super::changes::staged(&global.repo, &gather::READ)?;
+/// The configuration as git's index holds it, where that stands for what lies there. One that is named and is not in the
+/// index is meant as it lies there.
+fn config_of(global: &Global, instead: &Instead) -> anyhow::Result<RepoConfig> {
+    match instead.of(&config_path(global)) {
+        Some(None) if global.config.is_none() => Ok(RepoConfig::default()),
+        Some(Some(FileContent::Bytes(bytes))) => super::settings::parsed(&String::from_utf8_lossy(bytes)),
+        Some(_) | None => global.repo_config(),
+    }
+}
+
+/// The path of the configuration in the repository; as it is given where it lies outside.
+fn config_path(global: &Global) -> String {
+    let file = global.config_file();
+    let inside = std::path::absolute(&file).ok().zip(std::path::absolute(&global.repo).ok());
+    let inside = inside.and_then(|(file, repo)| file.strip_prefix(repo).ok().map(PathBuf::from));
+    inside.unwrap_or(file).to_string_lossy().replace('\\', "/")
+}
+
+/// Says which staged files were changed again since: they are linted as they are staged.
+fn tell_of_later_changes(global: &Global, staged: &Staged) {
     for path in staged.index.keys().filter(|path| !global.quiet && staged.paths.contains(*path)) {
         anstream::eprintln!("warning: `{path}` has changes that are not staged; it is linted without them");
     }
-    Ok(staged)
+}
+
+/// The files that are staged.
+#[cfg(feature = "bot")]
+fn staged(global: &Global) -> anyhow::Result<Staged> {
+    let mut read = gather::READ.to_vec();
+    let config = config_path(global);
+    read.push(&config);
+    super::changes::staged(&global.repo, &read)
 }
 
 #[cfg(not(feature = "bot"))]

@@ -340,10 +340,11 @@ pub fn main() -> Exit {
     let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
     // Paths need not be text; then nothing is an old form.
     let texts: Option<Vec<String>> = args.iter().map(|arg| arg.to_str().map(str::to_owned)).collect();
+    let told = exit::Told::of(texts.as_deref().and_then(names::command));
     match texts.map(modern).transpose() {
-        Ok(Some(modern)) => run(later::parse(modern)),
-        Ok(None) => run(later::parse(args)),
-        Err(error) => exit::report(&error),
+        Ok(Some(modern)) => later::parse(modern, told).map_or_else(|exit| exit, run),
+        Ok(None) => later::parse(args, told).map_or_else(|exit| exit, run),
+        Err(error) => exit::report(&error, told),
     }
 }
 
@@ -356,8 +357,9 @@ pub fn run(cli: Cli) -> Exit {
         clap::ColorChoice::Never => anstream::ColorChoice::Never,
     }
     .write_global();
+    let told = exit::Told::of(matches!(command, Command::Ci(_)).then_some("ci"));
     if let Err(error) = command.prints(global.format) {
-        return exit::report(&error);
+        return exit::report(&error, told);
     }
     let result = match command {
         Command::Lint(args) => lint::run(&global, args.0),
@@ -412,5 +414,5 @@ pub fn run(cli: Cli) -> Exit {
         Command::Man(args) => man::run(&global, args.0),
         Command::Version(args) => version::run(&global, args.0),
     };
-    result.unwrap_or_else(|error| exit::report(&error))
+    result.unwrap_or_else(|error| exit::report(&error, told))
 }

@@ -6,6 +6,11 @@ use super::exit::Failure;
 /// Options of every command that take a value, so that it is not taken for the command.
 const WITH_VALUE: [&str; 5] = ["--repo", "--config", "--store", "--format", "--color"];
 
+/// The command that the arguments name.
+pub fn command(args: &[String]) -> Option<&str> {
+    command_of(args).map(|at| args[at].as_str())
+}
+
 /// The arguments as the commands want them; the first is the program's own name.
 ///
 /// # Errors

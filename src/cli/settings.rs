@@ -12,6 +12,15 @@ use crate::ids::EnvironmentName;
 use crate::migration::roots::Place;
 use crate::store::{AuditKey, Store, StoreError};
 
+/// The configuration that a text is.
+///
+/// # Errors
+/// All that is wrong with it: who mends one mistake should not learn of the next by trying again.
+pub(super) fn parsed(text: &str) -> anyhow::Result<RepoConfig> {
+    RepoConfig::parse_all(text)
+        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}
+
 impl Global {
     /// The repository's `godwit.yml`, or the defaults where there is none.
     ///
@@ -20,10 +29,7 @@ impl Global {
     pub fn repo_config(&self) -> anyhow::Result<RepoConfig> {
         let path = self.config_file();
         match std::fs::read_to_string(&path) {
-            Ok(text) => RepoConfig::parse_all(&text).map_err(|errors| {
-                // All of them: who mends one should not learn of the next by trying again.
-                Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-            }),
+            Ok(text) => parsed(&text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && self.config.is_none() => Ok(RepoConfig::default()),
             Err(e) => Err(Failure::usage(format!("cannot read `{}`: {e}", path.display()))),
         }

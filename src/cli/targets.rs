@@ -361,14 +361,22 @@ impl Place {
 /// # Errors
 /// Every mistake in them, located.
 pub(super) fn policy(global: &Global) -> anyhow::Result<Policy> {
-    Policy::load(&|path| {
+    policy_read(&|path| {
         let file = match &global.config {
             Some(config) if path == crate::config::RepoConfig::FILE => config.clone(),
             _ => global.repo.join(path),
         };
         std::fs::read(file).ok()
     })
-    .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}
+
+/// The policy of the files that `read` gives.
+///
+/// # Errors
+/// What is wrong with them.
+pub(super) fn policy_read(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> anyhow::Result<Policy> {
+    Policy::load(read)
+        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
 
 /// An environment of the policy by its name, nothing else of it asked.

@@ -2,9 +2,11 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
+use serde_json::{Value as Json, json};
 
 use super::ConfigError;
 use super::environments::{Environment, TargetConfig};
+use super::schema::{Form, Kind, Rule};
 use super::template::{MissingVariable, Template};
 use super::yaml::{Node, Reader};
 use crate::ids::Engine;
@@ -262,12 +264,16 @@ pub(super) fn target(
         "compliance",
     ];
     let fields = reader.fields(node, path, &allowed);
+    for schema in wanted(engine) {
+        node.must(Rule::Also(schema.to_string()));
+    }
     let tls = fields.get("tls").and_then(|(n, p)| reader.bool(n, &p));
     let region = fields.get("region").and_then(|(n, p)| reader.string(n, &p));
     let stated = fields.get("engine").map(|(n, p)| (n, read_engine(reader, n, &p)));
     let mut template = |key: &str| {
         let (node, path) = fields.get(key)?;
-        Some((node, read_template(reader, node, &path)?))
+        let form = if key == "port" { Form::PORT } else { Form::TEMPLATE };
+        Some((node, read_template(reader, node, &path, form)?))
     };
     let url = template("url").or_else(|| template("uri"));
     let [host, port, database, user, password, auth_source, replica_set] =
@@ -367,7 +373,7 @@ pub(super) fn reader_url(
 ) -> Option<Template> {
     let fields = reader.known_fields(node, path, &["reader_url"]);
     let (node, path) = fields.get("reader_url")?;
-    let url = read_template(reader, node, &path)?;
+    let url = read_template(reader, node, &path, Form::TEMPLATE)?;
     if engine != Engine::Postgresql {
         reader.wrong(
             node,
@@ -394,10 +400,72 @@ pub(super) fn reader_url(
     Some(url)
 }
 
-/// Whether every field means something to the engine.
-fn belongs(reader: &mut Reader, fields: &super::yaml::Fields<'_>, engine: Engine) -> bool {
-    let mut all = true;
-    for (key, why) in match engine {
+/// The keys that a URL stands for.
+const PARTS: [&str; 8] = ["host", "port", "database", "user", "password", "auth_source", "replica_set", "tls"];
+
+/// What is wanted of a target besides its keys, as schemas: of one whose engine is given by its own key, else by `engine`.
+fn wanted(engine: Option<Engine>) -> Vec<Json> {
+    let absent = |keys: &mut dyn Iterator<Item = &'static str>| -> Json {
+        keys.map(|key| (key.to_owned(), Json::Bool(false))).collect::<serde_json::Map<_, _>>().into()
+    };
+    let has_url = || json!({ "anyOf": [{ "required": ["url"] }, { "required": ["uri"] }] });
+    let of = |engine: Engine| {
+        let by_url = json!({ "allOf": [has_url()], "properties": absent(&mut PARTS.into_iter()) });
+        let strange = absent(&mut foreign(engine).iter().map(|(key, _)| *key).chain(["url", "uri"]));
+        let by_parts = json!({ "required": needed(engine), "properties": strange });
+        let mut forms = vec![by_url];
+        if engine != Engine::Sqlite {
+            forms.push(by_parts);
+        }
+        let mut schema = json!({ "type": "object", "anyOf": forms });
+        schema["properties"] = match engine {
+            Engine::Postgresql => json!({ "reader_url": Kind::Form(Form::TEMPLATE).schema() }),
+            _ => json!({ "reader_url": false }),
+        };
+        schema
+    };
+    let words = |engine: Engine| Json::from(names(engine));
+    match engine {
+        Some(engine) => vec![json!({ "properties": { "engine": { "enum": words(engine) } } }), of(engine)],
+        None => {
+            let said =
+                |engine| json!({ "properties": { "engine": { "enum": words(engine) } }, "required": ["engine"] });
+            let each = Engine::ALL.map(|(engine, _)| json!({ "if": said(engine), "then": of(engine) }));
+            // Without the word for it the URL tells.
+            let mut by_url = json!({ "allOf": [has_url()], "properties": absent(&mut PARTS.into_iter()) });
+            for key in ["url", "uri"] {
+                by_url["properties"][key] = json!({ "type": "string", "pattern": telling() });
+            }
+            let any = json!({ "type": "object", "anyOf": [{ "required": ["engine"] }, by_url] });
+            each.into_iter().chain([any]).collect()
+        }
+    }
+}
+
+/// The form of URLs that tell their engine.
+fn telling() -> String {
+    let schemes = Engine::ALL.iter().flat_map(|(engine, _)| schemes(*engine)).filter(|scheme| tells(scheme));
+    format!("^({})", schemes.map(|scheme| scheme.replace('+', "\\+")).collect::<Vec<_>>().join("|"))
+}
+
+/// Whether the beginning of a URL tells its engine.
+fn tells(scheme: &str) -> bool {
+    !matches!(scheme, "http://" | "https://")
+}
+
+/// The words for an engine; the first is its name.
+fn names(engine: Engine) -> Vec<&'static str> {
+    let other = match engine {
+        Engine::Postgresql => Some("postgres"),
+        Engine::Sqlite => Some("sqlite3"),
+        Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => None,
+    };
+    std::iter::once(engine.as_str()).chain(other).collect()
+}
+
+/// The fields that mean nothing to the engine, and what to write instead.
+fn foreign(engine: Engine) -> &'static [(&'static str, &'static str)] {
+    match engine {
         Engine::Postgresql | Engine::Sqlite => &[
             ("tls", "write `sslmode`"),
             ("auth_source", "only MongoDB has it"),
@@ -415,7 +483,13 @@ fn belongs(reader: &mut Reader, fields: &super::yaml::Fields<'_>, engine: Engine
             ("replica_set", "only MongoDB has it"),
             ("database", "Elasticsearch has no databases"),
         ][..],
-    } {
+    }
+}
+
+/// Whether every field means something to the engine.
+fn belongs(reader: &mut Reader, fields: &super::yaml::Fields<'_>, engine: Engine) -> bool {
+    let mut all = true;
+    for (key, why) in foreign(engine) {
         if let Some((node, path)) = fields.get(key) {
             reader.wrong(node, format!("`{path}` means nothing to {engine}: {why}"));
             all = false;
@@ -424,12 +498,17 @@ fn belongs(reader: &mut Reader, fields: &super::yaml::Fields<'_>, engine: Engine
     all
 }
 
-/// Whether there is what the engine cannot do without.
-fn is_complete(reader: &mut Reader, fields: &super::yaml::Fields<'_>, node: &Node, path: &str, engine: Engine) -> bool {
-    let needed: &[&str] = match engine {
+/// The parts that an engine cannot do without.
+fn needed(engine: Engine) -> &'static [&'static str] {
+    match engine {
         Engine::Postgresql | Engine::Mongodb => &["host", "database"],
         Engine::Redis | Engine::Elasticsearch | Engine::Sqlite => &["host"],
-    };
+    }
+}
+
+/// Whether there is what the engine cannot do without.
+fn is_complete(reader: &mut Reader, fields: &super::yaml::Fields<'_>, node: &Node, path: &str, engine: Engine) -> bool {
+    let needed = needed(engine);
     let complete = needed.iter().all(|key| fields.get(key).is_some());
     if !complete {
         let least: Vec<String> = needed.iter().map(|k| format!("`{k}`")).collect();
@@ -441,14 +520,14 @@ fn is_complete(reader: &mut Reader, fields: &super::yaml::Fields<'_>, node: &Nod
 /// The mark by which `policy check` knows this note as an error.
 pub(crate) const LITERAL_PASSWORD: &str = "holds a password; take it from a variable";
 
-fn read_template(reader: &mut Reader, node: &Node, path: &str) -> Option<Template> {
-    let text = reader.string(node, path)?;
+fn read_template(reader: &mut Reader, node: &Node, path: &str, form: Form) -> Option<Template> {
+    let text = reader.formed(node, path, form)?;
     Template::parse(&text).map_err(|why| reader.wrong(node, format!("`{path}`: {why}"))).ok()
 }
 
 /// Text with variables in it that is the private key of an environment.
 pub(super) fn identity(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, path: &str) -> Option<Template> {
-    let identity = read_template(reader, node, path)?;
+    let identity = read_template(reader, node, path, Form::TEMPLATE)?;
     if let Some(text) = identity.literal() {
         text.lines().for_each(redact::register);
         let message = format!("`{path}` {LITERAL_PASSWORD}, such as `${{PROD_SEALED_IDENTITY}}`");
@@ -471,14 +550,12 @@ fn has_literal_password(url: &Template) -> bool {
 }
 
 fn engine_of(head: &str) -> Option<Engine> {
-    Engine::ALL
-        .iter()
-        .map(|(e, _)| *e)
-        .find(|e| schemes(*e).iter().any(|s| head.starts_with(s) && !matches!(*s, "http://" | "https://")))
+    Engine::ALL.iter().map(|(e, _)| *e).find(|e| schemes(*e).iter().any(|s| head.starts_with(s) && tells(s)))
 }
 
 fn read_engine(reader: &mut Reader, node: &Node, path: &str) -> Option<Engine> {
-    let text = reader.string(node, path)?;
+    let kind = Kind::words(Engine::ALL.iter().flat_map(|(engine, _)| names(*engine)));
+    let text = reader.text(node, path, kind)?;
     match text.as_str() {
         "postgres" => return Some(Engine::Postgresql),
         "mysql" | "mariadb" => {

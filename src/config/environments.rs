@@ -1,9 +1,12 @@
 //! `policies/environments.yml`: what each environment owns and how it is brought forward (INTERFACE 3, SPEC 4.1).
 
+use serde_json::json;
+
 use super::ConfigError;
 use super::connection::{self, Connection};
 use super::health::{self, HealthChecks};
 use super::lint::Profile;
+use super::schema::{Form, Rule};
 use super::template::Template;
 use super::windows::{self, Windows};
 use super::yaml::{self, Node, Reader, join};
@@ -168,7 +171,7 @@ impl Environments {
     /// Reads the file's tree.
     pub(super) fn read(reader: &mut Reader, notes: &mut Vec<ConfigError>, root: &Node) -> Self {
         let mut environments = Vec::new();
-        for (key, node) in reader.map(root, "") {
+        for (key, node) in reader.keyed(root, "", Form::NAME) {
             let Some(name) = reader.parsed_key::<EnvironmentName>(key, &key.name) else { continue };
             environments.push(environment(reader, notes, node, name));
         }
@@ -198,7 +201,7 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
     let fields = reader.fields(node, &path, &allowed);
     let mut targets: Vec<TargetConfig> = Vec::new();
     if let Some((list, targets_path)) = fields.get("targets") {
-        for (key, node) in reader.map(list, &targets_path) {
+        for (key, node) in reader.keyed(list, &targets_path, Form::NAME) {
             let path = join(&targets_path, &key.name);
             let target_name = reader.parsed_key::<TargetName>(key, &path);
             let read = connection::target(reader, notes, node, &path, None);
@@ -244,7 +247,7 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
         .and_then(|(node, path)| reader.one_of(node, &path, &Profile::WORDS))
         .unwrap_or_default();
     let branch = fields.get("branch").and_then(|(node, path)| {
-        let branch = reader.string(node, &path)?;
+        let branch = reader.formed(node, &path, Form::BRANCH)?;
         if is_branch(&branch) {
             Some(branch)
         } else {
@@ -253,6 +256,7 @@ fn environment(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, n
         }
     });
     let health = health::of_environment(reader, &fields, &path, &targets);
+    node.must(Rule::Also(json!({ "not": { "type": "object", "required": WINDOWS } }).to_string()));
     let mut windows = Windows::default();
     for (i, word) in WINDOWS.into_iter().enumerate() {
         let (Some((node, path)), Some(key)) = (fields.get(word), fields.key(word)) else { continue };
@@ -287,7 +291,7 @@ fn sealing(reader: &mut Reader, notes: &mut Vec<ConfigError>, node: &Node, path:
     let mut sealing = Sealing::default();
     if let Some((list, path)) = fields.get("recipients") {
         for item in reader.list(list, &path) {
-            let Some(key) = reader.string(item, &path) else { continue };
+            let Some(key) = reader.formed(item, &path, Form::RECIPIENT) else { continue };
             // What is no public key may be a private one, so it is not repeated.
             match key.strip_prefix("age1").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
                 true => sealing.recipients.push(key),
@@ -306,7 +310,7 @@ fn seed(reader: &mut Reader, node: &Node, path: &str) -> Seed {
     let mut seed = Seed::default();
     if let Some((list, path)) = fields.get("files") {
         for item in reader.list(list, &path) {
-            let Some(file) = reader.string(item, &path) else { continue };
+            let Some(file) = reader.formed(item, &path, Form::PATH) else { continue };
             match super::repo::inside(&file) {
                 Ok(file) => seed.files.push(file),
                 Err(message) => reader.wrong(item, message),
@@ -323,10 +327,8 @@ fn regions(reader: &mut Reader, node: &Node, path: &str, targets: &[TargetConfig
     let mut regions: Vec<Region> = Vec::new();
     for item in reader.list(node, path) {
         let fields = reader.fields(item, path, &["name", "provider", "compliance"]);
-        let Some((name_node, name_path)) = fields.get("name") else {
-            reader.wrong(item, format!("`{}` is missing", join(path, "name")));
-            continue;
-        };
+        let missing = format!("`{}` is missing", join(path, "name"));
+        let Some((name_node, name_path)) = reader.needed(&fields, item, "name", missing) else { continue };
         let Some(name) = reader.string(name_node, &name_path) else { continue };
         if regions.iter().any(|r| r.name == name) {
             reader.wrong(name_node, format!("`{name_path}` is named twice"));

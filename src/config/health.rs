@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
 
+use super::schema::{Form, Kind, Rule};
 use super::yaml::{Fields, Node, Reader, join};
 use super::{Environment, RepoConfig, TargetConfig};
 use crate::ids::{Engine, TargetName};
@@ -231,6 +233,8 @@ pub struct Monitoring {
     pub metrics: BTreeMap<Vital, String>,
 }
 
+/// The statuses that an address can answer with.
+const STATUS: std::ops::RangeInclusive<u64> = 100..=599;
 /// Keys that may stand in `godwit.yml` too, for every environment.
 pub(super) const SHARED: [&str; 2] = ["critical_tables", "critical_paths"];
 
@@ -324,7 +328,7 @@ pub(super) fn shared(
 }
 
 fn table(reader: &mut Reader, node: &Node, path: &str, targets: Option<&[TargetConfig]>) -> Option<CriticalTable> {
-    let text = reader.string(node, path)?;
+    let text = reader.formed(node, path, Form::TABLE)?;
     let (target, name) = match text.split_once('/') {
         Some((target, name)) => (Some(target), name),
         None => (None, text.as_str()),
@@ -348,16 +352,21 @@ fn critical_path(
     targets: Option<&[TargetConfig]>,
 ) -> Option<CriticalPath> {
     let fields = reader.fields(node, path, &["sql", "http", "target", "expect"]);
+    let status = Kind::Whole(*STATUS.start(), *STATUS.end()).schema();
+    let also = json!({ "oneOf": [{ "required": ["sql"] }, { "required": ["http"] }], "if": { "required": ["http"] },
+        "then": { "properties": { "target": false, "expect": status } } });
+    node.must(Rule::Filled);
+    node.must(Rule::Also(also.to_string()));
     match (fields.get("sql"), fields.get("http")) {
         (Some((node, path)), None) => {
-            let sql = reader.string(node, &path)?;
+            let sql = reader.formed(node, &path, Form::WORDS)?;
             if sql.trim().is_empty() {
                 reader.wrong(node, format!("`{path}` is empty"));
                 return None;
             }
             let target = match fields.get("target") {
                 Some((node, path)) => {
-                    let text = reader.string(node, &path)?;
+                    let text = reader.formed(node, &path, Form::NAME)?;
                     let sql = |e| matches!(e, Engine::Postgresql | Engine::Sqlite);
                     Some(known(reader, node, &path, &text, targets, sql, "only PostgreSQL and SQLite take queries")?)
                 }
@@ -375,7 +384,7 @@ fn critical_path(
             }
             let url = address(reader, node, &path)?;
             let expect = match fields.get("expect") {
-                Some((node, path)) => u16::try_from(reader.number(node, &path, 100..=599)?).unwrap_or(200),
+                Some((node, path)) => u16::try_from(reader.number(node, &path, STATUS)?).unwrap_or(200),
                 None => 200,
             };
             Some(CriticalPath::Http { url, expect })
@@ -420,7 +429,7 @@ fn known(
 
 /// An address without credentials in it.
 fn address(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
-    let text = reader.string(node, path)?;
+    let text = reader.formed(node, path, Form::ADDRESS)?;
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let host = rest.map(|r| r.split(['/', '?', '#']).next().unwrap_or_default());
     let problem = match host {

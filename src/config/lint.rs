@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::ConfigError;
+use super::schema::Form;
 use super::yaml::{self, Node, Reader};
 use crate::ids::EnvironmentName;
 use crate::migration::Severity;
@@ -121,7 +122,7 @@ impl LintConfig {
         let mut config = Self::default();
         let fields = reader.fields(root, "", &["postgres_version", "rules", "waivers"]);
         if let Some((node, path)) = fields.get("postgres_version")
-            && let Some(version) = reader.string(node, &path)
+            && let Some(version) = reader.formed(node, &path, Form::VERSION)
         {
             match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
                 Some(9..=99) if version.split('.').all(|p| p.parse::<u32>().is_ok()) => {
@@ -131,7 +132,7 @@ impl LintConfig {
             }
         }
         if let Some((node, path)) = fields.get("rules") {
-            for (key, level) in reader.map(node, &path) {
+            for (key, level) in reader.keyed(node, &path, Form::RULE) {
                 if !is_rule_id(&key.name) {
                     reader.wrong_key(key, format!("`{}` is not a rule id: lower-case words joined by `-`", key.name));
                 } else if let Some(level) = reader.one_of(level, &yaml::join(&path, &key.name), &LEVELS) {
@@ -151,9 +152,7 @@ impl LintConfig {
 fn waiver(reader: &mut Reader, node: &Node, path: &str) -> Option<PolicyWaiver> {
     let fields = reader.fields(node, path, &["rule", "paths", "reason", "expires"]);
     for needed in ["rule", "reason", "expires"] {
-        if fields.get(needed).is_none() {
-            reader.wrong(node, format!("a waiver needs `{needed}`"));
-        }
+        reader.needed(&fields, node, needed, format!("a waiver needs `{needed}`"));
     }
     let mut paths = Vec::new();
     if let Some((list, path)) = fields.get("paths") {
@@ -166,17 +165,17 @@ fn waiver(reader: &mut Reader, node: &Node, path: &str) -> Option<PolicyWaiver> 
         }
     }
     let (rule, p) = fields.get("rule")?;
-    let rule_id = reader.string(rule, &p)?;
+    let rule_id = reader.formed(rule, &p, Form::RULE)?;
     if !is_rule_id(&rule_id) {
         reader.wrong(rule, format!("`{rule_id}` is not a rule id: lower-case words joined by `-`"));
     }
     let (reason, p) = fields.get("reason")?;
-    let text = reader.string(reason, &p)?;
+    let text = reader.formed(reason, &p, Form::WORDS)?;
     if text.trim().is_empty() {
         reader.wrong(reason, "a waiver needs a reason in words");
     }
     let (expires, p) = fields.get("expires")?;
-    let date = reader.string(expires, &p)?;
+    let date = reader.formed(expires, &p, Form::DATE)?;
     match date.parse::<NaiveDate>() {
         Ok(expires) => Some(PolicyWaiver { rule: rule_id, paths, reason: text, expires, line: line_of(node.line) }),
         Err(_) => {

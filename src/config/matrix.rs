@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::ConfigError;
+use super::schema::{Form, Rule};
 use super::yaml::{self, Node, Reader};
 use crate::ids::{EnvironmentName, Risk, RoleName};
 
@@ -111,7 +114,12 @@ impl ApprovalMatrix {
             unknown_committers: UnknownCommitters::default(),
             code_owners: CodeOwnersRule::default(),
         };
-        for (key, node) in reader.map_with(root, "", &["unknown_committers", "code_owners"]) {
+        let settings = ["unknown_committers", "code_owners"];
+        root.must(Rule::Keys(Form::NAME));
+        root.must(Rule::Filled);
+        // An environment stands beside them.
+        root.must(Rule::Also(json!({ "not": { "propertyNames": { "enum": settings } } }).to_string()));
+        for (key, node) in reader.map_with(root, "", &settings) {
             match key.name.as_str() {
                 "unknown_committers" => {
                     let words = [("warn", UnknownCommitters::Warn), ("block", UnknownCommitters::Block)];
@@ -161,6 +169,7 @@ impl ApprovalMatrix {
 fn environment(reader: &mut Reader, node: &Node, path: &str) -> EnvironmentCells {
     let mut cells = EnvironmentCells::default();
     let fields = reader.fields(node, path, &RISK_KEYS);
+    node.must(Rule::Filled);
     for name in RISK_KEYS {
         let Some((node, path)) = fields.get(name) else { continue };
         let Some(cell) = cell(reader, node, &path) else { continue };
@@ -183,29 +192,24 @@ fn environment(reader: &mut Reader, node: &Node, path: &str) -> EnvironmentCells
 fn cell(reader: &mut Reader, node: &Node, path: &str) -> Option<Cell> {
     let allowed = ["required_approvals", "required_roles", "timeout_hours", "emergency_override"];
     let fields = reader.fields(node, path, &allowed);
-    let required_approvals = match fields.get("required_approvals") {
-        Some((n, p)) => reader.number(n, &p, 0..=50),
-        None => {
-            reader.wrong(node, format!("`{path}` does not say `required_approvals`"));
-            None
-        }
-    };
+    let missing = format!("`{path}` does not say `required_approvals`");
+    let required_approvals =
+        reader.needed(&fields, node, "required_approvals", missing).and_then(|(n, p)| reader.number(n, &p, 0..=50));
     let mut required_roles = Vec::new();
-    match fields.get("required_roles") {
-        Some((list, p)) => {
-            for item in reader.list(list, &p) {
-                let Some(role) = reader.parsed::<RoleName>(item, &p) else { continue };
-                if required_roles.contains(&role) {
-                    reader.wrong(
-                        item,
-                        format!("`{p}` names `{role}` twice; for more people of one role raise `required_approvals`"),
-                    );
-                } else {
-                    required_roles.push(role);
-                }
+    let missing = format!("`{path}` does not say `required_roles`; `[]` asks for no role");
+    if let Some((list, p)) = reader.needed(&fields, node, "required_roles", missing) {
+        list.must(Rule::Distinct);
+        for item in reader.list(list, &p) {
+            let Some(role) = reader.parsed::<RoleName>(item, &p) else { continue };
+            if required_roles.contains(&role) {
+                reader.wrong(
+                    item,
+                    format!("`{p}` names `{role}` twice; for more people of one role raise `required_approvals`"),
+                );
+            } else {
+                required_roles.push(role);
             }
         }
-        None => reader.wrong(node, format!("`{path}` does not say `required_roles`; `[]` asks for no role")),
     }
     let timeout_hours = match fields.get("timeout_hours") {
         Some((n, p)) => reader.number(n, &p, 1..=24 * 366).and_then(|h| u32::try_from(h).ok()),

@@ -1,7 +1,8 @@
 //! `godwit.yml`, the file at the root of a user's repository (INTERFACE 3).
 
 use super::health::{self, CriticalPath, CriticalTable};
-use super::yaml::{self, Node, Reader};
+use super::schema::{Form, Kind, Rule};
+use super::yaml::{self, Node, Reader, Value};
 use super::{ConfigError, Environments};
 use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::migration::native::Keep;
@@ -122,13 +123,16 @@ impl RepoConfig {
             }
         }
         let fields = reader.known_fields(root, "", &known);
-        match fields.get("version") {
-            None => reader.wrong(root, "the file does not say `version: 1`"),
-            Some((node, path)) => {
-                if let Some(version) = reader.number(node, &path, 0..=u64::from(u32::MAX))
-                    && version != 1
-                {
-                    reader.wrong(node, format!("`version: {version}` is not known; this Godwit reads `version: 1`"));
+        if let Some((node, path)) = reader.needed(&fields, root, "version", "the file does not say `version: 1`") {
+            match &node.value {
+                Value::Anything(probe) => probe.note(Kind::Whole(1, 1)),
+                _ => {
+                    if let Some(version) = reader.number(node, &path, 0..=u64::from(u32::MAX))
+                        && version != 1
+                    {
+                        let message = format!("`version: {version}` is not known; this Godwit reads `version: 1`");
+                        reader.wrong(node, message);
+                    }
                 }
             }
         }
@@ -137,7 +141,7 @@ impl RepoConfig {
             config.environments = promotion_order(reader, node, path);
         }
         if let Some((node, path)) = fields.get("policies")
-            && let Some(text) = reader.string(node, &path)
+            && let Some(text) = reader.formed(node, &path, Form::PATH)
         {
             match inside(&text) {
                 Ok(folder) => config.policies = folder,
@@ -169,6 +173,8 @@ impl RepoConfig {
 fn promotion_order(reader: &mut Reader, node: &Node, path: &str) -> Vec<EnvironmentName> {
     let mut order = Vec::new();
     let items = reader.list(node, path);
+    node.must(Rule::Filled);
+    node.must(Rule::Distinct);
     if items.is_empty() {
         reader.wrong(node, format!("`{path}` is empty; name at least one"));
     }
@@ -187,7 +193,7 @@ fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<Migrat
     let fields = reader.fields(node, path, &["path", "layout", "engine", "target", "native"]);
     let layout = match fields.get("layout") {
         None => None,
-        Some((node, path)) => match reader.string(node, &path).as_deref() {
+        Some((node, path)) => match reader.text(node, &path, layouts()).as_deref() {
             None | Some("auto") => None,
             Some(name) => match name.parse::<Layout>() {
                 Ok(layout) => Some(layout),
@@ -201,7 +207,8 @@ fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<Migrat
     let native = match fields.get("native") {
         None => Keep::Auto,
         Some((node, path)) => {
-            let word = reader.string(node, &path).unwrap_or_default();
+            let kind = Kind::words(Keep::ALL.iter().map(|(_, name)| *name));
+            let word = reader.text(node, &path, kind).unwrap_or_default();
             Keep::ALL.iter().find(|(_, name)| *name == word).map(|(keep, _)| *keep).unwrap_or_else(|| {
                 reader.wrong(node, format!("`{path}: {word}` is none of `auto`, `always` and `never`"));
                 Keep::Auto
@@ -210,17 +217,19 @@ fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<Migrat
     };
     let target = fields.get("target").and_then(|(node, path)| reader.parsed::<TargetName>(node, &path));
     let engine = fields.get("engine").and_then(|(node, path)| reader.parsed::<Engine>(node, &path));
-    let Some((folder, folder_path)) = fields.get("path") else {
-        reader.wrong(node, format!("an entry of `{path}` needs `path`"));
-        return None;
-    };
-    match inside(&reader.string(folder, &folder_path)?) {
+    let (folder, folder_path) = reader.needed(&fields, node, "path", format!("an entry of `{path}` needs `path`"))?;
+    match inside(&reader.formed(folder, &folder_path, Form::PATH)?) {
         Ok(path) => Some(MigrationRoot { path, layout, engine, target, native, line: u32::try_from(folder.line).ok() }),
         Err(message) => {
             reader.wrong(folder, message);
             None
         }
     }
+}
+
+/// The words for a layout.
+fn layouts() -> Kind {
+    Kind::words(std::iter::once("auto").chain(Layout::ALL.iter().map(|(_, name)| *name)))
 }
 
 /// A relative path without `.` or `..` parts; no path of a configuration leaves the repository.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ConfigError;
+use super::schema::Form;
 use super::yaml::{self, Node, Reader, Value, join};
 use crate::ids::{Login, RoleName, TeamSlug};
 
@@ -41,7 +42,7 @@ impl Roles {
     /// Reads the file's tree.
     pub(super) fn read(reader: &mut Reader, root: &Node) -> Self {
         let mut roles = BTreeMap::new();
-        for (key, node) in reader.map(root, "") {
+        for (key, node) in reader.keyed(root, "", Form::NAME) {
             let path = key.name.clone();
             let holders = match &node.value {
                 Value::List(_) => shorthand(reader, node, &path),
@@ -87,7 +88,7 @@ impl Roles {
 fn shorthand(reader: &mut Reader, node: &Node, path: &str) -> RoleHolders {
     let mut holders = RoleHolders::default();
     for item in reader.list(node, path) {
-        let Some(text) = reader.string(item, path) else { continue };
+        let Some(text) = reader.formed(item, path, Form::HOLDER) else { continue };
         match text.strip_prefix('@') {
             Some(name) if name.contains('/') => match TeamSlug::new(name) {
                 Ok(team) => {
@@ -110,7 +111,7 @@ fn long_form(reader: &mut Reader, node: &Node, path: &str) -> RoleHolders {
     let fields = reader.fields(node, path, &["teams", "users", "labels"]);
     if let Some((list, path)) = fields.get("teams") {
         for item in reader.list(list, &path) {
-            let Some(text) = reader.string(item, &path) else { continue };
+            let Some(text) = reader.formed(item, &path, Form::TEAM) else { continue };
             match TeamSlug::new(text.trim_start_matches('@')) {
                 Ok(team) => {
                     holders.teams.insert(team);
@@ -121,7 +122,7 @@ fn long_form(reader: &mut Reader, node: &Node, path: &str) -> RoleHolders {
     }
     if let Some((list, path)) = fields.get("users") {
         for item in reader.list(list, &path) {
-            let Some(text) = reader.string(item, &path) else { continue };
+            let Some(text) = reader.formed(item, &path, Form::LOGIN) else { continue };
             let name = text.trim_start_matches('@');
             if is_login(name) {
                 holders.users.insert(Login::new(name));
@@ -132,7 +133,7 @@ fn long_form(reader: &mut Reader, node: &Node, path: &str) -> RoleHolders {
     }
     if let Some((list, path)) = fields.get("labels") {
         for item in reader.list(list, &path) {
-            let Some(label) = reader.string(item, &path) else { continue };
+            let Some(label) = reader.formed(item, &path, Form::LABEL) else { continue };
             if label.chars().count() > 50 {
                 reader
                     .wrong(item, format!("`{}` is longer than the 50 characters GitHub allows", join(&path, "label")));

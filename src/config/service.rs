@@ -2,6 +2,7 @@
 //! stands in `environments.yml` and loosens nothing, so what would loosen is read and has no effect.
 
 use super::lint::Profile;
+use super::schema::Form;
 use super::windows::{self, Windows};
 use super::yaml::{self, Node, Reader};
 use super::{ConfigError, Environments};
@@ -78,7 +79,7 @@ impl ServiceSettings {
     /// Reads the file's tree.
     pub(super) fn read(reader: &mut Reader, root: &Node) -> Vec<Asks> {
         let mut all = Vec::new();
-        for (key, node) in reader.map(root, "") {
+        for (key, node) in reader.keyed(root, "", Form::NAME) {
             let Some(environment) = reader.parsed_key::<EnvironmentName>(key, &key.name) else { continue };
             all.push(asks(reader, node, environment));
         }

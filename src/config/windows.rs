@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use super::Environment;
+use super::schema::{Form, Rule};
 use super::yaml::{Key, Node, Reader, join};
 
 /// How far ahead the next opening is looked for (days); a window comes round every week.
@@ -157,6 +158,7 @@ impl Window {
 /// Reads the list of windows.
 pub(super) fn read(reader: &mut Reader, node: &Node, path: &str, key: &Key) -> Windows {
     let items = reader.list(node, path);
+    node.must(Rule::Filled);
     if items.is_empty() {
         reader.wrong_key(key, format!("`{path}` names no window, so nothing could ever run; leave the key out"));
     }
@@ -170,6 +172,8 @@ fn window(reader: &mut Reader, node: &Node, path: &str) -> Option<Window> {
         None => days.extend(DAYS.map(|(_, day)| day)),
         Some((list, path)) => {
             let items = reader.list(list, &path);
+            list.must(Rule::Filled);
+            list.must(Rule::Distinct);
             if items.is_empty() {
                 reader.wrong(list, format!("`{path}` is empty; leave it out for every day"));
                 return None;
@@ -185,19 +189,16 @@ fn window(reader: &mut Reader, node: &Node, path: &str) -> Option<Window> {
         }
     }
     let (mut start, mut end, mut complete) = (0, 0, true);
-    for (name, value) in [("start", &mut start), ("end", &mut end)] {
-        match fields.get(name) {
-            Some((node, path)) => match reader.string(node, &path).as_deref().and_then(minutes) {
+    for (name, value, form) in [("start", &mut start, Form::BEGIN), ("end", &mut end, Form::END)] {
+        match reader.needed(&fields, node, name, format!("`{}` is missing", join(path, name))) {
+            Some((node, path)) => match reader.formed(node, &path, form).as_deref().and_then(minutes) {
                 Some(minutes) => *value = minutes,
                 None => {
                     reader.wrong(node, format!("`{path}` must be a time of day in quotes, such as \"22:30\""));
                     complete = false;
                 }
             },
-            None => {
-                reader.wrong(node, format!("`{}` is missing", join(path, name)));
-                complete = false;
-            }
+            None => complete = false,
         }
     }
     let zone = match fields.get("timezone") {

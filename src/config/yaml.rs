@@ -9,7 +9,7 @@ use std::str::FromStr;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::ConfigError;
-use super::schema::{Kind, Probe};
+use super::schema::{Form, Kind, Parsed, Probe, Rule};
 
 /// Larger files are refused (bytes).
 const MAX_BYTES: usize = 1024 * 1024;
@@ -25,6 +25,15 @@ pub(crate) struct Node {
     pub column: usize,
     /// What stands there.
     pub value: Value,
+}
+
+impl Node {
+    /// Notes for the schema what the caller itself wants of this list or mapping.
+    pub fn must(&self, rule: Rule) {
+        if let Value::Anything(probe) = &self.value {
+            probe.rule(rule);
+        }
+    }
 }
 
 /// What a node holds.
@@ -213,6 +222,12 @@ impl Reader {
         }
     }
 
+    /// As [`Reader::map`], of a mapping whose keys are of this form, which the caller checks.
+    pub fn keyed<'n>(&mut self, node: &'n Node, path: &str, keys: Form) -> &'n [(Key, Node)] {
+        node.must(Rule::Keys(keys));
+        self.map(node, path)
+    }
+
     /// The entries of a mapping whose keys are fixed; others are mistakes that name what is allowed.
     pub fn fields<'n>(&mut self, node: &'n Node, path: &str, allowed: &[&str]) -> Fields<'n> {
         if let Value::Anything(probe) = &node.value {
@@ -244,11 +259,37 @@ impl Reader {
         self.wrong_key(key, format!("unknown key `{}`{place}{near}; allowed: {}", key.name, list(allowed)));
     }
 
+    /// The value of a key that must be there.
+    pub fn needed<'n>(
+        &mut self,
+        fields: &Fields<'n>,
+        node: &Node,
+        key: &str,
+        missing: impl Into<String>,
+    ) -> Option<(&'n Node, String)> {
+        node.must(Rule::Needs(key.to_owned()));
+        let found = fields.get(key);
+        if found.is_none() {
+            self.wrong(node, missing);
+        }
+        found
+    }
+
     /// A word, number or text.
     pub fn string(&mut self, node: &Node, path: &str) -> Option<String> {
+        self.text(node, path, Kind::Text)
+    }
+
+    /// As [`Reader::string`], of a form that the caller checks.
+    pub fn formed(&mut self, node: &Node, path: &str, form: Form) -> Option<String> {
+        self.text(node, path, Kind::Form(form))
+    }
+
+    /// As [`Reader::string`], of a kind that the caller checks.
+    pub fn text(&mut self, node: &Node, path: &str, kind: Kind) -> Option<String> {
         match &node.value {
             Value::Scalar { text, .. } => Some(text.clone()),
-            Value::Anything(probe) => probe.parsed(),
+            Value::Anything(probe) => Some(probe.text(kind)),
             Value::Null => {
                 self.wrong(node, format!("{} is empty; it needs a value", shown(path)));
                 None
@@ -322,14 +363,11 @@ impl Reader {
     }
 
     /// A value that its type can parse; the type's message names the value, so this is not for secrets.
-    pub fn parsed<T: FromStr>(&mut self, node: &Node, path: &str) -> Option<T>
+    pub fn parsed<T: Parsed>(&mut self, node: &Node, path: &str) -> Option<T>
     where
         T::Err: Display,
     {
-        if let Value::Anything(probe) = &node.value {
-            return probe.parsed();
-        }
-        let text = self.string(node, path)?;
+        let text = self.text(node, path, T::kind())?;
         match text.parse() {
             Ok(value) => Some(value),
             Err(e) => {
@@ -356,7 +394,7 @@ impl Reader {
     /// One word of a fixed set.
     pub fn one_of<T: Copy>(&mut self, node: &Node, path: &str, words: &[(&str, T)]) -> Option<T> {
         if let Value::Anything(probe) = &node.value {
-            probe.note(Kind::Words(words.iter().map(|(w, _)| (*w).to_owned()).collect()));
+            probe.note(Kind::words(words.iter().map(|(w, _)| *w)));
             return words.first().map(|(_, value)| *value);
         }
         let text = self.string(node, path)?;

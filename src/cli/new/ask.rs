@@ -18,9 +18,11 @@ pub(super) fn questions(args: &mut Args) -> anyhow::Result<String> {
         return Err(Failure::usage("say what it is called: `godwit new NAME`, or `--description TEXT`"));
     }
     let name = loop {
-        match answer("name")? {
-            Some(name) if !snake(&name).is_empty() => break name,
-            Some(_) | None => anstream::eprintln!("a name is needed, such as `create_orders`"),
+        let name = answer("name")?.unwrap_or_default();
+        match snake(&name) {
+            Ok(plain) if !plain.is_empty() => break name,
+            Ok(_) => anstream::eprintln!("a name is needed, such as `create_orders`"),
+            Err(wrong) => anstream::eprintln!("{wrong}"),
         }
     };
     if args.kind.is_none() {

@@ -32,7 +32,8 @@ use crate::migration::{Layout, Migration};
 
 A folder `templates` beside the migrations, or in the repository, overrides what is written: `TYPE.up.sql`,
 `TYPE.down.sql`, `TYPE.up.lua`, `TYPE.down.lua` or `TYPE.json`, with `{{name}}`, `{{table}}`, `{{column}}`,
-`{{description}}`, `{{author}}`, `{{ticket}}`, `{{risk}}`, `{{duration}}`, `{{version}}`, `{{schema}}` in it.")]
+`{{description}}`, `{{author}}`, `{{ticket}}`, `{{risk}}`, `{{duration}}`, `{{type}}`, `{{engine}}`, in the layout `typed`
+`{{version}}` and in the layout `service` `{{schema}}` in it.")]
 pub struct Args {
     /// What it is called; made of the description where it is not given
     #[arg(value_name = "NAME")]
@@ -191,7 +192,7 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
         Some(name) => name,
         None => ask::questions(&mut args)?,
     };
-    let name = snake(&given);
+    let name = snake(&given).map_err(Failure::usage)?;
     if name.is_empty() || name.len() > 100 {
         return Err(Failure::usage("give a name of letters and digits, 100 at most, or a `--description`"));
     }
@@ -206,7 +207,10 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
     let there: Vec<&Migration> =
         set.migrations.iter().filter(|m| m.unit == home.unit && m.engine == home.engine).collect();
     let kind = Kind::meant(args.kind, &name);
-    let place = names::next(home.layout, &name, &there, kind.step(home.engine), chrono::Utc::now());
+    let files = home.files(global)?;
+    let taken = names::highest(files.iter().map(String::as_str));
+    let (step, now) = (kind.step(home.engine), chrono::Utc::now());
+    let place = names::next(home.layout, &name, (&there, taken.as_deref()), step, now);
     let description = args.description.clone().unwrap_or_else(|| sentence(&name));
     let about = About {
         kind,

@@ -17,17 +17,63 @@ pub(super) struct Place {
 }
 
 /// Words as a file's name has them: lower case, `_` between them.
-pub(super) fn snake(text: &str) -> String {
+///
+/// # Errors
+/// Letters that such a name does not have. They are not left out: `Größe` is no `gr_e`, and how it is written in plain letters
+/// depends on the language.
+pub(super) fn snake(text: &str) -> Result<String, String> {
+    let mut strange: Vec<String> = Vec::new();
+    for c in text.chars().filter(|c| is_strange(*c)) {
+        let shown = format!("`{c}`");
+        if !strange.contains(&shown) {
+            strange.push(shown);
+        }
+    }
+    if !strange.is_empty() {
+        return Err(format!(
+            "a name has the letters a–z, digits and `_`, not {}: write it in those, such as `create_orders`; `--description` takes any text",
+            strange.join(", ")
+        ));
+    }
     let plain: String =
         text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
-    plain.split_whitespace().collect::<Vec<_>>().join("_")
+    Ok(plain.split_whitespace().collect::<Vec<_>>().join("_"))
 }
 
-/// The place behind `there`, the migrations of the folder in their order. `kind` moves the semantic version on.
-pub(super) fn next(layout: Layout, name: &str, there: &[&Migration], step: Step, now: DateTime<Utc>) -> Place {
+/// Whether a character is more than what separates words: a letter, a digit, an accent or a picture beyond ASCII.
+fn is_strange(c: char) -> bool {
+    let separates = matches!(c, '\u{80}'..='\u{bf}' | '\u{2000}'..='\u{206f}' | '\u{3000}'..='\u{303f}');
+    !c.is_ascii() && (c.is_alphanumeric() || !separates)
+}
+
+/// The highest number that one of these files of a folder begins with, whether it can be read as a migration or not.
+pub(super) fn highest<'f>(files: impl IntoIterator<Item = &'f str>) -> Option<String> {
+    let numbers = files.into_iter().filter_map(|file| {
+        let (stem, ending) = file.rsplit_once('.')?;
+        let end = stem.find(|c: char| !c.is_ascii_digit())?;
+        let is_number = (1..=18).contains(&end) && stem[end..].starts_with(['_', '-']);
+        (is_number && matches!(ending, "json" | "sql" | "lua")).then(|| stem[..end].to_owned())
+    });
+    numbers.max_by_key(|number| number.parse::<u64>().unwrap_or(0))
+}
+
+/// The place behind `there`, the migrations of the folder in their order, and behind `taken`, the [`highest`] number of its
+/// files. `step` moves the semantic version on.
+pub(super) fn next(
+    layout: Layout,
+    name: &str,
+    (there, taken): (&[&Migration], Option<&str>),
+    step: Step,
+    now: DateTime<Utc>,
+) -> Place {
     let last = there.iter().filter(|m| !m.repeatable).max_by(|a, b| a.version.cmp(&b.version));
     let number = last.map(|m| digits_of(m.id.as_str().trim_start_matches('V')));
-    let number = number.as_deref();
+    let value = |number: &str| number.parse::<u64>().unwrap_or(0);
+    let number = match (number.as_deref(), taken) {
+        (Some(number), Some(taken)) if value(taken) > value(number) => Some(taken),
+        (None, taken) => taken,
+        (number, _) => number,
+    };
     let time = |form: &str| stamp(number, now).format(form).to_string();
     let long = |default: bool| number.map_or(default, |n| n.len() >= 12);
     let pairs = last.is_none_or(|m| m.up.path.ends_with(".up.sql"));
@@ -138,7 +184,7 @@ mod tests {
         let files: Vec<_> = files.iter().map(|p| SourceFile::new(format!("m/{p}"), "select 1;")).collect();
         let set = resolve(&files, &[MigrationRoot { layout: Some(layout), ..MigrationRoot::folder("m") }]);
         let there: Vec<_> = set.migrations.iter().collect();
-        next(layout, name, &there, Step::Minor, "2026-03-04T05:06:07Z".parse().unwrap())
+        next(layout, name, (&there, None), Step::Minor, "2026-03-04T05:06:07Z".parse().unwrap())
     }
 
     #[test]
@@ -166,6 +212,32 @@ mod tests {
             (semver_after("1.9.3", Step::Major), semver_after("1.9.3", Step::Patch)),
             ("2.0.0".into(), "1.9.4".into())
         );
-        assert_eq!(snake("Add user-preferences  Table!"), "add_user_preferences_table");
+        assert_eq!(snake("Add user-preferences  Table!").as_deref(), Ok("add_user_preferences_table"));
+        assert_eq!(snake("orders – the “new” ones…").as_deref(), Ok("orders_the_new_ones"));
+        for (name, strange) in [
+            ("Ünïcode", "`Ü`, `ï`:"),
+            ("U\u{308}nicode", "`\u{308}`"),
+            ("заказы", "`з`"),
+            ("m²", "`²`"),
+            ("go 🚀", "`🚀`"),
+        ] {
+            let told = snake(name).expect_err(name);
+            assert!(told.contains(strange), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_takes_its_number_all_the_same() {
+        let stem = |there: &[&str], layout| {
+            let files: Vec<_> = there.iter().map(|p| SourceFile::new(format!("m/{p}"), "{")).collect();
+            let set = resolve(&files, &[MigrationRoot { layout: Some(layout), ..MigrationRoot::folder("m") }]);
+            let migrations: Vec<_> = set.migrations.iter().collect();
+            let taken = highest(there.iter().copied());
+            next(layout, "a", (&migrations, taken.as_deref()), Step::Minor, Utc::now()).stem
+        };
+        assert_eq!(stem(&["001_x.json"], Layout::Typed), "002_a");
+        assert_eq!(stem(&["001_x.json", "012_y.lua", "README.md", "20_z.txt"], Layout::Typed), "013_a");
+        assert_eq!(stem(&["0001_x.up.sql", "0002_y.down.sql"], Layout::Numbered), "0003_a");
+        assert_eq!(highest(["V3__x.sql", "7.sql", "3rd.sql", "0_x.sql"]), Some("0".to_owned()));
     }
 }

@@ -193,7 +193,25 @@ fn below(global: &Global, path: &std::path::Path) -> anyhow::Result<String> {
     Ok(parts.join("/"))
 }
 
+/// Names of the files in a folder; none where it is not there.
+fn names_in(dir: &std::path::Path) -> anyhow::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(anyhow::Error::new(e).context(format!("cannot read `{}`", dir.display()))),
+    };
+    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
 impl Home {
+    /// Names of the files in the folder.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn files(&self, global: &Global) -> anyhow::Result<Vec<String>> {
+        names_in(&global.repo.join(&self.unit))
+    }
+
     /// The folder of a migration, `above` being what is told by the repository's own.
     fn of(migration: &Migration, above: &str) -> Self {
         Self {
@@ -278,8 +296,13 @@ impl Home {
         let file = format!("{}.{ending}", about.kind.as_str());
         let places = [self.path("templates"), self.path("../templates"), "templates".to_owned()];
         for place in places {
-            if let Some(text) = read_here(global, &format!("{place}/{file}"))? {
-                return Ok(Some(fill(&text, about)));
+            let path = format!("{place}/{file}");
+            if let Some(text) = read_here(global, &path)? {
+                return fill(&text, about).map(Some).map_err(|wrong| {
+                    let told: Vec<String> =
+                        wrong.iter().map(|(line, message)| format!("{path}:{line}: {message}")).collect();
+                    Failure::usage(format!("{}\n  nothing was written", told.join("\n")))
+                });
             }
         }
         Ok(None)

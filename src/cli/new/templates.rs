@@ -326,23 +326,71 @@ pub(super) fn laid_out(layout: Layout, header: &str, scripts: &Scripts) -> (Stri
 }
 
 /// A text of the user's with `{{words}}` filled in [S2-17].
-pub(super) fn fill(template: &str, about: &About) -> String {
-    let mut text = template.to_owned();
-    for (word, value) in [
-        ("name", about.name.as_str()),
-        ("version", &about.version),
-        ("description", &about.description),
-        ("author", &about.author),
-        ("ticket", about.ticket.as_deref().unwrap_or_default()),
-        ("risk", about.risk.map_or("LOW", |r| r.as_str())),
-        ("duration", about.duration.as_deref().unwrap_or("5m")),
-        ("type", about.kind.as_str()),
-        ("engine", about.engine.as_str()),
-        ("schema", about.schema.trim_end_matches('.')),
-        ("table", &about.table),
-        ("column", &about.column),
-    ] {
-        text = text.replace(&format!("{{{{{word}}}}}"), value);
+///
+/// # Errors
+/// Each word that means nothing here, with its line and what is wrong with it.
+pub(super) fn fill(template: &str, about: &About) -> Result<String, Vec<(u32, String)>> {
+    let words = words(about);
+    let known: Vec<String> = words.iter().map(|(word, _)| format!("`{{{{{word}}}}}`")).collect();
+    let (mut text, mut wrong) = (String::with_capacity(template.len()), Vec::new());
+    let mut line = 1;
+    let mut rest = template;
+    while let Some(at) = rest.find("{{") {
+        let (before, behind) = rest.split_at(at);
+        text.push_str(before);
+        line += lines_of(before);
+        // Braces around anything else are the text's own, such as `'{{1,2},{3,4}}'`.
+        let Some((word, after)) = behind[2..].split_once("}}").filter(|(word, _)| is_word(word.trim())) else {
+            text.push('{');
+            rest = &behind[1..];
+            continue;
+        };
+        rest = after;
+        match words.iter().find(|(known, _)| *known == word.trim()).map(|(_, value)| value) {
+            Some(Ok(value)) => text.push_str(value),
+            Some(Err(why)) => wrong.push((line, format!("`{{{{{word}}}}}` has no value here: {why}"))),
+            None => {
+                wrong.push((line, format!("`{{{{{word}}}}}` means nothing; the words are {}", known.join(", "))));
+            }
+        }
     }
-    text
+    text.push_str(rest);
+    if wrong.is_empty() { Ok(text) } else { Err(wrong) }
+}
+
+/// The words of a user's text with their values, or why they have none.
+fn words(about: &About) -> [(&'static str, Result<&str, &'static str>); 12] {
+    [
+        ("name", Ok(about.name.as_str())),
+        ("version", some(about.version.as_str(), "only migrations of the layout `typed` have one")),
+        ("description", Ok(&about.description)),
+        ("author", Ok(&about.author)),
+        ("ticket", Ok(about.ticket.as_deref().unwrap_or_default())),
+        ("risk", Ok(about.risk.map_or("LOW", |r| r.as_str()))),
+        ("duration", Ok(about.duration.as_deref().unwrap_or("5m"))),
+        ("type", Ok(about.kind.as_str())),
+        ("engine", Ok(about.engine.as_str())),
+        (
+            "schema",
+            some(
+                about.schema.trim_end_matches('.'),
+                "only migrations of the layout `service` have a schema of their own",
+            ),
+        ),
+        ("table", Ok(&about.table)),
+        ("column", Ok(&about.column)),
+    ]
+}
+
+/// A value, or why there is none.
+fn some<'v>(value: &'v str, why: &'static str) -> Result<&'v str, &'static str> {
+    if value.is_empty() { Err(why) } else { Ok(value) }
+}
+
+fn is_word(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic()) && text.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
+}
+
+fn lines_of(text: &str) -> u32 {
+    u32::try_from(text.bytes().filter(|b| *b == b'\n').count()).unwrap_or(0)
 }

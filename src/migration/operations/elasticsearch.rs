@@ -62,6 +62,7 @@ pub enum Operation {
         /// Documents per second; as fast as it goes if absent.
         requests_per_second: Option<f64>,
         /// Documents per scroll batch.
+        #[cfg_attr(feature = "cli", schemars(range(max = u32::MAX)))]
         batch_size: Option<u32>,
         /// Refuse writes to the source until the migration ends, so that none is lost.
         #[serde(default)]
@@ -99,6 +100,7 @@ pub enum Operation {
         /// Documents per second; as fast as it goes if absent.
         requests_per_second: Option<f64>,
         /// Documents per scroll batch.
+        #[cfg_attr(feature = "cli", schemars(range(max = u32::MAX)))]
         batch_size: Option<u32>,
         /// Refuse writes to `from` while it is copied, so that none is lost.
         #[serde(default = "yes")]

@@ -48,7 +48,7 @@ pub enum Operation {
         filter: Option<Map<String, Value>>,
         /// Documents per batch.
         #[serde(default, deserialize_with = "at_least_one")]
-        #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
+        #[cfg_attr(feature = "cli", schemars(range(min = 1, max = u32::MAX)))]
         batch_size: Option<u32>,
     },
     /// Removes a field [S4-19].
@@ -61,7 +61,7 @@ pub enum Operation {
         filter: Option<Map<String, Value>>,
         /// Documents per batch.
         #[serde(default, deserialize_with = "at_least_one")]
-        #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
+        #[cfg_attr(feature = "cli", schemars(range(min = 1, max = u32::MAX)))]
         batch_size: Option<u32>,
     },
     /// Renames a field; refuses where a matching document has `to` already [S4-20].
@@ -76,7 +76,7 @@ pub enum Operation {
         filter: Option<Map<String, Value>>,
         /// Documents per batch.
         #[serde(default, deserialize_with = "at_least_one")]
-        #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
+        #[cfg_attr(feature = "cli", schemars(range(min = 1, max = u32::MAX)))]
         batch_size: Option<u32>,
     },
     /// A custom update [S4-21].
@@ -92,7 +92,7 @@ pub enum Operation {
         multi: bool,
         /// Documents per batch.
         #[serde(default, deserialize_with = "at_least_one")]
-        #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
+        #[cfg_attr(feature = "cli", schemars(range(min = 1, max = u32::MAX)))]
         batch_size: Option<u32>,
     },
     /// Drops a collection with its documents.

@@ -27,7 +27,7 @@ pub struct Matching {
     pub pattern: String,
     /// How many keys SCAN looks at in one call, and at most so many go to one script call.
     #[serde(default = "usual_count", deserialize_with = "count")]
-    #[cfg_attr(feature = "cli", schemars(range(min = 1)))]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<u32>", range(min = 1, max = u32::MAX)))]
     pub count: u32,
     /// Only keys of this type (`string`, `hash`, …).
     #[serde(rename = "type", default)]

@@ -30,6 +30,37 @@ fn annotations_sarif_summary_and_outputs() {
 }
 
 #[test]
+fn p13_a_usage_error_is_an_annotation_of_its_job() {
+    let dir = folder(&[
+        ("migrations/0001_a.up.sql", "select 1;\n"),
+        ("godwit.yml", "version: 1\npolicy: a%b\nmigration: x\n"),
+    ]);
+    let told = |args: &[&str], actions: &str| {
+        let done = godwit(dir.path(), args).env("GITHUB_ACTIONS", actions).output().unwrap();
+        assert_eq!((done.status.code(), done.stdout.as_slice()), (Some(2), &b""[..]), "{args:?}");
+        String::from_utf8(done.stderr).unwrap()
+    };
+    // What clap refuses, what the configuration has wrong, and a form that there is not.
+    for (args, part) in [
+        (&["ci", "--fail-on", "100%"][..], "invalid value '100%25' for '--fail-on <LEVEL>'%0A"),
+        (&["--color", "never", "ci", "--profile", "loose"], "invalid value 'loose'"),
+        (&["ci", "--unknown"], "unexpected argument '--unknown'"),
+        (&["ci"], "::error title=godwit::godwit.yml:2:1: unknown key `policy`; allowed: "),
+        (&["ci"], "%0Agodwit.yml:3:1: unknown key `migration`"),
+        (&["ci", "--repo", "nowhere"], "nowhere"),
+    ] {
+        let text = told(args, "true");
+        assert!(text.starts_with("::error title=godwit::") && text.contains(part), "{args:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+        assert!(told(args, "").starts_with("error: "), "{args:?}");
+    }
+    // Another command is read by whoever typed it.
+    assert!(told(&["lint"], "true").starts_with("error: "));
+    let help = godwit(dir.path(), &["ci", "--help"]).env("GITHUB_ACTIONS", "true").output().unwrap();
+    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--fail-on"));
+}
+
+#[test]
 fn a_fork_without_rights_ends_by_its_findings() {
     let dir = folder(&[("migrations/0001_a.up.sql", "create table t (id bigint primary key);\n")]);
     let done = godwit(dir.path(), &["ci", "--comment"]).output().unwrap();

@@ -421,7 +421,7 @@ fn s1_78_what_is_staged_is_linted_and_not_what_lies_in_the_folder() {
     write("0003_c.up.sql", "SELEC 1;\n");
     write("0003_c.down.sql", "select 1;\n");
     git(dir.path(), &["add", "."]);
-    for paths in [&[][..], &["db/migrations"]] {
+    for paths in [&[][..], &["db/migrations"], &["db/migrations/0003_c.up.sql"]] {
         fs::remove_file(at("0003_c.up.sql")).unwrap();
         let (code, rules) = told(paths);
         assert!(code == Some(1) && rules.iter().any(|r| r == "syntax-error"), "{rules:?}");
@@ -433,8 +433,83 @@ fn s1_78_what_is_staged_is_linted_and_not_what_lies_in_the_folder() {
     git(dir.path(), &["add", "."]);
     write("0003_c.up.sql", "SELEC 1;\n");
     assert_eq!(told(&[]).0, Some(0));
+    assert_eq!(told(&["db/migrations/0003_c.up.sql"]).0, Some(0));
     git(dir.path(), &["rm", "-q", "--cached", "db/migrations/0003_c.down.sql"]);
     assert!(told(&[]).1.iter().any(|r| r == "missing-down"));
+    assert!(told(&["db/migrations/0003_c.up.sql"]).1.iter().any(|r| r == "missing-down"));
+    // What is not staged is nothing of the commit, named or not.
+    write("0004_d.up.sql", "SELEC 1;\n");
+    assert_eq!(told(&["db/migrations/0004_d.up.sql"]), (Some(0), vec![]));
+}
+
+#[test]
+fn s1_78_a_document_is_linted_as_it_is_staged() {
+    let dir = merged();
+    let at = dir.path().join("mongodb/001_a.json");
+    let file = |operation: &str| {
+        format!(
+            r#"{{"version":"1.0.0","name":"a","description":"Orders","database_type":"mongodb","migration_type":"schema","operations":[{operation}]}}"#
+        )
+    };
+    let sound = file(r#"{"type":"create_collection","collection":"c"}"#);
+    let told = |paths: &[&str]| json(dir.path(), &[&["--staged"], paths].concat()).0;
+    fs::create_dir_all(dir.path().join("mongodb")).unwrap();
+    fs::write(&at, file(r#"{"type":"fly"}"#)).unwrap();
+    git(dir.path(), &["add", "."]);
+    fs::write(&at, &sound).unwrap();
+    assert_eq!(told(&["mongodb/001_a.json"]), Some(1));
+    fs::remove_dir_all(dir.path().join("mongodb")).unwrap();
+    assert_eq!((told(&["mongodb/001_a.json"]), told(&["mongodb"])), (Some(1), Some(1)), "in git's index alone");
+    fs::create_dir_all(dir.path().join("mongodb")).unwrap();
+    fs::write(&at, &sound).unwrap();
+    git(dir.path(), &["add", "."]);
+    fs::write(&at, file(r#"{"type":"fly"}"#)).unwrap();
+    assert_eq!(told(&["mongodb/001_a.json"]), Some(0));
+}
+
+#[test]
+fn s1_78_configuration_and_policy_are_those_that_are_staged() {
+    let dir = merged();
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let code = |more: &[&str]| run(dir.path(), &[&["lint", "--staged"], more].concat()).0;
+    write("db/migrations/0003_c.up.sql", "drop table t;\n");
+    write("db/migrations/0003_c.down.sql", "create table t (id bigint primary key);\n");
+    write("policies/lint.yml", "rules: { ban-drop-table: error }\n");
+    git(dir.path(), &["add", "."]);
+    // Loosened since, which the commit does not have.
+    write("policies/lint.yml", "rules: { ban-drop-table: off }\n");
+    for paths in [&[][..], &["db/migrations"], &["db/migrations/0003_c.up.sql"]] {
+        assert_eq!(code(paths), Some(1), "{paths:?}");
+    }
+    fs::remove_file(dir.path().join("policies/lint.yml")).unwrap();
+    assert_eq!(code(&[]), Some(1));
+    // Loosened in the commit, tightened since.
+    write("policies/lint.yml", "rules: { ban-drop-table: off }\n");
+    git(dir.path(), &["add", "."]);
+    write("policies/lint.yml", "rules: { ban-drop-table: error }\n");
+    assert_eq!(code(&[]), Some(0));
+    // The configuration: broken since, then broken in the commit.
+    write("godwit.yml", "version: 1\nmigrations: [{ path: db/migrations }]\n");
+    git(dir.path(), &["add", "."]);
+    write("godwit.yml", "version: two\n");
+    assert_eq!(code(&[]), Some(0));
+    git(dir.path(), &["add", "."]);
+    fs::remove_file(dir.path().join("godwit.yml")).unwrap();
+    assert_eq!(code(&[]), Some(2));
+    // One that git does not know is not there; one that is named is meant.
+    git(dir.path(), &["rm", "-q", "--cached", "godwit.yml"]);
+    write("godwit.yml", "version: two\n");
+    assert_eq!(code(&[]), Some(0));
+    assert_eq!(code(&["--config", "godwit.yml"]), Some(2));
+    // An environment's own level is that of the commit as well.
+    write("policies/environments.yml", "development: { validation: strict }\n");
+    git(dir.path(), &["add", "policies"]);
+    write("policies/environments.yml", "development: { validatoin: x }\n");
+    assert_ne!(code(&["--env", "development"]), Some(2));
 }
 
 #[test]

@@ -231,6 +231,56 @@ fn s2_137_a_pair_of_expand_and_contract_says_so_in_every_engine() {
 }
 
 #[test]
+fn s2_17_a_template_with_a_word_that_means_nothing_there_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = "templates/table.up.sql";
+    for (text, parts) in [
+        (
+            "select 1;\n-- {{ schema }}\n",
+            &["templates/table.up.sql:2: `{{ schema }}` has no value here", "`service`"][..],
+        ),
+        ("-- {{version}}\n", &["`{{version}}` has no value here", "`typed`"]),
+        ("-- {{nmae}} {{tabel}}\n", &["`{{nmae}}` means nothing", "`{{tabel}}` means nothing", "`{{name}}`, "]),
+    ] {
+        write(dir.path(), up, text);
+        let said = run(dir.path(), &["new", "create_carts", "--type", "table"]).expect(2);
+        for part in parts {
+            assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+        }
+        assert!(!dir.path().join("migrations").exists(), "{text}");
+    }
+    // In the way back alone: the way forward is not written either.
+    write(dir.path(), up, "select '{{1,2},{3,4}}', '{{ name }}', '{{table}}';\n");
+    write(dir.path(), "templates/table.down.sql", "{{up}}");
+    run(dir.path(), &["new", "create_carts", "--type", "table"]).expect(2);
+    assert!(!dir.path().join("migrations").exists());
+    std::fs::remove_file(dir.path().join("templates/table.down.sql")).unwrap();
+    run(dir.path(), &["new", "create_carts", "--type", "table", "--description", "{{table}} of it"]).expect(0);
+    let written = read(dir.path(), "migrations/postgresql/0001_create_carts.up.sql");
+    assert!(written.contains("'{{1,2},{3,4}}', 'create_carts', 'carts'"), "{written}");
+    write(dir.path(), up, "create table {{schema}}.{{table}} (id bigint primary key);\n");
+    let made = ["new", "create_carts", "--type", "table", "--layout", "service", "--service", "cart-service"];
+    run(dir.path(), &made).expect(0);
+    let written = read(dir.path(), "services/cart-service/migrations/0001_create_carts.up.sql");
+    assert!(written.contains("create table cart_service.carts ("), "{written}");
+}
+
+#[test]
+fn what_cannot_be_read_takes_its_number_and_letters_beyond_ascii_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "migrations/mongodb/001_x.json", "{ broken");
+    run(dir.path(), &["new", "add_y", "--engine", "mongodb"]).expect(0);
+    assert!(dir.path().join("migrations/mongodb/002_add_y.json").exists());
+    for args in [&["new", "Ünïcode"][..], &["new", "--description", "Größe der Bestellungen"]] {
+        let said = run(dir.path(), &[args, &["--engine", "mongodb"]].concat()).expect(2);
+        assert!(said.stderr.contains("a–z, digits and `_`, not `"), "{}", said.stderr);
+    }
+    let said =
+        run(dir.path(), &["new", "sizes", "--description", "Größe der Bestellungen", "--engine", "mongodb"]).expect(0);
+    assert!(read(dir.path(), "migrations/mongodb/003_sizes.json").contains("Größe der Bestellungen"), "{said:?}");
+}
+
+#[test]
 fn s0_21_templates_of_redis_do_what_their_type_says() {
     let dir = tempfile::tempdir().unwrap();
     let mut texts = Vec::new();

@@ -14,6 +14,10 @@ use crate::migration::operations::{are_operations, redis};
 use crate::migration::vague::says_nothing;
 use crate::migration::{Problem, Script, Severity, Spot};
 
+/// Forms of texts for the schema; the reader has means of its own.
+#[cfg(feature = "cli")]
+use super::schema::{COLUMNS, DAY, PAUSE, TABLE, WORDS};
+
 /// The fields as written.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
@@ -24,6 +28,7 @@ pub(super) struct Fields<'a> {
     /// As in the file's name, behind its number.
     name: String,
     /// What it does.
+    #[cfg_attr(feature = "cli", schemars(extend("pattern" = WORDS)))]
     description: String,
     /// The folder's kind of database.
     database_type: String,
@@ -50,12 +55,13 @@ pub(super) struct Fields<'a> {
     /// Why.
     reason: Option<String>,
     /// Until when: `YYYY-MM-DD`.
-    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>", extend("pattern" = DAY)))]
     expires: Option<NaiveDate>,
     /// Statements run one by one.
     #[serde(rename = "no-transaction")]
     no_transaction: Option<bool>,
     /// Why an operation is meant of which nobody can tell after a crash whether it was done.
+    #[cfg_attr(feature = "cli", schemars(extend("pattern" = WORDS)))]
     manual: Option<String>,
     #[serde(borrow)]
     #[cfg_attr(feature = "cli", schemars(with = "Option<serde_json::Value>"))]
@@ -70,7 +76,7 @@ pub(super) struct Fields<'a> {
     args: Option<Vec<String>>,
     /// How a statement in batches goes.
     backfill: Option<BackfillFields>,
-    /// `expand` or `contract`.
+    /// `expand`, `backfill` or `contract`.
     phase: Option<String>,
 }
 
@@ -79,9 +85,13 @@ pub(super) struct Fields<'a> {
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct BackfillFields {
+    #[cfg_attr(feature = "cli", schemars(extend("pattern" = TABLE)))]
     table: String,
+    #[cfg_attr(feature = "cli", schemars(extend("pattern" = COLUMNS)))]
     key: String,
+    #[cfg_attr(feature = "cli", schemars(range(min = 1, max = u32::MAX)))]
     batch: Option<u32>,
+    #[cfg_attr(feature = "cli", schemars(extend("pattern" = PAUSE)))]
     pause: Option<String>,
 }
 
@@ -109,8 +119,9 @@ enum Waive {
 #[serde(deny_unknown_fields)]
 struct WaiveOne {
     rule: String,
+    #[cfg_attr(feature = "cli", schemars(extend("pattern" = WORDS)))]
     reason: String,
-    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<String>", extend("pattern" = DAY)))]
     expires: Option<NaiveDate>,
 }
 
@@ -244,6 +255,13 @@ pub(super) fn read<'a>(
         let message = format!("`keys` is neither a list of names nor `{{\"match\": …, \"count\": …}}`: {e}");
         wrong(places.of_field("keys"), message, "name the keys, or give the pattern that finds them");
     }
+    if let Some(rollback) = fields.rollback
+        && are_operations(engine)
+        && holds_no_list(rollback.get())
+    {
+        let message = "`rollback` is no list of operations".to_owned();
+        wrong(places.of_field("rollback"), message, "list them: `[{ \"type\": … }]`");
+    }
     if fields.manual.as_ref().is_some_and(|why| why.trim().is_empty()) {
         wrong(places.of_field("manual"), "`manual` gives no reason".to_owned(), "say why it cannot be avoided");
     }
@@ -319,6 +337,11 @@ pub(super) fn read<'a>(
         keys: fields.keys.map(RawValue::get),
         args: fields.args,
     })
+}
+
+/// Whether a value is an object in which there is no list of operations either, as it is in a file.
+fn holds_no_list(value: &str) -> bool {
+    serde_json::from_str::<BTreeMap<String, &RawValue>>(value).is_ok_and(|fields| !fields.contains_key("operations"))
 }
 
 fn semver(text: &str) -> Option<[u64; 3]> {
