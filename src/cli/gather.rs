@@ -529,6 +529,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         only_in: None,
         repeatable: false,
         native: Default::default(),
+        native_table: None,
         checks: Vec::new(),
         up,
         down,

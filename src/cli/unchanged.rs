@@ -60,7 +60,7 @@ fn is_whole(set: &MigrationSet, target: &TargetName, history: &[HistoryRow]) -> 
         |m: &crate::migration::Migration| m.engine == Engine::Postgresql && m.target.is_none() && m.service.is_none();
     rows == files
         && set.migrations.iter().all(plain)
-        && Book::of(set, target, Engine::Postgresql).ledgers.iter().all(|ledger| ledger.schema.is_none())
+        && Book::of(set, target, Engine::Postgresql).ledgers.iter().all(|ledger| !ledger.is_hidden())
 }
 
 /// A folder that may be known.

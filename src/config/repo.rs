@@ -189,8 +189,20 @@ fn promotion_order(reader: &mut Reader, node: &Node, path: &str) -> Vec<Environm
     order
 }
 
+/// The name of a table, with its schema in front or not.
+fn native_table(reader: &mut Reader, node: &Node, path: &str) -> Option<String> {
+    let name = reader.formed(node, path, Form::NATIVE_TABLE)?;
+    let parts: Vec<&str> = name.split('.').collect();
+    let is_name = |part: &&str| !part.is_empty() && !part.contains(|c: char| c == '"' || c.is_whitespace());
+    if parts.len() > 2 || !parts.iter().all(is_name) {
+        reader.wrong(node, format!("`{path}: {name}` is no name of a table: write `table`, or `schema.table`, without quotes"));
+        return None;
+    }
+    Some(name)
+}
+
 fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<MigrationRoot> {
-    let fields = reader.fields(node, path, &["path", "layout", "engine", "target", "native"]);
+    let fields = reader.fields(node, path, &["path", "layout", "engine", "target", "native", "table"]);
     let layout = match fields.get("layout") {
         None => None,
         Some((node, path)) => match reader.text(node, &path, layouts()).as_deref() {
@@ -215,11 +227,15 @@ fn migration_root(reader: &mut Reader, node: &Node, path: &str) -> Option<Migrat
             })
         }
     };
+    let native_table = fields.get("table").and_then(|(node, path)| native_table(reader, node, &path));
     let target = fields.get("target").and_then(|(node, path)| reader.parsed::<TargetName>(node, &path));
     let engine = fields.get("engine").and_then(|(node, path)| reader.parsed::<Engine>(node, &path));
     let (folder, folder_path) = reader.needed(&fields, node, "path", format!("an entry of `{path}` needs `path`"))?;
     match inside(&reader.formed(folder, &folder_path, Form::PATH)?) {
-        Ok(path) => Some(MigrationRoot { path, layout, engine, target, native, line: u32::try_from(folder.line).ok() }),
+        Ok(path) => {
+            let line = u32::try_from(folder.line).ok();
+            Some(MigrationRoot { path, layout, engine, target, native, native_table, line })
+        }
         Err(message) => {
             reader.wrong(folder, message);
             None

@@ -65,6 +65,8 @@ impl Form {
         pattern: r"^(\./)?(\.|([^/\\.]|\.[^/\\.]|\.\.[^/\\])[^/\\]*(/([^/\\.]|\.[^/\\.]|\.\.[^/\\])[^/\\]*)*)/*$",
         bare: Bare::Anything,
     };
+    /// The table of another tool, with its schema in front or not.
+    pub const NATIVE_TABLE: Self = Self { pattern: r#"^[^".\s]+(\.[^".\s]+)?$"#, bare: Bare::Anything };
     /// A branch.
     pub const BRANCH: Self = Self {
         pattern: r"^(?![-/.])(?!.*(\.\.|//|@\{))(?!.*[/.]$)[^\s\x00-\x1f\x7f~^:?*\[\\]{1,200}$",

@@ -173,6 +173,8 @@ pub struct Migration {
     pub repeatable: bool,
     /// Whether the table of the folder's own tool is kept.
     pub native: native::Keep,
+    /// That table's name where somebody has said it, with its schema and a dot in front or not.
+    pub native_table: Option<String>,
     /// Queries of the forward script that say which value they must give.
     pub checks: Vec<Check>,
     /// The forward script.

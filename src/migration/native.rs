@@ -5,7 +5,7 @@
 //! (docs/adr/0081-native-history.md).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sha2::{Digest as _, Sha384};
 
@@ -112,6 +112,40 @@ impl Tool {
         }
     }
 
+    /// The columns of its table, sorted, where it has no others.
+    pub fn columns(self) -> &'static [&'static str] {
+        match self {
+            Tool::GolangMigrate => &["dirty", "version"],
+            Tool::Dbmate => &["version"],
+            Tool::Prisma => &[
+                "applied_steps_count",
+                "checksum",
+                "finished_at",
+                "id",
+                "logs",
+                "migration_name",
+                "rolled_back_at",
+                "started_at",
+            ],
+            Tool::Flyway => &[
+                "checksum",
+                "description",
+                "execution_time",
+                "installed_by",
+                "installed_on",
+                "installed_rank",
+                "script",
+                "success",
+                "type",
+                "version",
+            ],
+            Tool::Sqlx => &["checksum", "description", "execution_time", "installed_on", "success", "version"],
+            Tool::Diesel => &["run_on", "version"],
+            Tool::Goose => &["id", "is_applied", "tstamp", "version_id"],
+            Tool::SqlMigrate => &["applied_at", "id"],
+        }
+    }
+
     /// Whether it notes one version and means all up to it.
     pub fn notes_one_version(self) -> bool {
         self == Tool::GolangMigrate
@@ -179,6 +213,8 @@ pub struct Ledger {
     pub table: String,
     /// Whether it is made where it is missing.
     pub make: bool,
+    /// Whether another folder would have the same table.
+    pub shared: bool,
     /// The folder's migrations in the tool's order.
     pub entries: Vec<Entry>,
 }
@@ -190,6 +226,9 @@ pub struct Book {
     pub ledgers: Vec<Ledger>,
     /// Schemas in which folders run, by folder.
     pub schemas: BTreeMap<String, String>,
+    /// Whether tables are looked for as well that look like a tool's and have another name or another schema: where
+    /// nothing is known of a target yet, so that nothing is run again that such a table has as applied.
+    pub looks_around: bool,
     /// Folders by the names under which the history has them still.
     moved: HashMap<String, String>,
 }
@@ -238,13 +277,27 @@ pub struct Found {
     pub ledger: usize,
     /// The schema it was found in; empty where the engine has none.
     pub schema: String,
+    /// Its name, where that is not the ledger's or it is in another schema than the ledger's.
+    pub elsewhere: Option<String>,
     /// What it says.
     pub rows: Vec<Row>,
 }
 
+impl Ledger {
+    /// Whose it is and where it stands.
+    fn place(&self) -> (Tool, Option<&str>, &str) {
+        (self.tool, self.schema.as_deref(), &self.table)
+    }
+
+    /// Whether it is found by another name than its tool's own, or in a schema that the search path need not show.
+    pub fn is_hidden(&self) -> bool {
+        self.schema.is_some() || self.table != self.tool.table()
+    }
+}
+
 impl Book {
     /// The native tables of the migrations that `target` takes, without their entries. A table that two folders would share
-    /// is kept for neither: no tool could tell their versions apart.
+    /// is not made for either: a tool that reads one of them would not know the versions of the other.
     pub fn of(set: &MigrationSet, target: &TargetName, engine: Engine) -> Self {
         let mut book = Book::default();
         if !matches!(engine, Engine::Postgresql | Engine::Sqlite) {
@@ -264,25 +317,57 @@ impl Book {
                 continue;
             }
             for (n, &tool) in Tool::of_layout(first.layout).iter().enumerate() {
-                let schema = first.schema();
-                let table = match &schema {
+                let (schema, table) = match (&first.native_table, first.schema()) {
+                    (Some(named), own) => match named.split_once('.') {
+                        Some((schema, table)) => (Some(schema.to_owned()), table.to_owned()),
+                        None => (own, named.clone()),
+                    },
                     // Source B's own name [S1-19].
-                    Some(schema) => format!("{schema}_schema_migrations"),
-                    None => tool.table().to_owned(),
+                    (None, Some(schema)) => (Some(schema.clone()), format!("{schema}_schema_migrations")),
+                    (None, None) => (None, tool.table().to_owned()),
                 };
                 let make = n == 0 && first.native.makes(first.layout);
                 let schema = schema.filter(|_| engine == Engine::Postgresql);
                 let entries = Vec::new();
-                book.ledgers.push(Ledger { tool, unit: unit.to_owned(), schema, table, make, entries });
+                let ledger = Ledger { tool, unit: unit.to_owned(), schema, table, make, shared: false, entries };
+                book.ledgers.push(ledger);
             }
         }
-        let place = |l: &Ledger| (l.schema.clone(), l.table.clone());
-        let mut shared: HashMap<_, usize> = HashMap::new();
+        let mut folders: HashMap<_, usize> = HashMap::new();
         for ledger in &book.ledgers {
-            *shared.entry(place(ledger)).or_default() += 1;
+            *folders.entry(ledger.place()).or_default() += 1;
         }
-        book.ledgers.retain(|l| shared.get(&place(l)).is_none_or(|n| *n == 1));
+        let shared: Vec<bool> = book.ledgers.iter().map(|l| folders.get(&l.place()).is_some_and(|n| *n > 1)).collect();
+        for (ledger, shared) in book.ledgers.iter_mut().zip(shared) {
+            ledger.shared = shared;
+            ledger.make &= !shared;
+        }
         book
+    }
+
+    /// The same, which looks around where nothing is known of the target yet.
+    #[must_use]
+    pub fn looking_around(self, nothing_is_known: bool) -> Self {
+        Self { looks_around: nothing_is_known, ..self }
+    }
+
+    /// The numbers of the ledgers whose table could belong to another folder as well, with nothing in it that would tell:
+    /// it notes one version, or both folders have one of the same number.
+    pub fn unclear(&self) -> BTreeSet<usize> {
+        let shares = |n: usize, ledger: &Ledger| {
+            let others = self.ledgers.iter().enumerate().filter(|(o, other)| *o != n && other.place() == ledger.place());
+            let keys: BTreeSet<&str> = ledger.entries.iter().map(|e| e.key.as_str()).collect();
+            ledger.tool.notes_one_version()
+                || others.flat_map(|(_, other)| &other.entries).any(|e| keys.contains(e.key.as_str()))
+        };
+        let ledgers = self.ledgers.iter().enumerate();
+        ledgers.filter(|(n, ledger)| ledger.shared && shares(*n, ledger)).map(|(n, _)| n).collect()
+    }
+
+    /// Whether a key is that of a migration of any folder that would have the table of `ledger`.
+    pub fn knows(&self, ledger: &Ledger, key: &str) -> bool {
+        let alike = self.ledgers.iter().filter(|l| l.place() == ledger.place());
+        alike.flat_map(|l| &l.entries).any(|e| e.key == key)
     }
 
     /// Writes the entries of the tables that `wanted` names, by their number, and of those that are to be made. Most
@@ -327,6 +412,23 @@ impl Book {
     }
 }
 
+/// Whether a tool's checksum is that of the file, whatever ends its lines have and whether a byte order mark stands in front
+/// (DECISIONS 1): a checkout may change both.
+pub fn is_same_text(tool: Tool, migration: &Migration, checksum: &str) -> bool {
+    let sum: fn(&str) -> String = match tool {
+        Tool::Sqlx => |text| hex::encode(Sha384::digest(text.as_bytes())),
+        Tool::Prisma => |text| sha256_hex(text.as_bytes()),
+        Tool::GolangMigrate | Tool::Flyway | Tool::Diesel | Tool::Goose | Tool::Dbmate | Tool::SqlMigrate => return false,
+    };
+    if migration.up.long.is_some() {
+        return false;
+    }
+    let plain = migration.up.text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+    [plain.replace('\n', "\r\n"), plain]
+        .into_iter()
+        .any(|text| sum(&text) == checksum || sum(&format!("\u{feff}{text}")) == checksum)
+}
+
 /// The file's text as its bytes stand in the file: only a byte order mark was taken off.
 fn raw_text(migration: &Migration) -> Cow<'_, str> {
     let of_file = migration.files.iter().find(|f| f.path == migration.up.path).map(|f| f.sha256.as_str());
@@ -361,6 +463,16 @@ fn number(version: &str) -> String {
     if digits.is_empty() { "0".to_owned() } else { digits.to_owned() }
 }
 
+/// A description as the tool's column holds it: Flyway's takes 200 characters.
+fn shortened(description: String, tool: Tool) -> String {
+    const MOST: usize = 200;
+    const MORE: &str = "...";
+    if tool != Tool::Flyway || description.chars().count() <= MOST {
+        return description;
+    }
+    description.chars().take(MOST - MORE.len()).chain(MORE.chars()).collect()
+}
+
 fn entries(tool: Tool, migrations: &[&Migration]) -> Vec<Entry> {
     let mut previous = None;
     migrations
@@ -368,7 +480,7 @@ fn entries(tool: Tool, migrations: &[&Migration]) -> Vec<Entry> {
         .map(|m| {
             let file = m.up.path.rsplit('/').next().unwrap_or(&m.up.path).to_owned();
             let version = m.version.as_str();
-            let spaced = m.name.replace('_', " ");
+            let spaced = shortened(m.name.replace('_', " "), tool);
             let (key, checksum) = match tool {
                 Tool::GolangMigrate | Tool::Goose => (number(version), None),
                 Tool::Dbmate => (version.to_owned(), None),
@@ -427,7 +539,9 @@ mod tests {
         let tools: Vec<_> = one.ledgers.iter().map(|l| (l.tool, l.make)).collect();
         assert_eq!(tools, [(Tool::GolangMigrate, false), (Tool::Sqlx, false)]);
         let two = [("a/migrations/0001_a.up.sql", "select 1;"), ("b/migrations/0001_b.up.sql", "select 1;")];
-        assert!(book(&two, Engine::Postgresql).ledgers.is_empty());
+        let shared = book(&two, Engine::Postgresql);
+        assert!(shared.ledgers.iter().all(|l| l.shared && !l.make));
+        assert_eq!(shared.unclear(), BTreeSet::from([0, 1, 2, 3]));
     }
 
     #[test]

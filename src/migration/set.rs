@@ -23,6 +23,8 @@ pub struct MigrationRoot {
     pub target: Option<TargetName>,
     /// Whether the table of the folders' own tool is kept.
     pub native: Keep,
+    /// That table's name, where it is not the tool's own: `table`, or `schema.table`.
+    pub native_table: Option<String>,
     /// The line of `godwit.yml` that names it; `None` where nobody wrote it.
     pub line: Option<u32>,
 }
@@ -30,7 +32,15 @@ pub struct MigrationRoot {
 impl MigrationRoot {
     /// The folder `path` itself, everything else detected.
     pub fn folder(path: impl Into<String>) -> Self {
-        Self { path: path.into(), layout: None, engine: None, target: None, native: Keep::Auto, line: None }
+        Self {
+            path: path.into(),
+            layout: None,
+            engine: None,
+            target: None,
+            native: Keep::Auto,
+            native_table: None,
+            line: None,
+        }
     }
 
     /// Whether it looks everywhere, as without configuration; then only folders that clearly hold migrations count.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use limit::Limit;
-pub use native::Native;
+pub use native::{Native, noted_below};
 pub use state::{Index, held, statuses};
 pub use steps::{plain_risk, recovery_class};
 pub use summary::{HistorySummary, Rows, history_hash};
@@ -199,7 +199,8 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
         let row = index.of(migration);
         match row.map(|r| r.state) {
             Some(MigrationState::Applied)
-                if migration.repeatable && row.is_some_and(|r| r.checksum != migration.checksum) => {}
+                if migration.repeatable
+                    && (row.is_some_and(|r| r.checksum != migration.checksum) || other.is_outdated(migration)) => {}
             Some(MigrationState::Applied | MigrationState::NeedsHuman) => continue,
             Some(_) if row.is_some_and(HistoryRow::is_half_undone) => continue,
             Some(
@@ -455,7 +456,7 @@ pub fn plan_baseline(request: &Request<'_>) -> Result<MigrationPlan, Vec<Refusal
     refusals.extend(other.unclear);
     if request.to.is_none() {
         refusals.extend(other.refusals);
-        if request.native.found.is_empty() {
+        if request.native.is_absent() {
             refusals.push(refusal(
                 "no-native-history",
                 format!("`{}` holds no table of another migration tool for these folders", request.target),

@@ -321,12 +321,11 @@ pub async fn status(
         let (set, _) = set.for_environment(target.environment.as_ref());
         let set = set.as_ref();
         let book = Book::of(set, &target.name, target.engine);
-        let ((history, older), found, lock) = with_driver!(target, driver => {
-            (
-                settle::history_with(&mut driver, recorded).await?,
-                driver.native(&book).await.map_err(unreachable)?,
-                driver.holder().await.map_err(unreachable)?,
-            )
+        let ((history, older), book, found, lock) = with_driver!(target, driver => {
+            let (history, older) = settle::history_with(&mut driver, recorded).await?;
+            let book = book.looking_around(history.is_empty());
+            let found = driver.native(&book).await.map_err(unreachable)?;
+            ((history, older), book, found, driver.holder().await.map_err(unreachable)?)
         });
         let native = Native::of(book, found, set, &target.name, target.engine);
         out.push(TargetStatus {

@@ -177,7 +177,7 @@ async fn track_in<D: Driver>(
     if options.own_tables == OwnTables::Leave && Book::of(set, &target.name, target.engine).is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let (mut session, Native { mut book, found }) = match opened(driver, set, target, options).await? {
+    let (mut session, Native { mut book, found, .. }) = match opened(driver, set, target, options).await? {
         Ok(opened) => opened,
         Err(refusal) => return Ok(Err(refusal)),
     };

@@ -196,6 +196,7 @@ impl Request<'_> {
         };
         let (name, engine) = (&self.target.name, self.target.engine);
         let known = planner::statuses(self.set, name, engine, &history, &native, &BTreeSet::new(), None);
+        let below = planner::noted_below(self.set, (name, engine), &history, &native);
         if let Err(error) = keep_native(session, self.set, native, &[], &history).await {
             return Ok(Err(refusal_of(error)?));
         }
@@ -230,7 +231,15 @@ impl Request<'_> {
         let settled = row.state;
         let (store, set, target, actor) = (self.store, self.set, self.target, self.actor);
         let writing = Rewriting { store, set, target, actor, run: &self.run, action: "resolve" };
-        Ok(writing.write(session, &history, vec![row]).await?.map(|()| (was, settled)))
+        // Once this one is in the history, what is below it would be taken for a latecomer.
+        let noted = below.into_iter().filter(|m| self.settlement == Settlement::Applied && self.stands_below(m, migration));
+        let mut rows: Vec<HistoryRow> = noted.filter_map(|m| self.row(Some(m), index.of(m))).collect();
+        rows.push(row);
+        Ok(writing.write(session, &history, rows).await?.map(|()| (was, settled)))
+    }
+
+    fn stands_below(&self, other: &Migration, settled: Option<&Migration>) -> bool {
+        settled.is_some_and(|m| m.unit == other.unit && other.version < m.version)
     }
 
     /// Whether a migration is applied, be it by the history or by the table of the folder's own tool.

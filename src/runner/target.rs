@@ -336,7 +336,7 @@ async fn judge<D: Driver>(driver: &mut D, job: &Job<'_>) -> Result<Result<Judged
         Err(error) => return Ok(Err(vec![refusal_of(error)?])),
     };
     let (target, engine) = (&job.target.name, job.target.engine);
-    let book = Book::of(job.set, target, engine);
+    let book = Book::of(job.set, target, engine).looking_around(history.is_empty());
     let native = match driver.native(&book).await {
         Ok(found) => Native::of(book, found, job.set, target, engine),
         Err(error) => return Ok(Err(vec![refusal_of(error)?])),

@@ -32,7 +32,7 @@ pub use session::PostgresSession;
 
 use super::{Driver, DriverError, HISTORY, SessionOptions, below_floor, tls};
 use crate::ids::{Checksum, CommitSha, Epoch, MigrationId, PrNumber, RunId};
-use crate::migration::native::{Book, Found};
+use crate::migration::native::{Book, Found, Ledger};
 use crate::plan::health::Reading;
 use crate::plan::planner::{HistorySummary, Rows};
 use crate::plan::{
@@ -179,7 +179,7 @@ impl Driver for PostgresDriver {
 
     async fn native(&mut self, book: &Book) -> Result<Vec<Found>, DriverError> {
         // A service's table is in a schema of its own, which the path need not name.
-        let hidden = book.ledgers.iter().any(|ledger| ledger.schema.is_some());
+        let hidden = book.looks_around || book.ledgers.iter().any(Ledger::is_hidden);
         if self.place.shows_others || hidden { native::read(&mut self.connection, book).await } else { Ok(Vec::new()) }
     }
 

@@ -9,7 +9,7 @@ use super::wire;
 use crate::drivers::DriverError;
 use crate::drivers::native::{Dialect, Kept, select};
 use crate::ids::MigrationId;
-use crate::migration::native::{Book, Found, Row, Said};
+use crate::migration::native::{Book, Found, Ledger, Row, Said, Tool};
 
 /// Every name that another tool gives to its table of its own accord.
 pub(super) const NAMES: [&str; 7] = [
@@ -60,23 +60,65 @@ pub(super) async fn read(connection: &mut PgConnection, book: &Book) -> Result<V
             continue;
         }
         let table = format!("{}.{}", identifier(&schema), identifier(&ledger.table));
-        let sql = select(Dialect::Postgres, ledger.tool, &table);
-        let rows = wire::read(connection, sql, |row| {
-            let word = wire::str(row, 1)?;
-            Ok(Row {
-                key: wire::text(row, 0)?,
-                said: Said::parse(word).ok_or_else(|| wire::unreadable(&word))?,
-                checksum: wire::optional_str(row, 2)?.map(str::to_owned),
-            })
-        })
-        .await
-        .map_err(|e| match e {
-            DriverError::Statement(failure) => DriverError::History(format!("`{table}` cannot be read: {failure}")),
-            other => other,
-        })?;
-        out.push(Found { ledger: number, schema, rows });
+        let rows = rows_of(connection, ledger.tool, &table).await?;
+        out.push(Found { ledger: number, schema, elsewhere: None, rows });
+    }
+    if book.looks_around {
+        let known: BTreeSet<(String, String)> =
+            out.iter().map(|f| (f.schema.clone(), book.ledgers[f.ledger].table.clone())).collect();
+        out.extend(elsewhere(connection, book, &known).await?);
     }
     Ok(out)
+}
+
+/// Tables that have a tool's columns and no others, and are not where the book looks for them.
+async fn elsewhere(
+    connection: &mut PgConnection,
+    book: &Book,
+    known: &BTreeSet<(String, String)>,
+) -> Result<Vec<Found>, DriverError> {
+    let forms: BTreeSet<String> = book.ledgers.iter().map(|l| literal(&l.tool.columns().join(","))).collect();
+    let counts: BTreeSet<String> = book.ledgers.iter().map(|l| l.tool.columns().len().to_string()).collect();
+    let (forms, counts) = (Vec::from_iter(forms).join(","), Vec::from_iter(counts).join(","));
+    let columns = "pg_catalog.array_to_string(ARRAY(SELECT a.attname::text COLLATE \"C\" FROM pg_catalog.pg_attribute a \
+                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1), ',')";
+    let sql = format!(
+        "SELECT s.nspname::text, c.relname::text, {columns} FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND c.relnatts IN ({counts}) AND {columns} IN ({forms}) \
+         AND s.nspname NOT LIKE 'pg\\_%' AND s.nspname <> 'information_schema' \
+         AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(s.oid, 'USAGE') ORDER BY 1, 2"
+    );
+    let mut out = Vec::new();
+    for row in wire::rows(connection, sql).await? {
+        let (schema, name, columns) = (wire::text(&row, 0)?, wire::text(&row, 1)?, wire::text(&row, 2)?);
+        if known.contains(&(schema.clone(), name.clone())) {
+            continue;
+        }
+        let table = format!("{}.{}", identifier(&schema), identifier(&name));
+        let alike = book.ledgers.iter().enumerate().filter(|(_, l)| l.tool.columns().join(",") == columns);
+        for (ledger, Ledger { tool, .. }) in alike {
+            let rows = rows_of(connection, *tool, &table).await?;
+            out.push(Found { ledger, schema: schema.clone(), elsewhere: Some(format!("{schema}.{name}")), rows });
+        }
+    }
+    Ok(out)
+}
+
+/// What a table says.
+async fn rows_of(connection: &mut PgConnection, tool: Tool, table: &str) -> Result<Vec<Row>, DriverError> {
+    let read = wire::read(connection, select(Dialect::Postgres, tool, table), |row| {
+        let word = wire::str(row, 1)?;
+        Ok(Row {
+            key: wire::text(row, 0)?,
+            said: Said::parse(word).ok_or_else(|| wire::unreadable(&word))?,
+            checksum: wire::optional_str(row, 2)?.map(str::to_owned),
+        })
+    });
+    read.await.map_err(|e| match e {
+        DriverError::Statement(failure) => DriverError::History(format!("`{table}` cannot be read: {failure}")),
+        other => other,
+    })
 }
 
 /// What a session keeps, and what makes the schemas and tables that are missing.

@@ -460,6 +460,7 @@ impl Reader<'_> {
             only_in: self.only_in.clone(),
             repeatable: false,
             native: self.root.native.settled(self.root.layout),
+            native_table: self.root.native_table.clone(),
             checks: verify::checks(self.engine, &up.text),
             checksum,
             up,

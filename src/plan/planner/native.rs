@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Index, belongs, refusal};
 use crate::ids::{Engine, TargetName};
-use crate::migration::native::{Book, Entry, Found, Ledger, Said, Tool};
+use crate::migration::native::{Book, Entry, Found, Ledger, Said, Tool, is_same_text};
 use crate::migration::{Migration, MigrationSet, Version};
 use crate::plan::{HistoryRow, MigrationState, Refusal};
 
@@ -16,13 +16,25 @@ pub struct Native {
     pub book: Book,
     /// Those that are.
     pub found: Vec<Found>,
+    /// Those that are and could be of more than one folder.
+    unclear: Vec<Found>,
+    /// What looks like a tool's table under another name or in another schema.
+    elsewhere: Vec<Found>,
 }
 
 impl Native {
     /// What was found of a book's tables; the book gets the entries of these.
     pub fn of(mut book: Book, found: Vec<Found>, set: &MigrationSet, target: &TargetName, engine: Engine) -> Self {
         book.write(set, target, engine, |n| found.iter().any(|f| f.ledger == n));
-        Self { book, found }
+        let (elsewhere, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|f| f.elsewhere.is_some());
+        let shared = book.unclear();
+        let (unclear, found) = found.into_iter().partition(|f| shared.contains(&f.ledger));
+        Self { book, found, unclear, elsewhere }
+    }
+
+    /// Whether no table of another tool is there for these folders.
+    pub fn is_absent(&self) -> bool {
+        self.found.is_empty() && self.unclear.is_empty() && self.elsewhere.is_empty()
     }
 
     /// The tool whose table is kept for a migration.
@@ -39,6 +51,10 @@ pub(super) struct Compared<'a> {
     pub adopt: Vec<&'a Migration>,
     /// In the history, and not in the other tool's table.
     pub unwritten: Vec<&'a Migration>,
+    /// Repeatable ones that the history has as they are, and that the other tool ran since with another text.
+    pub outdated: Vec<&'a Migration>,
+    /// What the other tool's table says against running others, by migration.
+    pub said: Vec<(&'a Migration, MigrationState, String)>,
     /// Why nothing may run.
     pub refusals: Vec<Refusal>,
     /// Those among them that a baseline does not settle.
@@ -48,6 +64,17 @@ pub(super) struct Compared<'a> {
 impl Compared<'_> {
     pub fn adopts(&self, migration: &Migration) -> bool {
         self.adopt.iter().any(|m| std::ptr::eq(*m, migration))
+    }
+
+    /// Whether it has to run again, whatever the history says.
+    pub fn is_outdated(&self, migration: &Migration) -> bool {
+        self.outdated.iter().any(|m| std::ptr::eq(*m, migration))
+    }
+
+    /// The state of a migration that the history does not know, and why.
+    pub fn state_of(&self, migration: &Migration) -> Option<(MigrationState, String)> {
+        let said = self.said.iter().find(|(m, ..)| std::ptr::eq(*m, migration));
+        said.map(|(_, state, note)| (*state, note.clone()))
     }
 }
 
@@ -76,16 +103,108 @@ pub(super) fn compare<'a>(
             ));
             continue;
         }
-        let migrations: BTreeMap<&str, &Migration> = set
-            .migrations
-            .iter()
-            .filter(|m| m.unit == ledger.unit && belongs(m, target, engine))
-            .map(|m| (m.id.as_str(), m))
-            .collect();
-        one(set, ledger, found, &migrations, index, &mut out);
+        one(set, &native.book, ledger, found, &of_unit(set, ledger, (target, engine)), index, &mut out);
+    }
+    for found in &native.unclear {
+        let Some(ledger) = native.book.ledgers.get(found.ledger) else { continue };
+        out.refusals.extend(could_be_anothers(ledger, found, &of_unit(set, ledger, (target, engine)), index));
+    }
+    for found in &native.elsewhere {
+        let known = native.found.iter().chain(&native.unclear).filter_map(|f| native.book.ledgers.get(f.ledger));
+        let Some(ledger) = native.book.ledgers.get(found.ledger) else { continue };
+        if known.into_iter().all(|other| other.unit != ledger.unit) {
+            out.refusals.extend(stands_elsewhere(ledger, found));
+        }
     }
     out
 }
+
+/// The migrations of a ledger's folder, by id.
+fn of_unit<'a>(
+    set: &'a MigrationSet,
+    ledger: &Ledger,
+    (target, engine): (&TargetName, Engine),
+) -> BTreeMap<&'a str, &'a Migration> {
+    let own = set.migrations.iter().filter(|m| m.unit == ledger.unit && belongs(m, target, engine));
+    own.map(|m| (m.id.as_str(), m)).collect()
+}
+
+/// Why nothing may run where the table could be this folder's or another's, and has what the history does not know.
+fn could_be_anothers(
+    ledger: &Ledger,
+    found: &Found,
+    migrations: &BTreeMap<&str, &Migration>,
+    index: &Index<'_>,
+) -> Option<Refusal> {
+    let words = words(ledger.tool, found);
+    let unknown = ledger.entries.iter().find_map(|entry| {
+        let migration = migrations.get(entry.id.as_str())?;
+        let covered = !entry.repeatable && words.up_to.is_some_and(|limit| at_most(&entry.key, limit));
+        let said = words.by_key.get(entry.key.as_str()).is_some_and(|(said, _)| **said != Said::Gone);
+        let known = index.of(migration).is_some_and(|row| row.state == MigrationState::Applied || half_way(row));
+        ((said || covered) && !known).then_some(*migration)
+    })?;
+    Some(refusal(
+        "drift",
+        format!(
+            "`{}` of {} could be that of `{}` or of another folder, and says that `{}` is applied, which the history does not \
+             know",
+            ledger.table,
+            ledger.tool.name(),
+            ledger.unit,
+            unknown.reference()
+        ),
+        "say in `godwit.yml` whose it is: `native: never` for each folder to which it does not belong, or `table: NAME` for \
+         one whose table has another name; or say what the database holds with `godwit baseline --to VERSION`"
+            .to_owned(),
+        true,
+    ))
+}
+
+/// Why nothing may run where a table of another name, or in another schema, knows a folder's migrations and no others.
+fn stands_elsewhere(ledger: &Ledger, found: &Found) -> Option<Refusal> {
+    let table = found.elsewhere.as_ref()?;
+    let words = words(ledger.tool, found);
+    let is_start = |said: &Said| *said == Said::UpTo && !ledger.tool.notes_one_version();
+    let mut keys = words.by_key.iter().filter(|(_, (said, _))| **said != Said::Gone && !is_start(said)).peekable();
+    keys.peek()?;
+    keys.all(|(key, _)| ledger.entries.iter().any(|e| e.key == **key)).then(|| {
+        refusal(
+            "drift",
+            format!(
+                "`{table}` looks like the table in which {} keeps what it applied, and knows migrations of {}",
+                ledger.tool.name(),
+                here(&ledger.unit)
+            ),
+            format!(
+                "if it is, write `table: {table}` beside the folder's `path` in `godwit.yml`, so that nothing is run again; if \
+                 it is another's, write `native: never` there, or say what the database holds with `godwit baseline --to VERSION`"
+            ),
+            true,
+        )
+    })
+}
+
+/// The migrations that are not in the history, and that a tool which notes one version has as applied: they count only as
+/// long as the history knows none above them.
+pub fn noted_below<'a>(
+    set: &'a MigrationSet,
+    (target, engine): (&TargetName, Engine),
+    history: &[HistoryRow],
+    native: &Native,
+) -> Vec<&'a Migration> {
+    let adopted = compare(set, (target, engine), native, &Index::new(set, history)).adopt;
+    let notes_one = |m: &&Migration| native.tool_of(m).is_some_and(Tool::notes_one_version);
+    adopted.into_iter().filter(notes_one).collect()
+}
+
+/// A folder in a sentence.
+fn here(unit: &str) -> String {
+    if unit.is_empty() { "this folder".to_owned() } else { format!("`{unit}`") }
+}
+
+/// What golang-migrate notes while no version is applied.
+const NO_VERSION: &str = "-1";
 
 /// The last word of a table on each key, and the version up to which everything counts.
 struct Words<'a> {
@@ -115,6 +234,7 @@ fn at_most(key: &str, limit: &str) -> bool {
 
 fn one<'a>(
     set: &MigrationSet,
+    book: &Book,
     ledger: &Ledger,
     found: &Found,
     migrations: &BTreeMap<&str, &'a Migration>,
@@ -138,7 +258,9 @@ fn one<'a>(
         let covered = !entry.repeatable && words.up_to.is_some_and(|limit| at_most(&entry.key, limit));
         let theirs = match said {
             Some(Said::Dirty) => {
-                out.refusals.push(dirty(set, ledger, migration));
+                let refusal = dirty(set, ledger, migration);
+                out.said.push((migration, MigrationState::Failed, refusal.message.clone()));
+                out.refusals.push(refusal);
                 continue;
             }
             Some(Said::Applied) => true,
@@ -162,32 +284,61 @@ fn one<'a>(
                 ));
             }
             (false, true) if ledger.tool.notes_one_version() && highest.is_some_and(|h| at < h) => {}
-            (false, true) => match (sum.flatten(), entry.checksum.as_deref()) {
-                (Some(theirs), Some(ours)) if theirs != ours => {
-                    // A repeatable one that has changed since simply runs again.
-                    if !entry.repeatable {
-                        out.refusals.push(edited(set, ledger, migration));
+            (false, true) => {
+                // The sum of a baseline is that of another file.
+                let theirs = sum.flatten().filter(|_| said == Some(&Said::Applied));
+                match (theirs, entry.checksum.as_deref()) {
+                    (Some(theirs), Some(ours))
+                        if theirs != ours && !is_same_text(ledger.tool, migration, theirs) =>
+                    {
+                        // A repeatable one that has changed since simply runs again.
+                        if !entry.repeatable {
+                            let refusal = edited(set, ledger, migration);
+                            out.said.push((migration, MigrationState::Applied, refusal.message.clone()));
+                            out.refusals.push(refusal);
+                        }
                     }
+                    _ => out.adopt.push(migration),
                 }
-                _ => out.adopt.push(migration),
-            },
+            }
+            // What ran last is what the tool's newest row says: both write it.
+            (true, true) if entry.repeatable && ledger.tool == Tool::Flyway => {
+                let as_noted = row.is_some_and(|r| r.checksum == migration.checksum);
+                match sum.flatten() == entry.checksum.as_deref() {
+                    true if !as_noted => out.adopt.push(migration),
+                    false if as_noted => out.outdated.push(migration),
+                    true | false => {}
+                }
+            }
             (true, true) | (false, false) => {}
         }
     }
-    let known = |key: &str| ledger.entries.iter().any(|e| e.key == key);
-    let strange = words.by_key.iter().filter(|(key, (said, _))| **said != Said::Gone && !known(key));
+    let strange = words.by_key.iter().filter(|(key, (said, _))| **said != Said::Gone && !book.knows(ledger, key));
     for (key, (said, _)) in strange {
         // A baseline of another tool may stand for versions that never were files.
         if **said == Said::UpTo && !ledger.tool.notes_one_version() {
             continue;
         }
+        if ledger.tool == Tool::GolangMigrate && *key == NO_VERSION {
+            out.refusals.push(refusal(
+                "dirty",
+                format!("{} failed while undoing its first migration, and has noted it in `{table}`", ledger.tool.name()),
+                format!(
+                    "look at the database, then settle it: {}, or record up to where it is applied with `godwit baseline \
+                     --to VERSION`",
+                    ledger.tool.way_out()
+                ),
+                true,
+            ));
+            continue;
+        }
         out.unclear.push(refusal(
             "missing",
             format!(
-                "`{table}` of {} knows `{}`, which no file of `{}` has",
+                "`{table}` of {} knows `{}`, which no file of {} has",
                 ledger.tool.name(),
                 key.trim_start_matches('~'),
-                ledger.unit
+                here(&ledger.unit)
             ),
             "put the file back; or leave the table alone with `native: never` in `godwit.yml`".to_owned(),
             true,
@@ -207,7 +358,16 @@ fn half_way(row: &HistoryRow) -> bool {
 fn dirty(set: &MigrationSet, ledger: &Ledger, migration: &Migration) -> Refusal {
     refusal(
         "dirty",
-        format!("{} failed in `{}` and has noted it in `{}`", ledger.tool.name(), migration.reference(), ledger.table),
+        if ledger.tool.notes_one_version() {
+            format!(
+                "{} failed in `{}`, or while undoing what comes after it, and has noted it in `{}`",
+                ledger.tool.name(),
+                migration.reference(),
+                ledger.table
+            )
+        } else {
+            format!("{} failed in `{}` and has noted it in `{}`", ledger.tool.name(), migration.reference(), ledger.table)
+        },
         if ledger.tool.notes_one_version() {
             format!(
                 "look at the database, then settle it: {}, or record up to where it is applied with `godwit baseline --to \

@@ -71,19 +71,23 @@ pub fn statuses(
             None => MigrationStatus {
                 id: m.id.clone(),
                 unit: m.unit.clone(),
-                state: if other.adopts(m) { MigrationState::Applied } else { MigrationState::Pending },
+                state: match other.state_of(m) {
+                    _ if other.adopts(m) => MigrationState::Applied,
+                    Some((state, _)) => state,
+                    None => MigrationState::Pending,
+                },
                 applied_at: None,
                 by: None,
                 duration_ms: None,
                 pr: None,
                 commit: None,
-                note: adopted(m).or_else(|| {
+                note: adopted(m).or_else(|| other.state_of(m).map(|(_, note)| note)).or_else(|| {
                     (m.is_contract() && !released.contains(&m.release_key())).then(|| held(set, m, environment))
                 }),
             },
             Some(row) => {
                 let edited = row.state == MigrationState::Applied && row.checksum != m.checksum;
-                if edited && m.repeatable {
+                if (edited && m.repeatable && !other.adopts(m)) || other.is_outdated(m) {
                     let note = Some("changed since it was applied, and runs again".to_owned());
                     return MigrationStatus {
                         unit: m.unit.clone(),
