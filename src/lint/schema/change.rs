@@ -238,6 +238,8 @@ pub struct ConstraintDef {
     pub kind: ConstraintKind,
     /// Not `NOT VALID`.
     pub valid: bool,
+    /// Not `NOT ENFORCED`.
+    pub enforced: bool,
 }
 
 /// Kinds of constraints.

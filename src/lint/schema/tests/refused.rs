@@ -269,3 +269,14 @@ fn p150_a_view_that_is_replaced_keeps_its_columns() {
         ],
     );
 }
+
+#[test]
+fn a_foreign_key_that_is_not_enforced_is_not_said_to_keep_a_table_from_being_emptied() {
+    const TABLES: &str = "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY);\n\
+                          CREATE TABLE v (t_id int REFERENCES t, u_id int, FOREIGN KEY (u_id) REFERENCES u NOT ENFORCED);";
+    told(
+        "object-in-use",
+        &[TABLES],
+        &[("TRUNCATE t;", Some("refers to `t`")), ("TRUNCATE u;", None), ("DROP TABLE u;", Some("`u`"))],
+    );
+}
