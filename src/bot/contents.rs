@@ -264,10 +264,12 @@ pub fn read(
     let named = if proposed_roots.is_empty() { &policy.repo.migrations } else { &proposed_roots };
     let place = |path: &str| {
         let is_below = |f: &SourceFile| below(&f.path, path).is_some();
-        match after.iter().find(|f| f.path == path) {
-            Some(SourceFile { content: FileContent::Symlink, .. }) => Place::Link(path.to_owned()),
-            _ if after.iter().any(is_below) => Place::Folder,
-            _ => Place::Nothing,
+        // In git nothing stands below a link, so one on the way hides the rest.
+        let is_on_the_way = |f: &SourceFile| f.path == path || below(path, &f.path).is_some();
+        match after.iter().find(|f| matches!(f.content, FileContent::Symlink) && is_on_the_way(f)) {
+            Some(link) => Place::Link(link.path.clone()),
+            None if after.iter().any(is_below) => Place::Folder,
+            None => Place::Nothing,
         }
     };
     let mut told = unfound_by(&touched, named, &set, &place);

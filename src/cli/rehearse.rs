@@ -169,7 +169,11 @@ pub(super) async fn tried_on(
     let rehearsal = Rehearsal { set, engine, server: &server, folder: &folder, only, timeout, plans };
     let tried = rehearse(&rehearsal, &actor).await.map_err(running::failed);
     let _ = std::fs::remove_dir_all(&folder);
-    tried
+    let tried = tried?;
+    if !tried.roles.is_empty() {
+        anstream::eprintln!("warning: {}", report::rehearsal::roles_left(&tried.roles));
+    }
+    Ok(tried.migrations)
 }
 
 fn conclude(global: &Global, tried: &[Rehearsed]) -> anyhow::Result<Exit> {

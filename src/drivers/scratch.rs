@@ -116,18 +116,20 @@ impl Roles {
         Ok(Self { engine, server: server.clone(), there })
     }
 
-    /// Drops those that came since and are `ours`.
+    /// Drops those that came since and are `ours`; the others that came.
     ///
     /// # Errors
     /// When the server cannot be reached or refuses; the message names what is left behind.
-    pub async fn forget_new(self, ours: impl Fn(&str) -> bool) -> Result<(), DriverError> {
+    pub async fn forget_new(self, ours: impl Fn(&str) -> bool) -> Result<Vec<String>, DriverError> {
         let now = roles_of(self.engine, &self.server).await?;
-        let came: Vec<&str> = now.difference(&self.there).map(String::as_str).filter(|name| ours(name)).collect();
+        let (came, others): (Vec<&str>, Vec<&str>) =
+            now.difference(&self.there).map(String::as_str).partition(|name| ours(name));
+        let others = others.into_iter().map(str::to_owned).collect();
         if came.is_empty() {
-            return Ok(());
+            return Ok(others);
         }
         let quoted: Vec<String> = came.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
-        on_postgres(&self.server, &format!("DROP ROLE IF EXISTS {}", quoted.join(", "))).await.map(|_| ()).map_err(
+        on_postgres(&self.server, &format!("DROP ROLE IF EXISTS {}", quoted.join(", "))).await.map(|_| others).map_err(
             |error| {
                 let names: Vec<String> = came.iter().map(|name| format!("`{name}`")).collect();
                 DriverError::Unreachable(format!(

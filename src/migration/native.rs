@@ -413,7 +413,7 @@ impl Book {
 }
 
 /// Whether a tool's checksum is that of the file, whatever ends its lines have and whether a byte order mark stands in front
-/// (DECISIONS 1): a checkout may change both.
+/// (a checkout may change both).
 pub fn is_same_text(tool: Tool, migration: &Migration, checksum: &str) -> bool {
     let sum: fn(&str) -> String = match tool {
         Tool::Sqlx => |text| hex::encode(Sha384::digest(text.as_bytes())),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::layout::is_numbered_script;
 use super::set::never_holds;
-use super::{MigrationRoot, MigrationSet, Problem, Severity, SourceFile, dialect, resolve};
+use super::{FileContent, MigrationRoot, MigrationSet, Problem, Severity, SourceFile, dialect, resolve};
 use crate::config::RepoConfig;
 
 /// What stands at a path.
@@ -21,6 +21,29 @@ pub enum Place {
 
 /// What is said of a link that stands where a folder of migrations should; lint and runs say the same.
 pub const LINK: &str = "is a symbolic link; links are never followed, since they can point anywhere";
+
+/// Links that stand where a pattern of `godwit.yml` looks for folders. What is behind them may be no folder at all, which a
+/// name with an ending speaks for.
+pub(super) fn linked(files: &[SourceFile], roots: &[MigrationRoot]) -> Vec<Problem> {
+    let named = roots.iter().filter(|root| root.line.is_some() && root.is_pattern() && !root.path.contains("**"));
+    let patterns: Vec<_> = named.filter_map(MigrationRoot::matcher).collect();
+    let stands = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        !name.contains('.') && patterns.iter().any(|fits| fits(path))
+    };
+    let links = files.iter().filter(|f| matches!(f.content, FileContent::Symlink) && stands(&f.path));
+    let told = |file: &SourceFile| Problem {
+        file: file.path.clone(),
+        line: 1,
+        column: 1,
+        end_column: 1,
+        rule: "symlink",
+        severity: Severity::Warning,
+        message: format!("{LINK}: a pattern of `{}` fits it, and what is behind it is not read", RepoConfig::FILE),
+        help: "commit the folder itself".to_owned(),
+    };
+    links.map(told).collect()
+}
 
 /// What is wrong with the folders that the file itself names, the set having been read from them. `place` tells of a path
 /// without patterns what stands there.
@@ -234,6 +257,31 @@ mod tests {
         for (told, (line, rule, severity, name)) in told.iter().zip(parts) {
             assert_eq!((told.0, told.1, told.2), (line, rule, severity), "{told:?}");
             assert!(told.3.starts_with(name), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_where_a_pattern_looks_for_folders_is_told() {
+        let of = |path: &str, link: &str| {
+            let config = RepoConfig::parse(&format!("version: 1\nmigrations:\n  - path: '{path}'\n")).expect("valid");
+            let files = [
+                SourceFile::new("services/shop/1_a.up.sql", "select 1;"),
+                SourceFile { path: link.to_owned(), content: FileContent::Symlink },
+            ];
+            let problems = resolve(&files, &config.migrations).problems;
+            let link = problems.into_iter().find(|p| p.rule == "symlink" && p.file == link);
+            link.map(|p| p.severity)
+        };
+        assert_eq!(of("services/*", "services/linked"), Some(Severity::Warning));
+        assert_eq!(of("services/*/db", "services/shop/db"), Some(Severity::Warning));
+        for (path, link) in [
+            ("services/*", "services/README.md"),
+            ("services/*", "elsewhere/linked"),
+            ("services/*", "services/shop/linked"),
+            ("services/**", "services/linked"),
+            ("services/shop", "services/linked"),
+        ] {
+            assert_eq!(of(path, link), None, "{path} {link}");
         }
     }
 

@@ -146,6 +146,9 @@ pub fn resolve_below(above: &str, files: &[SourceFile], roots: &[MigrationRoot])
     set.models = models(files, &set);
     let undeclaring = layout::undeclaring(files, &set);
     set.remarks.extend(undeclaring);
+    let links = super::roots::linked(files, roots).into_iter();
+    let new: Vec<Problem> = links.filter(|link| !set.problems.iter().any(|p| p.file == link.file)).collect();
+    set.problems.extend(new);
     order(&mut set);
     set.problems.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
     set

@@ -18,6 +18,16 @@ fn holds_up(mode: &str) -> Option<&'static str> {
     }
 }
 
+/// What is said of roles that came to the server during a rehearsal, and may be its own.
+pub fn roles_left(roles: &[String]) -> String {
+    let names: Vec<String> = roles.iter().map(|role| format!("`{role}`")).collect();
+    format!(
+        "these roles came to the server meanwhile, and stay: {}; a migration puts names of roles together as it runs, so they may \
+         be its own: drop those that are",
+        names.join(", ")
+    )
+}
+
 /// What each migration did on the scratch database.
 pub fn rehearsal(tried: &[Rehearsed]) -> String {
     let mut out = String::new();

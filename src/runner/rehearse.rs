@@ -46,12 +46,22 @@ pub enum Plans {
     Left,
 }
 
+/// What came of a rehearsal.
+#[derive(Debug)]
+pub struct Tried {
+    /// The migrations, as far as it came.
+    pub migrations: Vec<Rehearsed>,
+    /// Roles that came to the server meanwhile and stay, where a migration puts the names of some together as it runs. Whose
+    /// they are cannot be told: others may rehearse on the same server.
+    pub roles: Vec<String>,
+}
+
 /// Tries each migration of the set on a scratch database that is taken away afterwards. Stops at the first that cannot
 /// be applied.
 ///
 /// # Errors
 /// When the server cannot be reached, or the place is not empty.
-pub async fn rehearse(rehearsal: &Rehearsal<'_>, actor: &Actor) -> Result<Vec<Rehearsed>, RunError> {
+pub async fn rehearse(rehearsal: &Rehearsal<'_>, actor: &Actor) -> Result<Tried, RunError> {
     let roles = Roles::now(rehearsal.engine, rehearsal.server).await.map_err(super::connect::unreachable)?;
     let scratch = Scratch::make(rehearsal.engine, rehearsal.server, rehearsal.folder)
         .await
@@ -69,8 +79,20 @@ pub async fn rehearse(rehearsal: &Rehearsal<'_>, actor: &Actor) -> Result<Vec<Re
     let forgotten = roles.forget_new(|name| is_named(rehearsal.set, rehearsal.engine, name)).await;
     let tried = tried?;
     removed.map_err(super::connect::unreachable)?;
-    forgotten.map_err(super::connect::unreachable)?;
-    Ok(tried)
+    let others = forgotten.map_err(super::connect::unreachable)?;
+    let is_late = names_roles_late(rehearsal.set, rehearsal.engine);
+    Ok(Tried { migrations: tried, roles: if is_late { others } else { Vec::new() } })
+}
+
+/// Whether a migration seems to make roles whose names it does not write.
+fn names_roles_late(set: &MigrationSet, engine: Engine) -> bool {
+    let speaks = |text: &str| {
+        let text = text.to_lowercase();
+        let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        let makes = words.contains("create") && ["role", "user", "group"].iter().any(|kind| words.contains(kind));
+        makes && words.contains("execute")
+    };
+    set.migrations.iter().filter(|m| m.engine == engine).any(|m| speaks(&m.up.text))
 }
 
 /// Whether a migration speaks of a role: what others make on the same server meanwhile is none of ours.
@@ -368,5 +390,19 @@ mod tests {
             assert_eq!(is_named(&set, Engine::Postgresql, role), theirs, "{role}");
         }
         assert!(!is_named(&set, Engine::Sqlite, "shop_reader"));
+    }
+
+    #[test]
+    fn roles_that_nobody_wrote_are_looked_for_where_they_may_be_made() {
+        for (sql, late) in [
+            ("DO $$ BEGIN EXECUTE format('CREATE ROLE %I', current_database()); END $$;", true),
+            ("DO $$ BEGIN EXECUTE 'create user ' || 'a' || 'b'; END $$;", true),
+            ("CREATE ROLE plain;", false),
+            ("DO $$ BEGIN EXECUTE 'create table t (id int)'; END $$;", false),
+        ] {
+            let set = resolve(&[SourceFile::new("m/0001_a.up.sql", sql)], &[MigrationRoot::folder("**")]);
+            assert_eq!(names_roles_late(&set, Engine::Postgresql), late, "{sql}");
+            assert!(!names_roles_late(&set, Engine::Sqlite));
+        }
     }
 }

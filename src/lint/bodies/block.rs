@@ -8,6 +8,7 @@ use squawk_syntax::plpgsql::Plpgsql;
 use squawk_syntax::{SourceFile, SyntaxKind, SyntaxNode};
 
 use super::executed::{literal, rendered};
+use super::variables::Variables;
 use super::{Overlay, Written, source_range};
 use crate::lint::calls::names_called;
 use crate::lint::script::{Statement, statements_of};
@@ -47,7 +48,8 @@ pub fn blocks(script: &str, statements: &[Statement]) -> Blocks {
             && parsed.errors().is_empty()
         {
             blocks.read.push(statement.range.clone());
-            blocks.look(script, &parsed.body, &mut overlay);
+            let variables = Variables::of(&statement.node, &parsed.body);
+            blocks.look(script, &parsed.body, &variables, &mut overlay);
         }
     }
     if let Some(text) = overlay.text() {
@@ -79,16 +81,16 @@ impl Blocks {
         self.unsure.iter().any(|range| range.contains(&statement.range.start))
     }
 
-    fn look(&mut self, script: &str, body: &Plpgsql, overlay: &mut Overlay) {
+    fn look(&mut self, script: &str, body: &Plpgsql, variables: &Variables, overlay: &mut Overlay) {
         let mut left = None;
         for node in body.syntax().descendants() {
             let range = source_range(body, &node);
-            let text = || &body.text()[usize::from(node.text_range().start())..usize::from(node.text_range().end())];
+            let text = || variables.filled(body, &node);
             match node.kind() {
                 SyntaxKind::PLPGSQL_EXEC_SQL_STMT | SyntaxKind::PLPGSQL_CALL_STMT => {
-                    overlay.put(script, range.start, text());
+                    overlay.put(script, range.start, &text());
                 }
-                SyntaxKind::PLPGSQL_PERFORM_STMT => overlay.put(script, range.start, &performed(text())),
+                SyntaxKind::PLPGSQL_PERFORM_STMT => overlay.put(script, range.start, &performed(&text())),
                 SyntaxKind::PLPGSQL_DYN_EXECUTE_STMT => {
                     let query = ast::PlpgsqlDynExecuteStmt::cast(node.clone()).and_then(|execute| execute.query());
                     let sent = query.as_ref().and_then(rendered).map(|(_, text)| text);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{SourceFile, SyntaxNode};
 
+use super::variables::VALUE;
 use crate::lint::depth;
 use crate::lint::script::builtin;
 
@@ -131,9 +132,10 @@ fn filled(text: &str) -> String {
     out
 }
 
-/// A message in which names that nobody knows yet are dots.
+/// A message in which names and values that nobody knows yet are dots.
 pub fn without_placeholders(message: &str) -> String {
     let mut out = String::new();
+    let message = &without_values(message);
     let mut parts = message.split(UNKNOWN);
     out.push_str(parts.next().unwrap_or_default());
     for part in parts {
@@ -142,5 +144,18 @@ pub fn without_placeholders(message: &str) -> String {
         }
         out.push_str(part.strip_prefix('_').unwrap_or(part));
     }
+    out
+}
+
+/// The same for what stands for values.
+fn without_values(message: &str) -> String {
+    let mut out = String::new();
+    let mut rest = message;
+    while let Some(at) = rest.find(VALUE) {
+        out.push_str(&rest[..at]);
+        out.push('…');
+        rest = rest[at + 1..].trim_start_matches('0');
+    }
+    out.push_str(rest);
     out
 }

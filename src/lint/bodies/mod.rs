@@ -7,6 +7,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod unread;
+mod variables;
 mod written;
 
 use std::collections::{BTreeSet, HashSet};
@@ -31,6 +32,7 @@ pub use written::Written;
 
 use block::performed;
 use executed::{UNKNOWN, executes, rendered};
+use variables::{VALUE, Variables};
 
 /// A statement that destroys or gives away says one of these, and a call that gives another server a password. A body without any is not parsed where nobody calls it:
 /// most functions are triggers that set a column.
@@ -222,7 +224,7 @@ fn judge(
         finding.tables = script.tables_at(finding);
         // What is written in a text may not be rewritten like a statement.
         finding.fix = None;
-        if finding.message.contains(UNKNOWN) {
+        if finding.message.contains(UNKNOWN) || finding.message.contains(VALUE) {
             finding.message = without_placeholders(&finding.message);
         }
     }
@@ -296,7 +298,7 @@ fn look(script: &Script<'_>, called: &BTreeSet<String>) -> Bodies {
         match statement.written() {
             Written::Plpgsql(parsed) => {
                 let body = &parsed.body;
-                put_plpgsql(script.text, body, overlay);
+                put_plpgsql(script.text, &statement.node, body, overlay);
                 if body.syntax().descendants().any(|n| n.kind() == SyntaxKind::PLPGSQL_COMMIT_STMT) {
                     bodies.commits.push(statement.range.clone());
                 }
@@ -332,14 +334,14 @@ fn put_atomic(script: &str, body: &ast::AtomicBody, overlay: &mut Overlay) {
     }
 }
 
-fn put_plpgsql(script: &str, body: &Plpgsql, overlay: &mut Overlay) {
+fn put_plpgsql(script: &str, routine: &ast::Stmt, body: &Plpgsql, overlay: &mut Overlay) {
     let tree = body.syntax();
+    let variables = Variables::of(routine, body);
     for node in tree.descendants() {
         let at = source_range(body, &node).start;
-        let text = &body.text()[usize::from(node.text_range().start())..usize::from(node.text_range().end())];
         match node.kind() {
-            SyntaxKind::PLPGSQL_EXEC_SQL_STMT => overlay.put(script, at, text),
-            SyntaxKind::PLPGSQL_PERFORM_STMT => overlay.put(script, at, &performed(text)),
+            SyntaxKind::PLPGSQL_EXEC_SQL_STMT => overlay.put(script, at, &variables.filled(body, &node)),
+            SyntaxKind::PLPGSQL_PERFORM_STMT => overlay.put(script, at, &performed(&variables.filled(body, &node))),
             _ => {}
         }
     }

@@ -249,3 +249,33 @@ fn f220_what_is_plpgsql_alone_is_no_mistake() {
         assert!(opaque.is_empty(), "{opaque:?}");
     }
 }
+
+#[test]
+fn a_key_that_a_variable_holds_picks_a_handful_of_rows() {
+    let of = |query: &str| {
+        let sql = format!(
+            "CREATE TABLE t (id int PRIMARY KEY, note text);\nCREATE FUNCTION f(p_id int) RETURNS void LANGUAGE plpgsql AS $$\n\
+             DECLARE r record; v_note text;\nBEGIN\n{query}\nEND $$;"
+        );
+        let calls = sample(&[("0001_m.up.sql", sql.as_str()), ("0002_m.up.sql", "SELECT f(1);")]).0.violations;
+        calls.iter().any(|v| v.rule == "unbatched-change" && v.file == "0002_m.up.sql")
+    };
+    for query in [
+        "UPDATE t SET note = v_note WHERE id = p_id;",
+        "DELETE FROM t WHERE id = r.id;",
+        "DELETE FROM t WHERE t.id = f.p_id;",
+    ] {
+        assert!(!of(query), "{query}");
+    }
+    for query in [
+        "DELETE FROM t WHERE note = v_note;",
+        "DELETE FROM t WHERE id = other;",
+        "DELETE FROM t WHERE id > p_id;",
+        // A loop does it once and again.
+        "FOR r IN SELECT * FROM u LOOP DELETE FROM t WHERE id = r.id; END LOOP;",
+    ] {
+        assert!(of(query), "{query}");
+    }
+    let quoted = found("DO $$ DECLARE v_id int; BEGIN DELETE FROM t WHERE v_id = v_id; END $$;");
+    assert!(quoted.iter().all(|v| !v.message.contains(VALUE)), "{quoted:?}");
+}

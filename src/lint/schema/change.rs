@@ -69,6 +69,10 @@ pub enum What {
     Picks(Picked),
     /// `INSERT`, `UPDATE`, `COMMENT ON COLUMN`: names columns that must be there; changes no schema.
     Columns { table: String, columns: Vec<String> },
+    /// Names columns in its expressions, which must be there; changes no schema.
+    Asks(Vec<Asked>),
+    /// A function or a procedure, whatever it does.
+    Routine(String),
     /// `TRUNCATE`; changes no schema.
     Truncate { tables: Vec<String>, cascade: bool },
     /// `REFRESH MATERIALIZED VIEW`; `fills`: not `WITH NO DATA`.
@@ -113,11 +117,26 @@ impl What {
             What::Rows { .. }
             | What::Picks(_)
             | What::Columns { .. }
+            | What::Asks(_)
+            | What::Routine(_)
             | What::Truncate { .. }
             | What::SearchPath(_)
             | What::Anything => BTreeSet::new(),
         }
     }
+}
+
+/// A column that an expression names.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The table whose it is.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+    /// Whether the table's name stands in front: a function of the table's rows may be written so, too.
+    pub qualified: bool,
+    /// Where it is named.
+    pub range: Range<usize>,
 }
 
 /// By what a table is partitioned.
@@ -248,6 +267,8 @@ pub struct ConstraintDef {
     pub kind: ConstraintKind,
     /// Not `NOT VALID`.
     pub valid: bool,
+    /// Not `NOT ENFORCED`.
+    pub enforced: bool,
 }
 
 /// Kinds of constraints.

@@ -144,6 +144,8 @@ impl Sides {
             | What::Rows { .. }
             | What::Picks(_)
             | What::Columns { .. }
+            | What::Asks(_)
+            | What::Routine(_)
             | What::Truncate { .. }
             | What::Refresh { .. } => {}
             What::Maybe(what) => match **what {

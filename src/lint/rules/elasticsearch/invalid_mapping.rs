@@ -26,8 +26,17 @@ pub(super) static RULE: OperationRule = OperationRule {
         Example::Operations(
             r#"{"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"text","analyzer":"of_the_index"}}}}"#,
         ),
+        Example::Operations(
+            r#"{"type":"create_index","index":"a","settings":{"analysis":{"tokenizer":{"part":{"type":"pattern"}},"analyzer":{"mine":{"type":"custom","tokenizer":"part"},"yours":{"tokenizer":"edge_ngram"}}}},"mapping":{"properties":{"b":{"type":"text","analyzer":"mine"}}}}"#,
+        ),
     ],
     bad: &[
+        Example::Operations(
+            r#"{"type":"create_index","index":"a","settings":{"analysis":{"analyzer":{"mine":{"type":"custom","tokenizer":"standrad"}}}},"mapping":{"properties":{"b":{"type":"text","analyzer":"mine"}}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_index","index":"a","settings":{"index.analysis.analyzer.mine.tokenizer":"parts","analysis":{"tokenizer":{"part":{"type":"pattern"}}}},"mapping":{"properties":{"b":{"type":"text","analyzer":"mine"}}}}"#,
+        ),
         Example::Operations(r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":1}}}"#),
         Example::Operations(r#"{"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"typ":"text"}}}}"#),
         Example::Operations(r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"keyward"}}}}"#),
@@ -290,6 +299,32 @@ const ANALYZERS: [&str; 52] = [
     "whitespace",
 ];
 
+/// Tokenizers that Elasticsearch and the plugins of its own repository have, by all of their names.
+const TOKENIZERS: [&str; 22] = [
+    "PathHierarchy",
+    "char_group",
+    "classic",
+    "edgeNGram",
+    "edge_ngram",
+    "icu_tokenizer",
+    "keyword",
+    "kuromoji_tokenizer",
+    "letter",
+    "lowercase",
+    "nGram",
+    "ngram",
+    "nori_tokenizer",
+    "path_hierarchy",
+    "pattern",
+    "simple_pattern",
+    "simple_pattern_split",
+    "smartcn_tokenizer",
+    "standard",
+    "thai",
+    "uax_url_email",
+    "whitespace",
+];
+
 /// Parameters that name an analyzer.
 const NAMES_ANALYZER: [&str; 3] = ["analyzer", "search_analyzer", "search_quote_analyzer"];
 
@@ -363,6 +398,28 @@ fn undefined(fields: &Fields, settings: Option<&Map<String, Value>>, told: &mut 
         let front = format!("analysis.{kind}.{name}.");
         flat.iter().any(|(key, _)| key.starts_with(&front))
     };
+    let mut tell = |who: &str, kind: &str, name: &str, known: &[&'static str]| {
+        if known.contains(&name) || defined(kind, name) {
+            return;
+        }
+        let message =
+            format!("`{who}` names the {kind} `{name}`, which neither the server has by itself nor `settings` defines");
+        match nearest(name, known) {
+            Some(near) => {
+                told.add(message, &format!("did you mean `{near}`?"));
+            }
+            None => {
+                let help = "define it below `analysis` in `settings`; where a plugin or a template brings it, waive this with its name";
+                told.add(message, help).severity = Some(Severity::Warning);
+            }
+        }
+    };
+    for (key, value) in &flat {
+        let custom = key.strip_prefix("analysis.analyzer.").and_then(|rest| rest.strip_suffix(".tokenizer"));
+        if let (Some(analyzer), Some(name)) = (custom, value.as_str()) {
+            tell(analyzer, "tokenizer", name, &TOKENIZERS);
+        }
+    }
     for (field, how) in fields {
         for (parameter, name) in how.as_object().into_iter().flatten() {
             let (kind, known): (_, &[&'static str]) = match parameter.as_str() {
@@ -370,20 +427,8 @@ fn undefined(fields: &Fields, settings: Option<&Map<String, Value>>, told: &mut 
                 parameter if NAMES_ANALYZER.contains(&parameter) => ("analyzer", &ANALYZERS),
                 _ => continue,
             };
-            let Some(name) = name.as_str().filter(|name| !known.contains(name) && !defined(kind, name)) else {
-                continue;
-            };
-            let message = format!(
-                "`{field}` names the {kind} `{name}`, which neither the server has by itself nor `settings` defines"
-            );
-            match nearest(name, known) {
-                Some(near) => {
-                    told.add(message, &format!("did you mean `{near}`?"));
-                }
-                None => {
-                    let help = "define it below `analysis` in `settings`; where a plugin or a template brings it, waive this with its name";
-                    told.add(message, help).severity = Some(Severity::Warning);
-                }
+            if let Some(name) = name.as_str() {
+                tell(field, kind, name, known);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A filter, or the pipeline of a view, with an operator that the server does not know, or does not take there.
 
+use super::expressions::{wrong_expression, wrong_in_stage};
 use super::prelude::*;
 use crate::config::yaml::nearest;
 
@@ -29,8 +30,23 @@ pub(super) static RULE: OperationRule = OperationRule {
         Example::Operations(
             r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$match":{"a":1}},{"$lookup":{"from":"d","pipeline":[{"$match":{"b":2}}],"as":"d"}},{"$project":{"a":1}}]}}"#,
         ),
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":{"$type":["string","null"]},"b":{"$type":2},"$expr":{"$eq":[{"$toLower":"$a"},{"$literal":{"$eqq":1}}]}},"update":{"$set":{"z":1}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$addFields":{"a":{"$cond":{"if":{"$gt":["$b",1]},"then":{"$oid":"65a000000000000000000000"},"else":{"$someNewOperator":1}}}}},{"$group":{"_id":null,"n":{"$sum":1}}}]}}"#,
+        ),
     ],
     bad: &[
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":{"$type":"strng"}},"update":{"$set":{"z":1}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"$expr":{"$gtt":["$a",1]}},"update":{"$set":{"z":1}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$project":{"a":{"$addd":["$b",1]}}}]}}"#,
+        ),
         Example::Operations(
             r#"{"type":"create_collection","collection":"v","options":{"viewOn":"c","pipeline":[{"$macth":{"a":1}}]}}"#,
         ),
@@ -148,7 +164,7 @@ const OTHERS: [&str; 7] =
     ["$collStats", "$documents", "$indexStats", "$planCacheStats", "$scoreFusion", "$searchMeta", "$vectorSearch"];
 
 /// First keys of objects that are values: extended JSON, and references to documents.
-const VALUES: [&str; 22] = [
+pub(super) const VALUES: [&str; 22] = [
     "$binary",
     "$code",
     "$date",
@@ -171,6 +187,32 @@ const VALUES: [&str; 22] = [
     "$undefined",
     "$uuid",
     "$within",
+];
+
+/// The names of types that `$type` takes.
+const TYPES: [&str; 22] = [
+    "array",
+    "binData",
+    "bool",
+    "date",
+    "dbPointer",
+    "decimal",
+    "double",
+    "int",
+    "javascript",
+    "javascriptWithScope",
+    "long",
+    "maxKey",
+    "minKey",
+    "null",
+    "number",
+    "object",
+    "objectId",
+    "regex",
+    "string",
+    "symbol",
+    "timestamp",
+    "undefined",
 ];
 
 fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
@@ -201,6 +243,7 @@ pub(super) fn wrong(filter: &Map<String, Value>) -> Option<(String, String)> {
         ("$and" | "$or" | "$nor", _) => {
             Some((format!("`{key}` needs a list of at least one filter"), format!("`{{\"{key}\": [{{…}}, {{…}}]}}`")))
         }
+        ("$expr", expression) => wrong_expression(expression),
         (name, _) if TOP.contains(&name) || name.starts_with("$_internal") => None,
         (name, _) if name.starts_with('$') => Some(unknown(name, &TOP, "at the top of a filter")),
         (_, Value::Object(asked)) => wrong_of_field(asked),
@@ -229,7 +272,8 @@ fn wrong_stage(stage: &Map<String, Value>) -> Option<(String, String)> {
         ("$out" | "$merge", _) => {
             Some((format!("`{name}` writes, and a view only reads"), "leave the stage out of the view".to_owned()))
         }
-        (name, _) if STAGES.contains(&name) || OTHERS.contains(&name) || name.starts_with("$_internal") => None,
+        (name, given) if STAGES.contains(&name) => wrong_in_stage(name, given),
+        (name, _) if OTHERS.contains(&name) || name.starts_with("$_internal") => None,
         (name, _) => {
             let near = nearest(name, &STAGES).map(|near| format!("did you mean `{near}`?"));
             let help = near.unwrap_or_else(|| "stages such as `{\"$match\": {…}}`, `{\"$project\": {…}}`".to_owned());
@@ -251,12 +295,22 @@ fn wrong_of_field(asked: &Map<String, Value>) -> Option<(String, String)> {
         ("$all", Value::Array(each)) => {
             each.iter().filter_map(|one| one.get("$elemMatch")?.as_object()).find_map(of_element)
         }
+        ("$type", wanted) => wrong_type(wanted),
         ("$in" | "$nin" | "$all", value) if !value.is_array() => {
             Some((format!("`{key}` needs a list"), format!("`{{\"{key}\": [{value}]}}`")))
         }
         (name, _) if OF_FIELDS.contains(&name) || VALUES.contains(&name) || name.starts_with("$_internal") => None,
         (name, _) => Some(unknown(name, &OF_FIELDS, "of a field")),
     })
+}
+
+/// The same of the types that `$type` asks for; numbers are left to the server.
+fn wrong_type(wanted: &Value) -> Option<(String, String)> {
+    let each = wanted.as_array().map_or(std::slice::from_ref(wanted), Vec::as_slice);
+    let name = each.iter().filter_map(Value::as_str).find(|name| !TYPES.contains(name))?;
+    let near = nearest(name, &TYPES).map(|near| format!("did you mean `{near}`?"));
+    let help = near.unwrap_or_else(|| "types such as `string`, `int`, `objectId`, `date`".to_owned());
+    Some((format!("`{name}` is no type that `$type` knows"), help))
 }
 
 /// What is asked of an element of a list: the same as of a field, or a filter of its own.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::expressions::wrong_in_stage;
 use super::prelude::*;
 use crate::config::yaml::nearest;
 
@@ -52,6 +53,9 @@ pub(super) static RULE: OperationRule = OperationRule {
         ]),
     ],
     bad: &[
+        Example::Operations(
+            r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":[{"$set":{"a":{"$concta":["$b","x"]}}}]}"#,
+        ),
         Example::Operations(r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"a":1}}"#),
         Example::Operations(r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":"x"}"#),
         Example::Operations(
@@ -197,6 +201,9 @@ fn refused(update: &Value) -> Option<(String, Option<String>)> {
         Value::Array(stages) => {
             stages.iter().find_map(|stage| match stage.as_object().map(|s| s.iter().collect::<Vec<_>>()).as_deref() {
                 Some([(one, given)]) if UPDATE_STAGES.contains(&one.as_str()) => {
+                    if let Some((message, help)) = wrong_in_stage(one, given) {
+                        return Some((message, Some(help)));
+                    }
                     let fields = given.as_object().filter(|_| matches!(one.as_str(), "$set" | "$addFields"))?;
                     conflict(&Map::from_iter([((*one).clone(), Value::Object(fields.clone()))]))
                 }

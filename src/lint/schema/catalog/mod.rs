@@ -29,6 +29,8 @@ pub struct Catalog {
     partitioned: HashMap<String, PartitionKey>,
     /// Functions that may change the schema.
     functions: HashSet<String>,
+    /// Every function and procedure that a migration made, without schemas.
+    routines: HashSet<String>,
     /// The schema of names that say none.
     path: Path,
 }
@@ -130,6 +132,11 @@ impl Catalog {
     /// Whether a type is known as a domain that refuses some values itself.
     pub fn is_checked(&self, ty: &str) -> bool {
         self.resolve(ty).is_some_and(|name| self.checked.contains(&name))
+    }
+
+    /// Whether a migration made a function of that name.
+    pub fn is_routine(&self, name: &str) -> bool {
+        self.routines.contains(name)
     }
 
     /// The indexes of a table, by name.
@@ -328,7 +335,10 @@ impl Catalog {
                     self.forget(words);
                 }
             }
-            What::Rows { .. } | What::Picks(_) | What::Columns { .. } | What::Truncate { .. } => {}
+            What::Routine(name) => {
+                self.routines.insert(name.rsplit('.').next().unwrap_or(name).to_owned());
+            }
+            What::Rows { .. } | What::Picks(_) | What::Columns { .. } | What::Asks(_) | What::Truncate { .. } => {}
             What::Cascade(names) => self.forget_dependents(names),
             What::Maybe(what) => self.perhaps(what),
             What::Opaque(words) => self.forget(words),
@@ -350,7 +360,7 @@ impl Catalog {
                 return self.apply(what);
             }
             What::SearchPath(_) => return self.apply(&What::SearchPath(None)),
-            What::CreateFunction { .. } => self.apply(what),
+            What::CreateFunction { .. } | What::Routine(_) => self.apply(what),
             What::Drop { kind: Dropped::Type | Dropped::Schema, .. } => self.forget_all(),
             What::Drop { cascade: true, .. }
             | What::Alter {

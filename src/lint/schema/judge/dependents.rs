@@ -26,10 +26,14 @@ pub(super) fn hangs_on(catalog: &Catalog, range: &Range<usize>, name: &str, drop
 /// Tables that cannot be emptied by themselves, as rows of others refer to theirs.
 pub(super) fn referred_to(catalog: &Catalog, range: &Range<usize>, emptied: &[String]) -> Option<Note> {
     let names: Vec<String> = emptied.iter().filter_map(|name| catalog.resolve(name)).collect();
+    // PostgreSQL looks for keys only where a table has triggers, which one that is not enforced has not.
+    let is_enforced = |table: &str, constraint: &str| {
+        catalog.table(table).and_then(|table| table.constraints.get(constraint)).is_none_or(|key| key.enforced)
+    };
     let mut keys: Vec<(&str, &str, &String)> = names
         .iter()
         .flat_map(|name| catalog.referring(name).map(move |(table, constraint, _)| (table, constraint, name)))
-        .filter(|(table, _, _)| !names.iter().any(|name| name == table))
+        .filter(|(table, constraint, _)| is_enforced(table, constraint) && !names.iter().any(|name| name == table))
         .collect();
     keys.sort_unstable();
     let (table, constraint, name) = keys.first()?;

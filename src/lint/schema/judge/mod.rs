@@ -25,7 +25,7 @@ use columns::{set_not_null, set_type};
 use dependents::{column_in_use, hangs_on, of_constraint, referred_to, view_reads};
 use indexes::{duplicate, key_of_index};
 use partitions::{checked_before, no_concurrent_index, of_partitioned};
-use presence::{absent, absent_column, absent_columns, existing, validated};
+use presence::{absent, absent_column, absent_columns, asked, existing, validated};
 use refused::refusals;
 
 /// What comes of a change.
@@ -142,6 +142,7 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
             let Some(name) = catalog.resolve(table) else { return out };
             out.extend(catalog.table(&name).and_then(|table| absent_columns(range, &name, table, columns)));
         }
+        What::Asks(columns) => out.extend(asked(catalog, columns)),
         What::Truncate { tables, cascade: false } => out.extend(referred_to(catalog, range, tables)),
         _ => {}
     }

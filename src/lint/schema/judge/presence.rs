@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::catalog::{Catalog, Table};
-use super::super::change::{Action, Change, ConstraintKind, Dropped, What};
+use super::super::change::{Action, Asked, Change, ConstraintKind, Dropped, What};
 use super::super::{EXISTING_OBJECT, MISSING_OBJECT};
 use super::{Note, add, is_primary};
 
@@ -48,6 +48,18 @@ pub(super) fn absent_columns<'a>(
     const SYSTEM: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
     let written = columns.into_iter().filter(|column| !column.is_empty() && !SYSTEM.contains(&column.as_str()));
     written.into_iter().find_map(|column| absent_column(range, name, table, column))
+}
+
+/// The first column that a statement's expressions name and its table does not have.
+pub(super) fn asked(catalog: &Catalog, asked: &[Asked]) -> Option<Note> {
+    /// Types that a whole row may be turned into as if they were its columns, and what tables had of old.
+    const OF_ROWS: [&str; 6] = ["bpchar", "char", "name", "oid", "text", "varchar"];
+    asked.iter().find_map(|asked| {
+        let name = catalog.resolve(&asked.table)?;
+        let table = catalog.table(&name)?;
+        let is_other = OF_ROWS.contains(&asked.column.as_str()) || asked.qualified && catalog.is_routine(&asked.column);
+        if is_other { None } else { absent_columns(&asked.range, &name, table, [&asked.column]) }
+    })
 }
 
 /// What a change leaves as it is because it is there already, and the way back takes all the same.

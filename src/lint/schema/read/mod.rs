@@ -1,5 +1,7 @@
 //! From the syntax tree to changes.
 
+mod asked;
+mod path;
 mod table;
 mod view;
 mod words;
@@ -17,9 +19,10 @@ use crate::lint::script::{Statement, is_temporary, name_of, range_of};
 use crate::lint::truth::{self, Truth};
 use crate::migration::backfill::markers;
 
+use asked::asked;
 use table::{action, create_table, pass};
 use view::view;
-use words::{bare, says, significant, words, words_of_text};
+use words::{bare, says, words, words_of_text};
 
 /// What the statements and their `blocks` do, in order. `broken` says that the script does not parse as a whole.
 pub fn changes(text: &str, statements: &[Statement], blocks: &Blocks, broken: bool) -> Vec<Change> {
@@ -31,7 +34,12 @@ pub fn changes(text: &str, statements: &[Statement], blocks: &Blocks, broken: bo
     for statement in statements {
         match blocks.within(&statement.range) {
             Some(parts) => parts.iter().for_each(|(range, part)| within(text, range, part, &mut out)),
-            None => read(text, statement, &mut out),
+            None => {
+                read(text, statement, &mut out);
+                // What the statement changes is there by then.
+                let asked = asked(&statement.node);
+                out.extend(asked.map(|what| Change { range: statement.range.clone(), what, in_body: false }));
+            }
         }
     }
     out
@@ -206,10 +214,16 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
         }),
         ast::Stmt::DropOwned(_) | ast::Stmt::DropExtension(_) => put(What::Anything),
         ast::Stmt::Set(s) => {
-            if let Some(path) = search_path(s) {
+            if let Some(path) = path::set(s) {
                 put(What::SearchPath(path));
             }
         }
+        ast::Stmt::Reset(s) => {
+            if let Some(path) = path::reset(s) {
+                put(What::SearchPath(path));
+            }
+        }
+        ast::Stmt::Discard(_) => put(What::SearchPath(None)),
         ast::Stmt::Do(s) => {
             let body = s.body().map(|b| b.syntax().text().to_string()).unwrap_or_default();
             let words = words_of_text(&body);
@@ -349,30 +363,16 @@ fn cascades(behavior: Option<ast::DropBehavior>) -> bool {
     matches!(behavior, Some(ast::DropBehavior::Cascade(_)))
 }
 
-/// The schema that `SET search_path` names first; nothing where the statement sets something else.
-fn search_path(set: &ast::Set) -> Option<Option<String>> {
-    let tokens: Vec<String> =
-        significant(set.syntax()).filter(|t| !matches!(t.as_str(), "set" | "local" | "session")).collect();
-    let rest = match tokens.split_first() {
-        Some((first, rest)) if first == "search_path" => rest,
-        _ => return None,
-    };
-    let first = rest.get(1).map(|t| t.trim_matches('\'').to_owned());
-    Some(
-        first
-            .filter(|s| !s.is_empty() && !s.contains(['$', ',', ' ']) && s != "default")
-            .map(|s| if s == "public" { String::new() } else { s }),
-    )
-}
-
 fn function(name: Option<impl AstNode>, definition: &str, put: &mut impl FnMut(What)) {
     let words = definition.to_ascii_lowercase();
+    let name = named(name);
+    put(What::Routine(name.clone()));
     if says(&words, "refresh") && says(&words, "materialized") {
         // Whoever calls it, a trigger may be, has the view filled.
         put(What::Opaque(words_of_text(&words)));
     }
     if ["alter", "drop", "execute", "rename"].iter().any(|w| says(&words, w)) {
-        put(What::CreateFunction { name: named(name) });
+        put(What::CreateFunction { name });
     }
 }
 
@@ -388,8 +388,8 @@ fn call(node: &SyntaxNode, put: &mut impl FnMut(What)) {
             _ => {}
         }
     }
-    if functions.contains("set_config") && words.contains("search_path") {
-        put(What::SearchPath(None));
+    if let Some(path) = path::configured(node) {
+        put(What::SearchPath(path));
     } else if !functions.is_empty() {
         put(What::Call { functions, words });
     }

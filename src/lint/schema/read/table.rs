@@ -233,7 +233,8 @@ fn constraint_of(node: &SyntaxNode, column: Option<&str>) -> Option<ConstraintDe
         | ast::Constraint::GeneratedConstraint(_) => return None,
     };
     let name = constraint.constraint_name().map(|n| name_of(n.syntax()));
-    Some(ConstraintDef { name, kind, valid: !constraint.is_not_valid() })
+    let enforced = !node.descendants().any(|n| n.kind() == SyntaxKind::NOT_ENFORCED);
+    Some(ConstraintDef { name, kind, valid: !constraint.is_not_valid(), enforced })
 }
 
 /// The column of `column IS NOT NULL`.

@@ -1,5 +1,6 @@
 //! What the history says, by the findings that people get.
 
+mod asked;
 mod blocks;
 mod refused;
 
