@@ -270,6 +270,15 @@ pub struct Row {
     pub checksum: Option<String>,
 }
 
+/// Where something stands that looks like a tool's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its name, with its schema and a dot in front where the engine has schemas.
+    pub table: String,
+    /// Whether the connection sees it without its schema.
+    pub in_path: bool,
+}
+
 /// A native table that is there, with its rows in the order in which they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -277,8 +286,8 @@ pub struct Found {
     pub ledger: usize,
     /// The schema it was found in; empty where the engine has none.
     pub schema: String,
-    /// Its name, where that is not the ledger's or it is in another schema than the ledger's.
-    pub elsewhere: Option<String>,
+    /// Where it stands, if that is not where the ledger says.
+    pub elsewhere: Option<Elsewhere>,
     /// What it says.
     pub rows: Vec<Row>,
 }

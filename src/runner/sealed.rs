@@ -363,7 +363,7 @@ mod tests {
         try_opening(Engine::Postgresql, &script, &with, &kept).unwrap();
         // With no key there is nothing to decrypt with.
         let run = open(Engine::Postgresql, &script, &without, &kept, &opened).unwrap();
-        assert_eq!(run.text, "alter role app password 'a long password';");
+        assert!(run.text.ends_with(r"E'a\u0020long\u0020password';"), "{}", run.text);
         assert!(!opened.blot("it was a long password").contains("long"));
         // Nothing is kept beyond its step, nor for another script.
         assert!(open(Engine::Postgresql, &script, &without, &kept, &opened).is_err());

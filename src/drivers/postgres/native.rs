@@ -9,7 +9,7 @@ use super::wire;
 use crate::drivers::DriverError;
 use crate::drivers::native::{Dialect, Kept, select};
 use crate::ids::MigrationId;
-use crate::migration::native::{Book, Found, Ledger, Row, Said, Tool};
+use crate::migration::native::{Book, Elsewhere, Found, Ledger, Row, Said, Tool};
 
 /// Every name that another tool gives to its table of its own accord.
 pub(super) const NAMES: [&str; 7] = [
@@ -83,7 +83,8 @@ async fn elsewhere(
     let columns = "pg_catalog.array_to_string(ARRAY(SELECT a.attname::text COLLATE \"C\" FROM pg_catalog.pg_attribute a \
                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1), ',')";
     let sql = format!(
-        "SELECT s.nspname::text, c.relname::text, {columns} FROM pg_catalog.pg_class c \
+        "SELECT s.nspname::text, c.relname::text, {columns}, \
+         CASE WHEN s.nspname = ANY (pg_catalog.current_schemas(false)) THEN 't' ELSE 'f' END FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND c.relnatts IN ({counts}) AND {columns} IN ({forms}) \
          AND s.nspname NOT LIKE 'pg\\_%' AND s.nspname <> 'information_schema' \
@@ -99,7 +100,8 @@ async fn elsewhere(
         let alike = book.ledgers.iter().enumerate().filter(|(_, l)| l.tool.columns().join(",") == columns);
         for (ledger, Ledger { tool, .. }) in alike {
             let rows = rows_of(connection, *tool, &table).await?;
-            out.push(Found { ledger, schema: schema.clone(), elsewhere: Some(format!("{schema}.{name}")), rows });
+            let elsewhere = Elsewhere { table: format!("{schema}.{name}"), in_path: wire::str(&row, 3)? == "t" };
+            out.push(Found { ledger, schema: schema.clone(), elsewhere: Some(elsewhere), rows });
         }
     }
     Ok(out)

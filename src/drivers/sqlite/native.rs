@@ -8,7 +8,7 @@ use super::failure;
 use crate::drivers::DriverError;
 use crate::drivers::native::{Dialect, Kept, select};
 use crate::ids::MigrationId;
-use crate::migration::native::{Book, Found, Ledger, Row, Said, Tool};
+use crate::migration::native::{Book, Elsewhere, Found, Ledger, Row, Said, Tool};
 
 /// The tables that are there, with what they say.
 pub(super) async fn read(connection: &mut SqliteConnection, book: &Book) -> Result<Vec<Found>, DriverError> {
@@ -44,7 +44,8 @@ async fn elsewhere(connection: &mut SqliteConnection, book: &Book) -> Result<Vec
         for (ledger, Ledger { tool, table: own, .. }) in book.ledgers.iter().enumerate() {
             if *own != table && columns.as_deref() == Some(tool.columns().join(",").as_str()) {
                 let rows = rows_of(connection, *tool, &table).await?;
-                out.push(Found { ledger, schema: String::new(), elsewhere: Some(table.clone()), rows });
+                let elsewhere = Some(Elsewhere { table: table.clone(), in_path: true });
+                out.push(Found { ledger, schema: String::new(), elsewhere, rows });
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Index, belongs, refusal};
 use crate::ids::{Engine, TargetName};
-use crate::migration::native::{Book, Entry, Found, Ledger, Said, Tool, is_same_text};
+use crate::migration::native::{Book, Elsewhere, Entry, Found, Ledger, Said, Tool, is_same_text};
 use crate::migration::{Migration, MigrationSet, Version};
 use crate::plan::{HistoryRow, MigrationState, Refusal};
 
@@ -161,14 +161,23 @@ fn could_be_anothers(
     ))
 }
 
-/// Why nothing may run where a table of another name, or in another schema, knows a folder's migrations and no others.
+/// Why nothing may run where a table of another name, or in another schema, knows a folder's migrations and no others. One
+/// that the connection does not see may be another project's, which counts from 1 as well: there a time or a sum has to agree.
 fn stands_elsewhere(ledger: &Ledger, found: &Found) -> Option<Refusal> {
-    let table = found.elsewhere.as_ref()?;
+    let Elsewhere { table, in_path } = found.elsewhere.as_ref()?;
     let words = words(ledger.tool, found);
     let is_start = |said: &Said| *said == Said::UpTo && !ledger.tool.notes_one_version();
     let mut keys = words.by_key.iter().filter(|(_, (said, _))| **said != Said::Gone && !is_start(said)).peekable();
     keys.peek()?;
-    keys.all(|(key, _)| ledger.entries.iter().any(|e| e.key == **key)).then(|| {
+    let own = |key: &str| ledger.entries.iter().find(|e| e.key == key);
+    let (mut all, mut sure) = (true, *in_path);
+    for (key, (_, sum)) in keys {
+        let entry = own(key);
+        all &= entry.is_some();
+        let is_time = key.len() >= TIME && key.bytes().all(|b| b.is_ascii_digit());
+        sure |= is_time || entry.is_some_and(|e| sum.is_some() && e.checksum.as_deref() == *sum);
+    }
+    (all && sure).then(|| {
         refusal(
             "drift",
             format!(
@@ -197,6 +206,9 @@ pub fn noted_below<'a>(
     let notes_one = |m: &&Migration| native.tool_of(m).is_some_and(Tool::notes_one_version);
     adopted.into_iter().filter(notes_one).collect()
 }
+
+/// Digits of a version from which on it is a day at least, and not a number that every project has.
+const TIME: usize = 8;
 
 /// A folder in a sentence.
 fn here(unit: &str) -> String {

@@ -8,6 +8,7 @@ mod dirty;
 mod services;
 mod sqlx_itself;
 mod standing;
+mod strange;
 mod tightening;
 
 use crate::support::{BOTH, Kind, Project};
