@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Folder, Found, Reader, is_in_capitals};
+use super::{Folder, Found, Reader, Surroundings, is_in_capitals};
 use crate::migration::{FileContent, Severity, SourceFile, Version};
 
 /// A file's name. A title may be empty: Flyway takes `V2.sql`, `V2__.sql` and `R__.sql` as well.
@@ -40,6 +40,15 @@ pub(super) fn is_named(file: &str) -> bool {
     parse(file).is_some()
 }
 
+/// Whether one of the files is Flyway's: a migration of one of its kinds, or a script that stands for all before it.
+pub(super) fn is_held_by(files: &[(&str, &SourceFile)]) -> bool {
+    files.iter().any(|(name, _)| is_named(name) || is_baseline(name))
+}
+
+fn is_baseline(file: &str) -> bool {
+    file.starts_with('B') && file.ends_with(".sql") && is_versioned(&format!("V{}", &file[1..]))
+}
+
 /// Whether it is one with a title as well, which files that are none seldom have: `V2.sql` may be anything.
 pub(super) fn is_titled(file: &str) -> bool {
     is_named(file) && file.split_once(SEPARATOR).is_some_and(|(_, title)| title != ".sql")
@@ -72,10 +81,10 @@ fn ordered(version: &str) -> Version {
     Version::with_key_of(&version.replace('_', "."), &Version::numeric(&parts[..significant].join(".")))
 }
 
-pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
-    // Flyway looks into sub-folders as well, whatever they are called.
-    let below = folder.below.values().filter(|files| files.iter().any(|(n, _)| is_named(n))).flatten();
-    let files: Vec<(&str, &SourceFile)> = folder.files.iter().chain(below).copied().collect();
+pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &mut Reader<'_>) {
+    // Flyway looks into sub-folders as well, whatever they are called and however deep they are.
+    let below = folder.below.values().filter(|files| is_held_by(files)).flatten();
+    let files: Vec<(&str, &SourceFile)> = folder.files.iter().chain(below).chain(around.deeper).copied().collect();
     let mut undo: BTreeMap<String, &SourceFile> = BTreeMap::new();
     let (mut versioned, mut repeatable) = (Vec::new(), Vec::new());
     for &(file_name, file) in &files {
