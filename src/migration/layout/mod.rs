@@ -22,7 +22,7 @@ use crate::migration::text::text;
 use crate::migration::verify;
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
-    SourceFile, Spot, Version,
+    SourceFile, Spot, Unrunnable, Version,
 };
 pub use detect::declared_engine;
 pub(super) use detect::{Folder, Surroundings, read_folder};
@@ -159,6 +159,14 @@ impl Reader<'_> {
         help: &str,
     ) {
         self.set.problems.push(told(file, at, rule, severity, message, help));
+    }
+
+    /// Says of the migration that was added last that it cannot be run as it stands. Where it is applied that hinders nobody.
+    fn cannot_run(&mut self, file: &str, line: u32, why: &str, what_to_do: &str) {
+        if let Some(migration) = self.set.migrations.last_mut() {
+            migration.unrunnable = Some(Unrunnable { line, why: why.to_owned(), what_to_do: what_to_do.to_owned() });
+        }
+        self.remark(file, line, "unsupported-file", Severity::Error, why.to_owned(), what_to_do);
     }
 
     /// A program that stands where a script would.
@@ -466,6 +474,7 @@ impl Reader<'_> {
             down,
             directives,
             files,
+            unrunnable: None,
         });
         self.set.migrations.last_mut()
     }
