@@ -147,6 +147,9 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     let mut found: Vec<(Version, &str, &str, &SourceFile)> = Vec::new();
     for &(name, file) in &folder.files {
         match named(reader.layout, name) {
+            Some((version, ..)) if reader.layout == Layout::Goose && !Version::can_be_kept(version.as_str()) => {
+                reader.too_high(&file.path, version.as_str());
+            }
             Some((version, stem, title)) => found.push((version, stem, title, file)),
             None => unreadable(name, file, reader),
         }

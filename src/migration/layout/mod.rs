@@ -182,6 +182,18 @@ impl Reader<'_> {
         );
     }
 
+    /// A number that no table of a tool, nor any tool, can hold.
+    fn too_high(&mut self, file: &str, digits: &str) {
+        self.problem(
+            file,
+            1,
+            "file-name",
+            Severity::Error,
+            format!("has the version `{digits}`, which is more than {}, the highest that can be kept", i64::MAX),
+            "give it a lower one: the next free number, or the moment as `YYYYMMDDhhmmss`",
+        );
+    }
+
     /// A script whose ending is written in capitals, which no layout reads.
     fn in_capitals(&mut self, file: &str) {
         let ending = file.rsplit_once('.').map_or("", |(_, ending)| ending);
