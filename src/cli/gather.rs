@@ -536,6 +536,7 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         directives,
         files: vec![MigrationFile { path: shown.to_owned(), sha256 }],
         checksum,
+        unrunnable: None,
     });
 }
 

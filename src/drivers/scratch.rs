@@ -152,10 +152,8 @@ async fn roles_of(engine: Engine, server: &SecretString) -> Result<BTreeSet<Stri
 #[cfg(feature = "postgres")]
 async fn on_postgres(url: &SecretString, sql: &str) -> Result<Vec<String>, DriverError> {
     use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
-    let options: sqlx::postgres::PgConnectOptions = url
-        .expose_secret()
-        .parse()
-        .map_err(|e: sqlx::Error| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
+    let options = super::postgres::options_of(url.expose_secret())
+        .map_err(|e| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
     let refused = |e: sqlx::Error| DriverError::Unreachable(e.to_string());
     let mut connection = options.application_name("godwit").connect().await.map_err(refused)?;
     let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.map_err(refused)?;

@@ -17,7 +17,7 @@ pub fn check_url(engine: Engine, url: &str) -> Result<(), String> {
     }
     match engine {
         #[cfg(feature = "postgres")]
-        Engine::Postgresql => url.parse::<sqlx::postgres::PgConnectOptions>().map(|_| ()).map_err(|e| e.to_string()),
+        Engine::Postgresql => super::postgres::options_of(url).map(|_| ()),
         #[cfg(not(feature = "postgres"))]
         Engine::Postgresql => Ok(()),
         Engine::Sqlite => super::sqlite::file_of(url).map(|_| ()).map_err(|e| e.to_string()),
@@ -77,6 +77,7 @@ mod tests {
             (Engine::Redis, "redis://u:hun/hunter2@h", "`%2F`"),
             (Engine::Postgresql, "postgres://u:hun#hunter2@h/a", "`%23`"),
             (Engine::Postgresql, "postgres:u:hunter2@h/a", "has no `//`"),
+            (Engine::Postgresql, "postgres://u:hunter2@h/a?schema=a&search_path=b", "different schemas"),
             (Engine::Mongodb, "mongodb://u:hunter2@h:27017/?replicaSet=rs0", "names no database"),
             (Engine::Mongodb, "mongodb://h:27017/a b", "database name"),
             (Engine::Sqlite, "sqlite:", "names its file"),

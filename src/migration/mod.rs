@@ -187,6 +187,19 @@ pub struct Migration {
     pub files: Vec<MigrationFile>,
     /// Of `up`, to recognise an edit of an applied file.
     pub checksum: Checksum,
+    /// Why it cannot be run here, where its own tool could.
+    pub unrunnable: Option<Unrunnable>,
+}
+
+/// What keeps one migration from being run, and no other: where it is applied, all is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unrunnable {
+    /// The line (from 1) of its forward script's file.
+    pub line: u32,
+    /// What is there.
+    pub why: String,
+    /// What to do.
+    pub what_to_do: String,
 }
 
 impl Migration {

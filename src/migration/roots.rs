@@ -84,9 +84,11 @@ pub fn uncovered_by(touched: &BTreeSet<String>, roots: &[MigrationRoot], set: &M
     // What a pattern that cannot be read would have covered nobody knows.
     let named = |dir: &str| matchers.iter().any(|matcher| matcher.as_ref().is_none_or(|fits| fits(dir)));
     let known = set.by_path();
+    // What could not be read was looked at, and is told of by itself.
+    let told_of: BTreeSet<&str> = set.problems.iter().map(|p| p.file.as_str()).collect();
     let others: Vec<_> = touched
         .iter()
-        .filter(|path| !known.contains_key(path.as_str()))
+        .filter(|path| !known.contains_key(path.as_str()) && !told_of.contains(path.as_str()))
         .map(|path| SourceFile::new(path.clone(), Vec::new()))
         .collect();
     if others.is_empty() {
@@ -220,6 +222,19 @@ fn problem(root: &MigrationRoot, line: u32, set: &MigrationSet, place: &dyn Fn(&
 mod tests {
     use super::*;
     use crate::migration::paths::below;
+
+    #[test]
+    fn a_file_that_could_not_be_read_makes_its_folder_no_other_one() {
+        let files = [
+            SourceFile::new("migrations/scripts/001_a.sql", "select 1;"),
+            SourceFile::new("migrations/scripts/002_b.sql", b"select '\xe9';".to_vec()),
+        ];
+        let set = resolve(&files, &RepoConfig::default().migrations);
+        assert!(set.migrations.len() == 1 && set.problems.iter().any(|p| p.rule == "not-utf8"));
+        let here = MigrationRoot { line: Some(1), ..MigrationRoot::folder("") };
+        let touched = files.iter().map(|f| f.path.clone()).collect();
+        assert_eq!(uncovered_by(&touched, &[here], &set), []);
+    }
 
     #[test]
     fn a_named_folder_without_migrations_is_told_with_its_line() {

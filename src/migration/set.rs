@@ -102,6 +102,8 @@ pub fn resolve_below(above: &str, files: &[SourceFile], roots: &[MigrationRoot])
     // Who reads a repository for its scripts alone leaves out what describes them.
     let names_all = files.iter().any(|f| f.path.ends_with(".md"));
     let mut taken = BTreeSet::new();
+    let named: Vec<_> =
+        roots.iter().filter(|root| !root.looks_everywhere()).filter_map(MigrationRoot::matcher).collect();
     for root in roots {
         let Some(matcher) = root.matcher() else {
             set.problems.push(Problem {
@@ -128,8 +130,23 @@ pub fn resolve_below(above: &str, files: &[SourceFile], roots: &[MigrationRoot])
             let parent = if dir.is_empty() { ".." } else { split(dir).0 };
             let of = |name: &'static str| beside.get(&(parent, name)).filter(|_| split(&stands).1 == SCRIPTS);
             let docs = beside.get(&(*dir, "docs"));
-            let around =
-                Surroundings { stands: &stands, rollbacks: of("rollbacks"), data: of("data"), docs, names_all };
+            let is_of_others =
+                |inner: &str| taken.contains(inner) || named.iter().any(|fits| fits(inner) && !fits(dir));
+            let below = if root.looks_everywhere() && dir.is_empty() {
+                BTreeMap::new()
+            } else {
+                deeper(dir, folder, root, &folders, &is_of_others)
+            };
+            let deeper: Named<'_> = below.values().flat_map(|folder| &folder.files).copied().collect();
+            let around = Surroundings {
+                stands: &stands,
+                rollbacks: of("rollbacks"),
+                data: of("data"),
+                deeper: &deeper,
+                docs,
+                names_all,
+            };
+            taken.extend(below.keys().copied());
             // The folders of single migrations, and those of environments, belong to this one.
             taken.extend(
                 folder
@@ -137,7 +154,7 @@ pub fn resolve_below(above: &str, files: &[SourceFile], roots: &[MigrationRoot])
                     .filter_map(|child| folders.get_key_value(child.as_str()).map(|(k, _)| *k)),
             );
             let before = set.migrations.len();
-            set.files_seen += folder.file_count(&stands, root.layout);
+            set.files_seen += folder.file_count(&stands, root.layout) + deeper.len();
             layout::read_folder(dir, folder, around, root, &mut set);
             set.migrations[before..].sort_by(|a, b| a.version.cmp(&b.version).then_with(|| a.id.cmp(&b.id)));
             duplicates(&set.migrations[before..], &mut set.problems);
@@ -257,6 +274,28 @@ fn folders(files: &[SourceFile]) -> (BTreeMap<&str, Folder<'_>>, Beside<'_>) {
         }
     }
     (folders, beside)
+}
+
+/// Folders more than one level below one of Flyway's that hold files of Flyway too: it reads them all as one sequence.
+fn deeper<'m, 'a>(
+    dir: &str,
+    folder: &Folder<'_>,
+    root: &MigrationRoot,
+    folders: &'m BTreeMap<&'a str, Folder<'a>>,
+    is_of_others: &dyn Fn(&str) -> bool,
+) -> BTreeMap<&'a str, &'m Folder<'a>> {
+    if !folder.goes_deep(root) {
+        return BTreeMap::new();
+    }
+    let is_deep = |inner: &str| {
+        let rest = if dir.is_empty() { Some(inner) } else { inner.strip_prefix(dir).and_then(|r| r.strip_prefix('/')) };
+        rest.is_some_and(|rest| rest.contains('/'))
+    };
+    folders
+        .iter()
+        .filter(|(inner, folder)| is_deep(inner) && folder.holds_flyway() && !is_of_others(inner))
+        .map(|(inner, folder)| (*inner, folder))
+        .collect()
 }
 
 /// Folder and last name of a path with `/`.
@@ -470,6 +509,43 @@ mod tests {
         );
         assert!(set.problems.iter().all(|p| p.rule == "missing-down"), "{:?}", set.problems);
         assert_eq!(set.migrations[1].engine, Engine::Sqlite);
+    }
+
+    #[test]
+    fn flyways_folders_below_one_of_flyways_are_one_sequence_with_it() {
+        let files = [
+            ("db/migration/2024/01/V2__b.sql", "select 2;"),
+            ("db/migration/2024/01/V2__b.sql.conf", "executeInTransaction=false"),
+            ("db/migration/2025/V3__c.sql", "select 3;"),
+            ("db/migration/V1__a.sql", "select 1;"),
+            // Not Flyway's.
+            ("db/migration/2024/01/05/notes.sql", "select 4;"),
+        ];
+        for root in [
+            MigrationRoot::folder("**"),
+            MigrationRoot::folder("db/migration"),
+            MigrationRoot { layout: Some(Layout::Flyway), ..MigrationRoot::folder("db/**") },
+        ] {
+            let set = read(&files, &[root]);
+            assert_eq!(ids(&set), ["V1__a", "V2__b", "V3__c"].map(|id| format!("db/migration/{id}")));
+            assert!(set.migrations[1].directives.no_transaction);
+        }
+        // The same version at another depth.
+        let twice = [files[3], ("db/migration/2024/01/V1.0__again.sql", "select 2;")];
+        let set = read(&twice, &[MigrationRoot::folder("**")]);
+        assert!(set.problems.iter().any(|p| p.rule == "duplicate-version"), "{:?}", set.problems);
+    }
+
+    #[test]
+    fn flyways_folders_side_by_side_stay_apart_and_so_do_those_that_are_named() {
+        let files = [("db/x/1/V2__b.sql", "select 2;"), ("db/y/1/V1__a.sql", "select 1;")];
+        assert_eq!(ids(&read(&files, &[MigrationRoot::folder("**")])), ["db/x/1/V2__b", "db/y/1/V1__a"]);
+        let files = [("db/V1__a.sql", "select 2;"), ("db/y/1/V1__a.sql", "select 1;")];
+        let set = read(&files, &[MigrationRoot::folder("db"), MigrationRoot::folder("db/y/1")]);
+        assert_eq!(ids(&set), ["db/V1__a", "db/y/1/V1__a"]);
+        // Numbered folders are one by one.
+        let files = [("db/V1__a.sql", "select 2;"), ("db/y/1/1_b.up.sql", "select 1;")];
+        assert_eq!(ids(&read(&files, &[MigrationRoot::folder("**")])), ["db/V1__a", "db/y/1/1_b"]);
     }
 
     #[test]

@@ -36,6 +36,12 @@ impl Version {
         Self { text: text.to_owned(), sort_key: other.sort_key.clone() }
     }
 
+    /// Whether a number in front of a file's name is one that tools can keep: their tables hold 64 bits with a sign.
+    pub(super) fn can_be_kept(digits: &str) -> bool {
+        let digits = digits.trim_start_matches('0');
+        digits.is_empty() || digits.parse::<i64>().is_ok()
+    }
+
     /// What places of the order are told apart by.
     pub(super) fn key(&self) -> &str {
         &self.sort_key

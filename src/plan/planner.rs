@@ -249,6 +249,15 @@ pub fn plan_apply(request: &Request<'_>) -> Result<Planned, Vec<Refusal>> {
             left_out.push(migration.reference());
             continue;
         }
+        if let Some(unrunnable) = &migration.unrunnable {
+            refusals.push(refusal(
+                "invalid-set",
+                format!("{}:{}: {}", migration.up.path, unrunnable.line, unrunnable.why),
+                unrunnable.what_to_do.clone(),
+                false,
+            ));
+            continue;
+        }
         match step(request, migration, StepAction::Apply, &migration.up) {
             Ok(step) => {
                 planned.insert(migration.reference());
@@ -596,5 +605,7 @@ fn finish(request: &Request<'_>, steps: Vec<Step>) -> MigrationPlan {
     }
 }
 
+#[cfg(test)]
+mod applied;
 #[cfg(test)]
 mod tests;

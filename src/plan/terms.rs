@@ -10,7 +10,18 @@ use crate::migration::Migration;
 use crate::migration::execution::Execution;
 
 /// Keys of a URL's query that say which database is meant; others say how it is spoken to.
-const PLACES: [&str; 7] = ["namespace", "host", "hostaddr", "port", "dbname", "options", "search_path"];
+const PLACES: [&str; 10] = [
+    "namespace",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "options",
+    "search_path",
+    "schema",
+    "currentSchema",
+    "schema_search_path",
+];
 
 /// Where a run goes and how it goes there, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +103,7 @@ fn place(url: &str) -> String {
     let hosts =
         if scheme.is_empty() { hosts.to_owned() } else { hosts.rsplit('@').next().unwrap_or(hosts).to_lowercase() };
     let mut places: Vec<&str> =
-        query.split('&').filter(|pair| PLACES.contains(&pair.split('=').next().unwrap_or_default())).collect();
+        query.split('&').filter(|pair| PLACES.contains(&pair.split(['=', '[']).next().unwrap_or_default())).collect();
     places.sort_unstable();
     hash(&format!("{hosts}\0{}\0{}", path.trim_end_matches('/'), places.join("&")))
 }
@@ -137,6 +148,8 @@ mod tests {
             "postgres://ann:a@db.example.com:5433/shop",
             "postgres://ann:a@db.example.com:5432/shop2",
             "postgres://ann:a@db.example.com:5432/shop?options=-csearch_path%3Dx",
+            "postgres://ann:a@db.example.com:5432/shop?options[search_path]=x",
+            "postgres://ann:a@db.example.com:5432/shop?schema=x",
         ] {
             let found = base.differences(&terms(Some(other), "SELECT 1;"));
             assert!(

@@ -8,13 +8,12 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::file::{Content, Sink};
 use super::meta::Meta;
 use super::{BackupError, Copied, Rehearsed, Restored, SCRATCH, ended_early};
-use crate::drivers::postgres::PostgresDriver;
+use crate::drivers::postgres::{PostgresDriver, options_of};
 use crate::drivers::{Driver as _, FENCE};
 use crate::ids::{Epoch, RunId};
 use programs::{Programs, place};
@@ -26,10 +25,8 @@ const LOCK_TIMEOUT: &str = "30s";
 
 async fn connect(url: &SecretString) -> Result<PgConnection, BackupError> {
     crate::redact::register_url(url.expose_secret());
-    let options: PgConnectOptions = url
-        .expose_secret()
-        .parse()
-        .map_err(|e: sqlx::Error| BackupError::Usage(format!("the database's URL is wrong: {e}")))?;
+    let options =
+        options_of(url.expose_secret()).map_err(|e| BackupError::Usage(format!("the database's URL is wrong: {e}")))?;
     options
         .application_name("godwit backup")
         .statement_cache_capacity(0)

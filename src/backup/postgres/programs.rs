@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::backup::BackupError;
+use crate::drivers::postgres::options_of;
 
 /// `pg_dump` and the `psql` beside it, of one version.
 #[derive(Debug, Clone)]
@@ -128,7 +129,7 @@ pub(super) fn with_database(url: &SecretString, name: &str) -> Result<SecretStri
 }
 
 /// How libpq reads each part of a URL's query.
-const PARAMETERS: [(&str, &str); 15] = [
+const PARAMETERS: [(&str, &str); 14] = [
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
     ("port", "PGPORT"),
@@ -143,11 +144,12 @@ const PARAMETERS: [(&str, &str); 15] = [
     ("ssl-cert", "PGSSLCERT"),
     ("sslkey", "PGSSLKEY"),
     ("ssl-key", "PGSSLKEY"),
-    ("options", "PGOPTIONS"),
 ];
 
 /// Says the connection in the child's environment, where `ps` does not show it.
 fn environment(command: &mut Command, url: &SecretString) -> Result<(), BackupError> {
+    let options =
+        options_of(url.expose_secret()).map_err(|e| BackupError::Usage(format!("the database's URL is wrong: {e}")))?;
     let url = parsed(url)?;
     let mut set = |name: &str, value: String| {
         if !value.is_empty() {
@@ -164,6 +166,8 @@ fn environment(command: &mut Command, url: &SecretString) -> Result<(), BackupEr
             set(name, value.into_owned());
         }
     }
+    // The schema too, in whichever words the URL names it.
+    set("PGOPTIONS", options.get_options().unwrap_or_default().to_owned());
     // Its messages are read by people who know the server's words in English.
     command.env("LC_MESSAGES", "C").env("PGAPPNAME", "godwit backup").env("PGCONNECT_TIMEOUT", "15");
     // A file of a person's own does not decide how a backup goes.
@@ -208,17 +212,24 @@ mod tests {
         assert_eq!(major_of("something else"), None);
         let said = Programs::find(999).unwrap_err().to_string();
         assert!(said.contains("install the client programs of PostgreSQL 999"), "{said}");
-        let url = SecretString::from("postgres://ann:p%40ss@db.example:5433/shop?sslmode=require&dbname=x");
+        let url = SecretString::from("postgres://ann:p%40ss@db.example:5433/shop?sslmode=require&dbname=x&schema=app");
         assert_eq!(place(&url).unwrap(), "db.example:5433");
         let other = with_database(&url, "scratch").unwrap();
-        assert_eq!(other.expose_secret(), "postgres://ann:p%40ss@db.example:5433/scratch?sslmode=require");
+        assert_eq!(other.expose_secret(), "postgres://ann:p%40ss@db.example:5433/scratch?sslmode=require&schema=app");
         let mut command = Command::new("true");
         environment(&mut command, &url).unwrap();
         let set: Vec<String> = command
             .get_envs()
             .filter_map(|(k, v)| Some(format!("{}={}", k.to_string_lossy(), v?.to_string_lossy())))
             .collect();
-        for expected in ["PGHOST=db.example", "PGPORT=5433", "PGUSER=ann", "PGPASSWORD=p@ss", "PGSSLMODE=require"] {
+        for expected in [
+            "PGHOST=db.example",
+            "PGPORT=5433",
+            "PGUSER=ann",
+            "PGPASSWORD=p@ss",
+            "PGSSLMODE=require",
+            "PGOPTIONS=-c search_path=\"app\"",
+        ] {
             assert!(set.contains(&expected.to_owned()), "{expected} in {set:?}");
         }
         assert_eq!(command.get_args().count(), 0);

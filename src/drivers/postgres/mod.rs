@@ -1,5 +1,6 @@
 //! PostgreSQL: one dedicated connection that holds a session advisory lock and does all the work.
 
+mod address;
 mod ahead;
 mod batches;
 mod beat;
@@ -26,6 +27,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 
+pub(crate) use address::options_of;
 pub use ahead::{Ahead, First};
 pub(super) use message::literal as text_literal;
 pub use session::PostgresSession;
@@ -67,10 +69,8 @@ impl PostgresDriver {
     /// When the URL is wrong, nothing answers, or the login is refused.
     pub async fn connect(url: &SecretString) -> Result<Self, DriverError> {
         crate::redact::register_url(url.expose_secret());
-        let options: PgConnectOptions = url
-            .expose_secret()
-            .parse()
-            .map_err(|e: sqlx::Error| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
+        let options = options_of(url.expose_secret())
+            .map_err(|e| DriverError::Unreachable(format!("the database's URL is wrong: {e}")))?;
         let options = options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
         let mut connection = open(&options).await?;
         let Some(place) = place::find(&mut connection).await? else {

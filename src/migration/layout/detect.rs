@@ -26,6 +26,8 @@ pub(in crate::migration) struct Surroundings<'f, 'a> {
     pub rollbacks: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
     /// The files of `data` beside it.
     pub data: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
+    /// The files of folders further below that Flyway reads with this one.
+    pub deeper: &'f [(&'a str, &'a SourceFile)],
     /// The files of `docs` in it.
     pub docs: Option<&'f Vec<(&'a str, &'a SourceFile)>>,
     /// Whether files that are no migrations are named too, so that one that is missing is not there.
@@ -53,18 +55,32 @@ impl Folder<'_> {
                 is_diesel_migration(name, files)
                     || is_prisma_migration(files)
                     || (service::is_service(stands) && is_environment(name))
-                    || (self.is_flyway() && files.iter().any(|(n, _)| flyway::is_named(n)))
+                    || (self.is_flyway() && flyway::is_held_by(files))
             }
             Some(Layout::Diesel) => is_diesel_migration(name, files),
             Some(Layout::Prisma) => true,
             Some(Layout::Service) => is_environment(name),
-            Some(Layout::Flyway) => files.iter().any(|(n, _)| flyway::is_named(n)),
+            Some(Layout::Flyway) => flyway::is_held_by(files),
             Some(_) => false,
         }
     }
 
     fn is_flyway(&self) -> bool {
         self.files.iter().any(|(n, _)| flyway::is_titled(n))
+    }
+
+    /// Whether Flyway, whose location it is, reads all that is below it as well.
+    pub fn goes_deep(&self, root: &MigrationRoot) -> bool {
+        match root.layout {
+            Some(Layout::Flyway) => !root.is_pattern() || flyway::is_held_by(&self.files),
+            Some(_) => false,
+            None => self.is_flyway(),
+        }
+    }
+
+    /// Whether it holds a file that Flyway would take.
+    pub fn holds_flyway(&self) -> bool {
+        flyway::is_held_by(&self.files)
     }
 
     /// Paths of the sub-folders that belong to this one: single migrations, environments.
@@ -239,7 +255,7 @@ pub(in crate::migration) fn read_folder(
         Layout::Service => service::read(folder, around, &mut reader),
         Layout::Scripts => scripts::read(folder, around, &mut reader),
         Layout::Prisma => prisma::read(folder, &mut reader),
-        Layout::Flyway => flyway::read(folder, &mut reader),
+        Layout::Flyway => flyway::read(folder, around, &mut reader),
         Layout::Goose | Layout::SqlMigrate | Layout::Dbmate => marked::read(folder, &mut reader),
         Layout::Sqlx => sqlx::read(folder, &mut reader),
     }

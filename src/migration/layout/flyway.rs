@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Folder, Found, Reader, is_in_capitals};
+use super::{Folder, Found, Reader, Surroundings, is_in_capitals};
 use crate::migration::{FileContent, Severity, SourceFile, Version};
 
 /// A file's name. A title may be empty: Flyway takes `V2.sql`, `V2__.sql` and `R__.sql` as well.
@@ -40,6 +40,15 @@ pub(super) fn is_named(file: &str) -> bool {
     parse(file).is_some()
 }
 
+/// Whether one of the files is Flyway's: a migration of one of its kinds, or a script that stands for all before it.
+pub(super) fn is_held_by(files: &[(&str, &SourceFile)]) -> bool {
+    files.iter().any(|(name, _)| is_named(name) || is_baseline(name))
+}
+
+fn is_baseline(file: &str) -> bool {
+    file.starts_with('B') && file.ends_with(".sql") && is_versioned(&format!("V{}", &file[1..]))
+}
+
 /// Whether it is one with a title as well, which files that are none seldom have: `V2.sql` may be anything.
 pub(super) fn is_titled(file: &str) -> bool {
     is_named(file) && file.split_once(SEPARATOR).is_some_and(|(_, title)| title != ".sql")
@@ -72,10 +81,10 @@ fn ordered(version: &str) -> Version {
     Version::with_key_of(&version.replace('_', "."), &Version::numeric(&parts[..significant].join(".")))
 }
 
-pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
-    // Flyway looks into sub-folders as well, whatever they are called.
-    let below = folder.below.values().filter(|files| files.iter().any(|(n, _)| is_named(n))).flatten();
-    let files: Vec<(&str, &SourceFile)> = folder.files.iter().chain(below).copied().collect();
+pub(super) fn read(folder: &Folder<'_>, around: Surroundings<'_, '_>, reader: &mut Reader<'_>) {
+    // Flyway looks into sub-folders as well, whatever they are called and however deep they are.
+    let below = folder.below.values().filter(|files| is_held_by(files)).flatten();
+    let files: Vec<(&str, &SourceFile)> = folder.files.iter().chain(below).chain(around.deeper).copied().collect();
     let mut undo: BTreeMap<String, &SourceFile> = BTreeMap::new();
     let (mut versioned, mut repeatable) = (Vec::new(), Vec::new());
     for &(file_name, file) in &files {
@@ -119,29 +128,31 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
 
 fn add(found: Found<'_>, conf: Option<&SourceFile>, repeatable: bool, reader: &mut Reader<'_>) {
     let path = found.up.path.clone();
-    let no_transaction = conf.is_some_and(switches_transaction_off);
+    let no_transaction = conf.is_some_and(|conf| sets(conf, "executeInTransaction", "false"));
+    let is_literal = conf.is_some_and(|conf| sets(conf, "placeholderReplacement", "false"));
     let Some(migration) = reader.add(found) else { return };
     migration.repeatable = repeatable;
     migration.directives.no_transaction |= no_transaction;
-    let placeholder = migration.up.text.find("${").map(|at| migration.up.text[..at].matches('\n').count() + 1);
-    if let Some(line) = placeholder {
-        reader.problem(
+    let placeholder = migration.up.text.find("${").filter(|_| !is_literal);
+    if let Some(at) = placeholder {
+        let line = migration.up.text[..at].matches('\n').count() + 1;
+        reader.cannot_run(
             &path,
             u32::try_from(line).unwrap_or(u32::MAX),
-            "unsupported-file",
-            Severity::Error,
-            "holds a placeholder `${…}`, which Flyway fills in and nobody does here".to_owned(),
-            "write the value itself",
+            "holds a placeholder `${…}`, which Flyway fills in and nobody does here",
+            "if it is applied nowhere yet, write the value itself; else let Flyway run it once more where it is missing, and write \
+             new ones without placeholders; where `${` is meant as it stands, say `placeholderReplacement=false` in a \
+             `.conf` beside the file",
         );
     }
 }
 
-/// `executeInTransaction=false` of a script's own settings.
-fn switches_transaction_off(file: &SourceFile) -> bool {
+/// Whether a script's own settings say so.
+fn sets(file: &SourceFile, key: &str, value: &str) -> bool {
     let Some(bytes) = file.content.bytes() else { return false };
-    String::from_utf8_lossy(bytes).lines().any(|line| {
-        line.split_once('=').is_some_and(|(k, v)| k.trim() == "executeInTransaction" && v.trim() == "false")
-    })
+    String::from_utf8_lossy(bytes)
+        .lines()
+        .any(|line| line.split_once('=').is_some_and(|(k, v)| k.trim() == key && v.trim().eq_ignore_ascii_case(value)))
 }
 
 /// A file that is no migration: said when it looks as if it should be one, or does something in Flyway.
@@ -280,8 +291,8 @@ mod tests {
             ("db/migration/notes.sql", "select 1;"),
             ("db/migration/sub/V9__below.sql", "select 1;"),
         ]);
-        let found: Vec<_> =
-            set.problems.iter().map(|p| (p.file.strip_prefix("db/migration/").unwrap_or(""), p.rule)).collect();
+        let told = set.problems.iter().chain(&set.remarks);
+        let found: Vec<_> = told.map(|p| (p.file.strip_prefix("db/migration/").unwrap_or(""), p.rule)).collect();
         for expected in [
             ("V1__a.sql", "unsupported-file"),
             ("V1__a.sql", "duplicate-version"),
@@ -295,5 +306,20 @@ mod tests {
             assert!(found.contains(&expected), "{expected:?} in {found:?}");
         }
         assert!(ids(&set).contains(&"V9__below"));
+    }
+
+    #[test]
+    fn a_placeholder_is_the_file_s_own_matter_and_literal_where_its_settings_say_so() {
+        let set = read(&[
+            ("db/migration/V1__a.sql", "select 1;\nselect ${tb};"),
+            ("db/migration/V2__b.sql", "select '${tb}';"),
+            ("db/migration/V2__b.sql.conf", "executeInTransaction = false\nplaceholderReplacement = FALSE\n"),
+        ]);
+        assert_eq!(ids(&set), ["V1__a", "V2__b"]);
+        assert!(set.migrations[0].unrunnable.as_ref().is_some_and(|u| u.line == 2));
+        assert!(set.migrations[1].unrunnable.is_none() && set.migrations[1].directives.no_transaction);
+        assert!(set.problems.iter().all(|p| p.rule != "unsupported-file"));
+        let told: Vec<_> = set.remarks.iter().filter(|p| p.rule == "unsupported-file").collect();
+        assert!(told.len() == 1 && told[0].line == 2 && told[0].severity == Severity::Error);
     }
 }

@@ -9,6 +9,9 @@ use crate::migration::{Directives, FileContent, Script, Severity, SourceFile, Ve
 /// How much of a file is looked at for its first mark (bytes); tools want it at the top.
 const HEAD: usize = 16 * 1024;
 
+/// What is said of a file whose text goose fills in before it sends it.
+const ENVSUB: &str = "asks for variables of the environment (`ENVSUB`) in its statements";
+
 /// What is said of a statement that was begun: its own tool refuses the file.
 const UNENDED: &str = "begins a statement that no `StatementEnd` ends";
 
@@ -71,9 +74,7 @@ fn mark(line: &str) -> Option<(Layout, Mark)> {
             (_, "up") => Mark::Up { no_transaction: off(words) },
             (_, "down") => Mark::Down { no_transaction: off(words) },
             (Layout::Goose, "no") if words.next() == Some("transaction") => Mark::NoTransaction,
-            (Layout::Goose, "envsub") if words.next() == Some("on") => {
-                Mark::Unsupported("asks for variables of the environment (`ENVSUB`) in its statements")
-            }
+            (Layout::Goose, "envsub") if words.next() == Some("on") => Mark::Unsupported(ENVSUB),
             (Layout::Goose | Layout::SqlMigrate, "statementbegin") => Mark::Begin,
             (Layout::Goose | Layout::SqlMigrate, "statementend") => Mark::End,
             _ => Mark::Other,
@@ -146,6 +147,9 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     let mut found: Vec<(Version, &str, &str, &SourceFile)> = Vec::new();
     for &(name, file) in &folder.files {
         match named(reader.layout, name) {
+            Some((version, ..)) if reader.layout == Layout::Goose && !Version::can_be_kept(version.as_str()) => {
+                reader.too_high(&file.path, version.as_str());
+            }
             Some((version, stem, title)) => found.push((version, stem, title, file)),
             None => unreadable(name, file, reader),
         }
@@ -192,7 +196,8 @@ fn read_one(version: Version, stem: &str, title: &str, file: &SourceFile, reader
             return reader.problem(&file.path, 1, "unsupported-file", Severity::Error, message, help);
         }
     };
-    if let Some((line, what)) = marked.asks_for {
+    let fills_in = marked.asks_for.filter(|(_, what)| *what == ENVSUB);
+    if let Some((line, what)) = marked.asks_for.filter(|_| fills_in.is_none()) {
         let help = "write the statements out as they are to be sent, each direction once";
         reader.problem(&file.path, line, "unsupported-file", Severity::Error, what.to_owned(), help);
         return;
@@ -208,7 +213,14 @@ fn read_one(version: Version, stem: &str, title: &str, file: &SourceFile, reader
     let checksum = checksum(&up.text);
     let files = file_of(file).into_iter().collect();
     let has_down = down.is_some();
-    reader.add_scripts(stem, version, title, Read { up, down, checksum, directives, files }, has_down);
+    // The way back may ask for variables as well.
+    let down = down.filter(|_| fills_in.is_none());
+    let added = reader.add_scripts(stem, version, title, Read { up, down, checksum, directives, files }, has_down);
+    if let Some((line, what)) = fills_in.filter(|_| added.is_some()) {
+        let help = "if it is applied nowhere yet, write the statements out as they are to be sent; else let goose run it where it \
+                    is missing, and write new ones without variables";
+        reader.cannot_run(&file.path, line, what, help);
+    }
 }
 
 /// A file that is no migration: said when it looks as if it should be one.
@@ -309,7 +321,12 @@ mod tests {
             ("notes.sql", "select 1;"),
             ("README.md", "read me"),
         ]);
-        assert_eq!(set.migrations.len(), 1);
+        assert_eq!(set.migrations.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["00001_a", "00005_e"]);
+        // goose may have filled it in and run it: then it is no error, and there is no way back here.
+        assert!(
+            set.migrations[1].unrunnable.as_ref().is_some_and(|u| u.line == 2) && !set.migrations[1].is_reversible()
+        );
+        assert!(set.remarks.iter().any(|p| (p.file.as_str(), p.rule) == ("00005_e.sql", "unsupported-file")));
         let problems: Vec<_> = set.problems.iter().map(|p| (p.file.as_str(), p.line, p.rule)).collect();
         assert_eq!(
             problems,
@@ -317,7 +334,6 @@ mod tests {
                 ("00002_b.sql", 1, "unsupported-file"),
                 ("00003_c.go", 1, "unsupported-file"),
                 ("00004_d.sql", 1, "unsupported-file"),
-                ("00005_e.sql", 2, "unsupported-file"),
                 ("notes.sql", 1, "stray-file"),
                 ("six.sql", 1, "file-name"),
             ]

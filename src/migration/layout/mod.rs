@@ -22,7 +22,7 @@ use crate::migration::text::text;
 use crate::migration::verify;
 use crate::migration::{
     Directives, FileContent, Migration, MigrationFile, MigrationRoot, MigrationSet, Problem, Script, Severity,
-    SourceFile, Spot, Version,
+    SourceFile, Spot, Unrunnable, Version,
 };
 pub use detect::declared_engine;
 pub(super) use detect::{Folder, Surroundings, read_folder};
@@ -161,6 +161,14 @@ impl Reader<'_> {
         self.set.problems.push(told(file, at, rule, severity, message, help));
     }
 
+    /// Says of the migration that was added last that it cannot be run as it stands. Where it is applied that hinders nobody.
+    fn cannot_run(&mut self, file: &str, line: u32, why: &str, what_to_do: &str) {
+        if let Some(migration) = self.set.migrations.last_mut() {
+            migration.unrunnable = Some(Unrunnable { line, why: why.to_owned(), what_to_do: what_to_do.to_owned() });
+        }
+        self.remark(file, line, "unsupported-file", Severity::Error, why.to_owned(), what_to_do);
+    }
+
     /// A program that stands where a script would.
     fn program(&mut self, file: &str) {
         self.problem(
@@ -171,6 +179,18 @@ impl Reader<'_> {
             "is a program, which cannot be run or looked at".to_owned(),
             "write what it does in SQL under the same version: where its tool has run it, it is not run again; what only a \
              program can do is a job of its own, outside this folder",
+        );
+    }
+
+    /// A number that no table of a tool, nor any tool, can hold.
+    fn too_high(&mut self, file: &str, digits: &str) {
+        self.problem(
+            file,
+            1,
+            "file-name",
+            Severity::Error,
+            format!("has the version `{digits}`, which is more than {}, the highest that can be kept", i64::MAX),
+            "give it a lower one: the next free number, or the moment as `YYYYMMDDhhmmss`",
         );
     }
 
@@ -467,6 +487,7 @@ impl Reader<'_> {
             down,
             directives,
             files,
+            unrunnable: None,
         });
         self.set.migrations.last_mut()
     }

@@ -41,6 +41,8 @@ struct Taken {
     versions: BTreeMap<Version, usize>,
     /// Whether ways are told by `.up.` and `.down.`.
     pairs: bool,
+    /// Whether one of them goes forward by its name.
+    ups: bool,
 }
 
 impl Taken {
@@ -49,7 +51,12 @@ impl Taken {
         for name in folder.files.iter().filter_map(|(name, _)| parse_name(name)) {
             *versions.entry(Version::numeric(name.version)).or_default() += 1;
         }
-        Self { versions, pairs: folder.files.iter().any(|(name, _)| tells_its_way(name)) }
+        let has = |is: &dyn Fn(&str) -> bool| folder.files.iter().any(|(name, _)| is(name));
+        Self {
+            versions,
+            pairs: has(&tells_its_way),
+            ups: has(&|name| name.ends_with(".up.sql") && parse_name(name).is_some()),
+        }
     }
 
     /// Whether a file ends with `_up` or `_down` where `.up` or `.down` must be meant: golang-migrate does not know it, and as
@@ -68,6 +75,17 @@ fn tells_its_way(file_name: &str) -> bool {
     file_name.ends_with(".up.sql") || file_name.ends_with(".down.sql")
 }
 
+/// Whether golang-migrate leaves out a script because its name tells no way. What another tool's marks are in, or is no script,
+/// is told of in other words.
+fn is_passed_over(file_name: &str, file: &SourceFile) -> bool {
+    let is_plain = match &file.content {
+        FileContent::Bytes(bytes) => super::marked::layout_of_bytes(bytes).is_none(),
+        FileContent::Long(_) => true,
+        _ => false,
+    };
+    is_plain && !tells_its_way(file_name)
+}
+
 pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
     let mut downs: BTreeMap<Version, (Name<'_>, &SourceFile)> = BTreeMap::new();
     let mut ups = Vec::new();
@@ -82,6 +100,13 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
                 );
                 let help = format!("rename it to `{stem}.{way}.sql`");
                 reader.problem(&file.path, 1, "file-name", Severity::Error, message, &help);
+            }
+            Some(name) if !Version::can_be_kept(name.version) => reader.too_high(&file.path, name.version),
+            Some(name) if taken.ups && reader.layout == Layout::Numbered && is_passed_over(file_name, file) => {
+                let message =
+                    "has no `.up` in its name in a folder whose other files have: golang-migrate never runs it";
+                let help = format!("rename it to `{}.up.sql` to have it run, or move it out of the folder", name.stem);
+                reader.problem(&file.path, 1, "file-name", Severity::Error, message.to_owned(), &help);
             }
             Some(name) if name.direction == Direction::Down => {
                 let version = Version::numeric(name.version);
@@ -260,12 +285,49 @@ mod tests {
             ("10_c.down.sql", "select -3;"),
             ("9_b.up.sql", "select 2;"),
             ("9_b.down.sql", "select -2;"),
-            ("002_a.sql", "select 1;"),
+            ("002_a.up.sql", "select 1;"),
         ]);
         let ids: Vec<_> = set.migrations.iter().map(|m| m.id.as_str()).collect();
         assert_eq!(ids, ["002_a", "9_b", "10_c"]);
         assert!(set.migrations[1].is_reversible());
-        assert_eq!(rules(&set), [("002_a.sql", "missing-down")]);
+        assert_eq!(rules(&set), [("002_a.up.sql", "missing-down")]);
+    }
+
+    #[test]
+    fn among_pairs_a_file_that_does_not_tell_its_way_is_an_error_and_alone_it_is_none() {
+        let set = read(&[("1_a.up.sql", "select 1;"), ("1_a.down.sql", "select 2;"), ("2_cleanup.sql", "select 3;")]);
+        assert_eq!(set.migrations.len(), 1);
+        assert!(rules(&set) == [("2_cleanup.sql", "file-name")] && set.problems[0].help.contains("`2_cleanup.up.sql`"));
+        for files in [&["1_a.sql", "2_b.sql"][..], &["1_a.sql", "1_a.down.sql", "2_b.sql"]] {
+            let set = read(&files.iter().map(|name| (*name, "select 1;")).collect::<Vec<_>>());
+            assert!(set.migrations.len() == 2 && set.problems.is_empty(), "{:?}", set.problems);
+        }
+    }
+
+    #[test]
+    fn a_version_that_no_table_can_hold_is_an_error() {
+        for (layout, text) in [
+            (Layout::Numbered, "select 1;"),
+            (Layout::Service, "select 1;"),
+            (Layout::Sqlx, "select 1;"),
+            (Layout::Goose, "-- +goose Up\nselect 1;"),
+        ] {
+            let files = ["9223372036854775807_a.sql", "009223372036854775808_b.sql", "99999999999999999999_c.sql"];
+            let files: Vec<_> = files.iter().map(|name| SourceFile::new(*name, text.as_bytes())).collect();
+            let set = resolve(&files, &[MigrationRoot { layout: Some(layout), ..MigrationRoot::folder("") }]);
+            let told: Vec<_> = set
+                .problems
+                .iter()
+                .filter(|p| p.message.contains("9223372036854775807"))
+                .map(|p| (p.file.as_str(), p.rule))
+                .collect();
+            assert_eq!(
+                told,
+                [(files[1].path.as_str(), "file-name"), (files[2].path.as_str(), "file-name")],
+                "{layout}"
+            );
+            assert_eq!(set.migrations.len(), 1, "{layout}");
+        }
     }
 
     #[test]
@@ -277,7 +339,7 @@ mod tests {
             // [S4-66]
             (&["1_a.sql", "2_b_rollback.sql"], &["2_b_rollback.sql"]),
             (&["1_a.up.sql", "1_a.rollback.sql"], &["1_a.rollback.sql"]),
-            (&["1_a_rollback.up.sql", "2_rollback_orders.sql"], &[]),
+            (&["1_a_rollback.up.sql", "2_rollback_orders.up.sql"], &[]),
         ] {
             let set = read(&files.iter().map(|name| (*name, "select 1;")).collect::<Vec<_>>());
             let mut found: Vec<_> =
