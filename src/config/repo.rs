@@ -195,7 +195,10 @@ fn native_table(reader: &mut Reader, node: &Node, path: &str) -> Option<String> 
     let parts: Vec<&str> = name.split('.').collect();
     let is_name = |part: &&str| !part.is_empty() && !part.contains(|c: char| c == '"' || c.is_whitespace());
     if parts.len() > 2 || !parts.iter().all(is_name) {
-        reader.wrong(node, format!("`{path}: {name}` is no name of a table: write `table`, or `schema.table`, without quotes"));
+        reader.wrong(
+            node,
+            format!("`{path}: {name}` is no name of a table: write `table`, or `schema.table`, without quotes"),
+        );
         return None;
     }
     Some(name)

@@ -364,7 +364,8 @@ impl Book {
     /// it notes one version, or both folders have one of the same number.
     pub fn unclear(&self) -> BTreeSet<usize> {
         let shares = |n: usize, ledger: &Ledger| {
-            let others = self.ledgers.iter().enumerate().filter(|(o, other)| *o != n && other.place() == ledger.place());
+            let others =
+                self.ledgers.iter().enumerate().filter(|(o, other)| *o != n && other.place() == ledger.place());
             let keys: BTreeSet<&str> = ledger.entries.iter().map(|e| e.key.as_str()).collect();
             ledger.tool.notes_one_version()
                 || others.flat_map(|(_, other)| &other.entries).any(|e| keys.contains(e.key.as_str()))
@@ -427,7 +428,9 @@ pub fn is_same_text(tool: Tool, migration: &Migration, checksum: &str) -> bool {
     let sum: fn(&str) -> String = match tool {
         Tool::Sqlx => |text| hex::encode(Sha384::digest(text.as_bytes())),
         Tool::Prisma => |text| sha256_hex(text.as_bytes()),
-        Tool::GolangMigrate | Tool::Flyway | Tool::Diesel | Tool::Goose | Tool::Dbmate | Tool::SqlMigrate => return false,
+        Tool::GolangMigrate | Tool::Flyway | Tool::Diesel | Tool::Goose | Tool::Dbmate | Tool::SqlMigrate => {
+            return false;
+        }
     };
     if migration.up.long.is_some() {
         return false;

@@ -232,7 +232,8 @@ impl Request<'_> {
         let (store, set, target, actor) = (self.store, self.set, self.target, self.actor);
         let writing = Rewriting { store, set, target, actor, run: &self.run, action: "resolve" };
         // Once this one is in the history, what is below it would be taken for a latecomer.
-        let noted = below.into_iter().filter(|m| self.settlement == Settlement::Applied && self.stands_below(m, migration));
+        let noted =
+            below.into_iter().filter(|m| self.settlement == Settlement::Applied && self.stands_below(m, migration));
         let mut rows: Vec<HistoryRow> = noted.filter_map(|m| self.row(Some(m), index.of(m))).collect();
         rows.push(row);
         Ok(writing.write(session, &history, rows).await?.map(|()| (was, settled)))

@@ -54,9 +54,8 @@ async fn elsewhere(connection: &mut SqliteConnection, book: &Book) -> Result<Vec
 
 /// What a table says.
 async fn rows_of(connection: &mut SqliteConnection, tool: Tool, table: &str) -> Result<Vec<Row>, DriverError> {
-    let unreadable = |e: &dyn std::fmt::Display| {
-        DriverError::History(format!("`{table}` of {} cannot be read: {e}", tool.name()))
-    };
+    let unreadable =
+        |e: &dyn std::fmt::Display| DriverError::History(format!("`{table}` of {} cannot be read: {e}", tool.name()));
     sqlx::query(AssertSqlSafe(select(Dialect::Sqlite, tool, &quoted(table))))
         .persistent(false)
         .fetch_all(connection)

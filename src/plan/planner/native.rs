@@ -300,9 +300,7 @@ fn one<'a>(
                 // The sum of a baseline is that of another file.
                 let theirs = sum.flatten().filter(|_| said == Some(&Said::Applied));
                 match (theirs, entry.checksum.as_deref()) {
-                    (Some(theirs), Some(ours))
-                        if theirs != ours && !is_same_text(ledger.tool, migration, theirs) =>
-                    {
+                    (Some(theirs), Some(ours)) if theirs != ours && !is_same_text(ledger.tool, migration, theirs) => {
                         // A repeatable one that has changed since simply runs again.
                         if !entry.repeatable {
                             let refusal = edited(set, ledger, migration);
@@ -378,7 +376,12 @@ fn dirty(set: &MigrationSet, ledger: &Ledger, migration: &Migration) -> Refusal 
                 ledger.table
             )
         } else {
-            format!("{} failed in `{}` and has noted it in `{}`", ledger.tool.name(), migration.reference(), ledger.table)
+            format!(
+                "{} failed in `{}` and has noted it in `{}`",
+                ledger.tool.name(),
+                migration.reference(),
+                ledger.table
+            )
         },
         if ledger.tool.notes_one_version() {
             format!(
