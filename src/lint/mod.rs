@@ -35,6 +35,7 @@ mod taken;
 mod touched;
 mod transactions;
 mod truth;
+mod uses;
 mod versions;
 mod waivers;
 mod words;

@@ -40,6 +40,36 @@ pub fn checked_column(catalog: &Catalog, change: &Change) -> Option<(String, Not
     Some((name, note))
 }
 
+/// The columns of a change that refer to integers, which would only be wider than any value they can have. With the tables
+/// that they refer to.
+pub fn narrow_keys(catalog: &Catalog, change: &Change) -> Vec<(String, Note)> {
+    let (table, parts) = match &change.what {
+        What::CreateTable { name, parts, .. } => (name, parts.as_slice()),
+        What::Alter { table, action: Action::Several(parts), .. } => (table, parts.as_slice()),
+        What::Alter { table, action, .. } => (table, std::slice::from_ref(action)),
+        _ => return Vec::new(),
+    };
+    let mut narrow = Vec::new();
+    for part in parts {
+        let Action::AddConstraint(def) = part else { continue };
+        let ConstraintKind::Foreign { columns, table: other, referred } = &def.kind else { continue };
+        let Some(other) = catalog.resolve(other) else { continue };
+        let Some(known) = catalog.table(&other) else { continue };
+        let primary = known.constraints.values().find_map(|c| match &c.kind {
+            ConstraintKind::Primary(columns) => Some(columns),
+            _ => None,
+        });
+        let referred = if referred.is_empty() { primary } else { Some(referred) };
+        for (column, to) in columns.iter().zip(referred.into_iter().flatten()) {
+            let ty = known.columns.get(to).and_then(|c| c.ty.as_ref());
+            if ty.is_some_and(|ty| matches!(ty.shown.as_str(), "integer" | "smallint")) {
+                narrow.push((other.clone(), Note::Narrow { table: table.clone(), column: column.clone() }));
+            }
+        }
+    }
+    narrow
+}
+
 /// A change of rows that leaves none out, as every column that it asks for refuses NULL. With the table.
 pub fn every_row(catalog: &Catalog, change: &Change) -> Option<(String, Note)> {
     let What::Rows { table, columns, removes } = &change.what else { return None };

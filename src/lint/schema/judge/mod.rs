@@ -16,7 +16,7 @@ use crate::lint::Severity;
 use crate::lint::script::Finding;
 use crate::lint::table::RuleInfo;
 
-pub use columns::{checked_column, every_row};
+pub use columns::{checked_column, every_row, narrow_keys};
 pub use indexes::{Key, keys, lacks_index};
 pub use partitions::{INDEX_OF_PARTITIONED, beside_default};
 pub use presence::not_made;
@@ -46,6 +46,8 @@ pub enum Note {
     Harmless { rule: &'static str, range: Range<usize> },
     /// PostgreSQL refuses what these rules offer within the range: their findings say this instead, and rewrite nothing.
     Unfixable { rules: &'static [&'static str], range: Range<usize>, message: String, help: &'static str },
+    /// A column that is as wide as what it refers to: no rewrite makes it wider.
+    Narrow { table: String, column: String },
 }
 
 fn add(rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &str) -> Note {
