@@ -4,7 +4,7 @@ use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode};
 
 use super::script::{Finding, Script, name_of};
-use super::{Severity, squawk};
+use super::{Severity, squawk, volatile};
 use crate::ids::Risk;
 
 /// Lowers what only looks dangerous, and takes out what is nothing.
@@ -12,13 +12,16 @@ pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Fin
     once(found);
     found.retain(|f| !is_made_again(script, f) && !has_its_policy(script, f));
     row_level_security(script, found);
+    if squawk.is_from("11") {
+        found.retain(|f| !is_computed_once(script, f));
+    }
     // From PostgreSQL 18 on a generated column is computed when it is read, unless it says STORED.
     if squawk.is_from("18") {
         found.retain(|f| !is_virtual(script, f));
     }
     for finding in found.iter_mut() {
         let Some(index) = script.statement_at(finding.range.start) else { continue };
-        if finding.rule.id == "adding-field-with-default" && is_default(&script.statements[index].node, finding) {
+        if default_of(&script.statements[index].node, finding).is_some() {
             finding.message = OF_DEFAULT.0.to_owned();
             finding.help = Some(OF_DEFAULT.1.to_owned());
         }
@@ -68,14 +71,24 @@ const OF_DEFAULT: (&str, &str) = (
     "Add the column without it, set the default for new rows with `ALTER COLUMN … SET DEFAULT`, and fill the others in batches.",
 );
 
-/// Whether a finding about a new column is about its default.
-fn is_default(stmt: &ast::Stmt, finding: &Finding) -> bool {
-    let ast::Stmt::AlterTable(alter) = stmt else { return false };
+/// The default of a new column that a finding is about.
+fn default_of(stmt: &ast::Stmt, finding: &Finding) -> Option<ast::DefaultConstraint> {
+    let ast::Stmt::AlterTable(alter) = stmt else { return None };
+    if finding.rule.id != "adding-field-with-default" {
+        return None;
+    }
     alter
         .syntax()
         .descendants()
         .filter_map(ast::DefaultConstraint::cast)
-        .any(|default| holds(default.syntax(), finding))
+        .find(|default| holds(default.syntax(), finding))
+}
+
+/// Whether a finding is about a default that PostgreSQL computes once, and keeps beside the table.
+fn is_computed_once(script: &Script<'_>, finding: &Finding) -> bool {
+    let statement = script.statement_at(finding.range.start).map(|index| &script.statements[index].node);
+    let default = statement.and_then(|stmt| default_of(stmt, finding)).and_then(|default| default.expr());
+    default.is_some_and(|value| !volatile::may_be(script, &value))
 }
 
 /// Whether a finding is about a generated column that is not stored.

@@ -37,6 +37,7 @@ mod transactions;
 mod truth;
 mod uses;
 mod versions;
+mod volatile;
 mod waivers;
 mod words;
 
@@ -58,6 +59,7 @@ pub use order::overtaken;
 pub use own::{changes_own, message as own_tables_message};
 pub use script::Direction;
 pub use taken::{Taken, taken_by};
+pub use volatile::STEADY;
 
 use crate::ids::{Digest, Engine, Risk, TargetName};
 use crate::migration::Migration;
