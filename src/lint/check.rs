@@ -14,7 +14,7 @@ use super::script::{Direction, Finding, Script, Server, statements_of};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, foreign,
-    models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, uses,
+    misplaced, models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, uses,
     versions,
 };
 use crate::config::LintConfig;
@@ -387,7 +387,10 @@ impl<'a> Linter<'a> {
         };
         let script = Script::new(&inert, statements, engine, direction, in_transaction).on(Server::of(self.config));
         match engine {
-            Engine::Postgresql => syntax_errors(&errors, &mut found),
+            Engine::Postgresql => {
+                syntax_errors(&errors, &mut found);
+                found.extend(misplaced::not_valid(&script.statements));
+            }
             // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {}
         }

@@ -3,7 +3,7 @@
 use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode};
 
-use super::script::{Finding, Script, name_of};
+use super::script::{Finding, Script, name_of, range_of};
 use super::{Severity, squawk, volatile};
 use crate::ids::Risk;
 
@@ -30,6 +30,10 @@ pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Fin
         {
             finding.help = Some(help.to_owned());
             finding.fix = None;
+        }
+        if finding.rule.id == "constraint-missing-not-valid" && is_exclusion(&script.statements[index].node, finding) {
+            finding.message = OF_EXCLUSION.0.to_owned();
+            finding.help = Some(OF_EXCLUSION.1.to_owned());
         }
         let harmless = match finding.rule.id {
             "adding-foreign-key-constraint" => reads_no_row(&script.statements[index].node, finding),
@@ -82,6 +86,22 @@ fn default_of(stmt: &ast::Stmt, finding: &Finding) -> Option<ast::DefaultConstra
         .descendants()
         .filter_map(ast::DefaultConstraint::cast)
         .find(|default| holds(default.syntax(), finding))
+}
+
+/// An exclusion constraint, for which there is no gentle way.
+const OF_EXCLUSION: (&str, &str) = (
+    "An exclusion constraint builds its index, and compares every row with the others, under an `ACCESS EXCLUSIVE` lock: reads \
+     and writes wait until it is done.",
+    "PostgreSQL knows neither `NOT VALID` nor `USING INDEX` for it: add it while nobody uses the table, with a `lock_timeout`, or to \
+     a new table into which the rows are copied in batches",
+);
+
+fn is_exclusion(stmt: &ast::Stmt, finding: &Finding) -> bool {
+    let ast::Stmt::AlterTable(alter) = stmt else { return false };
+    alter.syntax().descendants().filter_map(ast::ExcludeConstraint::cast).any(|c| {
+        let range = range_of(c.syntax());
+        range.start < finding.range.end && finding.range.start < range.end
+    })
 }
 
 /// Whether a finding is about a default that PostgreSQL computes once, and keeps beside the table.
@@ -453,6 +473,21 @@ mod tests {
             told("ALTER TABLE t ALTER COLUMN c DROP DEFAULT, ALTER COLUMN d SET DEFAULT 1;"),
             ["ban-drop-default"]
         );
+    }
+
+    #[test]
+    fn an_exclusion_constraint_is_not_told_to_be_not_valid() {
+        let help = |sql: &str| {
+            let found = sample(&[("0001_m.up.sql", sql)]).0.violations;
+            found
+                .into_iter()
+                .find(|v| v.rule == "constraint-missing-not-valid")
+                .and_then(|v| v.help)
+                .unwrap_or_default()
+        };
+        let exclusion = help("ALTER TABLE t ADD CONSTRAINT c EXCLUDE USING gist (r WITH &&);");
+        assert!(exclusion.contains("knows neither `NOT VALID`"), "{exclusion}");
+        assert!(!help("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0);").contains("knows neither"));
     }
 
     #[test]

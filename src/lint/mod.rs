@@ -13,6 +13,7 @@ mod foreign;
 mod lines;
 mod locks;
 mod merged;
+mod misplaced;
 mod models;
 mod objects;
 mod operations;
