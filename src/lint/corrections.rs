@@ -4,13 +4,14 @@ use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode};
 
 use super::script::{Finding, Script, name_of, range_of};
-use super::{Severity, squawk, volatile};
+use super::{Severity, squawk, table, volatile};
 use crate::ids::Risk;
 
 /// Lowers what only looks dangerous, and takes out what is nothing.
 pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Finding>) {
     once(found);
     found.retain(|f| !is_made_again(script, f) && !has_its_policy(script, f));
+    found.extend(script.statements.iter().flat_map(|s| without_value(&s.node)));
     row_level_security(script, found);
     if squawk.is_from("11") {
         found.retain(|f| !is_computed_once(script, f));
@@ -102,6 +103,43 @@ fn is_exclusion(stmt: &ast::Stmt, finding: &Finding) -> bool {
         let range = range_of(c.syntax());
         range.start < finding.range.end && finding.range.start < range.end
     })
+}
+
+/// New columns that are `NOT NULL` and whose default is NULL: no better than none.
+fn without_value(stmt: &ast::Stmt) -> Vec<Finding> {
+    let (ast::Stmt::AlterTable(alter), Some(rule)) = (stmt, table::find("adding-required-field")) else {
+        return Vec::new();
+    };
+    let is_required = |add: &ast::AddColumn| {
+        let refuses = add
+            .constraints()
+            .any(|c| matches!(c, ast::Constraint::NotNullConstraint(_) | ast::Constraint::PrimaryKeyConstraint(_)));
+        let mut defaults = add.constraints().filter_map(|c| match c {
+            ast::Constraint::DefaultConstraint(default) => default.expr(),
+            _ => None,
+        });
+        refuses && defaults.any(|value| is_null(&value))
+    };
+    let adds = alter.actions().filter_map(|action| match action {
+        ast::AlterTableAction::AddColumn(add) if is_required(&add) => Some(add),
+        _ => None,
+    });
+    let message =
+        "the new column is `NOT NULL` and its default is NULL: PostgreSQL refuses it as soon as the table has a row";
+    adds.map(|add| {
+        Finding::new(rule, range_of(add.syntax()), message)
+            .with_help("Make the field nullable or add a non-VOLATILE DEFAULT")
+    })
+    .collect()
+}
+
+fn is_null(value: &ast::Expr) -> bool {
+    match value {
+        ast::Expr::ParenExpr(paren) => paren.expr().is_some_and(|e| is_null(&e)),
+        ast::Expr::CastExpr(cast) => cast.expr().is_some_and(|e| is_null(&e)),
+        ast::Expr::Literal(literal) => literal.syntax().text().to_string().eq_ignore_ascii_case("null"),
+        _ => false,
+    }
 }
 
 /// Whether a finding is about a default that PostgreSQL computes once, and keeps beside the table.
@@ -488,6 +526,18 @@ mod tests {
         let exclusion = help("ALTER TABLE t ADD CONSTRAINT c EXCLUDE USING gist (r WITH &&);");
         assert!(exclusion.contains("knows neither `NOT VALID`"), "{exclusion}");
         assert!(!help("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0);").contains("knows neither"));
+    }
+
+    #[test]
+    fn p107_a_required_column_whose_default_is_null_is_told() {
+        let is_told = |column: &str| {
+            told(&format!("ALTER TABLE t ADD COLUMN c {column};")).iter().any(|r| r == "adding-required-field")
+        };
+        assert!(is_told("text NOT NULL DEFAULT NULL") && is_told("text DEFAULT NULL::text NOT NULL"));
+        assert!(!is_told("text DEFAULT NULL") && !is_told("text NOT NULL DEFAULT 'null'"));
+        let new =
+            told("CREATE TABLE t (id bigint PRIMARY KEY); ALTER TABLE t ADD COLUMN c text NOT NULL DEFAULT NULL;");
+        assert!(!new.iter().any(|r| r == "adding-required-field"), "{new:?}");
     }
 
     #[test]
