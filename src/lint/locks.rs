@@ -108,7 +108,7 @@ fn of_statement(statement: &ast::Stmt) -> Vec<(String, Lock)> {
 }
 
 /// What `ALTER TABLE` takes on the table itself.
-fn of_action(action: &ast::AlterTableAction) -> Lock {
+pub(super) fn of_action(action: &ast::AlterTableAction) -> Lock {
     match action {
         ast::AlterTableAction::ValidateConstraint(_)
         | ast::AlterTableAction::AttachPartition(_)

@@ -42,8 +42,8 @@ pub enum Note {
         severity: Severity,
         risk: Risk,
     },
-    /// What the rule said of the statement at that place is not so.
-    Harmless { rule: &'static str, range: Range<usize> },
+    /// What the rules said of the statement at that place is not so.
+    Harmless { rules: &'static [&'static str], range: Range<usize> },
     /// PostgreSQL refuses what these rules offer within the range: their findings say this instead, and rewrite nothing.
     Unfixable { rules: &'static [&'static str], range: Range<usize>, message: String, help: &'static str },
     /// A column that is as wide as what it refers to: no rewrite makes it wider.
