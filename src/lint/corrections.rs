@@ -4,13 +4,13 @@ use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode};
 
 use super::script::{Finding, Script, name_of, range_of};
-use super::{Severity, squawk, table, volatile};
+use super::{Severity, fleeting, squawk, table, volatile};
 use crate::ids::Risk;
 
 /// Lowers what only looks dangerous, and takes out what is nothing.
 pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Finding>) {
     once(found);
-    found.retain(|f| !is_made_again(script, f) && !has_its_policy(script, f));
+    found.retain(|f| !is_made_again(script, f) && !fleeting::is_own(script, f) && !has_its_policy(script, f));
     found.extend(script.statements.iter().flat_map(|s| without_value(&s.node)));
     row_level_security(script, found);
     if squawk.is_from("11") {

@@ -9,6 +9,7 @@ mod count;
 mod depth;
 pub mod effect;
 pub mod fix;
+mod fleeting;
 mod foreign;
 mod lines;
 mod locks;
