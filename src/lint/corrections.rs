@@ -41,6 +41,8 @@ pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Fin
             "ban-drop-function" => goes_with_its_trigger(script, index),
             "ban-disable-trigger" => enables(&script.statements[index].node, finding),
             "ban-drop-type" | "ban-drop-domain" => without_columns(&script.statements[index].node),
+            "ban-alter-sequence-values" => goes_further(&script.statements[index].node, finding),
+            "ban-alter-domain-with-add-constraint" => checks_new_values(&script.statements[index].node),
             "renaming-object" => nobody_names_it(script, index, finding),
             _ => None,
         };
@@ -140,6 +142,23 @@ fn is_null(value: &ast::Expr) -> bool {
         ast::Expr::Literal(literal) => literal.syntax().text().to_string().eq_ignore_ascii_case("null"),
         _ => false,
     }
+}
+
+/// `ALTER SEQUENCE … AS bigint`: the values go on from where they are.
+fn goes_further(stmt: &ast::Stmt, finding: &Finding) -> Option<&'static str> {
+    let ast::Stmt::AlterSequence(alter) = stmt else { return None };
+    let option =
+        alter.syntax().descendants().filter_map(ast::OptionAsType::cast).find(|o| holds(o.syntax(), finding))?;
+    let ty = option.syntax().descendants().find_map(ast::Type::cast).map(|ty| name_of(ty.syntax()))?;
+    matches!(ty.as_str(), "bigint" | "int8" | "pg_catalog.int8")
+        .then_some("the sequence goes on from where it is, and has more values from here on")
+}
+
+/// `ALTER DOMAIN … ADD CONSTRAINT … NOT VALID` looks at no row.
+fn checks_new_values(stmt: &ast::Stmt) -> Option<&'static str> {
+    let ast::Stmt::AlterDomain(alter) = stmt else { return None };
+    let is_new = alter.syntax().descendants().any(|n| n.kind() == SyntaxKind::NOT_VALID);
+    is_new.then_some("no row is read for it: it holds for the values that are written from here on")
 }
 
 /// Whether a finding is about a default that PostgreSQL computes once, and keeps beside the table.
@@ -538,6 +557,21 @@ mod tests {
         let new =
             told("CREATE TABLE t (id bigint PRIMARY KEY); ALTER TABLE t ADD COLUMN c text NOT NULL DEFAULT NULL;");
         assert!(!new.iter().any(|r| r == "adding-required-field"), "{new:?}");
+    }
+
+    #[test]
+    fn what_reads_no_row_and_takes_no_value_away_is_a_note() {
+        let of = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "select now();")]).0.risk;
+        use crate::ids::Risk::{High, Low};
+        for (sql, risk) in [
+            ("ALTER SEQUENCE s AS bigint;", Low),
+            ("ALTER SEQUENCE s AS smallint;", High),
+            ("ALTER SEQUENCE s AS bigint INCREMENT BY 50;", High),
+            ("ALTER DOMAIN d ADD CONSTRAINT c CHECK (VALUE > 0) NOT VALID;", Low),
+            ("ALTER DOMAIN d ADD CONSTRAINT c CHECK (VALUE > 0);", High),
+        ] {
+            assert_eq!(of(sql), risk, "{sql}");
+        }
     }
 
     #[test]

@@ -175,7 +175,7 @@ fn changed(node: &SyntaxNode) -> Option<(String, Lock)> {
 }
 
 /// The mode that `LOCK TABLE` names.
-fn of_mode(clause: &ast::LockModeClause) -> Lock {
+pub(super) fn of_mode(clause: &ast::LockModeClause) -> Lock {
     match clause.lock_mode() {
         Some(ast::LockMode::AccessShare(_)) => Lock::AccessShare,
         Some(ast::LockMode::RowShare(_)) => Lock::RowShare,

@@ -132,7 +132,7 @@ pub(super) fn set_type(
     table: &Table,
     column: &str,
     new: &ColumnType,
-    plain: bool,
+    (plain, collated): (bool, bool),
 ) -> Option<Note> {
     let old = table.columns.get(column)?.ty.as_ref()?;
     let is = format!("`{name}.{column}` is {}", old.shown);
@@ -146,8 +146,33 @@ pub(super) fn set_type(
             risk,
         })
     };
-    match old.change_to(new) {
+    let effect = match old.change_to(new) {
+        Effect::NoRewrite if collated => Effect::Reindex,
+        effect => effect,
+    };
+    match effect {
         Effect::Unknown => None,
+        // What is computed is written.
+        Effect::Reindex if !plain && !collated => None,
+        Effect::Reindex => {
+            let mut rebuilt: Vec<&str> =
+                catalog.indexes_of(name).filter(|(_, i)| i.words.contains(column)).map(|(n, _)| n).collect();
+            rebuilt.sort_unstable();
+            let indexes = match rebuilt.first() {
+                Some(index) => format!("the indexes on it (`{index}`)"),
+                None => "its indexes, where it has some,".to_owned(),
+            };
+            let shown = if collated { format!("another collation of {}", new.shown) } else { new.shown.clone() };
+            tell(
+                format!(
+                    "{is}: changing it to {shown} rewrites no row, but builds {indexes} anew under an ACCESS EXCLUSIVE lock, and from \
+                     then on values compare in another way"
+                ),
+                Some("drop large indexes before, and build them `CONCURRENTLY` behind"),
+                Severity::Warning,
+                if rebuilt.is_empty() { Risk::Medium } else { Risk::High },
+            )
+        }
         Effect::NoRewrite if !plain => None,
         Effect::NoRewrite => {
             if let Some((check, _)) = table

@@ -233,10 +233,10 @@ fn alter(
                 out.extend(set_not_null(range, name, table, column, version));
             }
         }
-        Action::SetType { column, ty, plain } => {
+        Action::SetType { column, ty, plain, collated } => {
             out.extend(absent_column(range, name, table, column));
             out.extend(view_reads(catalog, range, name, column, "its type cannot be changed"));
-            out.extend(set_type(catalog, range, name, table, column, ty, *plain));
+            out.extend(set_type(catalog, range, name, table, column, ty, (*plain, *collated)));
         }
         _ => {}
     }

@@ -27,6 +27,18 @@ pub(super) fn no_concurrent_index(catalog: &Catalog, range: &Range<usize>, table
             "create the index on the table that the view reads, or make the view a materialized one",
         );
     }
+    if let Some(ViewDef { materialized: true, .. }) = catalog.view(table) {
+        return Some(Note::Tell {
+            rule: RULE,
+            range: range.clone(),
+            message: format!(
+                "`{table}` is a materialized view: nobody's writes wait, only its `REFRESH` does, until the index is built"
+            ),
+            help: None,
+            severity: Severity::Info,
+            risk: Risk::Low,
+        });
+    }
     match (catalog.is_partitioned(table), only) {
         (true, true) => Some(Note::Tell {
             rule: RULE,
