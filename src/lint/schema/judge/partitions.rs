@@ -111,8 +111,8 @@ fn constraint_of_partitioned(range: &Range<usize>, name: &str, kind: &Constraint
             help: "add the same foreign key to each partition, `NOT VALID`, and validate it there, each in a migration of its own; the one \
                    of the partitioned table then takes them over and reads no row",
         }),
-        ConstraintKind::Unique(_) => Some(Note::Unfixable {
-            rules: &["disallowed-unique-constraint"],
+        ConstraintKind::Unique(_) | ConstraintKind::Primary(_) => Some(Note::Unfixable {
+            rules: &["disallowed-unique-constraint", "adding-serial-primary-key-field"],
             range: range.clone(),
             message: format!(
                 "`{name}` is partitioned: an index is built on every partition under an `ACCESS EXCLUSIVE` lock; PostgreSQL can neither \

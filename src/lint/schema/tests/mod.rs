@@ -548,6 +548,12 @@ fn p164_nothing_is_offered_that_postgresql_refuses_on_a_partitioned_table() {
             "disallowed-unique-constraint",
             Some("`ALTER TABLE ONLY`"),
         ),
+        (
+            &[PARENT],
+            "ALTER TABLE ev ADD PRIMARY KEY (id);",
+            "adding-serial-primary-key-field",
+            Some("`ALTER TABLE ONLY`"),
+        ),
         (&[PARENT, REST], detach, DETACH, Some("`lock_timeout`")),
         (&[PARENT], detach, DETACH, None),
         (&[PARENT, INDEXED], "DROP INDEX ev_u;", "require-concurrent-index-deletion", Some("`lock_timeout`")),
