@@ -19,13 +19,24 @@ pub(super) enum Which {
     NotCommitted,
 }
 
-/// Rewrites files. Gives the number of findings that are gone; rewrites that do not hold are told with the reason, and those
-/// in files that are left alone are counted.
+/// How often a file is rewritten at most: one rewrite may make room for the next.
+pub(super) const MOST_ROUNDS: usize = 8;
+
+/// What came of one round.
+pub(super) struct Written {
+    /// How many findings are gone.
+    pub(super) mended: usize,
+    /// What is to be said of the rewrites that were not done, where this was the last round.
+    pub(super) left: Vec<String>,
+}
+
+/// Rewrites files. Rewrites that do not hold are given back with the reason, and those in files that are left alone are
+/// counted.
 ///
 /// # Errors
 /// When a file cannot be read or written, or changed since it was looked at; files before it are written by then, which
 /// the message says.
-pub(super) fn write(global: &Global, looked: &Looked, which: Which) -> anyhow::Result<usize> {
+pub(super) fn write(global: &Global, looked: &Looked, which: Which) -> anyhow::Result<Written> {
     let Tried { fixed, left: not_holding } =
         tried(&looked.set, &looked.report, &looked.config, &looked.scope, looked.today);
     let (mut mended, mut left) = (0, 0);
@@ -48,19 +59,20 @@ pub(super) fn write(global: &Global, looked: &Looked, which: Which) -> anyhow::R
         }
         mended += file.mended.len();
     }
-    for (violation, why) in not_holding.iter().filter(|_| !global.quiet) {
+    let told = |(violation, why): &(&Violation, String)| {
         let title = violation.fix.as_ref().map_or("", |f| f.title.as_str());
         let Violation { file, line, rule, .. } = violation;
-        anstream::eprintln!("left {file}:{line}: {title} ({rule}): {why}");
-    }
+        format!("left {file}:{line}: {title} ({rule}): {why}")
+    };
+    let mut said: Vec<String> = not_holding.iter().filter(|_| !global.quiet).map(told).collect();
     if left > 0 {
-        anstream::eprintln!(
+        said.push(format!(
             "{} not written: their files are committed, and a migration that was applied must not change; say which are \
              new with `--base origin/main`, or name one file alone",
             if left == 1 { "1 rewrite is".to_owned() } else { format!("{left} rewrites are") }
-        );
+        ));
     }
-    Ok(mended)
+    Ok(Written { mended, left: said })
 }
 
 /// Whether git has the file already.

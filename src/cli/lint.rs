@@ -137,8 +137,18 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut looked = look(global, &args.paths, against, args.engine, level)?;
     let named = matches!(args.paths.as_slice(), [one] if one.is_file());
     let which = if args.base.is_some() || named { fix::Which::All } else { fix::Which::NotCommitted };
-    if args.fix && fix::write(global, &looked, which)? > 0 {
-        looked = look(global, &args.paths, against, args.engine, level)?;
+    for round in 1..=fix::MOST_ROUNDS {
+        if !args.fix {
+            break;
+        }
+        let fix::Written { mended, left } = fix::write(global, &looked, which)?;
+        if mended > 0 {
+            looked = look(global, &args.paths, against, args.engine, level)?;
+        }
+        if mended == 0 || round == fix::MOST_ROUNDS {
+            left.iter().for_each(|line| anstream::eprintln!("{line}"));
+            break;
+        }
     }
     if let Some(place) = &args.facts {
         looked = super::table_facts::weighed(global, place, looked)?;

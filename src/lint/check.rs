@@ -14,7 +14,8 @@ use super::script::{Direction, Finding, Script, Server, statements_of};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, foreign,
-    models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, versions,
+    misplaced, models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, uses,
+    versions,
 };
 use crate::config::LintConfig;
 use crate::ids::{Engine, EnvironmentName, Risk};
@@ -70,6 +71,9 @@ pub fn check_judged(
         }),
     };
     linter.with_history(set, scope, &in_scope, &mut scripts);
+    if matches!(scope, Scope::Paths(_)) {
+        withhold_from_later(&in_scope, &mut scripts);
+    }
     linter.with_calls(set, &in_scope, &mut scripts);
     assemble(set, judged, &linter, scope, &in_scope, scripts)
 }
@@ -383,7 +387,10 @@ impl<'a> Linter<'a> {
         };
         let script = Script::new(&inert, statements, engine, direction, in_transaction).on(Server::of(self.config));
         match engine {
-            Engine::Postgresql => syntax_errors(&errors, &mut found),
+            Engine::Postgresql => {
+                syntax_errors(&errors, &mut found);
+                found.extend(misplaced::not_valid(&script.statements));
+            }
             // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
             Engine::Sqlite | Engine::Mongodb | Engine::Redis | Engine::Elasticsearch => {}
         }
@@ -401,6 +408,7 @@ impl<'a> Linter<'a> {
                     for finding in found.iter_mut().filter(|f| f.fix.is_none() && !is_harmless(f)) {
                         finding.fix = rewrite::of(&script, finding);
                     }
+                    uses::withhold(&script, &mut found);
                 }
                 if engine != Engine::Postgresql && !errors.is_empty() {
                     let broken: BTreeSet<_> =
@@ -552,6 +560,33 @@ impl<'a> Linter<'a> {
     /// Whether the policy leaves the rule on (findings of the structure do not pass through `level_of`).
     pub(super) fn keep(&self, violation: &Violation) -> bool {
         !matches!(self.config.levels.get(&violation.rule), Some(None))
+    }
+}
+
+/// Takes back rewrites that a later script of the same change would notice.
+fn withhold_from_later(in_scope: &[(usize, &Migration)], scripts: &mut [Checked]) {
+    let mut read: HashMap<usize, uses::Uses> = HashMap::new();
+    for (n, ((_, migration), checked)) in in_scope.iter().zip(scripts).enumerate() {
+        for finding in checked.up.iter_mut().filter(|f| f.fix.is_some()) {
+            let Some((table, column)) = &finding.column else { continue };
+            let of = schema::database(migration);
+            let later = in_scope.iter().enumerate().skip(n + 1).filter(|(_, (_, m))| schema::database(m) == of);
+            let noticed = later.into_iter().any(|(at, (_, other))| {
+                let uses = read.entry(at).or_insert_with(|| uses_of(&other.up.text));
+                uses.notice_from_afar(finding.rule.id, table, column)
+            });
+            if noticed {
+                finding.fix = None;
+            }
+        }
+    }
+}
+
+/// What a script says of columns.
+fn uses_of(text: &str) -> uses::Uses {
+    match cannot_parse(text) {
+        Some(_) => uses::Uses::default(),
+        None => depth::with_stack(|| uses::Uses::of(&statements_of(&SourceFile::parse(&squawk::without_marks(text))))),
     }
 }
 

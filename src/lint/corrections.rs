@@ -3,22 +3,26 @@
 use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode};
 
-use super::script::{Finding, Script, name_of};
-use super::{Severity, squawk};
+use super::script::{Finding, Script, name_of, range_of};
+use super::{Severity, fleeting, squawk, table, volatile};
 use crate::ids::Risk;
 
 /// Lowers what only looks dangerous, and takes out what is nothing.
 pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Finding>) {
     once(found);
-    found.retain(|f| !is_made_again(script, f) && !has_its_policy(script, f));
+    found.retain(|f| !is_made_again(script, f) && !fleeting::is_own(script, f) && !has_its_policy(script, f));
+    found.extend(script.statements.iter().flat_map(|s| without_value(&s.node)));
     row_level_security(script, found);
+    if squawk.is_from("11") {
+        found.retain(|f| !is_computed_once(script, f));
+    }
     // From PostgreSQL 18 on a generated column is computed when it is read, unless it says STORED.
     if squawk.is_from("18") {
         found.retain(|f| !is_virtual(script, f));
     }
     for finding in found.iter_mut() {
         let Some(index) = script.statement_at(finding.range.start) else { continue };
-        if finding.rule.id == "adding-field-with-default" && is_default(&script.statements[index].node, finding) {
+        if default_of(&script.statements[index].node, finding).is_some() {
             finding.message = OF_DEFAULT.0.to_owned();
             finding.help = Some(OF_DEFAULT.1.to_owned());
         }
@@ -28,11 +32,17 @@ pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Fin
             finding.help = Some(help.to_owned());
             finding.fix = None;
         }
+        if finding.rule.id == "constraint-missing-not-valid" && is_exclusion(&script.statements[index].node, finding) {
+            finding.message = OF_EXCLUSION.0.to_owned();
+            finding.help = Some(OF_EXCLUSION.1.to_owned());
+        }
         let harmless = match finding.rule.id {
             "adding-foreign-key-constraint" => reads_no_row(&script.statements[index].node, finding),
             "ban-drop-function" => goes_with_its_trigger(script, index),
             "ban-disable-trigger" => enables(&script.statements[index].node, finding),
             "ban-drop-type" | "ban-drop-domain" => without_columns(&script.statements[index].node),
+            "ban-alter-sequence-values" => goes_further(&script.statements[index].node, finding),
+            "ban-alter-domain-with-add-constraint" => checks_new_values(&script.statements[index].node),
             "renaming-object" => nobody_names_it(script, index, finding),
             _ => None,
         };
@@ -68,14 +78,94 @@ const OF_DEFAULT: (&str, &str) = (
     "Add the column without it, set the default for new rows with `ALTER COLUMN … SET DEFAULT`, and fill the others in batches.",
 );
 
-/// Whether a finding about a new column is about its default.
-fn is_default(stmt: &ast::Stmt, finding: &Finding) -> bool {
-    let ast::Stmt::AlterTable(alter) = stmt else { return false };
+/// The default of a new column that a finding is about.
+fn default_of(stmt: &ast::Stmt, finding: &Finding) -> Option<ast::DefaultConstraint> {
+    let ast::Stmt::AlterTable(alter) = stmt else { return None };
+    if finding.rule.id != "adding-field-with-default" {
+        return None;
+    }
     alter
         .syntax()
         .descendants()
         .filter_map(ast::DefaultConstraint::cast)
-        .any(|default| holds(default.syntax(), finding))
+        .find(|default| holds(default.syntax(), finding))
+}
+
+/// An exclusion constraint, for which there is no gentle way.
+const OF_EXCLUSION: (&str, &str) = (
+    "An exclusion constraint builds its index, and compares every row with the others, under an `ACCESS EXCLUSIVE` lock: reads \
+     and writes wait until it is done.",
+    "PostgreSQL knows neither `NOT VALID` nor `USING INDEX` for it: add it while nobody uses the table, with a `lock_timeout`, or to \
+     a new table into which the rows are copied in batches",
+);
+
+fn is_exclusion(stmt: &ast::Stmt, finding: &Finding) -> bool {
+    let ast::Stmt::AlterTable(alter) = stmt else { return false };
+    alter.syntax().descendants().filter_map(ast::ExcludeConstraint::cast).any(|c| {
+        let range = range_of(c.syntax());
+        range.start < finding.range.end && finding.range.start < range.end
+    })
+}
+
+/// New columns that are `NOT NULL` and whose default is NULL: no better than none.
+fn without_value(stmt: &ast::Stmt) -> Vec<Finding> {
+    let (ast::Stmt::AlterTable(alter), Some(rule)) = (stmt, table::find("adding-required-field")) else {
+        return Vec::new();
+    };
+    let is_required = |add: &ast::AddColumn| {
+        let refuses = add
+            .constraints()
+            .any(|c| matches!(c, ast::Constraint::NotNullConstraint(_) | ast::Constraint::PrimaryKeyConstraint(_)));
+        let mut defaults = add.constraints().filter_map(|c| match c {
+            ast::Constraint::DefaultConstraint(default) => default.expr(),
+            _ => None,
+        });
+        refuses && defaults.any(|value| is_null(&value))
+    };
+    let adds = alter.actions().filter_map(|action| match action {
+        ast::AlterTableAction::AddColumn(add) if is_required(&add) => Some(add),
+        _ => None,
+    });
+    let message =
+        "the new column is `NOT NULL` and its default is NULL: PostgreSQL refuses it as soon as the table has a row";
+    adds.map(|add| {
+        Finding::new(rule, range_of(add.syntax()), message)
+            .with_help("Make the field nullable or add a non-VOLATILE DEFAULT")
+    })
+    .collect()
+}
+
+fn is_null(value: &ast::Expr) -> bool {
+    match value {
+        ast::Expr::ParenExpr(paren) => paren.expr().is_some_and(|e| is_null(&e)),
+        ast::Expr::CastExpr(cast) => cast.expr().is_some_and(|e| is_null(&e)),
+        ast::Expr::Literal(literal) => literal.syntax().text().to_string().eq_ignore_ascii_case("null"),
+        _ => false,
+    }
+}
+
+/// `ALTER SEQUENCE … AS bigint`: the values go on from where they are.
+fn goes_further(stmt: &ast::Stmt, finding: &Finding) -> Option<&'static str> {
+    let ast::Stmt::AlterSequence(alter) = stmt else { return None };
+    let option =
+        alter.syntax().descendants().filter_map(ast::OptionAsType::cast).find(|o| holds(o.syntax(), finding))?;
+    let ty = option.syntax().descendants().find_map(ast::Type::cast).map(|ty| name_of(ty.syntax()))?;
+    matches!(ty.as_str(), "bigint" | "int8" | "pg_catalog.int8")
+        .then_some("the sequence goes on from where it is, and has more values from here on")
+}
+
+/// `ALTER DOMAIN … ADD CONSTRAINT … NOT VALID` looks at no row.
+fn checks_new_values(stmt: &ast::Stmt) -> Option<&'static str> {
+    let ast::Stmt::AlterDomain(alter) = stmt else { return None };
+    let is_new = alter.syntax().descendants().any(|n| n.kind() == SyntaxKind::NOT_VALID);
+    is_new.then_some("no row is read for it: it holds for the values that are written from here on")
+}
+
+/// Whether a finding is about a default that PostgreSQL computes once, and keeps beside the table.
+fn is_computed_once(script: &Script<'_>, finding: &Finding) -> bool {
+    let statement = script.statement_at(finding.range.start).map(|index| &script.statements[index].node);
+    let default = statement.and_then(|stmt| default_of(stmt, finding)).and_then(|default| default.expr());
+    default.is_some_and(|value| !volatile::may_be(script, &value))
 }
 
 /// Whether a finding is about a generated column that is not stored.
@@ -440,6 +530,48 @@ mod tests {
             told("ALTER TABLE t ALTER COLUMN c DROP DEFAULT, ALTER COLUMN d SET DEFAULT 1;"),
             ["ban-drop-default"]
         );
+    }
+
+    #[test]
+    fn an_exclusion_constraint_is_not_told_to_be_not_valid() {
+        let help = |sql: &str| {
+            let found = sample(&[("0001_m.up.sql", sql)]).0.violations;
+            found
+                .into_iter()
+                .find(|v| v.rule == "constraint-missing-not-valid")
+                .and_then(|v| v.help)
+                .unwrap_or_default()
+        };
+        let exclusion = help("ALTER TABLE t ADD CONSTRAINT c EXCLUDE USING gist (r WITH &&);");
+        assert!(exclusion.contains("knows neither `NOT VALID`"), "{exclusion}");
+        assert!(!help("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0);").contains("knows neither"));
+    }
+
+    #[test]
+    fn p107_a_required_column_whose_default_is_null_is_told() {
+        let is_told = |column: &str| {
+            told(&format!("ALTER TABLE t ADD COLUMN c {column};")).iter().any(|r| r == "adding-required-field")
+        };
+        assert!(is_told("text NOT NULL DEFAULT NULL") && is_told("text DEFAULT NULL::text NOT NULL"));
+        assert!(!is_told("text DEFAULT NULL") && !is_told("text NOT NULL DEFAULT 'null'"));
+        let new =
+            told("CREATE TABLE t (id bigint PRIMARY KEY); ALTER TABLE t ADD COLUMN c text NOT NULL DEFAULT NULL;");
+        assert!(!new.iter().any(|r| r == "adding-required-field"), "{new:?}");
+    }
+
+    #[test]
+    fn what_reads_no_row_and_takes_no_value_away_is_a_note() {
+        let of = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "select now();")]).0.risk;
+        use crate::ids::Risk::{High, Low};
+        for (sql, risk) in [
+            ("ALTER SEQUENCE s AS bigint;", Low),
+            ("ALTER SEQUENCE s AS smallint;", High),
+            ("ALTER SEQUENCE s AS bigint INCREMENT BY 50;", High),
+            ("ALTER DOMAIN d ADD CONSTRAINT c CHECK (VALUE > 0) NOT VALID;", Low),
+            ("ALTER DOMAIN d ADD CONSTRAINT c CHECK (VALUE > 0);", High),
+        ] {
+            assert_eq!(of(sql), risk, "{sql}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::lines::Lines;
+use super::uses::RETYPES;
 use super::{LintReport, Scope, Severity, Violation, check};
 use crate::config::LintConfig;
 use crate::migration::{Directives, Layout, Migration, MigrationSet, Script};
@@ -225,16 +226,6 @@ fn by_file(set: &MigrationSet) -> BTreeMap<&str, &Migration> {
         .flat_map(|m| std::iter::once(&m.up).chain(&m.down).map(move |s| (s.path.as_str(), m)))
         .collect()
 }
-
-/// Rules whose rewrite gives a column another type.
-const RETYPES: [&str; 6] = [
-    "ban-char-field",
-    "json-column",
-    "prefer-bigint-over-int",
-    "prefer-bigint-over-smallint",
-    "prefer-identity",
-    "prefer-timestamp-tz",
-];
 
 /// Why the tool that the folder's layout comes from could not go on with the file after a rewrite, if it could not.
 fn against_its_tool(migration: &Migration, violation: &Violation) -> Option<String> {

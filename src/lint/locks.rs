@@ -108,7 +108,7 @@ fn of_statement(statement: &ast::Stmt) -> Vec<(String, Lock)> {
 }
 
 /// What `ALTER TABLE` takes on the table itself.
-fn of_action(action: &ast::AlterTableAction) -> Lock {
+pub(super) fn of_action(action: &ast::AlterTableAction) -> Lock {
     match action {
         ast::AlterTableAction::ValidateConstraint(_)
         | ast::AlterTableAction::AttachPartition(_)
@@ -175,7 +175,7 @@ fn changed(node: &SyntaxNode) -> Option<(String, Lock)> {
 }
 
 /// The mode that `LOCK TABLE` names.
-fn of_mode(clause: &ast::LockModeClause) -> Lock {
+pub(super) fn of_mode(clause: &ast::LockModeClause) -> Lock {
     match clause.lock_mode() {
         Some(ast::LockMode::AccessShare(_)) => Lock::AccessShare,
         Some(ast::LockMode::RowShare(_)) => Lock::RowShare,

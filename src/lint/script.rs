@@ -116,13 +116,15 @@ pub struct Finding {
     pub tables: Vec<String>,
     /// A rewrite that can be done without thinking.
     pub fix: Option<Rewrite>,
+    /// The table and the column whose type or default that rewrite changes.
+    pub column: Option<(String, String)>,
 }
 
 impl Finding {
     /// A finding that is as severe and as risky as its rule says.
     pub fn new(rule: &'static RuleInfo, range: Range<usize>, message: impl Into<String>) -> Self {
         let (message, tables) = (message.into(), Vec::new());
-        Self { rule, range, message, help: None, severity: None, risk: None, tables, fix: None }
+        Self { rule, range, message, help: None, severity: None, risk: None, tables, fix: None, column: None }
     }
 
     /// The same with what to do about it.

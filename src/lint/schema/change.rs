@@ -209,8 +209,8 @@ pub enum Action {
     DropColumn { name: String, if_exists: bool, cascade: bool },
     /// `DROP CONSTRAINT`; `replaced`: the same statement adds a primary key.
     DropConstraint { name: String, cascade: bool, replaced: bool },
-    /// `ALTER COLUMN … TYPE`.
-    SetType { column: String, ty: ColumnType, plain: bool },
+    /// `ALTER COLUMN … TYPE`; `plain`: without `COLLATE` and a `USING` that computes something, `collated`: with the first alone.
+    SetType { column: String, ty: ColumnType, plain: bool, collated: bool },
     /// `SET NOT NULL`, `DROP NOT NULL`.
     SetNotNull { column: String, on: bool },
     /// `ADD GENERATED … AS IDENTITY`.

@@ -181,6 +181,9 @@ fn replay(
                     .filter(|(table, _)| !made.contains(table))
                     .map(|(_, note)| note),
             );
+            let narrow = judge::narrow_keys(&catalog, change).into_iter();
+            // What the same change makes is rewritten with it.
+            found.extend(narrow.filter(|(other, _)| !made.contains(other)).map(|(_, note)| note));
             keys.extend(judge::keys(&catalog, change).into_iter().map(|key| (step.at, key)));
             catalog.apply(&change.what);
             if !found.is_empty() {
@@ -266,7 +269,13 @@ pub fn weigh(notes: Vec<Note>, found: &mut Vec<Finding>) {
     for note in notes {
         match note {
             Note::Add(finding) => found.push(finding),
-            Note::Harmless { rule, range } => found.retain(|f| f.rule.id != rule || f.range.start != range.start),
+            Note::Narrow { table, column } => {
+                let of = |f: &&mut Finding| f.column.as_ref().is_some_and(|(t, c)| *t == table && *c == column);
+                found.iter_mut().filter(of).for_each(|finding| finding.fix = None);
+            }
+            Note::Harmless { rules, range } => {
+                found.retain(|f| !rules.contains(&f.rule.id) || f.range.start != range.start);
+            }
             Note::Unfixable { rules, range, message, help } => {
                 for finding in found.iter_mut().filter(|f| rules.contains(&f.rule.id) && range.contains(&f.range.start))
                 {

@@ -23,7 +23,9 @@ pub fn told(catalog: &Catalog, change: &Change) -> Option<(String, Note)> {
     let by_name = picked.is_few(picked::by_name);
     let info = &unbatched_change::RULE.info;
     let note = match (few, by_name) {
-        (true, false) => Note::Harmless { rule: info.id, range: change.range.clone() },
+        (true, false) => {
+            Note::Harmless { rules: &["unbatched-change", "ddl-with-backfill"], range: change.range.clone() }
+        }
         (false, true) if closed => Note::Add(Finding {
             tables: vec![name.clone()],
             ..Finding::new(info, change.range.clone(), unbatched_change::message(&name))

@@ -24,6 +24,8 @@ enum Kind {
 pub enum Effect {
     /// Nothing happens to the rows: a brief lock.
     NoRewrite,
+    /// Nothing happens to the rows, but they sort in another way: indexes are built anew.
+    Reindex,
     /// Every row is written anew, or at least read, under `ACCESS EXCLUSIVE`; values may not fit.
     Rewrite,
     /// It cannot be told.
@@ -109,6 +111,9 @@ impl ColumnType {
     /// What changing a column from this type to `new` does to its rows, by PostgreSQL's own rules: it skips the rewrite
     /// where the old bytes are valid values of the new type.
     pub fn change_to(&self, new: &Self) -> Effect {
+        if matches!(self.kind, Kind::Own("text" | "varchar", _)) && new.is_citext() {
+            return Effect::Reindex;
+        }
         let (Kind::Own(from, old), Kind::Own(to, wide)) = (&self.kind, &new.kind) else { return Effect::Unknown };
         let fits = |holds: bool| if holds { Effect::NoRewrite } else { Effect::Rewrite };
         match (*from, *to) {
@@ -130,6 +135,11 @@ impl ColumnType {
             ("text", "varchar") => fits(wide.is_empty()),
             _ => Effect::Rewrite,
         }
+    }
+
+    /// Whether it is the text of the extension that compares without regard to case.
+    fn is_citext(&self) -> bool {
+        self.kind == Kind::Other && matches!(self.shown.to_lowercase().as_str(), "citext" | "public.citext")
     }
 
     /// Whether both are times that differ in knowing a zone: such a change is skipped only where the session's zone is UTC.
@@ -158,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_change_of_type_does_what_postgresql_does() {
-        use Effect::{NoRewrite, Rewrite, Unknown};
+        use Effect::{NoRewrite, Reindex, Rewrite, Unknown};
         for (from, to, expected) in [
             ("varchar(20)", "text", NoRewrite),
             ("character varying(20)", "varchar(40)", NoRewrite),
@@ -186,6 +196,10 @@ mod tests {
             ("pg_catalog.int4", "integer", NoRewrite),
             ("text[]", "varchar[]", Unknown),
             ("citext", "text", Unknown),
+            ("text", "citext", Reindex),
+            ("varchar(20)", "public.citext", Reindex),
+            ("text", "citext[]", Unknown),
+            ("char(20)", "citext", Unknown),
             ("\"text\"", "text", Unknown),
         ] {
             assert_eq!(of(from).change_to(&of(to)), expected, "{from} → {to}");

@@ -273,3 +273,16 @@ fn p101_to_p185_bad_examples_do_what_the_rule_says_and_good_ones_do_not() {
     }
     assert!(wrong.is_empty(), "{} disagree:\n{}", wrong.len(), wrong.join("\n\n"));
 }
+
+#[test]
+fn p102_no_form_of_a_function_that_is_called_steady_is_volatile() {
+    let database = Database::fresh(Kind::Postgres);
+    let names: Vec<String> = godwit::lint::STEADY.iter().map(|name| format!("'{name}'")).collect();
+    let wrong = database.query(&format!(
+        "select n from unnest(array[{}]) n where not exists (select from pg_proc p where p.proname = n and p.pronamespace = \
+         'pg_catalog'::regnamespace) or exists (select from pg_proc p where p.proname = n and p.pronamespace = \
+         'pg_catalog'::regnamespace and p.provolatile = 'v')",
+        names.join(", ")
+    ));
+    assert!(wrong.is_empty(), "{wrong:?}");
+}

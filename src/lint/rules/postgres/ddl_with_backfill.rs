@@ -1,6 +1,8 @@
 //! `ALTER TABLE` and a change or a copy of its rows in one transaction.
 
 use super::prelude::*;
+use crate::lint::effect::Lock;
+use crate::lint::locks::of_action;
 
 pub(super) static RULE: OwnRule = OwnRule {
     info: RuleInfo {
@@ -20,6 +22,7 @@ pub(super) static RULE: OwnRule = OwnRule {
         "alter table t add column b int; insert into u select a from v;",
         "alter table t add column b int; insert into t (a) values (1);",
         "create table t (a int); alter table t add column b int; insert into t select a from v;",
+        "alter table t add column b int; update t set b = 1 where id = 5;",
     ],
     bad: &[
         "alter table t add column b int; update t set b = 1 where b is null;",
@@ -34,18 +37,27 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
     if !script.in_transaction {
         return;
     }
-    let mut altered: Vec<String> = Vec::new();
+    let mut altered: Vec<(String, Lock)> = Vec::new();
     for statement in &script.statements {
         match &statement.node {
-            ast::Stmt::AlterTable(_) => altered.extend(tables_of(&statement.node)),
+            ast::Stmt::AlterTable(alter) => {
+                let lock = alter.actions().map(|action| of_action(&action)).max().unwrap_or(Lock::AccessExclusive);
+                // Beside a weaker lock rows are changed as they are without it.
+                if lock >= Lock::Share {
+                    altered.extend(tables_of(&statement.node).into_iter().map(|table| (table, lock)));
+                }
+            }
             ast::Stmt::Commit(_) => altered.clear(),
             _ if altered.is_empty() => {}
             _ => {
                 for change in changes_of(script, statement) {
                     let table = change.table();
-                    if altered.contains(&table) {
+                    // A row or two that a key picks are changed at once.
+                    let is_few = change.picked().is_some_and(|picked| picked.is_few(picked::by_name));
+                    if let Some(lock) = held_on(&altered, &table).filter(|_| !is_few) {
                         let message = format!(
-                            "`{table}` was altered above in the same transaction: it stays locked against everyone until these rows are changed"
+                            "`{table}` was altered above in the same transaction: it stays locked against {} until these rows are changed",
+                            whom(lock)
                         );
                         report.add(change.syntax(), message).tables = vec![table];
                     }
@@ -55,14 +67,56 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
                 if !held.is_empty() {
                     held.push(named(insert.relation_name_ref()));
                 }
-                held.retain(|table| altered.contains(table));
-                if let Some(first) = held.first() {
+                held.retain(|table| held_on(&altered, table).is_some());
+                if let Some((first, lock)) = held.first().and_then(|first| Some((first, held_on(&altered, first)?))) {
                     let message = format!(
-                        "`{first}` was altered above in the same transaction: it stays locked against everyone until all rows are copied"
+                        "`{first}` was altered above in the same transaction: it stays locked against {} until all rows are copied",
+                        whom(lock)
                     );
                     report.add(insert.syntax(), message).tables = held;
                 }
             }
         }
+    }
+}
+
+/// The strongest lock that a table was altered under.
+fn held_on(altered: &[(String, Lock)], table: &str) -> Option<Lock> {
+    altered.iter().filter(|(name, _)| name == table).map(|(_, lock)| *lock).max()
+}
+
+/// Whom a lock keeps out.
+fn whom(lock: Lock) -> &'static str {
+    if lock == Lock::AccessExclusive { "everyone" } else { "everyone who writes" }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::sample;
+
+    fn told(files: &[(&str, &str)]) -> Option<String> {
+        let found = sample(files).0.violations;
+        found.into_iter().find(|v| v.rule == "ddl-with-backfill").map(|v| v.message)
+    }
+
+    #[test]
+    fn the_lock_that_is_held_tells_who_waits() {
+        let one = |sql: &str| told(&[("0001_m.up.sql", sql)]);
+        let update = "update t set b = 1 where b is null;";
+        let trigger = one(&format!("alter table t disable trigger user; {update}")).expect("told");
+        assert!(trigger.contains("locked against everyone who writes"), "{trigger}");
+        let both = one(&format!("alter table t disable trigger user; alter table t add column b int; {update}"));
+        assert!(both.is_some_and(|m| m.contains("against everyone until")));
+        assert_eq!(one(&format!("alter table t validate constraint c; {update}")), None);
+        assert_eq!(one("alter table t disable trigger user; update t set b = 1 where id = 1;"), None);
+    }
+
+    #[test]
+    fn a_row_that_a_key_picks_is_changed_at_once() {
+        let table = "create table t (id bigint primary key, area text, n int, unique (area));";
+        let of = |sql: &str| told(&[("0001_t.up.sql", table), ("0002_m.up.sql", sql)]);
+        assert_eq!(of("alter table t add column b int; update t set b = 1 where id = 7;"), None);
+        assert_eq!(of("alter table t add column b int; update t set b = 1 where area = 'x';"), None);
+        assert!(of("alter table t add column b int; update t set b = 1 where n = 7;").is_some());
     }
 }

@@ -36,6 +36,36 @@ pub fn checked_column(catalog: &Catalog, change: &Change) -> Option<(String, Not
     Some((name, note))
 }
 
+/// The columns of a change that refer to integers, which would only be wider than any value they can have. With the tables
+/// that they refer to.
+pub fn narrow_keys(catalog: &Catalog, change: &Change) -> Vec<(String, Note)> {
+    let (table, parts) = match &change.what {
+        What::CreateTable { name, parts, .. } => (name, parts.as_slice()),
+        What::Alter { table, action: Action::Several(parts), .. } => (table, parts.as_slice()),
+        What::Alter { table, action, .. } => (table, std::slice::from_ref(action)),
+        _ => return Vec::new(),
+    };
+    let mut narrow = Vec::new();
+    for part in parts {
+        let Action::AddConstraint(def) = part else { continue };
+        let ConstraintKind::Foreign { columns, table: other, referred } = &def.kind else { continue };
+        let Some(other) = catalog.resolve(other) else { continue };
+        let Some(known) = catalog.table(&other) else { continue };
+        let primary = known.constraints.values().find_map(|c| match &c.kind {
+            ConstraintKind::Primary(columns) => Some(columns),
+            _ => None,
+        });
+        let referred = if referred.is_empty() { primary } else { Some(referred) };
+        for (column, to) in columns.iter().zip(referred.into_iter().flatten()) {
+            let ty = known.columns.get(to).and_then(|c| c.ty.as_ref());
+            if ty.is_some_and(|ty| matches!(ty.shown.as_str(), "integer" | "smallint")) {
+                narrow.push((other.clone(), Note::Narrow { table: table.clone(), column: column.clone() }));
+            }
+        }
+    }
+    narrow
+}
+
 /// A change of rows that leaves none out, as every column that it asks for refuses NULL. With the table.
 pub fn every_row(catalog: &Catalog, change: &Change) -> Option<(String, Note)> {
     let What::Rows { table, columns, removes } = &change.what else { return None };
@@ -98,7 +128,7 @@ pub(super) fn set_type(
     table: &Table,
     column: &str,
     new: &ColumnType,
-    plain: bool,
+    (plain, collated): (bool, bool),
 ) -> Option<Note> {
     let old = table.columns.get(column)?.ty.as_ref()?;
     let is = format!("`{name}.{column}` is {}", old.shown);
@@ -112,8 +142,33 @@ pub(super) fn set_type(
             risk,
         })
     };
-    match old.change_to(new) {
+    let effect = match old.change_to(new) {
+        Effect::NoRewrite if collated => Effect::Reindex,
+        effect => effect,
+    };
+    match effect {
         Effect::Unknown => None,
+        // What is computed is written.
+        Effect::Reindex if !plain && !collated => None,
+        Effect::Reindex => {
+            let mut rebuilt: Vec<&str> =
+                catalog.indexes_of(name).filter(|(_, i)| i.words.contains(column)).map(|(n, _)| n).collect();
+            rebuilt.sort_unstable();
+            let indexes = match rebuilt.first() {
+                Some(index) => format!("the indexes on it (`{index}`)"),
+                None => "its indexes, where it has some,".to_owned(),
+            };
+            let shown = if collated { format!("another collation of {}", new.shown) } else { new.shown.clone() };
+            tell(
+                format!(
+                    "{is}: changing it to {shown} rewrites no row, but builds {indexes} anew under an ACCESS EXCLUSIVE lock, and from \
+                     then on values compare in another way"
+                ),
+                Some("drop large indexes before, and build them `CONCURRENTLY` behind"),
+                Severity::Warning,
+                if rebuilt.is_empty() { Risk::Medium } else { Risk::High },
+            )
+        }
         Effect::NoRewrite if !plain => None,
         Effect::NoRewrite => {
             if let Some((check, _)) = table

@@ -16,7 +16,7 @@ use crate::lint::Severity;
 use crate::lint::script::Finding;
 use crate::lint::table::RuleInfo;
 
-pub use columns::{checked_column, every_row};
+pub use columns::{checked_column, every_row, narrow_keys};
 pub use indexes::{Key, keys, lacks_index};
 pub use partitions::{INDEX_OF_PARTITIONED, beside_default};
 pub use presence::not_made;
@@ -42,10 +42,12 @@ pub enum Note {
         severity: Severity,
         risk: Risk,
     },
-    /// What the rule said of the statement at that place is not so.
-    Harmless { rule: &'static str, range: Range<usize> },
+    /// What the rules said of the statement at that place is not so.
+    Harmless { rules: &'static [&'static str], range: Range<usize> },
     /// PostgreSQL refuses what these rules offer within the range: their findings say this instead, and rewrite nothing.
     Unfixable { rules: &'static [&'static str], range: Range<usize>, message: String, help: &'static str },
+    /// A column that is as wide as what it refers to: no rewrite makes it wider.
+    Narrow { table: String, column: String },
 }
 
 fn add(rule: &'static RuleInfo, range: &Range<usize>, message: String, help: &str) -> Note {
@@ -233,10 +235,10 @@ fn alter(
                 out.extend(set_not_null(range, name, table, column, version));
             }
         }
-        Action::SetType { column, ty, plain } => {
+        Action::SetType { column, ty, plain, collated } => {
             out.extend(absent_column(range, name, table, column));
             out.extend(view_reads(catalog, range, name, column, "its type cannot be changed"));
-            out.extend(set_type(catalog, range, name, table, column, ty, *plain));
+            out.extend(set_type(catalog, range, name, table, column, ty, (*plain, *collated)));
         }
         _ => {}
     }

@@ -27,6 +27,18 @@ pub(super) fn no_concurrent_index(catalog: &Catalog, range: &Range<usize>, table
             "create the index on the table that the view reads, or make the view a materialized one",
         );
     }
+    if let Some(ViewDef { materialized: true, .. }) = catalog.view(table) {
+        return Some(Note::Tell {
+            rule: RULE,
+            range: range.clone(),
+            message: format!(
+                "`{table}` is a materialized view: nobody's writes wait, only its `REFRESH` does, until the index is built"
+            ),
+            help: None,
+            severity: Severity::Info,
+            risk: Risk::Low,
+        });
+    }
     match (catalog.is_partitioned(table), only) {
         (true, true) => Some(Note::Tell {
             rule: RULE,
@@ -96,8 +108,8 @@ fn constraint_of_partitioned(range: &Range<usize>, name: &str, kind: &Constraint
             help: "add the same foreign key to each partition, `NOT VALID`, and validate it there, each in a migration of its own; the one \
                    of the partitioned table then takes them over and reads no row",
         }),
-        ConstraintKind::Unique(_) => Some(Note::Unfixable {
-            rules: &["disallowed-unique-constraint"],
+        ConstraintKind::Unique(_) | ConstraintKind::Primary(_) => Some(Note::Unfixable {
+            rules: &["disallowed-unique-constraint", "adding-serial-primary-key-field"],
             range: range.clone(),
             message: format!(
                 "`{name}` is partitioned: an index is built on every partition under an `ACCESS EXCLUSIVE` lock; PostgreSQL can neither \

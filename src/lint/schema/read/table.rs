@@ -109,6 +109,7 @@ pub(super) fn action(node: &ast::AlterTableAction) -> Action {
             match alter.option() {
                 Some(ast::AlterColumnOption::SetType(set)) => match set.ty() {
                     Some(ty) => Action::SetType {
+                        collated: set.collate().is_some() && set.using_expr().is_none(),
                         plain: set.collate().is_none()
                             && set.using_expr().is_none_or(|u| converts(u.syntax(), &column, ty.syntax())),
                         column,

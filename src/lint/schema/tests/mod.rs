@@ -489,6 +489,24 @@ fn a_new_table_under_another_name_is_new() {
 }
 
 #[test]
+fn p122_another_way_to_compare_builds_indexes_and_writes_no_row() {
+    let table = "CREATE TABLE t (id bigint PRIMARY KEY, a text, b varchar(20), c char(4));\nCREATE INDEX t_a ON t (a);";
+    for (change, part, risk) in [
+        ("a TYPE citext", "the indexes on it (`t_a`)", Risk::High),
+        ("a TYPE text COLLATE \"C\"", "another collation of text rewrites no row", Risk::High),
+        ("b TYPE citext", "its indexes, where it has some,", Risk::Medium),
+        ("b TYPE citext USING lower(b)", "is rewritten", Risk::High),
+        ("c TYPE citext", "is rewritten", Risk::High),
+        ("b TYPE varchar(10) COLLATE \"C\"", "anew", Risk::High),
+    ] {
+        let found = last(&[table, &format!("ALTER TABLE t ALTER COLUMN {change};")]);
+        let told = of(&found, "changing-column-type").expect(change);
+        assert!(told.message.contains(part), "{change}: {}", told.message);
+        assert_eq!((told.severity, told.risk), (Severity::Warning, risk), "{change}");
+    }
+}
+
+#[test]
 fn p164_nothing_is_offered_that_postgresql_refuses_on_a_partitioned_table() {
     const PARENT: &str = "CREATE TABLE ev (id bigint NOT NULL, u_id bigint) PARTITION BY RANGE (id);";
     const INDEXED: &str = "CREATE INDEX ev_u ON ev (u_id);";
@@ -516,7 +534,6 @@ fn p164_nothing_is_offered_that_postgresql_refuses_on_a_partitioned_table() {
         (&["CREATE TABLE t (id bigint);"], "CREATE INDEX i ON ONLY t (id);", INDEX, None),
         (&[], "CREATE INDEX i ON ONLY ev (id);", INDEX, Some("leave `ONLY` out")),
         (&["CREATE VIEW ev AS SELECT 1 AS id;"], "CREATE INDEX i ON ev (id);", INDEX, Some("a materialized one")),
-        (&["CREATE MATERIALIZED VIEW ev AS SELECT 1 AS id;"], "CREATE INDEX i ON ev (id);", INDEX, None),
         (&[PARENT], fk, KEY, Some("takes them over")),
         (
             &[PARENT],
@@ -530,6 +547,12 @@ fn p164_nothing_is_offered_that_postgresql_refuses_on_a_partitioned_table() {
             &[PARENT],
             "ALTER TABLE ev ADD CONSTRAINT k UNIQUE (id);",
             "disallowed-unique-constraint",
+            Some("`ALTER TABLE ONLY`"),
+        ),
+        (
+            &[PARENT],
+            "ALTER TABLE ev ADD PRIMARY KEY (id);",
+            "adding-serial-primary-key-field",
             Some("`ALTER TABLE ONLY`"),
         ),
         (&[PARENT, REST], detach, DETACH, Some("`lock_timeout`")),
@@ -560,6 +583,9 @@ fn p164_nothing_is_offered_that_postgresql_refuses_on_a_partitioned_table() {
     let found = last(&[PARENT, "CREATE INDEX i ON ONLY ev (id);"]);
     let told = of(&found, INDEX).expect("told");
     assert_eq!((told.severity, told.risk, &told.fix), (Severity::Info, Risk::Low, &None), "{}", told.message);
+    let found = last(&["CREATE MATERIALIZED VIEW ev AS SELECT 1 AS id;", "CREATE INDEX i ON ev (id);"]);
+    let told = of(&found, INDEX).expect("told");
+    assert_eq!((told.severity, told.risk), (Severity::Info, Risk::Low), "{}", told.message);
     let found = last(&[
         "CREATE TABLE u (id bigint PRIMARY KEY);",
         "CREATE TABLE ev (id bigint, u_id bigint REFERENCES u (id)) PARTITION BY RANGE (id);",
