@@ -62,6 +62,16 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
                         report.add(change.syntax(), message).tables = vec![table];
                     }
                 }
+                if let Some(mut held) = filled_from(&statement.node) {
+                    held.retain(|table| altered.contains(table));
+                    if let Some(first) = held.first() {
+                        let message = format!(
+                            "`{first}` was altered above in the same transaction: it stays locked against everyone until all of \
+                             it is read"
+                        );
+                        report.add(statement.node.syntax(), message).tables = held;
+                    }
+                }
                 let ast::Stmt::Insert(insert) = &statement.node else { continue };
                 let mut held = copied_from(script, insert);
                 if !held.is_empty() {
@@ -88,6 +98,16 @@ fn held_on(altered: &[(String, Lock)], table: &str) -> Option<Lock> {
 /// Whom a lock keeps out.
 fn whom(lock: Lock) -> &'static str {
     if lock == Lock::AccessExclusive { "everyone" } else { "everyone who writes" }
+}
+
+/// The tables that a new table or a materialized view is filled from, if it is filled at once.
+fn filled_from(statement: &ast::Stmt) -> Option<Vec<String>> {
+    let (node, data) = match statement {
+        ast::Stmt::CreateTableAs(create) => (create.syntax(), create.data_option()),
+        ast::Stmt::CreateMaterializedView(create) => (create.syntax(), create.data_option()),
+        _ => return None,
+    };
+    (!matches!(data, Some(ast::DataOption::WithNoData(_)))).then(|| read_whole(node))
 }
 
 #[cfg(test)]
@@ -118,5 +138,35 @@ mod tests {
         assert_eq!(of("alter table t add column b int; update t set b = 1 where id = 7;"), None);
         assert_eq!(of("alter table t add column b int; update t set b = 1 where area = 'x';"), None);
         assert!(of("alter table t add column b int; update t set b = 1 where n = 7;").is_some());
+    }
+
+    fn count(sql: &str) -> usize {
+        let (report, _) = sample(&[
+            ("0001_t.up.sql", "create table t (id int primary key, a int); create table u (a int);"),
+            ("0002_m.up.sql", sql),
+        ]);
+        report.violations.iter().filter(|v| v.rule == "ddl-with-backfill").count()
+    }
+
+    #[test]
+    fn what_is_filled_from_a_table_that_was_altered_is_told() {
+        for sql in [
+            "alter table t add column b int; create table w as select a from t;",
+            "alter table t add column b int; create table w as select a, count(*) from t group by a;",
+            "alter table t add column b int; create materialized view w as select b, count(*) from t group by b;",
+            "alter table t add column b int; create table w as select t.a from t join u on u.a = t.a;",
+        ] {
+            assert_eq!(count(sql), 1, "{sql}");
+        }
+        for sql in [
+            "create table w as select a from t; alter table t add column b int;",
+            "alter table t add column b int; create table w as select a from u;",
+            "alter table t add column b int; create table w as select a from t with no data;",
+            "alter table t add column b int; create materialized view w as select a from t with no data;",
+            "alter table t add column b int; create view w as select a from t;",
+            "alter table t add column b int; create table w as select a from t limit 10;",
+        ] {
+            assert_eq!(count(sql), 0, "{sql}");
+        }
     }
 }

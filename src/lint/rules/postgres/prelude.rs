@@ -177,19 +177,24 @@ pub(super) fn copied_from(script: &Script<'_>, insert: &ast::Insert) -> Vec<Stri
     if let ast::SelectVariant::Table(table) = &source {
         return vec![named(table.relation_name())];
     }
-    let tables = insert.syntax().descendants().filter_map(ast::RelationFromItem::cast);
+    read_whole(insert.syntax())
+}
+
+/// The tables that a statement which copies what it reads, reads as a whole.
+pub(super) fn read_whole(statement: &SyntaxNode) -> Vec<String> {
+    let tables = statement.descendants().filter_map(ast::RelationFromItem::cast);
     let read: Vec<String> = tables.filter(|t| reads_all(t.syntax())).map(|t| named(t.relation_name_ref())).collect();
-    let queries = insert.syntax().descendants().filter_map(ast::WithTable::cast);
+    let queries = statement.descendants().filter_map(ast::WithTable::cast);
     let queries: Vec<String> = queries.map(|q| named(q.name())).collect();
     let systems = |t: &String| t.starts_with("pg_") || t.starts_with("information_schema.");
     read.into_iter().filter(|t| !queries.contains(t) && !systems(t)).collect()
 }
 
-/// Whether an `INSERT` gets every row of a table that is read there, as far as its words tell.
+/// Whether a statement that copies gets every row of a table that is read there, as far as its words tell.
 fn reads_all(table: &SyntaxNode) -> bool {
     for above in table.ancestors().skip(1) {
         match above.kind() {
-            SyntaxKind::INSERT => return true,
+            SyntaxKind::INSERT | SyntaxKind::CREATE_TABLE_AS | SyntaxKind::CREATE_MATERIALIZED_VIEW => return true,
             SyntaxKind::SELECT => {
                 let Some(select) = ast::Select::cast(above) else { return false };
                 let picks = select.where_clause().is_some() && Picked::of_query(&select, table).is_few(picked::by_name);

@@ -13,11 +13,18 @@ pub(super) static RULE: OwnRule = OwnRule {
     },
     check: Check::Statement(check),
     help: "superuser rights are given by who runs the server, never by a migration",
-    ok: &["create role app login;", "alter role app nosuperuser;", "grant readers to app;"],
-    bad: &["create role app superuser;", "alter user app with bypassrls;", "grant pg_write_server_files to app;"],
+    ok: &["create role app login;", "alter role app nosuperuser nocreaterole;", "grant readers to app;"],
+    bad: &[
+        "create role app superuser;",
+        "alter user app with bypassrls;",
+        "grant pg_write_server_files to app;",
+        "create role app createrole;",
+        "grant pg_read_all_data to app;",
+    ],
 };
 
 fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_>) {
+    const DATA: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
     const ROLES: [&str; 5] = [
         "pg_execute_server_program",
         "pg_read_server_files",
@@ -30,6 +37,14 @@ fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_
         if grant.on_privilege_objects_clause().is_none() && given.split(',').any(|r| ROLES.contains(&r)) {
             report.add(grant.syntax(), format!("`{given}` reaches the server's files and programs"));
         }
+        let data = given.split(',').find(|role| DATA.contains(role));
+        if let Some(role) = data.filter(|_| grant.on_privilege_objects_clause().is_none()) {
+            let does = if role == "pg_read_all_data" { "reads" } else { "changes" };
+            report.add(
+                grant.syntax(),
+                format!("`{role}` {does} every table, those of the future too, whatever is granted on it"),
+            );
+        }
         return;
     }
     for option in role_options(&statement.node) {
@@ -39,6 +54,9 @@ fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_
                 option.syntax(),
                 format!("`{}` puts the role above every rule of the database", text.to_uppercase()),
             );
+        } else if text == "createrole" {
+            let message = "`CREATEROLE` makes roles and gives rights to them: before PostgreSQL 16 those of nearly every other role";
+            report.add(option.syntax(), message);
         }
     }
 }
