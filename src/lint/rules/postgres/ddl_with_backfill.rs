@@ -63,11 +63,13 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
                     }
                 }
                 if let Some(mut held) = filled_from(&statement.node) {
-                    held.retain(|table| altered.contains(table));
-                    if let Some(first) = held.first() {
+                    held.retain(|table| held_on(&altered, table).is_some());
+                    if let Some((first, lock)) = held.first().and_then(|first| Some((first, held_on(&altered, first)?)))
+                    {
                         let message = format!(
-                            "`{first}` was altered above in the same transaction: it stays locked against everyone until all of \
-                             it is read"
+                            "`{first}` was altered above in the same transaction: it stays locked against {} until all of it is \
+                             read",
+                            whom(lock)
                         );
                         report.add(statement.node.syntax(), message).tables = held;
                     }
