@@ -37,6 +37,7 @@ mod transactions;
 mod truth;
 mod versions;
 mod waivers;
+mod wayback;
 mod words;
 
 use std::collections::BTreeSet;
