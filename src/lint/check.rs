@@ -15,7 +15,7 @@ use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, foreign,
     misplaced, models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, uses,
-    versions,
+    versions, wayback,
 };
 use crate::config::LintConfig;
 use crate::ids::{Engine, EnvironmentName, Risk};
@@ -203,6 +203,8 @@ pub(super) struct Linter<'a> {
     pub(super) today: NaiveDate,
     pub(super) postgres: squawk::Chosen,
     sqlite: squawk::Chosen,
+    /// For ways back.
+    back: squawk::Chosen,
 }
 
 impl<'a> Linter<'a> {
@@ -213,6 +215,7 @@ impl<'a> Linter<'a> {
             today,
             postgres: squawk::Chosen::new(config.postgres(), on),
             sqlite: squawk::Chosen::new(config.postgres(), |i| i.applies == Applies::Sql && on(i)),
+            back: squawk::Chosen::new(config.postgres(), |i| wayback::asks(i) && on(i)),
         }
     }
 
@@ -237,7 +240,8 @@ impl<'a> Linter<'a> {
         (checked.up, checked.transactional, checked.changes) = (up.found, up.in_transaction, up.changes);
         (checked.defined, checked.calls) = (up.defined, up.calls);
         if let Some(down) = &migration.down {
-            let back = self.script(migration, &down.text, Direction::Down, newer, scope);
+            let mut back = self.script(migration, &down.text, Direction::Down, newer, scope);
+            wayback::keep_foreign(&checked.changes, &checked.up, &back.changes, &mut back.found);
             checked.down = back.found;
             if migration.is_reversible() && checked.down.is_empty() {
                 checked.down.extend(incomplete(migration.engine, &down.text, &checked.changes, &back.changes));
@@ -288,7 +292,13 @@ impl<'a> Linter<'a> {
         let environment = self.config.environment.as_ref();
         let mut notes = schema::judge(&steps, self.config.postgres_major(), &together, environment);
         for ((at, _), checked) in in_scope.iter().zip(scripts) {
-            schema::weigh(notes.remove(at).unwrap_or_default(), &mut checked.up);
+            let schema::Notes { up, down } = notes.remove(at).unwrap_or_default();
+            schema::weigh(up, &mut checked.up);
+            if !down.is_empty() {
+                // What it leaves out is of no interest while it cannot run.
+                checked.down.retain(|f| f.rule.id != INCOMPLETE_DOWN);
+                schema::weigh(down, &mut checked.down);
+            }
         }
     }
 
@@ -429,6 +439,9 @@ impl<'a> Linter<'a> {
                 let is_newer = |i: &RuleInfo| i.id == rules::postgres::NEWER_THAN_SERVER.info.id;
                 rules::run(&script, |i| is_newer(i) && i.applies.to(engine) && self.on(i), &mut found);
                 found.extend(bodies::refused(&script));
+                if engine == Engine::Postgresql {
+                    found.extend(wayback::losses(&script, &parse, &self.back, |i| self.on(i)));
+                }
             }
         }
         let changes = match engine {

@@ -41,6 +41,7 @@ mod uses;
 mod versions;
 mod volatile;
 mod waivers;
+mod wayback;
 mod words;
 
 use std::collections::BTreeSet;

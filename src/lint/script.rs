@@ -20,7 +20,7 @@ use crate::ids::{Engine, Risk};
 pub enum Direction {
     /// Forward.
     Up,
-    /// Backward: only what cannot run is worth a word; undoing is meant to drop things.
+    /// Backward: only what cannot run, or takes what the way there did not bring, is worth a word.
     Down,
 }
 

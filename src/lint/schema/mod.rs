@@ -1,6 +1,7 @@
 //! The schema that the earlier migrations built: replayed in their order, asked before each change. Knows what no single
 //! file tells: the type that a column has, the check that makes `SET NOT NULL` cheap, the index that is there already.
 
+mod backward;
 mod built;
 mod catalog;
 mod change;
@@ -15,6 +16,7 @@ mod worlds;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+pub use backward::{Brought, columns_set, filled};
 pub use built::{Built, Column as BuiltColumn, built};
 pub use change::Change;
 pub use judge::Note;
@@ -122,6 +124,15 @@ pub fn database(migration: &Migration) -> Option<String> {
     })
 }
 
+/// What the history says about the two scripts of a migration.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// About the forward one.
+    pub up: Vec<Note>,
+    /// About the way back.
+    pub down: Vec<Note>,
+}
+
 /// What the history says about its migrations, by their place in the set. `steps` are in the order in which they run;
 /// those of `together` come in one change, so that what one of them makes holds no rows for the others. `environment` is the
 /// one that is asked about, if it is one.
@@ -130,7 +141,7 @@ pub fn judge(
     version: u32,
     together: &HashSet<usize>,
     environment: Option<&EnvironmentName>,
-) -> HashMap<usize, Vec<Note>> {
+) -> HashMap<usize, Notes> {
     let mut of: BTreeMap<String, Vec<&Step<'_>>> = BTreeMap::new();
     for step in steps {
         if let Some(database) = database(step.migration) {
@@ -146,17 +157,18 @@ pub fn judge(
     notes
 }
 
-fn replay(
-    history: &[(&Step<'_>, Part)],
-    version: u32,
-    together: &HashSet<usize>,
-    notes: &mut HashMap<usize, Vec<Note>>,
-) {
+fn replay(history: &[(&Step<'_>, Part)], version: u32, together: &HashSet<usize>, notes: &mut HashMap<usize, Notes>) {
     let mut catalog = Catalog::default();
     let mut keys: Vec<(usize, Key)> = Vec::new();
     let mut made_together: HashSet<String> = HashSet::new();
     for (n, (step, part)) in history.iter().enumerate() {
         catalog.begin(step.migration.schema());
+        if *part == Part::Judged {
+            let lost = backward::takes(&catalog, step);
+            if !lost.is_empty() {
+                notes.entry(step.at).or_default().down.extend(lost);
+            }
+        }
         let mut made = if together.contains(&step.at) { made_together.clone() } else { HashSet::new() };
         for change in &step.changes {
             if *part == Part::Forgotten {
@@ -187,7 +199,13 @@ fn replay(
             keys.extend(judge::keys(&catalog, change).into_iter().map(|key| (step.at, key)));
             catalog.apply(&change.what);
             if !found.is_empty() {
-                notes.entry(step.at).or_default().extend(found);
+                notes.entry(step.at).or_default().up.extend(found);
+            }
+        }
+        if *part == Part::Judged {
+            let refused = backward::refused(&catalog, step, version);
+            if !refused.is_empty() {
+                notes.entry(step.at).or_default().down.extend(refused);
             }
         }
         if together.contains(&step.at) {
@@ -206,7 +224,7 @@ fn replay(
             format!("CREATE INDEX CONCURRENTLY ON {} ({});", key.table, key.columns.join(", "))
         };
         let fix = history.iter().find(|(s, _)| s.at == at).and_then(|(step, _)| index_behind(step, &key));
-        notes.entry(at).or_default().push(Note::Add(Finding {
+        notes.entry(at).or_default().up.push(Note::Add(Finding {
             tables: vec![key.table],
             fix,
             ..Finding::new(&FOREIGN_KEY_WITHOUT_INDEX, key.range, message).with_help(help)

@@ -142,6 +142,13 @@ impl ColumnType {
         self.kind == Kind::Other && matches!(self.shown.to_lowercase().as_str(), "citext" | "public.citext")
     }
 
+    /// The name of a type that is none of PostgreSQL's own, for the column itself or for what its array holds.
+    pub fn foreign_name(&self) -> Option<String> {
+        let Kind::Other = self.kind else { return None };
+        let shown = self.shown.trim_end_matches("[]").replace('"', "").to_lowercase();
+        Some(shown.strip_prefix("public.").map(str::to_owned).unwrap_or(shown))
+    }
+
     /// Whether both are times that differ in knowing a zone: such a change is skipped only where the session's zone is UTC.
     pub fn gains_zone(&self, new: &Self) -> bool {
         matches!(

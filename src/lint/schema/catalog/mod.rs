@@ -6,6 +6,7 @@ mod table;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::change::{Action, ConstraintDef, ConstraintKind, Dropped, IndexDef, PartitionKey, ViewDef, What};
+use super::types::ColumnType;
 
 pub use table::Table;
 pub(in crate::lint::schema) use table::mentions;
@@ -13,7 +14,7 @@ pub(in crate::lint::schema) use table::mentions;
 use table::{alter_table, free, rename_in, unnamed};
 
 /// The schema as far as it is known.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Catalog {
     pub(super) relations: HashMap<String, Relation>,
     pub(super) indexes: HashMap<String, Index>,
@@ -144,6 +145,11 @@ impl Catalog {
         self.indexes.iter().filter(move |(_, i)| i.table == table).map(|(name, i)| (name.as_str(), &i.def))
     }
 
+    /// Whether there is an index of that name in some schema.
+    pub fn has_index(&self, name: &str) -> bool {
+        self.indexes.keys().any(|known| known.rsplit('.').next() == Some(name))
+    }
+
     /// Foreign keys of other tables that refer to `table`: table, constraint, columns referred to (empty: the key).
     pub fn referring<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a str, &'a [String])> {
         self.relations
@@ -199,6 +205,13 @@ impl Catalog {
         self.relations.retain(|name, relation| match relation {
             Relation::Table(table) => {
                 table.closed &= !open.contains(name);
+                for column in table.columns.values_mut() {
+                    // A type that bears another name from here on, or holds other values.
+                    let ty = column.ty.as_ref().and_then(ColumnType::foreign_name);
+                    if ty.is_some_and(|ty| named(&ty)) {
+                        column.ty = None;
+                    }
+                }
                 !named(name)
             }
             Relation::View(_) | Relation::Other => !named(name) && !open.contains(name),

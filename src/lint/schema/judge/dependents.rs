@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::super::OBJECT_IN_USE;
-use super::super::catalog::Catalog;
+use super::super::catalog::{Catalog, Relation};
+use super::super::types::ColumnType;
 use super::{Note, add};
 use crate::ids::Risk;
 use crate::lint::Severity;
@@ -58,6 +59,25 @@ pub(super) fn of_constraint(catalog: &Catalog, range: &Range<usize>, names: &[St
         format!("PostgreSQL refuses it, with `CASCADE` too: the constraint `{name}` of `{table}` needs this index");
     let help = format!("drop the constraint, and its index goes with it: `ALTER TABLE {table} DROP CONSTRAINT {name}`");
     Some(add(&OBJECT_IN_USE, range, message, &help))
+}
+
+/// A column whose type is one of those that are dropped.
+pub(super) fn columns_of_type(catalog: &Catalog, range: &Range<usize>, names: &[String]) -> Option<Note> {
+    let dropped: Vec<String> =
+        names.iter().filter_map(|name| catalog.resolve(name)).filter(|name| catalog.types.contains(name)).collect();
+    let mut uses: Vec<(&str, &str, String)> = Vec::new();
+    for (name, relation) in &catalog.relations {
+        // What becomes of the columns of one that is not closed may be said of another table.
+        let Relation::Table(table) = relation else { continue };
+        for (column, def) in table.columns.iter().filter(|_| table.closed) {
+            let ty = def.ty.as_ref().and_then(ColumnType::foreign_name).and_then(|ty| catalog.resolve(&ty));
+            uses.extend(ty.filter(|ty| dropped.contains(ty)).map(|ty| (name.as_str(), column.as_str(), ty)));
+        }
+    }
+    uses.sort_unstable();
+    let (table, column, ty) = uses.first()?;
+    let message = format!("PostgreSQL refuses it: `{table}.{column}` is of the type `{ty}`");
+    Some(add(&OBJECT_IN_USE, range, message, "drop the column first, or give it another type"))
 }
 
 pub(super) fn view_reads(

@@ -22,7 +22,7 @@ pub use partitions::{INDEX_OF_PARTITIONED, beside_default};
 pub use presence::not_made;
 
 use columns::{set_not_null, set_type};
-use dependents::{column_in_use, hangs_on, of_constraint, referred_to, view_reads};
+use dependents::{column_in_use, columns_of_type, hangs_on, of_constraint, referred_to, view_reads};
 use indexes::{duplicate, key_of_index};
 use partitions::{checked_before, no_concurrent_index, of_partitioned};
 use presence::{absent, absent_column, absent_columns, asked, existing, validated};
@@ -139,6 +139,9 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
                     help: "it is quick once it has the locks: keep a short `lock_timeout`, and try again when it runs out",
                 });
             }
+        }
+        What::Drop { kind: Dropped::Type, names, cascade: false, .. } => {
+            out.extend(columns_of_type(catalog, range, names));
         }
         What::Columns { table, columns } => {
             let Some(name) = catalog.resolve(table) else { return out };
