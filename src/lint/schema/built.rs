@@ -1,6 +1,7 @@
 //! The schema that a history has built in the end, as plain names: what another description of it is compared with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use super::Change;
 use super::catalog::{Catalog, Relation};
@@ -52,7 +53,11 @@ pub fn built<'a>(scripts: impl Iterator<Item = &'a [Change]>) -> Built {
     for (name, relation) in catalog.relations {
         match relation {
             Relation::Table(table) if table.closed => {
-                let columns = table.columns.into_iter().map(|(n, c)| (n, Column { not_null: c.not_null })).collect();
+                let columns = Rc::unwrap_or_clone(table)
+                    .columns
+                    .into_iter()
+                    .map(|(n, c)| (n, Column { not_null: c.not_null }))
+                    .collect();
                 out.tables.insert(name, columns);
             }
             Relation::Table(_) | Relation::View(_) | Relation::Other => drop(out.unknown.insert(name)),

@@ -4,8 +4,9 @@
 mod table;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
-use super::change::{Action, ConstraintDef, ConstraintKind, Dropped, IndexDef, PartitionKey, ViewDef, What};
+use super::change::{Action, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, PartitionKey, ViewDef, What};
 use super::types::ColumnType;
 
 pub use table::Table;
@@ -49,9 +50,9 @@ enum Path {
 #[derive(Debug, Clone)]
 pub enum Relation {
     /// A table whose columns are known.
-    Table(Table),
+    Table(Rc<Table>),
     /// A view.
-    View(ViewDef),
+    View(Rc<ViewDef>),
     /// It is there; no more is known.
     Other,
 }
@@ -62,9 +63,15 @@ pub struct Index {
     /// The table.
     pub table: String,
     /// What it is.
-    pub def: IndexDef,
+    pub def: Rc<IndexDef>,
     /// Whether a constraint of its name needs it.
     pub of_constraint: bool,
+}
+
+/// Whether a foreign key of a table refers to the one of that name.
+fn refers_to(table: &Table, name: &str) -> bool {
+    let kinds = table.constraints.values().map(|c| &c.kind);
+    kinds.into_iter().any(|kind| matches!(kind, ConstraintKind::Foreign { table: other, .. } if other == name))
 }
 
 impl Catalog {
@@ -142,7 +149,7 @@ impl Catalog {
 
     /// The indexes of a table, by name.
     pub fn indexes_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a IndexDef)> {
-        self.indexes.iter().filter(move |(_, i)| i.table == table).map(|(name, i)| (name.as_str(), &i.def))
+        self.indexes.iter().filter(move |(_, i)| i.table == table).map(|(name, i)| (name.as_str(), &*i.def))
     }
 
     /// Whether there is an index of that name in some schema.
@@ -204,13 +211,14 @@ impl Catalog {
             self.indexes.iter().filter(|(name, _)| named(name)).map(|(_, index)| index.table.clone()).collect();
         self.relations.retain(|name, relation| match relation {
             Relation::Table(table) => {
-                table.closed &= !open.contains(name);
-                for column in table.columns.values_mut() {
-                    // A type that bears another name from here on, or holds other values.
-                    let ty = column.ty.as_ref().and_then(ColumnType::foreign_name);
-                    if ty.is_some_and(|ty| named(&ty)) {
-                        column.ty = None;
-                    }
+                // A type that bears another name from here on, or holds other values.
+                let is_other = |column: &ColumnDef| {
+                    column.ty.as_ref().and_then(ColumnType::foreign_name).is_some_and(|ty| named(&ty))
+                };
+                if (table.closed && open.contains(name)) || table.columns.values().any(is_other) {
+                    let table = Rc::make_mut(table);
+                    table.closed &= !open.contains(name);
+                    table.columns.values_mut().filter(|column| is_other(column)).for_each(|column| column.ty = None);
                 }
                 !named(name)
             }
@@ -260,7 +268,8 @@ impl Catalog {
                     }
                     self.partitioned.entry(table).or_insert(PartitionKey::Unknown);
                 }
-                self.relations.insert(name.clone(), Relation::Table(Table { closed: *closed, ..Table::default() }));
+                self.relations
+                    .insert(name.clone(), Relation::Table(Rc::new(Table { closed: *closed, ..Table::default() })));
                 for part in parts {
                     self.alter(&name, part);
                 }
@@ -281,13 +290,13 @@ impl Catalog {
                 }
                 self.gone.remove(&name);
                 self.partitioned.remove(&name);
-                self.relations.insert(name, Relation::View(ViewDef { reads, ..view.clone() }));
+                self.relations.insert(name, Relation::View(Rc::new(ViewDef { reads, ..view.clone() })));
             }
             What::Refresh { view, fills, .. } => {
                 if let Some(name) = self.resolve(view)
                     && let Some(Relation::View(view)) = self.relations.get_mut(&name)
                 {
-                    view.filled = *fills;
+                    Rc::make_mut(view).filled = *fills;
                 }
             }
             What::CreateIndex { name, table, index, .. } => {
@@ -296,7 +305,7 @@ impl Catalog {
                     Some(name) => Self::resolve_index(&table, name),
                     None => Self::resolve_index(&table, &self.unnamed_index(&table, index)),
                 };
-                self.indexes.entry(name).or_insert(Index { table, def: index.clone(), of_constraint: false });
+                self.indexes.entry(name).or_insert(Index { table, def: Rc::new(index.clone()), of_constraint: false });
             }
             What::CreateType { name, checked, base } => {
                 let inherits = base.as_ref().is_some_and(|base| self.is_checked(base));
@@ -472,8 +481,10 @@ impl Catalog {
             self.cascade(&view);
         }
         for relation in self.relations.values_mut() {
-            if let Relation::Table(table) = relation {
-                table
+            if let Relation::Table(table) = relation
+                && refers_to(table, name)
+            {
+                Rc::make_mut(table)
                     .constraints
                     .retain(|_, c| !matches!(&c.kind, ConstraintKind::Foreign { table: other, .. } if other == name));
             }
@@ -482,7 +493,7 @@ impl Catalog {
 
     fn table_mut(&mut self, name: &str) -> Option<&mut Table> {
         match self.relations.get_mut(name) {
-            Some(Relation::Table(table)) => Some(table),
+            Some(Relation::Table(table)) => Some(Rc::make_mut(table)),
             Some(Relation::View(_) | Relation::Other) | None => None,
         }
     }
@@ -579,8 +590,8 @@ impl Catalog {
             .for_each(|partition| partition.clone_from(&to));
         for relation in self.relations.values_mut() {
             match relation {
-                Relation::Table(table) => {
-                    for constraint in table.constraints.values_mut() {
+                Relation::Table(table) if refers_to(table, from) => {
+                    for constraint in Rc::make_mut(table).constraints.values_mut() {
                         if let ConstraintKind::Foreign { table: other, .. } = &mut constraint.kind
                             && other == from
                         {
@@ -588,12 +599,12 @@ impl Catalog {
                         }
                     }
                 }
-                Relation::View(view) => {
-                    if view.reads.remove(from) {
-                        view.reads.insert(to.clone());
-                    }
+                Relation::View(view) if view.reads.contains(from) => {
+                    let reads = &mut Rc::make_mut(view).reads;
+                    reads.remove(from);
+                    reads.insert(to.clone());
                 }
-                Relation::Other => {}
+                Relation::Table(_) | Relation::View(_) | Relation::Other => {}
             }
         }
         let moved: Vec<String> = self.indexes.iter().filter(|(_, i)| i.table == from).map(|(n, _)| n.clone()).collect();
@@ -619,17 +630,17 @@ impl Catalog {
             columns.iter_mut().filter(|c| *c == from).for_each(|c| to.clone_into(c));
         }
         for index in self.indexes.values_mut().filter(|i| i.table == name) {
-            let def = &mut index.def;
+            let def = Rc::make_mut(&mut index.def);
             let named = def.keys.iter_mut().flatten().chain(&mut def.included).filter(|k| *k == from);
             named.for_each(|key| to.clone_into(key));
-            if index.def.words.remove(from) {
-                index.def.words.insert(to.to_owned());
+            if def.words.remove(from) {
+                def.words.insert(to.to_owned());
             }
         }
         for relation in self.relations.values_mut() {
             match relation {
-                Relation::Table(table) => {
-                    for constraint in table.constraints.values_mut() {
+                Relation::Table(table) if refers_to(table, name) => {
+                    for constraint in Rc::make_mut(table).constraints.values_mut() {
                         if let ConstraintKind::Foreign { table: other, referred, .. } = &mut constraint.kind
                             && other == name
                         {
@@ -638,9 +649,9 @@ impl Catalog {
                     }
                 }
                 Relation::View(view) if view.reads.contains(name) && view.words.contains(from) => {
-                    view.words.insert(to.to_owned());
+                    Rc::make_mut(view).words.insert(to.to_owned());
                 }
-                Relation::View(_) | Relation::Other => {}
+                Relation::Table(_) | Relation::View(_) | Relation::Other => {}
             }
         }
     }
@@ -695,7 +706,7 @@ impl Catalog {
                 plain: true,
                 computed: false,
             };
-            let index = Index { table: name.to_owned(), def, of_constraint: true };
+            let index = Index { table: name.to_owned(), def: Rc::new(def), of_constraint: true };
             self.indexes.insert(Self::resolve_index(name, &constraint), index);
         }
     }
