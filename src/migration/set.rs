@@ -146,7 +146,12 @@ pub fn resolve_below(above: &str, files: &[SourceFile], roots: &[MigrationRoot])
                 docs,
                 names_all,
             };
-            taken.extend(below.keys().copied());
+            // Those on the way to them would be read for what lies below them, and so would that again.
+            for deep in below.keys() {
+                let on_the_way = std::iter::successors(Some(*deep), |path| Some(split(path).0));
+                let within = on_the_way.take_while(|path| path.len() > dir.len());
+                taken.extend(within.filter_map(|path| folders.get_key_value(path).map(|(known, _)| *known)));
+            }
             // The folders of single migrations, and those of environments, belong to this one.
             taken.extend(
                 folder
