@@ -77,17 +77,16 @@ impl Uses {
         let (mut here, mut stars) = (BTreeSet::new(), false);
         for token in tokens(statement.node.syntax()) {
             match token.kind() {
-                SyntaxKind::STRING | SyntaxKind::DOLLAR_QUOTED_STRING | SyntaxKind::ESC_STRING => {
-                    if holds_names {
-                        let words = words_of(token.text());
-                        self.zones |= words.contains("timezone") || words.contains("zone");
-                        if !is_of_default(&token) {
-                            here.extend(words.iter().cloned());
-                            self.used.extend(words.iter().cloned());
-                        }
-                        self.words.extend(words);
+                SyntaxKind::STRING | SyntaxKind::DOLLAR_QUOTED_STRING | SyntaxKind::ESC_STRING if holds_names => {
+                    let words = words_of(token.text());
+                    self.zones |= words.contains("timezone") || words.contains("zone");
+                    if !is_of_default(&token) {
+                        here.extend(words.iter().cloned());
+                        self.used.extend(words.iter().cloned());
                     }
+                    self.words.extend(words);
                 }
+                SyntaxKind::STRING | SyntaxKind::DOLLAR_QUOTED_STRING | SyntaxKind::ESC_STRING => {}
                 SyntaxKind::STAR => stars = true,
                 SyntaxKind::ZONE_KW => self.zones = true,
                 _ if is_name(&token) => {

@@ -35,7 +35,8 @@ pub fn losses(
     let newer = HashSet::new();
     // What fills a column that comes back here overwrites nothing.
     found.retain(|f| {
-        !script.concerns_only_new(f, &newer) && !(f.rule.id == UPDATE && f.severity == Some(Severity::Warning))
+        let fills = f.rule.id == UPDATE && f.severity == Some(Severity::Warning);
+        !fills && !script.concerns_only_new(f, &newer)
     });
     for finding in &mut found {
         finding.tables = script.tables_at(finding);
@@ -100,6 +101,6 @@ pub fn keep_foreign(up: &[Change], told: &[Finding], back: &[Change], found: &mu
         }
         let set: BTreeSet<&str> = columns_set(back, &finding.range);
         let own = |column: &&str| finding.tables.iter().any(|table| brought.has_column(table, column));
-        finding.rule.id != UPDATE || set.is_empty() || !set.iter().all(|column| own(column))
+        finding.rule.id != UPDATE || set.is_empty() || !set.iter().all(own)
     });
 }
