@@ -4,15 +4,15 @@ use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode};
 
 use super::script::{Finding, Script, name_of, range_of};
-use super::{Severity, fleeting, squawk, table, volatile};
+use super::{Severity, fleeting, row_security, squawk, table, volatile};
 use crate::ids::Risk;
 
 /// Lowers what only looks dangerous, and takes out what is nothing.
 pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Finding>) {
     once(found);
-    found.retain(|f| !is_made_again(script, f) && !fleeting::is_own(script, f) && !has_its_policy(script, f));
+    found.retain(|f| !is_made_again(script, f) && !fleeting::is_own(script, f));
     found.extend(script.statements.iter().flat_map(|s| without_value(&s.node)));
-    row_level_security(script, found);
+    row_security::told_once(script, found);
     if squawk.is_from("11") {
         found.retain(|f| !is_computed_once(script, f));
     }
@@ -182,88 +182,6 @@ fn is_virtual(script: &Script<'_>, finding: &Finding) -> bool {
         }
         Some(ast::GeneratedAs::GeneratedIdentity(_)) | None => false,
     })
-}
-
-/// What a statement does with the row level security of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rows {
-    Enabled,
-    Forced,
-    Disabled,
-    NotForced,
-}
-
-impl Rows {
-    fn is_on(self) -> bool {
-        matches!(self, Rows::Enabled | Rows::Forced)
-    }
-}
-
-/// The table whose row level security a finding is about, and what is done with it.
-fn of_rows(script: &Script<'_>, finding: &Finding) -> Option<(String, Rows)> {
-    if !matches!(finding.rule.id, ROW_LEVEL_SECURITY | "ban-disable-trigger") {
-        return None;
-    }
-    let ast::Stmt::AlterTable(alter) = &script.statements[script.statement_at(finding.range.start)?].node else {
-        return None;
-    };
-    let rows = match alter.actions().find(|a| holds(a.syntax(), finding))? {
-        ast::AlterTableAction::EnableRls(_) => Rows::Enabled,
-        ast::AlterTableAction::ForceRls(_) => Rows::Forced,
-        ast::AlterTableAction::DisableRls(_) => Rows::Disabled,
-        ast::AlterTableAction::NoForceRls(_) => Rows::NotForced,
-        _ => return None,
-    };
-    Some((name_of(alter.table_relation_name()?.syntax()), rows))
-}
-
-const ROW_LEVEL_SECURITY: &str = "ban-alter-row-level-security";
-
-/// Row level security is told once for each table, by its own rule and where it is first touched: `ENABLE` and `FORCE` are
-/// two halves of one decision, and no trigger is switched off.
-fn row_level_security(script: &Script<'_>, found: &mut Vec<Finding>) {
-    found.retain(|f| f.rule.id == ROW_LEVEL_SECURITY || of_rows(script, f).is_none());
-    let mut all: Vec<(usize, String, Rows)> =
-        found.iter().filter_map(|f| of_rows(script, f).map(|(table, rows)| (f.range.start, table, rows))).collect();
-    all.sort();
-    found.retain_mut(|finding| {
-        let Some((table, rows)) = of_rows(script, finding) else { return true };
-        let beside = || all.iter().filter(|(_, t, r)| *t == table && r.is_on() == rows.is_on());
-        if beside().next().is_some_and(|(first, ..)| *first != finding.range.start) {
-            return false;
-        }
-        let has = |wanted: Rows| beside().any(|(.., r)| *r == wanted);
-        finding.message = if has(Rows::Disabled) {
-            format!("from here on every role with rights on `{table}` sees all of its rows, whatever its policies say")
-        } else if rows == Rows::NotForced {
-            format!("from here on the owner of `{table}` sees all of its rows, whatever its policies say")
-        } else if !has(Rows::Enabled) {
-            format!(
-                "from here on the policies of `{table}` hold for its owner too: programs that connect as the owner see and \
-                 write no more than they allow"
-            )
-        } else if has(Rows::Forced) {
-            format!("without a policy nobody sees a row of `{table}` from here on or writes one, its owner neither")
-        } else {
-            format!("without a policy nobody but its owner sees a row of `{table}` from here on or writes one")
-        };
-        true
-    });
-}
-
-/// Whether row level security is switched on for a table that gets a policy in the same transaction.
-fn has_its_policy(script: &Script<'_>, finding: &Finding) -> bool {
-    let Some((table, rows)) = of_rows(script, finding) else { return false };
-    let Some(index) = script.statement_at(finding.range.start) else { return false };
-    // Where each statement commits by itself, nobody sees a row until the policy behind it is there.
-    let beside = if script.in_transaction { &script.statements[..] } else { &script.statements[..index] };
-    let policy = |stmt: &ast::Stmt| match stmt {
-        ast::Stmt::CreatePolicy(policy) => {
-            policy.on_table().and_then(|on| on.table_name_ref()).is_some_and(|n| name_of(n.syntax()) == table)
-        }
-        _ => false,
-    };
-    rows.is_on() && beside.iter().any(|s| policy(&s.node))
 }
 
 /// One statement, one finding: a foreign key is told by the rule for constraints that check rows, a unique constraint or a
@@ -457,7 +375,7 @@ fn nobody_names_it(script: &Script<'_>, index: usize, finding: &Finding) -> Opti
     }
 }
 
-fn holds(node: &squawk_syntax::SyntaxNode, finding: &Finding) -> bool {
+pub(super) fn holds(node: &squawk_syntax::SyntaxNode, finding: &Finding) -> bool {
     let range = node.text_range();
     usize::from(range.start()) <= finding.range.start && finding.range.start < usize::from(range.end())
 }
@@ -604,56 +522,6 @@ mod tests {
         }
         assert!(told("18", "ALWAYS AS (stored) STORED") && told("18", "ALWAYS AS IDENTITY"));
         assert!(!told("18", "ALWAYS AS (stored)"));
-    }
-
-    #[test]
-    fn p161_row_level_security_with_its_policy_is_safe() {
-        let (on, policy) = ("ALTER TABLE t ENABLE ROW LEVEL SECURITY;", "CREATE POLICY p ON t USING (true);");
-        for (sql, bare) in [
-            (format!("{policy} {on}"), false),
-            (format!("{on} {policy}"), false),
-            (on.to_owned(), true),
-            (format!("CREATE POLICY p ON u USING (true); {on}"), true),
-            (format!("{policy} ALTER TABLE t DISABLE ROW LEVEL SECURITY;"), true),
-            (format!("-- godwit: no-transaction\n{on} {policy}"), true),
-        ] {
-            assert_eq!(told(&sql).iter().any(|r| r == "ban-alter-row-level-security"), bare, "{sql}");
-        }
-    }
-
-    #[test]
-    fn p161_row_level_security_is_told_once_for_each_table() {
-        let (on, forced) = ("ALTER TABLE t ENABLE ROW LEVEL SECURITY;", "ALTER TABLE t FORCE ROW LEVEL SECURITY;");
-        let (off, free) = ("ALTER TABLE t DISABLE ROW LEVEL SECURITY;", "ALTER TABLE t NO FORCE ROW LEVEL SECURITY;");
-        for (sql, messages) in [
-            (
-                format!("{on}\n{forced}"),
-                vec![(1, "nobody sees a row of `t` from here on or writes one, its owner neither")],
-            ),
-            (format!("{forced}\n{on}"), vec![(1, "its owner neither")]),
-            (
-                "ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;".to_owned(),
-                vec![(1, "owner neither")],
-            ),
-            (on.to_owned(), vec![(1, "nobody but its owner")]),
-            (forced.to_owned(), vec![(1, "hold for its owner too")]),
-            (format!("{free}\n{off}"), vec![(1, "every role with rights")]),
-            (free.to_owned(), vec![(1, "the owner of `t` sees all")]),
-            (format!("{on}\n{off}"), vec![(1, "nobody but"), (2, "every role")]),
-            (format!("{on}\n{}", on.replace(" t ", " u ")), vec![(1, "of `t`"), (2, "of `u`")]),
-            (format!("DO $$ BEGIN\n{on}\n{forced}\nEND $$;"), vec![(2, "owner neither")]),
-            (format!("CREATE POLICY p ON t USING (true);\n{on}\n{forced}"), vec![]),
-        ] {
-            let all = sample(&[("0001_m.up.sql", &sql)]).0.violations;
-            let told: Vec<_> = all.iter().filter(|v| v.rule == "ban-alter-row-level-security").collect();
-            assert_eq!(told.len(), messages.len(), "{sql}: {told:?}");
-            for (found, (line, part)) in told.iter().zip(messages) {
-                assert!(found.line == line && found.message.contains(part), "{sql}: {found:?}");
-            }
-            assert!(all.iter().all(|v| v.rule != "ban-disable-trigger"), "{sql}");
-        }
-        let both = "ALTER TABLE t DISABLE TRIGGER g, ENABLE ROW LEVEL SECURITY;";
-        assert!(told(both).iter().any(|r| r == "ban-disable-trigger"));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod profile;
 mod psql;
 mod references;
 mod rewrite;
+mod row_security;
 pub mod rules;
 mod schema;
 mod script;

@@ -9,6 +9,7 @@ use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode};
 
 use super::bodies::{Blocks, Written, blocks};
 use super::fix::Rewrite;
+use super::row_security;
 use super::table::RuleInfo;
 use super::words::Words;
 use super::{Category, Severity};
@@ -317,7 +318,8 @@ impl<'a> Script<'a> {
         let tied = match finding.rule.category {
             Category::Lock | Category::Fails | Category::Compatibility => level != Some(Severity::Error),
             Category::Destructive => true,
-            Category::Security | Category::Structure | Category::Style => false,
+            Category::Security => row_security::is_of_rows_there(finding),
+            Category::Structure | Category::Style => false,
         };
         if !tied || (self.created.is_empty() && newer.is_empty()) {
             return false;

@@ -443,10 +443,14 @@ pub fn is_same_text(tool: Tool, migration: &Migration, checksum: &str) -> bool {
 
 /// The file's text as its bytes stand in the file: only a byte order mark was taken off.
 fn raw_text(migration: &Migration) -> Cow<'_, str> {
-    let of_file = migration.files.iter().find(|f| f.path == migration.up.path).map(|f| f.sha256.as_str());
-    if of_file.is_some_and(|sum| sum != sha256_hex(migration.up.text.as_bytes())) {
+    // A file may be told by a longer path than it is read by.
+    let is_a_file = |text: &str| {
+        let sum = sha256_hex(text.as_bytes());
+        migration.files.iter().any(|f| f.sha256 == sum)
+    };
+    if !is_a_file(&migration.up.text) {
         let marked = format!("\u{feff}{}", migration.up.text);
-        if of_file == Some(sha256_hex(marked.as_bytes()).as_str()) {
+        if is_a_file(&marked) {
             return Cow::Owned(marked);
         }
     }

@@ -2,6 +2,7 @@
 //! what the migrations before it make. Pure.
 
 mod elasticsearch;
+pub(super) mod expressions;
 mod lua;
 mod mongodb;
 mod redis;

@@ -139,7 +139,7 @@ fn r23_a_failure_on_one_database_stops_what_needs_it_and_nothing_is_taken_for_do
         "001_profiles",
         "pg/0001_customers",
         r#"{ "type": "create_collection", "collection": "profiles" },
-           { "type": "set_validator", "collection": "profiles", "validator": { "n": { "$type": "no_such_word" } } }"#,
+           { "type": "set_validator", "collection": "profiles", "validator": { "$expr": { "$no_such_word": "$n" } } }"#,
     );
     let said = world.run(&["apply", "development", "--yes"], None).expect(1);
     assert!(said.stdout.contains("no_such_word"), "{said:?}");

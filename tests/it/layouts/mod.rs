@@ -11,7 +11,7 @@ mod standing;
 mod strange;
 mod tightening;
 
-use crate::support::{BOTH, Kind, Project};
+use crate::support::{BOTH, Kind, Project, Said, godwit};
 use cases::{CASES, Case};
 
 /// A project with `files` below its folder of migrations, folders made as they are needed.
@@ -27,6 +27,25 @@ pub fn lay(project: &Project, files: &[(String, String)]) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
+}
+
+/// Writes a `godwit.yml` whose entry says `what` of the folder, and an environment `development` with the database.
+pub fn configure(project: &Project, kind: Kind, what: &str) {
+    let write = |path: &str, text: &str| {
+        let path = project.dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("godwit.yml", &format!("version: 1\nmigrations:\n  - {{ path: m, {what}, target: shop }}\n"));
+    let engine = kind.engine();
+    let targets = format!("development:\n  targets:\n    shop: {{ engine: {engine}, url: \"${{SHOP}}\" }}\n");
+    write("policies/environments.yml", &targets);
+}
+
+/// Runs in a project that [`configure`] has written.
+pub fn run_configured(project: &Project, args: &[&str]) -> Said {
+    let mut command = godwit(project.dir.path());
+    command.args(args).env("SHOP", &project.database.url).output().unwrap().into()
 }
 
 /// `id state` of every migration, as `godwit status` tells it.
@@ -110,19 +129,9 @@ fn a_database_that_diesel_never_saw_gets_its_table_only_where_the_folder_is_said
         let project = project(kind, &diesel.files(2));
         project.run(&["apply", "--yes"]).expect(0);
         assert!(project.database.has_table("t2") && !project.database.has_table(diesel.table));
-        let write = |path: &str, text: &str| {
-            let path = project.dir.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        write("godwit.yml", "version: 1\nmigrations:\n  - { path: m, layout: diesel, target: shop }\n");
-        let engine = kind.engine();
-        let targets = format!("development:\n  targets:\n    shop: {{ engine: {engine}, url: \"${{SHOP}}\" }}\n");
-        write("policies/environments.yml", &targets);
+        configure(&project, kind, "layout: diesel");
         lay(&project, &diesel.file(3));
-        let mut command = crate::support::godwit(project.dir.path());
-        let command = command.args(["apply", "development", "--yes"]).env("SHOP", &project.database.url);
-        crate::support::Said::from(command.output().unwrap()).expect(0);
+        run_configured(&project, &["apply", "development", "--yes"]).expect(0);
         // With what was applied before it was made.
         assert_eq!(diesel.keys(&project.database), diesel.expected(3));
     }

@@ -1,7 +1,7 @@
 //! Tables of other tools that are not where a folder alone would have them: nothing is run again that one of them knows.
 
 use super::cases::find;
-use super::{lay, project, reasons, states};
+use super::{configure, lay, project, reasons, run_configured, states};
 use crate::support::{BOTH, Kind, Project};
 
 /// A file whose second run would leave a second row.
@@ -87,9 +87,84 @@ fn s1_37_a_table_of_another_name_stops_the_first_run_and_counts_once_it_is_named
         let what = said["blocked_by"][0]["what_to_do"].as_str().unwrap();
         let table = if kind == Kind::Postgres { "public.goose_b" } else { "goose_b" };
         assert!(what.contains(&format!("table: {table}")), "{what}");
-        // A person who says what there is may go on.
-        project.run(&["baseline", "--to", "2"]).expect(0);
+        configure(&project, kind, &format!("layout: goose, table: {table}"));
+        run_configured(&project, &["apply", "development", "--yes"]).expect(0);
+        assert!(project.database.has_table("t3") && !project.database.has_table("goose_db_version"));
+        let noted = "select cast(max(version_id) as text) from goose_b";
+        assert_eq!(project.database.one(noted), "3", "{kind:?}: what Godwit runs is in it");
+    }
+}
+
+/// A person who says what there is may go on without naming the table.
+#[test]
+fn s1_37_a_baseline_settles_what_a_table_of_another_name_says() {
+    for kind in BOTH {
+        let project = project(kind, &find("dbmate").files(3));
+        project.database.query("create table app_migrations (version varchar(128) primary key)");
+        project.database.query("insert into app_migrations values ('20240101000000'), ('20240102000000')");
+        project.database.query("create table t1 (n integer); create table t2 (n integer)");
+        let said = project.run(&["apply", "--yes", "--format", "json"]).expect(4).json();
+        assert_eq!(reasons(&said), ["drift"], "{said}");
+        project.run(&["baseline", "--to", "20240102000000"]).expect(0);
         project.run(&["apply", "--yes"]).expect(0);
         assert!(project.database.has_table("t3"));
+    }
+}
+
+/// What failed in golang-migrate is shown as failed, and what it covers is recorded with what a person settles above it.
+#[test]
+fn s1_80_settling_a_dirty_version_records_what_is_below_it() {
+    for kind in BOTH {
+        let numbered =
+            |n: u32| [(format!("{n}_t.up.sql"), counted(n)), (format!("{n}_t.down.sql"), format!("drop table t{n};"))];
+        let project = project(kind, &[numbered(1), numbered(2)].concat());
+        project
+            .database
+            .query("create table schema_migrations (version bigint not null primary key, dirty boolean not null)");
+        project.database.query("insert into schema_migrations values (2, true)");
+        project.database.query(&(counted(1) + &counted(2)));
+        assert_eq!(states(&project), ["1_t applied", "2_t failed"]);
+        project.run(&["resolve", "2_t", "--as", "applied", "--reason", "mended by hand"]).expect(0);
+        assert_eq!(states(&project), ["1_t applied", "2_t applied"]);
+        let nothing = project.run(&["apply", "--yes", "--format", "json"]).expect(0).json();
+        assert_eq!((nothing["outcome"].as_str(), rows(&project, 1)), (Some("nothing"), "1".to_owned()), "{nothing}");
+    }
+}
+
+/// The newest row of Flyway's table is the word on a repeatable script, whoever wrote it.
+#[test]
+fn s0_19_a_repeatable_script_that_flyway_ran_since_is_what_flyway_made_of_it() {
+    let view = |n: u32| ("R__v.sql".to_owned(), format!("drop view if exists v; create view v as select {n} as n;"));
+    for kind in BOTH {
+        let project = project(kind, &find("flyway").files(1));
+        lay(&project, &[view(1)]);
+        project.run(&["apply", "--yes"]).expect(0);
+        // Flyway runs another text, and notes its sum.
+        project.database.query("drop view v; create view v as select 2 as n");
+        project.database.query(
+            "insert into flyway_schema_history (installed_rank, description, type, script, checksum, installed_by, \
+             execution_time, success) values (77, 'v', 'SQL', 'R__v.sql', 1, 'me', 1, true)",
+        );
+        assert_eq!(states(&project), ["V1__t1 applied", "R__v pending"], "{kind:?}");
+        project.run(&["apply", "--yes"]).expect(0);
+        assert_eq!(project.database.one("select cast(n as text) from v"), "1");
+        assert_eq!(states(&project), ["V1__t1 applied", "R__v applied"], "{kind:?}");
+    }
+}
+
+/// Each tool writes the schema in a word of its own.
+#[test]
+fn s1_37_the_schema_that_a_url_names_in_another_tools_words_is_the_one() {
+    for word in ["schema", "search_path", "currentSchema"] {
+        let project = project(Kind::Postgres, &[("1_a.up.sql".to_owned(), "create table t (n int);".to_owned())]);
+        project.database.query("create schema app");
+        let sign = if project.database.url.contains('?') { '&' } else { '?' };
+        let url = format!("{}{sign}{word}=app", project.database.url);
+        let said = project.command_at(&url, &["apply", "--yes"]).output().unwrap();
+        assert!(said.status.success(), "{word}: {said:?}");
+        let place = "select string_agg(schemaname, ',') from pg_tables where tablename in ('t', 'godwit_history')";
+        assert_eq!(project.database.one(place), "app,app", "{word}");
+        let unknown = format!("{url}&serch_path=app");
+        assert_eq!(project.command_at(&unknown, &["plan"]).output().unwrap().status.code(), Some(2));
     }
 }

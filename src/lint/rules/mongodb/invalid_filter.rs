@@ -1,8 +1,8 @@
 //! A filter, or the pipeline of a view, with an operator that the server does not know, or does not take there.
 
-use super::expressions::{wrong_expression, wrong_in_stage};
 use super::prelude::*;
 use crate::config::yaml::nearest;
+use crate::lint::operations::expressions::{VALUES, wrong_expression, wrong_in_stage};
 
 pub(super) static RULE: OperationRule = OperationRule {
     info: RuleInfo {
@@ -162,32 +162,6 @@ const STAGES: [&str; 28] = [
 /// Stages that stand elsewhere, or that newer servers may take here.
 const OTHERS: [&str; 7] =
     ["$collStats", "$documents", "$indexStats", "$planCacheStats", "$scoreFusion", "$searchMeta", "$vectorSearch"];
-
-/// First keys of objects that are values: extended JSON, and references to documents.
-pub(super) const VALUES: [&str; 22] = [
-    "$binary",
-    "$code",
-    "$date",
-    "$db",
-    "$dbPointer",
-    "$geoNear",
-    "$id",
-    "$maxKey",
-    "$minKey",
-    "$numberDecimal",
-    "$numberDouble",
-    "$numberInt",
-    "$numberLong",
-    "$oid",
-    "$ref",
-    "$regularExpression",
-    "$scope",
-    "$symbol",
-    "$timestamp",
-    "$undefined",
-    "$uuid",
-    "$within",
-];
 
 /// The names of types that `$type` takes.
 const TYPES: [&str; 22] = [

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::expressions::wrong_in_stage;
 use super::prelude::*;
 use crate::config::yaml::nearest;
+use crate::lint::operations::expressions::wrong_in_stage;
 
 pub(super) static RULE: OperationRule = OperationRule {
     info: RuleInfo {

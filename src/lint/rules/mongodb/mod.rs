@@ -5,7 +5,6 @@ mod collection_conflict;
 mod destructive_command;
 mod drop_collection;
 mod drop_index;
-mod expressions;
 mod field_without_batch;
 mod filter_matches_all;
 mod first_match_only;

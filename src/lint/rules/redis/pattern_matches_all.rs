@@ -14,7 +14,10 @@ pub(super) static RULE: OperationRule = OperationRule {
     },
     check: Check::Redis(check),
     ok: &[Example::Operations(r#"{"type":"delete_keys","keys":{"match":"a:*"}}"#)],
-    bad: &[Example::Operations(r#"{"type":"delete_keys","keys":{"match":"*"}}"#)],
+    bad: &[
+        Example::Operations(r#"{"type":"delete_keys","keys":{"match":"*"}}"#),
+        Example::Operations(r#"{"type":"set_ttl","keys":{"match":"*"},"seconds":5}"#),
+    ],
 };
 
 fn check(operation: &Operation, told: &mut Told<'_>) {
@@ -22,9 +25,12 @@ fn check(operation: &Operation, told: &mut Told<'_>) {
         && matching.pattern.chars().all(|c| c == '*')
         && !matches!(operation, Operation::Undo { .. })
     {
-        told.add(
-            format!("`{}` matches every key of the database", matching.pattern),
-            "name the keys that are meant by their prefix",
-        );
+        let all = format!("`{}` matches every key of the database", matching.pattern);
+        let help = "name the keys that are meant by their prefix";
+        if matches!(operation, Operation::DeleteKeys { .. }) {
+            told.add(format!("{all}, and no run deletes them all"), help).severity = Some(Severity::Error);
+        } else {
+            told.add(all, help);
+        }
     }
 }

@@ -1,7 +1,34 @@
-//! Operators of expressions: what `$expr` asks, and what the stages of a pipeline reckon.
+//! MongoDB's operators of expressions: what `$expr` asks, and what the stages of a pipeline reckon.
 
-use super::prelude::*;
+use serde_json::Value;
+
 use crate::config::yaml::nearest;
+
+/// First keys of objects that are values: extended JSON, and references to documents.
+pub(in crate::lint) const VALUES: [&str; 22] = [
+    "$binary",
+    "$code",
+    "$date",
+    "$db",
+    "$dbPointer",
+    "$geoNear",
+    "$id",
+    "$maxKey",
+    "$minKey",
+    "$numberDecimal",
+    "$numberDouble",
+    "$numberInt",
+    "$numberLong",
+    "$oid",
+    "$ref",
+    "$regularExpression",
+    "$scope",
+    "$symbol",
+    "$timestamp",
+    "$undefined",
+    "$uuid",
+    "$within",
+];
 
 /// The operators that MongoDB has up to 8, with those that stand in groups and windows alone.
 const OPERATORS: [&str; 190] = [
@@ -212,12 +239,12 @@ const RECKON: [&str; 10] = [
 ];
 
 /// What the server refuses of what a stage reckons, and what to write.
-pub(super) fn wrong_in_stage(stage: &str, given: &Value) -> Option<(String, String)> {
+pub(in crate::lint) fn wrong_in_stage(stage: &str, given: &Value) -> Option<(String, String)> {
     RECKON.contains(&stage).then(|| wrong_expression(given)).flatten()
 }
 
 /// The same of an expression. An operator that resembles none that is known may be a newer one.
-pub(super) fn wrong_expression(expression: &Value) -> Option<(String, String)> {
+pub(in crate::lint) fn wrong_expression(expression: &Value) -> Option<(String, String)> {
     match expression {
         Value::Array(each) => each.iter().find_map(wrong_expression),
         Value::Object(fields) => fields.iter().find_map(|(name, given)| match name.as_str() {
@@ -225,7 +252,7 @@ pub(super) fn wrong_expression(expression: &Value) -> Option<(String, String)> {
             "$literal" | "$const" | "$meta" => None,
             name if name.starts_with('$') && !OPERATORS.contains(&name) => {
                 // The first word of a value: `$oid`, `$date`.
-                let near = nearest(name, &OPERATORS).filter(|_| !super::invalid_filter::VALUES.contains(&name))?;
+                let near = nearest(name, &OPERATORS).filter(|_| !VALUES.contains(&name))?;
                 let message = format!("`{name}` is no operator of an expression that a server knows");
                 Some((message, format!("did you mean `{near}`?")))
             }
