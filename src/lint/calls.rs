@@ -11,6 +11,7 @@ use super::bodies::{Parsed, Written};
 use super::check::{Checked, Linter, cannot_parse};
 use super::lines::Lines;
 use super::script::{Direction, Finding, Script, Statement, name_of, statements_of};
+use super::touched::word;
 use super::{bodies, depth, schema, squawk, table};
 use crate::ids::Engine;
 use crate::migration::{self, Migration, MigrationSet};
@@ -77,11 +78,7 @@ pub fn names_called(node: &SyntaxNode) -> BTreeSet<String> {
             SyntaxKind::L_PAREN => names.extend(last.take().filter(|_| !is_spoken_of)),
             SyntaxKind::DOT => {}
             SyntaxKind::FUNCTION_KW | SyntaxKind::PROCEDURE_KW | SyntaxKind::ROUTINE_KW => is_spoken_of = true,
-            SyntaxKind::IDENT => {
-                let text = token.text();
-                let quoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
-                last = Some(quoted.map_or_else(|| text.to_ascii_lowercase(), |q| q.replace("\"\"", "\"")));
-            }
+            SyntaxKind::IDENT => last = Some(word(token.text())),
             _ => (last, is_spoken_of) = (None, false),
         }
     }

@@ -7,6 +7,7 @@ use squawk_syntax::{SyntaxKind, SyntaxNode};
 
 use super::corrections::holds;
 use super::script::{Finding, Script, Statement, builtin, name_of};
+use super::touched::word;
 use crate::ids::Risk;
 
 /// What a statement does with the row level security of a table.
@@ -179,12 +180,7 @@ fn new_columns(script: &Script<'_>, table: &str) -> BTreeSet<String> {
 /// The names in a piece of SQL, as PostgreSQL compares them.
 fn identifiers(node: &SyntaxNode) -> BTreeSet<String> {
     let tokens = node.descendants_with_tokens().filter_map(|element| element.into_token());
-    let names = tokens.filter(|token| token.kind() == SyntaxKind::IDENT).map(|token| {
-        let text = token.text();
-        let quoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
-        quoted.map_or_else(|| text.to_ascii_lowercase(), str::to_owned)
-    });
-    names.collect()
+    tokens.filter(|token| token.kind() == SyntaxKind::IDENT).map(|token| word(token.text())).collect()
 }
 
 #[cfg(test)]
