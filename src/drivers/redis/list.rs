@@ -66,6 +66,7 @@ impl RedisSession {
             self.sweep(&old).await?;
         }
         self.put_kept(&kept).await?;
+        self.settle_home().await?;
         let slot = keys.first().map_or_else(|| slot_of(self.names.fence.as_bytes()), |k| slot_of(k));
         let zone = Zone::of_slot(slot, &walk.token);
         for _ in 0..3 {
@@ -92,6 +93,14 @@ impl RedisSession {
     /// Waits, within bounds, until what was written would survive a failover.
     pub(super) async fn settle_down(&self) -> Result<(), DriverError> {
         let nodes = self.link.nodes().await?;
+        self.server.durable(&self.link, &nodes, self.options.lock_timeout).await
+    }
+
+    /// As [`RedisSession::settle_down`], for what stands beside the fence: what is about to be done, before it is.
+    pub(super) async fn settle_home(&self) -> Result<(), DriverError> {
+        let home = slot_of(self.names.fence.as_bytes());
+        let mut nodes = self.link.nodes().await?;
+        nodes.retain(|node| node.slots.iter().any(|(first, last)| (*first..=*last).contains(&home)));
         self.server.durable(&self.link, &nodes, self.options.lock_timeout).await
     }
 }

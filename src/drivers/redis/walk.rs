@@ -136,6 +136,8 @@ impl RedisSession {
             self.sweep(&old).await?;
         }
         self.put_kept(kept).await?;
+        // Without the walk's name its marks say nothing, and every key would be touched again.
+        self.settle_home().await?;
         Ok(walk)
     }
 
@@ -230,6 +232,7 @@ impl RedisSession {
             if same && after.len() == nodes.len() {
                 break;
             }
+            self.note_again(walk, &state.open).await?;
             state.progress.waits = Some("slots of the cluster have moved; their keys are looked at again".to_owned());
             self.options.pace.between(&state.progress).await?;
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -385,7 +388,7 @@ impl Way<'_> {
                 return Ok(());
             }
             // A node failed over and lost that its zones are open; what it lost of its keys is found by the next scan.
-            state.open = Open::default();
+            state.open.lost();
             left = lost;
         }
         Err(DriverError::Unreachable(

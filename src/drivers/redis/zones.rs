@@ -23,6 +23,15 @@ const AT_ONCE: u32 = 256;
 #[derive(Debug, Default)]
 pub(super) struct Open {
     slots: BTreeSet<u16>,
+    /// All that were ever opened.
+    noted: BTreeSet<u16>,
+}
+
+impl Open {
+    /// Some are open no more: a node has lost them.
+    pub fn lost(&mut self) {
+        self.slots.clear();
+    }
 }
 
 impl RedisSession {
@@ -55,11 +64,10 @@ impl RedisSession {
         if new.is_empty() {
             return Ok(());
         }
-        let epoch = self.epoch.0.to_string();
-        let bits: Vec<String> = std::iter::once(epoch.clone()).chain(new.iter().map(u16::to_string)).collect();
-        let bits: Vec<&str> = bits.iter().map(String::as_str).collect();
         // Whoever takes over must know of a zone before it is opened.
-        self.fenced(lua::NOTE_SLOTS, &[&self.names.fence, &self.names.zones(&walk.token)], &bits).await?;
+        self.note(walk, &new).await?;
+        open.noted.extend(&new);
+        let epoch = self.epoch.0.to_string();
         for part in new.chunks(TOGETHER) {
             // Asked anew each time, since the lock is renewed meanwhile.
             let until = self.last_moments().await?;
@@ -78,6 +86,24 @@ impl RedisSession {
         }
         open.slots.extend(new);
         Ok(())
+    }
+
+    /// Notes zones once more, where the node that knew of them may have failed over and forgotten some: nobody else would
+    /// count them, close them or take their marks away.
+    pub(super) async fn note_again(&self, walk: &Walk, open: &Open) -> Result<(), DriverError> {
+        if open.noted.is_empty() {
+            Ok(())
+        } else {
+            self.note(walk, &open.noted.iter().copied().collect::<Vec<_>>()).await
+        }
+    }
+
+    async fn note(&self, walk: &Walk, slots: &[u16]) -> Result<(), DriverError> {
+        let args: Vec<String> =
+            std::iter::once(self.epoch.0.to_string()).chain(slots.iter().map(u16::to_string)).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        self.fenced(lua::NOTE_SLOTS, &[&self.names.fence, &self.names.zones(&walk.token)], &args).await?;
+        self.settle_home().await
     }
 
     /// Until when the lock is ours, in milliseconds of each node's own clock.

@@ -83,14 +83,14 @@ fn r20_slots_that_move_before_and_while_a_walk_goes_on_are_followed() {
 }
 
 /// The node behind the first place fails over in mid walk, in the way of `how`.
-fn failed_over(how: impl Fn(&OwnServer, &str)) {
+fn failed_over(how: impl Fn(&OwnServer, &str, &RedisProject)) {
     let server = OwnServer::up("redis_cluster");
     let replica = server.also("redis_cluster_replica");
     let project = project(&server);
     let replica = replica.strip_prefix("redis://").unwrap().trim_end_matches('/');
     let file = project.dir.path().join("held");
     let child = held(&project, &file);
-    how(&server, replica);
+    how(&server, replica, &project);
     until("the replica is a master", || ask(replica, &["INFO", "replication"]).contains("role:master"));
     std::fs::remove_file(&file).unwrap();
     let said: Said = child.wait_with_output().unwrap().into();
@@ -101,13 +101,23 @@ fn failed_over(how: impl Fn(&OwnServer, &str)) {
 
 #[test]
 fn r20_a_node_that_hands_over_to_its_replica_is_walked_again() {
-    failed_over(|_, replica| assert_eq!(ask(replica, &["CLUSTER", "FAILOVER"]), "OK"));
+    failed_over(|_, replica, _| assert_eq!(ask(replica, &["CLUSTER", "FAILOVER"]), "OK"));
 }
 
 #[test]
 fn r20_a_node_that_dies_is_walked_where_its_replica_took_over() {
-    failed_over(|server, _| {
+    failed_over(|server, _, _| {
         let pid = std::fs::read_to_string(server.path().join("redis_cluster_0.pid")).unwrap();
         assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success());
+    });
+}
+
+#[test]
+fn r20_zones_that_a_node_forgot_when_it_failed_over_are_known_again() {
+    failed_over(|_, replica, project| {
+        let noted: Vec<String> = project.leftovers().into_iter().filter(|key| key.contains(":zones:")).collect();
+        assert_eq!(noted.len(), 1, "{noted:?}");
+        assert_eq!(project.ask::<i64>(&["DEL", &noted[0]]), 1);
+        assert_eq!(ask(replica, &["CLUSTER", "FAILOVER"]), "OK");
     });
 }
