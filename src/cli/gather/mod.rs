@@ -1,17 +1,19 @@
 //! From paths on the command line to a set of migrations; what cannot be read becomes a problem, never a crash.
 
+mod found;
+mod shown;
+
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::Metadata;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::Global;
-use super::around::Around;
-use super::exit::Failure;
-use super::instead::Instead;
-use super::standing::{above, linked};
-use super::tree::BESIDE;
+use crate::cli::Global;
+use crate::cli::around::Around;
+use crate::cli::exit::Failure;
+use crate::cli::instead::Instead;
+use crate::cli::standing::{above, linked};
+use crate::cli::tree::BESIDE;
 use crate::config::{Environments, LintConfig, RepoConfig};
 use crate::ids::{Engine, MigrationId};
 use crate::lint::table;
@@ -25,17 +27,9 @@ use crate::migration::{
     SourceFile, Version, execution, has_beside, resolve, resolve_below,
 };
 
-/// Files above this many bytes are not read (bytes).
-const MAX_FILE: u64 = 64 * 1024 * 1024;
-/// Endings of files that a layout may want to read; of others only the name counts.
-pub(super) const READ: [&str; 8] = [".sql", ".json", ".toml", ".lua", ".yml", ".yaml", ".conf", ".prisma"];
-
-/// Files as they were found, with what could not be read.
-#[derive(Debug, Default)]
-pub(super) struct Files {
-    pub files: Vec<SourceFile>,
-    pub problems: Vec<Problem>,
-}
+pub(super) use found::{Files, READ, walk};
+use found::{problem, read_file, read_found, unreadable};
+use shown::Names;
 
 /// The migrations that `paths` mean; without any, those of the repository's configured roots.
 ///
@@ -538,154 +532,6 @@ fn lone(content: std::io::Result<FileContent>, shown: &str, engine: Option<Engin
         checksum,
         unrunnable: None,
     });
-}
-
-/// Every file below `dir`, paths relative to it with `/`, sorted; hidden folders and those of build tools are left out.
-/// Files that no layout reads are named without being read. `wanted` says of a folder's path whether it is looked into.
-pub(super) fn walk(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Files {
-    let mut found = Files::default();
-    // What stands below the folder, where that is text.
-    let below = |path: &Path| path.strip_prefix(dir).ok().and_then(Path::to_str).map(str::len);
-    let mut folders = vec![(dir.to_path_buf(), String::new())];
-    if has_beside(&above(dir)) {
-        let beside = BESIDE.iter().map(|name| (dir.join(name), (*name).to_owned()));
-        folders.extend(beside.filter(|(path, _)| path.is_dir()));
-    }
-    while let Some((folder, relative)) = folders.pop() {
-        let entries = match std::fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
-            Ok(entries) => entries,
-            Err(e) => {
-                found.problems.push(unreadable(&relative, &e));
-                continue;
-            }
-        };
-        for entry in entries {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let shown = if relative.is_empty() { name.clone() } else { format!("{relative}/{name}") };
-            let kind = match entry.file_type() {
-                Ok(kind) => kind,
-                Err(e) => {
-                    found.problems.push(unreadable(&shown, &e));
-                    continue;
-                }
-            };
-            if kind.is_dir() {
-                if name.starts_with('.') || name == "target" || name == "node_modules" || !wanted(&shown) {
-                    continue;
-                }
-                if name.ends_with(".sql") {
-                    found.files.push(SourceFile { path: shown.clone(), content: FileContent::Directory });
-                }
-                folders.push((entry.path(), shown));
-            } else if kind.is_symlink() {
-                found.files.push(SourceFile { path: shown, content: FileContent::Symlink });
-            } else if READ.iter().any(|ending| name.ends_with(ending)) && below(&entry.path()).is_none() {
-                found.files.push(SourceFile { path: shown, content: FileContent::Misnamed });
-            } else if READ.iter().any(|ending| name.ends_with(ending)) {
-                match read_file(&entry.path()) {
-                    Ok(content) => found.files.push(SourceFile { path: shown, content }),
-                    Err(e) => found.problems.push(unreadable(&shown, &e)),
-                }
-            } else {
-                found.files.push(SourceFile::new(shown, Vec::new()));
-            }
-        }
-    }
-    found.files.sort_by(|a, b| a.path.cmp(&b.path));
-    found
-}
-
-fn read_file(path: &Path) -> std::io::Result<FileContent> {
-    read_found(path, &std::fs::metadata(path)?)
-}
-
-fn read_found(path: &Path, found: &Metadata) -> std::io::Result<FileContent> {
-    if !found.is_file() {
-        // A pipe or a device would block or never end.
-        return Ok(FileContent::Special);
-    }
-    if found.len() > MAX_FILE {
-        return Ok(FileContent::TooLarge(found.len()));
-    }
-    // Room for all of it and for the look that finds its end: the size is known, so nobody has to be asked again.
-    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 64);
-    std::fs::File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
-    Ok(FileContent::Bytes(bytes))
-}
-
-fn problem(file: &str, line: usize, rule: &'static str, message: &str, help: &str) -> Problem {
-    Problem {
-        file: file.to_owned(),
-        line: u32::try_from(line).unwrap_or(u32::MAX),
-        column: 1,
-        end_column: 1,
-        rule,
-        severity: Severity::Error,
-        message: message.to_owned(),
-        help: help.to_owned(),
-    }
-}
-
-fn unreadable(file: &str, error: &std::io::Error) -> Problem {
-    problem(file, 1, "unreadable-file", &format!("cannot be read: {error}"), "check the file's rights")
-}
-
-/// Paths as reports show them: relative to the repository where they lie inside, with `/`.
-struct Names {
-    repo: Option<PathBuf>,
-    /// Folders that were looked up: many files of one folder are named at once.
-    folders: HashMap<PathBuf, Option<PathBuf>>,
-    /// What is known of the folders above them.
-    real: HashMap<PathBuf, Option<PathBuf>>,
-}
-
-impl Names {
-    fn new(repo: &Path) -> Self {
-        Self { repo: repo.canonicalize().ok(), folders: HashMap::new(), real: HashMap::new() }
-    }
-
-    fn of(&mut self, path: &Path) -> String {
-        let inside = match path.file_name() {
-            // A link that is named keeps its name; only its folder is looked up.
-            Some(name) => {
-                let folder = path.parent().unwrap_or(Path::new(""));
-                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-                self.inside(folder).map(|f| f.join(name))
-            }
-            None => self.inside(path),
-        };
-        let text = inside.as_deref().unwrap_or(path).to_string_lossy().replace('\\', "/");
-        text.trim_start_matches("./").trim_end_matches('/').to_owned()
-    }
-
-    /// Where a folder lies in the repository.
-    fn inside(&mut self, folder: &Path) -> Option<PathBuf> {
-        let repo = self.repo.as_ref()?;
-        if let Some(known) = self.folders.get(folder) {
-            return known.clone();
-        }
-        let repo = repo.clone();
-        let inside = self.real(folder).and_then(|f| f.strip_prefix(repo).map(Path::to_path_buf).ok());
-        self.folders.insert(folder.to_path_buf(), inside.clone());
-        inside
-    }
-
-    /// Where a folder really is. One look for each part of a path, however many folders lie below it.
-    fn real(&mut self, folder: &Path) -> Option<PathBuf> {
-        let (Some(parent), Some(name)) = (folder.parent().filter(|p| !p.as_os_str().is_empty()), folder.file_name())
-        else {
-            return folder.canonicalize().ok();
-        };
-        if let Some(known) = self.real.get(folder) {
-            return known.clone();
-        }
-        let real = self.real(parent).map(|p| p.join(name)).and_then(|path| match path.symlink_metadata() {
-            Ok(found) if found.is_dir() => Some(path),
-            Ok(_) | Err(_) => folder.canonicalize().ok(),
-        });
-        self.real.insert(folder.to_path_buf(), real.clone());
-        real
-    }
 }
 
 /// The linter's settings: `lint.yml` beside the other policies, read through `read`; the default where there is none.
