@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "REASON", conflicts_with = "url")]
     emergency: Option<String>,
     /// Do not ask
-    #[arg(short, long, alias = "force")]
+    #[arg(short, long, alias = "force", overrides_with = "yes")]
     yes: bool,
     #[cfg(feature = "bot")]
     #[command(flatten)]

@@ -12,7 +12,27 @@ use crate::migration::{Migration, MigrationRoot, MigrationSet, resolve_below, se
 
 /// The folders around files that were named, each read once.
 #[derive(Default)]
-pub(super) struct Around(HashMap<PathBuf, Home>);
+pub(super) struct Around {
+    homes: HashMap<PathBuf, Home>,
+    /// By the folder of a file as it was named.
+    parents: HashMap<PathBuf, Option<Parent>>,
+}
+
+/// The folder that a file is in.
+struct Parent {
+    /// Where it really is.
+    real: PathBuf,
+    /// Whether the folder around it is a service's.
+    of_service: bool,
+}
+
+impl Parent {
+    fn of(folder: &Path) -> Option<Self> {
+        let real = folder.canonicalize().ok()?;
+        let of_service = real.parent().is_some_and(|above| service_at(&below_root(above)).is_some());
+        Some(Self { real, of_service })
+    }
+}
 
 /// Such a folder.
 struct Home {
@@ -39,10 +59,16 @@ impl Around {
             return None;
         }
         let engine = engine.or_else(|| shown.split('/').rev().find_map(|part| part.parse().ok()));
-        let (dir, place) = home_of(&parent.canonicalize().ok()?, name);
+        let parent = match self.parents.get(parent) {
+            Some(known) => known,
+            None => self.parents.entry(parent.to_path_buf()).or_insert_with_key(|folder| Parent::of(folder)),
+        };
+        let (dir, place) = home_of(parent.as_ref()?, name);
         let shown_dir = place.shown(shown)?;
-        let home =
-            self.0.entry(dir).or_insert_with_key(|dir| Home::read(dir, (&shown_dir, place), config, engine, instead));
+        let home = self
+            .homes
+            .entry(dir)
+            .or_insert_with_key(|dir| Home::read(dir, (&shown_dir, place), config, engine, instead));
         let files = home.files.get(shown)?.clone();
         Some((home.set.take().unwrap_or_default(), files))
     }
@@ -106,16 +132,14 @@ impl Standing {
 }
 
 /// The folder whose migration the script `name` in `dir` may be.
-fn home_of(dir: &Path, name: &str) -> (PathBuf, Standing) {
+fn home_of(Parent { real: dir, of_service }: &Parent, name: &str) -> (PathBuf, Standing) {
     let is_rollback = dir.file_name().is_some_and(|own| own == "rollbacks");
     match dir.parent() {
         Some(above) if is_rollback && above.join("scripts").is_dir() => (above.join("scripts"), Standing::Beside),
-        Some(above)
-            if matches!(name, "up.sql" | "down.sql" | "migration.sql") || service_at(&below_root(above)).is_some() =>
-        {
+        Some(above) if matches!(name, "up.sql" | "down.sql" | "migration.sql") || *of_service => {
             (above.to_path_buf(), Standing::Above)
         }
-        _ => (dir.to_path_buf(), Standing::Around),
+        _ => (dir.clone(), Standing::Around),
     }
 }
 

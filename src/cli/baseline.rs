@@ -4,15 +4,19 @@ use super::bounds::Bounds;
 use super::running;
 use super::targets::Place;
 use super::{Exit, Global};
+use crate::ids::EnvironmentName;
 use crate::runner;
 
 /// Arguments of `godwit baseline`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   godwit baseline --env staging
-  godwit baseline --env staging --to 0004
+  godwit baseline staging --to 0004
   godwit baseline --url sqlite:shop.db --path migrations --to 0004")]
 pub struct Args {
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -28,7 +32,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
-    let gathered = args.place.gather(global)?;
+    let gathered = args.place.or_word(args.word)?.gather(global)?;
     let mut options = gathered.options(&args.bounds, global)?;
     options.to = args.to;
     options.dry_run = args.dry_run;

@@ -7,6 +7,7 @@ use super::exit::Failure;
 use super::running;
 use super::targets::Place;
 use super::{Exit, Format, Global};
+use crate::ids::EnvironmentName;
 use crate::migration::Phase;
 use crate::plan::planner;
 use crate::store::AuditEntry;
@@ -20,6 +21,9 @@ pub struct Args {
     /// The migration: its id, or `unit/id`
     #[arg(value_name = "MIGRATION")]
     migration: String,
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
     /// Why; recorded in the audit log
     #[arg(long, value_name = "REASON")]
     reason: String,
@@ -33,7 +37,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if reason.is_empty() {
         return Err(Failure::usage("a reason is needed; it is recorded"));
     }
-    let gathered = args.place.gather(global)?;
+    let gathered = args.place.or_word(args.word)?.gather(global)?;
     let Some(migration) = gathered.set.find(&args.migration) else {
         let refusal = planner::unknown(&gathered.set, &args.migration);
         return Err(Failure::usage(format!("{}; {}", refusal.message, refusal.what_to_do)));

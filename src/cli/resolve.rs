@@ -8,6 +8,7 @@ use super::exit::Failure;
 use super::running;
 use super::targets::Place;
 use super::{Exit, Format, Global};
+use crate::ids::EnvironmentName;
 use crate::plan::planner;
 use crate::runner::{self, Settlement};
 use crate::store::AuditEntry;
@@ -20,6 +21,9 @@ pub struct Args {
     /// The migration: its id, or `unit/id`
     #[arg(value_name = "MIGRATION")]
     migration: String,
+    /// The environment, as with `--env`
+    #[arg(value_name = "ENVIRONMENT", conflicts_with = "url")]
+    word: Option<EnvironmentName>,
     /// What you found in the database
     #[arg(long = "as", value_name = "STATE")]
     state: State,
@@ -45,7 +49,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if args.reason.trim().is_empty() {
         return Err(Failure::usage("a reason is needed; it is recorded"));
     }
-    let gathered = args.place.gather(global)?;
+    let gathered = args.place.or_word(args.word)?.gather(global)?;
     // The target that takes the migration; where its file is gone, the only one.
     let owner = gathered.set.find(&args.migration);
     if owner.is_none() && !gathered.set.meant(&args.migration).is_empty() {

@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "REASON", num_args = 0..=1, default_missing_value = NOT_GIVEN, conflicts_with = "url")]
     emergency: Option<String>,
     /// Do not ask
-    #[arg(short, long, alias = "force")]
+    #[arg(short, long, alias = "force", overrides_with = "yes")]
     yes: bool,
 }
 

@@ -104,10 +104,18 @@ pub(super) fn asked(
             Err(e) => return Err(Failure::usage(format!("cannot look at `{}`: {e}", path.display()))),
         };
         let is_folder = found.as_ref().map_or_else(|| instead.of(&shown).is_none(), Metadata::is_dir);
-        if let Some(link) = linked(path).filter(|_| is_folder) {
+        if let Some(link) = is_folder.then(|| linked(path)).flatten() {
             let (link, help) = (link.to_string_lossy().replace('\\', "/"), "name the folder itself");
             links.insert(link.clone());
             taken.set.problems.push(problem(&link, 1, "symlink", LINK, help));
+        } else if let Some((script, name)) = is_folder.then(|| script_in(path)).flatten()
+            && let shown = if shown.is_empty() { name.to_owned() } else { format!("{shown}/{name}") }
+            && let Some((part, files)) = around.of(&script, &shown, config, engine, instead)
+        {
+            is_single = true;
+            taken.set.files_seen += files.len();
+            named.extend(files);
+            taken.add(part);
         } else if is_folder {
             let part = if shown.is_empty() {
                 repository(global, config, engine, instead)?
@@ -140,6 +148,12 @@ pub(super) fn asked(
     }
     named.extend(links.iter().cloned());
     Ok(Asked { set: taken.set, files: is_single.then_some(named), links })
+}
+
+/// The script of a folder that is one migration, as diesel's and Prisma's are.
+fn script_in(folder: &Path) -> Option<(PathBuf, &'static str)> {
+    let scripts = ["migration.sql", "up.sql"].map(|name| (folder.join(name), name));
+    scripts.into_iter().find(|(script, _)| script.is_file())
 }
 
 /// Every file that a set speaks of.
@@ -365,7 +379,9 @@ fn loose_files(files: &[SourceFile], engine: Option<Engine>, set: &mut Migration
     let told = set.problems.iter().filter(|p| p.rule == "foreign-dialect");
     let foreign: Vec<String> = told.map(|p| dir_of(&p.file).to_owned()).collect();
     let is_foreign = |path: &str| foreign.iter().any(|dir| dir.is_empty() || below(path, dir).is_some());
-    let scripts = files.iter().filter(|f| f.path.ends_with(".sql") && !f.path.starts_with("../"));
+    // The folder of a migration may be called so.
+    let is_script = |f: &&SourceFile| f.path.ends_with(".sql") && !matches!(f.content, FileContent::Directory);
+    let scripts = files.iter().filter(is_script).filter(|f| !f.path.starts_with("../"));
     for file in scripts.filter(|f| !is_foreign(&f.path)) {
         if !owned.contains(&file.path) && !named.contains(&file.path) {
             set.files_seen += usize::from(!counted.contains(&file.path));

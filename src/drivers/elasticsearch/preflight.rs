@@ -16,7 +16,7 @@ use crate::plan::{MigrationPlan, MigrationState, Objection, ObjectionKind, Step,
 struct Eyes<'a> {
     wire: &'a Wire,
     own: &'a Own,
-    /// Indices that the plan makes (`true`) or deletes.
+    /// Indices that the plan makes (`true`) or deletes, and aliases that it gives.
     planned: BTreeMap<String, bool>,
     found: Vec<Objection>,
     /// The history.
@@ -197,6 +197,7 @@ impl Eyes<'_> {
             Operation::CreateAlias { index, alias, .. } => {
                 self.must_be_there(place, index, false).await?;
                 self.alias_is_free(place, alias).await?;
+                self.planned.insert(alias.clone(), true);
             }
             Operation::Reindex { source, dest, .. } => {
                 self.must_be_there(place, source, false).await?;
@@ -213,7 +214,8 @@ impl Eyes<'_> {
                 let on = own::alias(self.wire, alias).await?;
                 let fits = on.len() == 1 && (on.contains_key(from) || on.contains_key(to));
                 // A plan that moves or makes it first is not followed so far.
-                let moves = self.planned.contains_key(from) || place.step.statements.len() > 1;
+                let moves = [from, alias].iter().any(|name| self.planned.contains_key(*name))
+                    || place.step.statements.len() > 1;
                 if !fits && !moves && self.is_there(from).await? {
                     let now: Vec<&str> = on.keys().map(String::as_str).collect();
                     self.impossible(
@@ -222,6 +224,7 @@ impl Eyes<'_> {
                         "correct `from`",
                     );
                 }
+                self.planned.insert(alias.clone(), true);
             }
             Operation::UpdateByQuery { index, .. } => self.must_be_there(place, index, true).await?,
             Operation::DeleteByQuery { index, query, .. } => {

@@ -100,6 +100,7 @@ impl Folder<'_> {
         pairs
             || self.is_diesel()
             || (named && self.is_prisma())
+            || self.below.iter().any(|(name, files)| is_prisma_migration(files) && prisma::is_stamped(name))
             || self.says_so(dir)
             || self.files.iter().any(|(n, _)| flyway::is_versioned(n))
             || (dir.rsplit('/').next() == Some("scripts") && self.files.iter().any(|(n, _)| scripts::is_named(n)))

@@ -32,9 +32,8 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
                 reader.stray(extra, "is no migration: Prisma reads `migration.sql` only");
             }
         }
-        let digits = dir.find(|c: char| !c.is_ascii_digit()).unwrap_or(dir.len());
-        let (number, rest) = dir.split_at(digits);
-        if number.len() != 14 {
+        let (number, rest) = number_of(dir);
+        if !is_stamped(dir) {
             let found = if number.is_empty() { "no digits".to_owned() } else { format!("{} digits", number.len()) };
             let message = format!(
                 "the folder's name `{dir}` begins with {found}; names sort by their bytes, so it may run out of order"
@@ -47,6 +46,16 @@ pub(super) fn read(folder: &Folder<'_>, reader: &mut Reader<'_>) {
         let name = if name.is_empty() { dir } else { name };
         reader.add(Found { id: dir, version, name, up, down: file("down.sql"), metadata: Vec::new() });
     }
+}
+
+/// The digits that a folder's name begins with, and the rest.
+fn number_of(dir: &str) -> (&str, &str) {
+    dir.split_at(dir.find(|c: char| !c.is_ascii_digit()).unwrap_or(dir.len()))
+}
+
+/// Whether a folder is named as Prisma names one, with year, month, day and time in front.
+pub(super) fn is_stamped(dir: &str) -> bool {
+    number_of(dir).0.len() == 14
 }
 
 /// The database that the lock file names.
