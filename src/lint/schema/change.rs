@@ -51,8 +51,11 @@ pub enum What {
         concurrently: bool,
         index: IndexDef,
     },
-    /// `CREATE TYPE`, `CREATE DOMAIN`; `checked`: the domain refuses some values itself, `base`: what it is made of.
-    CreateType { name: String, checked: bool, base: Option<String> },
+    /// `CREATE TYPE`, `CREATE DOMAIN`; `checked`: the domain refuses some values itself, `base`: what it is made of,
+    /// `is_enum`: `AS ENUM`.
+    CreateType { name: String, checked: bool, base: Option<String>, is_enum: bool },
+    /// `CREATE CAST`: from here on types may become others by themselves.
+    CreateCast,
     /// `ALTER DOMAIN`; `checked`: from here on it certainly refuses some values itself.
     AlterDomain { name: String, checked: bool },
     /// `ALTER TABLE`, one action.
@@ -121,6 +124,7 @@ impl What {
             | What::Routine(_)
             | What::Truncate { .. }
             | What::SearchPath(_)
+            | What::CreateCast
             | What::Anything => BTreeSet::new(),
         }
     }
@@ -210,11 +214,14 @@ pub enum Action {
     /// `DROP CONSTRAINT`; `replaced`: the same statement adds a primary key.
     DropConstraint { name: String, cascade: bool, replaced: bool },
     /// `ALTER COLUMN … TYPE`; `plain`: without `COLLATE` and a `USING` that computes something, `collated`: with the first alone.
-    SetType { column: String, ty: ColumnType, plain: bool, collated: bool },
+    /// `using`: with any.
+    SetType { column: String, ty: ColumnType, plain: bool, collated: bool, using: bool },
     /// `SET NOT NULL`, `DROP NOT NULL`.
     SetNotNull { column: String, on: bool },
     /// `ADD GENERATED … AS IDENTITY`.
-    AddIdentity { column: String },
+    AddIdentity { column: String, always: bool },
+    /// `SET DEFAULT`, `DROP DEFAULT`, `DROP IDENTITY` and the like.
+    Fill { column: String, filled: Filled },
     /// Another change of a column, none of what is kept here.
     AlterColumn { column: String },
     /// `RENAME COLUMN`.
@@ -256,6 +263,40 @@ pub struct ColumnDef {
     pub ty: Option<ColumnType>,
     /// Whether it refuses NULL.
     pub not_null: bool,
+    /// What it holds where a row says nothing of it.
+    pub filled: Filled,
+}
+
+/// What a column holds where a row says nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filled {
+    /// NULL.
+    Nothing,
+    /// A default.
+    Default(Given),
+    /// The next number; `always`: a row cannot say another.
+    Identity { always: bool },
+    /// What is reckoned from other columns.
+    Generated,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// A value as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// Quoted, and may be cast to a type.
+    Text { value: String, cast: Option<ColumnType> },
+    /// A number, or the next one of a sequence.
+    Number,
+    /// `true` or `false`.
+    Truth,
+    /// `NULL`.
+    Null,
+    /// `DEFAULT`.
+    Default,
+    /// Another expression.
+    Other,
 }
 
 /// A constraint.

@@ -145,6 +145,7 @@ impl Sides {
             | What::Picks(_)
             | What::Columns { .. }
             | What::Asks(_)
+            | What::CreateCast
             | What::Routine(_)
             | What::Truncate { .. }
             | What::Refresh { .. } => {}
@@ -248,6 +249,7 @@ impl Sides {
             Action::SetType { .. }
             | Action::SetNotNull { .. }
             | Action::AddIdentity { .. }
+            | Action::Fill { .. }
             | Action::AlterColumn { .. }
             | Action::Validate { .. }
             | Action::Nothing => {}

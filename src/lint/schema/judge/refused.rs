@@ -6,14 +6,20 @@ use super::super::POSTGRESQL_REFUSES;
 use super::super::catalog::{Catalog, Table};
 use super::super::change::{Action, Change, ConstraintDef, ConstraintKind, Dropped, PartitionKey, ViewColumns, What};
 use super::partitions::INDEX_OF_PARTITIONED;
-use super::{Note, add};
+use super::{Note, add, casts, keys};
 
-fn refused(range: &Range<usize>, message: String, help: &str) -> Note {
+pub(super) fn refused(range: &Range<usize>, message: String, help: &str) -> Note {
     add(&POSTGRESQL_REFUSES, range, message, help)
 }
 
 /// Why a change cannot be made, as far as it is certain.
 pub(super) fn refusals(catalog: &Catalog, change: &Change, version: u32) -> Vec<Note> {
+    let mut out = keys::refusals(catalog, change);
+    out.extend(of_partitions_and_views(catalog, change, version));
+    out
+}
+
+fn of_partitions_and_views(catalog: &Catalog, change: &Change, version: u32) -> Vec<Note> {
     let range = &change.range;
     match &change.what {
         What::CreateTable { name, temporary: false, parts, partitioned: Some(key), .. } => {
@@ -67,7 +73,7 @@ pub(super) fn refusals(catalog: &Catalog, change: &Change, version: u32) -> Vec<
 }
 
 /// The constraints among the parts of a table.
-fn constraints(parts: &[Action]) -> impl Iterator<Item = &ConstraintDef> {
+pub(super) fn constraints(parts: &[Action]) -> impl Iterator<Item = &ConstraintDef> {
     parts.iter().filter_map(|part| match part {
         Action::AddConstraint(def) => Some(def),
         _ => None,
@@ -122,7 +128,10 @@ fn altered(
                         when it runs out";
             refused(range, message, help)
         })),
-        Action::AddIdentity { column } if table.closed => {
+        Action::SetType { column, ty, using, .. } => {
+            out.extend(casts::not_cast(catalog, range, name, table, column, ty, *using));
+        }
+        Action::AddIdentity { column, .. } if table.closed => {
             let is_nullable = table.columns.get(column).is_some_and(|c| !c.not_null);
             let may_be_said = table.constraints.values().any(|c| {
                 matches!(&c.kind, ConstraintKind::Check { says_not_null: Some(of), .. } if of == column)

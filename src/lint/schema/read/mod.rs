@@ -3,6 +3,7 @@
 mod asked;
 mod path;
 mod table;
+mod values;
 mod view;
 mod words;
 
@@ -112,7 +113,8 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
             index: index(s),
         }),
         ast::Stmt::CreateType(s) => {
-            put(What::CreateType { name: named(s.type_name()), checked: false, base: None });
+            let is_enum = matches!(s.kind(), Some(ast::CreateTypeKind::EnumType(_)));
+            put(What::CreateType { name: named(s.type_name()), checked: false, base: None, is_enum });
         }
         ast::Stmt::CreateDomain(s) => put(What::CreateType {
             name: named(s.domain()),
@@ -121,6 +123,7 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                 .descendants()
                 .any(|n| matches!(n.kind(), SyntaxKind::CHECK_CONSTRAINT | SyntaxKind::NOT_NULL_CONSTRAINT)),
             base: s.ty().map(|ty| name_of(ty.syntax())),
+            is_enum: false,
         }),
         ast::Stmt::AlterDomain(s) => {
             let checked = match s.action() {
@@ -158,6 +161,7 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
         ast::Stmt::AlterView(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::AlterMaterializedView(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::AlterType(s) => put(What::Opaque(words(s.syntax()))),
+        ast::Stmt::CreateCast(_) => put(What::CreateCast),
         ast::Stmt::AlterSchema(_) | ast::Stmt::ImportForeignSchema(_) | ast::Stmt::Rollback(_) => put(What::Anything),
         ast::Stmt::AlterIndex(s) => {
             if let Some(ast::AlterIndexAction::IndexRenameTo(to)) = s.action() {

@@ -2,6 +2,7 @@
 
 mod asked;
 mod blocks;
+mod keys;
 mod refused;
 
 use crate::config::LintConfig;
