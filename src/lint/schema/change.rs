@@ -72,6 +72,12 @@ pub enum What {
     Picks(Picked),
     /// `INSERT`, `UPDATE`, `COMMENT ON COLUMN`: names columns that must be there; changes no schema.
     Columns { table: String, columns: Vec<String> },
+    /// `INSERT`; changes no schema.
+    Inserts(Inserted),
+    /// `UPDATE … SET column = value`; changes no schema.
+    Assigns { table: String, values: Vec<(String, Given)> },
+    /// `CREATE TRIGGER`, `CREATE RULE`: what is written to a table may become something else.
+    Hooks { table: String },
     /// Names columns in its expressions, which must be there; changes no schema.
     Asks(Vec<Asked>),
     /// A function or a procedure, whatever it does.
@@ -121,6 +127,9 @@ impl What {
             | What::Picks(_)
             | What::Columns { .. }
             | What::Asks(_)
+            | What::Inserts(_)
+            | What::Assigns { .. }
+            | What::Hooks { .. }
             | What::Routine(_)
             | What::Truncate { .. }
             | What::SearchPath(_)
@@ -128,6 +137,23 @@ impl What {
             | What::Anything => BTreeSet::new(),
         }
     }
+}
+
+/// Rows that come to a table.
+#[derive(Debug, Clone)]
+pub struct Inserted {
+    /// The table.
+    pub table: String,
+    /// Its columns, where they are named.
+    pub columns: Option<Vec<String>>,
+    /// How many values a row has, where that can be told.
+    pub width: Option<usize>,
+    /// The rows of `VALUES`; none where a query makes them.
+    pub rows: Vec<Vec<Given>>,
+    /// `OVERRIDING`.
+    pub overriding: bool,
+    /// The columns of `ON CONFLICT (…)`, where they are plain and nothing else is said of them.
+    pub conflict: Option<Vec<String>>,
 }
 
 /// A column that an expression names.

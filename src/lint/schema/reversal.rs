@@ -146,6 +146,9 @@ impl Sides {
             | What::Columns { .. }
             | What::Asks(_)
             | What::CreateCast
+            | What::Inserts(_)
+            | What::Assigns { .. }
+            | What::Hooks { .. }
             | What::Routine(_)
             | What::Truncate { .. }
             | What::Refresh { .. } => {}

@@ -69,6 +69,16 @@ impl Catalog {
         keys
     }
 
+    /// Remembers that a trigger or a rule may make something else of what is written to a table.
+    pub(super) fn hook(&mut self, table: &str) {
+        self.hooked.insert(table.rsplit('.').next().unwrap_or(table).to_owned());
+    }
+
+    /// Whether a trigger or a rule may make something else of what is written to a table.
+    pub fn is_hooked(&self, table: &str) -> bool {
+        self.hooked.contains(table.rsplit('.').next().unwrap_or(table))
+    }
+
     /// What a type is; nothing where that is not known, or where types may become others in ways of their own.
     pub fn shape(&self, ty: &ColumnType) -> Option<Shape> {
         if self.has_casts {

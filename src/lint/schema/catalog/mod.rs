@@ -37,6 +37,8 @@ pub struct Catalog {
     partitioned: HashMap<String, PartitionKey>,
     /// Functions that may change the schema.
     functions: HashSet<String>,
+    /// Tables with triggers or rules, without schemas.
+    hooked: HashSet<String>,
     /// Every function and procedure that a migration made, without schemas.
     routines: HashSet<String>,
     /// The schema of names that say none.
@@ -371,7 +373,14 @@ impl Catalog {
             What::Routine(name) => {
                 self.routines.insert(name.rsplit('.').next().unwrap_or(name).to_owned());
             }
-            What::Rows { .. } | What::Picks(_) | What::Columns { .. } | What::Asks(_) | What::Truncate { .. } => {}
+            What::Hooks { table } => self.hook(table),
+            What::Rows { .. }
+            | What::Picks(_)
+            | What::Columns { .. }
+            | What::Inserts(_)
+            | What::Assigns { .. }
+            | What::Asks(_)
+            | What::Truncate { .. } => {}
             What::CreateCast => self.has_casts = true,
             What::Cascade(names) => self.forget_dependents(names),
             What::Maybe(what) => self.perhaps(what),
@@ -394,7 +403,7 @@ impl Catalog {
                 return self.apply(what);
             }
             What::SearchPath(_) => return self.apply(&What::SearchPath(None)),
-            What::CreateFunction { .. } | What::Routine(_) | What::CreateCast => self.apply(what),
+            What::CreateFunction { .. } | What::Routine(_) | What::CreateCast | What::Hooks { .. } => self.apply(what),
             What::Drop { kind: Dropped::Type | Dropped::Schema, .. } => self.forget_all(),
             What::Drop { cascade: true, .. }
             | What::Alter {
@@ -593,6 +602,9 @@ impl Catalog {
     fn moved(&mut self, from: &str, to: String) {
         if let Some(relation) = self.relations.remove(from) {
             self.relations.insert(to.clone(), relation);
+        }
+        if self.is_hooked(from) {
+            self.hook(&to);
         }
         self.gone.insert(from.to_owned());
         self.gone.remove(&to);

@@ -22,7 +22,7 @@ pub(super) fn refusals(catalog: &Catalog, change: &Change) -> Vec<Note> {
             let Some(own) = draft.table(&name) else { return Vec::new() };
             let foreign = constraints(parts).filter_map(|def| foreign(catalog, &draft, range, &name, own, def));
             let is_second = constraints(parts).filter(|def| is_primary(&def.kind)).count() > 1;
-            foreign.chain(is_second.then(|| second(range, &name, "the statement gives it two"))).collect()
+            foreign.chain(is_second.then(|| second(range, &format!("the statement gives `{name}` two")))).collect()
         }
         What::Alter { table, action, .. } => {
             let Some(name) = catalog.resolve(table) else { return Vec::new() };
@@ -54,7 +54,7 @@ fn added(catalog: &Catalog, range: &Range<usize>, name: &str, own: &Table, def: 
     if is_primary(&def.kind)
         && let Some((constraint, _)) = own.constraints.iter().find(|(_, c)| is_primary(&c.kind))
     {
-        return Some(second(range, name, &format!("it has `{constraint}`")));
+        return Some(second(range, &format!("`{name}` has `{constraint}`")));
     }
     match &def.kind {
         ConstraintKind::UsingIndex { index, .. } => not_of_index(catalog, range, name, index),
@@ -62,8 +62,8 @@ fn added(catalog: &Catalog, range: &Range<usize>, name: &str, own: &Table, def: 
     }
 }
 
-fn second(range: &Range<usize>, name: &str, why: &str) -> Note {
-    let message = format!("PostgreSQL refuses it: a table has one primary key, and of `{name}` {why}");
+fn second(range: &Range<usize>, why: &str) -> Note {
+    let message = format!("PostgreSQL refuses it: a table has one primary key, and {why}");
     refused(range, message, "make the second one `UNIQUE`, or drop the first in the same statement")
 }
 

@@ -4,6 +4,7 @@ mod casts;
 mod columns;
 mod dependents;
 mod indexes;
+mod inserted;
 mod keys;
 mod partitions;
 mod presence;

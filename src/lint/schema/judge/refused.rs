@@ -6,7 +6,7 @@ use super::super::POSTGRESQL_REFUSES;
 use super::super::catalog::{Catalog, Table};
 use super::super::change::{Action, Change, ConstraintDef, ConstraintKind, Dropped, PartitionKey, ViewColumns, What};
 use super::partitions::INDEX_OF_PARTITIONED;
-use super::{Note, add, casts, keys};
+use super::{Note, add, casts, inserted, keys};
 
 pub(super) fn refused(range: &Range<usize>, message: String, help: &str) -> Note {
     add(&POSTGRESQL_REFUSES, range, message, help)
@@ -15,6 +15,7 @@ pub(super) fn refused(range: &Range<usize>, message: String, help: &str) -> Note
 /// Why a change cannot be made, as far as it is certain.
 pub(super) fn refusals(catalog: &Catalog, change: &Change, version: u32) -> Vec<Note> {
     let mut out = keys::refusals(catalog, change);
+    out.extend(inserted::refusal(catalog, change));
     out.extend(of_partitions_and_views(catalog, change, version));
     out
 }

@@ -1,6 +1,7 @@
 //! From the syntax tree to changes.
 
 mod asked;
+mod inserted;
 mod path;
 mod table;
 mod values;
@@ -21,6 +22,7 @@ use crate::lint::truth::{self, Truth};
 use crate::migration::backfill::markers;
 
 use asked::asked;
+use inserted::{assigns, inserts};
 use table::{action, create_table, pass};
 use view::view;
 use words::{bare, says, words, words_of_text};
@@ -240,6 +242,7 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
         ast::Stmt::Update(s) => {
             let table = named(s.relation_name());
             put(What::Columns { table: table.clone(), columns: assigned(s) });
+            put(assigns(s, &table));
             if s.from_clause().is_none() {
                 rows(text, &range, &table, s.where_clause_or_current_of(), false, out);
             }
@@ -251,6 +254,13 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                 table: named(s.relation_name_ref()),
                 columns: targets.map(|t| named(t.name())).collect(),
             });
+            put(What::Inserts(inserts(s)));
+        }
+        ast::Stmt::CreateTrigger(s) => {
+            put(What::Hooks { table: named(s.on_relation().and_then(|on| on.relation_name_ref())) });
+        }
+        ast::Stmt::CreateRule(s) => {
+            put(What::Hooks { table: named(s.rule_on().and_then(|on| on.relation_name_ref())) });
         }
         ast::Stmt::CommentOn(s) => {
             if let Some(ast::CommentObject::ObjectColumn(column)) = s.comment_object()
@@ -311,11 +321,15 @@ fn picks(text: &str, statement: &Range<usize>, picked: Option<Picked>, out: &mut
 
 /// The columns of a list of keys, nothing where one is an expression.
 fn keys_of(list: &ast::PartitionItemList) -> Vec<Option<String>> {
-    let key = |item: ast::PartitionItem| match item.expr() {
-        Some(ast::Expr::NameRef(name)) => Some(name.text()),
-        _ => None,
-    };
-    list.partition_items().map(key).collect()
+    /// PostgreSQL takes a column in parentheses for the column.
+    fn key(expr: ast::Expr) -> Option<String> {
+        match expr {
+            ast::Expr::NameRef(name) => Some(name.text()),
+            ast::Expr::ParenExpr(inner) => key(inner.expr()?),
+            _ => None,
+        }
+    }
+    list.partition_items().map(|item| key(item.expr()?)).collect()
 }
 
 fn index(create: &ast::CreateIndex) -> IndexDef {

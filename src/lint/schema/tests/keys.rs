@@ -61,9 +61,9 @@ fn p126_p140_a_table_has_one_primary_key_and_its_columns_are_never_null() {
         REFUSES,
         &[TABLES, "CREATE TABLE i (id int GENERATED ALWAYS AS IDENTITY, d int NOT NULL);"],
         &[
-            ("ALTER TABLE t ADD PRIMARY KEY (n);", Some("it has `t_pkey`")),
-            ("ALTER TABLE t ADD COLUMN w serial PRIMARY KEY;", Some("it has `t_pkey`")),
-            ("CREATE TABLE c (a int PRIMARY KEY, b int, PRIMARY KEY (b));", Some("the statement gives it two")),
+            ("ALTER TABLE t ADD PRIMARY KEY (n);", Some("and `t` has `t_pkey`")),
+            ("ALTER TABLE t ADD COLUMN w serial PRIMARY KEY;", Some("and `t` has `t_pkey`")),
+            ("CREATE TABLE c (a int PRIMARY KEY, b int, PRIMARY KEY (b));", Some("the statement gives `c` two")),
             ("ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (n);", None),
             ("ALTER TABLE t DROP COLUMN id;\nALTER TABLE t ADD PRIMARY KEY (n);", None),
             ("ALTER TABLE t DROP CONSTRAINT something;\nALTER TABLE t ADD PRIMARY KEY (n);", None),

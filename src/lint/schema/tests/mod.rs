@@ -2,6 +2,7 @@
 
 mod asked;
 mod blocks;
+mod inserted;
 mod keys;
 mod refused;
 

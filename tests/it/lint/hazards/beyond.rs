@@ -353,6 +353,27 @@ pub const BEYOND: &[Hazard] = &[
         &["create table u (a int primary key, b timestamptz);"],
     ),
     hazard(
+        "F213",
+        "postgresql-refuses",
+        HIGH,
+        "insert into t (id, stored) values (1, 2);",
+        &["insert into t (id, stored) values (1, default);"],
+    ),
+    hazard(
+        "F213",
+        "postgresql-refuses",
+        HIGH,
+        "insert into t (a) values (1);",
+        &["insert into t (id, a) values (1, 1) on conflict (id) do nothing;"],
+    ),
+    hazard(
+        "F213",
+        "postgresql-refuses",
+        HIGH,
+        "insert into child (id, ref_id) values (1, null) on conflict (ref_id) do nothing;",
+        &["insert into child (id, ref_id) values (1, null) on conflict (id) do nothing;"],
+    ),
+    hazard(
         "Q10",
         "create-rule",
         LOW,
