@@ -78,6 +78,8 @@ pub enum What {
     Assigns { table: String, values: Vec<(String, Given)> },
     /// `CREATE TRIGGER`, `CREATE RULE`: what is written to a table may become something else.
     Hooks { table: String },
+    /// A query in this, which takes none; the statement fails on any schema.
+    Queries(&'static str),
     /// Names columns in its expressions, which must be there; changes no schema.
     Asks(Vec<Asked>),
     /// A function or a procedure, whatever it does.
@@ -128,6 +130,7 @@ impl What {
             | What::Columns { .. }
             | What::Asks(_)
             | What::Inserts(_)
+            | What::Queries(_)
             | What::Assigns { .. }
             | What::Hooks { .. }
             | What::Routine(_)

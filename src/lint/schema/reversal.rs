@@ -147,6 +147,7 @@ impl Sides {
             | What::Asks(_)
             | What::CreateCast
             | What::Inserts(_)
+            | What::Queries(_)
             | What::Assigns { .. }
             | What::Hooks { .. }
             | What::Routine(_)

@@ -378,6 +378,7 @@ impl Catalog {
             | What::Picks(_)
             | What::Columns { .. }
             | What::Inserts(_)
+            | What::Queries(_)
             | What::Assigns { .. }
             | What::Asks(_)
             | What::Truncate { .. } => {}

@@ -23,6 +23,12 @@ pub(super) fn refusals(catalog: &Catalog, change: &Change, version: u32) -> Vec<
 fn of_partitions_and_views(catalog: &Catalog, change: &Change, version: u32) -> Vec<Note> {
     let range = &change.range;
     match &change.what {
+        What::Queries(part) => {
+            let message = format!("PostgreSQL takes no query in {part}");
+            let help = "reckon it from the row alone; for more, fill the column in a trigger, or in a statement of its own, and \
+                        check it in a trigger";
+            vec![refused(range, message, help)]
+        }
         What::CreateTable { name, temporary: false, parts, partitioned: Some(key), .. } => {
             let keys = constraints(parts).filter_map(|def| unique_columns(&def.kind));
             keys.filter_map(|columns| lacks_key(range, name, key, columns)).take(1).collect()

@@ -3,6 +3,7 @@
 mod asked;
 mod inserted;
 mod path;
+mod queried;
 mod table;
 mod values;
 mod view;
@@ -23,6 +24,7 @@ use crate::migration::backfill::markers;
 
 use asked::asked;
 use inserted::{assigns, inserts};
+use queried::queried;
 use table::{action, create_table, pass};
 use view::view;
 use words::{bare, says, words, words_of_text};
@@ -38,6 +40,7 @@ pub fn changes(text: &str, statements: &[Statement], blocks: &Blocks, broken: bo
         match blocks.within(&statement.range) {
             Some(parts) => parts.iter().for_each(|(range, part)| within(text, range, part, &mut out)),
             None => {
+                out.extend(queried(statement));
                 read(text, statement, &mut out);
                 // What the statement changes is there by then.
                 let asked = asked(&statement.node);

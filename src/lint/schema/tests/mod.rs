@@ -4,6 +4,7 @@ mod asked;
 mod blocks;
 mod inserted;
 mod keys;
+mod queried;
 mod refused;
 
 use crate::config::LintConfig;

@@ -118,6 +118,13 @@ pub const BEYOND: &[Hazard] = &[
         &["alter table t add constraint f foreign key (a) references child (id);"],
     ),
     hazard(
+        "P137",
+        "postgresql-refuses",
+        HIGH,
+        "alter table t add constraint c check (a in (select id from ref)) not valid;",
+        &["alter table t add constraint c check (a in (1, 2)) not valid;"],
+    ),
+    hazard(
         "P140",
         "postgresql-refuses",
         HIGH,
