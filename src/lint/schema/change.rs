@@ -51,8 +51,11 @@ pub enum What {
         concurrently: bool,
         index: IndexDef,
     },
-    /// `CREATE TYPE`, `CREATE DOMAIN`; `checked`: the domain refuses some values itself, `base`: what it is made of.
-    CreateType { name: String, checked: bool, base: Option<String> },
+    /// `CREATE TYPE`, `CREATE DOMAIN`; `checked`: the domain refuses some values itself, `base`: what it is made of,
+    /// `is_enum`: `AS ENUM`.
+    CreateType { name: String, checked: bool, base: Option<String>, is_enum: bool },
+    /// `CREATE CAST`: from here on types may become others by themselves.
+    CreateCast,
     /// `ALTER DOMAIN`; `checked`: from here on it certainly refuses some values itself.
     AlterDomain { name: String, checked: bool },
     /// `ALTER TABLE`, one action.
@@ -69,6 +72,14 @@ pub enum What {
     Picks(Picked),
     /// `INSERT`, `UPDATE`, `COMMENT ON COLUMN`: names columns that must be there; changes no schema.
     Columns { table: String, columns: Vec<String> },
+    /// `INSERT`; changes no schema.
+    Inserts(Inserted),
+    /// `UPDATE … SET column = value`; changes no schema.
+    Assigns { table: String, values: Vec<(String, Given)> },
+    /// `CREATE TRIGGER`, `CREATE RULE`: what is written to a table may become something else.
+    Hooks { table: String },
+    /// A query in this, which takes none; the statement fails on any schema.
+    Queries(&'static str),
     /// Names columns in its expressions, which must be there; changes no schema.
     Asks(Vec<Asked>),
     /// A function or a procedure, whatever it does.
@@ -118,12 +129,34 @@ impl What {
             | What::Picks(_)
             | What::Columns { .. }
             | What::Asks(_)
+            | What::Inserts(_)
+            | What::Queries(_)
+            | What::Assigns { .. }
+            | What::Hooks { .. }
             | What::Routine(_)
             | What::Truncate { .. }
             | What::SearchPath(_)
+            | What::CreateCast
             | What::Anything => BTreeSet::new(),
         }
     }
+}
+
+/// Rows that come to a table.
+#[derive(Debug, Clone)]
+pub struct Inserted {
+    /// The table.
+    pub table: String,
+    /// Its columns, where they are named.
+    pub columns: Option<Vec<String>>,
+    /// How many values a row has, where that can be told.
+    pub width: Option<usize>,
+    /// The rows of `VALUES`; none where a query makes them.
+    pub rows: Vec<Vec<Given>>,
+    /// `OVERRIDING`.
+    pub overriding: bool,
+    /// The columns of `ON CONFLICT (…)`, where they are plain and nothing else is said of them.
+    pub conflict: Option<Vec<String>>,
 }
 
 /// A column that an expression names.
@@ -210,11 +243,14 @@ pub enum Action {
     /// `DROP CONSTRAINT`; `replaced`: the same statement adds a primary key.
     DropConstraint { name: String, cascade: bool, replaced: bool },
     /// `ALTER COLUMN … TYPE`; `plain`: without `COLLATE` and a `USING` that computes something, `collated`: with the first alone.
-    SetType { column: String, ty: ColumnType, plain: bool, collated: bool },
+    /// `using`: with any.
+    SetType { column: String, ty: ColumnType, plain: bool, collated: bool, using: bool },
     /// `SET NOT NULL`, `DROP NOT NULL`.
     SetNotNull { column: String, on: bool },
     /// `ADD GENERATED … AS IDENTITY`.
-    AddIdentity { column: String },
+    AddIdentity { column: String, always: bool },
+    /// `SET DEFAULT`, `DROP DEFAULT`, `DROP IDENTITY` and the like.
+    Fill { column: String, filled: Filled },
     /// Another change of a column, none of what is kept here.
     AlterColumn { column: String },
     /// `RENAME COLUMN`.
@@ -256,6 +292,40 @@ pub struct ColumnDef {
     pub ty: Option<ColumnType>,
     /// Whether it refuses NULL.
     pub not_null: bool,
+    /// What it holds where a row says nothing of it.
+    pub filled: Filled,
+}
+
+/// What a column holds where a row says nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filled {
+    /// NULL.
+    Nothing,
+    /// A default.
+    Default(Given),
+    /// The next number; `always`: a row cannot say another.
+    Identity { always: bool },
+    /// What is reckoned from other columns.
+    Generated,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// A value as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// Quoted, and may be cast to a type.
+    Text { value: String, cast: Option<ColumnType> },
+    /// A number, or the next one of a sequence.
+    Number,
+    /// `true` or `false`.
+    Truth,
+    /// `NULL`.
+    Null,
+    /// `DEFAULT`.
+    Default,
+    /// Another expression.
+    Other,
 }
 
 /// A constraint.

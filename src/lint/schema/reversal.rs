@@ -145,6 +145,11 @@ impl Sides {
             | What::Picks(_)
             | What::Columns { .. }
             | What::Asks(_)
+            | What::CreateCast
+            | What::Inserts(_)
+            | What::Queries(_)
+            | What::Assigns { .. }
+            | What::Hooks { .. }
             | What::Routine(_)
             | What::Truncate { .. }
             | What::Refresh { .. } => {}
@@ -248,6 +253,7 @@ impl Sides {
             Action::SetType { .. }
             | Action::SetNotNull { .. }
             | Action::AddIdentity { .. }
+            | Action::Fill { .. }
             | Action::AlterColumn { .. }
             | Action::Validate { .. }
             | Action::Nothing => {}

@@ -32,6 +32,29 @@ pub enum Effect {
     Unknown,
 }
 
+/// Types of PostgreSQL that are compared and assigned among themselves; between two families that is so only where
+/// [`Family::assigns_to`] says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Number,
+    Text,
+    Bits,
+    Day,
+    Clock,
+    Truth,
+    Uuid,
+    Json,
+    Bytes,
+    Network,
+}
+
+impl Family {
+    /// Whether a column of one family may become one of the other without `USING`. Some types of one family do not.
+    pub fn assigns_to(self, to: Self) -> bool {
+        self == to || to == Self::Text || (self == Self::Day && to == Self::Clock)
+    }
+}
+
 /// PostgreSQL's names for its types; the first is the one that is kept.
 const NAMES: &[&[&str]] = &[
     &["smallint", "int2", "smallserial", "serial2"],
@@ -135,6 +158,29 @@ impl ColumnType {
             ("text", "varchar") => fits(wide.is_empty()),
             _ => Effect::Rewrite,
         }
+    }
+
+    /// The family of one of PostgreSQL's own types.
+    pub fn family(&self) -> Option<Family> {
+        let Kind::Own(name, _) = &self.kind else { return None };
+        Some(match *name {
+            "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" => Family::Number,
+            "text" | "varchar" | "char" => Family::Text,
+            "bit" | "varbit" => Family::Bits,
+            "date" | "timestamp" | "timestamptz" => Family::Day,
+            "time" | "timetz" | "interval" => Family::Clock,
+            "boolean" => Family::Truth,
+            "uuid" => Family::Uuid,
+            "json" | "jsonb" => Family::Json,
+            "bytea" => Family::Bytes,
+            "cidr" | "inet" => Family::Network,
+            _ => return None,
+        })
+    }
+
+    /// The name of a type that is none of PostgreSQL's own, where it is that and no array of it.
+    pub fn single_name(&self) -> Option<String> {
+        self.foreign_name().filter(|_| !self.shown.contains(['[', '(', '%', ' ']))
     }
 
     /// Whether it is the text of the extension that compares without regard to case.

@@ -1,6 +1,7 @@
 //! The schema that migrations have built so far. What cannot be followed is forgotten, so that nothing wrong is certain:
 //! a name that is neither here nor among the gone is simply not known.
 
+mod keys;
 mod table;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -9,6 +10,7 @@ use std::rc::Rc;
 use super::change::{Action, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, PartitionKey, ViewDef, What};
 use super::types::ColumnType;
 
+pub use keys::Shape;
 pub use table::Table;
 pub(in crate::lint::schema) use table::mentions;
 
@@ -23,6 +25,10 @@ pub struct Catalog {
     pub(super) types: HashSet<String>,
     /// Domains that refuse some values themselves.
     checked: HashSet<String>,
+    /// Types whose values are labels.
+    enums: HashSet<String>,
+    /// Whether types may become others in ways that are not PostgreSQL's own.
+    has_casts: bool,
     /// Tables and views that were dropped or renamed away.
     pub(super) gone: HashSet<String>,
     /// Partitioned tables with the partition for all rows that no other takes.
@@ -31,6 +37,8 @@ pub struct Catalog {
     partitioned: HashMap<String, PartitionKey>,
     /// Functions that may change the schema.
     functions: HashSet<String>,
+    /// Tables with triggers or rules, without schemas.
+    hooked: HashSet<String>,
     /// Every function and procedure that a migration made, without schemas.
     routines: HashSet<String>,
     /// The schema of names that say none.
@@ -230,6 +238,7 @@ impl Catalog {
         self.gone.retain(|name| !named(name));
         self.types.retain(|name| !named(name));
         self.checked.retain(|name| !named(name));
+        self.enums.retain(|name| !named(name));
         self.indexes.retain(|name, index| !named(name) && !named(&index.table));
         self.defaults.retain(|table, partition| !named(table) && !named(partition));
     }
@@ -239,6 +248,7 @@ impl Catalog {
         self.gone.clear();
         self.types.clear();
         self.checked.clear();
+        self.enums.clear();
         self.indexes.clear();
         self.defaults.clear();
     }
@@ -307,11 +317,14 @@ impl Catalog {
                 };
                 self.indexes.entry(name).or_insert(Index { table, def: Rc::new(index.clone()), of_constraint: false });
             }
-            What::CreateType { name, checked, base } => {
+            What::CreateType { name, checked, base, is_enum } => {
                 let inherits = base.as_ref().is_some_and(|base| self.is_checked(base));
                 if let Some(name) = self.resolve_new(name) {
                     if *checked || inherits {
                         self.checked.insert(name.clone());
+                    }
+                    if *is_enum {
+                        self.enums.insert(name.clone());
                     }
                     self.types.insert(name);
                 }
@@ -360,7 +373,16 @@ impl Catalog {
             What::Routine(name) => {
                 self.routines.insert(name.rsplit('.').next().unwrap_or(name).to_owned());
             }
-            What::Rows { .. } | What::Picks(_) | What::Columns { .. } | What::Asks(_) | What::Truncate { .. } => {}
+            What::Hooks { table } => self.hook(table),
+            What::Rows { .. }
+            | What::Picks(_)
+            | What::Columns { .. }
+            | What::Inserts(_)
+            | What::Queries(_)
+            | What::Assigns { .. }
+            | What::Asks(_)
+            | What::Truncate { .. } => {}
+            What::CreateCast => self.has_casts = true,
             What::Cascade(names) => self.forget_dependents(names),
             What::Maybe(what) => self.perhaps(what),
             What::Opaque(words) => self.forget(words),
@@ -382,7 +404,7 @@ impl Catalog {
                 return self.apply(what);
             }
             What::SearchPath(_) => return self.apply(&What::SearchPath(None)),
-            What::CreateFunction { .. } | What::Routine(_) => self.apply(what),
+            What::CreateFunction { .. } | What::Routine(_) | What::CreateCast | What::Hooks { .. } => self.apply(what),
             What::Drop { kind: Dropped::Type | Dropped::Schema, .. } => self.forget_all(),
             What::Drop { cascade: true, .. }
             | What::Alter {
@@ -453,6 +475,7 @@ impl Catalog {
                 Dropped::Type => {
                     self.types.remove(&name);
                     self.checked.remove(&name);
+                    self.enums.remove(&name);
                     if cascade {
                         // Columns of that type go too.
                         self.forget_all();
@@ -466,6 +489,7 @@ impl Catalog {
                     self.indexes.retain(|n, i| !within(n) && !within(&i.table));
                     self.types.retain(|n| !within(n));
                     self.checked.retain(|n| !within(n));
+                    self.enums.retain(|n| !within(n));
                     self.gone.retain(|n| !within(n));
                 }
             }
@@ -500,6 +524,7 @@ impl Catalog {
 
     fn alter(&mut self, name: &str, action: &Action) {
         match action {
+            Action::Several(_) if self.is_there(name, action) => {}
             Action::Several(parts) => parts.iter().for_each(|part| self.alter(name, part)),
             Action::RenameTo(to) => {
                 let to = Self::resolve_index(name, to);
@@ -532,6 +557,10 @@ impl Catalog {
                 if let Some(table) = self.table_mut(name) {
                     table.columns.remove(column);
                     table.constraints.retain(|_, c| !mentions(&c.kind, column));
+                    // Which columns these had is not known.
+                    let is_unknown = |c: &ConstraintDef| matches!(c.kind, ConstraintKind::UsingIndex { .. });
+                    table.closed &= !table.constraints.values().any(is_unknown);
+                    table.constraints.retain(|_, c| !is_unknown(c));
                 }
             }
             Action::RenameColumn { from, to } => self.renamed_column(name, from, to),
@@ -574,6 +603,9 @@ impl Catalog {
     fn moved(&mut self, from: &str, to: String) {
         if let Some(relation) = self.relations.remove(from) {
             self.relations.insert(to.clone(), relation);
+        }
+        if self.is_hooked(from) {
+            self.hook(&to);
         }
         self.gone.insert(from.to_owned());
         self.gone.remove(&to);
@@ -658,10 +690,13 @@ impl Catalog {
 
     fn constrain(&mut self, name: &str, def: &ConstraintDef) {
         let mut def = def.clone();
-        if let ConstraintKind::Foreign { table, .. } = &mut def.kind
+        if let ConstraintKind::Foreign { table, referred, .. } = &mut def.kind
             && let Some(resolved) = self.resolve(table)
         {
             *table = resolved;
+            if referred.is_empty() {
+                *referred = self.primary_key(table).unwrap_or_default().to_vec();
+            }
         }
         let using = match &def.kind {
             ConstraintKind::UsingIndex { index, .. } => self.indexes.get(&Self::resolve_index(name, index)).cloned(),
@@ -687,7 +722,12 @@ impl Catalog {
         if let ConstraintKind::UsingIndex { index, .. } = &def.kind {
             // The index takes the constraint's name.
             let constraint = def.name.clone().unwrap_or_else(|| index.clone());
-            table.constraints.insert(constraint.clone(), def.clone());
+            let made = match (&def.kind, keys) {
+                (ConstraintKind::UsingIndex { primary: true, .. }, Some(keys)) => ConstraintKind::Primary(keys),
+                (_, Some(keys)) => ConstraintKind::Unique(keys),
+                (kind, None) => kind.clone(),
+            };
+            table.constraints.insert(constraint.clone(), ConstraintDef { kind: made, ..def.clone() });
             if let Some(using) = using {
                 self.indexes.remove(&Self::resolve_index(name, index));
                 let using = Index { of_constraint: true, ..using };

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::change::{Action, ColumnDef, ConstraintDef, ConstraintKind};
+use super::super::change::{Action, ColumnDef, ConstraintDef, ConstraintKind, Filled, Given};
+use super::super::types::ColumnType;
 
 /// A table.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +51,23 @@ pub(super) fn alter_table(table: &mut Table, action: &Action) {
         }
         Action::SetType { column, ty, .. } => {
             if let Some(column) = table.columns.get_mut(column) {
+                let family = |ty: &ColumnType| ty.family();
+                if column.ty.as_ref().and_then(family) != family(ty)
+                    && let Filled::Default(given) = &mut column.filled
+                {
+                    *given = Given::Other;
+                }
                 column.ty = Some(ty.clone());
+            }
+        }
+        Action::Fill { column, filled } => {
+            if let Some(column) = table.columns.get_mut(column) {
+                column.filled = filled.clone();
+            }
+        }
+        Action::AddIdentity { column, always } => {
+            if let Some(column) = table.columns.get_mut(column) {
+                column.filled = Filled::Identity { always: *always };
             }
         }
         Action::SetNotNull { column, on } => {
@@ -75,7 +92,6 @@ pub(super) fn alter_table(table: &mut Table, action: &Action) {
         | Action::RenameColumn { .. }
         | Action::RenameTo(_)
         | Action::SetSchema(_)
-        | Action::AddIdentity { .. }
         | Action::AlterColumn { .. }
         | Action::Attach { .. }
         | Action::Detach { .. }

@@ -1,8 +1,11 @@
 //! What the catalog knows against a change, before it is made.
 
+mod casts;
 mod columns;
 mod dependents;
 mod indexes;
+mod inserted;
+mod keys;
 mod partitions;
 mod presence;
 mod refused;
@@ -127,6 +130,7 @@ pub fn notes(catalog: &Catalog, change: &Change, version: u32, later: &dyn Fn(&s
         }
         What::Drop { kind: Dropped::Index { .. }, names, .. } => {
             out.extend(of_constraint(catalog, range, names));
+            out.extend(keys::index_needed(catalog, change));
             let of = |name: &String| Some(&catalog.indexes.get(&catalog.resolve(name)?)?.table);
             if let Some(table) = names.iter().filter_map(of).find(|table| catalog.is_partitioned(table)) {
                 out.push(Note::Unfixable {
@@ -184,6 +188,9 @@ fn alter(
     version: u32,
     out: &mut Vec<Note>,
 ) {
+    if let Action::DropConstraint { name: constraint, cascade: false, .. } = action {
+        out.extend(keys::constraint_needed(catalog, range, name, constraint));
+    }
     match action {
         Action::AddColumn { name: column, if_not_exists: false, .. } if table.columns.contains_key(column) => {
             out.push(existing(range, &format!("the column `{column}` of `{name}`")));
@@ -228,7 +235,7 @@ fn alter(
                 out.push(existing(range, &format!("the column `{to}` of `{name}`")));
             }
         }
-        Action::AddIdentity { column } | Action::AlterColumn { column } => {
+        Action::AddIdentity { column, .. } | Action::AlterColumn { column } | Action::Fill { column, .. } => {
             out.extend(absent_column(range, name, table, column));
         }
         Action::Validate { name: constraint } => out.extend(validated(range, name, table, constraint)),
@@ -238,7 +245,7 @@ fn alter(
                 out.extend(set_not_null(range, name, table, column, version));
             }
         }
-        Action::SetType { column, ty, plain, collated } => {
+        Action::SetType { column, ty, plain, collated, .. } => {
             out.extend(absent_column(range, name, table, column));
             out.extend(view_reads(catalog, range, name, column, "its type cannot be changed"));
             out.extend(set_type(catalog, range, name, table, column, ty, (*plain, *collated)));

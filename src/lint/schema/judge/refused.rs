@@ -6,16 +6,29 @@ use super::super::POSTGRESQL_REFUSES;
 use super::super::catalog::{Catalog, Table};
 use super::super::change::{Action, Change, ConstraintDef, ConstraintKind, Dropped, PartitionKey, ViewColumns, What};
 use super::partitions::INDEX_OF_PARTITIONED;
-use super::{Note, add};
+use super::{Note, add, casts, inserted, keys};
 
-fn refused(range: &Range<usize>, message: String, help: &str) -> Note {
+pub(super) fn refused(range: &Range<usize>, message: String, help: &str) -> Note {
     add(&POSTGRESQL_REFUSES, range, message, help)
 }
 
 /// Why a change cannot be made, as far as it is certain.
 pub(super) fn refusals(catalog: &Catalog, change: &Change, version: u32) -> Vec<Note> {
+    let mut out = keys::refusals(catalog, change);
+    out.extend(inserted::refusal(catalog, change));
+    out.extend(of_partitions_and_views(catalog, change, version));
+    out
+}
+
+fn of_partitions_and_views(catalog: &Catalog, change: &Change, version: u32) -> Vec<Note> {
     let range = &change.range;
     match &change.what {
+        What::Queries(part) => {
+            let message = format!("PostgreSQL takes no query in {part}");
+            let help = "reckon it from the row alone; for more, fill the column in a trigger, or in a statement of its own, and \
+                        check it in a trigger";
+            vec![refused(range, message, help)]
+        }
         What::CreateTable { name, temporary: false, parts, partitioned: Some(key), .. } => {
             let keys = constraints(parts).filter_map(|def| unique_columns(&def.kind));
             keys.filter_map(|columns| lacks_key(range, name, key, columns)).take(1).collect()
@@ -67,7 +80,7 @@ pub(super) fn refusals(catalog: &Catalog, change: &Change, version: u32) -> Vec<
 }
 
 /// The constraints among the parts of a table.
-fn constraints(parts: &[Action]) -> impl Iterator<Item = &ConstraintDef> {
+pub(super) fn constraints(parts: &[Action]) -> impl Iterator<Item = &ConstraintDef> {
     parts.iter().filter_map(|part| match part {
         Action::AddConstraint(def) => Some(def),
         _ => None,
@@ -122,7 +135,10 @@ fn altered(
                         when it runs out";
             refused(range, message, help)
         })),
-        Action::AddIdentity { column } if table.closed => {
+        Action::SetType { column, ty, using, .. } => {
+            out.extend(casts::not_cast(catalog, range, name, table, column, ty, *using));
+        }
+        Action::AddIdentity { column, .. } if table.closed => {
             let is_nullable = table.columns.get(column).is_some_and(|c| !c.not_null);
             let may_be_said = table.constraints.values().any(|c| {
                 matches!(&c.kind, ConstraintKind::Check { says_not_null: Some(of), .. } if of == column)

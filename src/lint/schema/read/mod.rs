@@ -1,8 +1,11 @@
 //! From the syntax tree to changes.
 
 mod asked;
+mod inserted;
 mod path;
+mod queried;
 mod table;
+mod values;
 mod view;
 mod words;
 
@@ -20,6 +23,8 @@ use crate::lint::truth::{self, Truth};
 use crate::migration::backfill::markers;
 
 use asked::asked;
+use inserted::{assigns, inserts};
+use queried::queried;
 use table::{action, create_table, pass};
 use view::view;
 use words::{bare, says, words, words_of_text};
@@ -35,6 +40,7 @@ pub fn changes(text: &str, statements: &[Statement], blocks: &Blocks, broken: bo
         match blocks.within(&statement.range) {
             Some(parts) => parts.iter().for_each(|(range, part)| within(text, range, part, &mut out)),
             None => {
+                out.extend(queried(statement));
                 read(text, statement, &mut out);
                 // What the statement changes is there by then.
                 let asked = asked(&statement.node);
@@ -112,7 +118,8 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
             index: index(s),
         }),
         ast::Stmt::CreateType(s) => {
-            put(What::CreateType { name: named(s.type_name()), checked: false, base: None });
+            let is_enum = matches!(s.kind(), Some(ast::CreateTypeKind::EnumType(_)));
+            put(What::CreateType { name: named(s.type_name()), checked: false, base: None, is_enum });
         }
         ast::Stmt::CreateDomain(s) => put(What::CreateType {
             name: named(s.domain()),
@@ -121,6 +128,7 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                 .descendants()
                 .any(|n| matches!(n.kind(), SyntaxKind::CHECK_CONSTRAINT | SyntaxKind::NOT_NULL_CONSTRAINT)),
             base: s.ty().map(|ty| name_of(ty.syntax())),
+            is_enum: false,
         }),
         ast::Stmt::AlterDomain(s) => {
             let checked = match s.action() {
@@ -158,6 +166,7 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
         ast::Stmt::AlterView(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::AlterMaterializedView(s) => put(What::Opaque(words(s.syntax()))),
         ast::Stmt::AlterType(s) => put(What::Opaque(words(s.syntax()))),
+        ast::Stmt::CreateCast(_) => put(What::CreateCast),
         ast::Stmt::AlterSchema(_) | ast::Stmt::ImportForeignSchema(_) | ast::Stmt::Rollback(_) => put(What::Anything),
         ast::Stmt::AlterIndex(s) => {
             if let Some(ast::AlterIndexAction::IndexRenameTo(to)) = s.action() {
@@ -236,6 +245,7 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
         ast::Stmt::Update(s) => {
             let table = named(s.relation_name());
             put(What::Columns { table: table.clone(), columns: assigned(s) });
+            put(assigns(s, &table));
             if s.from_clause().is_none() {
                 rows(text, &range, &table, s.where_clause_or_current_of(), false, out);
             }
@@ -247,6 +257,13 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                 table: named(s.relation_name_ref()),
                 columns: targets.map(|t| named(t.name())).collect(),
             });
+            put(What::Inserts(inserts(s)));
+        }
+        ast::Stmt::CreateTrigger(s) => {
+            put(What::Hooks { table: named(s.on_relation().and_then(|on| on.relation_name_ref())) });
+        }
+        ast::Stmt::CreateRule(s) => {
+            put(What::Hooks { table: named(s.rule_on().and_then(|on| on.relation_name_ref())) });
         }
         ast::Stmt::CommentOn(s) => {
             if let Some(ast::CommentObject::ObjectColumn(column)) = s.comment_object()
@@ -307,11 +324,15 @@ fn picks(text: &str, statement: &Range<usize>, picked: Option<Picked>, out: &mut
 
 /// The columns of a list of keys, nothing where one is an expression.
 fn keys_of(list: &ast::PartitionItemList) -> Vec<Option<String>> {
-    let key = |item: ast::PartitionItem| match item.expr() {
-        Some(ast::Expr::NameRef(name)) => Some(name.text()),
-        _ => None,
-    };
-    list.partition_items().map(key).collect()
+    /// PostgreSQL takes a column in parentheses for the column.
+    fn key(expr: ast::Expr) -> Option<String> {
+        match expr {
+            ast::Expr::NameRef(name) => Some(name.text()),
+            ast::Expr::ParenExpr(inner) => key(inner.expr()?),
+            _ => None,
+        }
+    }
+    list.partition_items().map(|item| key(item.expr()?)).collect()
 }
 
 fn index(create: &ast::CreateIndex) -> IndexDef {

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{SyntaxKind, SyntaxNode};
 
-use super::super::change::{Action, ColumnDef, ConstraintDef, ConstraintKind, PartitionKey, PartitionOf, What};
+use super::super::change::{Action, ColumnDef, ConstraintDef, ConstraintKind, Filled, PartitionKey, PartitionOf, What};
 use super::super::types::ColumnType;
+use super::values::{constrained, filled_by, given, is_always};
 use super::words::{significant, words};
 use super::{cascades, keys_of, named};
 use crate::lint::script::{is_temporary, name_of};
@@ -69,15 +70,13 @@ fn add_column(
 ) {
     let is_serial = ty.as_ref().is_some_and(|t| SERIALS.contains(&name_of(t.syntax()).as_str()));
     let ty = ty.map(|t| ColumnType::of(t.syntax()));
-    let identity = |n: &SyntaxNode| {
-        n.kind() == SyntaxKind::GENERATED_CONSTRAINT
-            && n.descendants().any(|d| d.kind() == SyntaxKind::GENERATED_IDENTITY)
-    };
+    let filled = constrained(is_serial, constraints);
     let not_null = is_serial
-        || constraints.iter().any(|n| {
-            matches!(n.kind(), SyntaxKind::NOT_NULL_CONSTRAINT | SyntaxKind::PRIMARY_KEY_CONSTRAINT) || identity(n)
-        });
-    out.push(Action::AddColumn { name: name.clone(), column: ColumnDef { ty, not_null }, if_not_exists });
+        || matches!(filled, Filled::Identity { .. })
+        || constraints
+            .iter()
+            .any(|n| matches!(n.kind(), SyntaxKind::NOT_NULL_CONSTRAINT | SyntaxKind::PRIMARY_KEY_CONSTRAINT));
+    out.push(Action::AddColumn { name: name.clone(), column: ColumnDef { ty, not_null, filled }, if_not_exists });
     for node in constraints {
         out.extend(constraint_of(node, Some(&name)).map(Action::AddConstraint));
     }
@@ -109,6 +108,7 @@ pub(super) fn action(node: &ast::AlterTableAction) -> Action {
             match alter.option() {
                 Some(ast::AlterColumnOption::SetType(set)) => match set.ty() {
                     Some(ty) => Action::SetType {
+                        using: set.using_expr().is_some(),
                         collated: set.collate().is_some() && set.using_expr().is_none(),
                         plain: set.collate().is_none()
                             && set.using_expr().is_none_or(|u| converts(u.syntax(), &column, ty.syntax())),
@@ -119,7 +119,22 @@ pub(super) fn action(node: &ast::AlterTableAction) -> Action {
                 },
                 Some(ast::AlterColumnOption::SetNotNull(_)) => Action::SetNotNull { column, on: true },
                 Some(ast::AlterColumnOption::DropNotNull(_)) => Action::SetNotNull { column, on: false },
-                Some(ast::AlterColumnOption::AddGenerated(_)) => Action::AddIdentity { column },
+                Some(ast::AlterColumnOption::AddGenerated(add)) => {
+                    Action::AddIdentity { column, always: is_always(add.syntax()) }
+                }
+                Some(
+                    ast::AlterColumnOption::DropDefault(_)
+                    | ast::AlterColumnOption::DropIdentity(_)
+                    | ast::AlterColumnOption::DropExpression(_),
+                ) => Action::Fill { column, filled: Filled::Nothing },
+                Some(ast::AlterColumnOption::SetDefault(set)) => {
+                    Action::Fill { column, filled: set.expr().map_or(Filled::Unknown, |e| filled_by(given(&e))) }
+                }
+                Some(
+                    ast::AlterColumnOption::SetGenerated(_)
+                    | ast::AlterColumnOption::SetGeneratedOptions(_)
+                    | ast::AlterColumnOption::SetOptionsList(_),
+                ) => Action::Fill { column, filled: Filled::Unknown },
                 Some(_) => Action::AlterColumn { column },
                 None => Action::Nothing,
             }
@@ -159,7 +174,10 @@ pub(super) fn action(node: &ast::AlterTableAction) -> Action {
 /// When PostgreSQL gets to an action, of all those in one `ALTER TABLE`.
 pub(super) fn pass(action: &Action) -> u8 {
     match action {
-        Action::DropColumn { .. } | Action::DropConstraint { .. } | Action::SetNotNull { on: false, .. } => 0,
+        Action::DropColumn { .. }
+        | Action::DropConstraint { .. }
+        | Action::SetNotNull { on: false, .. }
+        | Action::Fill { filled: Filled::Nothing, .. } => 0,
         Action::SetType { .. } => 1,
         Action::AddColumn { .. } | Action::Several(_) => 2,
         Action::SetNotNull { on: true, .. } | Action::AlterColumn { .. } => 3,
@@ -167,7 +185,7 @@ pub(super) fn pass(action: &Action) -> u8 {
             ConstraintKind::Primary(_) | ConstraintKind::Unique(_) | ConstraintKind::UsingIndex { .. } => 4,
             ConstraintKind::Foreign { .. } | ConstraintKind::Check { .. } | ConstraintKind::Other => 5,
         },
-        Action::AddIdentity { .. } => 5,
+        Action::AddIdentity { .. } | Action::Fill { .. } => 5,
         Action::RenameColumn { .. }
         | Action::RenameConstraint { .. }
         | Action::Validate { .. }

@@ -2,6 +2,9 @@
 
 mod asked;
 mod blocks;
+mod inserted;
+mod keys;
+mod queried;
 mod refused;
 
 use crate::config::LintConfig;

@@ -4,7 +4,7 @@ use super::{last, of};
 use crate::lint::Severity;
 
 /// Statements behind some migrations, each with a part of what the rule says, or with nothing where it is silent.
-fn told(rule: &str, before: &[&str], statements: &[(&str, Option<&str>)]) {
+pub(super) fn told(rule: &str, before: &[&str], statements: &[(&str, Option<&str>)]) {
     for (statement, part) in statements {
         let scripts: Vec<&str> = before.iter().copied().chain([*statement]).collect();
         let found = last(&scripts);
@@ -19,7 +19,7 @@ fn told(rule: &str, before: &[&str], statements: &[(&str, Option<&str>)]) {
     }
 }
 
-const REFUSES: &str = "postgresql-refuses";
+pub(super) const REFUSES: &str = "postgresql-refuses";
 const PARENT: &str = "CREATE TABLE ev (id bigint NOT NULL, k int NOT NULL, u_id bigint) PARTITION BY RANGE (k);";
 
 #[test]
