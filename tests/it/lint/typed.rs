@@ -148,7 +148,16 @@ fn mongodb_refuses_what_its_rules_say_and_runs_the_rest() {
 fn elasticsearch_refuses_what_its_rules_say_and_runs_the_rest() {
     let tried = Tried {
         engine: "elasticsearch",
-        refused: &["index-exists", "invalid-field", "invalid-mapping", "mapping-type-change", "unknown-setting"],
+        refused: &[
+            "index-exists",
+            "invalid-field",
+            "invalid-mapping",
+            "mapping-type-change",
+            "mapping-types",
+            "reindex-onto-itself",
+            "static-setting",
+            "unknown-setting",
+        ],
         left_out: &[("index-name", "a pattern is not tried on a server that others use")],
         beyond: &[
             (r#""english""#, "an analyzer of a module that the server of the tests does not have"),
