@@ -52,6 +52,8 @@ pub(in crate::lint) type Fields = BTreeMap<String, Value>;
 pub(super) struct State {
     /// Index → its fields.
     mappings: BTreeMap<String, Fields>,
+    /// Index → mapping and settings that it was made with, while it has no others.
+    definitions: BTreeMap<String, (Map<String, Value>, Map<String, Value>)>,
     /// Alias → index.
     aliases: BTreeMap<String, String>,
     /// Indices that migrations made and nothing deleted.
@@ -105,6 +107,16 @@ impl Unit {
         self.elastic.made.contains(name)
     }
 
+    /// Whether an index was made with this very mapping and these settings, and has no others by now.
+    pub(in crate::lint) fn is_made_so(
+        &self,
+        index: &str,
+        mapping: &Map<String, Value>,
+        settings: &Map<String, Value>,
+    ) -> bool {
+        self.elastic.definitions.get(index).is_some_and(|(m, s)| m == mapping && s == settings)
+    }
+
     /// Whether an index was made without `_source`.
     pub(in crate::lint) fn is_without_source(&self, index: &str) -> bool {
         self.elastic.without_source.contains(index)
@@ -119,7 +131,11 @@ pub(in crate::lint) fn keeps_no_source(mapping: &Map<String, Value>) -> bool {
 /// Takes over what an operation changes.
 pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
     match operation {
-        Operation::CreateIndex { index, mapping, .. } => {
+        Operation::CreateIndex { index, mapping, settings } => {
+            let is_there = unit.is_there(&format!("index {index}"));
+            if !is_there {
+                unit.elastic.definitions.insert(index.clone(), (mapping.clone(), settings.clone()));
+            }
             if let Ok(fields) = fields(mapping) {
                 unit.elastic.mappings.insert(index.clone(), fields);
             }
@@ -130,12 +146,14 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
         }
         Operation::DeleteIndex { index } => {
             unit.elastic.mappings.remove(index);
+            unit.elastic.definitions.remove(index);
             unit.elastic.aliases.retain(|_, of| of != index);
             unit.elastic.made.remove(index);
         }
         Operation::UpdateMapping { index, mapping } => {
             if let Ok(added) = fields(mapping) {
                 let real = unit.real(index).to_owned();
+                unit.elastic.definitions.remove(&real);
                 let known = unit.elastic.mappings.entry(real).or_default();
                 for (field, how) in added {
                     known.entry(field).or_insert(how);
@@ -154,8 +172,11 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
             unit.elastic.published.extend([from.clone(), to.clone()]);
         }
         Operation::PutTemplate { .. } => unit.elastic.templates = true,
+        Operation::PutSettings { index, .. } => {
+            let real = unit.real(index).to_owned();
+            unit.elastic.definitions.remove(&real);
+        }
         Operation::Reindex { .. }
-        | Operation::PutSettings { .. }
         | Operation::UpdateByQuery { .. }
         | Operation::DeleteByQuery { .. }
         | Operation::Undo { .. } => {}

@@ -53,8 +53,8 @@ pub(super) struct State {
     options: BTreeMap<String, Map<String, Value>>,
     /// Collections that migrations sharded, with the fields of their key.
     shard_keys: BTreeMap<String, Vec<String>>,
-    /// Collections whose validator refuses documents, with the paths that it requires.
-    required: BTreeMap<String, BTreeSet<String>>,
+    /// Collections whose validator refuses documents, with that validator.
+    validators: BTreeMap<String, Map<String, Value>>,
 }
 
 impl Unit {
@@ -63,10 +63,11 @@ impl Unit {
         self.mongo.indexes.get(&format!("{collection}/{name}"))
     }
 
-    /// The name of another index that migrations made with these very keys and options.
+    /// The name of another index that migrations made, of which the server does not tell one of this definition.
     pub(in crate::lint) fn same_index(&self, collection: &str, name: &str, definition: &Value) -> Option<&str> {
         let of = |key: &String| key.strip_prefix(collection).is_some_and(|rest| rest.starts_with('/'));
-        let mut same = self.mongo.indexes.iter().filter(|(key, known)| of(key) && *known == definition);
+        let asked = identity(definition);
+        let mut same = self.mongo.indexes.iter().filter(|(key, known)| of(key) && identity(known) == asked);
         same.find_map(|(key, _)| key.rsplit_once('/').map(|(_, other)| other).filter(|other| *other != name))
     }
 
@@ -92,7 +93,24 @@ impl Unit {
 
     /// Whether the validator of a collection refuses a document without this field.
     pub(in crate::lint) fn requires(&self, collection: &str, field: &str) -> bool {
-        self.mongo.required.get(collection).is_some_and(|paths| paths.contains(field))
+        self.mongo.validators.get(collection).is_some_and(|validator| required(validator).contains(field))
+    }
+
+    /// The BSON types that the validator of a collection lets a field have, where its schema says so.
+    pub(in crate::lint) fn types_of(&self, collection: &str, field: &str) -> Option<Vec<&str>> {
+        let schema = self.mongo.validators.get(collection)?.get("$jsonSchema")?;
+        let inner = field.split('.').try_fold(schema, |below, name| below.get("properties")?.get(name))?;
+        match inner.get("bsonType")? {
+            Value::String(name) => Some(vec![name]),
+            Value::Array(names) => names.iter().map(Value::as_str).collect(),
+            _ => None,
+        }
+    }
+
+    /// What makes a collection that migrations made one of time series.
+    pub(in crate::lint) fn time_series(&self, collection: &str) -> Option<&Map<String, Value>> {
+        let there = self.is_there(&format!("collection {collection}"));
+        self.mongo.options.get(collection).filter(|_| there)?.get("timeseries")?.as_object()
     }
 
     /// The fields of a collection's shard key.
@@ -104,9 +122,24 @@ impl Unit {
 /// What makes one index another than one of the same name.
 pub(in crate::lint) fn definition(index: &[(String, Value)], options: &Map<String, Value>) -> Value {
     let mut meaning = options.clone();
-    meaning.remove("background");
-    meaning.remove("name");
+    for option in ["background", "name", "v"] {
+        meaning.remove(option);
+    }
+    // To say that it is not so is to leave it out.
+    meaning.retain(|option, value| {
+        let is_off = *value == false || value.as_f64() == Some(0.0);
+        !(is_off && matches!(option.as_str(), "unique" | "sparse" | "hidden"))
+    });
+    // 1 and 1.0 are one direction.
+    let direction = |way: &Value| way.as_f64().map_or_else(|| way.clone(), |number| json!(number));
+    let index: Vec<(&String, Value)> = index.iter().map(|(field, way)| (field, direction(way))).collect();
     json!([index, meaning])
+}
+
+/// What of a definition makes one index another than one of another name.
+fn identity(definition: &Value) -> (&Value, Vec<Option<&Value>>) {
+    let options = ["unique", "sparse", "collation", "partialFilterExpression", "wildcardProjection"];
+    (&definition[0], options.into_iter().map(|option| definition[1].get(option)).collect())
 }
 
 /// The collection of a name as commands give it, with the database in front.
@@ -141,7 +174,7 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
             let refuses = word("validationLevel") != Some("off") && word("validationAction") != Some("warn");
             if refuses && !unit.is_there(&format!("collection {collection}")) {
                 let validator = options.get("validator").and_then(Value::as_object);
-                unit.mongo.required.insert(collection.clone(), validator.map(required).unwrap_or_default());
+                unit.mongo.validators.insert(collection.clone(), validator.cloned().unwrap_or_default());
             }
             if unit.other_options(collection, options).is_none() {
                 unit.mongo.options.insert(collection.clone(), options.clone());
@@ -158,7 +191,7 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
             unit.mongo.indexes.retain(|name, _| !name.starts_with(&format!("{collection}/")));
             unit.mongo.options.remove(collection);
             unit.mongo.shard_keys.remove(collection);
-            unit.mongo.required.remove(collection);
+            unit.mongo.validators.remove(collection);
         }
         Operation::RenameCollection { from, to } => {
             let indexes = &mut unit.mongo.indexes;
@@ -171,20 +204,20 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
             if let Some(options) = unit.mongo.options.remove(from) {
                 unit.mongo.options.insert(to.clone(), options);
             }
-            if let Some(paths) = unit.mongo.required.remove(from) {
-                unit.mongo.required.insert(to.clone(), paths);
+            if let Some(validator) = unit.mongo.validators.remove(from) {
+                unit.mongo.validators.insert(to.clone(), validator);
             }
         }
         Operation::SetValidator { collection, validator, validation_level, validation_action } => {
             unit.mongo.options.remove(collection);
             // What is not said stays as it was.
-            let before = unit.mongo.required.contains_key(collection);
+            let before = unit.mongo.validators.contains_key(collection);
             let level = validation_level.as_ref().map_or(before, |level| level != "off");
             let action = validation_action.as_ref().map_or(before, |action| action != "warn");
             if level && action {
-                unit.mongo.required.insert(collection.clone(), required(validator));
+                unit.mongo.validators.insert(collection.clone(), validator.clone());
             } else {
-                unit.mongo.required.remove(collection);
+                unit.mongo.validators.remove(collection);
             }
         }
         Operation::RunCommand { command } => {
@@ -197,7 +230,7 @@ pub(super) fn follow(unit: &mut Unit, operation: &Operation) {
                 unit.mongo.shard_keys.entry(collection.to_owned()).or_insert(fields);
             }
             if let Some(collection) = command.get("collMod").and_then(Value::as_str) {
-                unit.mongo.required.remove(collection);
+                unit.mongo.validators.remove(collection);
             }
         }
         Operation::AddField { .. }

@@ -150,7 +150,7 @@ fn elasticsearch_what_is_safe_has_none() {
         {"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"text"},"c":{"type":"keyword"}}}},
         {"type":"put_settings","index":"a","settings":{"index.number_of_replicas":1}},
         {"type":"create_index","index":"b","mapping":{"properties":{"b":{"type":"text"},"c":{"type":"keyword"}}}},
-        {"type":"reindex","source":"a","dest":"b"},
+        {"type":"reindex","source":"a","dest":"b","block_writes":true},
         {"type":"swap_alias","alias":"n","from":"a","to":"b"}"#;
     assert_eq!(rules(&migrations("elasticsearch", &[safe])), Vec::<&str>::new());
 }

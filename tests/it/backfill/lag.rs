@@ -131,6 +131,10 @@ fn s4_90_a_change_of_documents_waits_for_a_member_of_the_set_that_is_too_far_beh
     until("the member has them, too", || found() == 2_000);
 }
 
+/// Longer than a test may take. A majority confirms each renewal of the target's lock, too: with the usual lease a run that
+/// is held up for half a minute without one has lost its lock, which is another story.
+const LEASE: &str = "3600";
+
 /// With a vote of its own the second member is one that a majority needs.
 fn needed_for_a_majority(server: &OwnServer) {
     let mut config = admin(&server.url, doc! { "replSetGetConfig": 1 }).get_document("config").unwrap().clone();
@@ -148,7 +152,7 @@ fn a_change_that_no_majority_confirms_is_told_of() {
     let mongo = two_thousand(&server);
     needed_for_a_majority(&server);
     let (point, file) = held_at("commit_acked", mongo.dir.path());
-    let mut command = mongo.command_line(&["apply", "--yes", "--pause", "0.3", "-v"]);
+    let mut command = mongo.command_line(&["apply", "--yes", "--lease", LEASE, "--pause", "0.3", "-v"]);
     command.env("GODWIT_FAILPOINT", point);
     let mut run = Heard::of(command);
     until("the first batch is done", || file.exists());
@@ -173,7 +177,8 @@ fn s4_90_a_mongodb_that_holds_writes_up_for_its_majority_is_waited_for() {
     needed_for_a_majority(&server);
     admin(&server.url, doc! { "setParameter": 1, "flowControlTargetLagSeconds": 1 });
     let (point, file) = held_at("commit_acked", mongo.dir.path());
-    let mut command = mongo.command_line(&["apply", "--yes", "--max-load", "90", "--pause", "0.3", "-v"]);
+    let args = ["apply", "--yes", "--lease", LEASE, "--max-load", "90", "--pause", "0.3", "-v"];
+    let mut command = mongo.command_line(&args);
     command.env("GODWIT_FAILPOINT", point);
     let mut run = Heard::of(command);
     until("the first batch is done", || file.exists());

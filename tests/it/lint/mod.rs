@@ -18,6 +18,7 @@ mod output;
 mod pages;
 mod severities;
 mod sqlite;
+mod typed;
 
 use std::path::Path;
 use std::process::{Command, Output};

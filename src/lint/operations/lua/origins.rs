@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use full_moon::ast::{Ast, BinOp, Call, Expression, Field, Prefix, Suffix, Var};
 use full_moon::tokenizer::TokenReference;
 
-use super::syntax::{called, dotted, is_of_text, start, text};
+use super::syntax::{called, dotted, is_of_text, key, start, text};
 use super::variables::{Script, Source};
 use super::words::text_of;
 use super::{cut, is_server};
@@ -131,6 +131,11 @@ impl<'a> Look<'_, 'a> {
     /// A name with what stands behind it, and how much of that is used up.
     fn name(&mut self, name: &TokenReference, suffixes: &[&Suffix]) -> (Origin, usize) {
         if let Some(variable) = start(name).and_then(|at| self.script.used.get(&at).copied()) {
+            if let Some(origin) =
+                suffixes.first().and_then(|first| key(first)).and_then(|key| self.field(variable, &key))
+            {
+                return (origin, 1);
+            }
             return match suffixes.first().and_then(|first| called(first)) {
                 Some(arguments) if self.is_caller(variable) => (returned(&arguments), 1),
                 Some(_) => (self.returned(variable), 1),
@@ -193,7 +198,7 @@ impl<'a> Look<'_, 'a> {
             .sources
             .iter()
             .map(|source| match source {
-                Source::Value(value) => self.expression(value),
+                Source::Value(value) | Source::Part(_, value) => self.expression(value),
                 Source::Built => Origin::built(),
                 Source::Counted => Origin::Nothing,
                 Source::Unknown => Origin::Unknown,
@@ -201,6 +206,36 @@ impl<'a> Look<'_, 'a> {
             .collect();
         self.open.pop();
         Origin::of_all(each)
+    }
+
+    /// What stands under a name in the table that a variable is, where everything that the table is given is seen.
+    fn field(&mut self, variable: usize, name: &str) -> Option<Origin> {
+        let known = &self.script.variables[variable];
+        if known.is_shared || self.open.len() >= MAX_DEPTH || self.open.contains(&variable) {
+            return None;
+        }
+        let mut given: Vec<&Expression> = Vec::new();
+        for source in &known.sources {
+            match source {
+                Source::Value(Expression::TableConstructor(table)) => {
+                    for field in table.fields() {
+                        match field {
+                            Field::NameKey { key, value, .. } if text(key) == name => given.push(value),
+                            // Those without a name are counted.
+                            Field::NameKey { .. } | Field::NoKey(_) => {}
+                            _ => return None,
+                        }
+                    }
+                }
+                Source::Part(Some(other), _) if other != name => {}
+                Source::Part(_, value) => given.push(value),
+                _ => return None,
+            }
+        }
+        self.open.push(variable);
+        let each: Vec<Origin> = given.into_iter().map(|value| self.expression(value)).collect();
+        self.open.pop();
+        Some(Origin::of_all(each))
     }
 
     /// What the function returns that a variable stands for.

@@ -4,6 +4,8 @@ use full_moon::ast::{Call, Expression, FunctionArgs, FunctionCall, Index, Prefix
 use full_moon::node::Node;
 use full_moon::tokenizer::{TokenReference, TokenType};
 
+use super::words::text_of;
+
 /// The byte at which something begins.
 pub(super) fn start(node: &impl Node) -> Option<usize> {
     node.start_position().map(|at| at.bytes())
@@ -37,6 +39,17 @@ pub(super) fn dotted(suffix: &Suffix) -> Option<&str> {
     match suffix {
         Suffix::Index(Index::Dot { name, .. }) => Some(text(name)),
         _ => None,
+    }
+}
+
+/// The field of `.name` or `['name']`.
+pub(super) fn key(suffix: &Suffix) -> Option<String> {
+    match suffix {
+        Suffix::Index(Index::Brackets { expression, .. }) => match expression.as_ref() {
+            Expression::String(token) => text_of(token.token_type()),
+            _ => None,
+        },
+        _ => dotted(suffix).map(str::to_owned),
     }
 }
 

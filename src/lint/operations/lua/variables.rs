@@ -8,12 +8,14 @@ use full_moon::ast::{
 };
 use full_moon::tokenizer::TokenReference;
 
-use super::syntax::{arguments_of, is_of_text, is_several, library, only_reads, start, text};
+use super::syntax::{arguments_of, is_of_text, is_several, key, library, only_reads, start, text};
 
 /// What a variable is given.
 pub(super) enum Source<'a> {
     /// What an expression comes to, or something that it holds.
     Value(&'a Expression),
+    /// What the table gets that it is: under this name, or somewhere.
+    Part(Option<String>, &'a Expression),
     /// A text made of others.
     Built,
     /// A number that is counted.
@@ -35,12 +37,11 @@ pub(super) struct Variable<'a> {
 }
 
 /// What an assignment changes.
-#[derive(Clone, Copy)]
 enum Into {
     /// A variable.
     Whole(usize),
-    /// Something in the table of a variable.
-    Part(usize),
+    /// Something in the table of a variable, by the name of its field.
+    Part(usize, Option<String>),
     /// Something else.
     Elsewhere,
 }
@@ -212,7 +213,8 @@ impl<'a> Script<'a> {
                 let variable = self.prefix(place.prefix());
                 self.suffixes(&suffixes);
                 let is_inside = suffixes.iter().all(|suffix| matches!(suffix, Suffix::Index(_)));
-                variable.filter(|_| is_inside).map_or(Into::Elsewhere, Into::Part)
+                let field = suffixes.first().and_then(|first| key(first));
+                variable.filter(|_| is_inside).map_or(Into::Elsewhere, |variable| Into::Part(variable, field))
             }
             _ => Into::Elsewhere,
         }
@@ -221,10 +223,17 @@ impl<'a> Script<'a> {
     fn assign(&mut self, into: &[Into], values: &[&'a Expression]) {
         for (n, into) in into.iter().enumerate() {
             let value = values.get(n).or_else(|| values.last().filter(|last| is_several(last)));
-            let (Into::Whole(variable) | Into::Part(variable), Some(value)) = (*into, value) else { continue };
-            self.give(variable, Source::Value(value));
-            if let (Expression::Function(function), Into::Whole(_)) = (value, into) {
-                self.parameters_of(function.body(), variable);
+            match (into, value) {
+                (Into::Whole(variable), Some(value)) => {
+                    self.give(*variable, Source::Value(value));
+                    if let Expression::Function(function) = value {
+                        self.parameters_of(function.body(), *variable);
+                    }
+                }
+                (Into::Part(variable, field), Some(value)) => {
+                    self.give(*variable, Source::Part(field.clone(), value));
+                }
+                (Into::Elsewhere, _) | (_, None) => {}
             }
         }
     }
@@ -390,7 +399,7 @@ impl<'a> Script<'a> {
     fn insert(&mut self, arguments: &[&'a Expression]) {
         if let [Expression::Var(Var::Name(name)), .., value] = arguments {
             if let Some(variable) = self.resolve(name) {
-                self.give(variable, Source::Value(value));
+                self.give(variable, Source::Part(None, value));
             }
             self.all(arguments[1..].iter().copied());
         } else {

@@ -20,7 +20,8 @@ pub(super) static RULE: OperationRule = OperationRule {
         ),
         Example::Operations(
             r#"{"type":"create_index","index":"o1","mapping":{"properties":{"a":{"type":"text"}}}},
-            {"type":"swap_alias","alias":"o","from":"o1","to":"o2","mapping":{"properties":{"b":{"type":"date"}}},"script":"ctx._source.remove('a')"}"#,
+            {"type":"create_alias","index":"o1","alias":"o"},
+            {"type":"swap_alias","alias":"o","from":"o1","to":"o2","mapping":{"properties":{"b":{"type":"date"}}},"script":{"source":"ctx._source.remove('a')"}}"#,
         ),
     ],
     bad: &[
@@ -31,6 +32,7 @@ pub(super) static RULE: OperationRule = OperationRule {
         ),
         Example::Operations(
             r#"{"type":"create_index","index":"o1","mapping":{"properties":{"a":{"type":"text"},"b":{"type":"date"}}}},
+            {"type":"create_alias","index":"o1","alias":"o"},
             {"type":"swap_alias","alias":"o","from":"o1","to":"o2","mapping":{"properties":{"b":{"type":"date"}}}}"#,
         ),
     ],

@@ -15,7 +15,7 @@ pub(super) static RULE: OperationRule = OperationRule {
     ok: &[
         Example::Operations(r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"text"}}}}"#),
         Example::Operations(
-            r#"{"type":"put_template","name":"t","template":{"template":{"mappings":{"properties":{"b":{"type":"text"}}}}}}"#,
+            r#"{"type":"put_template","name":"t","template":{"index_patterns":["t-*"],"template":{"mappings":{"properties":{"b":{"type":"text"}}}}}}"#,
         ),
     ],
     bad: &[
@@ -23,7 +23,9 @@ pub(super) static RULE: OperationRule = OperationRule {
         Example::Operations(
             r#"{"type":"update_mapping","index":"a","mapping":{"order":{"properties":{"b":{"type":"text"}}}}}"#,
         ),
-        Example::Operations(r#"{"type":"put_template","name":"t","template":{"template":{"mappings":{"_doc":{}}}}}"#),
+        Example::Operations(
+            r#"{"type":"put_template","name":"t","template":{"index_patterns":["t-*"],"template":{"mappings":{"_doc":{}}}}}"#,
+        ),
     ],
 };
 

@@ -32,6 +32,18 @@ pub(super) static RULE: OperationRule = OperationRule {
         ]),
         Example::Operations(r#"{"type":"create_index","collection":"c","index":[["a","2dsphere"],["b",-1]]}"#),
         Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["a","2dsphere"],["b",1],["d","2dsphere"]]},{"type":"create_index","collection":"c","index":[["e","2d"],["a",1]]}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"i"}},{"type":"create_index","collection":"c","index":[["a",1.0]],"options":{"name":"i","unique":false,"v":2}},{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"j","unique":true}},{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"k","partialFilterExpression":{"a":{"$all":[1]}}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["$**",1]],"options":{"wildcardProjection":{"b":1}}},{"type":"create_index","collection":"c","index":[["a","text"]],"options":{"collation":{"locale":"simple"},"weights":{"a":7}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"s","options":{"timeseries":{"timeField":"t","metaField":"m"},"expireAfterSeconds":60}},{"type":"create_index","collection":"s","index":[["m.id","hashed"]]},{"type":"create_index","collection":"s","index":[["m.at","2d"]]},{"type":"create_index","collection":"s","index":[["t",-1]],"options":{"unique":false}}"#,
+        ),
+        Example::Operations(
             r#"{"type":"create_index","collection":"c","index":[["a",2],["b",1.5]],"options":{"unique":true,"sparse":false,"partialFilterExpression":{"a":{"$exists":true},"b":{"$in":[1]}}}}"#,
         ),
         Example::Operations(
@@ -45,6 +57,47 @@ pub(super) static RULE: OperationRule = OperationRule {
         ),
     ],
     bad: &[
+        Example::Operations(r#"{"type":"create_index","collection":"c","index":[["a","2dsphere"],["b","text"]]}"#),
+        Example::Operations(r#"{"type":"create_index","collection":"c","index":[["a","hashed"],["b","2dsphere"]]}"#),
+        Example::Operations(r#"{"type":"create_index","collection":"c","index":[["a","2d"],["b","2d"]]}"#),
+        Example::Operations(r#"{"type":"create_index","collection":"c","index":[["a",1],["b","2d"]]}"#),
+        Example::Operations(r#"{"type":"create_index","collection":"c","index":[["a","text"],["b",1],["d","text"]]}"#),
+        Example::Operations(r#"{"type":"create_index","collection":"c","index":[["a.$**",1],["b.$**",1]]}"#),
+        Example::Operations(r#"{"type":"create_index","collection":"c","index":[["$**","hashed"]]}"#),
+        Example::Operations(r#"{"type":"create_index","collection":"c","index":[["_id",-1]]}"#),
+        Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"unique":"true"}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["a.$**",1]],"options":{"wildcardProjection":{"b":1}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["a","text"]],"options":{"collation":{"locale":"de"}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["a","text"]],"options":{"weights":{"a":0}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"partialFilterExpression":{"a":{"$mod":[2,0]}}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"partialFilterExpression":{"a":{"$regularExpression":{"pattern":"^x","options":""}}}}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"s","options":{"timeseries":{"timeField":"t","metaField":"m"}}},{"type":"create_index","collection":"s","index":[["m.id",1]],"options":{"unique":true}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"s","options":{"timeseries":{"timeField":"t"}}},{"type":"create_index","collection":"s","index":[["m","text"]]}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"s","options":{"timeseries":{"timeField":"t"}}},{"type":"create_index","collection":"s","index":[["t",1]],"options":{"expireAfterSeconds":60}}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_collection","collection":"s","options":{"timeseries":{"timeField":"t","metaField":"m"}}},{"type":"create_index","collection":"s","index":[["mm","hashed"]]}"#,
+        ),
+        Example::Operations(
+            r#"{"type":"create_index","collection":"c","index":[["a",1]]},{"type":"create_index","collection":"c","index":[["a",1.0]],"options":{"name":"i","expireAfterSeconds":60}}"#,
+        ),
         Example::Migrations(&[
             r#"{"type":"create_index","collection":"c","index":[["a",1]],"options":{"name":"i"}}"#,
             r#"{"type":"create_index","collection":"c","index":[["b",1]],"options":{"name":"i"}}"#,
@@ -118,11 +171,17 @@ fn check(look: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
     }
     if let Some((message, help)) = refused(index, options) {
         told.add(message, &help);
+    } else if let Some(series) = look.unit.time_series(collection)
+        && let Some((message, help)) = refused_of_series(series, index, options)
+    {
+        told.add(format!("`{collection}` holds time series: {message}"), help);
     }
     let name = index_name(index, options);
     if let Some(other) = look.unit.same_index(collection, &name, &definition(index, options)) {
+        let is_equal = look.unit.index(collection, other) == Some(&definition(index, options));
+        let same = if is_equal { "keys and options" } else { "keys, and the options that differ do not count" };
         told.add(
-            format!("MongoDB refuses it: the index `{other}` of `{collection}` has the same keys and options"),
+            format!("MongoDB refuses it: the index `{other}` of `{collection}` has the same {same}"),
             "leave it out, or drop the other one first",
         );
     } else if is_text(index)
@@ -164,6 +223,17 @@ fn refused(index: &[(String, Value)], options: &Map<String, Value>) -> Option<(S
     let is_wildcard = index.iter().any(|(field, way)| way.is_number() && (field == "$**" || field.ends_with(".$**")));
     let hashed = index.iter().filter(|(_, way)| way == "hashed").count();
     let told = |message: &str, help: &str| Some((message.to_owned(), help.to_owned()));
+    if let Some(together) = refused_together(index) {
+        return Some(together);
+    }
+    if let Some(option) =
+        ["unique", "sparse", "hidden"].into_iter().find(|o| options.get(*o).is_some_and(Value::is_string))
+    {
+        return Some((
+            format!("`{option}` is a text, and the server takes `true` or `false`"),
+            "leave the quotes out".to_owned(),
+        ));
+    }
     if hashed > 0 && is_on("unique") {
         return told("a hashed index cannot be unique", "make a unique index `[[\"field\", 1]]` beside it");
     }
@@ -199,6 +269,40 @@ fn refused(index: &[(String, Value)], options: &Map<String, Value>) -> Option<(S
             "leave it out".to_owned(),
         ));
     }
+    if let [(field, way)] = index
+        && field == "_id"
+        && way.as_f64().is_some_and(|n| n < 0.0)
+    {
+        return told(
+            "the index of `_id` is there by itself, and it is ascending",
+            "leave it out: it is read from both ends",
+        );
+    }
+    if options.contains_key("wildcardProjection") && !index.iter().any(|(field, way)| way.is_number() && field == "$**")
+    {
+        return told("`wildcardProjection` goes with the key `$**` alone", "`[[\"$**\", 1]]`, or leave it out");
+    }
+    let simple = |collation: &Value| collation.get("locale").and_then(Value::as_str) == Some("simple");
+    if options.get("collation").is_some_and(|c| !simple(c))
+        && let Some((_, way)) = index.iter().find(|(_, way)| *way == "text" || *way == "2d")
+    {
+        return Some((
+            format!("an index with {way} takes no `collation` but `{{\"locale\": \"simple\"}}`"),
+            "leave it out; where the collection has a collation, write the simple one".to_owned(),
+        ));
+    }
+    if let Some((field, weight)) = options
+        .get("weights")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .find(|(_, w)| w.is_string() || w.as_f64().is_some_and(|w| !(1.0..100_000.0).contains(&w)))
+    {
+        return Some((
+            format!("the weight of `{field}` is {weight}: the server takes numbers from 1 to 99999"),
+            "give the weight as a number".to_owned(),
+        ));
+    }
     if options.contains_key("weights") && !is_text(index) {
         return told("`weights` goes with a text index", "`[[\"title\", \"text\"]]`, or leave it out");
     }
@@ -219,14 +323,78 @@ fn refused(index: &[(String, Value)], options: &Map<String, Value>) -> Option<(S
     }
 }
 
+/// Fields that the server does not take in one index.
+fn refused_together(index: &[(String, Value)]) -> Option<(String, String)> {
+    let told = |message: String, help: &str| Some((message, help.to_owned()));
+    let kinds: Vec<&str> = index.iter().filter_map(|(_, way)| way.as_str()).collect();
+    if let Some(other) = kinds.iter().find(|kind| **kind != kinds[0]) {
+        return told(format!("an index cannot be `{}` and `{other}` at once", kinds[0]), "make an index of each");
+    }
+    if kinds.len() > 1 && kinds[0] == "2d" {
+        return told("an index takes one `2d` field".to_owned(), "make an index of each, or use `2dsphere`");
+    }
+    if kinds.first() == Some(&"2d") && index.first().is_none_or(|(_, way)| way != "2d") {
+        return told("`2d` must be the first field of its index".to_owned(), "put it in front, or use `2dsphere`");
+    }
+    let text = |(_, way): &(String, Value)| way == "text";
+    if let (Some(first), Some(last)) = (index.iter().position(text), index.iter().rposition(text))
+        && !index[first..=last].iter().all(text)
+    {
+        return told(
+            "the `text` fields of an index must stand side by side".to_owned(),
+            "put the others in front or behind",
+        );
+    }
+    let wild: Vec<_> = index.iter().filter(|(field, _)| field == "$**" || field.ends_with(".$**")).collect();
+    if wild.len() > 1 && wild.iter().all(|(_, way)| way.is_number()) {
+        return told("an index takes one wildcard".to_owned(), "make an index of each");
+    }
+    let (field, way) = wild.into_iter().find(|(field, way)| way.is_string() && !(way == "text" && field == "$**"))?;
+    told(format!("a wildcard takes 1 as its direction: `{field}` cannot be {way}"), "name the field, or give it 1")
+}
+
+/// What the server does not take with a collection of time series.
+fn refused_of_series(
+    series: &Map<String, Value>,
+    index: &[(String, Value)],
+    options: &Map<String, Value>,
+) -> Option<(String, &'static str)> {
+    if options.get("unique").is_some_and(|v| *v == true || v.as_f64().is_some_and(|n| n != 0.0)) {
+        return Some(("no index of it can be unique".to_owned(), "leave `unique` out"));
+    }
+    if is_text(index) {
+        return Some(("no index of it can be of text".to_owned(), "keep the texts in a collection of their own"));
+    }
+    // Servers from 6.3 on take it together with a filter.
+    if options.contains_key("expireAfterSeconds") && !options.contains_key("partialFilterExpression") {
+        return Some((
+            "no index lets its documents expire".to_owned(),
+            "`expireAfterSeconds` is an option of the collection itself",
+        ));
+    }
+    let word = |key: &str| series.get(key).and_then(Value::as_str);
+    let below_meta = |field: &str| {
+        word("metaField")
+            .is_some_and(|meta| field.strip_prefix(meta).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    };
+    let (field, way) = index.iter().find(|(field, way)| (way == "hashed" || way == "2d") && !below_meta(field))?;
+    Some((
+        format!("`{field}` is not of its metadata and cannot be {way}"),
+        "1 or -1, or `2dsphere` for a measurement that is a place",
+    ))
+}
+
 /// What a filter asks that no partial index can be made for.
 fn unsupported(filter: &Map<String, Value>) -> Option<String> {
     filter.iter().find_map(|(key, value)| match (key.as_str(), value) {
         ("$and" | "$or", Value::Array(each)) => each.iter().filter_map(Value::as_object).find_map(unsupported),
-        ("$nor" | "$expr" | "$text" | "$where", _) => Some(format!("`{key}`")),
+        ("$nor" | "$expr" | "$text" | "$where" | "$jsonSchema" | "$sampleRate", _) => Some(format!("`{key}`")),
         (_, Value::Object(asked)) => asked.iter().find_map(|(operator, value)| match operator.as_str() {
-            "$ne" | "$nin" | "$not" | "$regex" | "$size" | "$elemMatch" => Some(format!("`{operator}`")),
-            "$exists" if *value == false => Some("`$exists: false`".to_owned()),
+            "$ne" | "$nin" | "$not" | "$regex" | "$regularExpression" | "$size" | "$elemMatch" | "$mod" | "$near"
+            | "$nearSphere" | "$bitsAllSet" | "$bitsAnySet" | "$bitsAllClear" | "$bitsAnyClear" => {
+                Some(format!("`{operator}`"))
+            }
+            "$exists" if *value == false || value.as_f64() == Some(0.0) => Some("`$exists: false`".to_owned()),
             _ => None,
         }),
         _ => None,

@@ -11,6 +11,7 @@ mod first_match_only;
 mod fixed_option;
 mod index_conflict;
 mod index_on_data;
+mod invalid_collection;
 mod invalid_filter;
 mod invalid_update;
 mod invalid_validator;
@@ -22,6 +23,7 @@ mod replaced_subdocument;
 mod run_command;
 mod strict_validator;
 mod ttl_index_on_data;
+mod ttl_without_date;
 mod unique_index_on_data;
 mod unknown_option;
 mod update_without_filter;
@@ -33,6 +35,7 @@ pub(super) static RULES: &[&OperationRule] = &[
     &destructive_command::RULE,
     &fixed_option::RULE,
     &collection_conflict::RULE,
+    &invalid_collection::RULE,
     &invalid_validator::RULE,
     &update_without_filter::RULE,
     &filter_matches_all::RULE,
@@ -42,6 +45,7 @@ pub(super) static RULES: &[&OperationRule] = &[
     &background_index::RULE,
     &unique_index_on_data::RULE,
     &ttl_index_on_data::RULE,
+    &ttl_without_date::RULE,
     &first_match_only::RULE,
     &replaced_subdocument::RULE,
     &field_without_batch::RULE,

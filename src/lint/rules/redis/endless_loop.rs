@@ -28,6 +28,17 @@ pub(super) static RULE: OperationRule = OperationRule {
         Example::Lua(
             "local left = 9 local function pop() left = redis.call('LPOP', KEYS[1]) end while left do pop() end return 1",
         ),
+        Example::Lua("local n = 0 while n < 10 do redis.call('INCR', KEYS[1]) n = n + 1 end return n"),
+        Example::Lua("local n, t = 0, {} while n < #t do t[#t] = nil end return n"),
+        Example::Lua(
+            "local n = 0 while n < tonumber(redis.call('LLEN', KEYS[1])) do redis.call('LPOP', KEYS[1]) end return n",
+        ),
+        Example::Lua("local t = { n = 0 } while t.n < 10 do t.n = t.n + 1 end return t.n"),
+        Example::Lua("local n = 0 local function step() n = n + 1 end while n < 10 do step() end return n"),
+        Example::Lua(
+            "local n = 0 local function stop() error('enough') end while n < 10 do if redis.call('LLEN', KEYS[1]) == 0 then stop() end end return n",
+        ),
+        Example::Lua("local n = 0 while n < 10 do if redis.call('LLEN', KEYS[1]) == 0 then break end end return n"),
         Example::Lua("local done = false repeat done = redis.call('LLEN', KEYS[1]) == 0 until done return 1"),
         Example::Lua("repeat local left = redis.call('LPOP', KEYS[1]) until nil == left or false return 1"),
         Example::Lua("for n = 1, math.huge do if redis.call('LLEN', KEYS[1]) < n then break end end return 1"),
@@ -44,6 +55,11 @@ pub(super) static RULE: OperationRule = OperationRule {
             "while true do local f = function() return 1 end redis.call('SET', KEYS[1], f(), 'KEEPTTL') end return 1",
         ),
         Example::Lua("local go = true while go do redis.call('INCR', KEYS[1]) end return 1"),
+        Example::Lua("local n = 0 while n < 10 do redis.call('INCR', KEYS[1]) end return n"),
+        Example::Lua(
+            "local n, m = 0, 10 while (n + 1 < m) and not (m == 3) do local k = n redis.call('SET', KEYS[1], k) end return n",
+        ),
+        Example::Lua("local n = 0 while n ~= 5 do for i = 1, 9 do redis.call('INCRBY', KEYS[1], i) end end return n"),
         Example::Lua("local done while not done do redis.call('INCR', KEYS[1]) end return 1"),
         Example::Lua("repeat redis.call('INCR', KEYS[1]) until false return 1"),
         Example::Lua("repeat redis.call('INCR', KEYS[1]) until nil return 1"),
@@ -61,7 +77,7 @@ fn check(lua: &Lua<'_>, told: &mut Told<'_>) {
             "for" => endless_for(lua, at),
             _ => None,
         };
-        if body.is_some_and(|body| !leaves(lua, body)) {
+        if body.is_some_and(|body| !leaves(lua, body.clone()) && !may_raise(lua, body)) {
             told.add_at(
                 word.range.clone(),
                 "nothing ends this loop, and a script that has written cannot be stopped",
@@ -78,8 +94,9 @@ fn endless_while(lua: &Lua<'_>, at: usize, set_in_functions: &BTreeSet<&str>) ->
     let condition = without_brackets(lua, at + 1..open);
     // A function that is called in the loop may set the local, wherever it stands.
     let stays = is_true(lua, condition.clone())
-        || local(lua, condition).is_some_and(|name| {
-            !set_in_functions.contains(name) && !body.clone().any(|at| lua.text(at) == name && is_set(lua, at))
+        || locals(lua, condition).is_some_and(|names| {
+            let is_given = |at: usize| names.contains(lua.text(at)) && is_set(lua, at);
+            names.is_disjoint(set_in_functions) && !body.clone().any(is_given)
         });
     stays.then_some(body)
 }
@@ -153,14 +170,39 @@ fn is_true(lua: &Lua<'_>, expression: Range<usize>) -> bool {
     }
 }
 
-/// The local that an expression is, or is the opposite of.
-fn local<'a>(lua: &Lua<'a>, expression: Range<usize>) -> Option<&'a str> {
-    let name = match lua.words.get(expression)? {
-        [one] if one.is_name => one.text,
-        [not, one] if not.text == "not" && one.is_name => one.text,
-        _ => return None,
-    };
-    lua.declared.contains(name).then_some(name)
+/// The locals that an expression is made of, where it is made of nothing but those and of what stands there: it comes to
+/// something else only where one of them is given another value.
+fn locals<'a>(lua: &Lua<'a>, expression: Range<usize>) -> Option<BTreeSet<&'a str>> {
+    let mut names = BTreeSet::new();
+    for at in expression.clone() {
+        let word = lua.words.get(at)?;
+        let is_behind_value = at > expression.start && {
+            let before = &lua.words[at - 1];
+            before.is_name || before.literal.is_some() || matches!(before.text, ")" | "]")
+        };
+        match word.text {
+            // What stands behind a value is a call, or is looked up in it.
+            _ if is_behind_value && (word.literal.is_some() || matches!(word.text, "(" | "{" | "[" | "." | ":")) => {
+                return None;
+            }
+            _ if word.literal.is_some() || is_number(word.text) => {}
+            name if word.is_name && lua.declared.contains(name) => {
+                names.insert(name);
+            }
+            "(" | ")" | "not" | "and" | "or" | "==" | "~=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/" | "%"
+            | "^" | ".." | "true" | "false" | "nil" => {}
+            _ => return None,
+        }
+    }
+    (!names.is_empty()).then_some(names)
+}
+
+/// Whether one of the script's functions raises an error, and a loop's body calls one.
+fn may_raise(lua: &Lua<'_>, body: Range<usize>) -> bool {
+    let functions = (0..lua.words.len()).filter(|at| lua.text(*at) == "function");
+    let raises =
+        functions.filter_map(|at| self::body(lua, at)).flatten().any(|at| matches!(lua.text(at), "error" | "assert"));
+    raises && body.into_iter().any(|at| lua.declared.contains(lua.text(at)) && lua.text(at + 1) == "(")
 }
 
 /// The names that functions give a value.
