@@ -29,7 +29,7 @@ fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_
     let name = named(create.event_trigger());
     let message = format!(
         "from here on `{name}` runs in the statements of every migration and of every role in this database, and where its \
-         function fails they fail; it takes a superuser, which hosted databases give to nobody"
+         function fails they fail; it takes a superuser, or what a hosted database has in its place"
     );
     report.add(create.syntax(), message);
 }
