@@ -14,8 +14,8 @@ use super::script::{Direction, Finding, Script, Server, statements_of};
 use super::table::{self, Applies, RuleInfo};
 use super::{
     Judged, LintReport, MigrationSummary, Scope, Severity, Violation, Word, bodies, corrections, depth, foreign,
-    misplaced, models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk, uses,
-    versions, wayback,
+    misplaced, models, operations, order, profile, references, rewrite, rules, schema, secrets, services, squawk,
+    syntax, uses, versions, wayback,
 };
 use crate::config::LintConfig;
 use crate::ids::{Engine, EnvironmentName, Risk};
@@ -24,8 +24,6 @@ use crate::migration::operations::are_operations;
 use crate::migration::{self, Migration, MigrationSet, Phase, Problem, digest_of};
 use crate::risk;
 
-/// Syntax errors beyond this many per script are counted, not printed.
-const MAX_SYNTAX_ERRORS: usize = 10;
 /// The rule about ways back that leave something out.
 const INCOMPLETE_DOWN: &str = "incomplete-down";
 /// The rule about files that say less than they do.
@@ -391,14 +389,18 @@ impl<'a> Linter<'a> {
                     "syntax-error" => &table::SYNTAX_ERROR,
                     _ => &table::MIXED_TRANSACTION,
                 };
-                found.push(Finding::new(rule, start..end, error.message).with_help(error.help));
+                // What the parser says of it too, it says with the place.
+                let is_told = engine == Engine::Postgresql && error.rule == "syntax-error" && !errors.is_empty();
+                if !is_told {
+                    found.push(Finding::new(rule, start..end, error.message).with_help(error.help));
+                }
                 false
             }
         };
         let script = Script::new(&inert, statements, engine, direction, in_transaction).on(Server::of(self.config));
         match engine {
             Engine::Postgresql => {
-                syntax_errors(&errors, &mut found);
+                found.extend(syntax::told(&inert, &parse, &errors));
                 found.extend(misplaced::not_valid(&script.statements));
             }
             // SQLite itself judges SQLite's syntax (DECISIONS 18): see `Judged`.
@@ -676,18 +678,6 @@ pub(super) fn cannot_parse(text: &str) -> Option<(Severity, String)> {
         Some((Severity::Error, message))
     } else {
         None
-    }
-}
-
-fn syntax_errors(errors: &[squawk_syntax::syntax_error::SyntaxError], found: &mut Vec<Finding>) {
-    for (n, error) in errors.iter().enumerate() {
-        let range = usize::from(error.range().start())..usize::from(error.range().end());
-        if n == MAX_SYNTAX_ERRORS {
-            let message = format!("{} more syntax errors", errors.len() - n);
-            found.push(Finding::new(&table::SYNTAX_ERROR, range, message));
-            return;
-        }
-        found.push(Finding::new(&table::SYNTAX_ERROR, range, error.message()));
     }
 }
 

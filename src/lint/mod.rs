@@ -33,6 +33,7 @@ mod script;
 pub mod secrets;
 mod services;
 mod squawk;
+mod syntax;
 pub mod table;
 mod taken;
 mod touched;

@@ -36,7 +36,7 @@ use variables::{VALUE, Variables};
 
 /// A statement that destroys or gives away says one of these, and a call that gives another server a password. A body without any is not parsed where nobody calls it:
 /// most functions are triggers that set a column.
-const HARMFUL: [&str; 13] = [
+const HARMFUL: [&str; 19] = [
     "alter",
     "copy",
     "create",
@@ -44,7 +44,13 @@ const HARMFUL: [&str; 13] = [
     "delete",
     "drop",
     "grant",
+    "lo_",
     "merge",
+    "pg_cancel_backend",
+    "pg_ls_dir",
+    "pg_read_",
+    "pg_stat_file",
+    "pg_terminate_backend",
     "reassign",
     "replication",
     "revoke",

@@ -279,3 +279,17 @@ fn a_key_that_a_variable_holds_picks_a_handful_of_rows() {
     let quoted = found("DO $$ DECLARE v_id int; BEGIN DELETE FROM t WHERE v_id = v_id; END $$;");
     assert!(quoted.iter().all(|v| !v.message.contains(VALUE)), "{quoted:?}");
 }
+
+#[test]
+fn what_a_block_calls_on_the_server_is_told_where_it_runs() {
+    for (sql, rule) in [
+        ("DO $$ BEGIN COPY t FROM '/tmp/x'; END $$;", "server-files"),
+        ("DO $$ BEGIN PERFORM lo_import('/tmp/x'); END $$;", "server-files"),
+        ("DO $$ BEGIN PERFORM pg_terminate_backend(pid) FROM pg_stat_activity; END $$;", "ends-sessions"),
+    ] {
+        let told = found(sql);
+        assert!(told.iter().any(|v| v.rule == rule), "{sql}: {told:?}");
+    }
+    let quiet = found("DO $$ BEGIN RAISE NOTICE 'pg_read_file, pg_terminate_backend'; END $$;");
+    assert!(!quiet.iter().any(|v| v.rule == "server-files" || v.rule == "ends-sessions"), "{quiet:?}");
+}

@@ -17,7 +17,9 @@ mod delete_without_where;
 mod disable_autovacuum;
 mod drop_cascade;
 mod drop_owned;
+mod ends_sessions;
 mod enum_value_used;
+mod event_trigger;
 mod foreign_key_cascade;
 mod grant_all;
 mod grant_to_public;
@@ -36,6 +38,7 @@ mod primary_key_using_index;
 mod refresh_materialized_view;
 mod secret_literal;
 mod security_definer_search_path;
+mod server_files;
 mod session_replication_role;
 mod set_access_method;
 mod set_tablespace;
@@ -95,6 +98,9 @@ pub(super) static RULES: &[&OwnRule] = &[
     &attach_partition::RULE,
     &create_extension::RULE,
     &copy_program::RULE,
+    &server_files::RULE,
+    &event_trigger::RULE,
+    &ends_sessions::RULE,
     &alter_system::RULE,
     &session_replication_role::RULE,
     &grant_to_public::RULE,
