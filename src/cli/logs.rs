@@ -8,6 +8,7 @@ use serde_json::json;
 use super::exit::Failure;
 use super::{Exit, Format, Global, print};
 use crate::ids::{EnvironmentName, RunId};
+use crate::plan::StepAction;
 use crate::store::Store;
 use crate::store::ledger::RunSummary;
 use crate::store::logs::{LoggedEvent, LoggedStep, Prune};
@@ -107,6 +108,11 @@ async fn with_notes(store: &Store, run: RunSummary, notes: bool) -> anyhow::Resu
     Ok((run, steps, events))
 }
 
+/// What a run did: where only rows of the history were written, its steps know for what.
+fn work<'a>(run: &'a RunSummary, steps: &'a [LoggedStep]) -> &'a str {
+    steps.first().filter(|_| run.action == StepAction::Baseline.as_str()).map_or(&run.action, |step| &step.action)
+}
+
 fn told(out: &mut String, run: &RunSummary, steps: &[LoggedStep], events: &[LoggedEvent]) {
     let at = |t: DateTime<Utc>| t.format("%Y-%m-%d %H:%M:%S").to_string();
     let place = run.environment.as_ref().map_or("one database".to_owned(), ToString::to_string);
@@ -119,7 +125,7 @@ fn told(out: &mut String, run: &RunSummary, steps: &[LoggedStep], events: &[Logg
         "{}  {}  {} on {place} by {}{pr}: {outcome}{took}",
         run.run,
         at(run.started_at),
-        run.action,
+        work(run, steps),
         run.by
     );
     for step in steps {

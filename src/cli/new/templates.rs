@@ -105,7 +105,8 @@ pub(super) fn sql(about: &About) -> Scripts {
         ),
         Kind::Contract => (
             format!(
-                "-- Held until `godwit release` says that nothing reads the column any more.\n\
+                "-- Held until `godwit release` says that nothing reads the column any more. Indexes on it go with it: drop \
+                 them first,\n-- and let the way back make them again.\n\
                  -- godwit: phase=contract\nALTER TABLE {table} DROP COLUMN {column};\n"
             ),
             format!("ALTER TABLE {table} ADD COLUMN {column} TEXT;\n"),

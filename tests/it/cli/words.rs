@@ -204,3 +204,21 @@ fn s2_108_s2_110_s4_49_migrations_are_tried_beside_an_environment_and_never_on_p
         shop.run(args).expect(2);
     }
 }
+
+#[test]
+fn the_environment_may_stand_alone_and_force_beside_yes() {
+    let shop = Shop::new();
+    shop.run(&["baseline", "dev", "--to", "0001", "--dry-run"]).expect(0);
+    shop.run(&["apply", "dev", "--force", "--yes"]).expect(0);
+    let said = shop.run(&["cancel", "dev"]).expect(0);
+    assert!(said.stdout.contains("nothing runs in dev"), "{said:?}");
+    shop.run(&["cancel"]).expect(2);
+    shop.run(&["cancel", "dev", "--env", "dev"]).expect(2);
+    let said = shop.run(&["resolve", "0001_nothing", "dev", "--as", "applied", "--reason", "seen"]).expect(2);
+    assert!(said.stderr.contains("0001_nothing"), "{said:?}");
+    let said = shop.run(&["release", "0001_nothing", "dev", "--reason", "seen"]).expect(2);
+    assert!(said.stderr.contains("0001_nothing"), "{said:?}");
+    shop.run(&["reset", "dev", "--confirm"]).expect(0);
+    let logs = shop.run(&["logs"]).expect(0).stdout;
+    assert!(logs.contains("  reset on development by "), "{logs}");
+}

@@ -562,3 +562,25 @@ fn a_folder_below_the_one_that_is_run_is_noted() {
         assert!(!err.contains("m/notes"), "{err}");
     }
 }
+
+#[test]
+fn s2_24_a_migration_that_is_a_folder_is_linted_by_its_path_wherever_it_stands() {
+    let first = "create table a (id bigint primary key);\n";
+    for around in ["", "prisma/migrations/"] {
+        let at = |folder: &str| format!("{around}{folder}/migration.sql");
+        // One of them is called as a script is.
+        let (one, two) = (at("20240101000000_a"), at("20240102000000_add_b.sql"));
+        let dir = folder(&[(&one, first), (&two, "alter table a add column b int not null;\n")]);
+        let (code, whole) = json(dir.path(), &[]);
+        assert_eq!((code, of(&whole, "adding-required-field").len()), (Some(0), 1), "{around}: {whole}");
+        assert_eq!(of(&whole, "symlink"), []);
+        for path in [two.as_str(), two.trim_end_matches("/migration.sql"), two.trim_end_matches("migration.sql")] {
+            let (_, report) = json(dir.path(), &[path]);
+            assert_eq!(of(&report, "adding-required-field"), [pair(&two, "warning")], "{path}: {report}");
+            assert_eq!(report["migrations"].as_array().unwrap().len(), 1, "{path}: {report}");
+        }
+        if !around.is_empty() {
+            assert_eq!(of(&json(dir.path(), &[around]).1, "symlink"), []);
+        }
+    }
+}

@@ -167,6 +167,30 @@ fn s4_29_an_alias_is_moved_and_moved_back() {
 }
 
 #[test]
+fn s4_29_s4_30_what_an_alias_of_the_same_run_leads_to_is_known() {
+    let new = |version: &str| {
+        format!(
+            r#"{{"type": "create_index", "index": "~{version}", "mapping": {{"properties": {{"id": {{"type": "keyword"}}}}}}}}"#
+        )
+    };
+    let project = Project::new(&[
+        ("001_first", &format!(r#"[{}, {{"type": "create_alias", "index": "~v1", "alias": "~items"}}]"#, new("v1"))),
+        (
+            "002_second",
+            &format!(
+                r#"[{}, {{"type": "reindex", "source": "~items", "dest": "~v2"}},
+                    {{"type": "create_alias", "index": "~v2", "alias": "~items"}}]"#,
+                new("v2")
+            ),
+        ),
+        ("003_third", r#"[{"type": "swap_alias", "alias": "~items", "from": "~v2", "to": "~v1"}]"#),
+    ]);
+    project.run(&["plan"]).expect(0);
+    project.run(&["apply", "--yes"]).expect(0);
+    assert_eq!(project.cluster.on("~items"), ["v1"]);
+}
+
+#[test]
 fn s4_30_documents_are_copied_and_counted() {
     let project = Project::new(&[(
         "001_copy",

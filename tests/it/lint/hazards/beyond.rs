@@ -94,7 +94,7 @@ pub const BEYOND: &[Hazard] = &[
         "postgresql-refuses",
         HIGH,
         "alter table t alter n type integer;",
-        &["alter table t alter n type integer using n::integer;"],
+        &["alter table t alter n type integer using length(n);"],
     ),
     hazard(
         "P126",
@@ -364,7 +364,7 @@ pub const BEYOND: &[Hazard] = &[
         "postgresql-refuses",
         HIGH,
         "insert into t (id, stored) values (1, 2);",
-        &["insert into t (id, stored) values (1, default);"],
+        &["insert into t (id, stored) values (100000, default);"],
     ),
     hazard(
         "F213",
