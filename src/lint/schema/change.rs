@@ -77,6 +77,8 @@ pub enum What {
     Truncate { tables: Vec<String>, cascade: bool },
     /// `REFRESH MATERIALIZED VIEW`; `fills`: not `WITH NO DATA`.
     Refresh { view: String, concurrently: bool, fills: bool },
+    /// `CREATE | ALTER | DROP PUBLICATION`; `changes`: whether updates or deletes are published from here on, `None`: as before.
+    Publication { name: String, changes: Option<bool>, tables: Vec<String> },
     /// `DROP FUNCTION … CASCADE` and the like: what hangs on these names goes with them.
     Cascade(BTreeSet<String>),
     /// What happens only where a condition holds, or is undone where something fails.
@@ -121,6 +123,7 @@ impl What {
             | What::Routine(_)
             | What::Truncate { .. }
             | What::SearchPath(_)
+            | What::Publication { .. }
             | What::Anything => BTreeSet::new(),
         }
     }
@@ -231,6 +234,8 @@ pub enum Action {
     Attach { partition: String, is_default: bool },
     /// `DETACH PARTITION`.
     Detach { partition: String, concurrently: bool },
+    /// `REPLICA IDENTITY`; `on`: of an index or of the whole row.
+    ReplicaIdentity { on: bool },
     /// `INHERIT` and the like: more hangs on the table than is followed.
     Opens,
     /// A column with its constraints.
@@ -286,6 +291,13 @@ pub enum ConstraintKind {
     Check { words: BTreeSet<String>, says_not_null: Option<String> },
     /// `EXCLUDE` or another.
     Other,
+}
+
+impl ConstraintKind {
+    /// Whether it is a table's primary key.
+    pub fn is_primary(&self) -> bool {
+        matches!(self, Self::Primary(_) | Self::UsingIndex { primary: true, .. })
+    }
 }
 
 /// An index.

@@ -147,6 +147,7 @@ impl Sides {
             | What::Asks(_)
             | What::Routine(_)
             | What::Truncate { .. }
+            | What::Publication { .. }
             | What::Refresh { .. } => {}
             What::Maybe(what) => match **what {
                 What::Anything | What::CreateFunction { .. } => self.anything = true,
@@ -250,6 +251,7 @@ impl Sides {
             | Action::AddIdentity { .. }
             | Action::AlterColumn { .. }
             | Action::Validate { .. }
+            | Action::ReplicaIdentity { .. }
             | Action::Nothing => {}
         }
     }

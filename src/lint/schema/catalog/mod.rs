@@ -33,6 +33,8 @@ pub struct Catalog {
     functions: HashSet<String>,
     /// Every function and procedure that a migration made, without schemas.
     routines: HashSet<String>,
+    /// Publications that are known to publish updates or deletes.
+    publications: HashSet<String>,
     /// The schema of names that say none.
     path: Path,
 }
@@ -147,6 +149,11 @@ impl Catalog {
         self.routines.contains(name)
     }
 
+    /// Whether a publication is known to publish updates or deletes.
+    pub fn publishes_changes(&self, publication: &str) -> bool {
+        self.publications.contains(publication)
+    }
+
     /// The indexes of a table, by name.
     pub fn indexes_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a IndexDef)> {
         self.indexes.iter().filter(move |(_, i)| i.table == table).map(|(name, i)| (name.as_str(), &*i.def))
@@ -241,6 +248,7 @@ impl Catalog {
         self.checked.clear();
         self.indexes.clear();
         self.defaults.clear();
+        self.publications.clear();
     }
 
     /// Makes the change.
@@ -361,6 +369,9 @@ impl Catalog {
                 self.routines.insert(name.rsplit('.').next().unwrap_or(name).to_owned());
             }
             What::Rows { .. } | What::Picks(_) | What::Columns { .. } | What::Asks(_) | What::Truncate { .. } => {}
+            What::Publication { name, changes: Some(true), .. } => drop(self.publications.insert(name.clone())),
+            What::Publication { name, changes: Some(false), .. } => drop(self.publications.remove(name)),
+            What::Publication { changes: None, .. } => {}
             What::Cascade(names) => self.forget_dependents(names),
             What::Maybe(what) => self.perhaps(what),
             What::Opaque(words) => self.forget(words),
@@ -383,6 +394,7 @@ impl Catalog {
             }
             What::SearchPath(_) => return self.apply(&What::SearchPath(None)),
             What::CreateFunction { .. } | What::Routine(_) => self.apply(what),
+            What::Publication { name, .. } => drop(self.publications.remove(name)),
             What::Drop { kind: Dropped::Type | Dropped::Schema, .. } => self.forget_all(),
             What::Drop { cascade: true, .. }
             | What::Alter {

@@ -5,6 +5,7 @@ mod dependents;
 mod indexes;
 mod partitions;
 mod presence;
+mod published;
 mod refused;
 
 use std::ops::Range;
@@ -20,6 +21,7 @@ pub use columns::{checked_column, every_row, narrow_keys};
 pub use indexes::{Key, keys, lacks_index};
 pub use partitions::{INDEX_OF_PARTITIONED, beside_default};
 pub use presence::not_made;
+pub use published::without_key;
 
 use columns::{set_not_null, set_type};
 use dependents::{column_in_use, columns_of_type, hangs_on, of_constraint, referred_to, view_reads};
@@ -204,7 +206,7 @@ fn alter(
             out.extend(column_in_use(catalog, range, name, column, *cascade));
         }
         Action::DropConstraint { name: constraint, replaced: false, .. }
-            if table.constraints.get(constraint).is_some_and(|c| is_primary(&c.kind)) =>
+            if table.constraints.get(constraint).is_some_and(|c| c.kind.is_primary()) =>
         {
             out.push(Note::Tell {
                 rule: "ban-drop-constraint",
@@ -265,8 +267,4 @@ fn said_twice(
         severity: Severity::Info,
         risk: Risk::Low,
     })
-}
-
-fn is_primary(kind: &ConstraintKind) -> bool {
-    matches!(kind, ConstraintKind::Primary(_) | ConstraintKind::UsingIndex { primary: true, .. })
 }

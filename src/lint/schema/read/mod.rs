@@ -2,6 +2,7 @@
 
 mod asked;
 mod path;
+mod publication;
 mod table;
 mod view;
 mod words;
@@ -98,6 +99,9 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                 ..view(s.syntax(), s.column_list(), s.query())
             },
         }),
+        ast::Stmt::CreatePublication(s) => put(publication::created(s)),
+        ast::Stmt::AlterPublication(s) => put(publication::altered(s)),
+        ast::Stmt::DropPublication(s) => s.publication_refs().for_each(|p| put(publication::gone(name_of(p.syntax())))),
         ast::Stmt::Refresh(s) => put(What::Refresh {
             view: named(s.view_ref()),
             concurrently: s.concurrently_token().is_some(),

@@ -2,6 +2,7 @@
 
 mod asked;
 mod blocks;
+mod published;
 mod refused;
 
 use crate::config::LintConfig;
