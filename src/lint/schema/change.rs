@@ -79,6 +79,8 @@ pub enum What {
     Refresh { view: String, concurrently: bool, fills: bool },
     /// `CREATE | ALTER | DROP PUBLICATION`; `changes`: whether updates or deletes are published from here on, `None`: as before.
     Publication { name: String, changes: Option<bool>, tables: Vec<String> },
+    /// `CREATE POLICY`, or one that is dropped or changed: nothing is known of it then.
+    Policy { table: String, name: String, def: Option<PolicyDef> },
     /// `DROP FUNCTION … CASCADE` and the like: what hangs on these names goes with them.
     Cascade(BTreeSet<String>),
     /// What happens only where a condition holds, or is undone where something fails.
@@ -124,9 +126,34 @@ impl What {
             | What::Truncate { .. }
             | What::SearchPath(_)
             | What::Publication { .. }
+            | What::Policy { .. }
             | What::Anything => BTreeSet::new(),
         }
     }
+}
+
+/// A policy of row level security.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyDef {
+    /// Not `RESTRICTIVE`.
+    pub permissive: bool,
+    /// What it is for.
+    pub command: PolicyCommand,
+    /// The roles that it is for, `public` for all.
+    pub roles: BTreeSet<String>,
+    /// Whether `USING` is `true`; nothing where there is none.
+    pub open: Option<bool>,
+}
+
+/// What a policy is for, as far as it matters to who reads rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyCommand {
+    /// Everything.
+    All,
+    /// Reading.
+    Select,
+    /// Something else.
+    Other,
 }
 
 /// A column that an expression names.

@@ -93,6 +93,14 @@ static PARTITION_BESIDE_DEFAULT: RuleInfo = rule(
     "A new partition has the default partition scanned",
 );
 
+static POLICY_OPENS_ALL: RuleInfo = rule(
+    "policy-opens-all",
+    Category::Security,
+    Some(Severity::Warning),
+    Risk::High,
+    Applies::Postgresql,
+    "A policy opens what another one closes",
+);
 static PUBLISHED_WITHOUT_KEY: RuleInfo = rule(
     "published-without-key",
     Category::Compatibility,
@@ -111,6 +119,7 @@ pub(super) static RULES: &[&RuleInfo] = &[
     &DUPLICATE_INDEX,
     &FOREIGN_KEY_WITHOUT_INDEX,
     &PARTITION_BESIDE_DEFAULT,
+    &POLICY_OPENS_ALL,
     &PUBLISHED_WITHOUT_KEY,
 ];
 
@@ -195,6 +204,7 @@ fn replay(history: &[(&Step<'_>, Part)], version: u32, together: &HashSet<usize>
             }
             let mut found = judge::notes(&catalog, change, version, &later);
             found.extend(judge::without_key(&catalog, change, &step.changes[at + 1..]));
+            found.extend(judge::opens_all(&catalog, change, &step.changes[..at], &step.changes[at + 1..]));
             found.extend(judge::not_made(&catalog, change, &step.back));
             found.extend(
                 judge::checked_column(&catalog, change)

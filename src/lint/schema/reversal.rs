@@ -148,6 +148,7 @@ impl Sides {
             | What::Routine(_)
             | What::Truncate { .. }
             | What::Publication { .. }
+            | What::Policy { .. }
             | What::Refresh { .. } => {}
             What::Maybe(what) => match **what {
                 What::Anything | What::CreateFunction { .. } => self.anything = true,

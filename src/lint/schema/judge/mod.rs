@@ -4,6 +4,7 @@ mod columns;
 mod dependents;
 mod indexes;
 mod partitions;
+mod policies;
 mod presence;
 mod published;
 mod refused;
@@ -20,6 +21,7 @@ use crate::lint::table::RuleInfo;
 pub use columns::{checked_column, every_row, narrow_keys};
 pub use indexes::{Key, keys, lacks_index};
 pub use partitions::{INDEX_OF_PARTITIONED, beside_default};
+pub use policies::opens_all;
 pub use presence::not_made;
 pub use published::without_key;
 

@@ -2,6 +2,7 @@
 
 mod asked;
 mod blocks;
+mod policies;
 mod published;
 mod refused;
 
