@@ -88,6 +88,10 @@ pub enum What {
     Truncate { tables: Vec<String>, cascade: bool },
     /// `REFRESH MATERIALIZED VIEW`; `fills`: not `WITH NO DATA`.
     Refresh { view: String, concurrently: bool, fills: bool },
+    /// `CREATE | ALTER | DROP PUBLICATION`; `changes`: whether updates or deletes are published from here on, `None`: as before.
+    Publication { name: String, changes: Option<bool>, tables: Vec<String> },
+    /// `CREATE POLICY`, or one that is dropped or changed: nothing is known of it then.
+    Policy { table: String, name: String, def: Option<PolicyDef> },
     /// `DROP FUNCTION … CASCADE` and the like: what hangs on these names goes with them.
     Cascade(BTreeSet<String>),
     /// What happens only where a condition holds, or is undone where something fails.
@@ -137,6 +141,8 @@ impl What {
             | What::Truncate { .. }
             | What::SearchPath(_)
             | What::CreateCast
+            | What::Publication { .. }
+            | What::Policy { .. }
             | What::Anything => BTreeSet::new(),
         }
     }
@@ -157,6 +163,30 @@ pub struct Inserted {
     pub overriding: bool,
     /// The columns of `ON CONFLICT (…)`, where they are plain and nothing else is said of them.
     pub conflict: Option<Vec<String>>,
+}
+
+/// A policy of row level security.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyDef {
+    /// Not `RESTRICTIVE`.
+    pub permissive: bool,
+    /// What it is for.
+    pub command: PolicyCommand,
+    /// The roles that it is for, `public` for all.
+    pub roles: BTreeSet<String>,
+    /// Whether `USING` is `true`; nothing where there is none.
+    pub open: Option<bool>,
+}
+
+/// What a policy is for, as far as it matters to who reads rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyCommand {
+    /// Everything.
+    All,
+    /// Reading.
+    Select,
+    /// Something else.
+    Other,
 }
 
 /// A column that an expression names.
@@ -267,6 +297,8 @@ pub enum Action {
     Attach { partition: String, is_default: bool },
     /// `DETACH PARTITION`.
     Detach { partition: String, concurrently: bool },
+    /// `REPLICA IDENTITY`; `on`: of an index or of the whole row.
+    ReplicaIdentity { on: bool },
     /// `INHERIT` and the like: more hangs on the table than is followed.
     Opens,
     /// A column with its constraints.
@@ -356,6 +388,13 @@ pub enum ConstraintKind {
     Check { words: BTreeSet<String>, says_not_null: Option<String> },
     /// `EXCLUDE` or another.
     Other,
+}
+
+impl ConstraintKind {
+    /// Whether it is a table's primary key.
+    pub fn is_primary(&self) -> bool {
+        matches!(self, Self::Primary(_) | Self::UsingIndex { primary: true, .. })
+    }
 }
 
 /// An index.

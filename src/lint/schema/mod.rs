@@ -93,6 +93,23 @@ static PARTITION_BESIDE_DEFAULT: RuleInfo = rule(
     "A new partition has the default partition scanned",
 );
 
+static POLICY_OPENS_ALL: RuleInfo = rule(
+    "policy-opens-all",
+    Category::Security,
+    Some(Severity::Warning),
+    Risk::High,
+    Applies::Postgresql,
+    "A policy opens what another one closes",
+);
+static PUBLISHED_WITHOUT_KEY: RuleInfo = rule(
+    "published-without-key",
+    Category::Compatibility,
+    Some(Severity::Warning),
+    Risk::High,
+    Applies::Postgresql,
+    "A table is published whose rows have no key",
+);
+
 /// Every rule that only the history can answer.
 pub(super) static RULES: &[&RuleInfo] = &[
     &EXISTING_OBJECT,
@@ -102,6 +119,8 @@ pub(super) static RULES: &[&RuleInfo] = &[
     &DUPLICATE_INDEX,
     &FOREIGN_KEY_WITHOUT_INDEX,
     &PARTITION_BESIDE_DEFAULT,
+    &POLICY_OPENS_ALL,
+    &PUBLISHED_WITHOUT_KEY,
 ];
 
 /// One migration of the history with its changes.
@@ -170,7 +189,7 @@ fn replay(history: &[(&Step<'_>, Part)], version: u32, together: &HashSet<usize>
             }
         }
         let mut made = if together.contains(&step.at) { made_together.clone() } else { HashSet::new() };
-        for change in &step.changes {
+        for (at, change) in step.changes.iter().enumerate() {
             if *part == Part::Forgotten {
                 catalog.forget(&change.what.names());
                 continue;
@@ -184,6 +203,8 @@ fn replay(history: &[(&Step<'_>, Part)], version: u32, together: &HashSet<usize>
                 continue;
             }
             let mut found = judge::notes(&catalog, change, version, &later);
+            found.extend(judge::without_key(&catalog, change, &step.changes[at + 1..]));
+            found.extend(judge::opens_all(&catalog, change, &step.changes[..at], &step.changes[at + 1..]));
             found.extend(judge::not_made(&catalog, change, &step.back));
             found.extend(
                 judge::checked_column(&catalog, change)

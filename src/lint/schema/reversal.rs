@@ -152,6 +152,8 @@ impl Sides {
             | What::Hooks { .. }
             | What::Routine(_)
             | What::Truncate { .. }
+            | What::Publication { .. }
+            | What::Policy { .. }
             | What::Refresh { .. } => {}
             What::Maybe(what) => match **what {
                 What::Anything | What::CreateFunction { .. } => self.anything = true,
@@ -256,6 +258,7 @@ impl Sides {
             | Action::Fill { .. }
             | Action::AlterColumn { .. }
             | Action::Validate { .. }
+            | Action::ReplicaIdentity { .. }
             | Action::Nothing => {}
         }
     }

@@ -62,7 +62,7 @@ fn check(script: &Script<'_>, report: &mut Report<'_>) {
                         report.add(change.syntax(), message).tables = vec![table];
                     }
                 }
-                if let Some(mut held) = filled_from(&statement.node) {
+                if let Some(mut held) = read_by(&statement.node) {
                     held.retain(|table| held_on(&altered, table).is_some());
                     if let Some((first, lock)) = held.first().and_then(|first| Some((first, held_on(&altered, first)?)))
                     {
@@ -102,11 +102,12 @@ fn whom(lock: Lock) -> &'static str {
     if lock == Lock::AccessExclusive { "everyone" } else { "everyone who writes" }
 }
 
-/// The tables that a new table or a materialized view is filled from, if it is filled at once.
-fn filled_from(statement: &ast::Stmt) -> Option<Vec<String>> {
+/// The tables that a new table or a materialized view is filled from, if it is filled at once, or that a query reads.
+fn read_by(statement: &ast::Stmt) -> Option<Vec<String>> {
     let (node, data) = match statement {
         ast::Stmt::CreateTableAs(create) => (create.syntax(), create.data_option()),
         ast::Stmt::CreateMaterializedView(create) => (create.syntax(), create.data_option()),
+        ast::Stmt::Select(select) => return scanned(select).map(|table| vec![table]),
         _ => return None,
     };
     (!matches!(data, Some(ast::DataOption::WithNoData(_)))).then(|| read_whole(node))
@@ -167,6 +168,32 @@ mod tests {
             "alter table t add column b int; create materialized view w as select a from t with no data;",
             "alter table t add column b int; create view w as select a from t;",
             "alter table t add column b int; create table w as select a from t limit 10;",
+        ] {
+            assert_eq!(count(sql), 0, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_query_of_all_rows_behind_a_change_of_the_table_is_told() {
+        for sql in [
+            "alter table t add column b int; select count(*) from t;",
+            "alter table t add column b int; select * from t;",
+            "alter table t add column b int; select a, count(*) from t group by a order by a;",
+            "alter table t add column b int; insert into u values (1); select sum(a) from t;",
+        ] {
+            assert_eq!(count(sql), 1, "{sql}");
+        }
+        for sql in [
+            "select count(*) from t; alter table t add column b int;",
+            "alter table t add column b int; select count(*) from u;",
+            "alter table t add column b int; select count(*) from t where id = 1;",
+            "alter table t add column b int; select * from t limit 1;",
+            "alter table t add column b int; select max(id) from t;",
+            "alter table t add column b int; select setval('t_id_seq', (select max(id) from t));",
+            "alter table t add column b int; select exists (select 1 from t);",
+            "alter table t alter column a set statistics 100; select count(*) from t;",
+            "create table w (a int); alter table w add column b int; select count(*) from w;",
+            "-- godwit: no-transaction\nalter table t add column b int; select count(*) from t;",
         ] {
             assert_eq!(count(sql), 0, "{sql}");
         }

@@ -190,6 +190,17 @@ pub(super) fn read_whole(statement: &SyntaxNode) -> Vec<String> {
     read.into_iter().filter(|t| !queries.contains(t) && !systems(t)).collect()
 }
 
+/// The table that a query reads from its first row to its last: the only one it names, without a condition.
+pub(super) fn scanned(select: &ast::Select) -> Option<String> {
+    let mut items = select.from_clause()?.syntax().children();
+    let table = ast::RelationFromItem::cast(items.next()?).filter(|_| items.next().is_none())?;
+    // An index may know the first and the last.
+    let mut calls = select.syntax().descendants().filter_map(ast::CallExpr::cast);
+    let ends = calls.any(|call| matches!(builtin(&call).as_deref(), Some("min" | "max")));
+    let some = select.where_clause().is_some() || select.syntax().children().any(|c| cuts(c.kind()));
+    (!ends && !some && select.with_clause().is_none()).then(|| named(table.relation_name_ref()))
+}
+
 /// Whether a statement that copies gets every row of a table that is read there, as far as its words tell.
 fn reads_all(table: &SyntaxNode) -> bool {
     for above in table.ancestors().skip(1) {

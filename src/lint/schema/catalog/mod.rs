@@ -4,10 +4,12 @@
 mod keys;
 mod table;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
-use super::change::{Action, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, PartitionKey, ViewDef, What};
+use super::change::{
+    Action, ColumnDef, ConstraintDef, ConstraintKind, Dropped, IndexDef, PartitionKey, PolicyDef, ViewDef, What,
+};
 use super::types::ColumnType;
 
 pub use keys::Shape;
@@ -41,6 +43,10 @@ pub struct Catalog {
     hooked: HashSet<String>,
     /// Every function and procedure that a migration made, without schemas.
     routines: HashSet<String>,
+    /// Policies of tables, by table and name.
+    policies: BTreeMap<(String, String), PolicyDef>,
+    /// Publications that are known to publish updates or deletes.
+    publications: HashSet<String>,
     /// The schema of names that say none.
     path: Path,
 }
@@ -155,6 +161,16 @@ impl Catalog {
         self.routines.contains(name)
     }
 
+    /// The policies of a table that are known, by name.
+    pub fn policies_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a PolicyDef)> {
+        self.policies.iter().filter(move |((of, _), _)| of == table).map(|((_, name), def)| (name.as_str(), def))
+    }
+
+    /// Whether a publication is known to publish updates or deletes.
+    pub fn publishes_changes(&self, publication: &str) -> bool {
+        self.publications.contains(publication)
+    }
+
     /// The indexes of a table, by name.
     pub fn indexes_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a str, &'a IndexDef)> {
         self.indexes.iter().filter(move |(_, i)| i.table == table).map(|(name, i)| (name.as_str(), &*i.def))
@@ -236,6 +252,7 @@ impl Catalog {
             *key = PartitionKey::Unknown;
         }
         self.gone.retain(|name| !named(name));
+        self.policies.retain(|(table, policy), _| !named(table) && !words.contains(policy));
         self.types.retain(|name| !named(name));
         self.checked.retain(|name| !named(name));
         self.enums.retain(|name| !named(name));
@@ -251,6 +268,8 @@ impl Catalog {
         self.enums.clear();
         self.indexes.clear();
         self.defaults.clear();
+        self.publications.clear();
+        self.policies.clear();
     }
 
     /// Makes the change.
@@ -383,6 +402,17 @@ impl Catalog {
             | What::Asks(_)
             | What::Truncate { .. } => {}
             What::CreateCast => self.has_casts = true,
+            What::Publication { name, changes: Some(true), .. } => drop(self.publications.insert(name.clone())),
+            What::Publication { name, changes: Some(false), .. } => drop(self.publications.remove(name)),
+            What::Publication { changes: None, .. } => {}
+            What::Policy { table, name, def } => {
+                if let Some(table) = self.resolve(table) {
+                    match def {
+                        Some(def) => drop(self.policies.insert((table, name.clone()), def.clone())),
+                        None => drop(self.policies.remove(&(table, name.clone()))),
+                    }
+                }
+            }
             What::Cascade(names) => self.forget_dependents(names),
             What::Maybe(what) => self.perhaps(what),
             What::Opaque(words) => self.forget(words),
@@ -405,6 +435,10 @@ impl Catalog {
             }
             What::SearchPath(_) => return self.apply(&What::SearchPath(None)),
             What::CreateFunction { .. } | What::Routine(_) | What::CreateCast | What::Hooks { .. } => self.apply(what),
+            What::Publication { name, .. } => drop(self.publications.remove(name)),
+            What::Policy { table, name, .. } => {
+                return self.apply(&What::Policy { table: table.clone(), name: name.clone(), def: None });
+            }
             What::Drop { kind: Dropped::Type | Dropped::Schema, .. } => self.forget_all(),
             What::Drop { cascade: true, .. }
             | What::Alter {
@@ -466,6 +500,7 @@ impl Catalog {
                         self.cascade(&name);
                     }
                     self.relations.remove(&name);
+                    self.policies.retain(|(table, _), _| *table != name);
                     self.partitioned.remove(&name);
                     self.defaults.retain(|table, partition| *table != name && *partition != name);
                     self.indexes.retain(|_, index| index.table != name);
@@ -527,10 +562,12 @@ impl Catalog {
             Action::Several(_) if self.is_there(name, action) => {}
             Action::Several(parts) => parts.iter().for_each(|part| self.alter(name, part)),
             Action::RenameTo(to) => {
+                self.policies.retain(|(table, _), _| table != name);
                 let to = Self::resolve_index(name, to);
                 self.moved(name, to);
             }
             Action::SetSchema(schema) => {
+                self.policies.retain(|(table, _), _| table != name);
                 let last = name.rsplit('.').next().unwrap_or(name);
                 let to = if schema == "public" { last.to_owned() } else { format!("{schema}.{last}") };
                 self.moved(name, to);

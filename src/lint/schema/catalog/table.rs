@@ -14,6 +14,15 @@ pub struct Table {
     pub constraints: BTreeMap<String, ConstraintDef>,
     /// Whether it has no other columns, parents or children.
     pub closed: bool,
+    /// Whether it was given a `REPLICA IDENTITY` other than its primary key.
+    pub identified: bool,
+}
+
+impl Table {
+    /// Whether a replica can tell its rows apart.
+    pub fn has_identity(&self) -> bool {
+        self.identified || self.constraints.values().any(|c| c.kind.is_primary())
+    }
 }
 
 /// The name that PostgreSQL gives a constraint that has none.
@@ -85,6 +94,7 @@ pub(super) fn alter_table(table: &mut Table, action: &Action) {
                 constraint.valid = true;
             }
         }
+        Action::ReplicaIdentity { on } => table.identified = *on,
         Action::Opens => table.closed = false,
         Action::AddConstraint(_)
         | Action::DropColumn { .. }

@@ -7,7 +7,7 @@ use super::super::catalog::{Catalog, Table};
 use super::super::change::{Action, Change, ConstraintDef, ConstraintKind, Dropped, Filled, What};
 use super::super::types::ColumnType;
 use super::refused::{constraints, refused};
-use super::{Note, add, is_primary};
+use super::{Note, add};
 
 /// Why the keys of a change cannot be made as it says.
 pub(super) fn refusals(catalog: &Catalog, change: &Change) -> Vec<Note> {
@@ -21,7 +21,7 @@ pub(super) fn refusals(catalog: &Catalog, change: &Change) -> Vec<Note> {
             let draft = catalog.drafted(&change.what);
             let Some(own) = draft.table(&name) else { return Vec::new() };
             let foreign = constraints(parts).filter_map(|def| foreign(catalog, &draft, range, &name, own, def));
-            let is_second = constraints(parts).filter(|def| is_primary(&def.kind)).count() > 1;
+            let is_second = constraints(parts).filter(|def| def.kind.is_primary()).count() > 1;
             foreign.chain(is_second.then(|| second(range, &format!("the statement gives `{name}` two")))).collect()
         }
         What::Alter { table, action, .. } => {
@@ -51,8 +51,8 @@ pub(super) fn refusals(catalog: &Catalog, change: &Change) -> Vec<Note> {
 
 /// A constraint that comes to a table that is there.
 fn added(catalog: &Catalog, range: &Range<usize>, name: &str, own: &Table, def: &ConstraintDef) -> Option<Note> {
-    if is_primary(&def.kind)
-        && let Some((constraint, _)) = own.constraints.iter().find(|(_, c)| is_primary(&c.kind))
+    if def.kind.is_primary()
+        && let Some((constraint, _)) = own.constraints.iter().find(|(_, c)| c.kind.is_primary())
     {
         return Some(second(range, &format!("`{name}` has `{constraint}`")));
     }
@@ -124,7 +124,7 @@ fn foreign(
         _ if !referred.is_empty() => referred.as_slice(),
         Some(key) => key,
         None => {
-            let is_certain = known.closed && !known.constraints.values().any(|c| is_primary(&c.kind));
+            let is_certain = known.closed && !known.constraints.values().any(|c| c.kind.is_primary());
             let why = format!("`{other}` has no primary key that the foreign key could mean");
             return if is_certain { no(why, UNIQUE_FIRST) } else { None };
         }

@@ -7,7 +7,9 @@ mod indexes;
 mod inserted;
 mod keys;
 mod partitions;
+mod policies;
 mod presence;
+mod published;
 mod refused;
 
 use std::ops::Range;
@@ -22,7 +24,9 @@ use crate::lint::table::RuleInfo;
 pub use columns::{checked_column, every_row, narrow_keys};
 pub use indexes::{Key, keys, lacks_index};
 pub use partitions::{INDEX_OF_PARTITIONED, beside_default};
+pub use policies::opens_all;
 pub use presence::not_made;
+pub use published::without_key;
 
 use columns::{set_not_null, set_type};
 use dependents::{column_in_use, columns_of_type, hangs_on, of_constraint, referred_to, view_reads};
@@ -211,7 +215,7 @@ fn alter(
             out.extend(column_in_use(catalog, range, name, column, *cascade));
         }
         Action::DropConstraint { name: constraint, replaced: false, .. }
-            if table.constraints.get(constraint).is_some_and(|c| is_primary(&c.kind)) =>
+            if table.constraints.get(constraint).is_some_and(|c| c.kind.is_primary()) =>
         {
             out.push(Note::Tell {
                 rule: "ban-drop-constraint",
@@ -272,8 +276,4 @@ fn said_twice(
         severity: Severity::Info,
         risk: Risk::Low,
     })
-}
-
-fn is_primary(kind: &ConstraintKind) -> bool {
-    matches!(kind, ConstraintKind::Primary(_) | ConstraintKind::UsingIndex { primary: true, .. })
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::catalog::{Catalog, Table};
 use super::super::change::{Action, Asked, Change, ConstraintKind, Dropped, What};
 use super::super::{EXISTING_OBJECT, MISSING_OBJECT};
-use super::{Note, add, is_primary};
+use super::{Note, add};
 
 pub(super) fn existing(range: &Range<usize>, what: &str) -> Note {
     let help =
@@ -116,7 +116,7 @@ pub(super) fn validated(range: &Range<usize>, name: &str, table: &Table, constra
     let help = "use the name that the constraint has now, or take the statement out";
     match table.constraints.get(constraint) {
         Some(known) => {
-            let is_key = is_primary(&known.kind) || matches!(known.kind, ConstraintKind::Unique(_));
+            let is_key = known.kind.is_primary() || matches!(known.kind, ConstraintKind::Unique(_));
             is_key.then(|| {
                 let message =
                     format!("`{constraint}` of `{name}` is no foreign key and no check: PostgreSQL refuses it");

@@ -3,6 +3,8 @@
 mod asked;
 mod inserted;
 mod path;
+mod policy;
+mod publication;
 mod queried;
 mod table;
 mod values;
@@ -104,6 +106,12 @@ fn read(text: &str, statement: &Statement, out: &mut Vec<Change>) {
                 ..view(s.syntax(), s.column_list(), s.query())
             },
         }),
+        ast::Stmt::CreatePolicy(s) => put(policy::created(s)),
+        ast::Stmt::AlterPolicy(s) => put(policy::gone(s.on_table(), s.policy_ref())),
+        ast::Stmt::DropPolicy(s) => put(policy::gone(s.on_table(), s.policy_ref())),
+        ast::Stmt::CreatePublication(s) => put(publication::created(s)),
+        ast::Stmt::AlterPublication(s) => put(publication::altered(s)),
+        ast::Stmt::DropPublication(s) => s.publication_refs().for_each(|p| put(publication::gone(name_of(p.syntax())))),
         ast::Stmt::Refresh(s) => put(What::Refresh {
             view: named(s.view_ref()),
             concurrently: s.concurrently_token().is_some(),

@@ -161,6 +161,14 @@ pub(super) fn action(node: &ast::AlterTableAction) -> Action {
                 Some(ast::DetachPartitionOption::DetachConcurrently(_))
             ),
         },
+        ast::AlterTableAction::ReplicaIdentity(identity) => Action::ReplicaIdentity {
+            on: matches!(
+                identity.replica_identity_option(),
+                Some(
+                    ast::ReplicaIdentityOption::ReplicaIdentityFull(_) | ast::ReplicaIdentityOption::UsingIndexName(_)
+                )
+            ),
+        },
         ast::AlterTableAction::MergePartitions(_)
         | ast::AlterTableAction::SplitPartition(_)
         | ast::AlterTableAction::InheritTable(_)
@@ -193,6 +201,7 @@ pub(super) fn pass(action: &Action) -> u8 {
         | Action::SetSchema(_)
         | Action::Attach { .. }
         | Action::Detach { .. }
+        | Action::ReplicaIdentity { .. }
         | Action::Opens
         | Action::Nothing => 6,
     }

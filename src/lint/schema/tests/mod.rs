@@ -4,6 +4,8 @@ mod asked;
 mod blocks;
 mod inserted;
 mod keys;
+mod policies;
+mod published;
 mod queried;
 mod refused;
 
