@@ -47,13 +47,16 @@ pub(super) fn takes_away(operation: &Operation) -> Vec<String> {
 /// The fields of a mapping by their path, each with its parameters.
 pub(in crate::lint) type Fields = BTreeMap<String, Value>;
 
+/// The mapping and the settings of an index, as they were given.
+type Definition = (Map<String, Value>, Map<String, Value>);
+
 /// What is known of indices besides their names.
 #[derive(Default)]
 pub(super) struct State {
     /// Index → its fields.
     mappings: BTreeMap<String, Fields>,
     /// Index → mapping and settings that it was made with, while it has no others.
-    definitions: BTreeMap<String, (Map<String, Value>, Map<String, Value>)>,
+    definitions: BTreeMap<String, Definition>,
     /// Alias → index.
     aliases: BTreeMap<String, String>,
     /// Indices that migrations made and nothing deleted.

@@ -100,7 +100,7 @@ fn cannot_change(before: &Value, after: &Value) -> Option<String> {
     let changed = kept.into_iter().find_map(|(key, default)| {
         let value = |of: &Value| given(of, key).unwrap_or_else(|| (*default).to_owned());
         let (old, new) = (value(before), value(after));
-        (!is_same(&old, &new)).then(|| (*key, old, new))
+        (!is_same(&old, &new)).then_some((*key, old, new))
     });
     // What a date is without a format depends on its type.
     let formats = || match (kind.as_deref(), given(before, "format"), given(after, "format")) {

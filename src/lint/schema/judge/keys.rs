@@ -139,7 +139,7 @@ fn foreign(
     let unlike = columns.iter().zip(key).find_map(|(from, to)| {
         let ty = |of: &Table, column: &str| of.columns.get(column).and_then(|c| c.ty.clone());
         let (from_ty, to_ty) = (ty(own, from)?, ty(known, to)?);
-        is_unlike(catalog, &from_ty, &to_ty).then(|| (from, from_ty.shown, to, to_ty.shown))
+        is_unlike(catalog, &from_ty, &to_ty).then_some((from, from_ty.shown, to, to_ty.shown))
     });
     if let Some((from, is, to, other_is)) = unlike {
         let why = format!("`{name}.{from}` is {is}, and `{other}.{to}`, to which it refers, is {other_is}");
