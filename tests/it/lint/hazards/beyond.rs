@@ -395,4 +395,14 @@ pub const BEYOND: &[Hazard] = &[
         "alter table t add column c int; alter table child drop column ref_id; drop view v;",
         &["alter table t add column c int; create index t_c on t (c);"],
     ),
+    hazard(
+        "P171",
+        "published-without-key",
+        HIGH,
+        "create publication news for table keyless;",
+        &[
+            "create publication news for table ref;",
+            "create publication added for table keyless with (publish = 'insert');",
+        ],
+    ),
 ];
