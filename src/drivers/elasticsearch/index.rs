@@ -113,22 +113,23 @@ impl ElasticsearchSession {
         let undo = match self.progress(at) {
             Some(_) => None,
             None => {
-                let path = format!("{}/_settings?flat_settings=true", part(index));
-                let body = self.wire.get(&path).await?.ok()?;
-                let there = body.as_object().and_then(|b| b.values().next()).map(|i| i["settings"].clone());
-                let there = there.unwrap_or_default();
-                let before: Map<String, Value> = flat(settings)
-                    .into_iter()
-                    .map(|(key, _)| {
-                        let value = there[&key].clone();
-                        (key, value)
-                    })
-                    .collect();
-                Some(json!({"before": before}))
+                Some(json!({"before": self.settings(index, flat(settings).into_iter().map(|(key, _)| key)).await?}))
             }
         };
         self.intend(at, json!({}), undo).await?;
         self.set(index, settings).await
+    }
+
+    /// What an index has for each of the settings `keys`, by their whole names; `null` where it has the default.
+    pub(super) async fn settings(
+        &self,
+        index: &str,
+        keys: impl Iterator<Item = String>,
+    ) -> Result<Map<String, Value>, DriverError> {
+        let path = format!("{}/_settings?flat_settings=true", part(index));
+        let body = self.wire.get(&path).await?.ok()?;
+        let there = body.as_object().and_then(|b| b.values().next()).map(|i| i["settings"].clone()).unwrap_or_default();
+        Ok(keys.map(|key| (key.clone(), there[&key].clone())).collect())
     }
 
     /// Sets settings; `null` is the default again.

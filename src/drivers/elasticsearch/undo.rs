@@ -65,10 +65,14 @@ impl ElasticsearchSession {
             Operation::PutTemplate { name, .. } => self.restore_template(name, &record["before"]).await,
             Operation::PutSettings { index, .. } => {
                 let before = record["before"].as_object().cloned().unwrap_or_default();
-                match own::index(&self.wire, index).await? {
-                    Some(_) => self.set(index, &before).await,
-                    None => Ok(()),
+                if own::index(&self.wire, index).await?.is_none() {
+                    return Ok(());
                 }
+                // What was refused, because an open index does not take it, would be refused on the way back too.
+                if self.settings(index, before.keys().cloned()).await? == before {
+                    return Ok(());
+                }
+                self.set(index, &before).await
             }
             Operation::DeleteIndex { .. }
             | Operation::UpdateMapping { .. }

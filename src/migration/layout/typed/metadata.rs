@@ -374,8 +374,12 @@ impl<'a> Places<'a> {
         let strange = self.values.iter().filter(|(name, _)| !known.contains(&name.as_str()));
         let mut found: Vec<(Spot, String)> =
             strange.map(|(name, value)| (self.of_name(name, value), format!("unknown field `{name}`"))).collect();
-        let missing = REQUIRED.iter().filter(|name| !self.values.contains_key(**name));
-        found.extend(missing.map(|name| (self.start(), format!("missing field `{name}`"))));
+        let missing: Vec<String> =
+            REQUIRED.iter().filter(|name| !self.values.contains_key(**name)).map(|name| format!("`{name}`")).collect();
+        if !missing.is_empty() {
+            let noun = if missing.len() == 1 { "field" } else { "fields" };
+            found.push((self.start(), format!("missing {noun} {}", missing.join(", "))));
+        }
         found.sort();
         found
     }
@@ -416,9 +420,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                (1, "missing field `database_type`"),
-                (1, "missing field `migration_type`"),
-                (1, "missing field `version`"),
+                (1, "missing fields `version`, `database_type`, `migration_type`"),
                 (3, "unknown field `versoin`"),
                 (5, "unknown field `colour`"),
             ]

@@ -247,6 +247,24 @@ fn a_template_and_settings_come_back_as_they_were() {
 }
 
 #[test]
+fn a_setting_that_an_open_index_refuses_is_no_riddle() {
+    let project = Project::new(&[(
+        "001_settings",
+        r#"[{"type": "put_settings", "index": "~a", "settings": {"refresh_interval": "30s"}},
+            {"type": "put_settings", "index": "~a", "settings": {"number_of_shards": 2}}]"#,
+    )]);
+    project.cluster.ok("PUT", "~a", Some(json!({"settings": {"refresh_interval": "7s"}})));
+    let said = project.run(&["apply", "--yes", "--format", "json"]).expect(1).json();
+    assert_eq!(said["steps"][0]["error"]["undone"], true, "{said}");
+    assert!(said.to_string().contains("non dynamic settings"), "{said}");
+    // What was done before it is taken back, and nothing is left for a person.
+    let settings = project.cluster.ok("GET", "~a/_settings?flat_settings=true", None).to_string();
+    assert!(settings.contains(r#""index.refresh_interval":"7s""#), "{settings}");
+    let status = project.run(&["status", "--format", "json"]).json();
+    assert!(!status.to_string().contains("needs_human"), "{status}");
+}
+
+#[test]
 fn an_alias_is_swapped_and_a_built_index_goes_with_the_rollback() {
     let project =
         Project::new(&[("001_plain", r#"[{"type": "swap_alias", "alias": "~orders", "from": "~v1", "to": "~v2"}]"#)]);
