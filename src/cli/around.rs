@@ -16,6 +16,8 @@ pub(super) struct Around {
     homes: HashMap<PathBuf, Home>,
     /// By the folder of a file as it was named.
     parents: HashMap<PathBuf, Option<Parent>>,
+    /// Whether a folder, by its real name, is a service's.
+    services: HashMap<PathBuf, bool>,
 }
 
 /// The folder that a file is in.
@@ -27,9 +29,13 @@ struct Parent {
 }
 
 impl Parent {
-    fn of(folder: &Path) -> Option<Self> {
+    fn of(folder: &Path, services: &mut HashMap<PathBuf, bool>) -> Option<Self> {
         let real = folder.canonicalize().ok()?;
-        let of_service = real.parent().is_some_and(|above| service_at(&below_root(above)).is_some());
+        let is_service = |above: &Path| service_at(&below_root(above)).is_some();
+        let of_service = real.parent().is_some_and(|above| match services.get(above) {
+            Some(known) => *known,
+            None => *services.entry(above.to_path_buf()).or_insert_with_key(|above| is_service(above)),
+        });
         Some(Self { real, of_service })
     }
 }
@@ -61,7 +67,10 @@ impl Around {
         let engine = engine.or_else(|| shown.split('/').rev().find_map(|part| part.parse().ok()));
         let parent = match self.parents.get(parent) {
             Some(known) => known,
-            None => self.parents.entry(parent.to_path_buf()).or_insert_with_key(|folder| Parent::of(folder)),
+            None => self
+                .parents
+                .entry(parent.to_path_buf())
+                .or_insert_with_key(|folder| Parent::of(folder, &mut self.services)),
         };
         let (dir, place) = home_of(parent.as_ref()?, name);
         let shown_dir = place.shown(shown)?;
