@@ -80,7 +80,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let everywhere = [MigrationRoot::folder("**")];
     let others = uncovered_below(files_here.iter().map(|f| f.path.as_str()), &everywhere, &set);
     for problem in ambiguous.into_iter().chain(unread).chain(&others) {
-        anstream::eprintln!("{}: {}\n  {}", problem.file, problem.message, problem.help);
+        print::talk(&format!("{}: {}\n  {}", problem.file, problem.message, problem.help));
     }
     let mut roots = found(&set);
     let mut files: Vec<(String, String)> = Vec::new();
@@ -121,7 +121,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         text,
         "next: say who holds which role in {folder}/roles.yml, then `godwit policy check` and `godwit lint`"
     );
-    print::text(&text)?;
+    print::prose(&text)?;
     Ok(Exit::Done)
 }
 
@@ -184,7 +184,7 @@ fn variables(global: &Global) -> anyhow::Result<Exit> {
             { "path": ".env.template", "written": true }, { "path": ".env", "written": new }
         ] }))?;
     } else {
-        print::text(&format!(
+        print::prose(&format!(
             "written  .env.template\n{} .env\nnext: fill in `.env`, which must not be committed, then `godwit doctor`\n",
             if new { "written " } else { "is there" }
         ))?;

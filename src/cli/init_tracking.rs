@@ -85,6 +85,6 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             crate::report::count(*applied, "migration")
         ));
     }
-    print::text(&text)?;
+    print::prose(&text)?;
     Ok(Exit::Done)
 }

@@ -96,7 +96,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if runs.is_empty() {
         text.push_str("no run is recorded\n");
     }
-    print::text(&text)?;
+    print::prose(&text)?;
     Ok(Exit::Done)
 }
 
@@ -159,7 +159,7 @@ fn prune(global: &Global, before: DateTime<Utc>, dry_run: bool) -> anyhow::Resul
     } else {
         let word = if dry_run { "would be deleted" } else { "deleted" };
         let count = usize::try_from(found).unwrap_or(usize::MAX);
-        print::text(&format!("{} {word}; runs and their steps stay\n", crate::report::count(count, "note")))?;
+        print::prose(&format!("{} {word}; runs and their steps stay\n", crate::report::count(count, "note")))?;
     }
     Ok(Exit::Done)
 }

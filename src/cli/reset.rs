@@ -116,7 +116,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         text.push_str(
             "next: `godwit baseline --to VERSION` for what is there, or `godwit apply` to run everything again\n",
         );
-        print::text(&text)?;
+        print::prose(&text)?;
         Ok(Exit::Done)
     })
 }

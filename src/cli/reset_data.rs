@@ -123,7 +123,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if has_seed {
         text.push_str(&format!(", then `godwit seed {environment}`"));
     }
-    print::text(&format!("{text}\n"))?;
+    print::prose(&format!("{text}\n"))?;
     Ok(Exit::Done)
 }
 

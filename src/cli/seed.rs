@@ -58,7 +58,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     }
     let Data { scripts, passed_over } = data(&global.repo, settings)?;
     for file in passed_over.iter().filter(|_| !global.quiet) {
-        anstream::eprintln!("note: `{file}` is passed over: {}", forms());
+        print::talk(&format!("note: `{file}` is passed over: {}", forms()));
     }
     if scripts.is_empty() && settings.seed.command.is_none() {
         return Err(Failure::usage(format!(
@@ -118,7 +118,7 @@ fn show(
     }
     let mut text: String = done.iter().map(|(target, file)| format!("seeded  {target}  {file}\n")).collect();
     text.push_str(&format!("{environment} has its data\n"));
-    print::text(&text)
+    print::prose(&text)
 }
 
 /// What is found where an environment's data is.

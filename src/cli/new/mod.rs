@@ -261,7 +261,7 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
                     RepoConfig::FILE
                 ));
             }
-            print::text(&text)?;
+            print::prose(&text)?;
         }
     }
     Ok(Exit::Done)
