@@ -50,8 +50,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     }
     let place = args.place.or_word(args.word)?;
     let policy = place.policy(global)?;
-    let databases = place.databases(global)?;
-    let Some(settings) = &databases.settings else { return Err(Failure::usage("name an environment")) };
+    let settings = place.settings(global, &policy)?;
     let environment = &settings.name;
     if is_production(&policy, environment) {
         return Err(blocked(format!("`{environment}` is never seeded; give it its data with a migration")));
@@ -66,6 +65,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
              `policies/environments.yml`"
         )));
     }
+    let databases = place.databases(global)?;
     let work = whose(&databases.targets, settings, scripts)?;
     let actor = running::actor();
     let keys = targets::keys_of(Some(settings));

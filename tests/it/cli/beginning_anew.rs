@@ -148,6 +148,15 @@ fn s1_42_s1_43_s3_34_an_environment_gets_its_own_data_and_production_never_does(
     shop.run(&["apply", "dev", "--yes"]).expect(0);
     shop.run(&["seed", "production"]).expect(3);
     shop.run(&["seed", "--url", "sqlite:development.db"]).expect(2);
+    // It is refused for what it is, not for a variable that nobody set.
+    let policy = shop.read("policies/environments.yml");
+    assert!(policy.contains("sqlite:production.db"), "{policy}");
+    shop.write("policies/environments.yml", &policy.replace("sqlite:production.db", "${A_VARIABLE_NOBODY_SET}"));
+    for args in [["seed", "production"], ["reset-data", "production"]] {
+        let said = shop.run(&args).expect(3).stderr;
+        assert!(said.contains("never") && !said.contains("A_VARIABLE"), "{said}");
+    }
+    shop.write("policies/environments.yml", &policy);
     // A file that fails is taken back whole, and named.
     shop.write(
         "seeds/development/20_bad.sql",
