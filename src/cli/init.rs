@@ -210,7 +210,7 @@ type Files = Vec<(String, String)>;
 
 /// A first migration, with its way back.
 fn first(engine: Engine, layout: Option<Layout>) -> anyhow::Result<(Root, Files)> {
-    let up = "CREATE TABLE IF NOT EXISTS customers (\n    id BIGINT PRIMARY KEY,\n    email TEXT NOT NULL\n);\n";
+    let up = "CREATE TABLE IF NOT EXISTS customers (\n    id BIGINT PRIMARY KEY,\n    name TEXT NOT NULL\n);\n";
     let down = "DROP TABLE IF EXISTS customers;\n";
     if are_operations(engine) || engine == Engine::Redis {
         return Ok(typed(engine));
@@ -302,7 +302,7 @@ fn typed(engine: Engine) -> (Root, Files) {
         }
         Engine::Elasticsearch => {
             ",\n  \"operations\": [\n    { \"type\": \"create_index\", \"index\": \"customers_v1\", \"mapping\": { \"properties\": \
-             { \"email\": { \"type\": \"keyword\" } } }, \"settings\": {} }\n  ]"
+             { \"name\": { \"type\": \"keyword\" } } }, \"settings\": {} },\n    { \"type\": \"create_alias\", \"index\": \"customers_v1\", \"alias\": \"customers\" }\n  ]"
         }
         Engine::Redis => ",\n  \"keys\": { \"match\": \"customer:*\", \"count\": 500 }, \"args\": [\"86400\"]",
         Engine::Postgresql | Engine::Sqlite => "",
