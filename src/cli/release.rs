@@ -74,7 +74,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                 );
             }
             Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-                print::prose(&format!("{} may run in {place}: `godwit apply` brings it\n", migration.reference()))?;
+                let apply = match &gathered.environment {
+                    Some(environment) => format!("godwit apply {environment}"),
+                    None => "godwit apply --url … --path …".to_owned(),
+                };
+                print::prose(&format!("{} may run in {place}: `{apply}` brings it\n", migration.reference()))?;
             }
         }
         Ok(Exit::Done)

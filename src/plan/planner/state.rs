@@ -116,8 +116,8 @@ pub fn statuses(
 
 /// Why a contract migration does not run, and what lets it.
 pub fn held(set: &MigrationSet, migration: &Migration, environment: Option<&EnvironmentName>) -> String {
-    let place = environment.map_or("…".to_owned(), ToString::to_string);
-    format!("held: contract, release with `godwit release {} --env {place} --reason …`", set.called(migration))
+    let place = environment.map_or("--url … --path …".to_owned(), |e| format!("--env {e}"));
+    format!("held: contract, release with `godwit release {} {place} --reason …`", set.called(migration))
 }
 
 fn status_of(row: &HistoryRow, note: Option<String>) -> MigrationStatus {
