@@ -411,6 +411,8 @@ pub struct Capabilities {
 pub enum ObjectionKind {
     /// It would fail; nothing runs.
     Impossible,
+    /// This connection may not do what every run needs; nothing runs, and who only looks is told so.
+    Right,
     /// The server is older than this program supports; nothing runs.
     Version,
     /// Data would be lost; runs only when a person accepts that.
