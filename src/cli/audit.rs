@@ -133,7 +133,8 @@ fn list(global: &Global, args: ListArgs) -> anyhow::Result<Exit> {
     match global.format {
         Format::Json => print::text(&format!("{}\n", json!({ "records": records })))?,
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-            print::prose(&report::audit::list(&records))?;
+            let text = report::audit::list(&records);
+            print::prose(if text.is_empty() { "no record is in the log\n" } else { &text })?;
         }
     }
     Ok(Exit::Done)
