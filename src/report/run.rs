@@ -7,7 +7,9 @@ use crate::lint::secrets;
 use crate::migration::naming::Names;
 use crate::migration::operations::are_operations;
 use crate::plan::planner::recovery_class;
-use crate::plan::{MigrationState, Outcome, RecoveryClass, Refusal, RunReport, StepAction, StepReport, TargetStatus};
+use crate::plan::{
+    MigrationState, MigrationStatus, Outcome, RecoveryClass, Refusal, RunReport, StepAction, StepReport, TargetStatus,
+};
 
 /// A run or a plan as other programs read it: the same, its statements without the secrets in them.
 pub fn masked(report: &RunReport) -> RunReport {
@@ -47,24 +49,33 @@ pub fn run(report: &RunReport, all: bool, width: usize) -> String {
     let count = |state: MigrationState| report.steps.iter().filter(|s| s.state == state).count();
     let took = seconds(report.duration_ms);
     let (applied, undone) = (count(MigrationState::Applied), count(MigrationState::RolledBack));
+    let adopted =
+        report.steps.iter().filter(|s| s.action == StepAction::Baseline && s.state == MigrationState::Applied);
+    let adopted = adopted.count();
     let _ = match report.outcome {
         Outcome::Planned if report.steps.iter().all(|s| s.action == StepAction::Baseline) => {
             writeln!(out, "{} to record{place} as already there; nothing was changed", migrations(report.steps.len()))
         }
         Outcome::Planned => {
             let back = report.steps.iter().any(|s| s.action == StepAction::Rollback);
-            let (count, word) = (migrations(report.steps.len()), if back { "undo" } else { "run" });
-            writeln!(out, "{count} to {word}{place}, risk {}; nothing was changed", report.risk)
+            let there = report.steps.iter().filter(|s| s.action == StepAction::Baseline).count();
+            let adopted = if there == 0 { String::new() } else { format!(", {there} to adopt as already there") };
+            let (count, word) = (migrations(report.steps.len() - there), if back { "undo" } else { "run" });
+            writeln!(out, "{count} to {word}{place}{adopted}, risk {}; nothing was changed", report.risk)
         }
         Outcome::Nothing => writeln!(out, "nothing to do{place}"),
         Outcome::Applied if applied > 0 && report.steps.iter().all(|s| s.action == StepAction::Baseline) => {
             writeln!(out, "{} recorded{place} as already there; nothing was run", migrations(applied))
         }
         Outcome::Applied if undone > 0 => writeln!(out, "{} undone{place} in {took}", migrations(undone)),
+        Outcome::Applied if adopted > 0 => {
+            let ran = migrations(applied - adopted);
+            writeln!(out, "{ran} applied{place} in {took}, {adopted} adopted as already there")
+        }
         Outcome::Applied => writeln!(out, "{} applied{place} in {took}", migrations(applied)),
         Outcome::Failed => {
             let back = report.steps.iter().any(|s| s.action == StepAction::Rollback);
-            let (done, word) = if back { (undone, "undone") } else { (applied, "applied") };
+            let (done, word) = if back { (undone, "undone") } else { (applied - adopted, "applied") };
             writeln!(out, "failed{place} after {} {word}, in {took} (run {})", migrations(done), report.run)
         }
         Outcome::Blocked => writeln!(out, "blocked{place}: nothing more was run"),
@@ -202,24 +213,22 @@ pub fn status(targets: &[TargetStatus], lock: Option<&str>) -> String {
         let _ = writeln!(out, "frozen: {lock}");
     }
     for target in targets {
-        let of = |s: MigrationState| target.migrations.iter().filter(|m| m.state == s).count();
-        let _ = write!(
-            out,
-            "{} ({}): {} applied, {} pending",
-            target.target,
-            target.engine,
-            of(MigrationState::Applied),
-            of(MigrationState::Pending)
-        );
+        let of = |word: &str| target.migrations.iter().filter(|m| word_of(m) == word).count();
+        let _ = write!(out, "{} ({}): {} applied", target.target, target.engine, of("applied"));
+        if of("adopted") > 0 {
+            let _ = write!(out, ", {} adopted", of("adopted"));
+        }
+        let _ = write!(out, ", {} pending", of("pending"));
         // What went well needs no word; what did not is never left out of the first line.
-        for (state, word) in [
-            (MigrationState::Running, "running"),
-            (MigrationState::Failed, "failed"),
-            (MigrationState::RolledBack, "rolled back"),
-            (MigrationState::NeedsHuman, "needs a person"),
+        for (word, words) in [
+            ("running", "running"),
+            ("failed", "failed"),
+            ("rolled_back", "rolled back"),
+            ("reset", "reset"),
+            ("needs_human", "needs a person"),
         ] {
-            if of(state) > 0 {
-                let _ = write!(out, ", {} {word}", of(state));
+            if of(word) > 0 {
+                let _ = write!(out, ", {} {words}", of(word));
             }
         }
         out.push('\n');
@@ -237,10 +246,19 @@ pub fn status(targets: &[TargetStatus], lock: Option<&str>) -> String {
             let when = m.applied_at.map_or(String::new(), |at| format!("  {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
             let by = m.by.as_ref().map_or(String::new(), |by| format!("  by {by}"));
             let note = m.note.as_ref().map_or(String::new(), |n| format!("  {n}"));
-            let _ = writeln!(out, "  {:<11} {}{when}{by}{note}", m.state.as_str(), m.id);
+            let _ = writeln!(out, "  {:<11} {}{when}{by}{note}", word_of(m), m.id);
         }
     }
     out
+}
+
+/// Where a migration stands, for people: what Godwit did not do itself has words of its own.
+fn word_of(migration: &MigrationStatus) -> &'static str {
+    match migration.state {
+        MigrationState::Applied if migration.is_adopted() => "adopted",
+        MigrationState::RolledBack if migration.is_reset() => "reset",
+        state => state.as_str(),
+    }
 }
 
 #[cfg(test)]

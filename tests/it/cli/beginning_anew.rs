@@ -1,7 +1,7 @@
 //! `reset`, `reset-data` and `seed`: what may be done where, and what is left afterwards.
 
 use super::papers::Shop;
-use crate::support::{ALL, Kind, Project};
+use crate::support::{ALL, Kind, Project, Said, godwit};
 
 const TYPED: &[(Kind, &[(&str, &str)])] = &[
     (Kind::Postgres, &[("0001_a.up.sql", "create table a (n int);"), ("0001_a.down.sql", "drop table a;")]),
@@ -29,8 +29,16 @@ fn s2_80_a_reset_forgets_what_was_applied_keeps_a_copy_and_leaves_the_data() {
         // The table is there, so running it again fails where it makes one; saying that it is there works.
         let status = project.run(&["status", "--format", "json"]).expect(0).json();
         assert_eq!(status["targets"][0]["migrations"][0]["state"], "rolled_back", "{kind:?}: {status}");
+        // People are told what was done, in one word everywhere.
+        let logs: Said = godwit(project.dir.path()).args(["logs", "--last", "1"]).output().unwrap().into();
+        for told in [project.run(&["status"]).expect(0).stdout, logs.expect(0).stdout] {
+            assert!(told.contains("  reset ") && !told.contains("rolled"), "{kind:?}: {told}");
+        }
+        assert!(project.run(&["status"]).stdout.contains(": 0 applied, 0 pending, 1 reset\n"), "{kind:?}");
         let version = if files[0].0.starts_with("0001") { "0001" } else { "1.0.0" };
         project.run(&["baseline", "--to", version]).expect(0);
+        let told = project.run(&["status"]).expect(0).stdout;
+        assert!(told.contains(": 0 applied, 1 adopted, 0 pending\n  adopted "), "{kind:?}: {told}");
         let status = project.run(&["status", "--format", "json"]).expect(0).json();
         assert_eq!(status["targets"][0]["migrations"][0]["state"], "applied", "{kind:?}");
         // Where no copy can be written nothing is forgotten.
