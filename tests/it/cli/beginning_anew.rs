@@ -119,12 +119,7 @@ fn s3_32_databases_are_emptied_whatever_is_in_them() {
             ),
         );
         let run = |args: &[&str]| -> crate::support::Said {
-            crate::support::godwit(project.dir.path())
-                .args(args)
-                .env("SHOP_URL", &project.database.url)
-                .output()
-                .unwrap()
-                .into()
+            godwit(project.dir.path()).args(args).env("SHOP_URL", &project.database.url).output().unwrap().into()
         };
         run(&["apply", "development", "--yes"]).expect(0);
         run(&["reset-data", "development", "--confirm"]).expect(0);
@@ -205,12 +200,8 @@ fn s4_33_s4_38_s4_80_environments_and_databases_by_their_other_words() {
     assert_eq!(status["environment"], "development");
     shop.run(&["migrate", "--databases", "mongodb"]).expect(2);
     shop.run(&["migrate", "--only", "0009"]).expect(2);
-    let said: crate::support::Said = crate::support::godwit(shop.path())
-        .args(["status", "--format", "json"])
-        .env("MIGRATION_ENV", "prod")
-        .output()
-        .unwrap()
-        .into();
+    let said: Said =
+        godwit(shop.path()).args(["status", "--format", "json"]).env("MIGRATION_ENV", "prod").output().unwrap().into();
     assert_eq!(said.expect(0).json()["environment"], "production");
     shop.run(&["migrate", "--version", "0002", "--force"]).expect(0);
     let rest = shop.run(&["migrate", "--version", "latest", "--dry-run", "--format", "json"]).expect(0).json();
