@@ -118,7 +118,7 @@ fn s3_32_databases_are_emptied_whatever_is_in_them() {
                 "development:\n  targets:\n    shop: {{ engine: {engine}, url: \"${{SHOP_URL}}\" }}\n  migration: {{ reset_data: true }}\n"
             ),
         );
-        let run = |args: &[&str]| -> crate::support::Said {
+        let run = |args: &[&str]| -> Said {
             godwit(project.dir.path()).args(args).env("SHOP_URL", &project.database.url).output().unwrap().into()
         };
         run(&["apply", "development", "--yes"]).expect(0);
