@@ -248,7 +248,7 @@ fn show(global: &Global, row: &EnteredRow) -> anyhow::Result<()> {
     }
     let a = &row.approval;
     let by = if a.approver == a.entered_by { String::new() } else { format!(", entered by {}", a.entered_by) };
-    print::text(&format!(
+    print::prose(&format!(
         "{} is approved by {} as {} for {}, at risk {}{by}.\nIt holds for these bytes and this policy; any change drops it.\n",
         a.subject, a.approver, a.role, a.environment, a.binding.risk
     ))
@@ -312,7 +312,7 @@ pub fn list(global: &Global, args: ListArgs) -> anyhow::Result<Exit> {
         if out.is_empty() {
             out.push_str("This store holds no approvals.\n");
         }
-        print::text(&out)?;
+        print::prose(&out)?;
         Ok(Exit::Done)
     })
 }

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::exit::Failure;
-use super::{Exit, Format, Global};
+use super::{Exit, Format, Global, print};
 use crate::ids::{EnvironmentName, PrNumber, RepoName, RunId};
 use crate::report;
 use crate::store::{AuditEntry, AuditFilter, AuditKey, AuditVerdict, verify_export};
@@ -131,9 +131,10 @@ fn list(global: &Global, args: ListArgs) -> anyhow::Result<Exit> {
     };
     let records = global.block_on(async { Ok(global.open_store().await?.audit(&filter).await?) })?;
     match global.format {
-        Format::Json => anstream::println!("{}", json!({ "records": records })),
+        Format::Json => print::text(&format!("{}\n", json!({ "records": records })))?,
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-            anstream::print!("{}", report::audit::list(&records));
+            let text = report::audit::list(&records);
+            print::prose(if text.is_empty() { "no record is in the log\n" } else { &text })?;
         }
     }
     Ok(Exit::Done)
@@ -233,8 +234,10 @@ fn rotate_key(global: &Global, args: &RotateArgs) -> anyhow::Result<Exit> {
     match global.format {
         Format::Json => anstream::println!("{}", json!({ "record": head.seq, "head": head.hash, "next": keep })),
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-            anstream::println!("the log is written with a new key from record {} on; head {}", head.seq, head.hash);
-            anstream::println!("next: {keep}");
+            let (from, head) = (head.seq, &head.hash);
+            print::prose(&format!(
+                "the log is written with a new key from record {from} on; head {head}\nnext: {keep}\n"
+            ))?;
         }
     }
     Ok(Exit::Done)
@@ -244,7 +247,7 @@ fn print_verdict(global: &Global, verdict: &AuditVerdict) -> anyhow::Result<()> 
     match global.format {
         Format::Json => anstream::println!("{}", serde_json::to_string(verdict)?),
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-            anstream::print!("{}", report::audit::verdict(verdict));
+            print::prose(&report::audit::verdict(verdict))?;
         }
     }
     Ok(())

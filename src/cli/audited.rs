@@ -12,7 +12,9 @@ use crate::store::{AuditEntry, Store, StoreError};
 pub(super) async fn audit(keeper: &Keeper, actor: &Actor, action: &str, report: &RunReport, reason: Option<&str>) {
     let Some(store) = keeper.if_open() else { return };
     if let Err(error) = audit_interrupted(store, actor).await {
-        anstream::eprintln!("warning: what an interrupted run did could not be written into the audit log: {error}");
+        super::print::talk(&format!(
+            "warning: what an interrupted run did could not be written into the audit log: {error}"
+        ));
     }
     let mut entry = AuditEntry::new(Utc::now(), &actor.by, action, report.outcome.as_str());
     entry.environment.clone_from(&report.environment);
@@ -28,7 +30,7 @@ pub(super) async fn audit(keeper: &Keeper, actor: &Actor, action: &str, report: 
     }
     let proved = store.prove(&mut entry).await;
     if let Err(error) = proved.and(store.append_audit(entry).await) {
-        anstream::eprintln!("warning: the run is recorded, but the audit log could not be written: {error}");
+        super::print::talk(&format!("warning: the run is recorded, but the audit log could not be written: {error}"));
     }
 }
 

@@ -132,7 +132,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             if let (Some(last), Format::Text) = (made.last(), global.format)
                 && !global.quiet
             {
-                print::text(&told(last))?;
+                print::prose(&told(last))?;
             }
         }
         if global.format == Format::Json {
@@ -213,8 +213,9 @@ fn show(global: &Global, shelf: &Shelf) -> anyhow::Result<Exit> {
         print::json(&json!({ "backups": all, "leftovers": shelf.leftovers }))?;
         return Ok(Exit::Done);
     }
+    let mut text = String::new();
     if shelf.backups.is_empty() {
-        anstream::println!("there are no backups");
+        text.push_str("there are no backups\n");
     }
     for backup in &shelf.backups {
         let place = backup.meta.environment.as_ref().map_or_else(String::new, |e| format!("{e}/"));
@@ -224,7 +225,8 @@ fn show(global: &Global, shelf: &Shelf) -> anyhow::Result<Exit> {
             (true, false) => "not verified",
         };
         let sealed = if backup.meta.encrypted { ", encrypted" } else { "" };
-        anstream::println!(
+        let _ = writeln!(
+            text,
             "{}  {place}{}  {} old, {}, {state}{sealed}",
             backup.file.display(),
             backup.meta.target,
@@ -233,8 +235,9 @@ fn show(global: &Global, shelf: &Shelf) -> anyhow::Result<Exit> {
         );
     }
     for file in &shelf.leftovers {
-        anstream::println!("{}  left by a backup that was cut short", file.display());
+        let _ = writeln!(text, "{}  left by a backup that was cut short", file.display());
     }
+    print::prose(&text)?;
     Ok(Exit::Done)
 }
 

@@ -140,7 +140,7 @@ fn conclude(global: &Global, name: &str, tried: &[Rehearsed], limit: Option<Dura
         if let Some(most) = most.filter(|_| too_slow) {
             text.push_str(&format!("  slower than the limit of {most} ms\n"));
         }
-        print::text(&text)?;
+        print::prose(&text)?;
     }
     Ok(if error.is_some() || too_slow { Exit::Failed } else { Exit::Done })
 }

@@ -73,7 +73,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         match global.format {
             Format::Json => print::json(&serde_json::to_value(&list)?)?,
             Format::Markdown => print::text(&markdown(&list))?,
-            Format::Text | Format::Sarif | Format::Github => print::text(&text(&list))?,
+            Format::Text | Format::Sarif | Format::Github => print::prose(&text(&list))?,
         }
     }
     Ok(if list.is_open() { Exit::Blocked } else { Exit::Done })

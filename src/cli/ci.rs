@@ -14,6 +14,7 @@ use crate::config::Profile;
 use crate::lint::LintReport;
 use crate::migration::{Migration, MigrationSet};
 use crate::plan::rehearsal::Rehearsed;
+use crate::report::fold::fold;
 use crate::report::lint_text::{Detail, summary};
 use crate::report::{lint_github, lint_markdown, lint_text, rehearsal, sarif};
 use crate::runner::rehearse::Plans;
@@ -68,7 +69,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let text = match global.format {
         Format::Text if in_actions() => annotations(&report, tried, &set),
         Format::Text => {
-            lint_text::render(&report, &set, Detail::Full) + &tried.map(rehearsal::rehearsal).unwrap_or_default()
+            let width = super::print::width();
+            let tried = tried.map(rehearsal::rehearsal).unwrap_or_default();
+            lint_text::render(&report, &set, Detail::Full, width) + &fold(&tried, width)
         }
         Format::Json => serde_json::to_string_pretty(&Everything { report: &report, rehearsal: tried })? + "\n",
         Format::Sarif => serde_json::to_string_pretty(&sarif::render(&report))? + "\n",

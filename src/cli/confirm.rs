@@ -116,7 +116,7 @@ fn show(global: &Global, repo: &RepoName, request: &RollbackRequest, by: &Login,
         RequestState::Done => "It was carried out; the pull request tells how it went.",
         _ => "The server undoes it now; the pull request tells how it went.",
     };
-    print::text(&format!(
+    print::prose(&format!(
         "The rollback of {} in {}, asked for by {} on {}, is confirmed by {by}.\n{next}\n",
         request.migration, request.environment, request.asked_by, request.pr
     ))

@@ -82,7 +82,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             });
         }
         text.push_str(&format!("{}, {} {word}\n", crate::report::count(all.len(), "page"), stale.len()));
-        print::text(&text)?;
+        print::prose(&text)?;
     }
     Ok(if args.check && !(stale.is_empty() && (gone.is_empty() || !removes)) { Exit::Failed } else { Exit::Done })
 }

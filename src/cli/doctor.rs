@@ -57,7 +57,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     })?;
     match global.format {
         Format::Json => print::json(&json!({ "checks": found, "healthy": exit(&found) == Exit::Done }))?,
-        Format::Text | Format::Sarif | Format::Github | Format::Markdown => print::text(&report::doctor::text(&found))?,
+        Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
+            print::prose(&report::doctor::text(&found))?
+        }
     }
     Ok(exit(&found))
 }

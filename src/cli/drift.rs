@@ -94,8 +94,8 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             (Format::Json, Some(other)) => {
                 print::json(&json!({ "environment": environment, "against": other, "targets": found }))?;
             }
-            (_, Some(other)) => print::text(&report::drift::apart(&found, other))?,
-            (_, None) => print::text(&report::drift::drift(&found))?,
+            (_, Some(other)) => print::prose(&report::drift::apart(&found, other))?,
+            (_, None) => print::prose(&report::drift::drift(&found))?,
         }
         if args.accept {
             runner::accept_drift(&store, &gathered.targets, &actor).await.map_err(running::failed)?;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::print;
 use crate::plan::{Outcome, Refusal};
 use crate::redact;
 use crate::report::workflow_command;
@@ -141,7 +142,11 @@ pub(super) fn report(error: &anyhow::Error, told: Told) -> Exit {
     for cause in error.chain().skip(1) {
         text.push_str(&format!("\n  because {cause}"));
     }
-    anstream::eprintln!("{}", told.words(&text));
+    let words = told.words(&text);
+    match told {
+        Told::Here => print::talk(&words),
+        Told::Annotated => anstream::eprintln!("{words}"),
+    }
     let known = error.chain().find_map(|e| e.downcast_ref::<Failure>()).map(|f| f.exit);
     let store_failed = || error.chain().any(|e| e.is::<crate::store::StoreError>());
     known.unwrap_or_else(|| if store_failed() { Exit::Unreachable } else { Exit::Usage })

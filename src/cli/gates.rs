@@ -71,7 +71,7 @@ pub(super) async fn before(
     let migrations: Vec<&Migration> = planned(gathered, &plan).into_iter().map(|(m, _)| m).collect();
     options.timeout = bounds.timeout_or(gathered.timeout_of(&migrations));
     if !word.yes {
-        plan.notes[known..].iter().for_each(|note| anstream::eprintln!("{note}"));
+        plan.notes[known..].iter().for_each(|note| super::print::talk(note));
     }
     let mut closed = gathered.lint_refusals(&plan);
     if closed.is_empty()

@@ -80,7 +80,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let everywhere = [MigrationRoot::folder("**")];
     let others = uncovered_below(files_here.iter().map(|f| f.path.as_str()), &everywhere, &set);
     for problem in ambiguous.into_iter().chain(unread).chain(&others) {
-        anstream::eprintln!("{}: {}\n  {}", problem.file, problem.message, problem.help);
+        print::talk(&format!("{}: {}\n  {}", problem.file, problem.message, problem.help));
     }
     let mut roots = found(&set);
     let mut files: Vec<(String, String)> = Vec::new();
@@ -121,7 +121,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         text,
         "next: say who holds which role in {folder}/roles.yml, then `godwit policy check` and `godwit lint`"
     );
-    print::text(&text)?;
+    print::prose(&text)?;
     Ok(Exit::Done)
 }
 
@@ -184,7 +184,7 @@ fn variables(global: &Global) -> anyhow::Result<Exit> {
             { "path": ".env.template", "written": true }, { "path": ".env", "written": new }
         ] }))?;
     } else {
-        print::text(&format!(
+        print::prose(&format!(
             "written  .env.template\n{} .env\nnext: fill in `.env`, which must not be committed, then `godwit doctor`\n",
             if new { "written " } else { "is there" }
         ))?;
@@ -210,7 +210,7 @@ type Files = Vec<(String, String)>;
 
 /// A first migration, with its way back.
 fn first(engine: Engine, layout: Option<Layout>) -> anyhow::Result<(Root, Files)> {
-    let up = "CREATE TABLE IF NOT EXISTS customers (\n    id BIGINT PRIMARY KEY,\n    email TEXT NOT NULL\n);\n";
+    let up = "CREATE TABLE IF NOT EXISTS customers (\n    id BIGINT PRIMARY KEY,\n    name TEXT NOT NULL\n);\n";
     let down = "DROP TABLE IF EXISTS customers;\n";
     if are_operations(engine) || engine == Engine::Redis {
         return Ok(typed(engine));
@@ -302,7 +302,7 @@ fn typed(engine: Engine) -> (Root, Files) {
         }
         Engine::Elasticsearch => {
             ",\n  \"operations\": [\n    { \"type\": \"create_index\", \"index\": \"customers_v1\", \"mapping\": { \"properties\": \
-             { \"email\": { \"type\": \"keyword\" } } }, \"settings\": {} }\n  ]"
+             { \"name\": { \"type\": \"keyword\" } } }, \"settings\": {} },\n    { \"type\": \"create_alias\", \"index\": \"customers_v1\", \"alias\": \"customers\" }\n  ]"
         }
         Engine::Redis => ",\n  \"keys\": { \"match\": \"customer:*\", \"count\": 500 }, \"args\": [\"86400\"]",
         Engine::Postgresql | Engine::Sqlite => "",

@@ -58,33 +58,35 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                 .map_err(running::failed)?;
             let applied =
                 found.iter().flat_map(|t| &t.migrations).filter(|m| m.state == MigrationState::Applied).count();
-            told.push((target.name.clone(), tables, applied));
+            let adopted = found.iter().flat_map(|t| &t.migrations).filter(|m| m.is_adopted()).count();
+            told.push((target.name.clone(), tables, applied, adopted));
         }
         Ok(told)
     })?;
     if global.format == Format::Json {
         let all: Vec<_> = told
             .iter()
-            .map(|(target, tables, applied)| json!({ "target": target, "tables": tables, "applied": applied }))
+            .map(|(target, tables, applied, _)| json!({ "target": target, "tables": tables, "applied": applied }))
             .collect();
         print::json(&json!({ "environment": gathered.environment, "targets": all }))?;
         return Ok(Exit::Done);
     }
     let mut text = String::new();
-    for (target, tables, applied) in &told {
+    for (target, tables, applied, adopted) in &told {
         let own = if args.basic { "" } else { "godwit_history, godwit_fence" };
         let names: Vec<&str> =
             [own].into_iter().filter(|n| !n.is_empty()).chain(tables.iter().map(String::as_str)).collect();
         text.push_str(&format!(
-            "{target}: {} there; {} applied\n",
+            "{target}: {} there; {} applied{}\n",
             if names.is_empty() {
                 "no table of another tool is to be".to_owned()
             } else {
                 format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
             },
-            crate::report::count(*applied, "migration")
+            crate::report::count(applied - adopted, "migration"),
+            if *adopted == 0 { String::new() } else { format!(", {adopted} adopted") }
         ));
     }
-    print::text(&text)?;
+    print::prose(&text)?;
     Ok(Exit::Done)
 }

@@ -121,7 +121,7 @@ impl FailOn {
 /// Usage and configuration errors; findings are not errors.
 pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if args.rules {
-        return print::text(&list_rules(global)?).map(|()| Exit::Done);
+        return print::prose(&list_rules(global)?).map(|()| Exit::Done);
     }
     let against = if args.staged { Against::Staged } else { Against::base(args.base.as_deref()) };
     let level = match &args.env {
@@ -163,7 +163,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
 fn show(global: &Global, args: &Args, report: &LintReport, set: &MigrationSet) -> anyhow::Result<Exit> {
     let detail = if args.terse { Detail::Terse } else { Detail::Full };
     let text = match global.format {
-        Format::Text => lint_text::render(report, set, detail),
+        Format::Text => lint_text::render(report, set, detail, print::width()),
         Format::Json => serde_json::to_string_pretty(report)? + "\n",
         Format::Sarif => serde_json::to_string_pretty(&sarif::render(report))? + "\n",
         Format::Github => lint_github::render(report),
@@ -172,11 +172,11 @@ fn show(global: &Global, args: &Args, report: &LintReport, set: &MigrationSet) -
     print::text(&text)?;
     if global.format == Format::Text && !global.quiet {
         if report.files == 0 && args.base.is_none() && !args.staged {
-            anstream::eprintln!(
-                "warning: no migrations found: nothing was looked at; `godwit init` says in `godwit.yml` where they are"
+            print::talk(
+                "warning: no migrations found: nothing was looked at; `godwit init` says in `godwit.yml` where they are",
             );
         }
-        anstream::eprintln!("{}", summary(report));
+        print::talk(&summary(report));
     }
     Ok(args.fail_on.exit(report))
 }
@@ -399,7 +399,7 @@ fn config_path(global: &Global) -> String {
 /// Says which staged files were changed again since: they are linted as they are staged.
 fn tell_of_later_changes(global: &Global, staged: &Staged) {
     for path in staged.index.keys().filter(|path| !global.quiet && staged.paths.contains(*path)) {
-        anstream::eprintln!("warning: `{path}` has changes that are not staged; it is linted without them");
+        print::talk(&format!("warning: `{path}` has changes that are not staged; it is linted without them"));
     }
 }
 

@@ -96,7 +96,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if runs.is_empty() {
         text.push_str("no run is recorded\n");
     }
-    print::text(&text)?;
+    print::prose(&text)?;
     Ok(Exit::Done)
 }
 
@@ -129,10 +129,12 @@ fn told(out: &mut String, run: &RunSummary, steps: &[LoggedStep], events: &[Logg
         run.by
     );
     for step in steps {
+        // A row that was forgotten was not rolled back, and is not called so anywhere.
+        let state = if step.action == "reset" { "reset" } else { step.state.as_str() };
         let _ = writeln!(
             out,
             "  {:<12} {}  {} on {}  {} ms",
-            step.state, step.migration, step.action, step.target, step.duration_ms
+            state, step.migration, step.action, step.target, step.duration_ms
         );
         if let Some(error) = &step.error {
             let _ = writeln!(out, "    {error}");
@@ -159,7 +161,7 @@ fn prune(global: &Global, before: DateTime<Utc>, dry_run: bool) -> anyhow::Resul
     } else {
         let word = if dry_run { "would be deleted" } else { "deleted" };
         let count = usize::try_from(found).unwrap_or(usize::MAX);
-        print::text(&format!("{} {word}; runs and their steps stay\n", crate::report::count(count, "note")))?;
+        print::prose(&format!("{} {word}; runs and their steps stay\n", crate::report::count(count, "note")))?;
     }
     Ok(Exit::Done)
 }

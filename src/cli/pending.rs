@@ -64,7 +64,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     match global.format {
         Format::Json => print::json(&serde_json::to_value(&report)?)?,
         Format::Markdown => print::text(&markdown(&report))?,
-        Format::Text | Format::Sarif | Format::Github => print::text(&text(&report))?,
+        Format::Text | Format::Sarif | Format::Github => print::prose(&text(&report))?,
     }
     Ok(Exit::Done)
 }

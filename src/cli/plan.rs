@@ -35,6 +35,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         options.released = gathered.released(global).await?;
         options.to = args.to;
         options.brief = false;
+        options.looks_only = true;
         let keeper = running::keeper_if_there(global);
         let mut report = runner::plan_with(&keeper, &gathered.set, &gathered.targets, &running::actor(), &options)
             .await

@@ -219,7 +219,7 @@ fn check_policy(global: &Global) -> anyhow::Result<Exit> {
             .collect();
         print::json(&json!({ "valid": errors == 0, "files": files, "findings": list }))?;
     } else {
-        print::text(&policy_text::findings(&files, &findings))?;
+        print::prose(&policy_text::findings(&files, &findings))?;
     }
     Ok(if errors == 0 { Exit::Done } else { Exit::Usage })
 }
@@ -454,7 +454,7 @@ fn show(global: &Global, verdict: &Verdict) -> anyhow::Result<Exit> {
     if global.format == Format::Json {
         print::json(&serde_json::to_value(verdict)?)?;
     } else {
-        print::text(&policy_text::verdict(verdict))?;
+        print::prose(&policy_text::verdict(verdict))?;
     }
     Ok(match verdict.status {
         Status::Approved => Exit::Done,

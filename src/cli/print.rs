@@ -1,6 +1,8 @@
 //! What commands print on standard output.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+
+use crate::report::fold::fold;
 
 /// Writes `value` as indented JSON, in the same way as [`text`].
 ///
@@ -32,6 +34,14 @@ pub(super) fn text(text: &str) -> anyhow::Result<()> {
     unless_gone(written)
 }
 
+/// Writes `prose` like [`text`], its lines broken so that they fit the terminal where there is one.
+///
+/// # Errors
+/// As [`text`].
+pub(super) fn prose(prose: &str) -> anyhow::Result<()> {
+    text(&fold(prose, width()))
+}
+
 /// Writes `bytes` as they are, for a program that reads them. A reader that went away is no error.
 ///
 /// # Errors
@@ -48,10 +58,22 @@ fn unless_gone(written: std::io::Result<()>) -> anyhow::Result<()> {
     }
 }
 
-/// How many characters fit on a line: what `COLUMNS` says, else the terminal's own word; elsewhere nothing is cut.
+/// How many characters fit on a line of standard output.
 pub(super) fn width() -> usize {
+    let out = std::io::stdout();
+    if out.is_terminal() { columns(terminal_size::terminal_size_of(out)) } else { usize::MAX }
+}
+
+/// Says `prose` on standard error, as one or more lines that fit the terminal where there is one.
+pub(super) fn talk(prose: &str) {
+    let out = std::io::stderr();
+    let width = if out.is_terminal() { columns(terminal_size::terminal_size_of(out)) } else { usize::MAX };
+    anstream::eprintln!("{}", fold(prose, width));
+}
+
+/// The width of a terminal: what `COLUMNS` says, else its own word. What is no terminal has none, whoever reads it: there
+/// a line stays a line.
+fn columns(own: Option<(terminal_size::Width, terminal_size::Height)>) -> usize {
     let told = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).filter(|c| *c >= 20);
-    told.or_else(|| terminal_size::terminal_size_of(std::io::stdout()).map(|(columns, _)| usize::from(columns.0)))
-        .filter(|columns| *columns > 0)
-        .unwrap_or(usize::MAX)
+    told.or_else(|| own.map(|(columns, _)| usize::from(columns.0))).filter(|c| *c > 0).unwrap_or(usize::MAX)
 }

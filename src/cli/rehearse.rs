@@ -171,7 +171,7 @@ pub(super) async fn tried_on(
     let _ = std::fs::remove_dir_all(&folder);
     let tried = tried?;
     if !tried.roles.is_empty() {
-        anstream::eprintln!("warning: {}", report::rehearsal::roles_left(&tried.roles));
+        print::talk(&format!("warning: {}", report::rehearsal::roles_left(&tried.roles)));
     }
     Ok(tried.migrations)
 }
@@ -180,7 +180,7 @@ fn conclude(global: &Global, tried: &[Rehearsed]) -> anyhow::Result<Exit> {
     match global.format {
         Format::Json => print::json(&json!({ "migrations": tried }))?,
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-            print::text(&report::rehearsal::rehearsal(tried))?;
+            print::prose(&report::rehearsal::rehearsal(tried))?;
         }
     }
     let sound = tried.iter().all(Rehearsed::is_sound);

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::exit::Failure;
 use super::running;
 use super::targets::Place;
-use super::{Exit, Format, Global};
+use super::{Exit, Format, Global, print};
 use crate::ids::EnvironmentName;
 use crate::migration::Phase;
 use crate::plan::planner;
@@ -74,7 +74,11 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                 );
             }
             Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
-                anstream::println!("{} may run in {place}: `godwit apply` brings it", migration.reference());
+                let apply = match &gathered.environment {
+                    Some(environment) => format!("godwit apply {environment}"),
+                    None => "godwit apply --url … --path …".to_owned(),
+                };
+                print::prose(&format!("{} may run in {place}: `{apply}` brings it\n", migration.reference()))?;
             }
         }
         Ok(Exit::Done)

@@ -113,10 +113,14 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                 file.display()
             ));
         }
-        text.push_str(
-            "next: `godwit baseline --to VERSION` for what is there, or `godwit apply` to run everything again\n",
-        );
-        print::text(&text)?;
+        let place = match &gathered.environment {
+            Some(environment) => environment.to_string(),
+            None => "--url … --path …".to_owned(),
+        };
+        text.push_str(&format!(
+            "next: `godwit baseline {place} --to VERSION` for what is there, or `godwit apply {place}` to run everything again\n"
+        ));
+        print::prose(&text)?;
         Ok(Exit::Done)
     })
 }

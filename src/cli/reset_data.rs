@@ -57,8 +57,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         return Err(Failure::usage("say which environment: `godwit reset-data development --confirm`"));
     }
     let policy = place.policy(global)?;
-    let databases = place.databases(global)?;
-    let Some(settings) = &databases.settings else { return Err(Failure::usage("name an environment")) };
+    let settings = place.settings(global, &policy)?;
     let environment = &settings.name;
     if is_production(&policy, environment) {
         return Err(blocked(format!("the data of `{environment}` is never reset, whatever is configured")));
@@ -69,6 +68,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
              `policies/environments.yml`"
         )));
     }
+    let databases = place.databases(global)?;
     names_fit(&databases.targets, &args.only)?;
     if !args.confirm {
         let what: Vec<String> = databases.targets.iter().map(|t| what_goes(t, &args.only)).collect();
@@ -123,7 +123,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     if has_seed {
         text.push_str(&format!(", then `godwit seed {environment}`"));
     }
-    print::text(&format!("{text}\n"))?;
+    print::prose(&format!("{text}\n"))?;
     Ok(Exit::Done)
 }
 

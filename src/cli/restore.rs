@@ -85,7 +85,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         for (target, file, _) in &chosen {
             let recovered = runner::backup::restore(&keeper, target, &actor, &wish, file).await.map_err(failed)?;
             if global.format == Format::Text && !global.quiet {
-                print::text(&told(target, file, &recovered))?;
+                print::prose(&told(target, file, &recovered))?;
             }
             all.push(json!({
                 "target": target.name, "backup": file.display().to_string(), "made_at": recovered.meta.created_at,

@@ -174,7 +174,7 @@ async fn is_sound_on(url: &str, global: &Global, gathered: &Gathered, plan: &Run
     if global.format == Format::Json {
         print::json(&json!({ "migrations": tried }))?;
     } else {
-        print::text(&report::rehearsal::rehearsal(&tried))?;
+        print::prose(&report::rehearsal::rehearsal(&tried))?;
     }
     anstream::eprintln!("nothing was undone: it did not go well on the scratch database");
     Ok(false)

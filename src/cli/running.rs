@@ -165,7 +165,7 @@ pub(super) fn conclude(global: &Global, report: &RunReport) -> anyhow::Result<Ex
         }
         Format::Text | Format::Sarif | Format::Github | Format::Markdown => {
             if !(global.quiet && matches!(report.outcome, Outcome::Applied | Outcome::Nothing | Outcome::Planned)) {
-                print::text(&report::run::run(report, global.verbose > 0))?;
+                print::text(&report::run::run(report, global.verbose > 0, print::width()))?;
             }
         }
     }

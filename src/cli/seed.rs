@@ -50,15 +50,14 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     }
     let place = args.place.or_word(args.word)?;
     let policy = place.policy(global)?;
-    let databases = place.databases(global)?;
-    let Some(settings) = &databases.settings else { return Err(Failure::usage("name an environment")) };
+    let settings = place.settings(global, &policy)?;
     let environment = &settings.name;
     if is_production(&policy, environment) {
         return Err(blocked(format!("`{environment}` is never seeded; give it its data with a migration")));
     }
     let Data { scripts, passed_over } = data(&global.repo, settings)?;
     for file in passed_over.iter().filter(|_| !global.quiet) {
-        anstream::eprintln!("note: `{file}` is passed over: {}", forms());
+        print::talk(&format!("note: `{file}` is passed over: {}", forms()));
     }
     if scripts.is_empty() && settings.seed.command.is_none() {
         return Err(Failure::usage(format!(
@@ -66,6 +65,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
              `policies/environments.yml`"
         )));
     }
+    let databases = place.databases(global)?;
     let work = whose(&databases.targets, settings, scripts)?;
     let actor = running::actor();
     let keys = targets::keys_of(Some(settings));
@@ -118,7 +118,7 @@ fn show(
     }
     let mut text: String = done.iter().map(|(target, file)| format!("seeded  {target}  {file}\n")).collect();
     text.push_str(&format!("{environment} has its data\n"));
-    print::text(&text)
+    print::prose(&text)
 }
 
 /// What is found where an environment's data is.

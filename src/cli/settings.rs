@@ -106,7 +106,7 @@ impl Global {
             Ok(store) => store,
             Err(error) => {
                 let why = crate::redact::text(&format!("{error:#}"));
-                anstream::eprintln!("warning: {why}; what it knows of the databases is left out");
+                super::print::talk(&format!("warning: {why}; what it knows of the databases is left out"));
                 None
             }
         }

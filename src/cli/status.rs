@@ -113,9 +113,9 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
                 let lock = lock
                     .as_ref()
                     .map(|l| format!("by {} since {}: {}", l.by, l.at.format("%Y-%m-%d %H:%M UTC"), l.reason));
-                print::text(&report::run::status(&found, lock.as_deref()))?;
+                print::prose(&report::run::status(&found, lock.as_deref()))?;
                 if global.verbose > 0 {
-                    print::text(&details(&gathered, &found))?;
+                    print::prose(&details(&gathered, &found))?;
                 }
             }
         }

@@ -184,6 +184,16 @@ impl Place {
         environments.into_iter().find(|name| name.as_str() == "development").ok_or_else(nowhere)
     }
 
+    /// The environment that is meant, as the policy has it, whether or not its databases can be reached: what forbids
+    /// something there is said before what is missing for it.
+    ///
+    /// # Errors
+    /// Where none is named or meant, or the policy has none of that name.
+    pub(super) fn settings<'p>(&self, global: &Global, policy: &'p Policy) -> anyhow::Result<&'p Environment> {
+        let name = self.environment.clone().map_or_else(|| self.usual(global), Ok)?;
+        self.named(policy, &name)
+    }
+
     /// Whether a target of an environment is meant.
     pub(super) fn wants(&self, target: &TargetConfig) -> bool {
         let named = |word: &String| word == target.name.as_str() || word.parse() == Ok(target.engine);

@@ -42,6 +42,6 @@ pub fn run(global: &Global, _: Args) -> anyhow::Result<Exit> {
     if !global.quiet {
         text.push_str(&format!("engines: {}\nsystem: {system}\n", engines().join(", ")));
     }
-    print::text(&text)?;
+    print::prose(&text)?;
     Ok(Exit::Done)
 }

@@ -380,6 +380,9 @@ pub struct MigrationStatus {
     pub unit: String,
     /// Where it stands.
     pub state: MigrationState,
+    /// What brought it there: `baseline` where it was only recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<StepAction>,
     /// When it was applied, or last tried.
     pub applied_at: Option<DateTime<Utc>>,
     /// Who caused it.
@@ -392,6 +395,21 @@ pub struct MigrationStatus {
     pub commit: Option<CommitSha>,
     /// What is wrong with it: edited since, its file gone, the error of the last try.
     pub note: Option<String>,
+}
+
+/// What a history row says of a migration that `reset` had its target forget.
+pub const FORGOTTEN: &str = "forgotten by `godwit reset`; what it changed is still there";
+
+impl MigrationStatus {
+    /// Whether it was there before Godwit was, and is only recorded.
+    pub fn is_adopted(&self) -> bool {
+        self.state == MigrationState::Applied && self.action == Some(StepAction::Baseline)
+    }
+
+    /// Whether it was forgotten, rather than rolled back.
+    pub fn is_reset(&self) -> bool {
+        self.state == MigrationState::RolledBack && self.note.as_deref() == Some(FORGOTTEN)
+    }
 }
 
 /// What a server can do.
@@ -411,6 +429,8 @@ pub struct Capabilities {
 pub enum ObjectionKind {
     /// It would fail; nothing runs.
     Impossible,
+    /// This connection may not do what every run needs; nothing runs, and who only looks is told so.
+    Right,
     /// The server is older than this program supports; nothing runs.
     Version,
     /// Data would be lost; runs only when a person accepts that.

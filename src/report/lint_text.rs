@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use super::fold;
 use crate::ids::Engine;
 use crate::lint::{LintReport, Severity, Violation, secrets};
 use crate::migration::operations::{self, Operation, redis};
@@ -29,8 +30,9 @@ pub enum Detail {
     Terse,
 }
 
-/// The report as text with ANSI styles (the printer takes them out where they are not wanted). `set` gives the sources.
-pub fn render(report: &LintReport, set: &MigrationSet, detail: Detail) -> String {
+/// The report as text with ANSI styles (the printer takes them out where they are not wanted), in lines of `width`
+/// characters unless it is terse. `set` gives the sources.
+pub fn render(report: &LintReport, set: &MigrationSet, detail: Detail, width: usize) -> String {
     let mut out = String::with_capacity(report.violations.len() * 120);
     match detail {
         Detail::Terse => {
@@ -56,7 +58,7 @@ pub fn render(report: &LintReport, set: &MigrationSet, detail: Detail) -> String
                     }
                 }
                 for violation in of_file {
-                    full(&mut out, violation, &lines);
+                    full(&mut out, violation, &lines, width);
                 }
             }
         }
@@ -133,39 +135,44 @@ fn terse(out: &mut String, v: &Violation) {
     );
 }
 
-fn full(out: &mut String, v: &Violation, lines: &HashMap<u32, &str>) {
+fn full(out: &mut String, v: &Violation, lines: &HashMap<u32, &str>, width: usize) {
     let style = style(v.severity);
     let number = v.line.to_string();
     let indent = number.len();
-    let _ =
-        writeln!(out, "{style}{}[{}]{style:#}{BOLD}: {}{BOLD:#}", v.severity.as_str(), v.rule, printable(&v.message));
+    let severity = v.severity.as_str();
+    let title = format!("{style}{severity}[{}]{style:#}{BOLD}: {}{BOLD:#}", v.rule, printable(&v.message));
+    fold::hanging(out, &title, width, 2);
     let _ = writeln!(out, "{:indent$}{BAR}-->{BAR:#} {}:{}:{}", "", printable(&v.file), v.line, v.column);
     let source = lines.get(&v.line);
     if let Some(source) = source.filter(|s| !s.trim().is_empty()) {
         let source = secrets::masked(source);
-        let (shown, before, marked) = window(&source, v);
+        let (shown, before, marked) = window(&source, v, width.saturating_sub(indent + 5).clamp(10, WIDTH));
         let _ = writeln!(out, "{:indent$} {BAR}|{BAR:#}", "");
         let _ = writeln!(out, "{BAR}{number} |{BAR:#} {shown}");
         let _ = writeln!(out, "{:indent$} {BAR}|{BAR:#} {:before$}{style}{}{style:#}", "", "", "^".repeat(marked));
     }
+    let mut below = |text: String| {
+        fold::hanging(out, &format!("{:indent$} {BAR}={BAR:#} {text}", ""), width, indent + 3);
+    };
     if let Some(help) = &v.help {
-        let _ = writeln!(out, "{:indent$} {BAR}={BAR:#} {BOLD}help{BOLD:#}: {}", "", printable(help));
+        below(format!("{BOLD}help{BOLD:#}: {}", printable(help)));
     }
     if let Some(reason) = &v.waived {
-        let _ = writeln!(out, "{:indent$} {BAR}={BAR:#} {BOLD}waived{BOLD:#}: {}", "", printable(reason));
+        below(format!("{BOLD}waived{BOLD:#}: {}", printable(reason)));
     }
-    let _ = writeln!(out, "{:indent$} {BAR}={BAR:#} risk {}, see {}\n", "", v.risk, v.url);
+    below(format!("risk {}, see {}", v.risk, v.url));
+    out.push('\n');
 }
 
-/// The part of a line that is shown, the columns in front of the mark, and the mark's length.
-fn window(source: &str, v: &Violation) -> (String, usize, usize) {
+/// The part of a line that is shown, `most` characters of it, the columns in front of the mark, and the mark's length.
+fn window(source: &str, v: &Violation, most: usize) -> (String, usize, usize) {
     let chars: Vec<char> = source.chars().collect();
     let column = usize::try_from(v.column).unwrap_or(1).saturating_sub(1).min(chars.len());
     let end =
         if v.end_line == v.line { usize::try_from(v.end_column).unwrap_or(1).saturating_sub(1) } else { chars.len() };
     let end = end.clamp(column, chars.len());
-    let start = if column > WIDTH / 2 && chars.len() > WIDTH { column - WIDTH / 4 } else { 0 };
-    let stop = chars.len().min(start + WIDTH);
+    let start = if column > most / 2 && chars.len() > most { column - most / 4 } else { 0 };
+    let stop = chars.len().min(start + most);
     let mut shown = String::new();
     if start > 0 {
         shown.push('…');
@@ -214,7 +221,7 @@ mod tests {
     fn the_mark_stands_under_what_is_meant() {
         let (report, set) =
             sample(&[("0001_a.up.sql", "-- grüße\r\ncreate table a (id int);\r\n  drop table ä_t cascade;\r\n")]);
-        let text = plain(&render(&report, &set, Detail::Full));
+        let text = plain(&render(&report, &set, Detail::Full, usize::MAX));
         let lines: Vec<&str> = text.lines().collect();
         let at = lines.iter().position(|l| l.contains("drop-cascade")).expect(&text);
         assert_eq!(lines[at + 1], " --> 0001_a.up.sql:3:18");
@@ -225,7 +232,7 @@ mod tests {
     #[test]
     fn terse_is_one_line_each() {
         let (report, set) = sample(&[("0001_a.up.sql", "drop table t cascade;\nupdate t set a = 1;\n")]);
-        let text = plain(&render(&report, &set, Detail::Terse));
+        let text = plain(&render(&report, &set, Detail::Terse, usize::MAX));
         assert_eq!(text.lines().count(), report.violations.len());
         assert!(text.contains("0001_a.up.sql:2:1: error[update-without-where]: "), "{text}");
     }
@@ -234,7 +241,7 @@ mod tests {
     fn nothing_in_a_file_reaches_the_terminal_raw() {
         let (report, set) = sample(&[("0001_a.up.sql", "update \"\u{1b}[31mx\u{202e}\" set a = 1;\n")]);
         for detail in [Detail::Full, Detail::Terse] {
-            let text = render(&report, &set, detail);
+            let text = render(&report, &set, detail, usize::MAX);
             assert!(!text.contains("[31mx") || text.contains('\u{fffd}'), "{text:?}");
             assert!(!text.contains('\u{202e}'));
         }
@@ -244,8 +251,22 @@ mod tests {
     fn very_long_lines_are_cut_around_the_mark() {
         let long = format!("select '{}'; drop table t cascade;", "x".repeat(5000));
         let (report, set) = sample(&[("0001_a.up.sql", &long)]);
-        let text = plain(&render(&report, &set, Detail::Full));
+        let text = plain(&render(&report, &set, Detail::Full, usize::MAX));
         assert!(text.lines().all(|l| l.chars().count() < 200), "{text}");
         assert!(text.contains("drop table t cascade"));
+    }
+    #[test]
+    fn a_finding_fits_a_narrow_terminal() {
+        let text = format!("select '{}' from somewhere; drop table t cascade;", "x".repeat(60));
+        let (report, set) = sample(&[("0001_a.up.sql", &text)]);
+        let told = plain(&render(&report, &set, Detail::Full, 40));
+        assert!(told.lines().all(|l| l.chars().count() <= 40), "{told}");
+        let lines: Vec<&str> = told.lines().collect();
+        let mark = lines.iter().position(|l| l.ends_with(" ^^^^^^^")).expect(&told);
+        let column = lines[mark].chars().take_while(|c| *c != '^').count();
+        let meant: String = lines[mark - 1].chars().skip(column).take(7).collect();
+        assert_eq!(meant, "cascade", "{told}");
+        // For programs every finding stays a line.
+        assert_eq!(render(&report, &set, Detail::Terse, 40), render(&report, &set, Detail::Terse, usize::MAX));
     }
 }

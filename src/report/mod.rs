@@ -10,6 +10,7 @@ pub mod comment;
 pub mod doctor;
 pub mod drift;
 pub mod escape;
+pub mod fold;
 pub mod graph;
 pub mod health;
 pub mod lint_github;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::escape;
+use super::{escape, fold};
 
 /// A report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,14 +55,12 @@ fn day(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// For a terminal of `width` characters: the last column is cut where it does not fit.
+/// For a terminal of `width` characters: a row that does not fit is cut.
 pub fn text(sheet: &Sheet, width: usize) -> String {
-    let mut out = format!("{}\n{} to {}\n", sheet.title, day(sheet.from), day(sheet.to));
+    let mut out = fold::fold(&format!("{}\n{} to {}\n", flat(&sheet.title), day(sheet.from), day(sheet.to)), width);
     for part in &sheet.parts {
-        let _ = writeln!(out, "\n{}", part.title);
-        if !part.note.is_empty() {
-            let _ = writeln!(out, "  {}", flat(&part.note));
-        }
+        let note = if part.note.is_empty() { String::new() } else { format!("  {}\n", flat(&part.note)) };
+        out.push_str(&fold::fold(&format!("\n{}\n{note}", part.title), width));
         if part.rows.is_empty() {
             if !part.columns.is_empty() {
                 out.push_str("  none\n");
@@ -254,6 +252,11 @@ mod tests {
 
     #[test]
     fn a_row_fits_the_terminal() {
-        assert!(text(&sample(), 12).lines().skip(4).all(|l| l.chars().count() <= 12), "{}", text(&sample(), 12));
+        let mut sheet = sample();
+        sheet.parts[0].note = "what ran, and who says that it should".to_owned();
+        let told = text(&sheet, 20);
+        assert!(told.lines().all(|l| l.chars().count() <= 20), "{told}");
+        assert!(told.contains("\n  what ran, and who\n    says that it\n    should\n"), "{told}");
+        assert!(text(&sample(), 12).lines().skip(6).all(|l| l.chars().count() <= 12), "{}", text(&sample(), 12));
     }
 }

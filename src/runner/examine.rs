@@ -151,7 +151,7 @@ async fn ask(target: &Target) -> Result<Answers, RunError> {
                 .into_iter()
                 .map(|o| {
                     let health = match o.kind {
-                        ObjectionKind::Version | ObjectionKind::Impossible => Health::Wrong,
+                        ObjectionKind::Version | ObjectionKind::Impossible | ObjectionKind::Right => Health::Wrong,
                         ObjectionKind::DataLoss | ObjectionKind::Note => Health::Warning,
                     };
                     (health, o.message, o.what_to_do)

@@ -119,6 +119,8 @@ pub struct ApplyOptions {
     pub service: Option<String>,
     /// Write nothing anywhere; tell what would be done.
     pub dry_run: bool,
+    /// This plan is for somebody to look at: nothing runs with this connection, so what it may not do is only told.
+    pub looks_only: bool,
     /// Bound on the whole run.
     pub timeout: Option<Duration>,
     /// What to do with migrations whose version is lower than an applied one.

@@ -12,7 +12,7 @@ use crate::ids::{Epoch, RunId};
 use crate::migration::MigrationSet;
 use crate::migration::native::Book;
 use crate::plan::planner::{self, Index, Native};
-use crate::plan::{HistoryRow, MigrationState, Refusal, StepAction};
+use crate::plan::{FORGOTTEN, HistoryRow, MigrationState, Refusal, StepAction};
 use crate::store::Store;
 
 /// What a target knew before it forgot.
@@ -110,8 +110,7 @@ impl Forgetting<'_> {
     /// The rows as they read afterwards.
     fn rows(&self, history: &[HistoryRow], native: &Native) -> Vec<HistoryRow> {
         let now = Utc::now();
-        let why = "forgotten by `godwit reset`; what it changed is still there";
-        let blank = |row: HistoryRow| not_applied(row, &self.run, self.actor, why);
+        let blank = |row: HistoryRow| not_applied(row, &self.run, self.actor, FORGOTTEN);
         let mut rows: Vec<HistoryRow> =
             history.iter().filter(|r| r.state != MigrationState::RolledBack).cloned().map(blank).collect();
         let (name, engine) = (&self.target.name, self.target.engine);

@@ -435,7 +435,13 @@ fn weigh(objections: Vec<Objection>, job: &Job<'_>) -> (Vec<Refusal>, Vec<String
         };
         let message = format!("{place}{}", objection.message);
         let reason = match objection.kind {
-            ObjectionKind::Impossible => "impossible",
+            // A plan may be made by an account that may do nothing: one that only reads is the safest to look with.
+            ObjectionKind::Right if job.options.looks_only => {
+                let (target, what) = (&job.target.name, &objection.what_to_do);
+                said.push(format!("{target}: {message}; a run needs an account that may: {what}"));
+                continue;
+            }
+            ObjectionKind::Impossible | ObjectionKind::Right => "impossible",
             ObjectionKind::Version => "version",
             ObjectionKind::DataLoss
                 if job.options.accept_data_loss || job.options.loss_agreed || job.options.dry_run =>

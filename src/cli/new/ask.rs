@@ -40,7 +40,28 @@ pub(super) fn questions(args: &mut Args) -> anyhow::Result<String> {
     if args.ticket.is_none() {
         args.ticket = choose("ticket [none]", line)?;
     }
+    args.asks = true;
     Ok(name)
+}
+
+/// Asks which of several folders is meant.
+///
+/// # Errors
+/// When nobody answers.
+pub(super) fn which(folders: &[String]) -> anyhow::Result<usize> {
+    for (n, folder) in folders.iter().enumerate() {
+        anstream::eprintln!("  {}  {folder}", n + 1);
+    }
+    let question = format!("folder (1 to {})", folders.len());
+    let read = |text: &str| match text.parse::<usize>() {
+        Ok(n) if (1..=folders.len()).contains(&n) => Ok(n - 1),
+        Ok(_) | Err(_) => Err("none of them".to_owned()),
+    };
+    loop {
+        if let Some(n) = choose(&question, read)? {
+            return Ok(n);
+        }
+    }
 }
 
 /// An answer that `read` understands, or none at all.

@@ -35,6 +35,9 @@ A folder `templates` beside the migrations, or in the repository, overrides what
 `{{description}}`, `{{author}}`, `{{ticket}}`, `{{risk}}`, `{{duration}}`, `{{type}}`, `{{engine}}`, in the layout `typed`
 `{{version}}` and in the layout `service` `{{schema}}` in it.")]
 pub struct Args {
+    /// Whether somebody answers questions
+    #[arg(skip)]
+    asks: bool,
     /// What it is called; made of the description where it is not given
     #[arg(value_name = "NAME")]
     word: Option<String>,
@@ -261,7 +264,7 @@ pub fn run(global: &Global, mut args: Args) -> anyhow::Result<Exit> {
                     RepoConfig::FILE
                 ));
             }
-            print::text(&text)?;
+            print::prose(&text)?;
         }
     }
     Ok(Exit::Done)

@@ -58,11 +58,14 @@ pub(super) fn find(global: &Global, config: &RepoConfig, set: &mut MigrationSet,
     match (fitting.next(), fitting.next()) {
         (Some(one), None) => return Ok(one.clone()),
         (Some(_), Some(_)) => {
-            let names: Vec<String> = known
+            let all: Vec<&Home> = known.iter().filter(fits).collect();
+            let names: Vec<String> = all
                 .iter()
-                .filter(fits)
                 .map(|h| format!("`{}` ({}, {})", if h.unit.is_empty() { "." } else { &h.unit }, h.layout, h.engine))
                 .collect();
+            if args.asks {
+                return Ok(all[super::ask::which(&names)?].clone());
+            }
             return Err(Failure::usage(format!(
                 "it could go to {}; say which with `--path`, `--engine`, `--layout` or `--service`",
                 names.join(" or ")
@@ -116,6 +119,9 @@ fn named_root(
         several => {
             let shown = |root: &&MigrationRoot| format!("`{}`", if root.path.is_empty() { "." } else { &root.path });
             let names: Vec<String> = several.iter().map(shown).collect();
+            if args.asks {
+                return Ok(Some(several[super::ask::which(&names)?].clone()));
+            }
             Err(Failure::usage(format!("it could go to {}; say which with `--path`", names.join(" or "))))
         }
     }

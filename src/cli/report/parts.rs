@@ -12,6 +12,7 @@ use crate::backup::retention::Listed;
 use crate::ids::EnvironmentName;
 use crate::lint::{Made, made_by};
 use crate::migration::MigrationSet;
+use crate::report::count;
 use crate::report::sheet::Part;
 use crate::store::logs::StepOfRun;
 use crate::store::{AuditRecord, AuditVerdict, JudgedPull};
@@ -60,7 +61,7 @@ pub(super) fn runs(facts: &Facts) -> Part {
     }
     let failed =
         by_run.values().filter(|(s, ..)| matches!(s.outcome.as_deref(), Some("failed" | "needs_human"))).count();
-    let note = format!("{} runs, {failed} of them failed or wait for a person", by_run.len());
+    let note = format!("{}, {failed} of them failed or wait for a person", count(by_run.len(), "run"));
     Part::new("Execution", note, &["run", "began", "environment", "by", "steps", "took ms", "outcome"]).with(
         by_run.into_iter().map(|(run, (first, steps, took))| {
             vec![

@@ -58,8 +58,22 @@ impl Lack {
                 format!("`GRANT SELECT, INSERT, UPDATE, DELETE ON godwit_history, godwit_fence TO {user}`"),
             ),
         };
-        Objection { kind: ObjectionKind::Impossible, migration: None, file: None, line: None, message, what_to_do }
+        Objection { kind: ObjectionKind::Right, migration: None, file: None, line: None, message, what_to_do }
     }
+}
+
+/// The same where they are only read: that asks for less.
+pub(super) fn explained_to_reader(error: DriverError, options: &PgConnectOptions) -> DriverError {
+    let mut error = explained(error, options);
+    if let DriverError::Statement(failure) = &mut error
+        && failure.code.as_deref() == Some("42501")
+        && [HISTORY, FENCE].iter().any(|t| failure.message.contains(t))
+        && let Some(hint) = &mut failure.hint
+    {
+        let user = options.get_username();
+        hint.push_str(&format!("; for `plan` and `status` alone, `GRANT SELECT ON {HISTORY}, {FENCE} TO {user}`"));
+    }
+    error
 }
 
 /// A refusal of Godwit's own tables with the role that lacks the right, and what grants it [S0-79].

@@ -74,9 +74,11 @@ impl PostgresDriver {
         let options = options.application_name("godwit").statement_cache_capacity(0).disable_statement_logging();
         let mut connection = open(&options).await?;
         let Some(place) = place::find(&mut connection).await? else {
-            return Err(DriverError::Unreachable(
-                "the connection's search_path names no schema that exists; create one first".to_owned(),
-            ));
+            return Err(DriverError::Unreachable(format!(
+                "the connection's search_path names no schema that exists and may be used; create one first, or `GRANT USAGE ON \
+                 SCHEMA public TO {}`",
+                options.get_username()
+            )));
         };
         Ok(Self { connection, options, tables: Tables::in_schema(&place.schema), place, read: None })
     }
@@ -163,7 +165,7 @@ impl Driver for PostgresDriver {
             return Ok(Vec::new());
         }
         let read = read_history(&mut self.connection, &self.tables, None).await;
-        read.map_err(|e| health::explained(e, &self.options))
+        read.map_err(|e| health::explained_to_reader(e, &self.options))
     }
 
     async fn identity(&mut self) -> Result<Option<String>, DriverError> {
@@ -173,7 +175,7 @@ impl Driver for PostgresDriver {
         match wire::rows(&mut self.connection, self.tables.select_fence()).await {
             Ok(rows) => rows.first().map(|row| wire::text(row, 0)).transpose(),
             Err(DriverError::Statement(f)) if f.code.as_deref() == Some("42P01") => Ok(None),
-            Err(error) => Err(health::explained(error, &self.options)),
+            Err(error) => Err(health::explained_to_reader(error, &self.options)),
         }
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Unit;
 use crate::migration::operations::elasticsearch::Operation;
+use crate::migration::operations::{self, Located};
 
 pub(super) fn makes(operation: &Operation) -> Vec<String> {
     match operation {
@@ -14,6 +15,17 @@ pub(super) fn makes(operation: &Operation) -> Vec<String> {
         Operation::CreateAlias { alias, .. } => vec![format!("index {alias}")],
         _ => Vec::new(),
     }
+}
+
+/// Whether an operation behind `before` gives a copy the name of what it was copied from: then that name was there.
+pub(super) fn moves_alias(before: &[Located], operation: &operations::Operation) -> bool {
+    let operations::Operation::Elasticsearch(Operation::CreateAlias { index, alias, .. }) = operation else {
+        return false;
+    };
+    before.iter().any(|l| {
+        matches!(&l.operation, operations::Operation::Elasticsearch(Operation::Reindex { source, dest, .. })
+            if source == alias && dest == index)
+    })
 }
 
 pub(super) fn uses(operation: &Operation) -> Vec<String> {

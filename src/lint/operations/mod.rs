@@ -57,6 +57,9 @@ fn look(set: &MigrationSet, scope: &Scope) -> HashMap<usize, Vec<Place>> {
     for (at, migration, listed) in &all {
         let unit = units.entry(migration.unit.as_str()).or_default();
         for (n, located) in listed.iter().enumerate() {
+            if elasticsearch::moves_alias(&listed[..n], &located.operation) {
+                continue;
+            }
             for name in makes(&located.operation) {
                 let maker = Maker { migration: *at, operation: n, id: migration.id.to_string() };
                 unit.made_by.entry(name).or_default().push(maker);

@@ -145,6 +145,21 @@ fn s4_63_what_a_later_operation_makes_cannot_be_used_before() {
 }
 
 #[test]
+fn s4_63_an_alias_that_moves_to_its_copy_was_there_before() {
+    let used = |dest: &str| -> usize {
+        let list = format!(
+            r#"{{"type":"create_index","index":"a_v2","mapping":{{}},"settings":{{}}}},
+               {{"type":"reindex","source":"a","dest":"{dest}","wait":true,"requests_per_second":500}},
+               {{"type":"create_alias","index":"a_v2","alias":"a"}}"#
+        );
+        let report = migrations("elasticsearch", &[&list]);
+        report.violations.iter().filter(|v| v.rule == "used-before-created").count()
+    };
+    assert_eq!(used("a_v2"), 0);
+    assert_eq!(used("b"), 1, "a name that something else gets is made only later");
+}
+
+#[test]
 fn elasticsearch_what_is_safe_has_none() {
     let safe = r#"{"type":"create_index","index":"a","mapping":{"properties":{"b":{"type":"text"}}}},
         {"type":"update_mapping","index":"a","mapping":{"properties":{"b":{"type":"text"},"c":{"type":"keyword"}}}},

@@ -7,7 +7,7 @@ use super::{INTERRUPTED_ROLLBACK, Request, belongs, edited, refusal};
 use crate::ids::{Engine, EnvironmentName, TargetName};
 use crate::migration::naming::quoted;
 use crate::migration::{Migration, MigrationSet, operations};
-use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal};
+use crate::plan::{HistoryRow, MigrationState, MigrationStatus, Refusal, StepAction};
 
 /// The history by (unit, id), and for rows whose folder moved, by what they became.
 pub struct Index<'a> {
@@ -76,6 +76,7 @@ pub fn statuses(
                     Some((state, _)) => state,
                     None => MigrationState::Pending,
                 },
+                action: other.adopts(m).then_some(StepAction::Baseline),
                 applied_at: None,
                 by: None,
                 duration_ms: None,
@@ -97,7 +98,8 @@ pub fn statuses(
                 }
                 if other.adopts(m) {
                     let status = status_of(row, adopted(m));
-                    return MigrationStatus { unit: m.unit.clone(), state: MigrationState::Applied, ..status };
+                    let (state, action) = (MigrationState::Applied, Some(StepAction::Baseline));
+                    return MigrationStatus { unit: m.unit.clone(), state, action, ..status };
                 }
                 let unwritten = other.unwritten.iter().any(|u| std::ptr::eq(*u, m));
                 let note = edited.then(|| format!("edited after it was applied: `{}`", m.up.path)).or_else(|| {
@@ -116,8 +118,8 @@ pub fn statuses(
 
 /// Why a contract migration does not run, and what lets it.
 pub fn held(set: &MigrationSet, migration: &Migration, environment: Option<&EnvironmentName>) -> String {
-    let place = environment.map_or("…".to_owned(), ToString::to_string);
-    format!("held: contract, release with `godwit release {} --env {place} --reason …`", set.called(migration))
+    let place = environment.map_or("--url … --path …".to_owned(), |e| format!("--env {e}"));
+    format!("held: contract, release with `godwit release {} {place} --reason …`", set.called(migration))
 }
 
 fn status_of(row: &HistoryRow, note: Option<String>) -> MigrationStatus {
@@ -125,6 +127,7 @@ fn status_of(row: &HistoryRow, note: Option<String>) -> MigrationStatus {
         id: row.id.clone(),
         unit: row.unit.clone(),
         state: row.state,
+        action: Some(row.action),
         applied_at: row.finished_at.or(Some(row.started_at)),
         by: Some(row.by.clone()),
         duration_ms: row.finished_at.map(|_| row.duration_ms),

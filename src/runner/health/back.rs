@@ -83,7 +83,7 @@ fn find<'a>(call: &Call<'a>, step: &StepReport) -> Result<&'a Migration, String>
 
 /// How a person does it.
 fn by_hand(set: &MigrationSet, report: &RunReport, why: &str) -> String {
-    let environment = report.environment.as_ref().map_or(String::new(), |e| format!(" --env {e}"));
+    let environment = report.environment.as_ref().map_or(" --url … --path …".to_owned(), |e| format!(" --env {e}"));
     let applied = report
         .steps
         .iter()

@@ -1,7 +1,7 @@
 //! `reset`, `reset-data` and `seed`: what may be done where, and what is left afterwards.
 
 use super::papers::Shop;
-use crate::support::{ALL, Kind, Project};
+use crate::support::{ALL, Kind, Project, Said, godwit};
 
 const TYPED: &[(Kind, &[(&str, &str)])] = &[
     (Kind::Postgres, &[("0001_a.up.sql", "create table a (n int);"), ("0001_a.down.sql", "drop table a;")]),
@@ -29,8 +29,16 @@ fn s2_80_a_reset_forgets_what_was_applied_keeps_a_copy_and_leaves_the_data() {
         // The table is there, so running it again fails where it makes one; saying that it is there works.
         let status = project.run(&["status", "--format", "json"]).expect(0).json();
         assert_eq!(status["targets"][0]["migrations"][0]["state"], "rolled_back", "{kind:?}: {status}");
+        // People are told what was done, in one word everywhere.
+        let logs: Said = godwit(project.dir.path()).args(["logs", "--last", "1"]).output().unwrap().into();
+        for told in [project.run(&["status"]).expect(0).stdout, logs.expect(0).stdout] {
+            assert!(told.contains("  reset ") && !told.contains("rolled"), "{kind:?}: {told}");
+        }
+        assert!(project.run(&["status"]).stdout.contains(": 0 applied, 0 pending, 1 reset\n"), "{kind:?}");
         let version = if files[0].0.starts_with("0001") { "0001" } else { "1.0.0" };
         project.run(&["baseline", "--to", version]).expect(0);
+        let told = project.run(&["status"]).expect(0).stdout;
+        assert!(told.contains(": 0 applied, 1 adopted, 0 pending\n  adopted "), "{kind:?}: {told}");
         let status = project.run(&["status", "--format", "json"]).expect(0).json();
         assert_eq!(status["targets"][0]["migrations"][0]["state"], "applied", "{kind:?}");
         // Where no copy can be written nothing is forgotten.
@@ -110,13 +118,8 @@ fn s3_32_databases_are_emptied_whatever_is_in_them() {
                 "development:\n  targets:\n    shop: {{ engine: {engine}, url: \"${{SHOP_URL}}\" }}\n  migration: {{ reset_data: true }}\n"
             ),
         );
-        let run = |args: &[&str]| -> crate::support::Said {
-            crate::support::godwit(project.dir.path())
-                .args(args)
-                .env("SHOP_URL", &project.database.url)
-                .output()
-                .unwrap()
-                .into()
+        let run = |args: &[&str]| -> Said {
+            godwit(project.dir.path()).args(args).env("SHOP_URL", &project.database.url).output().unwrap().into()
         };
         run(&["apply", "development", "--yes"]).expect(0);
         run(&["reset-data", "development", "--confirm"]).expect(0);
@@ -148,6 +151,15 @@ fn s1_42_s1_43_s3_34_an_environment_gets_its_own_data_and_production_never_does(
     shop.run(&["apply", "dev", "--yes"]).expect(0);
     shop.run(&["seed", "production"]).expect(3);
     shop.run(&["seed", "--url", "sqlite:development.db"]).expect(2);
+    // It is refused for what it is, not for a variable that nobody set.
+    let policy = shop.read("policies/environments.yml");
+    assert!(policy.contains("sqlite:production.db"), "{policy}");
+    shop.write("policies/environments.yml", &policy.replace("sqlite:production.db", "${A_VARIABLE_NOBODY_SET}"));
+    for args in [["seed", "production"], ["reset-data", "production"]] {
+        let said = shop.run(&args).expect(3).stderr;
+        assert!(said.contains("never") && !said.contains("A_VARIABLE"), "{said}");
+    }
+    shop.write("policies/environments.yml", &policy);
     // A file that fails is taken back whole, and named.
     shop.write(
         "seeds/development/20_bad.sql",
@@ -188,12 +200,8 @@ fn s4_33_s4_38_s4_80_environments_and_databases_by_their_other_words() {
     assert_eq!(status["environment"], "development");
     shop.run(&["migrate", "--databases", "mongodb"]).expect(2);
     shop.run(&["migrate", "--only", "0009"]).expect(2);
-    let said: crate::support::Said = crate::support::godwit(shop.path())
-        .args(["status", "--format", "json"])
-        .env("MIGRATION_ENV", "prod")
-        .output()
-        .unwrap()
-        .into();
+    let said: Said =
+        godwit(shop.path()).args(["status", "--format", "json"]).env("MIGRATION_ENV", "prod").output().unwrap().into();
     assert_eq!(said.expect(0).json()["environment"], "production");
     shop.run(&["migrate", "--version", "0002", "--force"]).expect(0);
     let rest = shop.run(&["migrate", "--version", "latest", "--dry-run", "--format", "json"]).expect(0).json();

@@ -153,6 +153,16 @@ fn s0_79_a_role_of_postgresql_without_rights_on_godwits_tables_is_named_with_wha
     };
     named(run(&["status"]));
     named(run(&["apply", "--yes"]));
+    let to_look = format!("GRANT SELECT ON godwit_history, godwit_fence TO {role}");
+    let said = run(&["plan"]).expect(5).stderr;
+    assert!(said.contains(&to_look), "{said}");
+    // Who may only read sees the plan, and what a run needs besides.
+    project.database.query(&to_look);
+    let said = run(&["plan"]).expect(0).stdout;
+    assert!(said.contains("insert into a values (1)") && said.contains(&grant), "{said}");
+    let said = run(&["apply", "--yes"]).expect(1).stdout;
+    assert!(said.contains("impossible: "), "{said}");
+    project.database.query(&format!("revoke select on godwit_history, godwit_fence from {role}"));
     project.database.query(&format!("grant select, insert, update on godwit_history to {role}"));
     named(run(&["apply", "--yes"]));
     project.database.query(&format!("grant select on godwit_fence to {role}"));
@@ -161,4 +171,25 @@ fn s0_79_a_role_of_postgresql_without_rights_on_godwits_tables_is_named_with_wha
     let said = run(&["apply", "--yes"]);
     project.database.query(&format!("drop owned by {role}; drop role {role}"));
     said.expect(0);
+}
+
+#[test]
+fn where_nothing_was_applied_yet_a_reader_of_postgresql_sees_the_plan_and_leaves_nothing_behind() {
+    let project = SqlProject::new(Kind::Postgres, &[("0001_a.up.sql", "create table a (n integer);")]);
+    let url = url::Url::parse(&project.database.url).unwrap();
+    let role = format!("reader_of_{}", project.database.name());
+    let own = format!("postgres://{role}@{}:{}{}", url.host_str().unwrap(), url.port().unwrap(), url.path());
+    project.database.query(&format!("revoke create on schema public from public; create role {role} login"));
+    let run = |args: &[&str]| -> Said { project.command_at(&own, args).output().unwrap().into() };
+    let plan = run(&["plan"]);
+    let dry = run(&["apply", "--dry-run"]);
+    project.database.query(&format!("drop owned by {role}; drop role {role}"));
+    let said = plan.expect(0).stdout;
+    for part in
+        ["create table a (n integer)", "1 migration to run", &format!("`GRANT CREATE ON SCHEMA public TO {role}`")]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(dry.expect(1).stdout.contains("impossible: "));
+    assert!(!project.database.has_table("godwit_history"));
 }

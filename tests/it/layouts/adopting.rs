@@ -136,8 +136,16 @@ fn s1_37_what_a_tool_applied_counts_is_recorded_and_goes_on() {
             let actions: Vec<_> =
                 plan["steps"].as_array().unwrap().iter().map(|s| s["action"].as_str().unwrap()).collect();
             assert_eq!(actions, ["baseline", "baseline", "apply"], "{}", said("the plan says so"));
+            let told = project.run(&["plan"]).expect(0).stdout;
+            assert!(told.contains("1 migration to run, 2 to adopt as already there, "), "{}", said(&told));
+            let told = project.run(&["status"]).expect(0).stdout;
+            assert!(told.contains(": 0 applied, 2 adopted, 1 pending\n"), "{}", said(&told));
             assert!(project.database.history().is_empty(), "{}", said("and writes nothing"));
-            project.run(&["apply", "--yes"]).expect(0);
+            let told = project.run(&["apply", "--yes"]).expect(0).stdout;
+            assert!(
+                told.contains("\n1 migration applied in ") && told.ends_with(", 2 adopted as already there\n"),
+                "{told}"
+            );
             assert_eq!(applied(3), [true; 3], "{}", said("all is applied"));
             assert_eq!(project.database.history().len(), 3, "{}", said("and recorded"));
             assert_eq!(case.keys(&project.database), case.expected(3), "{}", said("on both sides"));
