@@ -62,6 +62,7 @@ pub use merged::changed_after_merge;
 pub use objects::objects_of;
 pub use order::overtaken;
 pub use own::{changes_own, message as own_tables_message};
+pub use schema::{AGGREGATES, CHANGING};
 pub use script::Direction;
 pub use taken::{Taken, taken_by};
 pub use volatile::STEADY;

@@ -24,6 +24,17 @@ impl Change {
     }
 }
 
+/// What stands where PostgreSQL does not take it.
+#[derive(Debug, Clone)]
+pub enum Misfit {
+    /// A query.
+    Query,
+    /// An aggregate, or a function over a window, of this name.
+    Aggregate(String),
+    /// What is another value the next time, as it is written.
+    Changing(String),
+}
+
 /// What a statement does.
 #[derive(Debug, Clone)]
 pub enum What {
@@ -78,8 +89,8 @@ pub enum What {
     Assigns { table: String, values: Vec<(String, Given)> },
     /// `CREATE TRIGGER`, `CREATE RULE`: what is written to a table may become something else.
     Hooks { table: String },
-    /// A query in this, which takes none; the statement fails on any schema.
-    Queries(&'static str),
+    /// A part of the statement holds what it cannot; the statement fails on any schema.
+    Misfit { part: &'static str, holds: Misfit },
     /// Names columns in its expressions, which must be there; changes no schema.
     Asks(Vec<Asked>),
     /// A function or a procedure, whatever it does.
@@ -134,7 +145,7 @@ impl What {
             | What::Columns { .. }
             | What::Asks(_)
             | What::Inserts(_)
-            | What::Queries(_)
+            | What::Misfit { .. }
             | What::Assigns { .. }
             | What::Hooks { .. }
             | What::Routine(_)

@@ -20,7 +20,7 @@ pub use backward::{Brought, columns_set, filled};
 pub use built::{Built, Column as BuiltColumn, built};
 pub use change::Change;
 pub use judge::Note;
-pub use read::changes;
+pub use read::{AGGREGATES, CHANGING, changes};
 pub use reversal::unreversed;
 
 use catalog::Catalog;

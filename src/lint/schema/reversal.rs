@@ -147,7 +147,7 @@ impl Sides {
             | What::Asks(_)
             | What::CreateCast
             | What::Inserts(_)
-            | What::Queries(_)
+            | What::Misfit { .. }
             | What::Assigns { .. }
             | What::Hooks { .. }
             | What::Routine(_)

@@ -286,3 +286,18 @@ fn p102_no_form_of_a_function_that_is_called_steady_is_volatile() {
     ));
     assert!(wrong.is_empty(), "{wrong:?}");
 }
+
+#[test]
+fn no_form_of_a_function_that_is_called_changing_is_immutable_and_aggregates_are_nothing_else() {
+    let database = Database::fresh(Kind::Postgres);
+    let listed = |names: &[&str]| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let own = "p.proname = n and p.pronamespace = 'pg_catalog'::regnamespace";
+    let wrong = database.query(&format!(
+        "select n from unnest(array[{}]) n where not exists (select from pg_proc p where {own}) or exists (select from pg_proc p \
+         where {own} and p.provolatile = 'i') union all select n from unnest(array[{}]) n where not exists (select from pg_proc p \
+         where {own}) or exists (select from pg_proc p where {own} and p.pronargs = 1 and p.prokind <> 'a')",
+        listed(godwit::lint::CHANGING),
+        listed(godwit::lint::AGGREGATES)
+    ));
+    assert!(wrong.is_empty(), "{wrong:?}");
+}

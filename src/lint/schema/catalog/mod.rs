@@ -397,7 +397,7 @@ impl Catalog {
             | What::Picks(_)
             | What::Columns { .. }
             | What::Inserts(_)
-            | What::Queries(_)
+            | What::Misfit { .. }
             | What::Assigns { .. }
             | What::Asks(_)
             | What::Truncate { .. } => {}

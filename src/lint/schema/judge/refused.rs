@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::super::POSTGRESQL_REFUSES;
 use super::super::catalog::{Catalog, Table};
-use super::super::change::{Action, Change, ConstraintDef, ConstraintKind, Dropped, PartitionKey, ViewColumns, What};
+use super::super::change::{
+    Action, Change, ConstraintDef, ConstraintKind, Dropped, Misfit, PartitionKey, ViewColumns, What,
+};
 use super::partitions::INDEX_OF_PARTITIONED;
 use super::{Note, add, casts, inserted, keys};
 
@@ -20,15 +22,27 @@ pub(super) fn refusals(catalog: &Catalog, change: &Change, version: u32) -> Vec<
     out
 }
 
+fn misfit(range: &Range<usize>, part: &str, holds: &Misfit) -> Note {
+    let elsewhere = "reckon it from the row alone; for more, fill the column in a trigger, or in a statement of its own, and check \
+                     it in a trigger";
+    let (message, help) = match holds {
+        Misfit::Query => (format!("PostgreSQL takes no query in {part}"), elsewhere),
+        Misfit::Aggregate(name) => {
+            (format!("PostgreSQL takes no `{name}` in {part}: it is reckoned from many rows"), elsewhere)
+        }
+        Misfit::Changing(what) => (
+            format!("`{what}` is not `IMMUTABLE`, and {part} keeps what comes out: PostgreSQL refuses it"),
+            "leave it out; where an index shall hold recent rows only, give it a fixed day and build it anew from time to time, and \
+             let queries say the same condition",
+        ),
+    };
+    refused(range, message, help)
+}
+
 fn of_partitions_and_views(catalog: &Catalog, change: &Change, version: u32) -> Vec<Note> {
     let range = &change.range;
     match &change.what {
-        What::Queries(part) => {
-            let message = format!("PostgreSQL takes no query in {part}");
-            let help = "reckon it from the row alone; for more, fill the column in a trigger, or in a statement of its own, and \
-                        check it in a trigger";
-            vec![refused(range, message, help)]
-        }
+        What::Misfit { part, holds } => vec![misfit(range, part, holds)],
         What::CreateTable { name, temporary: false, parts, partitioned: Some(key), .. } => {
             let keys = constraints(parts).filter_map(|def| unique_columns(&def.kind));
             keys.filter_map(|columns| lacks_key(range, name, key, columns)).take(1).collect()

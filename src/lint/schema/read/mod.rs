@@ -2,10 +2,10 @@
 
 mod asked;
 mod inserted;
+mod misfit;
 mod path;
 mod policy;
 mod publication;
-mod queried;
 mod table;
 mod values;
 mod view;
@@ -26,7 +26,8 @@ use crate::migration::backfill::markers;
 
 use asked::asked;
 use inserted::{assigns, inserts};
-use queried::queried;
+use misfit::misfit;
+pub use misfit::{AGGREGATES, CHANGING};
 use table::{action, create_table, pass};
 use view::view;
 use words::{bare, says, words, words_of_text};
@@ -42,7 +43,7 @@ pub fn changes(text: &str, statements: &[Statement], blocks: &Blocks, broken: bo
         match blocks.within(&statement.range) {
             Some(parts) => parts.iter().for_each(|(range, part)| within(text, range, part, &mut out)),
             None => {
-                out.extend(queried(statement));
+                out.extend(misfit(statement));
                 read(text, statement, &mut out);
                 // What the statement changes is there by then.
                 let asked = asked(&statement.node);

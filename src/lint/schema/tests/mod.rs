@@ -4,9 +4,9 @@ mod asked;
 mod blocks;
 mod inserted;
 mod keys;
+mod misfit;
 mod policies;
 mod published;
-mod queried;
 mod refused;
 
 use crate::config::LintConfig;
