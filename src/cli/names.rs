@@ -3,6 +3,10 @@
 
 use super::exit::Failure;
 
+/// What is said to who wants to push a schema.
+const PUSHED: &str = "a schema that is pushed past its migrations is drift by the next morning: outside development it is refused. \
+                      Write a migration with `godwit new`, and let Prisma itself push to a database that is only yours";
+
 /// Options of every command that take a value, so that it is not taken for the command.
 const WITH_VALUE: [&str; 5] = ["--repo", "--config", "--store", "--format", "--color"];
 
@@ -43,10 +47,8 @@ pub fn modern(args: Vec<String>) -> anyhow::Result<Vec<String>> {
             Ok(joined(front, "report", rest.into_iter().chain(form)))
         }
         // [S3-33]
-        "db:push" | "db-push" => Err(Failure::usage(
-            "a schema that is pushed past its migrations is drift by the next morning: outside development it is refused. Write a \
-             migration with `godwit new`, and let Prisma itself push to a database that is only yours",
-        )),
+        "db:push" | "db-push" => Err(Failure::usage(PUSHED)),
+        "db" if rest.first().is_some_and(|word| word == "push") => Err(Failure::usage(PUSHED)),
         // [S2-10]
         "dashboard" => Err(Failure::usage(
             "there is no program with pages of its own. `godwit status ENVIRONMENT` shows what is applied, pending and locked, \

@@ -349,7 +349,13 @@ pub(super) fn forget(dialect: Dialect, ledger: &Ledger, table: &str, entry: &Ent
         Tool::Dbmate | Tool::Diesel => format!("DELETE FROM {table} WHERE version = {key};"),
         Tool::SqlMigrate => format!("DELETE FROM {table} WHERE id = {key};"),
         Tool::Sqlx => format!("DELETE FROM {table} WHERE version = {};", entry.key),
-        Tool::Prisma => format!("DELETE FROM {table} WHERE migration_name = {key};"),
+        // One that failed stays, with what the server said, as with `prisma migrate resolve --rolled-back`.
+        Tool::Prisma => format!(
+            "DELETE FROM {table} WHERE migration_name = {key} AND rolled_back_at IS NULL AND (finished_at IS NOT NULL OR logs = \
+             {begun});UPDATE {table} SET rolled_back_at = {now} WHERE migration_name = {key} AND rolled_back_at IS NULL;",
+            begun = dialect.text(BEGUN),
+            now = dialect.now(Tool::Prisma),
+        ),
         Tool::Flyway => format!("DELETE FROM {table} WHERE coalesce(version, '~' || description) = {key};"),
     }
 }

@@ -12,6 +12,7 @@ pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Fin
     once(found);
     found.retain(|f| !is_made_again(script, f) && !fleeting::is_own(script, f));
     found.extend(script.statements.iter().flat_map(|s| without_value(&s.node)));
+    found.extend(script.statements.iter().filter_map(|s| domain_without_null(&s.node)));
     row_security::told_once(script, found);
     if squawk.is_from("11") {
         found.retain(|f| !is_computed_once(script, f));
@@ -54,6 +55,18 @@ pub fn correct(script: &Script<'_>, squawk: &squawk::Chosen, found: &mut Vec<Fin
             finding.risk = Some(Risk::Low);
         }
     }
+}
+
+/// `ALTER DOMAIN … SET NOT NULL`, which reads as much as a constraint does.
+fn domain_without_null(stmt: &ast::Stmt) -> Option<Finding> {
+    let ast::Stmt::AlterDomain(alter) = stmt else { return None };
+    let Some(ast::AlterDomainAction::SetNotNull(_)) = alter.action() else { return None };
+    let rule = table::find("ban-alter-domain-with-add-constraint")?;
+    let message =
+        "every row of each table that uses the domain is read, with its writes locked out, and one NULL fails it";
+    let help =
+        "add `CHECK (VALUE IS NOT NULL) NOT VALID`, put right what is NULL, and validate it in the next migration";
+    Some(Finding::new(rule, range_of(alter.syntax()), message).with_help(help))
 }
 
 /// What to do about a `DROP INDEX` that PostgreSQL refuses as `CONCURRENTLY`.
@@ -418,6 +431,25 @@ mod tests {
         let risk = |sql: &str| sample(&[("0001_m.up.sql", sql), ("0001_m.down.sql", "select now();")]).0.risk;
         assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION note();"), crate::ids::Risk::Low);
         assert_eq!(risk("DROP TRIGGER g ON t; DROP FUNCTION other(int);"), crate::ids::Risk::Medium);
+    }
+
+    #[test]
+    fn p178_a_domain_that_takes_no_null_reads_every_table_of_it() {
+        let rule = "ban-alter-domain-with-add-constraint";
+        assert_eq!(told("ALTER DOMAIN d SET NOT NULL;"), [rule]);
+        assert!(!told("CREATE DOMAIN d AS int; ALTER DOMAIN d DROP NOT NULL;").contains(&rule.to_owned()));
+    }
+
+    #[test]
+    fn what_explain_carries_out_is_judged() {
+        assert_eq!(told("EXPLAIN (ANALYZE, BUFFERS) DELETE FROM t;"), ["delete-without-where"]);
+        assert_eq!(told("EXPLAIN ANALYSE VERBOSE UPDATE t SET a = 1;"), ["update-without-where"]);
+        assert_eq!(told("PREPARE x AS DELETE FROM t; EXECUTE x;"), ["delete-without-where"]);
+        for plain in
+            ["EXPLAIN DELETE FROM t;", "EXPLAIN VERBOSE DELETE FROM t;", "EXPLAIN (ANALYZE false) DELETE FROM t;"]
+        {
+            assert_eq!(told(plain), [""; 0], "{plain}");
+        }
     }
 
     #[test]

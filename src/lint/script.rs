@@ -37,6 +37,7 @@ pub struct Statement {
 impl Statement {
     /// A statement of a script.
     pub fn new(node: ast::Stmt) -> Self {
+        let node = carried_out(node);
         Self { range: range_of(node.syntax()), node, written: OnceCell::new() }
     }
 
@@ -177,6 +178,29 @@ pub fn name_of(node: &SyntaxNode) -> String {
     match name.strip_prefix("public.") {
         Some(rest) => rest.to_owned(),
         None => name,
+    }
+}
+
+/// The statement that a statement carries out: `EXPLAIN ANALYZE` runs what it explains, and `PREPARE` is what `EXECUTE` will.
+fn carried_out(node: ast::Stmt) -> ast::Stmt {
+    let inner = match &node {
+        ast::Stmt::Explain(explain) if analyzes(explain) => explain.explain_stmt().map(|s| s.syntax().clone()),
+        ast::Stmt::Prepare(prepare) => prepare.stmt().map(|s| s.syntax().clone()),
+        _ => None,
+    };
+    inner.and_then(ast::Stmt::cast).unwrap_or(node)
+}
+
+/// Whether an `EXPLAIN` says `ANALYZE`, and does not take it back.
+fn analyzes(explain: &ast::Explain) -> bool {
+    match explain.explain_mode() {
+        Some(ast::ExplainMode::ExplainAnalyze(_)) => true,
+        Some(ast::ExplainMode::ExplainOptionList(list)) => list.explain_options().any(|option| {
+            let name = option.explain_option_name().map(|n| name_of(n.syntax())).unwrap_or_default();
+            let value = option.explain_option_value().map(|v| name_of(v.syntax())).unwrap_or_default();
+            matches!(name.as_str(), "analyze" | "analyse") && !matches!(value.as_str(), "false" | "off" | "0")
+        }),
+        Some(ast::ExplainMode::ExplainVerbose(_)) | None => false,
     }
 }
 

@@ -454,7 +454,7 @@ pub(super) const CONTRACT_WITH_EXPAND: RuleInfo =
     rule("contract-with-expand", Structure, WARN, Medium, Applies::Files, "Expand and contract in one change");
 /// What is no operation, or holds what the engine's driver cannot send.
 pub(super) const INVALID_OPERATION: RuleInfo =
-    rule("invalid-operation", Structure, ERROR, Low, Applies::Files, "An operation cannot be read");
+    rule("invalid-operation", Structure, ERROR, High, Applies::Files, "An operation cannot be read");
 /// A waiver whose last day is over.
 pub(super) const EXPIRED_WAIVER: RuleInfo =
     rule("expired-waiver", Structure, WARN, Low, Applies::Files, "A waiver's last day is over");

@@ -76,7 +76,16 @@ pub fn mermaid_around(set: &MigrationSet, own: &dyn Fn(&Migration) -> bool) -> O
 }
 
 fn drawn(picture: &Picture<'_>) -> String {
-    let quoted = |text: &str| text.replace('"', "#quot;");
+    // Mermaid reads `#word;` as a character, and the rest of a label as HTML.
+    let character = |c: char| match c {
+        '"' => "#quot;".to_owned(),
+        '#' => "#35;".to_owned(),
+        '&' => "#amp;".to_owned(),
+        '<' => "#lt;".to_owned(),
+        '>' => "#gt;".to_owned(),
+        _ => c.to_string(),
+    };
+    let quoted = |text: &str| text.chars().map(character).collect::<String>();
     let mut out = String::from("graph LR\n");
     for (n, (unit, members)) in picture.units().into_iter().enumerate() {
         let _ = writeln!(out, "  subgraph u{n}[\"{}\"]", quoted(title(unit)));
@@ -170,5 +179,11 @@ mod tests {
         let value = json(&set, Some("a"));
         let needs: Vec<_> = value["edges"].as_array().unwrap().iter().map(|e| e["needs"].as_str().unwrap()).collect();
         assert_eq!(needs, ["services/a/migrations/0001_x", "services/b/migrations/0001_z"]);
+    }
+    #[test]
+    fn s2_135_no_name_says_more_to_mermaid_than_it_is() {
+        let set = resolve(&[SourceFile::new("m/0001_a<b>&;#x.up.sql", "select 1;")], &[MigrationRoot::folder("**")]);
+        let text = mermaid(&set, None);
+        assert!(text.contains("[\"0001_a#lt;b#gt;#amp;;#35;x\"]"), "{text}");
     }
 }

@@ -71,7 +71,7 @@ impl Compared<'_> {
         self.outdated.iter().any(|m| std::ptr::eq(*m, migration))
     }
 
-    /// The state of a migration that the history does not know, and why.
+    /// The state that the other tool's table gives a migration against the history, or without it, and why.
     pub fn state_of(&self, migration: &Migration) -> Option<(MigrationState, String)> {
         let said = self.said.iter().find(|(m, ..)| std::ptr::eq(*m, migration));
         said.map(|(_, state, note)| (*state, note.clone()))

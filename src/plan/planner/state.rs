@@ -101,6 +101,11 @@ pub fn statuses(
                     let (state, action) = (MigrationState::Applied, Some(StepAction::Baseline));
                     return MigrationStatus { unit: m.unit.clone(), state, action, ..status };
                 }
+                // The folder's own tool has tried since, and plans go by what it says.
+                if let Some((state, note)) = other.state_of(m) {
+                    let status = status_of(row, Some(note));
+                    return MigrationStatus { unit: m.unit.clone(), state, action: None, ..status };
+                }
                 let unwritten = other.unwritten.iter().any(|u| std::ptr::eq(*u, m));
                 let note = edited.then(|| format!("edited after it was applied: `{}`", m.up.path)).or_else(|| {
                     unwritten.then(|| "applied, but the table of the folder's own tool does not say so".to_owned())

@@ -216,6 +216,30 @@ fn s1_80_a_dirty_version_is_settled_by_either_side() {
         assert_eq!(case.keys(&project.database), ["3"]);
         let dirty = format!("select cast(dirty as text) from {table}user_service_schema_migrations");
         assert!(["false", "0"].contains(&project.database.one(&dirty).as_str()));
+        // The tool fails in one that was undone here.
+        project.run(&["rollback", "--steps", "1", "--yes"]).expect(0);
+        project.database.query(&format!("update {table}user_service_schema_migrations set version = 3, dirty = true"));
+        assert_eq!(reasons(&project.run(&["apply", "--yes", "--format", "json"]).expect(4).json()), ["dirty"]);
+        let status = project.run(&["status"]).stdout;
+        assert!(status.contains("1 failed") && status.contains("has noted it in"), "{status}");
+    }
+}
+
+#[test]
+fn s3_06_what_failed_with_prisma_stays_in_its_table_as_rolled_back() {
+    for kind in BOTH {
+        let (case, project) = left_by(left("prisma"), kind);
+        let failed = "update _prisma_migrations set finished_at = null, logs = 'why' where id like 'cccccccc%'";
+        project.database.query(failed);
+        assert_eq!(reasons(&project.run(&["apply", "--yes", "--format", "json"]).expect(4).json()), ["dirty"]);
+        project.database.query("drop table t2");
+        project.run(&["resolve", "20240102000000_t2", "--as", "rolled-back", "--reason", "dropped by hand"]).expect(0);
+        let kept = "select logs from _prisma_migrations where id like 'cccccccc%' and rolled_back_at is not null";
+        assert_eq!(project.database.one(kept), "why", "{kind:?}");
+        project.run(&["apply", "--yes"]).expect(0);
+        assert_eq!(project.database.one(kept), "why", "{kind:?}");
+        assert!(project.database.has_table("t2") && project.database.has_table("t3"), "{kind:?}");
+        assert_eq!(case.keys(&project.database), case.expected(3), "{kind:?}");
     }
 }
 

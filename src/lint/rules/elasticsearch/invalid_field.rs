@@ -15,6 +15,9 @@ pub(super) static RULE: OperationRule = OperationRule {
     check: Check::Elasticsearch(check),
     ok: &[
         Example::Operations(
+            r#"{"type":"create_index","index":"a","mapping":{"dynamic":"strict","date_detection":false,"numeric_detection":true,"dynamic_date_formats":["yyyy"],"_source":{"enabled":true},"_meta":{"a":1},"properties":{}}}"#,
+        ),
+        Example::Operations(
             r#"{"type":"create_index","index":"a","mapping":{"properties":{"p":{"type":"scaled_float","scaling_factor":100},"q":{"type":"scaled_float","scaling_factor":"10"}}}}"#,
         ),
         Example::Operations(
@@ -31,6 +34,8 @@ pub(super) static RULE: OperationRule = OperationRule {
         ),
     ],
     bad: &[
+        Example::Operations(r#"{"type":"create_index","index":"a","mapping":{"propertes":{"p":{"type":"keyword"}}}}"#),
+        Example::Operations(r#"{"type":"create_index","index":"a","mapping":{"p":{"type":"keyword"}}}"#),
         Example::Operations(
             r#"{"type":"create_index","index":"a","mapping":{"properties":{"p":{"type":"scaled_float"}}}}"#,
         ),
@@ -80,6 +85,19 @@ pub(super) static RULE: OperationRule = OperationRule {
     ],
 };
 
+/// What a mapping has besides what begins with an underline.
+const OF_MAPPINGS: [&str; 9] = [
+    "date_detection",
+    "dynamic",
+    "dynamic_date_formats",
+    "dynamic_templates",
+    "enabled",
+    "numeric_detection",
+    "properties",
+    "runtime",
+    "subobjects",
+];
+
 fn check(look: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
     let (mapping, is_whole) = match operation {
         Operation::CreateIndex { mapping, .. } | Operation::SwapAlias { mapping: Some(mapping), .. } => {
@@ -95,6 +113,15 @@ fn check(look: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
         }
         _ => return,
     };
+    let strange = mapping.keys().find(|key| !key.starts_with('_') && !OF_MAPPINGS.contains(&key.as_str()));
+    if let Some(key) = strange {
+        let help = match nearest(key, &OF_MAPPINGS) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "fields stand below `properties`".to_owned(),
+        };
+        told.add(format!("a mapping has no part `{key}`"), &help);
+        return;
+    }
     let Ok(fields) = fields(mapping) else { return };
     for (field, how) in &fields {
         match how.get("type").and_then(Value::as_str) {

@@ -18,6 +18,9 @@ pub(super) static RULE: OperationRule = OperationRule {
         ),
         Example::Operations(r#"{"type":"create_collection","collection":"c","options":{"capped":false}}"#),
         Example::Operations(
+            r#"{"type":"create_collection","collection":"a.b"},{"type":"create_collection","collection":"my system.x"}"#,
+        ),
+        Example::Operations(
             r#"{"type":"create_collection","collection":"c","options":{"capped":true,"size":{"$numberLong":"4096"}}}"#,
         ),
         Example::Operations(
@@ -32,6 +35,10 @@ pub(super) static RULE: OperationRule = OperationRule {
     ],
     bad: &[
         Example::Operations(r#"{"type":"create_collection","collection":"c","options":{"capped":true}}"#),
+        Example::Operations(r#"{"type":"create_collection","collection":"a$b"}"#),
+        Example::Operations(r#"{"type":"create_collection","collection":".a"}"#),
+        Example::Operations(r#"{"type":"create_collection","collection":"system.orders"}"#),
+        Example::Operations(r#"{"type":"create_collection","collection":""}"#),
         Example::Operations(r#"{"type":"create_collection","collection":"c","options":{"capped":true,"max":9}}"#),
         Example::Operations(r#"{"type":"create_collection","collection":"c","options":{"size":4096}}"#),
         Example::Operations(r#"{"type":"create_collection","collection":"c","options":{"capped":false,"max":9}}"#),
@@ -82,7 +89,8 @@ const NOT_OF_SERIES: [&str; 7] = [
 
 fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
     let Operation::CreateCollection { collection, options } = operation else { return };
-    let found = refused_size(options)
+    let found = refused_name(collection)
+        .or_else(|| refused_size(options))
         .or_else(|| refused_series(options))
         .or_else(|| refused_cluster(options))
         .or_else(|| refused_expiry(options));
@@ -93,6 +101,21 @@ fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
 
 /// What is wrong, and what to write.
 type Refused = Option<(String, &'static str)>;
+
+fn refused_name(name: &str) -> Refused {
+    let why = if name.is_empty() {
+        "a collection has a name"
+    } else if name.starts_with('.') {
+        "a name does not begin with a dot"
+    } else if name.contains(['$', '\0']) {
+        "a name holds no `$`"
+    } else if name.starts_with("system.") && !matches!(name, "system.js" | "system.profile" | "system.views") {
+        "names that begin with `system.` are the server's own"
+    } else {
+        return None;
+    };
+    Some((why.to_owned(), "letters, digits and underlines do; a dot in the middle, too"))
+}
 
 /// Whether an option is on; `None` where it is neither on nor off.
 fn flag(options: &Map<String, Value>, name: &str) -> Option<bool> {

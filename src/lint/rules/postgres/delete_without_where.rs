@@ -15,6 +15,8 @@ pub(super) static RULE: OwnRule = OwnRule {
     help: "say which rows with `WHERE`, in batches on a large table; if every row is meant, say so with `WHERE true`",
     ok: &[
         "delete from t where a = 0;",
+        "explain delete from t;",
+        "explain (analyze off, costs) delete from t;",
         "create table t (a int); delete from t;",
         "create table t (a int); with gone as (delete from t returning *) select * from gone;",
         "with gone as (delete from t where a = 0 returning *) insert into u select * from gone;",
@@ -22,6 +24,8 @@ pub(super) static RULE: OwnRule = OwnRule {
     bad: &[
         "delete from t;",
         "delete from t using u;",
+        "explain analyze delete from t;",
+        "explain (costs, analyze) delete from t;",
         "with gone as (delete from t returning *) insert into u select * from gone;",
     ],
 };

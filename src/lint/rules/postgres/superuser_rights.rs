@@ -20,6 +20,7 @@ pub(super) static RULE: OwnRule = OwnRule {
         "grant pg_write_server_files to app;",
         "create role app createrole;",
         "grant pg_read_all_data to app;",
+        "grant postgres to app;",
     ],
 };
 
@@ -36,6 +37,12 @@ fn check(_: &Script<'_>, _: usize, statement: &Statement, report: &mut Report<'_
         let given = grant.privileges().map(|p| name_of(p.syntax())).unwrap_or_default();
         if grant.on_privilege_objects_clause().is_none() && given.split(',').any(|r| ROLES.contains(&r)) {
             report.add(grant.syntax(), format!("`{given}` reaches the server's files and programs"));
+        }
+        if grant.on_privilege_objects_clause().is_none() && given.split(',').any(|r| r == "postgres") {
+            report.add(
+                grant.syntax(),
+                "`postgres` is by custom the superuser: who is in it is above every rule of the server",
+            );
         }
         let data = given.split(',').find(|role| DATA.contains(role));
         if let Some(role) = data.filter(|_| grant.on_privilege_objects_clause().is_none()) {
