@@ -26,7 +26,8 @@ fn check(look: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
     let Operation::DropIndex { collection, name } = operation else { return };
     if name == "*" {
         let message = format!("`*` is the name of no index; it would drop every index of `{collection}`");
-        told.add(message, "name one index; one operation each").severity = Some(Severity::Error);
+        let found = told.add(message, "name one index; one operation each");
+        (found.severity, found.risk) = (Some(Severity::Error), Some(Risk::High));
         return;
     }
     if name == "_id_" {
