@@ -29,6 +29,8 @@ pub(super) static RULE: OperationRule = OperationRule {
             r#"{"type":"put_template","name":"t","template":{"index_patterns":["t-*"],"template":{"settings":{"refresh_intervall":"1s"}}}}"#,
         ),
         Example::Operations(r#"{"type":"create_index","index":"a","settings":{"colour":"blue"}}"#),
+        Example::Operations(r#"{"type":"create_index","index":"a","settings":{"number_of_shards":0}}"#),
+        Example::Operations(r#"{"type":"create_index","index":"a","settings":{"index":{"number_of_replicas":"-1"}}}"#),
     ],
 };
 
@@ -200,7 +202,17 @@ fn check(_: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
     };
     let mut flat = Vec::new();
     flatten("", settings, &mut flat);
-    for (name, _) in flat {
+    for (name, value) in flat {
+        let least = match name.as_str() {
+            "number_of_shards" => 1.0,
+            "number_of_replicas" => 0.0,
+            _ => f64::NEG_INFINITY,
+        };
+        let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
+        if number.is_some_and(|number: f64| number < least) {
+            told.add(format!("`{name}` is {value}: the server takes {least} and more"), "give a number that it takes");
+            continue;
+        }
         let is_known = SETTINGS.contains(&name.as_str()) || FAMILIES.iter().any(|family| name.starts_with(family));
         // A pattern takes back what is set.
         if is_known || name.contains('*') || name.starts_with("archived.") {
