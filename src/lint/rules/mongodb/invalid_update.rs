@@ -58,9 +58,9 @@ pub(super) static RULE: OperationRule = OperationRule {
         ),
         Example::Operations(r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"a":1}}"#),
         Example::Operations(r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":"x"}"#),
-        Example::Operations(r#"{"type":"add_field","collection":"c","field":"a..b","default":1}"#),
-        Example::Operations(r#"{"type":"add_field","collection":"c","field":"$bad","default":1}"#),
-        Example::Operations(r#"{"type":"remove_field","collection":"c","field":""}"#),
+        Example::Operations(r#"{"type":"add_field","collection":"c","field":"a..b","value":1}"#),
+        Example::Operations(r#"{"type":"add_field","collection":"c","field":"$bad","value":1}"#),
+        Example::Operations(r#"{"type":"add_field","collection":"c","field":"","value":1}"#),
         Example::Operations(
             r#"{"type":"update_documents","collection":"c","filter":{"a":1},"update":{"$foo":{"a":1}}}"#,
         ),
@@ -128,7 +128,10 @@ const UPDATE_STAGES: [&str; 6] = ["$addFields", "$project", "$replaceRoot", "$re
 
 fn check(look: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
     match operation {
-        Operation::AddField { field, .. } => stays(field, told),
+        Operation::AddField { field, .. } => {
+            stays(field, told);
+            is_path(field, told);
+        }
         Operation::RemoveField { collection, field, .. } => {
             stays(field, told);
             is_required(look, collection, field, told);
@@ -136,6 +139,7 @@ fn check(look: &Look<'_>, operation: &Operation, told: &mut Told<'_>) {
         Operation::RenameField { collection, from, to, .. } => {
             stays(from, told);
             stays(to, told);
+            is_path(to, told);
             is_required(look, collection, from, told);
             if from == to {
                 told.add(format!("`from` and `to` are both `{from}`"), "give the new name as `to`");
@@ -178,18 +182,23 @@ fn is_required(look: &Look<'_>, collection: &str, field: &str, told: &mut Told<'
     }
 }
 
-/// `_id` cannot be set, removed or renamed, and every part of a path has a name.
-fn stays(field: &str, told: &mut Told<'_>) {
-    if field == "_id" || field.starts_with("_id.") {
-        let message = format!("`{field}` stays as it is for a document's whole life");
-        told.add(message, "keep the value in a field of another name");
-    } else if field.split('.').any(str::is_empty) {
+/// Every part of the path of a field that is written has a name.
+fn is_path(field: &str, told: &mut Told<'_>) {
+    if field.split('.').any(str::is_empty) {
         told.add(
             format!("a part of the path `{field}` has no name"),
             "one dot stands between two names: `address.city`",
         );
     } else if field.starts_with('$') {
         told.add(format!("`{field}` begins with a `$`, as operators do"), "give the field a name without it");
+    }
+}
+
+/// `_id` cannot be set, removed or renamed.
+fn stays(field: &str, told: &mut Told<'_>) {
+    if field == "_id" || field.starts_with("_id.") {
+        let message = format!("`{field}` stays as it is for a document's whole life");
+        told.add(message, "keep the value in a field of another name");
     }
 }
 
